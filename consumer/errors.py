@@ -1,0 +1,65 @@
+"""Errors of the stream and the command line.
+
+    PrefstreamError
+    └── StreamError
+        ├── UsageError              what was asked can't be done as asked; exit code 2
+        │   └── HttpPortInUse       the port of metrics and health is taken
+        ├── BrokerUnreachable       no broker answers, or it refuses who we are
+        ├── TopicMissing            a topic does not exist, or may not be seen
+        ├── NotAuthorized           the broker denies an operation that the stream needs
+        ├── Fenced                  another process took over our transactional or instance id
+        ├── DataLoss                the committed offset is no longer on the topic
+        ├── TransactionFailed       a transaction could be neither committed nor aborted
+        ├── Stalled                 a broker call or a forward pass did not return in time
+        └── TooManyDeadLetters      more inputs fail than the configured limit allows
+
+A `StreamError` that is no `UsageError` ends the process with exit code 1, so that its supervisor restarts it.
+"""
+
+from __future__ import annotations
+
+from schemas.errors import PrefstreamError
+
+
+class StreamError(PrefstreamError):
+    """Root of the errors that end the stream."""
+
+
+class UsageError(StreamError):
+    """What was asked can't be done as asked; the message says what to change."""
+
+
+class HttpPortInUse(UsageError):
+    """The port of metrics and health is taken by another process."""
+
+
+class BrokerUnreachable(StreamError):
+    """No broker answers at the bootstrap addresses, or it refuses the credentials."""
+
+
+class TopicMissing(StreamError):
+    """A topic does not exist, or may not be seen."""
+
+
+class NotAuthorized(StreamError):
+    """The broker denies an operation that the stream needs."""
+
+
+class Fenced(StreamError):
+    """Another process took over this one's transactional id or group instance id."""
+
+
+class DataLoss(StreamError):
+    """The committed offset is no longer on the topic: records were deleted before they were scored."""
+
+
+class TransactionFailed(StreamError):
+    """A transaction could be neither committed nor aborted: only a new process can go on safely."""
+
+
+class Stalled(StreamError):
+    """A broker call or a forward pass did not return in time."""
+
+
+class TooManyDeadLetters(StreamError):
+    """More inputs can't be scored than the configured limit allows: something upstream is broken."""

@@ -1,0 +1,43 @@
+"""Floor 1: the contract on the wire. Battles in, preferences and dead letters out. No torch, no kafka."""
+
+from schemas.battle import OUTCOMES, Battle, Outcome, parse_battle, parse_row
+from schemas.dead_letter import ERROR_HEADERS, DeadLetterHeaders, Reason
+from schemas.errors import InvalidEvent, PrefstreamError
+from schemas.preference import (
+    SCHEMA_VERSION,
+    FileSource,
+    JudgeOpinion,
+    KafkaSource,
+    Preference,
+    Probabilities,
+    Provenance,
+    Timings,
+    Truncation,
+)
+from schemas.wire import decode_battle, decode_preference, encode_battle, encode_preference
+
+__all__ = [
+    "ERROR_HEADERS",
+    "OUTCOMES",
+    "SCHEMA_VERSION",
+    "Battle",
+    "DeadLetterHeaders",
+    "FileSource",
+    "InvalidEvent",
+    "JudgeOpinion",
+    "KafkaSource",
+    "Outcome",
+    "Preference",
+    "PrefstreamError",
+    "Probabilities",
+    "Provenance",
+    "Reason",
+    "Timings",
+    "Truncation",
+    "decode_battle",
+    "decode_preference",
+    "encode_battle",
+    "encode_preference",
+    "parse_battle",
+    "parse_row",
+]

@@ -1,0 +1,99 @@
+"""Dead letters: why an input was not scored, and the headers that say so.
+
+A dead letter is the original record, key, value and headers untouched, plus the headers named here. Those under
+``__streams.errors`` are the names of Kafka's KIP-1034, so that existing tools can read them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HEADER_EXCEPTION = "__streams.errors.exception"
+HEADER_MESSAGE = "__streams.errors.message"
+HEADER_STACKTRACE = "__streams.errors.stacktrace"
+HEADER_TOPIC = "__streams.errors.topic"
+HEADER_PARTITION = "__streams.errors.partition"
+HEADER_OFFSET = "__streams.errors.offset"
+HEADER_REASON = "prefstream.reason"
+HEADER_ORIGINAL_TIMESTAMP = "prefstream.original.timestamp"
+HEADER_VALUE_SIZE = "prefstream.value.size"
+HEADER_VALUE_SHA256 = "prefstream.value.sha256"
+
+ERROR_HEADERS = frozenset(
+    {
+        HEADER_EXCEPTION,
+        HEADER_MESSAGE,
+        HEADER_STACKTRACE,
+        HEADER_TOPIC,
+        HEADER_PARTITION,
+        HEADER_OFFSET,
+        HEADER_REASON,
+        HEADER_ORIGINAL_TIMESTAMP,
+        HEADER_VALUE_SIZE,
+        HEADER_VALUE_SHA256,
+    }
+)
+"""Headers that prefstream adds; `dead-letters retry` takes them off again."""
+
+
+class Reason(StrEnum):
+    """Why a record became a dead letter. Codes are stable: metrics and alerts are built on them."""
+
+    NULL_VALUE = "null_value"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_FINITE = "not_finite"
+    TOO_DEEP = "too_deep"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    TURNS_DIFFER = "turns_differ"
+    FIELD_TOO_LARGE = "field_too_large"
+    TOO_LARGE_FOR_JUDGE = "too_large_for_judge"
+    PREFERENCE_TOO_LARGE = "preference_too_large"
+
+
+class DeadLetterHeaders(BaseModel):
+    """Headers that a dead letter has beside the record's own; values are UTF-8 text."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="allow")
+
+    reason: Annotated[Reason, Field(alias=HEADER_REASON, description="Stable code of what was wrong.")]
+    exception: Annotated[str, Field(alias=HEADER_EXCEPTION, description="Full name of the exception's class.")]
+    message: Annotated[str, Field(alias=HEADER_MESSAGE, description="What was wrong and where; no text of the event.")]
+    stacktrace: Annotated[
+        str, Field(alias=HEADER_STACKTRACE, description="Where in prefstream it was found; no values.")
+    ]
+    topic: Annotated[str, Field(alias=HEADER_TOPIC, description="Topic of the original record.")]
+    partition: Annotated[
+        str, Field(alias=HEADER_PARTITION, pattern=r"^\d+$", description="Partition of the original record.")
+    ]
+    offset: Annotated[str, Field(alias=HEADER_OFFSET, pattern=r"^\d+$", description="Offset of the original record.")]
+    original_timestamp: Annotated[
+        str,
+        Field(
+            alias=HEADER_ORIGINAL_TIMESTAMP,
+            pattern=r"^-?\d+$",
+            description="The original record's timestamp, ms since the epoch. The dead letter's own is the time "
+            "of its writing: an old one would be deleted by retention at once.",
+        ),
+    ]
+    value_size: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_VALUE_SIZE,
+            pattern=r"^\d+$",
+            description="Only where the value was too large to copy: its size in bytes.",
+        ),
+    ] = None
+    value_sha256: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_VALUE_SHA256,
+            pattern=r"^[0-9a-f]{64}$",
+            description="Only where the value was too large to copy: its SHA-256.",
+        ),
+    ] = None

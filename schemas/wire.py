@@ -1,0 +1,71 @@
+"""Bytes to models and back: the only place where prefstream parses or writes JSON of the contract."""
+
+from __future__ import annotations
+
+import orjson
+
+from schemas.battle import Battle, parse_battle
+from schemas.dead_letter import Reason
+from schemas.errors import InvalidEvent
+from schemas.preference import Preference
+
+_NOT_FINITE_TOKENS = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf")
+
+
+def decode_battle(value: bytes | None) -> Battle:
+    """Read the value of a record on the battles topic.
+
+    Args:
+        value: the record's value, None for a tombstone.
+
+    Raises:
+        InvalidEvent: the value is no battle; its reason says why, its text holds nothing of the value.
+    """
+    if value is None:
+        raise InvalidEvent(Reason.NULL_VALUE, "the record has no value")
+    try:
+        fields = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise _explain_bad_json(value, error) from None
+    if not isinstance(fields, dict):
+        raise InvalidEvent(Reason.NOT_AN_OBJECT, f"the value is a JSON {_json_type(fields)}, not an object")
+    return parse_battle(fields)
+
+
+def encode_battle(battle: Battle) -> bytes:
+    """Write a battle as the value of a record."""
+    return battle.model_dump_json(exclude_none=True).encode()
+
+
+def encode_preference(preference: Preference) -> bytes:
+    """Write a preference as the value of a record; fields that are not known are left out."""
+    return preference.__pydantic_serializer__.to_json(preference, exclude_none=True)
+
+
+def decode_preference(value: bytes) -> Preference:
+    """Read the value of a record on the preferences topic.
+
+    Raises:
+        pydantic.ValidationError: the value breaks the contract.
+    """
+    return Preference.model_validate_json(value)
+
+
+def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEvent:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as unicode_error:
+        return InvalidEvent(Reason.NOT_UTF8, f"byte {unicode_error.start} is not UTF-8")
+    if "depth limit" in error.msg or "recursion limit" in error.msg:  # orjson 3.13, and before
+        return InvalidEvent(Reason.TOO_DEEP, "objects or lists are nested too deeply")
+    place = f"line {error.lineno} column {error.colno}"
+    # orjson points at or just behind the first character that it could not take.
+    near = text[max(0, error.pos - 2) : error.pos + 9].encode(errors="replace")
+    if any(token in near for token in _NOT_FINITE_TOKENS):
+        return InvalidEvent(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
+    return InvalidEvent(Reason.NOT_JSON, f"not JSON at {place}")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "list", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names[type(value)]
