@@ -1,0 +1,77 @@
+"""The `prefstream` command. One module per command or two; this one gathers them and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from consumer.cli.bench import bench
+from consumer.cli.broker import broker
+from consumer.cli.dead_letters import dead_letters
+from consumer.cli.demo import demo
+from consumer.cli.doctor import doctor
+from consumer.cli.offline import replay, score
+from consumer.cli.run import run
+from consumer.cli.schema import schema
+from consumer.errors import UsageError
+from schemas import PrefstreamError
+from scoring.errors import ConfigError, LoadError
+
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,  # they print local variables, which may hold what users wrote
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, run, score, replay, doctor, schema, bench, broker):
+    app.command()(command)
+app.add_typer(dead_letters, name="dead-letters")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the flag's value
+    if wanted:
+        typer.echo(f"prefstream {version('prefstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def prefstream(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Predicts which of two chat answers a person will prefer, live from Kafka.
+
+    Two judges of different families read each battle; the panel's probabilities for A, B and tie leave on another
+    topic, exactly once. Start with `prefstream demo`.
+
+    Exit codes: 0 done; 1 a lasting fault (start again); 2 wrong usage or configuration; 3 some rows were rejected;
+    70 a hanging call was ended; 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line; every error that we raise becomes one line and an exit code."""
+    try:
+        app()
+    except (UsageError, ConfigError, LoadError) as error:
+        _complain(error)
+        sys.exit(EXIT_USAGE)
+    except PrefstreamError as error:
+        _complain(error)
+        sys.exit(EXIT_FAULT)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _complain(error: PrefstreamError) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)

@@ -1,0 +1,101 @@
+"""Command-line options made from settings: each field of a settings model is described once, in the model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
+
+_Settings = TypeVar("_Settings", bound=KafkaConnection)
+_Rest = ParamSpec("_Rest")
+
+_PANELS = {
+    "bootstrap_servers": "Kafka",
+    "group_id": "Group and topics",
+    "max_batch_battles": "Batches",
+    "session_timeout_ms": "Time-outs",
+    "http": "HTTP",
+    "log_level": "Logs",
+}
+"""The first field of each group of options in the help."""
+
+
+def with_settings(
+    model: type[_Settings], *, leave_out: Collection[str] = ()
+) -> Callable[[Callable[Concatenate[_Settings, _Rest], None]], Callable[..., None]]:
+    """Give a command one option per field of a settings model, and the loaded settings as its first argument.
+
+    Every option is an environment variable, too. Secrets get no option.
+
+    Args:
+        model: the settings.
+        leave_out: fields that the command decides itself.
+    """
+
+    def decorate(command: Callable[Concatenate[_Settings, _Rest], None]) -> Callable[..., None]:
+        parameters = _option_parameters(model, leave_out)
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(command)
+        def wrapper(*args: Any, config: Path | None, **options: Any) -> None:
+            flags = {parameter.name: options.pop(parameter.name) for parameter in parameters}
+            command(model.load(config, **flags), *args, **options)
+
+        signature = inspect.Signature([*own, _config_parameter(), *parameters])
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        return wrapper
+
+    return decorate
+
+
+def _config_parameter() -> inspect.Parameter:
+    option = typer.Option(
+        "--config", envvar=ENV_CONFIG_FILE, help="YAML file with any of these settings.", rich_help_panel="Kafka"
+    )
+    return _parameter("config", Annotated[Path | None, option])
+
+
+def _option_parameters(model: type[KafkaConnection], leave_out: Collection[str]) -> list[inspect.Parameter]:
+    parameters = []
+    panel = "Kafka"
+    for name, field in model.model_fields.items():
+        panel = _PANELS.get(name, panel)
+        kind = _plain_type(field)
+        if name in leave_out or kind is SecretStr:
+            continue
+        flag = "--" + name.replace("_", "-")
+        option = typer.Option(
+            f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+            envvar=ENV_PREFIX + name.upper(),
+            help=_help(field),
+            rich_help_panel=panel,
+        )
+        parameters.append(_parameter(name, Annotated[kind | None, option]))
+    return parameters
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _plain_type(field: FieldInfo) -> Any:
+    """The field's type without its `| None`."""
+    kind = field.annotation
+    if get_origin(kind) in {Union, types.UnionType}:
+        kind = next(option for option in get_args(kind) if option is not types.NoneType)
+    return kind
+
+
+def _help(field: FieldInfo) -> str:
+    default = field.get_default()
+    return field.description or "" if default is None else f"{field.description} [default: {default}]"

@@ -1,0 +1,189 @@
+"""Settings of the stream. Strongest first: CLI flags, environment PREFSTREAM_*, secret files, YAML file, defaults.
+
+The description of each field is the help text of its command-line option: each setting is explained once, here.
+Secrets have no flag: a command line can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from consumer.errors import UsageError
+from scoring.faults import explain
+
+ENV_PREFIX = "PREFSTREAM_"
+ENV_CONFIG_FILE = "PREFSTREAM_CONFIG"
+ENV_SECRETS_DIR = "PREFSTREAM_SECRETS_DIR"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class KafkaConnection(BaseSettings):
+    """How to reach the brokers, and who we are to them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    bootstrap_servers: Annotated[
+        str, Field(description="Brokers to ask first: HOST:PORT, several with commas.", min_length=1)
+    ] = "localhost:9092"
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Field(description="How to talk to the brokers."),
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="How to log in.")
+    ] = None
+    sasl_username: Annotated[str | None, Field(description="User name for PLAIN and SCRAM.")] = None
+    sasl_password: Annotated[SecretStr | None, Field(description="Password for PLAIN and SCRAM.")] = None
+    ssl_cafile: Annotated[Path | None, Field(description="CA that signed the brokers' certificates (PEM).")] = None
+    ssl_certfile: Annotated[Path | None, Field(description="Our own certificate (PEM), where brokers ask for one.")] = (
+        None
+    )
+    ssl_keyfile: Annotated[Path | None, Field(description="Private key of our certificate (PEM).")] = None
+    ssl_password: Annotated[SecretStr | None, Field(description="Password of the private key.")] = None
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        sasl = self.security_protocol.startswith("SASL")
+        if sasl and not (self.sasl_mechanism and self.sasl_username and self.sasl_password):
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password "
+                f"({ENV_PREFIX}SASL_PASSWORD, or a file sasl_password in {ENV_SECRETS_DIR})"
+            )
+        if not sasl and (self.sasl_mechanism or self.sasl_username or self.sasl_password):
+            raise ValueError(
+                f"sasl settings have no effect with security_protocol {self.security_protocol}; "
+                "choose SASL_SSL or SASL_PLAINTEXT"
+            )
+        return self
+
+    @classmethod
+    def load(cls, file: Path | None = None, **flags: Any) -> Self:
+        """Gather the settings from flags, environment, secret files and a YAML file.
+
+        Args:
+            file: the YAML file; None takes the one that PREFSTREAM_CONFIG names, if any.
+            flags: settings given on the command line; None means not given.
+
+        Raises:
+            UsageError: a setting is unknown or out of range; all faults are listed.
+        """
+        file = file or (Path(name) if (name := os.environ.get(ENV_CONFIG_FILE)) else None)
+        if file is not None and not file.is_file():
+            raise UsageError(f"configuration file {file} does not exist")
+        # pydantic-settings takes the file's name from the class, so each load has a class of its own.
+        bound = type(cls.__name__, (cls,), {"model_config": SettingsConfigDict(yaml_file=file)})
+        try:
+            settings: Self = bound(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            raise UsageError(_list_faults(error, cls, file)) from None
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The precedence, strongest first."""
+        del dotenv_settings, file_secret_settings
+        sources = [init_settings, env_settings]
+        if secrets_dir := os.environ.get(ENV_SECRETS_DIR):
+            sources.append(NestedSecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))
+        return (*sources, YamlConfigSettingsSource(settings_cls))
+
+
+class StreamConfig(KafkaConnection):
+    """The service: what it reads, how it batches, when it gives up."""
+
+    group_id: Annotated[str, Field(description="Consumer group; its committed offsets are the progress.")] = (
+        "prefstream"
+    )
+    instance_id: Annotated[
+        str | None,
+        Field(
+            description="Name of this process in the group: stable over restarts, unique among live processes. "
+            "By default the host's name and the first free slot on it.",
+            pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        ),
+    ] = None
+    static_membership: Annotated[
+        bool, Field(description="Stay a member over a restart: no rebalance within the session time-out.")
+    ] = False
+    panel: Annotated[Path | None, Field(description="Panel file: who judges. By default the demo judges.")] = None
+    battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
+    preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
+    dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
+
+    max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
+    max_batch_tokens: Annotated[
+        int, Field(ge=1, description="A batch closes when its battles are estimated at this many padded tokens.")
+    ] = 32_768
+    linger_ms: Annotated[int, Field(ge=0, description="A batch closes this long after its first battle arrived.")] = 50
+    max_in_flight: Annotated[
+        int, Field(ge=1, le=64, description="Batches read but not committed; beyond that reading pauses.")
+    ] = 3
+    on_data_loss: Annotated[
+        Literal["stop", "earliest", "latest"],
+        Field(description="What to do when committed offsets are no longer on the topic."),
+    ] = "stop"
+
+    session_timeout_ms: Annotated[
+        int, Field(ge=1_000, description="A member that is silent for so long loses its partitions.")
+    ] = 45_000
+    max_poll_interval_ms: Annotated[
+        int, Field(ge=1_000, description="A member that does not poll for so long leaves the group.")
+    ] = 300_000
+    # Longer than the failover of a transaction coordinator (about 9 s), shorter than the patience of a reader,
+    # who sees nothing behind an open transaction whose owner died and did not come back.
+    transaction_timeout_ms: Annotated[
+        int, Field(ge=1_000, description="The broker ends a transaction that is open for so long.")
+    ] = 20_000
+    # Twice the minute that a cluster may need to come back from losing all its brokers.
+    broker_timeout_s: Annotated[
+        Seconds, Field(description="A broker call that takes longer ends the process; its supervisor restarts it.")
+    ] = 120.0
+    score_timeout_s: Annotated[
+        Seconds, Field(description="A batch whose scoring takes longer ends the process.")
+    ] = 900.0
+    # A batch in flight takes seconds; Kubernetes kills after 30 s by default.
+    drain_seconds: Annotated[
+        float, Field(ge=0, description="Time to finish the batches in flight after SIGTERM or SIGINT.")
+    ] = 20.0
+
+    http: Annotated[bool, Field(description="Serve /metrics, /livez and /readyz.")] = True
+    http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9464
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
+    log_format: Annotated[
+        Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
+    ] = "auto"
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        topics = {self.battles_topic, self.preferences_topic, self.dead_letters_topic}
+        if len(topics) < 3:
+            raise ValueError("battles_topic, preferences_topic and dead_letters_topic must be three topics")
+        return self
+
+
+def _list_faults(error: ValidationError, model: type[KafkaConnection], file: Path | None) -> str:
+    source = f"flags, {ENV_PREFIX}* and {file}" if file else f"flags and {ENV_PREFIX}*"
+    return f"{'; '.join(explain(error, model))} (from {source})"

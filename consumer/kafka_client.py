@@ -1,0 +1,187 @@
+"""Makes kafka-python's clients, with the defaults that exactly-once needs, and explains why a broker refuses us."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from consumer.config import KafkaConnection, StreamConfig
+from consumer.errors import BrokerUnreachable, NotAuthorized
+
+_Client = TypeVar("_Client")
+
+CONNECT_TIMEOUT_MS = 15_000
+"""A broker that restarts answers within some seconds; beyond that a person should hear about it."""
+
+REQUEST_TIMEOUT_MS = 10_000
+"""A coordinator fails over in about 9 s; a request that takes longer is better sent to the new one."""
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
+
+
+def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
+    """kafka-python's keyword arguments for reaching and logging in to the brokers."""
+    settings: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
+        "security_protocol": connection.security_protocol,
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        # A broker that came back should be found within a second, not after half a minute.
+        "reconnect_backoff_max_ms": 1_000,
+    }
+    if connection.sasl_mechanism:
+        settings |= {
+            "sasl_mechanism": connection.sasl_mechanism,
+            "sasl_plain_username": connection.sasl_username,
+            "sasl_plain_password": connection.sasl_password and connection.sasl_password.get_secret_value(),
+        }
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if path := getattr(connection, name):
+            settings[name] = str(path)
+    if connection.ssl_password:
+        settings["ssl_password"] = connection.ssl_password.get_secret_value()
+    return settings
+
+
+def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
+    """A KafkaConsumer that never commits by itself, reads committed records only and never skips unasked.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    defaults = {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "none",
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
+    }
+    return _connect(connection, KafkaConsumer, **(connection_settings(connection) | defaults | settings))
+
+
+def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
+    """The stream's consumer: a member of its group, cooperative-sticky, static if so configured.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    return make_consumer(
+        config,
+        client_id=f"{config.group_id}-{instance_id}",
+        group_id=config.group_id,
+        group_instance_id=instance_id if config.static_membership else None,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        session_timeout_ms=config.session_timeout_ms,
+        heartbeat_interval_ms=max(100, config.session_timeout_ms // 15),
+        max_poll_interval_ms=config.max_poll_interval_ms,
+        fetch_max_wait_ms=100,
+        # New partitions of the topic are found this soon.
+        metadata_max_age_ms=60_000,
+    )
+
+
+def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
+    """An idempotent KafkaProducer.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    defaults = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+        "max_request_size": MAX_RECORD_BYTES,
+        # One request takes about 1 ms whatever its size: larger batches are fewer requests.
+        "batch_size": 256 * 1024,
+        "linger_ms": 5,
+        # Must exceed linger_ms + request_timeout_ms; four tries before a record counts as undeliverable.
+        "delivery_timeout_ms": 4 * REQUEST_TIMEOUT_MS + 1_000,
+    }
+    return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
+
+
+def make_transactional_producer(config: StreamConfig, transactional_id: str) -> Any:
+    """The stream's producer; a second one with the same id fences the first.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    return make_producer(
+        config,
+        client_id=transactional_id,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=config.transaction_timeout_ms,
+        linger_ms=0,  # the commit flushes; waiting before it gains nothing
+        max_block_ms=int(config.broker_timeout_s * 1000),
+    )
+
+
+def make_admin(connection: KafkaConnection) -> Any:
+    """A KafkaAdminClient.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    return _connect(connection, KafkaAdminClient, **connection_settings(connection))
+
+
+@contextmanager
+def admin_client(connection: KafkaConnection) -> Iterator[Any]:
+    """A KafkaAdminClient that is closed at the end."""
+    admin = make_admin(connection)
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def _connect(connection: KafkaConnection, client: Callable[..., _Client], **settings: Any) -> _Client:
+    """Make a client; when no broker answers, say why, which kafka-python only writes to its log."""
+    with _overheard("kafka") as heard:
+        try:
+            return client(**settings)
+        except kafka_errors.AuthorizationError as error:
+            raise NotAuthorized(f"the broker denies access: {error}") from error
+        except kafka_errors.KafkaError as error:
+            why = _explain(heard) or str(error)
+            raise BrokerUnreachable(
+                f"no connection to {connection.bootstrap_servers} "
+                f"({connection.security_protocol}): {why}. Check address, security_protocol and login"
+            ) from error
+
+
+def _explain(heard: list[str]) -> str | None:
+    """The most telling of the client's log lines: a refused login or certificate before a closed port."""
+    for clue, reason in (
+        ("CERTIFICATE_VERIFY_FAILED", "the broker's certificate is not signed by the CA given (ssl_cafile)"),
+        ("uthentication", "the broker refused the login (sasl_username, sasl_password, sasl_mechanism)"),
+        ("SSL", "the TLS handshake failed; does this port speak TLS?"),
+        ("ECONNREFUSED", "nothing listens there"),
+        ("onnection refused", "nothing listens there"),
+        ("Name or service not known", "the host name is unknown"),
+    ):
+        if any(clue in line for line in heard):
+            return reason
+    return None
+
+
+@contextmanager
+def _overheard(logger: str) -> Iterator[list[str]]:
+    """Collect what a logger says at WARNING and above while the block runs."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    target = logging.getLogger(logger)
+    target.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        target.removeHandler(handler)

@@ -1,0 +1,119 @@
+"""Shows how a file is getting on: a bar with an estimate on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+from consumer.files import RowFault
+
+MAX_SHOWN: Final = 20
+"""Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""
+
+LINE_EVERY_S: Final = 10.0
+"""Without a terminal: often enough to see that it lives, rare enough for a log of hours."""
+
+
+class Observer(Protocol):
+    """Told by those who go through a file what happens, on the thread that called them."""
+
+    def rejected(self, line: int, fault: RowFault) -> None:
+        """The row that starts at this line can't be used."""
+
+    def advanced(self, done_bytes: int, rows: int) -> None:
+        """So many bytes of the file are done in all, and so many rows in this run."""
+
+
+class FileProgress:
+    """An `Observer` for people. A context manager; on leaving it says how many rejected rows it did not name.
+
+    Args:
+        console: where to; its own `is_terminal` decides between bar and lines.
+        file: the file, for the places of rejected rows and the total.
+        verb: what is done to it, for the lines.
+        start_bytes: how much of it was done before.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        file: Path,
+        *,
+        verb: str,
+        start_bytes: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._file = file
+        self._verb = verb
+        self._total = file.stat().st_size
+        self._start = start_bytes
+        self._clock = clock
+        self._began = self._last_line = clock()
+        self._rejected = 0
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[status]}", markup=False),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.add_task(self._verb, total=max(1, self._total), completed=self._start, status="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        if self._rejected > MAX_SHOWN:
+            self._say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
+
+    def rejected(self, line: int, fault: RowFault) -> None:
+        """Name the row, unless too many were named before."""
+        self._rejected += 1
+        if self._rejected <= MAX_SHOWN:
+            self._say(f"{self._file}:{line}: {fault}")
+
+    def advanced(self, done_bytes: int, rows: int) -> None:
+        """Move the bar; without a terminal, write a line when the last one is old enough."""
+        now = self._clock()
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done_bytes, status=self._status(now, done_bytes, rows))
+        elif now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            share = done_bytes / self._total if self._total else 1.0
+            self._say(f"{self._verb} {self._file}: {share:.0%}, {self._status(now, done_bytes, rows)}")
+
+    def _status(self, now: float, done_bytes: int, rows: int) -> str:
+        elapsed = max(now - self._began, 1e-9)
+        status = f"{rows:,} battles, {rows / elapsed:,.1f}/s"
+        if done_bytes > self._start:
+            left_s = elapsed * (self._total - done_bytes) / (done_bytes - self._start)
+            status += f", about {_duration(left_s)} left"
+        return status
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,133 @@
+"""One running service: builds every part of the stream in order, runs it, takes it down again in reverse.
+
+Cheap checks come first: a wrong topic name is told before minutes are spent on loading judges, and the group is
+joined only when there is somebody to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import Final
+
+import structlog
+
+from consumer.config import StreamConfig
+from consumer.errors import TopicMissing
+from consumer.health import HealthServer, HealthState
+from consumer.instance import InstanceName
+from consumer.kafka_client import admin_client, make_group_consumer, make_transactional_producer
+from consumer.logs import adopt_library_loggers
+from consumer.messages import Composer
+from consumer.metrics import StreamMetrics
+from consumer.pipeline import Pipeline, Scored
+from consumer.sink import Sink
+from consumer.source import Source
+from consumer.stream import Stream
+from consumer.watchdog import Watchdog
+from scoring.panel import Panel
+
+log = structlog.get_logger(__name__)
+
+LIVENESS_GRACE_S: Final = 15.0
+"""Over the broker time-out: the watchdog should end a stuck process first, because it says where it hung."""
+
+
+class Service:
+    """The service behind `prefstream run` and `prefstream demo`.
+
+    Args:
+        config: the settings.
+        load_panel: loads the judges; called once, before the group is joined.
+        on_ready: called when the stream is about to read.
+        on_committed: called with each batch once readers can see it, in the stream's thread.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        load_panel: Callable[[], Panel],
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_committed: Callable[[Scored], None] = lambda _: None,
+    ) -> None:
+        self.health = HealthState()
+        self.metrics = StreamMetrics()
+        self.http_url: str | None = None
+        self.gave_up = False
+        self._config = config
+        self._load_panel = load_panel
+        self._on_ready = on_ready
+        self._on_committed = on_committed
+        self._stop_asked = False
+        self._stream: Stream | None = None
+
+    def stop(self) -> None:
+        """Ask the service to finish and return; callable from any thread and from a signal handler."""
+        self._stop_asked = True
+        if self._stream:
+            self._stream.stop()
+
+    def run(self) -> None:
+        """Serve until `stop`.
+
+        Afterwards `gave_up` says whether a batch was still being scored when the time to drain was over: its thread
+        can't be interrupted and would hold the interpreter up.
+
+        Raises:
+            PrefstreamError: what can't be mended from inside; nothing is lost.
+        """
+        config = self._config
+        with ExitStack() as stack:
+            if config.http:
+                server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
+                self.http_url = stack.enter_context(server).url
+            require_topics(config)
+            self.health.set_not_ready("loading judges")
+            panel = self._load_panel()
+            stack.callback(lambda: self.gave_up or panel.close())  # closing waits for the forward pass
+            adopt_library_loggers()
+            instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
+            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s)))
+            producer = make_transactional_producer(config, f"{config.group_id}-{instance.name}")
+            sink = stack.enter_context(closing(Sink(producer, config, watchdog)))
+            consumer = make_group_consumer(config, instance.name)
+            source = stack.enter_context(closing(Source(consumer, config)))
+            pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
+            self._stream = Stream(
+                config,
+                source,
+                sink,
+                pipeline,
+                self.metrics,
+                on_poll=lambda: self.health.beat("stream"),
+                on_committed=self._on_committed,
+            )
+            if self._stop_asked:
+                return
+            log.info("streaming", group=config.group_id, instance=instance.name, http=self.http_url)
+            self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S)
+            self.health.set_ready()
+            self._on_ready()
+            try:
+                self._stream.run()
+            finally:
+                self.health.set_not_ready("stopping")
+                self.gave_up = len(pipeline) > 0
+
+
+def require_topics(config: StreamConfig) -> None:
+    """Check that the three topics exist.
+
+    Raises:
+        TopicMissing: a topic does not exist, or may not be seen.
+        BrokerUnreachable: no broker answered.
+    """
+    with admin_client(config) as admin:
+        existing = set(admin.list_topics())
+    wanted = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+    missing = [topic for topic in wanted if topic not in existing]
+    if missing:
+        raise TopicMissing(
+            f"no topic {', '.join(missing)} at {config.bootstrap_servers}: create it, or grant Describe on it"
+        )

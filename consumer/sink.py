@@ -1,0 +1,169 @@
+"""Kafka out: messages and consumed offsets in one transaction. The polling thread alone calls it.
+
+Exactly once, step by step (the numbers are those of deploy/README.md, which says what a crash after each leaves):
+
+    1. Every record carries the assignment epoch of its partition          (source.py)
+    2. The batch is scored; no transaction is open meanwhile               (pipeline.py)
+    3. Records of stale epochs are dropped                                 (stream.py)
+    4. Begin; send messages; send offsets with the group's metadata; commit   (here)
+    5. After an abort, what is still owned is sent again, before any later batch   (stream.py)
+
+A KafkaError inside a transaction is survived if the abort succeeds, and fatal if it does not: kafka-python reports
+fencing by another producer under several names, and an abort tells them from passing faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+
+from consumer.config import StreamConfig
+from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, StreamError, TransactionFailed
+from consumer.messages import Message
+from consumer.source import Membership
+from consumer.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+FENCED = (
+    kafka_errors.ProducerFencedError,
+    kafka_errors.InvalidProducerEpochError,
+    kafka_errors.FencedInstanceIdError,
+)
+
+
+class Aborted(StreamError):
+    """The transaction was aborted; nothing of it is visible, and it may be tried again.
+
+    Attributes:
+        oversized: the messages that are too large for the broker; they must shrink before the next try.
+    """
+
+    def __init__(self, message: str, oversized: Sequence[Message] = ()) -> None:
+        super().__init__(message)
+        self.oversized = tuple(oversized)
+
+
+class Sink:
+    """Publishes batches exactly once.
+
+    Args:
+        producer: a transactional producer; closed with the sink.
+        config: the stream's settings.
+        watchdog: bounds the calls that take no time-out.
+    """
+
+    def __init__(self, producer: Any, config: StreamConfig, watchdog: Watchdog) -> None:
+        self._producer = producer
+        self._config = config
+        self._watchdog = watchdog
+
+    def open(self) -> None:
+        """Take over the transactional id: ends what a predecessor left open, and fences it if it still lives.
+
+        Raises:
+            NotAuthorized: the transactional id is not ours to write.
+            BrokerUnreachable: the transaction coordinator did not answer in time.
+        """
+        try:
+            with self._watchdog.guard("init_transactions"):
+                self._producer.init_transactions()
+        except kafka_errors.AuthorizationError as error:
+            raise NotAuthorized(
+                f"the broker denies the transactional id ({type(error).__name__}); "
+                f"it needs Write and Describe on ids that start with {self._config.group_id}"
+            ) from error
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnreachable(f"the transaction coordinator did not answer: {type(error).__name__}") from error
+
+    def publish(
+        self, messages: Sequence[Message], offsets: Mapping[TopicPartition, OffsetAndMetadata], membership: Membership
+    ) -> None:
+        """Step 4: begin, send, send offsets, commit.
+
+        Args:
+            messages: one per record, all of partitions that `membership` owns.
+            offsets: per partition, the offset behind its last record here.
+            membership: the snapshot that the messages were checked against; the broker fences a stale one.
+
+        Raises:
+            Aborted: nothing became visible; try again.
+            Fenced: another process has our transactional id or instance id.
+            NotAuthorized: we may not write a topic.
+            TransactionFailed: the transaction could be neither committed nor aborted.
+        """
+        sent: list[tuple[Message, Any]] = []
+        with self._watchdog.guard("transaction"):
+            try:
+                self._producer.begin_transaction()  # 4.1
+                for message in messages:  # 4.2
+                    sent.append((message, self._send(message)))
+                self._producer.send_offsets_to_transaction(offsets, membership.metadata)  # 4.3
+                self._producer.commit_transaction()  # 4.4
+            except _TooLarge as error:
+                self._abort(error)
+                raise Aborted("a message exceeds the client's bound", [error.record]) from None
+            except FENCED as error:
+                raise self._fenced(error) from error
+            except kafka_errors.AuthorizationError as error:
+                self._abort(error)
+                raise NotAuthorized(
+                    f"the broker denies writing: {error}; it needs Write on {self._config.preferences_topic} and "
+                    f"{self._config.dead_letters_topic}, and Read on group {self._config.group_id}"
+                ) from error
+            except kafka_errors.KafkaError as error:
+                self._abort(error)
+                raise Aborted(f"{type(error).__name__}: {error}", _oversized(sent)) from error
+
+    def close(self) -> None:
+        """Close the producer; an open transaction is left to its successor or to its time-out."""
+        self._producer.close(timeout=5)  # every transaction was committed or aborted: nothing is worth waiting for
+
+    def _send(self, message: Message) -> Any:
+        topic = self._config.preferences_topic if message.reason is None else self._config.dead_letters_topic
+        try:
+            return self._producer.send(topic, value=message.value, key=message.key, headers=message.headers)
+        except kafka_errors.MessageSizeTooLargeError as error:
+            raise _TooLarge(message) from error
+
+    def _abort(self, cause: Exception) -> None:
+        log.warning("transaction aborted", cause=type(cause).__name__)
+        try:
+            self._producer.abort_transaction()
+        except FENCED as error:
+            raise self._fenced(error) from cause
+        except kafka_errors.KafkaError as error:
+            raise TransactionFailed(
+                f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}: "
+                f"{error}); a new process ends it and goes on from the committed offsets"
+            ) from error
+
+    def _fenced(self, error: Exception) -> Fenced:
+        return Fenced(
+            f"another process uses our transactional id, or the broker timed our transaction out "
+            f"({type(error).__name__}); give every process an instance_id of its own"
+        )
+
+
+class _TooLarge(Exception):
+    """The client itself refuses the message's size."""
+
+    def __init__(self, record: Message) -> None:
+        super().__init__()
+        self.record = record
+
+
+def _oversized(sent: Sequence[tuple[Message, Any]]) -> list[Message]:
+    """The messages that the broker refused for their size."""
+    refused = [
+        message
+        for message, future in sent
+        if future.is_done and isinstance(future.exception, kafka_errors.MessageSizeTooLargeError)
+    ]
+    # The broker judges a whole produce batch, and fails small messages along with the large one.
+    largest = max((len(message.value or b"") for message in refused), default=0)
+    return [message for message in refused if 2 * len(message.value or b"") >= largest]

@@ -1,0 +1,203 @@
+"""Kafka in: records with the assignment epoch of their partition.
+
+Every assign, revoke and loss of a partition raises its epoch. A record whose epoch is no longer current is not ours:
+its result is dropped, because whoever owns the partition now reads the record again. Generation fencing at the broker
+is not enough: it takes a valid member's commit for another member's partition.
+
+The polling thread calls everything here except the rebalance listener, which kafka-python runs on its IO thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka import errors as kafka_errors
+
+from consumer.config import StreamConfig
+from consumer.errors import DataLoss, NotAuthorized, StreamError
+
+log = structlog.get_logger(__name__)
+
+RETRY_WAIT_S: Final = 0.2
+"""Wait after a passing fault of the broker: kafka-python has retried inside already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record and the epoch of its partition when it was polled."""
+
+    record: Any
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A snapshot of our place in the group: the one that was checked is the one that is sent."""
+
+    metadata: Any
+    epochs: dict[TopicPartition, int]
+
+    @property
+    def joined(self) -> bool:
+        """Whether we are a member now; an empty snapshot is not fenced by the broker, so it is never sent."""
+        return bool(self.metadata.generation_id >= 0 and self.metadata.member_id)
+
+    def owns(self, event: Event) -> bool:
+        """Whether the event's partition has been ours without a break since it was polled."""
+        record = event.record
+        return self.epochs.get(TopicPartition(record.topic, record.partition)) == event.epoch
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
+    """Which partitions are ours, each with its epoch. Thread-safe; never blocks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._raised: Counter[TopicPartition] = Counter()
+        self._owned: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this with the partitions that are new to us."""
+        self._move(assigned, self._owned.update, "partitions assigned")
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this with the partitions that another member gets."""
+        self._move(revoked, self._owned.difference_update, "partitions revoked")
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this when we fell out of the group: another member may have them already."""
+        self._move(lost, self._owned.difference_update, "partitions lost")
+
+    def epochs(self) -> dict[TopicPartition, int]:
+        """Our partitions and their current epochs."""
+        with self._lock:
+            return {partition: self._raised[partition] for partition in self._owned}
+
+    def _move(
+        self, partitions: Iterable[TopicPartition], change: Callable[[set[TopicPartition]], None], what: str
+    ) -> None:
+        moved = set(partitions)
+        with self._lock:
+            change(moved)
+            self._raised.update(moved)
+        if moved:
+            log.info(what, partitions=sorted(f"{partition.topic}/{partition.partition}" for partition in moved))
+
+
+class Source:
+    """Polls battles, with flow control; translates kafka-python's errors into ours.
+
+    Args:
+        consumer: a group consumer that is not subscribed yet; closed with the source.
+        config: the stream's settings.
+    """
+
+    def __init__(self, consumer: Any, config: StreamConfig) -> None:
+        self._consumer = consumer
+        self._config = config
+        self._assignment = Assignment()
+        self._paused = False
+        consumer.subscribe([config.battles_topic], listener=self._assignment)
+
+    def poll(self, timeout_s: float, max_records: int) -> list[Event]:
+        """Records that arrived; none when the time is up, reading is paused or the broker is away.
+
+        Args:
+            timeout_s: how long to wait for the first record, in seconds.
+            max_records: at most so many.
+
+        Raises:
+            DataLoss: committed offsets are no longer on the topic and `on_data_loss` is `stop`.
+            NotAuthorized: we may not read the topic or join the group.
+            StreamError: any other fault that another poll can't mend.
+        """
+        if self._paused:
+            # Partitions that a rebalance brought meanwhile must be held back, too.
+            self._consumer.pause(*self._consumer.assignment())
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        except kafka_errors.NoOffsetForPartitionError:
+            self._start_at_beginning()
+            return []
+        except kafka_errors.OffsetOutOfRangeError as error:
+            self._meet_data_loss(error)
+            return []
+        except kafka_errors.AuthorizationError as error:
+            raise NotAuthorized(
+                f"the broker denies reading {self._config.battles_topic} in group {self._config.group_id}: "
+                f"{type(error).__name__}; it needs Read on both"
+            ) from error
+        except kafka_errors.RetriableError as error:
+            log.warning("poll failed, trying again", error=type(error).__name__)
+            time.sleep(RETRY_WAIT_S)
+            return []
+        except kafka_errors.KafkaError as error:
+            raise StreamError(f"reading {self._config.battles_topic} failed: {type(error).__name__}: {error}") from error
+        if not polled:
+            return []
+        epochs = self._assignment.epochs()
+        return [
+            Event(record, epochs[partition])
+            for partition, records in polled.items()
+            if partition in epochs
+            for record in records
+        ]
+
+    def pause(self) -> None:
+        """Stop reading; polling goes on, so that we stay in the group however long scoring takes."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Read again after `pause`."""
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(*self._consumer.paused())
+
+    def membership(self) -> Membership:
+        """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
+        metadata = self._consumer.group_metadata()
+        return Membership(metadata, self._assignment.epochs())
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
+        lags = {}
+        for partition in self._assignment.epochs():
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                position = self._consumer.position(partition, timeout_ms=0)
+                if position is not None:
+                    lags[partition] = max(0, end - position)
+        return lags
+
+    def close(self) -> None:
+        """Leave the group (a static member stays in it) without committing anything."""
+        self._consumer.close(autocommit=False)
+
+    def _start_at_beginning(self) -> None:
+        """A partition without a committed offset starts at its first record: nothing of it was scored yet."""
+        for partition in self._consumer.assignment():
+            if self._consumer.committed(partition) is None:
+                self._consumer.seek_to_beginning(partition)
+
+    def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+        """Records between the committed offset and the topic's begin are gone: stop, or go on if told so."""
+        positions: dict[TopicPartition, int] = error.args[0]
+        lost = ", ".join(
+            f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()
+        )
+        policy = self._config.on_data_loss
+        if policy == "stop":
+            raise DataLoss(
+                f"{lost}: the record is no longer on the topic (retention, or the topic was made anew). "
+                "Find out what was lost, then start once with --on-data-loss earliest or latest"
+            ) from error
+        log.error("records lost, going on as told", lost=lost, on_data_loss=policy)
+        seek = self._consumer.seek_to_beginning if policy == "earliest" else self._consumer.seek_to_end
+        seek(*positions)

@@ -1,0 +1,73 @@
+"""Ends a process that hangs in a broker call: several of kafka-python's take no time-out and wait for ever."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+EXIT_STALLED: Final = 70
+"""Exit code of a process that its watchdog ended (EX_SOFTWARE)."""
+
+
+def end_process(what: str) -> None:
+    """Print where every thread stands (code only, no values) and end the process at once."""
+    log.critical("stalled, ending the process", call=what, exit_code=EXIT_STALLED)
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(EXIT_STALLED)
+
+
+class Watchdog:
+    """Bounds calls that can't bound themselves. One thread calls `guard`; another one watches.
+
+    Args:
+        timeout_s: how long a guarded call may take, in seconds.
+        on_stall: called with the name of the call that took longer; does not return in production.
+    """
+
+    def __init__(self, timeout_s: float, on_stall: Callable[[str], None] = end_process) -> None:
+        self._timeout_s = timeout_s
+        self._on_stall = on_stall
+        self._changed = threading.Condition()
+        self._current: tuple[str, float] | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def guard(self, call: str) -> Iterator[None]:
+        """The block must end within the time-out, or the process ends."""
+        self._set((call, time.monotonic() + self._timeout_s))
+        try:
+            yield
+        finally:
+            self._set(None)
+
+    def close(self) -> None:
+        """Stop watching."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _set(self, current: tuple[str, float] | None) -> None:
+        # No notification: the watcher looks often enough, and a wake-up per call would cost more than the call.
+        with self._changed:
+            self._current = current
+
+    def _watch(self) -> None:
+        look_s = min(1.0, self._timeout_s / 4)
+        with self._changed:
+            while not self._closed:
+                self._changed.wait(look_s)
+                if self._current and time.monotonic() > self._current[1]:
+                    self._on_stall(self._current[0])
+                    self._current = None
