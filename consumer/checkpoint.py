@@ -63,8 +63,7 @@ class Checkpoint(BaseModel):
             return cls.model_validate_json(text)
         except ValidationError:
             raise UsageError(
-                f"{path} is no progress file of this version of prefstream; "
-                "score again from the beginning with --force"
+                f"{path} is no progress file of this version of prefstream; score again from the beginning with --force"
             ) from None
 
     def save(self, path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
@@ -105,7 +105,7 @@ class KafkaConnection(BaseSettings):
         del dotenv_settings, file_secret_settings
         sources = [init_settings, env_settings]
         if secrets_dir := os.environ.get(ENV_SECRETS_DIR):
-            sources.append(NestedSecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))
         return (*sources, YamlConfigSettingsSource(settings_cls))
 
 
@@ -159,9 +159,9 @@ class StreamConfig(KafkaConnection):
     broker_timeout_s: Annotated[
         Seconds, Field(description="A broker call that takes longer ends the process; its supervisor restarts it.")
     ] = 120.0
-    score_timeout_s: Annotated[
-        Seconds, Field(description="A batch whose scoring takes longer ends the process.")
-    ] = 900.0
+    score_timeout_s: Annotated[Seconds, Field(description="A batch whose scoring takes longer ends the process.")] = (
+        900.0
+    )
     # A batch in flight takes seconds; Kubernetes kills after 30 s by default.
     drain_seconds: Annotated[
         float, Field(ge=0, description="Time to finish the batches in flight after SIGTERM or SIGINT.")

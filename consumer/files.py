@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +119,7 @@ def check_battles_file(path: Path) -> None:
             pass
 
 
-def read_battles(path: Path, *, start: Position = START) -> Iterator[FileRecord]:
+def read_battles(path: Path, *, start: Position = START) -> Generator[FileRecord, None, None]:
     """Read a file row by row; blank lines are skipped.
 
     Args:

@@ -119,7 +119,9 @@ def make_transactional_producer(config: StreamConfig, transactional_id: str) -> 
         client_id=transactional_id,
         transactional_id=transactional_id,
         transaction_timeout_ms=config.transaction_timeout_ms,
-        linger_ms=0,  # the commit flushes; waiting before it gains nothing
+        # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
+        # small ones, and the client's thread would compete with the loop for the interpreter.
+        linger_ms=1_000,
         max_block_ms=int(config.broker_timeout_s * 1000),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from consumer.source import Event
@@ -66,15 +66,22 @@ class Composer:
             ("ce_source", f"/prefstream/{group_id}".encode()),
         )
 
-    def preference(self, event: Event, preference: Preference) -> Message:
-        """The preference for an event, in CloudEvents' binary mode."""
+    def preference(self, event: Event, preference: Preference, scored_at: datetime) -> Message:
+        """The preference for an event, in CloudEvents' binary mode.
+
+        Args:
+            event: what was scored.
+            preference: the answer.
+            scored_at: when, in UTC.
+        """
         record = event.record
         headers = [
             *self._fixed,
             ("ce_id", f"{record.topic}/{record.partition}/{record.offset}".encode()),
-            ("ce_time", _now()),
+            ("ce_time", scored_at.isoformat(timespec="milliseconds").encode()),
         ]
-        headers += [(name, value) for name, value in record.headers if name == TRACEPARENT and value is not None]
+        if record.headers:
+            headers += [(name, value) for name, value in record.headers if name == TRACEPARENT and value is not None]
         return Message(event, preference.id.encode(), encode_preference(preference), headers)
 
 
@@ -127,10 +134,6 @@ def header(record: Any, name: str) -> str | None:
         if key == name and value is not None:
             return bytes(value).decode(errors="replace")
     return None
-
-
-def _now() -> bytes:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
 
 
 def _where(error: Exception) -> bytes:

@@ -30,10 +30,10 @@ from consumer.errors import UsageError
 from consumer.files import START, FileRecord, Position, RowFault, check_battles_file, read_battles
 from consumer.output import ScoreOutput, ScorePaths
 from consumer.progress import Observer
-from schemas import Reason
+from schemas import Battle, Reason
 from scoring.config import PanelConfig
 from scoring.errors import BattleTooLarge
-from scoring.panel import EncodedBatch, Panel, PanelAnswer
+from scoring.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 256
 """Enough battles to sort by length into full micro-batches; under a minute of work to lose or to wait for on two
@@ -212,11 +212,14 @@ class _Run:
         scored, rejected = [], []
         answers = iter(self._panel.score(chunk.encoded) if chunk.encoded else [])
         for record in chunk.records:
-            content = record.content
-            answer = next(answers) if isinstance(content, Battle) else content
+            if isinstance(record.content, RowFault):
+                rejected.append(self._reject(record, record.content))
+                continue
+            answer = next(answers)
             if isinstance(answer, BattleTooLarge):
-                answer = RowFault(Reason.TOO_LARGE_FOR_JUDGE, str(answer))
-            if isinstance(content, Battle) and isinstance(answer, PanelAnswer):
+                rejected.append(self._reject(record, RowFault(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
+            else:
+                scored.append(self._output.row(record.content.id, record.line, answer))
         header = b"" if before.output_bytes else self._output.header()
         output_bytes, rejected_bytes = self._output.append(header + b"".join(scored), b"".join(rejected))
         after = before.model_copy(
@@ -232,3 +235,7 @@ class _Run:
         )
         after.save(self._paths.progress)
         return after
+
+    def _reject(self, record: FileRecord, fault: RowFault) -> bytes:
+        self._observer.rejected(record.line, fault)
+        return self._output.rejected_row(record, fault)

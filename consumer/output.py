@@ -1,4 +1,7 @@
-"""What `score` writes: the output, and the rejected rows beside it. One process at a time, always cut at a checkpoint."""
+"""What `score` writes: the output, and the rejected rows beside it.
+
+One process writes at a time. Both files are only ever appended to, and on resuming cut back to the checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from consumer.checkpoint import Checkpoint
 from consumer.errors import StreamError, UsageError
 from consumer.files import FileRecord, RowFault
 from schemas import OUTCOMES, FileSource, encode_preference
-from scoring.panel import PanelAnswer
+from scoring.answer import PanelAnswer
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 

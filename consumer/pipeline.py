@@ -19,8 +19,9 @@ from consumer.batch import Batch
 from consumer.messages import Composer, Message, dead_letter
 from consumer.source import Event
 from schemas import Battle, InvalidEvent, KafkaSource, Reason, Timings, decode_battle
+from scoring.answer import PanelAnswer
 from scoring.errors import BattleTooLarge
-from scoring.panel import EncodedBatch, PanelAnswer
+from scoring.panel import EncodedBatch
 
 
 class Scorer(Protocol):
@@ -161,7 +162,8 @@ class Pipeline:
             answers.append(result)
             record = event.record
             source = KafkaSource(topic=record.topic, partition=record.partition, offset=record.offset)
-            messages.append(self._composer.preference(event, result.to_preference(battle.id, source, timings)))
+            preference = result.to_preference(battle.id, source, timings)
+            messages.append(self._composer.preference(event, preference, timings.scored_at))
         return Scored(
             prepared.batch,
             tuple(messages),

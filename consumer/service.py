@@ -85,7 +85,7 @@ class Service:
             require_topics(config)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
-            stack.callback(lambda: self.gave_up or panel.close())  # closing waits for the forward pass
+            stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
             watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s)))
@@ -114,6 +114,10 @@ class Service:
             finally:
                 self.health.set_not_ready("stopping")
                 self.gave_up = len(pipeline) > 0
+
+    def _close_panel(self, panel: Panel) -> None:
+        if not self.gave_up:  # closing waits for the forward pass
+            panel.close()
 
 
 def require_topics(config: StreamConfig) -> None:

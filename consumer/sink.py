@@ -100,8 +100,7 @@ class Sink:
         with self._watchdog.guard("transaction"):
             try:
                 self._producer.begin_transaction()  # 4.1
-                for message in messages:  # 4.2
-                    sent.append((message, self._send(message)))
+                sent.extend((message, self._send(message)) for message in messages)  # 4.2
                 self._producer.send_offsets_to_transaction(offsets, membership.metadata)  # 4.3
                 self._producer.commit_transaction()  # 4.4
             except _TooLarge as error:

@@ -139,7 +139,9 @@ class Source:
             time.sleep(RETRY_WAIT_S)
             return []
         except kafka_errors.KafkaError as error:
-            raise StreamError(f"reading {self._config.battles_topic} failed: {type(error).__name__}: {error}") from error
+            raise StreamError(
+                f"reading {self._config.battles_topic} failed: {type(error).__name__}: {error}"
+            ) from error
         if not polled:
             return []
         epochs = self._assignment.epochs()

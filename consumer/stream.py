@@ -245,5 +245,3 @@ def _shrink(scored: Scored, oversized: tuple[Message, ...]) -> Scored:
             )
         messages.append(smaller)
     return replace(scored, messages=tuple(messages))
-
-

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from schemas.dead_letter import Reason
@@ -32,6 +32,7 @@ MAX_ID_CHARS: Final = 1_024
 """Bound of the id: it becomes the record's key, and indexes downstream have limits of this order."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_DATE = re.compile(r"\d{4}-\d{2}-")
 
 
 def _refuse_lone_surrogates(text: str) -> None:
@@ -46,6 +47,18 @@ def _id_to_text(value: object) -> object:
         return str(value)
     if isinstance(value, str):
         _refuse_lone_surrogates(value)
+    return value
+
+
+def _check_text(text: str) -> str:
+    _refuse_lone_surrogates(text)
+    return text
+
+
+def _refuse_epoch(value: object) -> object:
+    """A bare number could be seconds or milliseconds: pydantic would guess from its size."""
+    if isinstance(value, int | float) or (isinstance(value, str) and not _DATE.match(value)):
+        raise PydanticCustomError("datetime_spelling", "should be an ISO 8601 date and time with an offset")
     return value
 
 
@@ -83,8 +96,10 @@ def _to_turns(value: object) -> object:
 
 Turns: TypeAlias = Annotated[
     tuple[str, ...],
-    BeforeValidator(_to_turns, json_schema_input_type=list[str | None] | str),
+    BeforeValidator(_to_turns, json_schema_input_type=Annotated[list[str | None], Field(max_length=MAX_TURNS)] | str),
 ]
+
+Text: TypeAlias = Annotated[str, AfterValidator(_check_text)]
 
 
 class Battle(BaseModel):
@@ -97,16 +112,19 @@ class Battle(BaseModel):
 
     id: Annotated[
         str,
-        BeforeValidator(_id_to_text, json_schema_input_type=str | int),
         Field(max_length=MAX_ID_CHARS, description="Unique name of the battle; an integer becomes a string."),
+        BeforeValidator(_id_to_text, json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS)] | int),
     ]
     prompt: Annotated[Turns, Field(description="The user's turns: a list, a string, or a JSON list in a string.")]
     response_a: Annotated[Turns, Field(description="Turns of response A, as many as the prompt has.")]
     response_b: Annotated[Turns, Field(description="Turns of response B, as many as the prompt has.")]
-    model_a: Annotated[str | None, Field(description="Who wrote response A; never shown to a judge.")] = None
-    model_b: Annotated[str | None, Field(description="Who wrote response B; never shown to a judge.")] = None
-    language: Annotated[str | None, Field(description="Language of the prompt, as the source names it.")] = None
-    occurred_at: Annotated[AwareDatetime | None, Field(description="When the battle took place.")] = None
+    model_a: Annotated[Text | None, Field(description="Who wrote response A; never shown to a judge.")] = None
+    model_b: Annotated[Text | None, Field(description="Who wrote response B; never shown to a judge.")] = None
+    language: Annotated[Text | None, Field(description="Language of the prompt, as the source names it.")] = None
+    occurred_at: Annotated[
+        Annotated[AwareDatetime, BeforeValidator(_refuse_epoch)] | None,
+        Field(description="When the battle took place: ISO 8601 with an offset."),
+    ] = None
 
     def swap(self) -> Battle:
         """The same battle with A and B exchanged."""

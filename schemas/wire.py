@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from schemas.battle import Battle, parse_battle
@@ -9,7 +11,7 @@ from schemas.dead_letter import Reason
 from schemas.errors import InvalidEvent
 from schemas.preference import Preference
 
-_NOT_FINITE_TOKENS = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf")
+_NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
 
 
 def decode_battle(value: bytes | None) -> Battle:
@@ -59,9 +61,11 @@ def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEve
     if "depth limit" in error.msg or "recursion limit" in error.msg:  # orjson 3.13, and before
         return InvalidEvent(Reason.TOO_DEEP, "objects or lists are nested too deeply")
     place = f"line {error.lineno} column {error.colno}"
+    if "surrogate" in error.msg:
+        return InvalidEvent(Reason.NOT_UTF8, f"a lone surrogate, which is no text, at {place}")
     # orjson points at or just behind the first character that it could not take.
-    near = text[max(0, error.pos - 2) : error.pos + 9].encode(errors="replace")
-    if any(token in near for token in _NOT_FINITE_TOKENS):
+    token = _NOT_FINITE.search(text, max(0, error.pos - 2), error.pos + len("Infinity") + 1)
+    if "infinity" in error.msg or (token is not None and token.start() <= error.pos):
         return InvalidEvent(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
     return InvalidEvent(Reason.NOT_JSON, f"not JSON at {place}")
 

@@ -45,7 +45,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the fla
 
 @app.callback()
 def prefstream(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:

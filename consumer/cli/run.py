@@ -8,6 +8,8 @@ import signal
 import sys
 from types import FrameType
 
+import structlog
+
 from consumer.cli.options import with_settings
 from consumer.config import StreamConfig
 from consumer.errors import Stalled
@@ -15,6 +17,8 @@ from consumer.logs import configure_logging, install_exception_hooks
 from consumer.watchdog import end_process
 from scoring.panel import Panel
 from scoring.runtime import ensure_fast_process
+
+log = structlog.get_logger(__name__)
 
 
 @with_settings(StreamConfig)
@@ -58,7 +62,7 @@ def load_configured_panel(config: StreamConfig) -> Panel:
         return load_panel(config.panel)
     from scoring.demo_judges import demo_panel_config
 
-    return load_panel(demo_panel_config())
+    return load_panel(demo_panel_config(progress=log.info))
 
 
 def leave_now(code: int) -> None:
@@ -67,5 +71,3 @@ def leave_now(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-

@@ -1,0 +1,264 @@
+"""`prefstream demo`: the whole way of a battle, to look at."""
+
+from __future__ import annotations
+
+import queue
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.align import Align
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel as Box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from consumer.cli.run import leave_now
+from consumer.config import StreamConfig
+from consumer.demo import Check, DemoRun, Entry, check, demo_broker, file_entries, produce, sample_entries, streaming
+from consumer.errors import UsageError
+from consumer.logs import configure_logging
+from consumer.messages import Message
+from consumer.pipeline import Scored
+from schemas import Outcome, Preference, Probabilities, decode_preference
+from scoring.panel import Panel
+from scoring.runtime import ensure_fast_process
+
+VERDICTS_SHOWN: Final = 12
+"""Fits, with its frame and the progress bar, into the 24 lines of the smallest terminal."""
+
+REFRESH_S: Final = 0.2
+NO_PROGRESS_S: Final = 300.0
+"""The slowest batch on the slowest laptop we know takes ten seconds."""
+
+_SHORT: Final[dict[Outcome, str]] = {"model_a": "A", "model_b": "B", "tie": "tie"}
+
+
+def demo(
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PREFSTREAM_DEMO_BOOTSTRAP_SERVERS",
+            help="A real cluster, HOST:PORT; topics and group get names of their own. Default: an embedded broker.",
+        ),
+    ] = None,
+    battles: Annotated[
+        Path | None,
+        typer.Option(envvar="PREFSTREAM_DEMO_BATTLES", help="Your own battles: JSONL, or CSV in Kaggle's format."),
+    ] = None,
+    panel: Annotated[
+        Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
+    ] = None,
+    keep_running: Annotated[
+        bool,
+        typer.Option(envvar="PREFSTREAM_DEMO_KEEP_RUNNING", help="Stay up for more battles until Ctrl-C."),
+    ] = False,
+    svg: Annotated[
+        Path | None, typer.Option(envvar="PREFSTREAM_DEMO_SVG", help="Save the last screen as a picture.")
+    ] = None,
+) -> None:
+    """Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.
+
+    Needs no Docker and no account. The first start fetches and converts two small models (about a minute); they are
+    kept in the user's cache folder.
+
+    Examples: `prefstream demo` · `prefstream demo --battles my.jsonl` · `prefstream demo --keep-running`
+    """
+    ensure_fast_process()
+    configure_logging("warning", "console")
+    console = Console(record=svg is not None, width=100 if svg else None)
+    entries = file_entries(battles) if battles else sample_entries()
+    judges = _load_judges(panel, console)
+    with demo_broker(bootstrap_servers) as config:
+        screen = Screen(console, judges, total=len(entries))
+        committed: queue.SimpleQueue[Scored] = queue.SimpleQueue()
+        with streaming(config, judges, on_committed=committed.put) as run:
+            run.sent = produce(config, entries)
+            _watch(run, committed, screen)
+            run.raise_error()
+            result = check(config, run.sent)
+            console.print(_summary(result, screen, judges, config))
+            if svg:
+                console.save_svg(str(svg), title="prefstream demo")
+            if keep_running and not run.finished.is_set():
+                _keep_running(run, console)
+    if run.service.gave_up:
+        leave_now(0)
+    if not result.exact:
+        raise typer.Exit(1)
+
+
+class Screen:
+    """The live picture: the last verdicts, a progress bar, battles per second.
+
+    Args:
+        console: where to draw.
+        judges: the panel; each judge gets a column.
+        total: events to come.
+    """
+
+    def __init__(self, console: Console, judges: Panel, total: int) -> None:
+        self.console = console
+        self.seconds = 0.0
+        self._names = [judge.name for judge in judges.judges]
+        self._rows: list[tuple[RenderableType, ...]] = []
+        self._started: float | None = None
+        self._done = 0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[rate]}"),
+            console=console,
+        )
+        self._task: TaskID = self._progress.add_task("events", total=total, rate="")
+
+    @property
+    def rate(self) -> float:
+        """Events per second since the first one was waited for."""
+        return self._done / self.seconds if self.seconds else 0.0
+
+    def start(self) -> None:
+        """The clock starts when battles are there to be read."""
+        self._started = time.monotonic()
+
+    def add(self, message: Message, entry: Entry | None) -> None:
+        """Show one more verdict."""
+        self._done += 1
+        self.seconds = time.monotonic() - (self._started or time.monotonic())
+        name = entry.name if entry else "?"
+        if message.reason is None and message.value:
+            self._rows.append(_verdict_row(name, entry, decode_preference(message.value), self._names))
+        else:
+            self._rows.append(_dead_letter_row(name, str(message.reason), len(self._names)))
+        self._progress.update(self._task, completed=self._done, rate=f"{self.rate:.1f}/s")
+
+    def render(self) -> RenderableType:
+        """The picture as it is now."""
+        table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
+        table.add_column("battle", no_wrap=True, ratio=2)
+        table.add_column("prompt", no_wrap=True, overflow="ellipsis", ratio=4, style="dim")
+        for name in self._names:
+            table.add_column(f"{name}\n A   B  tie", no_wrap=True, justify="center", min_width=12)
+        table.add_column("panel\n A   B  tie", no_wrap=True, justify="center", min_width=12)
+        table.add_column("says", no_wrap=True, min_width=4)
+        table.add_column("people", no_wrap=True, min_width=6)
+        for row in self._rows[-VERDICTS_SHOWN:]:
+            table.add_row(*row)
+        return Box(Group(table, Text(), self._progress), title="[bold]prefstream[/] which answer will people prefer?")
+
+
+def _load_judges(panel: Path | None, console: Console) -> Panel:
+    from scoring.panel import load_panel
+
+    with console.status("preparing the judges") as status:
+
+        def tell(what: str) -> None:
+            status.update(what)
+
+        if panel:
+            return load_panel(panel, progress=tell)
+        from scoring.demo_judges import demo_panel_config
+
+        return load_panel(demo_panel_config(progress=tell), progress=tell)
+
+
+def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -> None:
+    """Draw until every event has its answer, or the service ended."""
+    left = len(run.sent)
+    screen.start()
+    last = time.monotonic()
+    with Live(screen.render(), console=screen.console, refresh_per_second=8) as live:
+        while left > 0 and not run.finished.is_set():
+            try:
+                scored = committed.get(timeout=REFRESH_S)
+            except queue.Empty:
+                if time.monotonic() - last > NO_PROGRESS_S:
+                    raise UsageError(f"no battle was scored for {NO_PROGRESS_S:.0f} s; is the cluster up?") from None
+                continue
+            last = time.monotonic()
+            for message in scored.messages:
+                record = message.event.record
+                screen.add(message, run.sent.get((record.partition, record.offset)))
+            left -= len(scored.messages)
+            live.update(screen.render())
+
+
+def _verdict_row(
+    name: str, entry: Entry | None, preference: Preference, judges: list[str]
+) -> tuple[RenderableType, ...]:
+    opinions = {opinion.name: opinion.probabilities for opinion in preference.judges}
+    battle = entry.battle if entry else None
+    prompt = " ".join(battle.prompt[0].split())[:80] if battle else ""
+    return (
+        name,
+        Text(prompt),
+        *(_bars(opinions[judge]) if judge in opinions else Text("left out", style="red") for judge in judges),
+        _bars(preference.probabilities, bold=True),
+        Text(_SHORT[preference.preferred], style="bold cyan"),
+        Text(_SHORT[entry.label] if entry and entry.label else ""),
+    )
+
+
+def _dead_letter_row(name: str, reason: str, judges: int) -> tuple[RenderableType, ...]:
+    blank = [Text("")] * judges
+    return (name, Text(f"dead letter: {reason}", style="yellow"), *blank, Text(""), Text("–", style="yellow"), Text(""))
+
+
+def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
+    """Three percentages, the largest one lit."""
+    values = {"model_a": probabilities.model_a, "model_b": probabilities.model_b, "tie": probabilities.tie}
+    best = probabilities.preferred
+    text = Text()
+    for outcome, value in values.items():
+        style = "bold green" if outcome == best else "" if bold else "dim"
+        text.append(f"{100 * value:3.0f} ", style=style)
+    return text
+
+
+def _summary(result: Check, screen: Screen, judges: Panel, config: StreamConfig) -> RenderableType:
+    untrained = [judge.name for judge in judges.judges if not judge.provenance.trained]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column()
+    answers = len(result.preferences) + len(result.dead_letters)
+    grid.add_row("in", f"{result.produced} records on [cyan]{config.battles_topic}[/]")
+    grid.add_row(
+        "out",
+        f"{answers} = {len(result.preferences)} on [cyan]{config.preferences_topic}[/] + "
+        f"{len(result.dead_letters)} on [cyan]{config.dead_letters_topic}[/] "
+        f"({', '.join(sorted(result.dead_letters)) or 'none'})",
+    )
+    colour = "green" if result.exact else "red"
+    grid.add_row(
+        "check",
+        f"[{colour}]{result.lost} lost, {result.twice} twice[/] "
+        "(both topics read back by a separate read_committed consumer)",
+    )
+    grid.add_row("speed", f"{screen.rate:.1f} battles/s, {screen.seconds:.1f} s")
+    if untrained:
+        grid.add_row(
+            "[yellow]note[/]",
+            f"the heads of {' and '.join(untrained)} are [bold]untrained[/]: the way is real, but these probabilities "
+            "mean nothing yet",
+        )
+    return Box(grid, title="[bold]summary[/]", border_style=colour)
+
+
+def _keep_running(run: DemoRun, console: Console) -> None:
+    config = run.config
+    console.print(
+        Align.left(
+            f"Still serving. Send more from another terminal:\n"
+            f"  prefstream replay FILE --bootstrap-servers {config.bootstrap_servers} --topic {config.battles_topic}\n"
+            f"Metrics: {run.service.http_url}/metrics    Ctrl-C ends it."
+        )
+    )
+    try:
+        run.finished.wait()
+    except KeyboardInterrupt:
+        console.print("stopping")

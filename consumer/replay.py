@@ -1,0 +1,211 @@
+"""Feeds a file to a topic as battles, one record a row, by an idempotent producer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+
+from consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
+from consumer.files import FileRecord, RowFault, read_battles
+from consumer.progress import Observer
+from schemas import encode_battle
+
+TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
+"""Reason of a row that is a battle, but larger than producer or broker take."""
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 64 << 20
+"""kafka-python buffers without a bound: a file larger than memory would end up in it when the broker is slower."""
+
+PROGRESS_EVERY_ROWS: Final = 200
+"""Often enough for a smooth bar at any rate that matters, rare enough to cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What a replay did.
+
+    Attributes:
+        delivered: records that the broker acknowledged.
+        malformed: how many of them were rows that are no battle, sent as they are.
+        rejected: rows that were not sent, or that the broker found too large.
+        seconds: from the first row to the last acknowledgement.
+        complete: whether the file's end was reached.
+    """
+
+    delivered: int
+    malformed: int
+    rejected: int
+    seconds: float
+    complete: bool
+
+
+def check_topic(producer: Any, topic: str) -> None:
+    """Find out whether the topic is there before anything is sent to it.
+
+    Raises:
+        TopicMissing: it does not exist, or may not be seen.
+        BrokerUnreachable: the broker does not say.
+    """
+    try:
+        partitions = producer.partitions_for(topic)
+    except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownTopicOrPartitionError):
+        partitions = None
+    except kafka_errors.KafkaError as error:
+        raise _translate(error, topic, "nothing was sent") from error
+    if not partitions:
+        raise TopicMissing(f"topic {topic} does not exist, or may not be seen: create it first")
+
+
+def replay_file(
+    path: Path,
+    producer: Any,
+    topic: str,
+    *,
+    observer: Observer,
+    stop: threading.Event,
+    rate: float | None = None,
+    keep_malformed: bool = False,
+) -> ReplaySummary:
+    """Send every battle of a file; the key is its id.
+
+    Args:
+        path: CSV or JSONL.
+        producer: an idempotent KafkaProducer; stays open.
+        topic: where to.
+        observer: is told of progress and rejected rows.
+        stop: when set, nothing more is sent; what was sent is waited for.
+        rate: battles per second; None as fast as it goes.
+        keep_malformed: send rows that are no battle as they are, without a key, instead of rejecting them.
+
+    Raises:
+        UsageError: the file can't be used.
+        StreamError: a record could not be delivered; the message says how many were.
+    """
+    started = time.perf_counter()
+    deliveries = _Deliveries(topic)
+    pace = _Pace(rate, stop)
+    rejected = malformed = rows = 0
+    complete = True
+    try:
+        for record in read_battles(path):
+            if not pace.wait():
+                complete = False
+                break
+            rows += 1
+            if isinstance(record.content, RowFault) and not keep_malformed:
+                rejected += 1
+                observer.rejected(record.line, record.content)
+            else:
+                malformed += isinstance(record.content, RowFault)
+                deliveries.send(producer, record)
+            if rows % PROGRESS_EVERY_ROWS == 0:
+                observer.advanced(record.end.offset, rows)
+    finally:
+        deliveries.wait_all(producer)
+    for line, fault in deliveries.too_large:
+        observer.rejected(line, fault)
+    return ReplaySummary(
+        delivered=deliveries.delivered,
+        malformed=malformed,
+        rejected=rejected + len(deliveries.too_large),
+        seconds=time.perf_counter() - started,
+        complete=complete,
+    )
+
+
+class _Pace:
+    """Lets rows pass at a steady rate, until told to stop."""
+
+    def __init__(self, rate: float | None, stop: threading.Event) -> None:
+        self._interval_s = 1 / rate if rate else 0.0
+        self._stop = stop
+        self._next = time.perf_counter()
+
+    def wait(self) -> bool:
+        """Wait until the next row is due; False when told to stop."""
+        pause_s = self._next - time.perf_counter()
+        # A row that comes late does not move those behind it: the mean rate holds.
+        self._next += self._interval_s
+        if pause_s > 0 and self._interval_s:
+            self._stop.wait(pause_s)
+        return not self._stop.is_set()
+
+
+class _Deliveries:
+    """What became of the records that were sent. The producer's thread reports, the sending thread reads."""
+
+    def __init__(self, topic: str) -> None:
+        self.delivered = 0
+        self.too_large: list[tuple[int, RowFault]] = []
+        self._topic = topic
+        self._unacknowledged_bytes = 0
+        self._failed = 0
+        self._first_error: Exception | None = None
+        self._changed = threading.Condition()
+
+    def send(self, producer: Any, record: FileRecord) -> None:
+        """Send one row, waiting while too much is under way.
+
+        Raises:
+            StreamError: an earlier record could not be delivered, or this one can't be sent.
+        """
+        battle = record.battle
+        key, value = (battle.id.encode(), encode_battle(battle)) if battle else (None, record.raw)
+        with self._changed:
+            # Every record ends within the producer's delivery time-out, so this does too.
+            self._changed.wait_for(lambda: self._unacknowledged_bytes < MAX_UNACKNOWLEDGED_BYTES)
+            self._raise_if_failed()
+            self._unacknowledged_bytes += len(value)
+        try:
+            future = producer.send(self._topic, value=value, key=key)
+        except kafka_errors.KafkaError as error:
+            self._ended(len(value), record.line, error)
+            return
+        future.add_callback(lambda _metadata: self._ended(len(value), record.line, None))
+        future.add_errback(lambda error: self._ended(len(value), record.line, error))
+
+    def wait_all(self, producer: Any) -> None:
+        """Wait until every record was acknowledged or has failed.
+
+        Raises:
+            StreamError: one has failed.
+        """
+        producer.flush()
+        with self._changed:
+            self._changed.wait_for(lambda: self._unacknowledged_bytes == 0)
+            self._raise_if_failed()
+
+    def _ended(self, size: int, line: int, error: Exception | None) -> None:
+        with self._changed:
+            self._unacknowledged_bytes -= size
+            if error is None:
+                self.delivered += 1
+            elif isinstance(error, kafka_errors.MessageSizeTooLargeError):
+                fault = RowFault(TOO_LARGE_FOR_TOPIC, f"{size:,} bytes are more than topic {self._topic} takes")
+                self.too_large.append((line, fault))
+            else:
+                self._failed += 1
+                self._first_error = self._first_error or error
+            self._changed.notify_all()
+
+    def _raise_if_failed(self) -> None:
+        if self._first_error is not None:
+            count = f"{self.delivered:,} records were delivered, {self._failed:,} were not"
+            raise _translate(self._first_error, self._topic, count) from self._first_error
+
+
+def _translate(error: Exception, topic: str, outcome: str) -> StreamError:
+    """Our error for one of kafka-python's; its name says which, its text could hold a record's key."""
+    name = type(error).__name__
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return NotAuthorized(f"the broker denies writing to topic {topic} ({name}); {outcome}")
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return TopicMissing(f"topic {topic} does not exist any more ({name}); {outcome}")
+    if isinstance(error, kafka_errors.KafkaTimeoutError) or getattr(error, "retriable", False):
+        return BrokerUnreachable(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
+    return StreamError(f"topic {topic} did not take a record ({name}); {outcome}")

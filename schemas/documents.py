@@ -1,0 +1,239 @@
+"""The contract as documents: JSON Schema of each message, and AsyncAPI of the three topics, made from the models.
+
+The copies beside this module are committed, for those who read or generate code from them; a test fails when they
+differ from the models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import orjson
+import yaml
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from schemas.battle import Battle
+from schemas.dead_letter import DeadLetterHeaders
+from schemas.preference import SCHEMA_VERSION, Preference
+
+BATTLE_SCHEMA: Final = "battle.schema.json"
+PREFERENCE_SCHEMA: Final = "preference.schema.json"
+DEAD_LETTER_SCHEMA: Final = "dead-letter.schema.json"
+ASYNCAPI: Final = "asyncapi.yaml"
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_KAFKA_BINDING: Final = "0.5.0"
+_YAML_WIDTH: Final = 110
+
+_Json: TypeAlias = dict[str, Any]
+
+
+class BattleHeaders(BaseModel):
+    """Headers of a battle that prefstream knows; all others are ignored."""
+
+    model_config = ConfigDict(extra="allow")
+
+    traceparent: Annotated[
+        str | None, Field(description="W3C trace context; passed on to the preference and the dead letter.")
+    ] = None
+
+
+class PreferenceHeaders(BaseModel):
+    """Headers of a preference: CloudEvents in binary mode. Values are UTF-8 text."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="allow")
+
+    content_type: Annotated[Literal["application/json"], Field(alias="content-type")]
+    ce_specversion: Literal["1.0"]
+    ce_id: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]+/\d+/\d+$",
+            description="topic/partition/offset of the battle: the same for a preference that is sent again.",
+        ),
+    ]
+    ce_type: Literal["prefstream.preference.v1"]
+    ce_source: Annotated[str, Field(pattern="^/prefstream/", description="/prefstream/ and the consumer group.")]
+    ce_time: Annotated[AwareDatetime, Field(description="When the preference was written.")]
+    traceparent: Annotated[str | None, Field(description="W3C trace context of the battle, where it had one.")] = None
+
+
+def documents() -> dict[str, bytes]:
+    """Every document, by the name of its file."""
+    return {
+        BATTLE_SCHEMA: _to_json(_json_schema(Battle, "validation", "battle")),
+        PREFERENCE_SCHEMA: _to_json(_json_schema(Preference, "serialization", "preference")),
+        DEAD_LETTER_SCHEMA: _to_json(_json_schema(DeadLetterHeaders, "serialization", "dead-letter")),
+        ASYNCAPI: _to_yaml(_asyncapi()),
+    }
+
+
+def write_documents(folder: Path) -> None:
+    """Write every document into `folder`, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in documents().items():
+        (folder / name).write_bytes(content)
+
+
+def stale_documents(folder: Path) -> list[str]:
+    """Names of the documents whose copies in `folder` are missing or differ from the models."""
+    return [
+        name
+        for name, content in documents().items()
+        if not (folder / name).is_file() or (folder / name).read_bytes() != content
+    ]
+
+
+class _Generator(GenerateJsonSchema):
+    """Without a title for every field: it only repeats the name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        return False
+
+    def get_title_from_name(self, name: str) -> str:
+        return name
+
+
+def _json_schema(model: type[BaseModel], mode: JsonSchemaMode, name: str) -> _Json:
+    schema = model.model_json_schema(mode=mode, schema_generator=_Generator)
+    if mode == "serialization":
+        _never_null(schema)
+        for defined in schema.get("$defs", {}).values():
+            _never_null(defined)
+    major = SCHEMA_VERSION.partition(".")[0]
+    return {"$schema": _DIALECT, "$id": f"urn:prefstream:{name}:{major}", **schema}
+
+
+def _never_null(schema: _Json) -> None:
+    """Say of an object that prefstream writes what is true of it: a field that is not known is left out, never null."""
+    for field in schema.get("properties", {}).values():
+        choices = field.get("anyOf", [])
+        if {"type": "null"} not in choices:
+            continue
+        choices.remove({"type": "null"})
+        if field.get("default", ...) is None:
+            del field["default"]
+        if len(choices) == 1:
+            del field["anyOf"]
+            # The field's own description is about this use of the type; it goes before the type's.
+            field.update({**choices[0], **field})
+    version = schema.get("properties", {}).get("schema_version")
+    if version is not None:
+        schema["required"] = ["schema_version", *schema["required"]]
+
+
+def _asyncapi() -> _Json:
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Battle, "validation"),
+        (BattleHeaders, "serialization"),
+        (Preference, "serialization"),
+        (PreferenceHeaders, "serialization"),
+        (DeadLetterHeaders, "serialization"),
+    ]
+    _, generated = models_json_schema(models, ref_template="#/components/schemas/{model}", schema_generator=_Generator)
+    schemas: _Json = generated["$defs"]
+    for name, schema in schemas.items():
+        if name != Battle.__name__:
+            _never_null(schema)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "prefstream",
+            "version": SCHEMA_VERSION,
+            "description": "Battles in, preferences and dead letters out, exactly once for readers with "
+            "isolation.level=read_committed. Names of topics are the defaults.",
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "battles": _channel("battles", "Battle", "Battles to be scored; written by others."),
+            "preferences": _channel("preferences", "Preference", "One preference per battle that could be scored."),
+            "deadLetters": _channel(
+                "battles.dead-letters", "DeadLetter", "Records that could not be scored, as they came, and why."
+            ),
+        },
+        "operations": {
+            "receiveBattles": _operation("receive", "battles", "Read battles, committed ones only."),
+            "sendPreferences": _operation(
+                "send", "preferences", "Write preferences in the transaction that commits their battles' offsets."
+            ),
+            "sendDeadLetters": _operation(
+                "send", "deadLetters", "Write dead letters in the transaction that commits their records' offsets."
+            ),
+        },
+        "components": {
+            "messages": {
+                "Battle": _message(
+                    "Battle", "A prompt and two responses to it.", "Any key; ignored.", payload=_reference("Battle")
+                ),
+                "Preference": _message(
+                    "Preference",
+                    "How probable it is that a person prefers A, prefers B, or calls it a tie.",
+                    "The battle's id.",
+                    payload=_reference("Preference"),
+                ),
+                "DeadLetter": _message(
+                    "DeadLetter",
+                    "A record of the battles topic that could not be scored. Key, value and headers are the "
+                    "original's; the headers listed here are added.",
+                    "The original key.",
+                    payload={"description": "The original value: any bytes. Empty where it was too large to copy."},
+                    content_type="application/octet-stream",
+                ),
+            },
+            "schemas": {name: _wrap_references(schema) for name, schema in sorted(schemas.items())},
+        },
+    }
+
+
+def _channel(address: str, message: str, description: str) -> _Json:
+    return {
+        "address": address,
+        "description": description,
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "bindings": {"kafka": {"topic": address, "bindingVersion": _KAFKA_BINDING}},
+    }
+
+
+def _operation(action: Literal["send", "receive"], channel: str, summary: str) -> _Json:
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "summary": summary}
+
+
+def _message(name: str, summary: str, key: str, *, payload: _Json, content_type: str = "application/json") -> _Json:
+    return {
+        "name": name,
+        "summary": summary,
+        "contentType": content_type,
+        "headers": _reference(f"{name}Headers"),
+        "payload": payload,
+        "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": _KAFKA_BINDING}},
+    }
+
+
+def _reference(schema: str) -> _Json:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _wrap_references(schema: Any) -> Any:
+    """AsyncAPI ignores what stands beside a `$ref`: keep a description by putting the reference into `allOf`."""
+    if isinstance(schema, list):
+        return [_wrap_references(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    wrapped = {key: _wrap_references(entry) for key, entry in schema.items()}
+    if "$ref" in wrapped and len(wrapped) > 1:
+        reference = wrapped.pop("$ref")
+        wrapped = {"allOf": [{"$ref": reference}], **wrapped}
+    return wrapped
+
+
+def _to_json(document: _Json) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _to_yaml(document: _Json) -> bytes:
+    plain = orjson.loads(orjson.dumps(document))  # shared parts become copies: YAML would write anchors for them
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_YAML_WIDTH)
+    return f"# Generated from the models: prefstream schema --write schemas\n{text}".encode()
