@@ -10,8 +10,7 @@
         ├── Fenced                  another process took over our transactional or instance id
         ├── DataLoss                the committed offset is no longer on the topic
         ├── TransactionFailed       a transaction could be neither committed nor aborted
-        ├── Stalled                 a broker call or a forward pass did not return in time
-        └── TooManyDeadLetters      more inputs fail than the configured limit allows
+        └── Stalled                 a broker call or a forward pass did not return in time
 
 A `StreamError` that is no `UsageError` ends the process with exit code 1, so that its supervisor restarts it.
 """
@@ -59,7 +58,3 @@ class TransactionFailed(StreamError):
 
 class Stalled(StreamError):
     """A broker call or a forward pass did not return in time."""
-
-
-class TooManyDeadLetters(StreamError):
-    """More inputs can't be scored than the configured limit allows: something upstream is broken."""

@@ -103,7 +103,8 @@ def adopt_library_loggers() -> None:
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
         logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+        if logger.level < logging.getLogger().level:
+            logger.setLevel(logging.NOTSET)  # the root's level holds; one that was made stricter on purpose stays
 
 
 def install_exception_hooks() -> None:

@@ -2,8 +2,8 @@
 
 `METRICS` is the closed list of names. A dashboard or an alert that names anything else fails a test.
 
-Every method of `StreamMetrics` is called once a batch, not once a battle, and may be called from any thread. Per-battle
-values go into a histogram together (`_BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
+Methods of `StreamMetrics` may be called from any thread. All but `truncated` are called once a batch: per-battle values
+go into a histogram together (`_BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from prometheus_client.registry import Collector
 from schemas import Reason
 
 MetricKind: TypeAlias = Literal["counter", "gauge", "histogram"]
-TruncatedPart: TypeAlias = Literal["prompt", "response_a", "response_b"]
+
+TRUNCATED_PARTS: Final = ("prompt", "response_a", "response_b")
+"""Values of the label `part`."""
 
 _SHORT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Tokenising, queueing and committing: milliseconds when all is well, seconds when a broker is slow."""
@@ -280,6 +282,7 @@ class StreamMetrics:
         self._lag = self._gauge(CONSUMER_LAG)
         self._in_flight = self._gauge(BATCHES_IN_FLIGHT)
         self._truncated = self._counter(TRUNCATED_TOKENS)
+        self._truncated_by_judge: dict[str, tuple[Counter, ...]] = {}
         self._disagreement = _BatchHistogram(DISAGREEMENT, self.registry)
         self._aborted = self._counter(TRANSACTIONS_ABORTED)
         self._stale = self._counter(STALE_RECORDS_DROPPED)
@@ -328,14 +331,14 @@ class StreamMetrics:
         self._disagreement.observe_many(values)
 
     def truncated(self, judge: str, prompt: int, response_a: int, response_b: int) -> None:
-        """Tokens of a batch that `judge` did not get to read, by the part they were cut from."""
-        parts: tuple[tuple[TruncatedPart, int], ...] = (
-            ("prompt", prompt),
-            ("response_a", response_a),
-            ("response_b", response_b),
-        )
-        for part, tokens in parts:
-            self._truncated.labels(judge, part).inc(tokens)
+        """Tokens that `judge` did not get to read, by the part they were cut from."""
+        children = self._truncated_by_judge.get(judge)
+        if children is None:
+            children = tuple(self._truncated.labels(judge, part) for part in TRUNCATED_PARTS)
+            self._truncated_by_judge[judge] = children
+        for child, tokens in zip(children, (prompt, response_a, response_b), strict=True):
+            if tokens:  # most battles fit, and this is called for each
+                child.inc(tokens)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """This many records of an assigned partition are not read yet."""

@@ -24,6 +24,7 @@ from consumer.metrics import StreamMetrics
 from consumer.pipeline import Pipeline, Scored
 from consumer.sink import Aborted, Sink
 from consumer.source import Source
+from scoring.errors import JudgeFault
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +132,7 @@ class Stream:
         """Steps 3 to 5: publish scored batches, in order, an aborted one first."""
         if self._aborted and time.monotonic() < self._retry_at:
             return
-        while scored := self._aborted or self._pipeline.take():
+        while scored := self._aborted or self._take():
             if not self._try_publish(scored):
                 return
         if self._pipeline.head_age_s > self._config.score_timeout_s:
@@ -139,6 +140,13 @@ class Stream:
                 f"a batch has been scored for more than {self._config.score_timeout_s:.0f} s; "
                 "raise score_timeout_s if the judges are that slow"
             )
+
+    def _take(self) -> Scored | None:
+        try:
+            return self._pipeline.take()
+        except JudgeFault as fault:
+            self._metrics.judge_fault(fault.judge)
+            raise
 
     def _try_publish(self, scored: Scored) -> bool:
         membership = self._source.membership()
@@ -181,9 +189,10 @@ class Stream:
         for message in published:
             if message.reason is not None:
                 metrics.dead_letter(message.reason)
-        now_s = time.time()
-        metrics.batch_committed(commit_s, [now_s - message.event.record.timestamp / 1000 for message in published])
+        metrics.batch_committed(commit_s, _ages_s(published))
         metrics.disagreements([answer.disagreement for answer in scored.answers])
+        for judge in {judge for answer in scored.answers for judge in answer.left_out}:
+            metrics.judge_left_out(judge)
         for answer in scored.answers:
             for opinion in answer.judges:
                 if cut := opinion.truncation:
@@ -229,6 +238,14 @@ def _offsets(messages: list[Message]) -> dict[TopicPartition, OffsetAndMetadata]
         partition = TopicPartition(record.topic, record.partition)
         ends[partition] = max(ends.get(partition, 0), record.offset + 1)
     return {partition: OffsetAndMetadata(end, "", -1) for partition, end in ends.items()}
+
+
+def _ages_s(messages: list[Message]) -> list[float]:
+    """Seconds since each record was written; a record without a timestamp has no age."""
+    now_s = time.time()
+    return [
+        now_s - message.event.record.timestamp / 1000 for message in messages if message.event.record.timestamp >= 0
+    ]
 
 
 def _shrink(scored: Scored, oversized: tuple[Message, ...]) -> Scored:

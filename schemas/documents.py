@@ -56,7 +56,7 @@ class PreferenceHeaders(BaseModel):
     ]
     ce_type: Literal["prefstream.preference.v1"]
     ce_source: Annotated[str, Field(pattern="^/prefstream/", description="/prefstream/ and the consumer group.")]
-    ce_time: Annotated[AwareDatetime, Field(description="When the preference was written.")]
+    ce_time: Annotated[AwareDatetime, Field(description="When the battle was scored.")]
     traceparent: Annotated[str | None, Field(description="W3C trace context of the battle, where it had one.")] = None
 
 

@@ -1,0 +1,75 @@
+"""Header names and reason codes are promises to other programs."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
+from schemas import dead_letter as module
+
+KAFKA_NAMES = {
+    f"__streams.errors.{name}" for name in ("exception", "message", "stacktrace", "topic", "partition", "offset")
+}
+
+HEADERS = {
+    "prefstream.reason": "not_json",
+    "__streams.errors.exception": "schemas.errors.InvalidEvent",
+    "__streams.errors.message": "not_json: not JSON at line 1 column 1",
+    "__streams.errors.stacktrace": "decode_battle (schemas/wire.py:30)",
+    "__streams.errors.topic": "battles",
+    "__streams.errors.partition": "0",
+    "__streams.errors.offset": "12",
+    "prefstream.original.timestamp": "1700000000000",
+}
+
+
+def test_kafkas_own_names_are_used() -> None:
+    assert KAFKA_NAMES < ERROR_HEADERS
+
+
+def test_every_header_name_is_listed_for_retry_to_take_off() -> None:
+    constants = {value for name, value in vars(module).items() if name.startswith("HEADER_")}
+    fields = {field.alias for field in DeadLetterHeaders.model_fields.values()}
+    assert constants == fields == ERROR_HEADERS
+
+
+def test_reason_codes_never_change() -> None:
+    """Alerts and dashboards are built on them: add, but do not rename."""
+    assert {
+        "null_value",
+        "not_utf8",
+        "not_json",
+        "not_finite",
+        "too_deep",
+        "not_an_object",
+        "missing_field",
+        "wrong_type",
+        "turns_differ",
+        "field_too_large",
+        "too_large_for_judge",
+        "preference_too_large",
+    } <= {reason.value for reason in Reason}
+
+
+def test_headers_are_read_by_their_names_beside_the_records_own() -> None:
+    headers = DeadLetterHeaders.model_validate(HEADERS | {"tenant": "blue"})
+    assert headers.reason is Reason.NOT_JSON
+    assert headers.value_size is None
+    assert headers.model_dump(by_alias=True, exclude_none=True, mode="json") == HEADERS | {"tenant": "blue"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prefstream.reason", "bad_luck"),
+        ("__streams.errors.partition", "-1"),
+        ("__streams.errors.offset", "twelve"),
+        ("prefstream.original.timestamp", "yesterday"),
+        ("prefstream.value.sha256", "abc"),
+        ("prefstream.value.size", ""),
+    ],
+)
+def test_headers_out_of_shape_are_refused(name: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        DeadLetterHeaders.model_validate(HEADERS | {name: value})

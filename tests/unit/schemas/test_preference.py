@@ -1,0 +1,102 @@
+"""Invariants of the published answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from schemas import (
+    OUTCOMES,
+    SCHEMA_VERSION,
+    FileSource,
+    KafkaSource,
+    Probabilities,
+    Timings,
+    Truncation,
+)
+from tests.unit.schemas.samples import a_preference, triples
+
+
+@given(triples())
+def test_preferred_is_the_most_probable(probabilities: Probabilities) -> None:
+    best = getattr(probabilities, probabilities.preferred)
+    assert all(best >= getattr(probabilities, outcome) for outcome in OUTCOMES)
+
+
+def test_of_equals_the_first_is_preferred() -> None:
+    third = 1 / 3
+    assert Probabilities(model_a=third, model_b=third, tie=third).preferred == "model_a"
+    assert Probabilities(model_a=0.2, model_b=0.4, tie=0.4).preferred == "model_b"
+
+
+@pytest.mark.parametrize("error", [2e-6, -2e-6, 0.5])
+def test_a_sum_off_one_is_refused(error: float) -> None:
+    with pytest.raises(ValidationError, match="sum to"):
+        Probabilities(model_a=0.2 + error / 2, model_b=0.3 + error / 2, tie=0.5)
+
+
+def test_a_sum_off_by_rounding_is_accepted() -> None:
+    Probabilities(model_a=0.2 + 9e-7, model_b=0.3, tie=0.5)
+
+
+@pytest.mark.parametrize("triple", [(float("nan"), 0.5, 0.5), (-0.1, 0.6, 0.5), (1.1, 0.0, -0.1), (0.5, 0.5, None)])
+def test_what_is_no_probability_is_refused(triple: tuple[object, ...]) -> None:
+    with pytest.raises(ValidationError):
+        Probabilities.model_validate(dict(zip(OUTCOMES, triple, strict=True)))
+
+
+def test_it_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        a_preference().id = "other"  # type: ignore[misc]
+
+
+def test_it_carries_its_schema_version() -> None:
+    assert a_preference().schema_version == SCHEMA_VERSION == "1.0"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"judges": ()},
+        {"disagreement": 1.5},
+        {"disagreement": -0.1},
+        {"disagreement": float("nan")},
+        {"preferred": "model_c"},
+        {"schema_version": "2.0"},
+        {"source": {"topic": "battles", "partition": -1, "offset": 0}},
+        {"source": {"file": "x.csv", "line": 0}},
+        {"source": {}},
+        {"id": 7},
+    ],
+)
+def test_out_of_contract_values_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        a_preference(**changes)
+
+
+def test_source_is_a_topic_or_a_file() -> None:
+    assert isinstance(a_preference(source={"file": "x.csv", "line": 2}).source, FileSource)
+    assert isinstance(a_preference(source={"topic": "t", "partition": 0, "offset": 0}).source, KafkaSource)
+
+
+def test_times_need_a_zone() -> None:
+    seconds = {"queue_s": 0.0, "tokenise_s": 0.0, "inference_s": 0.0}
+    Timings.model_validate(seconds | {"scored_at": datetime.now(UTC)})
+    with pytest.raises(ValidationError):
+        Timings.model_validate(seconds | {"scored_at": "2026-11-22T10:00:00"})
+
+
+def test_truncation_counts_are_not_negative() -> None:
+    counts = dict.fromkeys(Truncation.model_fields, 0)
+    Truncation.model_validate(counts)
+    with pytest.raises(ValidationError):
+        Truncation.model_validate(counts | {"dropped_prompt": -1})
+
+
+def test_an_error_does_not_quote_its_input() -> None:
+    with pytest.raises(ValidationError) as caught:
+        a_preference(preferred="words of a user")
+    assert "words of a user" not in str(caught.value)

@@ -1,0 +1,269 @@
+"""What is deployed fits the code: settings, metrics, panels, pins. No container is built here."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from consumer.config import ENV_PREFIX, StreamConfig
+from consumer.health import HealthState
+from consumer.metrics import METRICS, StreamMetrics, metrics_markdown
+from scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from scoring.runtime import MALLOC_SETTINGS
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))
+
+NOT_SETTINGS = {"PREFSTREAM_SECRETS_DIR"}
+"""Environment variables of prefstream that are not fields of the configuration."""
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+    return document
+
+
+COMPOSE = read_yaml("compose.yaml")
+RULES = read_yaml("prometheus/rules.yaml")
+DASHBOARD = json.loads((DEPLOY / "grafana/dashboard.json").read_text(encoding="utf-8"))
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in RULES["groups"] for rule in group["rules"]]
+
+
+def dashboard_expressions() -> Iterator[str]:
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"]
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["query"]["query"]
+
+
+# --- metrics -------------------------------------------------------------------------------------------------------
+
+
+def named_metrics(expression: str) -> set[str]:
+    return set(re.findall(r"\b(?:prefstream|process)_\w+", expression))
+
+
+def exposed_names() -> set[str]:
+    process = {sample.name for family in StreamMetrics().registry.collect() for sample in family.samples}
+    return process | {series for metric in METRICS for series in metric.series}
+
+
+@pytest.mark.parametrize("expression", [alert["expr"] for alert in alerts()] + sorted(dashboard_expressions()))
+def test_alerts_and_dashboard_name_only_metrics_that_exist(expression: str) -> None:
+    names = named_metrics(expression)
+    assert names or "up{" in expression
+    assert names <= exposed_names()
+
+
+@pytest.mark.parametrize("expression", [alert["expr"] for alert in alerts()] + sorted(dashboard_expressions()))
+def test_labels_in_expressions_are_those_of_the_metrics(expression: str) -> None:
+    known = {label for metric in METRICS for label in metric.labels} | {"job", "instance", "le"}
+    grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", expression) for label in labels.split(",")}
+    selected = set(re.findall(r"[{,](\w+)=~?\"", expression))
+    assert grouped | selected <= known
+    assert expression.count("(") == expression.count(")")
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    shown = {name for expression in dashboard_expressions() for name in named_metrics(expression)}
+    assert [metric.name for metric in METRICS if not shown & set(metric.series)] == []
+
+
+def test_panels_of_the_dashboard_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_every_alert_says_what_to_do(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in {"info", "warning", "critical"}
+    assert alert["annotations"]["summary"]
+    assert len(alert["annotations"]["runbook"]) > 100
+
+
+def test_the_guide_has_the_table_of_metrics() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    table = guide.partition("<!-- metrics: python -m consumer.metrics -->\n")[2].partition("<!-- /metrics -->")[0]
+    assert table == metrics_markdown(), "run: python -m consumer.metrics"
+
+
+# --- panels --------------------------------------------------------------------------------------------------------
+
+
+def load(name: str) -> PanelConfig:
+    return load_panel_config(DEPLOY / "panels" / f"{name}.yaml")
+
+
+def test_the_asked_for_panels_are_there() -> None:
+    assert [path.stem for path in PANELS] == ["cpu", "one-gpu", "priors", "two-gpus"]
+
+
+@pytest.mark.parametrize("path", PANELS, ids=lambda path: path.stem)
+def test_panels_are_valid_have_two_judges_and_stop_on_failure(path: Path) -> None:
+    panel = load_panel_config(path)
+    assert len(panel.judges) == 2
+    assert panel.on_judge_failure == "stop"
+
+
+def models(panel: PanelConfig) -> list[ModelJudgeConfig]:
+    return [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)]
+
+
+@pytest.mark.parametrize("name", ["two-gpus", "one-gpu", "cpu"])
+def test_judges_are_pinned_trained_and_have_their_adapters_beside_the_panel(name: str) -> None:
+    judges = models(load(name))
+    assert len(judges) == 2
+    for judge in judges:
+        assert judge.revision is not None
+        assert judge.adapter is not None
+        assert Path(judge.adapter).parent == DEPLOY / "panels" / "adapters"
+        assert not judge.allow_untrained
+
+
+def test_two_gpus_is_gemma_in_bfloat16_and_llama_in_8_bit() -> None:
+    gemma, llama = models(load("two-gpus"))
+    assert (gemma.base, gemma.device, gemma.dtype, gemma.quantization) == (
+        "google/gemma-2-9b-it",
+        "cuda:0",
+        "bfloat16",
+        "none",
+    )
+    assert (llama.base, llama.device, llama.quantization) == (
+        "meta-llama/Meta-Llama-3-8B-Instruct",
+        "cuda:1",
+        "8bit",
+    )
+
+
+def test_one_gpu_needs_one_gpu_and_cpu_none() -> None:
+    assert {judge.device for judge in models(load("one-gpu"))} == {"cuda:0"}
+    assert {judge.device for judge in models(load("cpu"))} == {"cpu"}
+
+
+def test_priors_need_no_weights() -> None:
+    assert all(isinstance(judge, PriorJudgeConfig) for judge in load("priors").judges)
+
+
+# --- image and compose ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "compose.yaml", "README.md", "prometheus/rules.yaml"])
+def test_environment_variables_are_settings(path: str) -> None:
+    named = set(re.findall(rf"\b{ENV_PREFIX}[A-Z][A-Z_]*[A-Z]\b", (DEPLOY / path).read_text(encoding="utf-8")))
+    settings = {ENV_PREFIX + name.upper() for name in StreamConfig.model_fields}
+    assert named - NOT_SETTINGS <= settings
+
+
+def test_defaults_told_in_the_guide_are_those_of_the_code() -> None:
+    defaults = StreamConfig()
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    assert f"`PREFSTREAM_DRAIN_SECONDS` ({defaults.drain_seconds:g})" in guide
+    assert f"`PREFSTREAM_HTTP_PORT` ({defaults.http_port})" in guide
+    assert f"`PREFSTREAM_TRANSACTION_TIMEOUT_MS` ({defaults.transaction_timeout_ms // 1000} s)" in guide
+    assert HealthState().readiness().reason == "starting"
+
+
+def test_the_image_has_the_malloc_settings_and_runs_as_nobody_special() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    for name, setting in MALLOC_SETTINGS.items():
+        assert f"{name}={setting}" in text
+    assert "USER 10001:10001" in text
+    assert f"EXPOSE {StreamConfig().http_port}" in text
+    assert "/livez" in text
+
+
+def test_what_the_image_copies_is_let_through_and_exists_in_the_layout() -> None:
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {f"!{source}" for source in copied} == {line for line in ignored if line.startswith("!")}
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(packages["only-include"]) <= copied
+
+
+def test_compose_creates_the_topics_that_prefstream_reads_and_writes() -> None:
+    created = set(re.findall(r"^create (\S+)", COMPOSE["services"]["topics"]["command"][0], re.MULTILINE))
+    defaults = StreamConfig()
+    assert created == {defaults.battles_topic, defaults.preferences_topic, defaults.dead_letters_topic}
+
+
+def test_compose_names_files_that_exist() -> None:
+    mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
+    files = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
+    assert len(files) == 5
+    assert all((DEPLOY / file).exists() for file in files)
+    panel = COMPOSE["services"]["prefstream"]["environment"]["PREFSTREAM_PANEL"]
+    assert (DEPLOY / "panels" / re.findall(r":-(.+)}", panel)[0]).is_file()
+
+
+def test_compose_runs_a_locked_down_service_with_a_stable_name_and_time_to_drain() -> None:
+    service = COMPOSE["services"]["prefstream"]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["hostname"]
+    assert int(service["stop_grace_period"].removesuffix("s")) > StreamConfig().drain_seconds
+
+
+def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
+    prometheus = read_yaml("prometheus/prometheus.yaml")
+    (job,) = prometheus["scrape_configs"]
+    assert job["static_configs"][0]["targets"] == [f"prefstream:{StreamConfig().http_port}"]
+    assert all((DEPLOY / "prometheus" / file).is_file() for file in prometheus["rule_files"])
+    assert {COMPOSE["services"][name]["profiles"][0] for name in ("prometheus", "grafana")} == {"monitoring"}
+    provider = read_yaml("grafana/provisioning/dashboards.yaml")["providers"][0]["options"]["path"]
+    assert any(f":{provider}/" in mount for mount in COMPOSE["services"]["grafana"]["volumes"])
+
+
+# --- pins ----------------------------------------------------------------------------------------------------------
+
+
+def pins() -> dict[str, Version]:
+    lines = (DEPLOY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = pins()
+    for requirement in map(Requirement, project["dependencies"]):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)])
+
+
+def test_the_image_holds_no_packages_of_demo_test_or_development() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {
+        canonicalize_name(Requirement(text).name)
+        for extra in project["optional-dependencies"].values()
+        for text in extra
+    }
+    assert not extras & set(pins())
+    assert not {"llm", "llama-cpp-python", "openai"} & set(pins())
