@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from consumer.files import RowFault
 
@@ -67,6 +67,7 @@ class FileProgress:
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TaskProgressColumn(),
+                TimeElapsedColumn(),  # it moves while a chunk takes its time
                 TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
                 transient=True,

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
 
+from consumer.config import KafkaConnection
 from consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
 from consumer.files import FileRecord, RowFault, read_battles
+from consumer.kafka_client import admin_client, make_producer
 from consumer.progress import Observer
 from schemas import encode_battle
 
 TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
-"""Reason of a row that is a battle, but larger than producer or broker take."""
+"""Reason of a row that is larger than the topic takes."""
+
+BATCH_BYTES: Final = 256 * 1024
+"""Of one produce batch, where the topic takes as much; see `make_producer`."""
 
 MAX_UNACKNOWLEDGED_BYTES: Final = 64 << 20
 """kafka-python buffers without a bound: a file larger than memory would end up in it when the broker is slower."""
+
+_LIMIT_CONFIG: Final = "max.message.bytes"
 
 PROGRESS_EVERY_ROWS: Final = 200
 """Often enough for a smooth bar at any rate that matters, rare enough to cost nothing."""
@@ -32,7 +42,7 @@ class ReplaySummary:
     Attributes:
         delivered: records that the broker acknowledged.
         malformed: how many of them were rows that are no battle, sent as they are.
-        rejected: rows that were not sent, or that the broker found too large.
+        rejected: rows that were not sent.
         seconds: from the first row to the last acknowledgement.
         complete: whether the file's end was reached.
     """
@@ -44,21 +54,45 @@ class ReplaySummary:
     complete: bool
 
 
-def check_topic(producer: Any, topic: str) -> None:
-    """Find out whether the topic is there before anything is sent to it.
+@contextmanager
+def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> Iterator[Any]:
+    """An idempotent producer for a topic, closed at the end.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: must exist: a producer would wait a minute for it, then say no more than "timeout".
+        settings: kafka-python's, over those of `make_producer`.
 
     Raises:
-        TopicMissing: it does not exist, or may not be seen.
-        BrokerUnreachable: the broker does not say.
+        TopicMissing: the topic does not exist, or may not be seen.
+        BrokerUnreachable: no broker answered.
     """
+    limit = _record_limit_bytes(connection, topic)
+    if limit is not None:
+        # A record, or a batch of several, that the broker finds too large stops an idempotent producer for good
+        # (seen on 3.0.12). With the topic's own bounds the producer refuses such a record alone.
+        settings = {"max_request_size": limit, "batch_size": min(BATCH_BYTES, limit), **settings}
+    producer = make_producer(connection, **settings)
     try:
-        partitions = producer.partitions_for(topic)
-    except (kafka_errors.KafkaTimeoutError, kafka_errors.UnknownTopicOrPartitionError):
-        partitions = None
-    except kafka_errors.KafkaError as error:
-        raise _translate(error, topic, "nothing was sent") from error
-    if not partitions:
-        raise TopicMissing(f"topic {topic} does not exist, or may not be seen: create it first")
+        yield producer
+    finally:
+        # Whatever was sent was waited for, or the failure is on its way up; closing could only hide it.
+        with suppress(kafka_errors.KafkaError):
+            producer.close()
+
+
+def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
+    """The largest record that the topic takes; None where the broker does not tell."""
+    with admin_client(connection) as admin:
+        if topic not in admin.list_topics():
+            raise TopicMissing(
+                f"no topic {topic} at {connection.bootstrap_servers}: create it, or grant Describe on it"
+            )
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_LIMIT_CONFIG])
+        described = admin.describe_configs([resource], config_filter="all")
+    # Without the permission to see it, the answer has no entry.
+    entry = described.get("topic", {}).get(topic, {}).get(_LIMIT_CONFIG)
+    return int(entry["value"]) if entry else None
 
 
 def replay_file(
@@ -75,7 +109,7 @@ def replay_file(
 
     Args:
         path: CSV or JSONL.
-        producer: an idempotent KafkaProducer; stays open.
+        producer: an idempotent KafkaProducer, as of `topic_producer`; stays open.
         topic: where to.
         observer: is told of progress and rejected rows.
         stop: when set, nothing more is sent; what was sent is waited for.
@@ -97,22 +131,21 @@ def replay_file(
                 complete = False
                 break
             rows += 1
-            if isinstance(record.content, RowFault) and not keep_malformed:
+            fault = record.error
+            if fault is None or keep_malformed:
+                fault = deliveries.send(producer, record)
+                malformed += record.error is not None and fault is None
+            if fault is not None:
                 rejected += 1
-                observer.rejected(record.line, record.content)
-            else:
-                malformed += isinstance(record.content, RowFault)
-                deliveries.send(producer, record)
+                observer.rejected(record.line, fault)
             if rows % PROGRESS_EVERY_ROWS == 0:
                 observer.advanced(record.end.offset, rows)
     finally:
-        deliveries.wait_all(producer)
-    for line, fault in deliveries.too_large:
-        observer.rejected(line, fault)
+        deliveries.wait_all()
     return ReplaySummary(
         delivered=deliveries.delivered,
         malformed=malformed,
-        rejected=rejected + len(deliveries.too_large),
+        rejected=rejected,
         seconds=time.perf_counter() - started,
         complete=complete,
     )
@@ -141,53 +174,57 @@ class _Deliveries:
 
     def __init__(self, topic: str) -> None:
         self.delivered = 0
-        self.too_large: list[tuple[int, RowFault]] = []
         self._topic = topic
         self._unacknowledged_bytes = 0
         self._failed = 0
         self._first_error: Exception | None = None
         self._changed = threading.Condition()
 
-    def send(self, producer: Any, record: FileRecord) -> None:
+    def send(self, producer: Any, record: FileRecord) -> RowFault | None:
         """Send one row, waiting while too much is under way.
 
+        Returns:
+            Why the row can't be sent, None when it is on its way.
+
         Raises:
-            StreamError: an earlier record could not be delivered, or this one can't be sent.
+            StreamError: an earlier record could not be delivered.
         """
         battle = record.battle
         key, value = (battle.id.encode(), encode_battle(battle)) if battle else (None, record.raw)
+        size = len(value)
         with self._changed:
             # Every record ends within the producer's delivery time-out, so this does too.
             self._changed.wait_for(lambda: self._unacknowledged_bytes < MAX_UNACKNOWLEDGED_BYTES)
             self._raise_if_failed()
-            self._unacknowledged_bytes += len(value)
+            self._unacknowledged_bytes += size
         try:
             future = producer.send(self._topic, value=value, key=key)
+        except kafka_errors.MessageSizeTooLargeError:
+            with self._changed:
+                self._unacknowledged_bytes -= size
+            return RowFault(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
         except kafka_errors.KafkaError as error:
-            self._ended(len(value), record.line, error)
-            return
-        future.add_callback(lambda _metadata: self._ended(len(value), record.line, None))
-        future.add_errback(lambda error: self._ended(len(value), record.line, error))
+            self._ended(size, error)
+            return None
+        future.add_callback(lambda _metadata: self._ended(size, None))
+        future.add_errback(lambda error: self._ended(size, error))
+        return None
 
-    def wait_all(self, producer: Any) -> None:
-        """Wait until every record was acknowledged or has failed.
+    def wait_all(self) -> None:
+        """Wait until every record was acknowledged or has failed. The producer lingers for milliseconds only.
 
         Raises:
             StreamError: one has failed.
         """
-        producer.flush()
         with self._changed:
             self._changed.wait_for(lambda: self._unacknowledged_bytes == 0)
             self._raise_if_failed()
 
-    def _ended(self, size: int, line: int, error: Exception | None) -> None:
+    def _ended(self, size: int, error: Exception | None) -> None:
         with self._changed:
             self._unacknowledged_bytes -= size
             if error is None:
                 self.delivered += 1
-            elif isinstance(error, kafka_errors.MessageSizeTooLargeError):
-                fault = RowFault(TOO_LARGE_FOR_TOPIC, f"{size:,} bytes are more than topic {self._topic} takes")
-                self.too_large.append((line, fault))
             else:
                 self._failed += 1
                 self._first_error = self._first_error or error
@@ -205,7 +242,7 @@ def _translate(error: Exception, topic: str, outcome: str) -> StreamError:
     if isinstance(error, kafka_errors.AuthorizationError):
         return NotAuthorized(f"the broker denies writing to topic {topic} ({name}); {outcome}")
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return TopicMissing(f"topic {topic} does not exist any more ({name}); {outcome}")
-    if isinstance(error, kafka_errors.KafkaTimeoutError) or getattr(error, "retriable", False):
+        return TopicMissing(f"topic {topic} was deleted meanwhile ({name}); {outcome}")
+    if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.RetriableError):
         return BrokerUnreachable(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
     return StreamError(f"topic {topic} did not take a record ({name}); {outcome}")

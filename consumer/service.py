@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ from consumer.pipeline import Pipeline, Scored
 from consumer.sink import Sink
 from consumer.source import Source
 from consumer.stream import Stream
-from consumer.watchdog import Watchdog
+from consumer.watchdog import Watchdog, end_process
 from scoring.panel import Panel
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ class Service:
         load_panel: loads the judges; called once, before the group is joined.
         on_ready: called when the stream is about to read.
         on_committed: called with each batch once readers can see it, in the stream's thread.
+        on_stall: called when a broker call hangs, with its name; ends the process unless a test wants to live on.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Service:
         *,
         on_ready: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
+        on_stall: Callable[[str], None] = end_process,
     ) -> None:
         self.health = HealthState()
         self.metrics = StreamMetrics()
@@ -59,6 +62,7 @@ class Service:
         self._load_panel = load_panel
         self._on_ready = on_ready
         self._on_committed = on_committed
+        self._on_stall = on_stall
         self._stop_asked = False
         self._stream: Stream | None = None
 
@@ -88,8 +92,8 @@ class Service:
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
-            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s)))
-            producer = make_transactional_producer(config, f"{config.group_id}-{instance.name}")
+            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
+            producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
             sink = stack.enter_context(closing(Sink(producer, config, watchdog)))
             consumer = make_group_consumer(config, instance.name)
             source = stack.enter_context(closing(Source(consumer, config)))

@@ -14,7 +14,8 @@ fencing by another producer under several names, and an abort tells them from pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -52,13 +53,14 @@ class Sink:
     """Publishes batches exactly once.
 
     Args:
-        producer: a transactional producer; closed with the sink.
+        make_producer: makes a transactional producer, always with the same transactional id.
         config: the stream's settings.
         watchdog: bounds the calls that take no time-out.
     """
 
-    def __init__(self, producer: Any, config: StreamConfig, watchdog: Watchdog) -> None:
-        self._producer = producer
+    def __init__(self, make_producer: Callable[[], Any], config: StreamConfig, watchdog: Watchdog) -> None:
+        self._make_producer = make_producer
+        self._producer: Any = None
         self._config = config
         self._watchdog = watchdog
 
@@ -67,8 +69,9 @@ class Sink:
 
         Raises:
             NotAuthorized: the transactional id is not ours to write.
-            BrokerUnreachable: the transaction coordinator did not answer in time.
+            BrokerUnreachable: no broker, or not the transaction coordinator, answered in time.
         """
+        self._producer = self._make_producer()
         try:
             with self._watchdog.guard("init_transactions"):
                 self._producer.init_transactions()
@@ -102,25 +105,29 @@ class Sink:
                 self._producer.begin_transaction()  # 4.1
                 sent.extend((message, self._send(message)) for message in messages)  # 4.2
                 self._producer.send_offsets_to_transaction(offsets, membership.metadata)  # 4.3
+                self._require_delivered(sent)
                 self._producer.commit_transaction()  # 4.4
             except _TooLarge as error:
-                self._abort(error)
+                self._abort(error, sent)
                 raise Aborted("a message exceeds the client's bound", [error.record]) from None
             except FENCED as error:
                 raise self._fenced(error) from error
             except kafka_errors.AuthorizationError as error:
-                self._abort(error)
+                self._abort(error, sent)
                 raise NotAuthorized(
                     f"the broker denies writing: {error}; it needs Write on {self._config.preferences_topic} and "
                     f"{self._config.dead_letters_topic}, and Read on group {self._config.group_id}"
                 ) from error
             except kafka_errors.KafkaError as error:
-                self._abort(error)
+                self._abort(error, sent)
                 raise Aborted(f"{type(error).__name__}: {error}", _oversized(sent)) from error
 
     def close(self) -> None:
         """Close the producer; an open transaction is left to its successor or to its time-out."""
-        self._producer.close(timeout=5)  # every transaction was committed or aborted: nothing is worth waiting for
+        if self._producer is None:
+            return
+        with suppress(kafka_errors.KafkaError):  # what it could not deliver was not committed
+            self._producer.close(timeout=5)
 
     def _send(self, message: Message) -> Any:
         topic = self._config.preferences_topic if message.reason is None else self._config.dead_letters_topic
@@ -129,7 +136,18 @@ class Sink:
         except kafka_errors.MessageSizeTooLargeError as error:
             raise _TooLarge(message) from error
 
-    def _abort(self, cause: Exception) -> None:
+    def _require_delivered(self, sent: Sequence[tuple[Message, Any]]) -> None:
+        """Wait until every message is on its topic, and raise what kept one from it.
+
+        Without this kafka-python 3.0.12 may commit a transaction of which a message failed (its delivery time-out
+        passed, its sequence number was refused, and others), and the offsets with it: the record would be lost.
+        """
+        with suppress(kafka_errors.UnknownError):  # raised where a batch was split for its size; the parts go on
+            self._producer.flush()
+        for _, future in sent:
+            future.get()
+
+    def _abort(self, cause: Exception, sent: Sequence[tuple[Message, Any]]) -> None:
         log.warning("transaction aborted", cause=type(cause).__name__)
         try:
             self._producer.abort_transaction()
@@ -140,6 +158,11 @@ class Sink:
                 f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}: "
                 f"{error}); a new process ends it and goes on from the committed offsets"
             ) from error
+        if not all(future.succeeded() for _, future in sent):
+            # The client counts the sequence numbers of what failed, the broker does not: every further message would
+            # be out of order. A new producer starts at 0.
+            self.close()
+            self.open()
 
     def _fenced(self, error: Exception) -> Fenced:
         return Fenced(

@@ -123,12 +123,18 @@ class Source:
             self._consumer.pause(*self._consumer.assignment())
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except kafka_errors.NoOffsetForPartitionError:
-            self._start_at_beginning()
+        except kafka_errors.NoOffsetForPartitionError as error:
+            # Nothing of these partitions was scored yet: they start at their first record.
+            self._consumer.seek_to_beginning(*error.args[0])
             return []
         except kafka_errors.OffsetOutOfRangeError as error:
             self._meet_data_loss(error)
             return []
+        except kafka_errors.LogTruncationError as error:
+            raise DataLoss(
+                f"{self._config.battles_topic} was truncated behind our position (an unclean leader election?); "
+                "compare the topic with the preferences before starting again"
+            ) from error
         except kafka_errors.AuthorizationError as error:
             raise NotAuthorized(
                 f"the broker denies reading {self._config.battles_topic} in group {self._config.group_id}: "
@@ -181,12 +187,6 @@ class Source:
     def close(self) -> None:
         """Leave the group (a static member stays in it) without committing anything."""
         self._consumer.close(autocommit=False)
-
-    def _start_at_beginning(self) -> None:
-        """A partition without a committed offset starts at its first record: nothing of it was scored yet."""
-        for partition in self._consumer.assignment():
-            if self._consumer.committed(partition) is None:
-                self._consumer.seek_to_beginning(partition)
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """Records between the committed offset and the topic's begin are gone: stop, or go on if told so."""

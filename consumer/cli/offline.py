@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -19,13 +19,13 @@ from rich.console import Console
 from consumer.checkpoint import Checkpoint
 from consumer.cli.options import with_settings
 from consumer.config import KafkaConnection
+from consumer.errors import UsageError
 from consumer.files import check_battles_file
-from consumer.kafka_client import make_producer
 from consumer.logs import configure_logging
 from consumer.offline import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file
 from consumer.output import ScorePaths
 from consumer.progress import FileProgress
-from consumer.replay import check_topic, replay_file
+from consumer.replay import replay_file, topic_producer
 from scoring.config import PanelConfig, load_panel_config
 from scoring.panel import load_panel
 from scoring.runtime import ensure_fast_process
@@ -119,22 +119,22 @@ def score(
         if not judges.trained:
             _say(console, "These judges are not trained yet: their probabilities mean nothing.")
         saved = Checkpoint.load(paths.progress) if resume else None
-        with (
-            _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)),
-            _stop_on_signals("finishing the rows in hand; again stops at once, and only those are lost") as stop,
-            FileProgress(console, file, verb="scoring", start_bytes=saved.offset if saved else 0) as progress,
-        ):
-            summary = score_file(
-                paths,
-                judges,
-                identity=panel_identity(config, judges),
-                observer=progress,
-                stop=stop,
-                resume=resume,
-                force=force,
-                chunk_rows=chunk,
-            )
-    _say(console, _score_line(summary, paths))
+        with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
+            with (
+                _stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
+                FileProgress(console, file, verb="scoring", start_bytes=saved.offset if saved else 0) as progress,
+            ):
+                summary = score_file(
+                    paths,
+                    judges,
+                    identity=panel_identity(config, judges),
+                    observer=progress,
+                    stop=stop,
+                    resume=resume,
+                    force=force,
+                    chunk_rows=chunk,
+                )
+            _say(console, _score_line(summary, paths))
     if not summary.complete:
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary.rejected:
@@ -178,15 +178,14 @@ def replay(
     console = Console(stderr=True)
     configure_logging("warning", library_level="error")
     check_battles_file(file)
-    with closing(make_producer(connection)) as producer:
-        check_topic(producer, topic)
-        with (
-            _stop_on_signals("waiting for what was sent; again stops at once") as stop,
-            FileProgress(console, file, verb="sending") as progress,
-        ):
-            summary = replay_file(
-                file, producer, topic, observer=progress, stop=stop, rate=rate, keep_malformed=keep_malformed
-            )
+    with (
+        topic_producer(connection, topic) as producer,
+        _stop_on_signals("waiting for what was sent; again stops at once") as stop,
+        FileProgress(console, file, verb="sending") as progress,
+    ):
+        summary = replay_file(
+            file, producer, topic, observer=progress, stop=stop, rate=rate, keep_malformed=keep_malformed
+        )
     _say(
         console,
         f"{'done' if summary.complete else 'stopped'}: {summary.delivered:,} records delivered to {topic}"
@@ -228,11 +227,15 @@ def _resume_command(paths: ScorePaths, panel: Path | None, chunk: int) -> str:
 
 @contextmanager
 def _said_how_to_resume(console: Console, paths: ScorePaths, command: str) -> Iterator[None]:
-    """Whatever ends the run early: when it can be resumed, say how."""
+    """Whatever ends the run early, say how to go on; not when it was refused, which says itself what to do."""
+    refused = False
     try:
         yield
+    except UsageError:
+        refused = True
+        raise
     finally:
-        if paths.progress.exists():
+        if paths.progress.exists() and not refused:
             _say(console, f"what is done is kept; go on with: {command}")
 
 

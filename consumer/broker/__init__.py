@@ -1,0 +1,31 @@
+"""An embedded Kafka broker: one node, in memory, for tests and demos.
+
+It speaks Kafka's own protocol, so any client can use it: idempotent and transactional producers, consumer
+groups, admin clients. What goes wrong in a real cluster can be made to go wrong here, request by request.
+
+    with EmbeddedBroker() as broker:
+        producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+        broker.faults.drop("Produce", after_apply=True)
+
+It keeps everything in memory for ever (no retention, no compaction) and trusts everybody (no TLS, no SASL,
+no ACLs): it is no place for data that anybody needs.
+"""
+
+from __future__ import annotations
+
+from consumer.broker.embedded import EmbeddedBroker
+from consumer.broker.errors import BrokerError, BrokerNotRunningError, ErrorCode, PortInUseError
+from consumer.broker.faults import FaultPlan
+from consumer.broker.server import serve
+from consumer.broker.settings import BrokerSettings
+
+__all__ = [
+    "BrokerError",
+    "BrokerNotRunningError",
+    "BrokerSettings",
+    "EmbeddedBroker",
+    "ErrorCode",
+    "FaultPlan",
+    "PortInUseError",
+    "serve",
+]

@@ -1,0 +1,386 @@
+"""`prefstream dead-letters`: look at what could not be scored, and send it back."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from consumer.cli.options import with_settings
+from consumer.cli.quiet import client_silenced
+from consumer.config import KafkaConnection
+from consumer.dead_letters import (
+    UNKNOWN_REASON,
+    DeadLetter,
+    Position,
+    read_dead_letters,
+    read_positions,
+    refuse_missing,
+)
+from consumer.errors import UsageError
+from consumer.logs import configure_logging
+from consumer.resubmit import DEFAULT_GROUP, Choice, Plan, make_plan, resubmit
+from schemas import Reason
+
+EXIT_REFUSED: Final = 3
+"""Some of the dead letters that were chosen can't be sent back."""
+
+NEWEST_SHOWN: Final = 50
+"""Rows of a table that a person reads; `--json` lists all."""
+
+REFUSALS_SHOWN: Final = 20
+"""Refused dead letters that are named one by one; they are alike, and counted beyond that."""
+
+_KEY_CHARS: Final = 36
+"""A UUID is shown whole."""
+
+_AGE: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+dead_letters = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Look at what could not be scored, and send it back once its cause is mended.",
+)
+
+Topic = Annotated[str, typer.Option(envvar="PREFSTREAM_DEAD_LETTERS_TOPIC", help="Topic of the dead letters.")]
+Reasons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reason",
+        envvar="PREFSTREAM_REASON",
+        show_default=False,
+        help=f"Only those with this reason; may be given several times. One of {', '.join(Reason)}, {UNKNOWN_REASON}.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME|AGE",
+        envvar="PREFSTREAM_SINCE",
+        show_default=False,
+        help="Only those written since then: 2026-11-22T17:00 (UTC unless it says otherwise), or 30m, 2h, 7d ago.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="PREFSTREAM_JSON", help="Print JSON, one object a line.")]
+
+
+@dead_letters.command("list")
+@with_settings(KafkaConnection)
+@client_silenced()
+def list_(
+    connection: KafkaConnection,
+    *,
+    topic: Topic = "battles.dead-letters",
+    reason: Reasons = None,
+    since: Since = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar="PREFSTREAM_LIMIT",
+            show_default=False,
+            help=f"Show the newest so many. [default: {NEWEST_SHOWN}; with --json all]",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, and count them by reason. Reads without a group and commits nothing.
+
+    Example: `prefstream dead-letters list --since 2h --reason not_json`
+    """
+    configure_logging("warning", "console", library_level="error")
+    counts: Counter[str] = Counter()
+    chosen = _counted(
+        read_dead_letters(connection, topic, since=_parse_since(since)), frozenset(_check_reasons(reason)), counts
+    )
+    if as_json:
+        for letter in chosen if limit is None else _newest(chosen, limit):
+            typer.echo(json.dumps(_as_json(letter)))
+        return
+    console = Console()
+    newest = _newest(chosen, limit or NEWEST_SHOWN)
+    if newest:
+        console.print(_table(newest, topic))
+    _print_counts(console, counts, shown=len(newest))
+
+
+@dead_letters.command()
+@with_settings(KafkaConnection)
+@client_silenced()
+def show(
+    connection: KafkaConnection,
+    position: Annotated[
+        str, typer.Argument(metavar="POSITION", help="PARTITION/OFFSET, as list prints it, or TOPIC/PARTITION/OFFSET.")
+    ],
+    *,
+    topic: Topic = "battles.dead-letters",
+    raw: Annotated[
+        bool, typer.Option("--raw", envvar="PREFSTREAM_RAW", help="Write the value's bytes to stdout, nothing else.")
+    ] = False,
+) -> None:
+    """Show one dead letter whole: headers, key and value. The value is what a user sent.
+
+    Control characters are shown as escapes, so that no value can play tricks on the terminal.
+
+    Example: `prefstream dead-letters show 0/42`
+    """
+    configure_logging("warning", "console", library_level="error")
+    topic, wanted = _parse_positions([position], topic)
+    letter = next(read_positions(connection, topic, wanted, on_missing=refuse_missing))
+    if raw:
+        sys.stdout.buffer.write(letter.value or b"")
+        sys.stdout.buffer.flush()
+        return
+    console = Console(soft_wrap=True)
+    console.print(Text(str(letter.position), "bold"), Text(f"written {_time(letter)}", "dim"))
+    for name, value in letter.headers:
+        console.print(Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default"))
+    console.print(Text("key: ", "cyan").append(_bytes(letter.key), "default"))
+    if letter.left_out:
+        console.print(Text(f"value: left out, it had {letter.size} bytes", "yellow"))
+    else:
+        console.print(Text("value:", "cyan"))
+        console.print(Text(_bytes(letter.value, keep="\n\t")))
+
+
+@dead_letters.command()
+@with_settings(KafkaConnection)
+@client_silenced()
+def retry(
+    connection: KafkaConnection,
+    positions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[POSITION]...", show_default=False, help="These, as list prints them, although sent before."
+        ),
+    ] = None,
+    *,
+    topic: Topic = "battles.dead-letters",
+    everything: Annotated[
+        bool, typer.Option("--all", envvar="PREFSTREAM_ALL", help="All that were never sent back.")
+    ] = False,
+    reason: Reasons = None,
+    since: Since = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="PREFSTREAM_LIMIT", show_default=False, help="At most so many, the oldest first."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PREFSTREAM_TO", show_default=False, help="Send to this topic, not to where each one came from."
+        ),
+    ] = None,
+    group: Annotated[
+        str, typer.Option(envvar="PREFSTREAM_RETRY_GROUP", help="Consumer group that remembers which were sent back.")
+    ] = DEFAULT_GROUP,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="PREFSTREAM_YES", help="Don't ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", envvar="PREFSTREAM_DRY_RUN", help="Say what would be sent, send nothing.")
+    ] = False,
+) -> None:
+    """Send dead letters back to the topic they came from: those at POSITIONs, those of a reason or time, or --all.
+
+    Key, value and headers are as they first came, with a header `prefstream.retries` that counts up. What was sent is
+    remembered in the same transaction, so running the same again sends nothing twice; only a POSITION is sent whenever
+    it is asked for. A dead letter whose value was too large to copy can't be sent back: exit code 3.
+
+    Example: `prefstream dead-letters retry --reason too_large_for_judge --since 1d`
+    """
+    configure_logging("warning", "console", library_level="error")
+    if bool(positions) == bool(everything or reason or since):
+        raise UsageError("choose either positions, or --all, --reason or --since")
+    topic, wanted = _parse_positions(positions or [], topic)
+    choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
+    console = Console()
+    plan = make_plan(connection, topic, group, choice, to)
+    _print_plan(console, plan)
+    if plan.entries and not dry_run:
+        if not yes:
+            typer.confirm(f"Send {_count(len(plan.entries))} back?", abort=True)
+        sent = _resubmit(connection, topic, group, plan)
+        console.print(f"Sent back: {sent}. The group {group} remembers which.", highlight=False)
+    elif dry_run:
+        console.print("Nothing was sent (--dry-run).")
+    if plan.refusals:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _resubmit(connection: KafkaConnection, topic: str, group: str, plan: Plan) -> int:
+    done = 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("sending", total=len(plan.entries))
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress.advance(task, count)
+
+        try:
+            return resubmit(connection, topic, group, plan, on_sent=advance)
+        except KeyboardInterrupt:
+            progress.console.print(f"Interrupted. Sent back: {done}, whole and remembered; nothing of the rest.")
+            raise
+
+
+def _counted(letters: Iterable[DeadLetter], reasons: frozenset[str], counts: Counter[str]) -> Iterator[DeadLetter]:
+    for letter in letters:
+        if not reasons or letter.reason in reasons:
+            counts[letter.reason] += 1
+            yield letter
+
+
+def _newest(letters: Iterable[DeadLetter], limit: int) -> list[DeadLetter]:
+    """The newest so many, oldest first; holds no more than those in memory."""
+    return heapq.nlargest(limit, letters, key=lambda letter: (letter.timestamp_ms, letter.position))[::-1]
+
+
+def _table(letters: Iterable[DeadLetter], topic: str) -> Table:
+    table = Table(title=f"Dead letters on {topic}", box=None, padding=(0, 1, 1, 0), expand=True, title_justify="left")
+    table.add_column("position", no_wrap=True)
+    table.add_column("time (UTC)", width=10)
+    table.add_column("reason", ratio=1, overflow="fold")
+    table.add_column("came from, key", ratio=1, overflow="fold")
+    table.add_column("size", justify="right", min_width=8)
+    for letter in letters:
+        reason = Text(_printable(letter.reason), "bold")
+        reason.append(f"\n{_printable(letter.message.removeprefix(letter.reason + ': '))}", "not bold")
+        if letter.retries:
+            reason.append(f"\nsent back before: {letter.retries}", "not bold yellow")
+        origin = _printable(str(letter.origin or "unknown"))
+        table.add_row(
+            f"{letter.position.partition}/{letter.position.offset}",
+            f"{letter.time:%Y-%m-%d %H:%M:%S}",
+            reason,
+            Text(origin).append(f"\n{_shorten(_bytes(letter.key), _KEY_CHARS)}", "dim"),
+            Text(_size(letter.size)).append("\nleft out" if letter.left_out else "", "yellow"),
+        )
+    return table
+
+
+def _print_counts(console: Console, counts: Counter[str], *, shown: int) -> None:
+    if not counts:
+        console.print("No dead letters.")
+        return
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for reason, count in counts.most_common():
+        table.add_row(str(count), Text(_printable(reason)))
+    table.add_row(str(counts.total()), "in all" if counts.total() == shown else f"in all, the newest {shown} shown")
+    console.print(table)
+
+
+def _print_plan(console: Console, plan: Plan) -> None:
+    if plan.entries:
+        counts: Counter[tuple[str, str]] = Counter()
+        sizes: Counter[tuple[str, str]] = Counter()
+        for entry in plan.entries:
+            counts[entry.destination, entry.reason] += 1
+            sizes[entry.destination, entry.reason] += entry.size
+        table = Table(title="To be sent back", box=None, padding=(0, 2, 0, 0), title_justify="left")
+        table.add_column("to topic", overflow="fold")
+        table.add_column("reason", overflow="fold")
+        table.add_column("count", justify="right")
+        table.add_column("size", justify="right")
+        for (destination, reason), count in sorted(counts.items()):
+            size = _size(sizes[destination, reason])
+            table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size)
+        console.print(table)
+    else:
+        console.print("Nothing to send back.")
+    if plan.sent_before:
+        console.print(f"Left out because they were sent back before: {plan.sent_before}.", highlight=False)
+    for refusal in plan.refusals[:REFUSALS_SHOWN]:
+        console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
+    if len(plan.refusals) > REFUSALS_SHOWN:
+        console.print(f"... and {len(plan.refusals) - REFUSALS_SHOWN} more that can't be sent back", style="yellow")
+
+
+def _as_json(letter: DeadLetter) -> dict[str, Any]:
+    """Everything but headers and value; keys that are no UTF-8 have escapes."""
+    return {
+        "position": str(letter.position),
+        "time": _time(letter),
+        "reason": letter.reason,
+        "message": letter.message,
+        "origin": str(letter.origin) if letter.origin else None,
+        "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
+        "size": letter.size,
+        "left_out": letter.left_out,
+        "retries": letter.retries,
+    }
+
+
+def _parse_positions(texts: Iterable[str], topic: str) -> tuple[str, list[Position]]:
+    """The topic that positions name, or the one given, and the positions on it."""
+    named = {text.split("/")[0] for text in texts if text.count("/") == 2}
+    if len(named) > 1:
+        raise UsageError(f"positions on several topics ({', '.join(sorted(named))}); take one topic at a time")
+    topic = named.pop() if named else topic
+    return topic, [Position.parse(text, topic) for text in texts]
+
+
+def _check_reasons(reasons: Iterable[str] | None) -> list[str]:
+    known = [*Reason, UNKNOWN_REASON]
+    for reason in reasons or ():
+        if reason not in known:
+            nearest = difflib.get_close_matches(reason, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+            raise UsageError(f"{reason!r} is no reason; {hint}")
+    return list(reasons or ())
+
+
+def _parse_since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if age := _AGE.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time; write 2026-11-22T17:00, or an age such as 30m, 2h or 7d") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _time(letter: DeadLetter) -> str:
+    return letter.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _bytes(value: bytes | None, keep: str = "") -> str:
+    return "(none)" if value is None else _printable(value.decode(errors="backslashreplace"), keep)
+
+
+def _printable(text: str, keep: str = "") -> str:
+    """Escape what a terminal could obey or hide: control, format and bidi characters, odd spaces."""
+    return "".join(
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _size(count: int) -> str:
+    if count < 1_000:
+        return f"{count} B"
+    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def _count(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count} dead letters"

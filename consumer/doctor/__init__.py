@@ -1,0 +1,32 @@
+"""Looks at everything that `prefstream run` needs and says what is wrong and what to do; prints nothing.
+
+Each check is a small function that returns a `Finding`. One that fails stops no other that could still say something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from consumer.config import StreamConfig
+from consumer.doctor.cluster import examine_cluster
+from consumer.doctor.finding import Finding, State, attempt
+from consumer.doctor.judges import examine_judges
+from consumer.doctor.machine import check_configuration, check_http_port, check_process, check_versions
+
+__all__ = ["Finding", "State", "examine"]
+
+
+def examine(config: StreamConfig, origins: Mapping[str, str], *, load: bool = False) -> Iterator[Finding]:
+    """Make every check, one after the other.
+
+    Args:
+        config: the settings that `run` would have.
+        origins: where each setting that was given was found.
+        load: load the panel for real and score a battle.
+    """
+    yield attempt("configuration", lambda: check_configuration(config, origins))
+    yield attempt("versions", check_versions)
+    yield attempt("process", check_process)
+    yield from examine_judges(config, load=load)
+    yield from examine_cluster(config)
+    yield attempt("HTTP port", lambda: check_http_port(config))

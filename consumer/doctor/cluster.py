@@ -1,0 +1,401 @@
+"""Checks of the cluster: broker, topics, group, rights, transactions. They write nothing and join nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import tenacity
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+
+from consumer.config import StreamConfig
+from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
+from consumer.errors import BrokerUnreachable, NotAuthorized
+from consumer.kafka_client import make_admin, make_producer
+
+_Answer = TypeVar("_Answer")
+
+OLDEST_BROKER: Final = (2, 5)
+"""The first whose transactions fence a consumer's stale generation (KIP-447)."""
+
+PATIENCE_S: Final = 15.0
+"""A coordinator that starts or fails over answers after about 9 s."""
+
+ASSIGNOR: Final = "cooperative-sticky"
+
+CHECKS: Final = ("topics", "time-outs", "group", "permissions", "transactions")
+"""What can't be looked at without a broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the broker describes it.
+
+    Attributes:
+        name: its name.
+        role: what the stream does with it.
+        needs: operations that the stream needs on it.
+        error: why it can't be used; None if it can.
+        partitions: as kafka-python describes them.
+        operations: what we may do; None where the broker does not say.
+        settings: its settings; empty where we may not see them.
+    """
+
+    name: str
+    role: str
+    needs: tuple[str, ...]
+    error: type[Exception] | None = None
+    partitions: tuple[Mapping[str, Any], ...] = ()
+    operations: frozenset[str] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def number(self, setting: str) -> int | None:
+        """A setting that is a number; None where we may not see it."""
+        return int(self.settings[setting]) if setting in self.settings else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the other checks build on."""
+
+    admin: Any
+    brokers: tuple[int, ...]
+    topics: tuple[Topic, ...]
+    settings: Mapping[str, str]
+    """Of one broker; empty where we may not see them."""
+
+
+def examine_cluster(config: StreamConfig) -> Iterator[Finding]:
+    """Every check that needs a broker; without one they are skipped."""
+    try:
+        admin = make_admin(config)
+    except (BrokerUnreachable, NotAuthorized) as error:
+        yield fail("broker", str(error), "start the broker, or name another with --bootstrap-servers")
+        yield from (skipped(check, "no broker") for check in CHECKS)
+        return
+    with closing(admin):
+        yield attempt("broker", lambda: check_broker(admin, config))
+        cluster: Cluster | None = None
+
+        def describe() -> Finding:
+            nonlocal cluster
+            cluster = describe_cluster(admin, config)
+            return ok("topics", "")
+
+        described = attempt("topics", describe)
+        if cluster is None:
+            yield described
+            yield from (skipped(check, "the topics can't be described") for check in CHECKS[1:])
+            return
+        yield from _examine(cluster, config)
+
+
+def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
+    for topic in cluster.topics:
+        yield attempt(f"topic {topic.name}", lambda topic=topic: check_topic(topic, cluster, config))  # type: ignore[misc]
+    yield attempt("time-outs", lambda: check_time_outs(cluster, config))
+    group: Mapping[str, Any] | None = None
+    denied = False
+    try:
+        group = describe_group(cluster, config)
+    except kafka_errors.AuthorizationError:
+        denied = True
+    except kafka_errors.KafkaError as error:
+        yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
+    if group is not None:
+        described = group
+        yield attempt("group", lambda: check_group(described, cluster, config))
+    elif denied:
+        yield skipped("group", f"the broker denies looking at the group {config.group_id}")
+    yield attempt("permissions", lambda: check_permissions(cluster, config, group, group_denied=denied))
+    yield attempt("transactions", lambda: check_transactions(config))
+
+
+def check_broker(admin: Any, config: StreamConfig) -> Finding:
+    """Who answers, and whether it can do exactly-once."""
+    cluster = admin.describe_cluster()
+    brokers = cluster["brokers"]
+    version = tuple(admin.get_broker_version_data(brokers[0]["broker_id"]).broker_version)
+    count = "1 broker" if len(brokers) == 1 else f"{len(brokers)} brokers"
+    found = (
+        f"{config.bootstrap_servers} ({config.security_protocol}): Kafka {'.'.join(map(str, version))} or newer, "
+        f"{count}, cluster {cluster['cluster_id']}"
+    )
+    if version < OLDEST_BROKER:
+        return fail("broker", found, "exactly-once needs Kafka 2.5 or newer")
+    return ok("broker", found)
+
+
+def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
+    """Ask for everything about the topics that the broker tells."""
+    roles = {
+        config.battles_topic: ("read", ("READ", "DESCRIBE")),
+        config.preferences_topic: ("written", ("WRITE", "DESCRIBE")),
+        config.dead_letters_topic: ("written", ("WRITE", "DESCRIBE")),
+    }
+    brokers = tuple(broker["broker_id"] for broker in admin.describe_cluster()["brokers"])
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
+    resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
+    settings: Mapping[str, Any] = {}
+    with suppress(kafka_errors.KafkaError):  # needs a right that the stream itself does not need
+        settings = admin.describe_configs(resources, config_filter="all")
+    topics = []
+    for described in _patiently(lambda: admin.describe_topics(list(roles))):
+        name, code = described["name"], described["error_code"]
+        operations = described["authorized_operations"]
+        role, needs = roles[name]
+        topics.append(
+            Topic(
+                name=name,
+                role=role,
+                needs=needs,
+                error=kafka_errors.for_code(code) if code else None,
+                partitions=tuple(described["partitions"]),
+                operations=None if operations is None else frozenset(operations),
+                settings=_values(settings.get("topic", {}).get(name, {})),
+            )
+        )
+    order = list(roles)
+    topics.sort(key=lambda topic: order.index(topic.name))
+    return Cluster(admin, brokers, tuple(topics), _values(settings.get("broker", {}).get(str(brokers[0]), {})))
+
+
+def _values(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {name: setting["value"] for name, setting in described.items() if setting["value"] is not None}
+
+
+def check_topic(topic: Topic, cluster: Cluster, config: StreamConfig) -> Finding:
+    """Whether a topic is there, led and in sync, with settings that keep the promises."""
+    check = f"topic {topic.name}"
+    if topic.error is kafka_errors.TopicAuthorizationFailedError:
+        return fail(check, "the broker denies seeing it", f"grant {_spelt(topic.needs)} on it")
+    if topic.error is not None and topic.error is not kafka_errors.UnknownTopicOrPartitionError:
+        return fail(check, f"can't be used now: {topic.error.__name__}", "try again; look at the brokers' logs")
+    if topic.error is not None:
+        replication = min(3, len(cluster.brokers))
+        return fail(
+            check,
+            "does not exist",
+            f"kafka-topics.sh --bootstrap-server {config.bootstrap_servers} --create --topic {topic.name} "
+            f"--partitions 6 --replication-factor {replication}",
+        )
+    replicas = min(len(partition["replica_nodes"]) for partition in topic.partitions)
+    found = f"{topic.role}, {len(topic.partitions)} partitions, replication {replicas}"
+    shown = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms")
+    if topic.settings:
+        found += "".join(f", {name} {topic.settings[name]}" for name in shown if name in topic.settings)
+    else:
+        found += ", settings not visible (DescribeConfigs)"
+    problems = [*_replica_problems(topic, cluster, replicas), *_setting_problems(topic, cluster, config)]
+    return judged(check, found, problems)
+
+
+def _replica_problems(topic: Topic, cluster: Cluster, replicas: int) -> Iterator[Problem]:
+    leaderless = [partition["partition_index"] for partition in topic.partitions if partition["leader_id"] < 0]
+    if leaderless:
+        yield Problem("fail", f"no leader for partitions {leaderless}", "bring their brokers back")
+    in_sync = min(len(partition["isr_nodes"]) for partition in topic.partitions)
+    needed = topic.number("min.insync.replicas")
+    if needed is not None and in_sync < needed:
+        remedy = "bring the missing brokers back" if needed <= replicas else "lower min.insync.replicas"
+        yield Problem("fail", f"only {in_sync} replicas are in sync, {needed} are needed to write", remedy)
+    elif in_sync < replicas:
+        yield Problem("warn", f"only {in_sync} of {replicas} replicas are in sync", "bring the missing brokers back")
+    if len(cluster.brokers) > 1:
+        if replicas == 1:
+            remedy = f"give {topic.name} a replication factor of {min(3, len(cluster.brokers))}"
+            yield Problem("warn", "one broker's disk holds all of it", remedy)
+        elif needed == 1:
+            what = "min.insync.replicas 1: what one broker alone has confirmed can be lost with it"
+            yield Problem("warn", what, f"set min.insync.replicas to 2 on {topic.name}")
+
+
+def _setting_problems(topic: Topic, cluster: Cluster, config: StreamConfig) -> Iterator[Problem]:
+    compacted = "compact" in topic.settings.get("cleanup.policy", "")
+    if compacted and topic.name == config.dead_letters_topic:
+        remedy = f"set cleanup.policy to delete on {topic.name}"
+        yield Problem("fail", "a compacted topic refuses dead letters without a key and drops older ones", remedy)
+    elif compacted:
+        what = "compaction drops all but the last record of a key, read or not"
+        yield Problem("warn", what, f"set cleanup.policy to delete on {topic.name}")
+    if topic.name == config.dead_letters_topic:
+        largest = topic.number("max.message.bytes")
+        battles = next(t for t in cluster.topics if t.name == config.battles_topic).number("max.message.bytes")
+        if largest is not None and battles is not None and largest < battles:
+            what = f"takes smaller messages than {config.battles_topic}: values of large dead letters will be left out"
+            yield Problem("warn", what, f"set max.message.bytes to at least {battles} on {topic.name}")
+
+
+def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
+    """Whether the broker takes the stream's time-outs."""
+    found = (
+        f"session {config.session_timeout_ms} ms, poll {config.max_poll_interval_ms} ms, "
+        f"transaction {config.transaction_timeout_ms} ms"
+    )
+    bounds = (
+        ("session_timeout_ms", "group.min.session.timeout.ms", "group.max.session.timeout.ms"),
+        ("transaction_timeout_ms", None, "transaction.max.timeout.ms"),
+    )
+    problems = []
+    for name, lowest, highest in bounds:
+        low = int(cluster.settings.get(lowest or "", 0))
+        high = int(cluster.settings.get(highest, 2**31 - 1))
+        if not low <= getattr(config, name) <= high:
+            problems.append(Problem("fail", f"{name} is outside the broker's {low} to {high}", f"change {name}"))
+    if not cluster.settings:
+        found += "; the broker's bounds are not visible (DescribeConfigs)"
+    return judged("time-outs", found, problems)
+
+
+def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
+    """State and members of the stream's group."""
+    described: Mapping[str, Any] = _patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
+    return described
+
+
+def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig) -> Finding:
+    """State, members and lag; and whether what was committed is still on the topic."""
+    check = f"group {config.group_id}"
+    topic = next(topic for topic in cluster.topics if topic.name == config.battles_topic)
+    state = "new" if group["group_state"] == "Dead" else str(group["group_state"]).lower()
+    members = len(group["members"])
+    found = f"{state}, {members} members"
+    problems = []
+    protocol = group["protocol_data"]
+    if members and protocol and protocol != ASSIGNOR:
+        what = f"its members share partitions by {protocol}, ours by {ASSIGNOR}: it will not let us in"
+        problems.append(Problem("fail", what, "end the other members, or choose another --group-id"))
+    if topic.error is not None:
+        return judged(check, f"{found}, lag unknown without {topic.name}", problems)
+    committed, begins, ends = _offsets(cluster.admin, config.group_id, topic)
+    lag = sum(ends[p] - max(committed.get(p, begins[p]), begins[p]) for p in ends)
+    found += (
+        f", lag {max(0, lag)} battles" if committed else f", nothing committed: starts at the beginning, {lag} battles"
+    )
+    lost = [p for p, offset in committed.items() if p in ends and not begins[p] <= offset <= ends[p]]
+    if lost:
+        where = ", ".join(f"{p.partition} ({committed[p]}, the topic has {begins[p]} to {ends[p]})" for p in lost)
+        problems.append(
+            Problem(
+                "fail" if config.on_data_loss == "stop" else "warn",
+                f"committed offsets are no longer on the topic: partition {where}",
+                "find out what was lost, then start once with --on-data-loss earliest or latest",
+            )
+        )
+    return judged(check, found, problems)
+
+
+def _offsets(
+    admin: Any, group_id: str, topic: Topic
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Committed, first and end offsets of the topic's partitions."""
+    partitions = [TopicPartition(topic.name, partition["partition_index"]) for partition in topic.partitions]
+    committed = {
+        partition: int(offset.offset)
+        for partition, offset in _patiently(lambda: admin.list_group_offsets({group_id: None}))[group_id].items()
+        if partition.topic == topic.name and offset.offset >= 0
+    }
+    begins, ends = (
+        {
+            partition: int(at.offset)
+            for partition, at in admin.list_partition_offsets(dict.fromkeys(partitions, spec)).items()
+        }
+        for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+    )
+    return committed, begins, ends
+
+
+def check_permissions(
+    cluster: Cluster, config: StreamConfig, group: Mapping[str, Any] | None, *, group_denied: bool
+) -> Finding:
+    """What the broker says we may do, against what the stream needs."""
+    known, unknown, problems = [], [], []
+    rights = [(f"topic {topic.name}", topic.needs, topic.operations) for topic in cluster.topics if topic.error is None]
+    group_operations = group["authorized_operations"] if group else None
+    rights.append(
+        (f"group {config.group_id}", ("READ",), None if group_operations is None else frozenset(group_operations))
+    )
+    for resource, needs, operations in rights:
+        if operations is None:
+            unknown.append(resource)
+            continue
+        known.append(f"{resource}: {_spelt(sorted(operations & set(needs))) or 'nothing'}")
+        missing = [operation for operation in needs if operation not in operations]
+        if missing:
+            problems.append(
+                Problem("fail", f"no {_spelt(missing)} on {resource}", f"grant {_spelt(missing)} on {resource}")
+            )
+    for topic in cluster.topics:
+        if topic.error is kafka_errors.TopicAuthorizationFailedError:
+            what = f"no {_spelt(topic.needs)} on topic {topic.name}"
+            problems.append(Problem("fail", what, f"grant {_spelt(topic.needs)} on topic {topic.name}"))
+    if group_denied:
+        unknown.pop()
+        what = f"grant Read on group {config.group_id}"
+        problems.append(Problem("fail", f"no Read on group {config.group_id}", what))
+    found = "\n".join(known)
+    if unknown:
+        found = "\n".join(
+            filter(
+                None,
+                [
+                    found,
+                    f"the broker does not say for {', '.join(unknown)} (of a group it tells once the group exists)",
+                ],
+            )
+        )
+    return judged("permissions", found, problems)
+
+
+def check_transactions(config: StreamConfig) -> Finding:
+    """Whether we may run transactions: opens a producer with an id beside the real ones, which it must not fence."""
+    check = "transactions"
+    transactional_id = f"{config.group_id}-~doctor"  # no instance can have this name: ~ is not allowed there
+    producer = make_producer(
+        config,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=config.transaction_timeout_ms,
+        max_block_ms=int(PATIENCE_S * 1000),
+    )
+    with closing(producer):
+        try:
+            producer.init_transactions()
+        except kafka_errors.AuthorizationError as error:
+            remedy = f"grant Write and Describe on transactional ids that start with {config.group_id}"
+            if config.instance_id is not None:
+                found = f"denied for {transactional_id}; {config.group_id}-{config.instance_id} may be allowed"
+                return warn(check, found, remedy)
+            return fail(check, f"denied for {transactional_id} ({type(error).__name__})", remedy)
+        except kafka_errors.KafkaTimeoutError:
+            found = f"no transaction coordinator answered within {PATIENCE_S:.0f} s"
+            remedy = "look at __transaction_state: its replication may need more brokers than there are"
+            return fail(check, found, remedy)
+        except kafka_errors.KafkaError as error:
+            # kafka-python names this one in the text of a plain KafkaError.
+            if kafka_errors.InvalidTransactionTimeoutError.__name__ not in str(error):
+                raise
+            found = f"the broker does not take a transaction_timeout_ms of {config.transaction_timeout_ms}"
+            return fail(check, found, "lower it, or raise transaction.max.timeout.ms at the broker")
+    return ok(check, f"the broker takes the transactional id {transactional_id}")
+
+
+def _patiently(call: Callable[[], _Answer]) -> _Answer:
+    """Ask again while a coordinator is starting or moving."""
+    for attempt_ in tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_fixed(0.5),
+        retry=tenacity.retry_if_exception_type(kafka_errors.RetriableError),
+        reraise=True,
+    ):
+        with attempt_:
+            return call()
+    raise AssertionError("unreachable: tenacity returns or raises")
+
+
+def _spelt(operations: tuple[str, ...] | list[str]) -> str:
+    """As Kafka's own tools write them: DescribeConfigs."""
+    return ", ".join(operation.replace("_", " ").title().replace(" ", "") for operation in operations)

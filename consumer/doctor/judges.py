@@ -1,0 +1,338 @@
+"""Checks of the panel and its judges: everything that can be said without loading weights, or a real load."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from consumer.config import StreamConfig
+from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
+from consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
+from schemas import Battle, PrefstreamError
+from scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
+
+if TYPE_CHECKING:
+    from scoring.devices import Placement
+
+HEADROOM: Final = 1.25
+"""A rough allowance, on top of the weights, for activations and for what the libraries keep."""
+
+_BYTES: Final = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
+_QUANTISED_BYTES: Final = {"8bit": 1.0, "4bit": 0.55}
+"""Per weight of a linear layer, scales included."""
+
+SAMPLE: Final = Battle(
+    id="doctor",
+    prompt=("What is the capital of Australia?",),
+    response_a=("The capital of Australia is Canberra.",),
+    response_b=("It is Sydney, the largest city of the country.",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the files of a judge say.
+
+    Attributes:
+        described: for people: architecture, size, adapter, layout.
+        weights: elements of linear layers' weights, which quantisation shrinks.
+        others: elements of embeddings, norms and the head, which it does not.
+    """
+
+    described: str
+    weights: int
+    others: int
+
+    def bytes_needed(self, judge: ModelJudgeConfig, dtype: str) -> int:
+        """Memory that the judge takes, roughly."""
+        full = _BYTES[dtype]
+        weights = self.weights * _QUANTISED_BYTES.get(judge.quantization, full)
+        return int((weights + self.others * full) * HEADROOM)
+
+
+def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
+    """Devices, the panel, every judge, and whether all fit into memory.
+
+    Args:
+        config: names the panel file.
+        load: load the panel for real and score a battle.
+    """
+    panel: PanelConfig | None = None
+
+    def read() -> Finding:
+        nonlocal panel
+        panel = read_panel(config)
+        return describe_panel(config, panel)
+
+    finding = attempt("panel", read)
+    models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)] if panel else []
+    with_torch = bool(models) or panel is None
+    yield attempt("devices", lambda: check_devices(with_torch=with_torch))
+    yield finding
+    if panel is not None:
+        yield from _examine_models(models)
+    if load:
+        if finding.state == "fail":
+            yield skipped("scoring", "the panel can't be read")
+        else:
+            yield attempt("scoring", lambda: check_scoring(config))
+
+
+def read_panel(config: StreamConfig) -> PanelConfig | None:
+    """The panel that `run` would use; None where it is the demo judges and they are still to be prepared.
+
+    Raises:
+        PrefstreamError: the panel file is wrong.
+    """
+    if config.panel is not None:
+        return load_panel_config(config.panel)
+    from scoring.demo_judges import DEMO_MODELS, demo_panel_config
+    from scoring.model_cache import is_prepared
+
+    if not all(is_prepared(model) for model in DEMO_MODELS):
+        return None
+    return demo_panel_config(progress=lambda _: None)
+
+
+def describe_panel(config: StreamConfig, panel: PanelConfig | None) -> Finding:
+    """Who would judge."""
+    if panel is None:
+        return warn(
+            "panel",
+            "the demo judges, which are not prepared yet",
+            "`prefstream demo` prepares them, or name a panel file with --panel",
+        )
+    names = ", ".join(f"{judge.name} ({judge.kind}, weight {judge.weight:g})" for judge in panel.judges)
+    found = f"{config.panel or 'the demo judges'}: {names}; swap {'on' if panel.swap else 'off'}"
+    problems = []
+    if panel.calibration is not None and not Path(panel.calibration).is_file():
+        problems.append(
+            Problem("fail", f"no file {panel.calibration}", "mend or remove `calibration` in the panel file")
+        )
+    if all(judge.kind == "prior" for judge in panel.judges):
+        problems.append(
+            Problem("warn", "no judge reads the battles", "for load tests only: name judges with weights to score")
+        )
+    return judged("panel", found, problems)
+
+
+def _examine_models(judges: list[ModelJudgeConfig]) -> Iterator[Finding]:
+    if not judges:
+        return
+    placements: dict[str, Placement] = {}
+    try:
+        from scoring.devices import place_judges
+
+        placements = place_judges(judges)
+    except PrefstreamError as error:
+        yield fail("placement", str(error), "")
+    inspections: dict[str, Inspection] = {}
+    for judge in judges:
+
+        def check(judge: ModelJudgeConfig = judge) -> Finding:
+            return check_judge(judge, placements.get(judge.name), inspections)
+
+        yield attempt(f"judge {judge.name}", check)
+    if placements:
+        yield attempt("memory", lambda: check_memory(judges, placements, inspections))
+
+
+def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspections: dict[str, Inspection]) -> Finding:
+    """What a judge's files say.
+
+    Args:
+        judge: its entry in the panel file.
+        placement: its device and dtype; None where it has none.
+        inspections: gets what was found, by name.
+
+    Raises:
+        PrefstreamError: the judge can't be loaded.
+    """
+    check = f"judge {judge.name}"
+    base = _local_copy(judge.base, judge.revision)
+    adapter = _local_copy(judge.adapter, judge.adapter_revision) if judge.adapter else None
+    if base is None or (judge.adapter and adapter is None):
+        missing = judge.base if base is None else judge.adapter
+        return warn(
+            check,
+            f"{missing} is not on this machine yet",
+            "`run` fetches it from the hub at its start (HF_TOKEN for gated models); or give a local folder",
+        )
+    inspection = inspections[judge.name] = inspect(judge, base, adapter)
+    place = f"{judge.kind}, {_dtype(placement)} on {placement.device}, " if placement else f"{judge.kind}, "
+    found = f"{place}quantization {judge.quantization}, {inspection.described}"
+    if judge.adapter is None:
+        what = "no adapter: its head is random"
+        if not judge.allow_untrained:
+            return fail(check, f"{found}; {what}", "name an adapter, or set allow_untrained: true for a demo")
+        return warn(check, f"{found}; {what}", "its probabilities mean nothing; name a trained adapter")
+    return ok(check, found)
+
+
+def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspection:
+    """Read configs, tokenizer, headers of weights and the adapter's record; loads no weights.
+
+    Raises:
+        PrefstreamError: something is missing, pickled, cut off or does not fit.
+    """
+    from transformers import AutoConfig
+
+    from scoring.adapter import LABELS, WEIGHTS, AdapterRecord
+    from scoring.errors import LoadError
+    from scoring.load_tokenizer import load_tokenizer
+    from scoring.template import template_for
+    from scoring.weights import read_shapes, weight_files
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(base):
+        shapes |= read_shapes(path)
+    if absent := _absent_shards(base):
+        raise LoadError(f"{base}: lacks {', '.join(absent[:3])}; fetch the model again")
+    try:
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadError(f"{base}: its config can't be loaded ({type(error).__name__}); is it complete?") from error
+    limit = getattr(config, "max_position_embeddings", None)
+    if isinstance(limit, int) and judge.max_length > limit:
+        raise LoadError(f"{base} was made for at most {limit} tokens; lower max_length ({judge.max_length})")
+    tokenizer = load_tokenizer(base, config)
+    template = template_for(config.model_type, judge.kind, tokenizer)
+    weights, others = _count(shapes)
+    described = [f"{config.model_type} with {_size(weights + others)} weights", f"layout {template.name}"]
+    if adapter is not None:
+        weight_files(adapter)
+        head = {name: shape for name, shape in read_shapes(adapter / WEIGHTS).items() if ".lora_" not in name}
+        if not head:
+            raise LoadError(
+                f"{adapter / WEIGHTS}: the classification head is missing, without which the answers would be "
+                "random; save the adapter with task_type SEQ_CLS, or with the head in modules_to_save"
+            )
+        AdapterRecord.read(adapter).verify(adapter, template)
+        outputs = {shape[0] for shape in head.values()}
+        if outputs != {len(LABELS[judge.kind])}:
+            raise LoadError(
+                f"{adapter / WEIGHTS}: the head has {sorted(outputs)} outputs, a {judge.kind} judge needs "
+                f"{len(LABELS[judge.kind])}; use an adapter that was trained as {judge.kind}"
+            )
+        described.append("adapter with trained head")
+    return Inspection(", ".join(described), weights, others)
+
+
+def _count(shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
+    """Elements that quantisation shrinks, and those it does not. The head for words is not loaded."""
+    weights = others = 0
+    for name, shape in shapes.items():
+        if name.startswith("lm_head"):
+            continue
+        count = 1
+        for side in shape:
+            count *= side
+        if len(shape) == 2 and "embed" not in name:
+            weights += count
+        else:
+            others += count
+    return weights, others
+
+
+def _absent_shards(base: Path) -> list[str]:
+    """Files that the index of a sharded model names and that are not there."""
+    try:
+        index = json.loads((base / "model.safetensors.index.json").read_bytes())
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in set(index["weight_map"].values()) if not (base / name).is_file())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
+
+
+def _local_copy(source: str, revision: str | None) -> Path | None:
+    """The folder of a model; None for one of the hub that was not fetched yet. Asks nobody."""
+    if Path(source).is_absolute():
+        return Path(source)
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(source, revision=revision, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+
+
+def _dtype(placement: Placement) -> str:
+    return str(placement.dtype).removeprefix("torch.")
+
+
+def check_memory(
+    judges: list[ModelJudgeConfig], placements: dict[str, Placement], inspections: dict[str, Inspection]
+) -> Finding:
+    """Whether the judges of each device fit into its memory, by their sizes."""
+    needs: dict[Any, int] = {}
+    for judge in judges:
+        if inspection := inspections.get(judge.name):
+            placement = placements[judge.name]
+            needs.setdefault(placement.device, 0)
+            needs[placement.device] += inspection.bytes_needed(judge, _dtype(placement))
+    if not needs:
+        return skipped("memory", "no judge's size is known")
+    found, problems = [], []
+    for device, need in needs.items():
+        free, total = _memory(device)
+        found.append(
+            f"{device}: judges need about {need / GIB:.1f} GiB, {free / GIB:.1f} of {total / GIB:.1f} are free"
+        )
+        if need > total:
+            remedy = "quantise (8bit, 4bit), or move a judge to another device"
+            problems.append(Problem("fail", f"too much for {device}", remedy))
+        elif need > free:
+            remedy = f"end what else uses {device} (a running service, perhaps), or quantise"
+            problems.append(Problem("warn", f"more than is free on {device} now", remedy))
+    return judged("memory", "\n".join(found), problems)
+
+
+def _memory(device: Any) -> tuple[int, int]:
+    if device.type == "cuda":
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)
+        return int(free), int(total)
+    return available_bytes(), total_bytes()
+
+
+def check_scoring(config: StreamConfig) -> Finding:
+    """Load the panel as `run` does and score a battle, twice: the first time warms it up.
+
+    Raises:
+        PrefstreamError: a judge can't be loaded, or breaks down.
+    """
+    from scoring.panel import load_panel
+
+    started = time.monotonic()
+    if config.panel is None:
+        from scoring.demo_judges import demo_panel_config
+
+        panel_config = demo_panel_config(progress=lambda _: None)
+    else:
+        panel_config = load_panel_config(config.panel)
+    with closing(load_panel(panel_config)) as panel:
+        loaded = time.monotonic()
+        seconds = []
+        for _ in range(2):
+            begin = time.monotonic()
+            [answer] = panel.score(panel.encode([SAMPLE]))
+            seconds.append(time.monotonic() - begin)
+        if isinstance(answer, PrefstreamError):
+            return fail("scoring", str(answer), "")
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in answer.probabilities.model_dump().items())
+        found = (
+            f"panel loaded in {loaded - started:.1f} s; one battle takes {1000 * seconds[1]:.0f} ms "
+            f"({1000 * seconds[0]:.0f} ms the first time): {shares}"
+        )
+        if panel.trained:
+            return ok("scoring", found)
+        return warn("scoring", f"{found}; judges are untrained", "these probabilities mean nothing; train adapters")

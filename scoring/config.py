@@ -1,0 +1,257 @@
+"""The panel file: who judges, on which device, how their answers are combined.
+
+Every path may be relative to the panel file. Unknown keys are errors. All faults are reported together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from schemas import Probabilities
+from scoring.errors import ConfigError
+from scoring.faults import explain
+
+CPU_MICRO_BATCH_TOKENS: Final = 2048
+"""Measured best on CPU for battles of real lengths; 4096 is 6 % slower, fixed batches of 16 half as fast."""
+
+CUDA_MICRO_BATCH_TOKENS: Final = 16384
+"""Keeps a card busy; a card too small for it halves it at its first out-of-memory error and remembers."""
+
+_FOLDER: Final = "folder"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def _resolve(text: str, info: ValidationInfo) -> str:
+    """An absolute path where `text` names something that exists beside the panel file, or is spelt as a path."""
+    folder = (info.context or {}).get(_FOLDER, Path.cwd())
+    path = Path(folder, Path(text).expanduser())
+    if path.exists() or not _HUB_ID.fullmatch(text):
+        return str(path.resolve())
+    return text
+
+
+def _needs_text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+Source: TypeAlias = Annotated[str, BeforeValidator(_needs_text), Field(min_length=1), AfterValidator(_resolve)]
+"""A local path, made absolute, or a hub id."""
+
+Commit: TypeAlias = Annotated[str, Field(pattern=_COMMIT.pattern + "$")]
+"""A full commit hash: a branch or tag can be moved to other weights."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _NamedSettings(_Settings):
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            description="Name in preferences, metrics and logs.",
+        ),
+    ]
+    weight: Annotated[float, Field(ge=0.0, description="Share in the panel's mean; need not sum to 1.")] = 1.0
+
+
+class SharesConfig(_Settings):
+    """How `max_length` is shared when a battle does not fit; what one part leaves unused goes to the others."""
+
+    prompt: Annotated[float, Field(gt=0.0, description="Part of the prompt.")] = 1.0
+    response: Annotated[float, Field(gt=0.0, description="Part of each response.")] = 2.0
+
+
+class ModelJudgeConfig(_NamedSettings):
+    """A judge with weights: base model, adapter, device."""
+
+    kind: Annotated[
+        Literal["pairwise", "pointwise"],
+        Field(description="pairwise reads both answers together, pointwise each one alone."),
+    ]
+    # Revisions stand before their sources, whose validation looks at them.
+    revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
+    base: Annotated[Source, Field(description="Folder or hub id of the base model.")]
+    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter: Annotated[Source | None, Field(description="Folder or hub id of the LoRA adapter.")] = None
+    allow_untrained: Annotated[
+        bool, Field(description="Accept a random head; every preference then says so. For demos and tests.")
+    ] = False
+    device: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
+            description="auto takes the CUDA cards in turn, or the CPU where there is none.",
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"],
+        Field(description="auto is bfloat16 where the device computes in it, else float32."),
+    ] = "auto"
+    quantization: Annotated[
+        Literal["none", "8bit", "4bit"], Field(description="By bitsandbytes; the head is never quantised.")
+    ] = "none"
+    attention: Annotated[
+        Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"],
+        Field(description="auto is eager for Gemma 2, whose soft-capping sdpa can't do, else sdpa."),
+    ] = "auto"
+    max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
+    micro_batch_tokens: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Padded tokens of one forward pass, at most. "
+            f"Default: {CPU_MICRO_BATCH_TOKENS} on CPU, {CUDA_MICRO_BATCH_TOKENS} on CUDA.",
+        ),
+    ] = None
+    shares: SharesConfig = SharesConfig()
+
+    @field_validator("base", "adapter")
+    @classmethod
+    def _pinned(cls, source: str | None, info: ValidationInfo) -> str | None:
+        key = "revision" if info.field_name == "base" else "adapter_revision"
+        unpinned = key in info.data and info.data[key] is None
+        if source is not None and unpinned and not Path(source).is_absolute():
+            raise ValueError(
+                f"{source} is no folder, and as a hub id it needs {key}, the full commit hash: "
+                "a branch or tag could be other weights tomorrow"
+            )
+        return source
+
+
+class SimulateConfig(_Settings):
+    """Cost that a prior judge pretends to have."""
+
+    seconds_per_batch: Annotated[float, Field(ge=0.0)] = 0.0
+    seconds_per_1k_tokens: Annotated[
+        float, Field(ge=0.0, description="Tokens are estimated as a quarter of the characters.")
+    ] = 0.0
+
+
+class PriorJudgeConfig(_NamedSettings):
+    """A judge without weights: fixed probabilities at a simulated cost."""
+
+    kind: Literal["prior"]
+    probabilities: Probabilities
+    simulate: SimulateConfig = SimulateConfig()
+
+
+JudgeConfig: TypeAlias = Annotated[ModelJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")]
+
+
+class PanelConfig(_Settings):
+    """Who judges, and what becomes of their answers."""
+
+    judges: tuple[JudgeConfig, ...]
+    swap: Annotated[
+        bool, Field(description="Score every battle in both orders and average; free for pointwise judges.")
+    ] = False
+    calibration: Annotated[
+        Source | None, Field(description="JSON file with temperature and tie bias of the panel's mean.")
+    ] = None
+    on_judge_failure: Annotated[
+        Literal["stop", "degrade"],
+        Field(description="What to do when a judge fails for good: stop, or go on without it and say so."),
+    ] = "stop"
+
+    @model_validator(mode="after")
+    def _judges_fit_together(self) -> Self:
+        faults = _joint_faults([(judge.name, judge.weight) for judge in self.judges])
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def load_panel_config(path: Path) -> PanelConfig:
+    """Read a panel file.
+
+    Args:
+        path: the YAML file; relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: the file can't be read or holds faults; all of them are in the message.
+    """
+    fields = _read_yaml(path)
+    try:
+        return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})
+    except ValidationError as error:
+        faults = explain(error, PanelConfig)
+        # pydantic skips checks of the whole when a part is wrong; the reader wants them all.
+        judges = fields.get("judges") if isinstance(fields, Mapping) else None
+        if isinstance(judges, list):
+            raw = [_name_and_weight(judge) for judge in judges]
+            faults += tuple(fault for fault in _joint_faults(raw) if not any(fault in known for known in faults))
+        raise ConfigError(str(path), faults) from None
+
+
+def _name_and_weight(judge: object) -> tuple[object, object]:
+    return (judge.get("name"), judge.get("weight")) if isinstance(judge, Mapping) else (None, None)
+
+
+def _joint_faults(judges: Sequence[tuple[object, object]]) -> list[str]:
+    """Faults that no single judge shows.
+
+    Args:
+        judges: name and weight of each, as far as they can be read.
+    """
+    names = Counter(name for name, _ in judges if isinstance(name, str))
+    faults = [
+        f"judges: {count} judges are named {name}; names must differ" for name, count in names.items() if count > 1
+    ]
+    if not judges:
+        faults.append("judges: is empty; a panel needs at least one judge")
+    elif all(weight == 0 for _, weight in judges):
+        faults.append("judges: every weight is 0; at least one judge must count")
+    return faults
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses what plain YAML loading hides: a key given twice, of which the last would win."""
+
+
+def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            continue  # refused below: no key of ours is a list or a mapping
+        if key_node.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key_node.value} is given twice", problem_mark=key_node.start_mark)
+        seen.add(key_node.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(str(path), ("no such file; give a panel file with --panel",)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), (f"can't be read: {error}",)) from None
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise ConfigError(str(path), (f"not YAML{place}: {getattr(error, 'problem', error)}",)) from None

@@ -1,0 +1,68 @@
+"""Errors of scoring.
+
+    PrefstreamError
+    └── ScoringError
+        ├── ConfigError      the panel file is wrong; all its faults at once
+        ├── LoadError        weights, adapter or tokenizer can't be trusted to judge
+        ├── BattleTooLarge   one battle does not fit on its judge's device, even alone
+        └── JudgeFault       a judge broke down while scoring
+
+Messages say what was wrong, where, and what to do. They never hold text of a battle.
+"""
+
+from __future__ import annotations
+
+from schemas import PrefstreamError
+
+
+class ScoringError(PrefstreamError):
+    """Root of the errors that scoring raises."""
+
+
+class ConfigError(ScoringError):
+    """A panel file, or a panel described in code, is wrong.
+
+    Attributes:
+        source: the file, or what else was read.
+        faults: one line per fault, each with its place.
+    """
+
+    def __init__(self, source: str, faults: tuple[str, ...]) -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.source = source
+        self.faults = faults
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.source, self.faults)
+
+
+class LoadError(ScoringError):
+    """A judge can't be loaded, or what was loaded must not judge."""
+
+
+class BattleTooLarge(ScoringError):
+    """One battle needs more memory than its judge's device has, even in a micro-batch of its own."""
+
+
+class JudgeFault(ScoringError):
+    """A judge broke down while scoring.
+
+    Attributes:
+        judge: name of the judge.
+        detail: what happened.
+        transient: whether trying again can help.
+    """
+
+    def __init__(self, judge: str, detail: str, *, transient: bool) -> None:
+        super().__init__(f"judge {judge}: {detail}")
+        self.judge = judge
+        self.detail = detail
+        self.transient = transient
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_fault, (self.judge, self.detail, self.transient)
+
+
+def _rebuild_fault(judge: str, detail: str, transient: bool) -> JudgeFault:  # noqa: FBT001 - pickle passes positions
+    return JudgeFault(judge, detail, transient=transient)

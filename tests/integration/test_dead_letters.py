@@ -1,0 +1,420 @@
+"""`prefstream dead-letters` against a broker: looking changes nothing, and a retry is whole and remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from consumer.cli.dead_letters import dead_letters
+from consumer.config import StreamConfig
+from consumer.dead_letters import DeadLetter, Position, read_dead_letters
+from consumer.errors import Fenced, StreamError, TopicMissing, UsageError
+from consumer.kafka_client import admin_client, make_consumer, make_producer
+from consumer.messages import Message, dead_letter, shrink
+from consumer.resubmit import Choice, make_plan, resubmit
+from consumer.source import Event
+from schemas import InvalidEvent, Reason
+from schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def config(stream_config: Callable[..., StreamConfig]) -> StreamConfig:
+    """Topics of one's own, with two partitions each."""
+    return stream_config(partitions=2)
+
+
+@pytest.fixture
+def write(config: StreamConfig) -> Iterator[Write]:
+    """Writes dead letters of battles at given offsets of partition 1, as the stream does: in a transaction."""
+    with closing(make_producer(config, transactional_id=f"{config.group_id}-w")) as producer:
+        producer.init_transactions()
+
+        def write(
+            offsets: Iterable[int],
+            reason: Reason = Reason.NOT_JSON,
+            *,
+            partition: int = 0,
+            left_out: bool = False,
+            commit: bool = True,
+            **record: Any,
+        ) -> None:
+            producer.begin_transaction()
+            for offset in offsets:
+                message = _dead_letter(config, offset, reason, **record)
+                if left_out:
+                    message = shrink(message) or message
+                producer.send(
+                    config.dead_letters_topic, message.value, message.key, message.headers, partition=partition
+                )
+            if commit:
+                producer.commit_transaction()
+            else:
+                producer.flush()
+                producer.abort_transaction()
+
+        yield write
+
+
+def _dead_letter(config: StreamConfig, offset: int, reason: Reason, **record: Any) -> Message:
+    fields = {
+        "topic": config.battles_topic,
+        "partition": 1,
+        "offset": offset,
+        "timestamp": 1_700_000_000_000,
+        "key": b"battle-%d" % offset,
+        "value": b'{"id": %d, "prompt"' % offset,
+        "headers": [("traceparent", b"00-ab-cd-01")],
+        **record,
+    }
+    return dead_letter(Event(SimpleNamespace(**fields), 1), reason, InvalidEvent(reason, "at byte 7"))
+
+
+def _call(config: StreamConfig, *arguments: str, text: str | None = None) -> Result:
+    command = [arguments[0], "--bootstrap-servers", config.bootstrap_servers, "--topic", config.dead_letters_topic]
+    if arguments[0] == "retry":
+        command += ["--group", f"{config.group_id}-retries"]
+    return CliRunner().invoke(dead_letters, [*command, *arguments[1:]], input=text, env={"COLUMNS": "120"})
+
+
+def _retry(config: StreamConfig, *arguments: str, text: str | None = None) -> Result:
+    result = _call(config, "retry", *arguments, text=text)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def _battles(config: StreamConfig, topic: str | None = None) -> list[DeadLetter]:
+    """What a read_committed reader sees on the battles' topic."""
+    letters = read_dead_letters(config, topic or config.battles_topic)  # reads any topic
+    return sorted(letters, key=lambda letter: letter.position)
+
+
+def _keys(records: Iterable[DeadLetter]) -> list[str]:
+    return [(record.key or b"").decode() for record in records]
+
+
+def test_list_shows_position_reason_message_origin_key_and_counts(config: StreamConfig, write: Write) -> None:
+    write([42])
+    write([43], Reason.NULL_VALUE, value=None)
+    result = _call(config, "list")
+    assert result.exit_code == 0
+    for text in ("0/0", "not_json: at byte 7", "1/42", "battle-42", "19 B", "null_value", "in all"):
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_list_fits_the_terminal(config: StreamConfig, write: Write, columns: int) -> None:
+    write([42], key=b"0e7d6e0b-54b8-4d68-9d6b-5f1a3a6f0d0f")
+    result = CliRunner().invoke(
+        dead_letters,
+        ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", config.dead_letters_topic],
+        env={"COLUMNS": str(columns)},
+    )
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    assert "…" not in result.stdout
+
+
+def test_list_json_prints_one_object_a_line(config: StreamConfig, write: Write) -> None:
+    write([7, 8])
+    lines = [json.loads(line) for line in _call(config, "list", "--json").stdout.splitlines()]
+    assert [line["position"] for line in lines] == [f"{config.dead_letters_topic}/0/{offset}" for offset in (0, 1)]
+    assert lines[0] | {"time": "", "position": ""} == {
+        "position": "",
+        "time": "",
+        "reason": "not_json",
+        "message": "not_json: at byte 7",
+        "origin": f"{config.battles_topic}/1/7",
+        "key": "battle-7",
+        "size": 18,
+        "left_out": False,
+        "retries": 0,
+    }
+
+
+def test_list_ends_behind_aborted_and_empty_transactions(config: StreamConfig, write: Write) -> None:
+    write([1])
+    write([2], commit=False)
+    write([], partition=1)
+    letters = list(read_dead_letters(config, config.dead_letters_topic))
+    assert [letter.key for letter in letters] == [b"battle-1"]
+
+
+def test_list_filters_by_reason_and_time_and_limits_to_the_newest(config: StreamConfig, write: Write) -> None:
+    write([1, 2])
+    write([3], Reason.TOO_DEEP)
+
+    def keys(*arguments: str) -> list[str]:
+        return [json.loads(line)["key"] for line in _call(config, "list", "--json", *arguments).stdout.splitlines()]
+
+    assert keys("--reason", "too_deep") == ["battle-3"]
+    assert keys("--limit", "1") == ["battle-3"]
+    assert keys("--since", "1h") == ["battle-1", "battle-2", "battle-3"]
+    assert keys("--since", "2999-01-01") == []
+
+
+def test_listing_commits_nothing_and_makes_no_group(config: StreamConfig, write: Write) -> None:
+    write([1])
+    with admin_client(config) as admin:
+        before = {group["group_id"] for group in admin.list_groups()}
+        _call(config, "list")
+        assert {group["group_id"] for group in admin.list_groups()} == before
+
+
+def test_a_reason_that_is_none_is_refused_with_the_nearest(config: StreamConfig) -> None:
+    result = _call(config, "list", "--reason", "not_jsn")
+    assert isinstance(result.exception, UsageError)
+    assert "did you mean not_json?" in str(result.exception)
+
+
+def test_a_missing_topic_is_named(config: StreamConfig) -> None:
+    result = CliRunner().invoke(
+        dead_letters, ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", "nowhere"]
+    )
+    assert isinstance(result.exception, TopicMissing)
+    assert "nowhere" in str(result.exception)
+
+
+def test_show_prints_headers_and_value_with_control_characters_escaped(config: StreamConfig, write: Write) -> None:
+    write([5], value=b"\x1b[2J\xe2\x80\xae[bold]evil \xff\nsecond line", headers=[("h\x07", b"\x9b31m")])
+    output = _call(config, "show", "0/0").stdout
+    assert "\\x1b[2J\\u202e[bold]evil \\xff\nsecond line" in output
+    assert "h\\x07: \\x9b31m" in output
+    assert f"{HEADER_TOPIC}: {config.battles_topic}" in output
+    assert not any(ord(character) < 32 and character != "\n" for character in output)
+
+
+def test_show_raw_writes_the_bytes_and_nothing_else(config: StreamConfig, write: Write) -> None:
+    write([5], value=b"\x00\xff\x1b")
+    assert _call(config, "show", "--raw", f"{config.dead_letters_topic}/0/0").stdout_bytes == b"\x00\xff\x1b"
+
+
+@pytest.mark.parametrize("position", ["0/99", "9/0", "0/1"])
+def test_show_says_when_nothing_stands_there(config: StreamConfig, write: Write, position: str) -> None:
+    """0/1 is the marker of the transaction: an offset without a record."""
+    write([5])
+    result = _call(config, "show", position)
+    assert isinstance(result.exception, UsageError)
+    assert position in str(result.exception)
+
+
+def test_retry_sends_the_original_record_to_where_it_came_from(config: StreamConfig, write: Write) -> None:
+    write([5])
+    result = _retry(config, "0/0", "--yes")
+    assert result.exit_code == 0
+    [record] = _battles(config)
+    assert (record.position.partition, record.key, record.value) == (1, b"battle-5", b'{"id": 5, "prompt"')
+    assert list(record.headers) == [("traceparent", b"00-ab-cd-01"), ("prefstream.retries", b"1")]
+
+
+def test_retries_are_counted_up(config: StreamConfig, write: Write) -> None:
+    write([5], headers=[("prefstream.retries", b"2")])
+    _retry(config, "0/0", "--yes")
+    [record] = _battles(config)
+    assert list(record.headers) == [("prefstream.retries", b"3")]
+
+
+def test_retry_all_twice_sends_nothing_twice(config: StreamConfig, write: Write) -> None:
+    write([1, 2])
+    write([3], partition=1)
+    assert "Sent back: 3" in _retry(config, "--all", "--yes").stdout
+    assert "Nothing to send back" in _retry(config, "--all", "--yes").stdout
+    write([4])
+    assert "Sent back: 1" in _retry(config, "--all", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2", "battle-3", "battle-4"]
+
+
+def test_reasons_retried_one_by_one_leave_nothing_out_and_send_nothing_twice(
+    config: StreamConfig, write: Write
+) -> None:
+    for offset in range(0, 12, 3):
+        write([offset], Reason.NOT_JSON)
+        write([offset + 1, offset + 2], Reason.TOO_DEEP)
+    assert "Sent back: 8" in _retry(config, "--reason", "too_deep", "--yes").stdout
+    assert "Nothing" in _retry(config, "--reason", "too_deep", "--yes").stdout
+    assert "Sent back: 2" in _retry(config, "--reason", "not_json", "--limit", "2", "--yes").stdout
+    assert "Sent back: 2" in _retry(config, "--all", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == sorted(f"battle-{offset}" for offset in range(12))
+
+
+def test_when_all_is_sent_the_groups_lag_is_zero(config: StreamConfig, write: Write) -> None:
+    write([1, 2])
+    _retry(config, "--reason", "not_json", "--yes")
+    with closing(make_consumer(config, group_id=f"{config.group_id}-retries")) as consumer:
+        [partition] = [p for p in _partitions(consumer, config) if p.partition == 0]
+        committed = consumer.committed(partition, metadata=True)
+        assert (committed.offset, committed.metadata) == (consumer.end_offsets([partition])[partition], "")
+
+
+def _partitions(consumer: Any, config: StreamConfig) -> list[Any]:
+    from kafka import TopicPartition
+
+    return [
+        TopicPartition(config.dead_letters_topic, p) for p in consumer.partitions_for_topic(config.dead_letters_topic)
+    ]
+
+
+def test_a_position_is_sent_again_and_all_leaves_it_out(config: StreamConfig, write: Write) -> None:
+    write([1, 2])
+    _retry(config, "0/0", "--yes")
+    _retry(config, "0/0", "--yes")
+    assert "Sent back: 1" in _retry(config, "--all", "--yes").stdout
+    assert _keys(_battles(config)) == ["battle-1", "battle-1", "battle-2"]
+
+
+def test_positions_far_apart_are_found(config: StreamConfig, write: Write) -> None:
+    write(range(1200))
+    _retry(config, "0/1199", "0/0", "0/600", "--yes")
+    assert _keys(_battles(config)) == ["battle-0", "battle-600", "battle-1199"]
+
+
+def test_a_value_that_was_left_out_is_refused_with_exit_code_3_and_the_rest_is_sent(
+    config: StreamConfig, write: Write
+) -> None:
+    write([1], left_out=True)
+    write([2])
+    result = _retry(config, "--all", "--yes")
+    assert result.exit_code == 3
+    assert "too large to copy" in result.stdout
+    assert _keys(_battles(config)) == ["battle-2"]
+
+
+def test_without_an_origin_retry_needs_a_destination(config: StreamConfig) -> None:
+    with closing(make_producer(config)) as producer:
+        producer.send(config.dead_letters_topic, b"x", b"k", partition=0).get(10)
+    assert _retry(config, "--all", "--yes").exit_code == 3
+    assert _retry(config, "--all", "--yes", "--to", config.preferences_topic).exit_code == 0
+    assert _keys(_battles(config, config.preferences_topic)) == ["k"]
+
+
+def test_an_origin_that_an_upstream_producer_claims_is_not_believed(config: StreamConfig, write: Write) -> None:
+    write([1], headers=[(HEADER_TOPIC, config.preferences_topic.encode())])
+    _retry(config, "--all", "--yes")
+    [record] = _battles(config)
+    assert not {name for name, _ in record.headers} & ERROR_HEADERS
+
+
+def test_a_null_value_is_sent_back_as_null(config: StreamConfig, write: Write) -> None:
+    write([1], Reason.NULL_VALUE, value=None)
+    _retry(config, "--all", "--yes")
+    [record] = _battles(config)
+    assert record.value is None
+
+
+def test_a_destination_that_does_not_exist_is_named_before_anything_is_sent(config: StreamConfig, write: Write) -> None:
+    write([1])
+    with pytest.raises(TopicMissing, match="nowhere"):
+        _retry(config, "--all", "--yes", "--to", "nowhere")
+    assert _battles(config) == []
+
+
+def test_dry_run_and_a_no_send_nothing(config: StreamConfig, write: Write) -> None:
+    write([1])
+    assert _retry(config, "--all", "--dry-run").exit_code == 0
+    assert _retry(config, "--all", text="n\n").exit_code == 1
+    assert _battles(config) == []
+    assert _retry(config, "--all", text="y\n").exit_code == 0
+    assert len(_battles(config)) == 1
+
+
+def test_retry_without_a_choice_is_refused(config: StreamConfig) -> None:
+    with pytest.raises(UsageError, match="choose"):
+        _retry(config, "--yes")
+
+
+def test_an_interrupt_between_transactions_keeps_what_was_sent_and_nothing_else(
+    config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.resubmit.MAX_TRANSACTION_RECORDS", 2)
+    write([1, 2, 3, 4, 5])
+    topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
+    plan = make_plan(config, topic, group, Choice())
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resubmit(config, topic, group, plan, on_sent=interrupt)
+    assert _keys(_battles(config)) == ["battle-1", "battle-2"]
+    assert resubmit(config, topic, group, plan) == 3
+    assert _keys(_battles(config)) == [f"battle-{offset}" for offset in range(1, 6)]
+
+
+def test_an_interrupt_while_sending_leaves_nothing_visible(
+    config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write([1, 2, 3])
+    topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
+    plan = make_plan(config, topic, group, Choice())
+    from consumer import resubmit as module
+
+    sends: list[Any] = []
+    send = module._send
+
+    def interrupted(producer: Any, letter: Any, destination: str) -> Any:
+        if len(sends) == 2:
+            raise KeyboardInterrupt
+        sends.append(send(producer, letter, destination))
+        return sends[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            resubmit(config, topic, group, plan)
+    assert _battles(config) == []
+    assert resubmit(config, topic, group, plan) == 3
+
+
+def test_of_two_retries_at_a_time_the_later_one_wins_and_nothing_is_sent_twice(
+    config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.resubmit.MAX_TRANSACTION_RECORDS", 1)
+    write([1, 2])
+    topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
+    plan = make_plan(config, topic, group, Choice())
+    later: list[int] = []
+
+    def start_another(_: int) -> None:
+        later.append(resubmit(config, topic, group, plan))
+
+    with pytest.raises((Fenced, StreamError)):
+        resubmit(config, topic, group, plan, on_sent=start_another)
+    assert later == [1]
+    assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2"]
+
+
+def test_a_group_that_somebody_else_uses_is_refused(config: StreamConfig, write: Write) -> None:
+    from kafka import OffsetAndMetadata
+
+    write([1])
+    group = f"{config.group_id}-theirs"
+    with closing(make_consumer(config, group_id=group)) as consumer:
+        partition = _partitions(consumer, config)[0]
+        consumer.assign([partition])
+        consumer.commit({partition: OffsetAndMetadata(0, "their notes", -1)})
+    with pytest.raises(UsageError, match="--group"):
+        make_plan(config, config.dead_letters_topic, group, Choice())
+
+
+def test_position_parses_both_forms() -> None:
+    assert Position.parse("3/17", "t") == Position.parse("t/3/17", "t") == Position("t", 3, 17)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3/", "/3", "a/b", "t/3/17/1", "3/-1", "²/1", "other/3/17"])
+def test_position_refuses_what_is_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        Position.parse(text, "t")
+
+
+def test_reason_is_kept_for_foreign_dead_letters(config: StreamConfig) -> None:
+    with closing(make_producer(config)) as producer:
+        producer.send(config.dead_letters_topic, b"x", headers=[(HEADER_REASON, b"theirs")], partition=0).get(10)
+    [letter] = read_dead_letters(config, config.dead_letters_topic)
+    assert (letter.reason, letter.origin, letter.retries) == ("theirs", None, 0)

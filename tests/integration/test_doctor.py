@@ -1,0 +1,202 @@
+"""`prefstream doctor` against a broker: what it says, its exit code, and that it leaves everything as it is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from kafka import OffsetAndMetadata, TopicPartition
+from typer.testing import CliRunner, Result
+
+from consumer.cli.doctor import doctor
+from consumer.config import StreamConfig
+from consumer.kafka_client import admin_client, make_consumer, make_producer, make_transactional_producer
+
+app = typer.Typer()
+app.command()(doctor)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the command from starting the test process again with other malloc settings."""
+    monkeypatch.setenv("PREFSTREAM_NO_REEXEC", "1")
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "268435456")
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Path:
+    path = tmp_path / "panel.yaml"
+    path.write_text(
+        "judges: [{name: p, kind: prior, probabilities: {model_a: 0.4, model_b: 0.4, tie: 0.2}}]", encoding="utf-8"
+    )
+    return path
+
+
+@pytest.fixture
+def examine(panel: Path) -> Callable[..., Result]:
+    """Runs the command for a configuration."""
+
+    def examine(config: StreamConfig, *arguments: str, columns: int = 100, **environment: str) -> Result:
+        options = {
+            "--bootstrap-servers": config.bootstrap_servers,
+            "--group-id": config.group_id,
+            "--battles-topic": config.battles_topic,
+            "--preferences-topic": config.preferences_topic,
+            "--dead-letters-topic": config.dead_letters_topic,
+            "--panel": str(panel),
+            "--http-port": "0",
+        }
+        flags = [text for option in options.items() for text in option]
+        return CliRunner().invoke(app, [*flags, *arguments], env={"COLUMNS": str(columns), **environment})
+
+    return examine
+
+
+def _findings(result: Result) -> dict[str, dict[str, Any]]:
+    return {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
+
+
+def test_all_is_well(examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]) -> None:
+    config = stream_config()
+    result = examine(config, "--load", "--json")
+    findings = _findings(result)
+    assert {name: f["found"] for name, f in findings.items() if f["state"] in {"fail", "skipped"}} == {}
+    assert result.exit_code == 0
+    assert "4 partitions" in findings[f"topic {config.battles_topic}"]["found"]
+    assert "nothing committed" in findings[f"group {config.group_id}"]["found"]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_report_fits_the_terminal(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig], columns: int
+) -> None:
+    result = examine(stream_config(), columns=columns)
+    assert "All is well. 1 warning." in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    assert "…" not in result.stdout
+
+
+def test_without_a_broker_what_needs_one_is_skipped_and_the_rest_is_checked(
+    examine: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.kafka_client.CONNECT_TIMEOUT_MS", 500)
+    result = examine(StreamConfig.load(bootstrap_servers="127.0.0.1:1"), "--json")
+    findings = _findings(result)
+    assert result.exit_code == 1
+    assert "nothing listens there" in findings["broker"]["found"]
+    assert {findings[name]["state"] for name in ("topics", "group", "permissions", "transactions")} == {"skipped"}
+    assert findings["HTTP port"]["state"] == "ok"
+
+
+def test_missing_topics_fail_with_the_command_that_creates_them(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    config = stream_config()
+    name = f"absent-{uuid.uuid4().hex[:8]}"
+    result = examine(config, "--battles-topic", name, "--json")
+    finding = _findings(result)[f"topic {name}"]
+    assert result.exit_code == 1
+    assert f"--create --topic {name}" in finding["remedy"]
+    with admin_client(config) as admin:
+        assert name not in admin.list_topics()
+
+
+def test_lag_and_members_are_told(examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]) -> None:
+    config = stream_config(partitions=1)
+    with closing(make_producer(config)) as producer:
+        for _ in range(5):
+            producer.send(config.battles_topic, b"{}")
+        producer.flush()
+    _commit(config, 2)
+    assert "lag 3 battles" in _findings(examine(config, "--json"))[f"group {config.group_id}"]["found"]
+
+
+def test_committed_offsets_that_are_gone_fail(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    config = stream_config(partitions=1)
+    _commit(config, 99)
+    finding = _findings(examine(config, "--json"))[f"group {config.group_id}"]
+    assert finding["state"] == "fail"
+    assert "--on-data-loss" in finding["remedy"]
+
+
+def _commit(config: StreamConfig, offset: int) -> None:
+    partition = TopicPartition(config.battles_topic, 0)
+    with closing(make_consumer(config, group_id=config.group_id)) as consumer:
+        consumer.assign([partition])
+        consumer.commit({partition: OffsetAndMetadata(offset, "", -1)})
+
+
+def test_a_group_with_another_assignor_fails(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+
+    config = stream_config()
+    with closing(
+        make_consumer(
+            config,
+            group_id=config.group_id,
+            partition_assignment_strategy=[RangePartitionAssignor],
+            auto_offset_reset="earliest",
+        )
+    ) as consumer:
+        consumer.subscribe([config.battles_topic])
+        while not consumer.assignment():
+            consumer.poll(timeout_ms=100)
+        finding = _findings(examine(config, "--json"))[f"group {config.group_id}"]
+    assert finding["state"] == "fail"
+    assert "share partitions by range" in finding["found"]
+
+
+@pytest.fixture
+def running(stream_config: Callable[..., StreamConfig]) -> Iterator[tuple[StreamConfig, Any]]:
+    """A configuration, and the producer of a service that runs with it."""
+    config = stream_config(instance_id="doctor")
+    with closing(make_transactional_producer(config, f"{config.group_id}-doctor")) as producer:
+        producer.init_transactions()
+        yield config, producer
+
+
+def test_a_running_service_is_not_fenced(examine: Callable[..., Result], running: tuple[StreamConfig, Any]) -> None:
+    config, producer = running
+    producer.begin_transaction()
+    assert _findings(examine(config, "--json"))["transactions"]["state"] == "ok"
+    producer.send(config.preferences_topic, b"x")
+    producer.commit_transaction()
+
+
+def test_a_transaction_time_out_that_the_broker_refuses_fails(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    finding = _findings(examine(stream_config(), "--transaction-timeout-ms", "999999999", "--json"))["transactions"]
+    assert finding["state"] == "fail"
+    assert "transaction_timeout_ms" in finding["found"]
+
+
+def test_origins_of_settings_are_told_and_secrets_are_not(
+    examine: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.kafka_client.CONNECT_TIMEOUT_MS", 300)
+    file = tmp_path / "prefstream.yaml"
+    file.write_text("linger_ms: 7\nssl_password: filed-secret\n", encoding="utf-8")
+    result = examine(
+        StreamConfig.load(bootstrap_servers="127.0.0.1:1"),
+        *("--config", str(file), "--security-protocol", "SASL_PLAINTEXT", "--json"),
+        PREFSTREAM_SASL_MECHANISM="PLAIN",
+        PREFSTREAM_SASL_USERNAME="me",
+        PREFSTREAM_SASL_PASSWORD="env-secret",  # noqa: S106 - made up
+    )
+    found = _findings(result)["configuration"]["found"]
+    assert "security_protocol = SASL_PLAINTEXT (command line)" in found
+    assert "sasl_username = me (PREFSTREAM_SASL_USERNAME)" in found
+    assert f"linger_ms = 7 ({file})" in found
+    assert "env-secret" not in result.output
+    assert "filed-secret" not in result.output

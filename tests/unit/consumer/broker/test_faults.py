@@ -1,0 +1,132 @@
+"""Planned faults: who meets them, how often, in which order; and what a rejected request looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kafka.protocol.api_message import ApiMessage
+
+from consumer.broker.apis import APIS, Api
+from consumer.broker.call import Call
+from consumer.broker.clock import ManualClock
+from consumer.broker.errors import UnknownApiError
+from consumer.broker.faults import API_NAMES, FaultKind, FaultPlan
+from consumer.broker.rejections import reject
+from consumer.broker.settings import BrokerSettings
+from consumer.broker.state import BrokerState
+
+
+def test_a_fault_happens_as_often_as_planned() -> None:
+    faults = FaultPlan()
+    faults.drop("EndTxn", times=2)
+    assert faults.pending("EndTxn") == faults.pending() == 2
+    kinds = [fault and fault.kind for fault in (faults.take("EndTxn", "c") for _ in range(3))]
+    assert kinds == [FaultKind.DROP, FaultKind.DROP, None]
+
+
+def test_faults_of_one_api_happen_in_the_order_they_were_planned() -> None:
+    faults = FaultPlan()
+    faults.fail("Produce", error_code=7)
+    faults.delay("Produce", seconds=2.0)
+    first, second = faults.take("Produce", "c"), faults.take("Produce", "c")
+    assert first is not None
+    assert second is not None
+    assert (first.kind, first.error_code) == (FaultKind.FAIL, 7)
+    assert (second.kind, second.seconds) == (FaultKind.DELAY, 2.0)
+
+
+def test_a_fault_meets_only_its_api_and_client() -> None:
+    faults = FaultPlan()
+    faults.drop("Fetch", client_id="me", after_apply=True)
+    assert faults.take("Produce", "me") is None
+    assert faults.take("Fetch", "you") is None
+    fault = faults.take("Fetch", "me")
+    assert fault is not None
+    assert fault.after_apply
+
+
+def test_cleared_faults_do_not_happen() -> None:
+    faults = FaultPlan()
+    faults.drop("Fetch")
+    faults.clear()
+    assert faults.take("Fetch", "c") is None
+
+
+def test_an_api_that_is_not_served_is_refused() -> None:
+    with pytest.raises(UnknownApiError, match="EndTxn"):
+        FaultPlan().drop("EndTransaction")  # type: ignore[arg-type]
+
+
+def test_every_served_api_can_be_named_in_a_fault() -> None:
+    assert sorted(api.name for api in APIS.values()) == sorted(API_NAMES)
+
+
+@pytest.mark.parametrize("api", APIS.values(), ids=lambda api: api.name)
+def test_every_api_can_be_rejected_in_every_version(api: Api, clock: ManualClock) -> None:
+    for version in range(api.min_version, api.max_version + 1):
+        request = api.request_class.decode(sample(api.request_class, version).encode(version=version), version=version)
+        call = Call(
+            state=BrokerState(BrokerSettings(), clock),
+            request=request,
+            version=version,
+            client_id="c",
+            client_host="/127.0.0.1",
+            node_host="127.0.0.1",
+            node_port=9092,
+        )
+        response = reject(api.name, call, 15)
+        # Not through the class itself: ApiVersions reads every error as version 0.
+        encoded = bytes(response.encode(version=version))
+        decoded = ApiMessage.decode.__func__(type(response), encoded, version=version)
+        assert {code for code in error_codes(decoded.to_dict()) if code} == {15}
+
+
+def sample(message_class: Any, version: int) -> Any:
+    """A request with one element in every list."""
+    return message_class(version=version, **_fields(message_class, message_class.json["fields"]))
+
+
+def _fields(message_class: Any, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    snake = {field.replace("_", ""): field for field in message_class.fields}
+    return {
+        snake[field["name"].replace("_", "").lower()]: _value(message_class, field)
+        for field in fields
+        if "tag" not in field
+    }
+
+
+def _value(message_class: Any, field: dict[str, Any]) -> Any:
+    kind = field["type"]
+    if kind.startswith("[]"):
+        element = kind[2:]
+        if "fields" in field:
+            nested = getattr(message_class, element)
+            return [nested(**_fields(nested, field["fields"]))]
+        if element in PLAIN:
+            return [PLAIN[element]]
+        return []
+    return PLAIN[kind]
+
+
+PLAIN: dict[str, Any] = {
+    "string": "x",
+    "bool": False,
+    "bytes": b"",
+    "records": b"",
+    "int8": 1,
+    "int16": 1,
+    "int32": 1,
+    "int64": 1,
+    "uuid": None,
+}
+
+
+def error_codes(response: Any) -> list[int]:
+    """All error codes anywhere in a response."""
+    if isinstance(response, dict):
+        own = [value for name, value in response.items() if name.endswith("error_code")]
+        return own + [code for value in response.values() for code in error_codes(value)]
+    if isinstance(response, list):
+        return [code for value in response for code in error_codes(value)]
+    return []

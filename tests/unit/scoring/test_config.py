@@ -1,0 +1,197 @@
+"""The panel file: defaults, places of faults, and that nothing is silently accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from scoring import ConfigError, ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+
+PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}}
+COMMIT = "11c9b309abf73637e4b6f9a3fa1e92e615547819"
+MODEL = {"name": "gemma", "kind": "pairwise", "base": "google/gemma-2-9b-it", "revision": COMMIT}
+
+
+def write(folder: Path, panel: object) -> Path:
+    path = folder / "panel.yaml"
+    path.write_text(panel if isinstance(panel, str) else yaml.safe_dump(panel), encoding="utf-8")
+    return path
+
+
+def faults_of(folder: Path, panel: object) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load_panel_config(write(folder, panel))
+    return caught.value.faults
+
+
+def only_fault_of(folder: Path, panel: object) -> str:
+    (fault,) = faults_of(folder, panel)
+    return fault
+
+
+def test_a_panel_of_both_kinds_is_read(tmp_path: Path) -> None:
+    config = load_panel_config(write(tmp_path, {"judges": [MODEL, PRIOR], "swap": True}))
+    model, prior = config.judges
+    assert isinstance(model, ModelJudgeConfig)
+    assert isinstance(prior, PriorJudgeConfig)
+    assert config.swap
+    assert config.on_judge_failure == "stop"
+
+
+def test_defaults_of_a_model_judge(tmp_path: Path) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [MODEL]})).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert (judge.device, judge.dtype, judge.quantization, judge.attention) == ("auto", "auto", "none", "auto")
+    assert (judge.weight, judge.max_length, judge.micro_batch_tokens) == (1.0, 2048, None)
+    assert not judge.allow_untrained
+
+
+def test_paths_are_relative_to_the_panel_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "panels" / "adapters" / "gemma").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    judge = {**MODEL, "adapter": "adapters/gemma"}
+    config = load_panel_config(write(tmp_path / "panels", {"judges": [judge], "calibration": "./panel.json"}))
+    (read,) = config.judges
+    assert isinstance(read, ModelJudgeConfig)
+    assert read.adapter == str(tmp_path / "panels/adapters/gemma")
+    assert config.calibration == str(tmp_path / "panels/panel.json")
+
+
+def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [MODEL]})).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert judge.base == "google/gemma-2-9b-it"
+
+
+def test_a_hub_base_without_a_revision_is_refused(tmp_path: Path) -> None:
+    judge = {key: value for key, value in MODEL.items() if key != "revision"}
+    assert "judges[0].base: google/gemma-2-9b-it is no folder" in only_fault_of(tmp_path, {"judges": [judge]})
+
+
+def test_a_hub_adapter_without_a_revision_is_refused(tmp_path: Path) -> None:
+    fault = only_fault_of(tmp_path, {"judges": [{**MODEL, "adapter": "someone/adapter"}]})
+    assert fault.startswith("judges[0].adapter: someone/adapter is no folder")
+    assert "adapter_revision" in fault
+
+
+def test_a_branch_is_no_pinned_revision(tmp_path: Path) -> None:
+    assert only_fault_of(tmp_path, {"judges": [{**MODEL, "revision": "main"}]}).startswith("judges[0].revision:")
+
+
+@pytest.mark.parametrize(
+    ("panel", "expected"),
+    [
+        ({"judges": [{**MODEL, "devise": "cpu"}]}, "judges[0].devise: unknown key; did you mean device?"),
+        ({"judges": [PRIOR], "swop": True}, "swop: unknown key; did you mean swap?"),
+        (
+            {"judges": [{**PRIOR, "simulate": {"seconds_per_batches": 1}}]},
+            "judges[0].simulate.seconds_per_batches: unknown key; did you mean seconds_per_batch?",
+        ),
+        (
+            {"judges": [{**MODEL, "shares": {"zzz": 1}}]},
+            "judges[0].shares.zzz: unknown key; known here: prompt, response",
+        ),
+    ],
+)
+def test_an_unknown_key_names_its_place_and_the_nearest_known_one(tmp_path: Path, panel: object, expected: str) -> None:
+    assert only_fault_of(tmp_path, panel) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"name": "two words"}, "judges[0].name:"),
+        ({"weight": -1}, "judges[0].weight:"),
+        ({"weight": float("nan")}, "judges[0].weight:"),
+        ({"device": "gpu"}, "judges[0].device:"),
+        ({"dtype": "fp8"}, "judges[0].dtype:"),
+        ({"quantization": "2bit"}, "judges[0].quantization:"),
+        ({"max_length": 0}, "judges[0].max_length:"),
+        ({"micro_batch_tokens": 0}, "judges[0].micro_batch_tokens:"),
+        ({"shares": {"prompt": 0}}, "judges[0].shares.prompt:"),
+        ({"kind": "triwise"}, "judges[0].kind: unknown; give one of pairwise, pointwise, prior"),
+    ],
+)
+def test_a_wrong_value_names_its_place(tmp_path: Path, change: dict[str, Any], place: str) -> None:
+    assert only_fault_of(tmp_path, {"judges": [{**MODEL, **change}, PRIOR]}).startswith(place)
+
+
+def test_a_missing_kind_is_named(tmp_path: Path) -> None:
+    assert only_fault_of(tmp_path, {"judges": [{"name": "x"}]}).startswith("judges[0].kind: is missing")
+
+
+def test_probabilities_that_are_none_are_refused(tmp_path: Path) -> None:
+    prior = {**PRIOR, "probabilities": {"model_a": 0.9, "model_b": 0.9, "tie": 0.9}}
+    assert only_fault_of(tmp_path, {"judges": [prior]}).startswith("judges[0].probabilities: probabilities sum to")
+
+
+def test_equal_names_are_refused(tmp_path: Path) -> None:
+    assert "2 judges are named prior" in only_fault_of(tmp_path, {"judges": [PRIOR, PRIOR]})
+
+
+def test_a_panel_where_nobody_counts_is_refused(tmp_path: Path) -> None:
+    assert "every weight is 0" in only_fault_of(tmp_path, {"judges": [{**PRIOR, "weight": 0}]})
+
+
+def test_a_panel_without_judges_is_refused(tmp_path: Path) -> None:
+    assert only_fault_of(tmp_path, {"judges": []}) == "judges: is empty; a panel needs at least one judge"
+
+
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
+    panel = {"judges": [{**MODEL, "devise": 1, "max_length": 0}, {**PRIOR, "weight": "x"}, PRIOR], "swop": 1}
+    places = [fault.split(":")[0] for fault in faults_of(tmp_path, panel)]
+    assert sorted(places) == ["judges", "judges[0].devise", "judges[0].max_length", "judges[1].weight", "swop"]
+
+
+def test_the_message_names_the_file_and_every_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, {"judges": [{**MODEL, "devise": 1}], "swop": 1})
+    with pytest.raises(ConfigError) as caught:
+        load_panel_config(path)
+    assert str(caught.value).splitlines()[0] == f"{path}: 2 faults"
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    text = "swap: true\njudges: []\nswap: false\n"
+    assert only_fault_of(tmp_path, text) == "not YAML at line 3 column 1: key swap is given twice"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "judges: {", "\x00", "judges: 3", "? [1]\n: 2"])
+def test_what_is_no_panel_is_refused(tmp_path: Path, text: str) -> None:
+    assert faults_of(tmp_path, text)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_panel_config(tmp_path / "none.yaml")
+
+
+def test_the_config_is_frozen() -> None:
+    config = PanelConfig.model_validate({"judges": [PRIOR]})
+    with pytest.raises(ValidationError):
+        config.swap = True  # type: ignore[misc]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["pairwise", "prior", "x/y"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["judges", "name", "kind", "base", "weight", "shares", "zz"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_yaml_is_read_or_refused_with_a_fault(tmp_path_factory: pytest.TempPathFactory, panel: object) -> None:
+    path = write(tmp_path_factory.getbasetemp(), panel if not isinstance(panel, str) else [panel])
+    try:
+        load_panel_config(path)
+    except ConfigError as error:
+        assert error.faults  # noqa: PT017 - valid panels must pass too

@@ -1,0 +1,478 @@
+"""Loading: what is refused, with which message, and what a loaded judge says about itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from schemas import Battle
+from scoring import ConfigError, LoadError, ModelJudgeConfig, PanelConfig, load_panel
+from scoring.adapter import AdapterRecord
+from scoring.devices import Placement, attention_for, place_judges
+from scoring.load import load_judge
+from scoring.load_tokenizer import load_tokenizer
+from scoring.model_judge import ModelJudge
+from scoring.weights import hash_base, read_shapes, weight_files
+from tests.models import make_tiny_adapter, make_tiny_judge, make_tiny_panel, one_torch_thread, tiny_tokenizer
+
+BATTLE = Battle(id="1", prompt=("Which?",), response_a=("This.",), response_b=("That, of course.",))
+LLAMA_WEIGHTS = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+
+
+def load(entry: dict[str, Any]) -> ModelJudge:
+    config = ModelJudgeConfig.model_validate(entry)
+    return load_judge(config, place_judges([config])[config.name])
+
+
+def probabilities(judge: ModelJudge) -> list[float]:
+    row: list[float] = judge.score(judge.encode([BATTLE])).probabilities[0].tolist()
+    return row
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("originals")
+    make_tiny_judge(folder / "llama", "llama")
+    make_tiny_judge(folder / "gemma2", "gemma2")
+    return folder
+
+
+@pytest.fixture
+def entry(tmp_path: Path, originals: Path) -> dict[str, Any]:
+    """A Llama judge whose files a test may spoil."""
+    shutil.copytree(originals / "llama", tmp_path / "llama")
+    return make_entry(tmp_path / "llama")
+
+
+def make_entry(folder: Path) -> dict[str, Any]:
+    return {
+        "name": "llama",
+        "kind": "pairwise",
+        "base": str(folder / "base"),
+        "adapter": str(folder / "adapter"),
+        "device": "cpu",
+        "dtype": "float32",
+        "max_length": 256,
+    }
+
+
+def rewrite_adapter(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    path = folder / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path)
+
+
+def rewrite_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# What a loaded judge says about itself.
+
+
+def test_provenance_says_what_exactly_answers(entry: dict[str, Any]) -> None:
+    provenance = load(entry).provenance
+    assert provenance.kind == "pairwise"
+    assert (provenance.base, provenance.revision) == ("base", None)
+    assert (provenance.dtype, provenance.quantization, provenance.attention) == ("float32", "none", "sdpa")
+    assert (provenance.device, provenance.max_length, provenance.trained) == ("cpu", 256, True)
+    assert provenance.template == "llama3-pairwise-1"
+    assert len(provenance.base_hash or "") == len(provenance.adapter_hash or "") == 64
+
+
+def test_progress_is_told(entry: dict[str, Any]) -> None:
+    lines: list[str] = []
+    load_panel(PanelConfig.model_validate({"judges": [entry]}), progress=lines.append).close()
+    assert [line.split(":")[0] for line in lines] == ["llama", "llama"]
+
+
+def test_a_panel_file_is_loaded(tmp_path: Path) -> None:
+    with load_panel(make_tiny_panel(tmp_path)) as panel:
+        assert [judge.name for judge in panel.judges] == ["gemma", "llama"]
+        assert panel.trained
+        assert len(panel.score(panel.encode([BATTLE]))) == 1
+
+
+def test_loading_leaves_no_trace_in_the_logs(entry: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+    load(entry)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_adapters_head_is_the_one_that_answers(entry: dict[str, Any]) -> None:
+    before = probabilities(load(entry))
+    rewrite_adapter(
+        Path(entry["adapter"]),
+        lambda tensors: {name: 2 * tensor if "score" in name else tensor for name, tensor in tensors.items()},
+    )
+    after = probabilities(load(entry))
+    # Logits twice as large: probabilities squared, then normalised.
+    np.testing.assert_allclose(after, np.square(before) / np.square(before).sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("family", "expected"), [("gemma2", "eager"), ("gemma3_text", "sdpa"), ("llama", "sdpa")])
+def test_attention_follows_the_family(family: str, expected: str, entry: dict[str, Any]) -> None:
+    assert attention_for(ModelJudgeConfig.model_validate(entry), family) == expected
+
+
+def test_configured_attention_is_used(entry: dict[str, Any]) -> None:
+    assert load({**entry, "attention": "eager"}).provenance.attention == "eager"
+
+
+def test_attention_that_the_family_cannot_do_is_refused(originals: Path) -> None:
+    with pytest.raises(LoadError, match="weights can't be loaded"):
+        load({**make_entry(originals / "gemma2"), "attention": "sdpa"})
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+def test_quantised_judges_answer_on_cpu_near_the_original(tmp_path: Path, quantization: str) -> None:
+    entry = make_tiny_judge(tmp_path, "llama", name="q", hidden_size=64)
+    judge = load({**entry, "quantization": quantization, "dtype": "bfloat16"})
+    assert judge.provenance.quantization == quantization
+    np.testing.assert_allclose(probabilities(judge), probabilities(load(entry)), atol=0.25)
+
+
+# Untrained heads.
+
+
+def test_a_judge_without_an_adapter_is_refused(entry: dict[str, Any]) -> None:
+    del entry["adapter"]
+    with pytest.raises(LoadError, match="allow_untrained: true"):
+        load(entry)
+
+
+def test_an_allowed_random_head_is_stated_and_reproducible(entry: dict[str, Any]) -> None:
+    del entry["adapter"]
+    torch.manual_seed(1)
+    first = load({**entry, "allow_untrained": True})
+    torch.manual_seed(2)
+    second = load({**entry, "allow_untrained": True})
+    assert not first.provenance.trained
+    assert first.provenance.adapter_hash is None
+    assert probabilities(first) == probabilities(second)
+
+
+def test_loading_leaves_the_random_generator_alone(entry: dict[str, Any]) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(3)
+    del entry["adapter"]
+    load({**entry, "allow_untrained": True})
+    assert torch.rand(3).tolist() == expected
+
+
+# Adapters that must not judge.
+
+
+def test_an_adapter_without_its_head_is_refused(entry: dict[str, Any]) -> None:
+    rewrite_adapter(
+        Path(entry["adapter"]), lambda tensors: {name: t for name, t in tensors.items() if "score" not in name}
+    )
+    with pytest.raises(
+        LoadError, match=r"adapter_model.safetensors: the classification head \(score.weight\) is missing"
+    ):
+        load(entry)
+
+
+def test_an_adapter_with_a_missing_tensor_is_refused(entry: dict[str, Any]) -> None:
+    rewrite_adapter(
+        Path(entry["adapter"]), lambda tensors: {name: t for name, t in tensors.items() if name != LLAMA_WEIGHTS}
+    )
+    with pytest.raises(LoadError, match=rf"does not fit this base: missing: {LLAMA_WEIGHTS}"):
+        load(entry)
+
+
+def test_an_adapter_with_a_tensor_too_many_is_refused(entry: dict[str, Any]) -> None:
+    rewrite_adapter(
+        Path(entry["adapter"]),
+        lambda tensors: {**tensors, LLAMA_WEIGHTS.replace("layers.0", "layers.9"): tensors[LLAMA_WEIGHTS].clone()},
+    )
+    with pytest.raises(LoadError, match=r"not in this base: .*layers\.9"):
+        load(entry)
+
+
+def test_an_adapter_of_another_rank_than_its_config_is_refused(entry: dict[str, Any]) -> None:
+    rewrite_json(Path(entry["adapter"]) / "adapter_config.json", r=8)
+    with pytest.raises(LoadError, match=r"of another shape: .*\[4, 32\] for \[8, 32\]"):
+        load(entry)
+
+
+def test_an_adapter_of_a_wider_base_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
+    wide = make_tiny_judge(tmp_path / "wide", "llama", hidden_size=64)
+    with pytest.raises(LoadError, match="of another shape"):
+        load({**entry, "adapter": wide["adapter"]})
+
+
+@pytest.mark.parametrize("removed", ["prefstream.json", "adapter_config.json"])
+def test_an_adapter_without_its_records_is_refused(entry: dict[str, Any], removed: str) -> None:
+    (Path(entry["adapter"]) / removed).unlink()
+    with pytest.raises(LoadError, match=f"has no {removed}"):
+        load(entry)
+
+
+def test_a_pickled_adapter_is_refused_unopened(entry: dict[str, Any]) -> None:
+    folder = Path(entry["adapter"])
+    (folder / "adapter_model.safetensors").unlink()
+    (folder / "adapter_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(LoadError, match=r"pickled weights \(adapter_model.bin\)"):
+        load(entry)
+
+
+def test_an_adapter_trained_for_the_other_kind_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
+    make_tiny_adapter(tmp_path / "pointwise", Path(entry["base"]), "pointwise")
+    with pytest.raises(LoadError, match="trained as pointwise, the panel file says pairwise; set kind: pointwise"):
+        load({**entry, "adapter": str(tmp_path / "pointwise")})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"template_hash": "0" * 64}, "trained with the layout"),
+        ({"labels": ["model_b", "model_a", "tie"]}, "the labels are model_b, model_a, tie"),
+        ({"tauu": 1}, "tauu: unknown key; did you mean tau?"),
+        ({"max_length": 0}, "max_length: "),
+    ],
+)
+def test_an_adapter_whose_record_does_not_match_is_refused(
+    entry: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    rewrite_json(Path(entry["adapter"]) / "prefstream.json", **changes)
+    with pytest.raises(LoadError, match=message) as caught:
+        load(entry)
+    assert "prefstream.json" in str(caught.value)
+
+
+def test_a_record_reads_back_as_it_was_written(entry: dict[str, Any]) -> None:
+    folder = Path(entry["adapter"])
+    record = AdapterRecord.read(folder).model_copy(update={"tau": 0.5, "base": "google/gemma-2-9b-it"})
+    record.write(folder)
+    assert AdapterRecord.read(folder) == record
+
+
+# Bases that must not judge.
+
+
+def test_pickled_weights_are_refused_unopened(entry: dict[str, Any]) -> None:
+    folder = Path(entry["base"])
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(LoadError, match=r"pickled weights \(pytorch_model.bin\).*convert them to safetensors"):
+        load(entry)
+
+
+def test_a_folder_without_weights_is_refused(entry: dict[str, Any]) -> None:
+    (Path(entry["base"]) / "model.safetensors").unlink()
+    with pytest.raises(LoadError, match=r"holds no \*.safetensors file"):
+        load(entry)
+
+
+def test_a_folder_that_is_not_there_is_refused(entry: dict[str, Any]) -> None:
+    with pytest.raises(LoadError, match="no such folder"):
+        load({**entry, "base": entry["base"] + "-gone"})
+
+
+def test_a_cut_off_weight_file_is_refused(entry: dict[str, Any]) -> None:
+    path = Path(entry["base"]) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(LoadError, match=r"model.safetensors: has \d+ bytes, its header says \d+"):
+        load(entry)
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", b"\x02\0\0\0\0\0\0\0[]", b"\xff" * 64])
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(LoadError, match="is no safetensors file"):
+        read_shapes(path)
+
+
+def test_a_base_with_a_missing_tensor_is_refused(entry: dict[str, Any]) -> None:
+    path = Path(entry["base"]) / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.norm.weight"]
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"missing: model\.norm\.weight"):
+        load(entry)
+
+
+def test_a_base_with_more_layers_than_its_config_is_refused(entry: dict[str, Any]) -> None:
+    rewrite_json(Path(entry["base"]) / "config.json", num_hidden_layers=1)
+    with pytest.raises(LoadError, match=r"left over: model.layers.1"):
+        load({**entry, "adapter": None, "allow_untrained": True})
+
+
+def test_an_architecture_without_a_classifier_is_refused(entry: dict[str, Any]) -> None:
+    (Path(entry["base"]) / "config.json").write_text('{"model_type": "whisper", "vocab_size": 442}')
+    with pytest.raises(LoadError, match="no sequence classifier"):
+        load(entry)
+
+
+def test_a_max_length_beyond_the_base_is_refused(entry: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"judge llama.*\n.*at most 4096 tokens"):
+        load({**entry, "max_length": 5000})
+
+
+def test_a_max_length_without_room_for_text_names_the_judge(entry: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"judge llama.*\n.*max_length is 3"):
+        load({**entry, "max_length": 3})
+
+
+def test_a_judge_whose_logits_are_not_finite_is_refused_at_load(entry: dict[str, Any]) -> None:
+    path = Path(entry["base"]) / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"].fill_(float("nan"))
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"logits are not finite.*can't judge"):
+        load(entry)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_there_is_refused(entry: dict[str, Any], device: str) -> None:
+    with pytest.raises(LoadError, match=f"judge llama: device {device} is not there"):
+        load({**entry, "device": device})
+
+
+# Hashes.
+
+
+def test_the_base_hash_knows_the_weights_not_their_place(tmp_path: Path, entry: dict[str, Any]) -> None:
+    copied = shutil.copytree(entry["base"], tmp_path / "copy")
+    before = hash_base(weight_files(Path(entry["base"])))
+    assert hash_base(weight_files(copied)) == before
+    tensors = load_file(copied / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, copied / "model.safetensors")
+    assert hash_base(weight_files(copied)) != before
+
+
+# Tokenizers.
+
+
+class Config:
+    """What is read of a model's config."""
+
+    vocab_size = 480
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+
+def save_tokenizer(folder: Path, family: Any, **roles: str | None) -> Path:
+    tokenizer = tiny_tokenizer(family)
+    for role, token in roles.items():
+        setattr(tokenizer, role, token)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "roles", "pad"),
+    [
+        ("gemma2", {}, "<pad>"),
+        ("llama", {}, "<|finetune_right_pad_id|>"),
+        ("chatml", {}, "<|endoftext|>"),
+        ("plain", {"pad_token": "</s>"}, "<pad>"),
+    ],
+)
+def test_the_pad_token_is_one_that_ends_nothing(tmp_path: Path, family: Any, roles: dict[str, str], pad: str) -> None:
+    tokenizer = load_tokenizer(save_tokenizer(tmp_path, family, **roles), Config())
+    assert tokenizer.pad_token == pad
+
+
+def test_a_tokenizer_without_any_token_to_pad_with_is_refused(tmp_path: Path) -> None:
+    class Ends(Config):
+        eos_token_id: int | list[int] | None = [0, 2]  # noqa: RUF012 - all that could have padded
+
+    with pytest.raises(LoadError, match=r"pads with <\|im_end\|>, which also begins or ends sequences"):
+        load_tokenizer(save_tokenizer(tmp_path, "chatml"), Ends())
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    class Small(Config):
+        vocab_size = 400
+
+    with pytest.raises(LoadError, match="42 tokens of the tokenizer, from id 400, lie beyond the model's 400"):
+        load_tokenizer(save_tokenizer(tmp_path, "llama"), Small())
+
+
+def test_a_special_token_without_a_role_may_lie_beyond_the_model(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("gemma3")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image_soft_token>"]})
+    tokenizer.save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path, Config()).convert_tokens_to_ids("<image_soft_token>") == Config.vocab_size
+
+
+def test_a_tokenizer_of_another_family_is_refused(tmp_path: Path) -> None:
+    class Other(Config):
+        bos_token_id = 7
+
+    with pytest.raises(LoadError, match="begin with token 7 by the model's config"):
+        load_tokenizer(save_tokenizer(tmp_path, "gemma2"), Other())
+
+
+def test_a_missing_tokenizer_is_refused(entry: dict[str, Any]) -> None:
+    for path in Path(entry["base"]).glob("token*"):
+        path.unlink()
+    with pytest.raises(LoadError, match="tokenizer"):
+        load(entry)
+
+
+# Places.
+
+
+def model_configs(*devices: str, **entry: Any) -> list[ModelJudgeConfig]:
+    return [
+        ModelJudgeConfig.model_validate(
+            {"name": f"j{place}", "kind": "pairwise", "base": "/models/x", "device": device, **entry}
+        )
+        for place, device in enumerate(devices)
+    ]
+
+
+def places(*devices: str, **entry: Any) -> list[Placement]:
+    return list(place_judges(model_configs(*devices, **entry)).values())
+
+
+def test_cores_are_shared_out_among_the_judges_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    assert [place.threads for place in places("cpu", "cpu")] == [3, 2]
+    assert [place.threads for place in places("cpu")] == [5]
+    assert [place.threads for place in places(*["cpu"] * 8)] == [1] * 8
+
+
+def test_auto_takes_free_cards_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr("scoring.devices._dtype", lambda *_: torch.bfloat16)
+    assert [str(place.device) for place in places("auto", "cuda:0", "auto", "auto")] == [
+        "cuda:1",
+        "cuda:0",
+        "cuda:2",
+        "cuda:1",
+    ]
+
+
+def test_auto_is_the_cpu_where_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert str(places("auto")[0].device) == "cpu"
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_dtype_auto_follows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr("scoring.devices.cpu_computes_bfloat16", lambda: has_bfloat16)
+    assert places("cpu")[0].dtype == expected
+
+
+def test_the_budget_defaults_by_device_and_can_be_set() -> None:
+    assert places("cpu")[0].micro_batch_tokens == 2048
+    assert places("cpu", micro_batch_tokens=77)[0].micro_batch_tokens == 77
