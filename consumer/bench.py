@@ -69,7 +69,8 @@ def overhead(battles: int, batch: int, repetitions: int, bootstrap_servers: str 
         bootstrap_servers: a cluster; None starts the embedded broker in a process of its own.
     """
     with _broker(bootstrap_servers) as servers:
-        ours, theirs = [], []
+        ours: list[float] = []
+        theirs: list[float] = []
         for _ in range(repetitions):
             for rates, program in ((ours, _run_service), (theirs, _run_bare_loop)):
                 config = _fresh_config(servers, batch)

@@ -29,6 +29,15 @@ ENV_SECRETS_DIR = "PREFSTREAM_SECRETS_DIR"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class _SharedYaml(YamlConfigSettingsSource):
+    """The YAML file. Commands that need the connection alone take it from the service's file."""
+
+    def __call__(self) -> dict[str, Any]:
+        """The file's settings, less those that belong to the service only."""
+        known = self.settings_cls.model_fields
+        return {name: value for name, value in super().__call__().items() if name in known or not _of_service(name)}
+
+
 class KafkaConnection(BaseSettings):
     """How to reach the brokers, and who we are to them."""
 
@@ -106,7 +115,7 @@ class KafkaConnection(BaseSettings):
         sources = [init_settings, env_settings]
         if secrets_dir := os.environ.get(ENV_SECRETS_DIR):
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))
-        return (*sources, YamlConfigSettingsSource(settings_cls))
+        return (*sources, _SharedYaml(settings_cls))
 
 
 class StreamConfig(KafkaConnection):
@@ -182,6 +191,10 @@ class StreamConfig(KafkaConnection):
         if len(topics) < 3:
             raise ValueError("battles_topic, preferences_topic and dead_letters_topic must be three topics")
         return self
+
+
+def _of_service(name: str) -> bool:
+    return name in StreamConfig.model_fields
 
 
 def _list_faults(error: ValidationError, model: type[KafkaConnection], file: Path | None) -> str:

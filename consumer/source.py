@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.structs import MemberState
 
 from consumer.config import StreamConfig
 from consumer.errors import DataLoss, NotAuthorized, StreamError
@@ -27,6 +28,11 @@ log = structlog.get_logger(__name__)
 
 RETRY_WAIT_S: Final = 0.2
 """Wait after a passing fault of the broker: kafka-python has retried inside already."""
+
+
+JOIN_WAIT_S: Final = 0.5
+"""Shortest poll while we join the group. kafka-python throws away a join that ends between two polls and begins anew:
+with polls that don't wait it would join for ever. Longer than the round trips of a join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ class Source:
         """Records that arrived; none when the time is up, reading is paused or the broker is away.
 
         Args:
-            timeout_s: how long to wait for the first record, in seconds.
+            timeout_s: how long to wait for the first record, in seconds; longer while we join the group.
             max_records: at most so many.
 
         Raises:
@@ -121,6 +127,8 @@ class Source:
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
+        if self._consumer.group_metadata().state != MemberState.STABLE:
+            timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         except kafka_errors.NoOffsetForPartitionError as error:

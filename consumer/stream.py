@@ -106,20 +106,22 @@ class Stream:
     def _read(self) -> None:
         """Step 1: poll, and put closed batches into the pipeline."""
         self._on_poll()
-        if self._in_flight >= self._config.max_in_flight:
+        full = self._in_flight >= self._config.max_in_flight
+        if full:
             self._source.pause()
             self._wait_for_results(IDLE_POLL_S)
-            self._source.poll(0, max_records=1)  # keeps us in the group; returns nothing while paused
-            return
-        self._source.resume()
-        wait_s = BUSY_POLL_S if self._in_flight else IDLE_POLL_S
-        if (due_s := self._batcher.wait_s()) is not None:
-            wait_s = min(wait_s, due_s)
+            wait_s = 0.0
+        else:
+            self._source.resume()
+            wait_s = BUSY_POLL_S if self._in_flight else IDLE_POLL_S
+            if (due_s := self._batcher.wait_s()) is not None:
+                wait_s = min(wait_s, due_s)
+        # Polling keeps us in the group. While paused it returns nothing, unless it brings partitions along.
         events = self._source.poll(wait_s, max_records=self._batcher.room)
         self._metrics.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
-        if batch_due := self._batcher.due():
+        if not full and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
 
     def _wait_for_results(self, timeout_s: float) -> None:

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _HEADER: Final = struct.Struct(">hhi")
 _API_VERSIONS_KEY: Final = 18
+# Accepting, making the transport, telling the protocol; one more for good measure.
+_TURNS_TO_ACCEPT: Final = 4
 
 
 class Dispatcher:
@@ -121,12 +123,21 @@ async def serve(
             state.expire()
     finally:
         server.close()
-        open_connections = list(connections)
-        for connection in open_connections:
-            connection.close()
-        for connection in open_connections:
-            await connection.wait_closed()
+        await _close_all(connections)
         await server.wait_closed()
+
+
+async def _close_all(connections: set[Connection]) -> None:
+    """Close every connection and wait for its end."""
+    # A connection accepted just now takes asyncio these many turns of the loop to appear; one that appeared
+    # after the loop has ended would never be closed.
+    for _ in range(_TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    closing = list(connections)
+    for connection in closing:
+        connection.close()
+    for connection in closing:
+        await connection.wait_closed()
 
 
 async def _listen(settings: BrokerSettings, dispatcher: Dispatcher, connections: set[Connection]) -> asyncio.Server:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import tenacity
@@ -13,7 +14,8 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from consumer.config import StreamConfig
-from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
+from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
+from consumer.doctor.topics import Topic, check_topic, spelt
 from consumer.errors import BrokerUnreachable, NotAuthorized
 from consumer.kafka_client import make_admin, make_producer
 
@@ -29,33 +31,6 @@ ASSIGNOR: Final = "cooperative-sticky"
 
 CHECKS: Final = ("topics", "time-outs", "group", "permissions", "transactions")
 """What can't be looked at without a broker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic as the broker describes it.
-
-    Attributes:
-        name: its name.
-        role: what the stream does with it.
-        needs: operations that the stream needs on it.
-        error: why it can't be used; None if it can.
-        partitions: as kafka-python describes them.
-        operations: what we may do; None where the broker does not say.
-        settings: its settings; empty where we may not see them.
-    """
-
-    name: str
-    role: str
-    needs: tuple[str, ...]
-    error: type[Exception] | None = None
-    partitions: tuple[Mapping[str, Any], ...] = ()
-    operations: frozenset[str] | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def number(self, setting: str) -> int | None:
-        """A setting that is a number; None where we may not see it."""
-        return int(self.settings[setting]) if setting in self.settings else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +71,8 @@ def examine_cluster(config: StreamConfig) -> Iterator[Finding]:
 
 def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
     for topic in cluster.topics:
-        yield attempt(f"topic {topic.name}", lambda topic=topic: check_topic(topic, cluster, config))  # type: ignore[misc]
+        check = partial(check_topic, topic, cluster.topics, len(cluster.brokers), config)
+        yield attempt(f"topic {topic.name}", check)
     yield attempt("time-outs", lambda: check_time_outs(cluster, config))
     group: Mapping[str, Any] | None = None
     denied = False
@@ -120,10 +96,9 @@ def check_broker(admin: Any, config: StreamConfig) -> Finding:
     cluster = admin.describe_cluster()
     brokers = cluster["brokers"]
     version = tuple(admin.get_broker_version_data(brokers[0]["broker_id"]).broker_version)
-    count = "1 broker" if len(brokers) == 1 else f"{len(brokers)} brokers"
     found = (
         f"{config.bootstrap_servers} ({config.security_protocol}): Kafka {'.'.join(map(str, version))} or newer, "
-        f"{count}, cluster {cluster['cluster_id']}"
+        f"{plural(len(brokers), 'broker')}, cluster {cluster['cluster_id']}"
     )
     if version < OLDEST_BROKER:
         return fail("broker", found, "exactly-once needs Kafka 2.5 or newer")
@@ -168,68 +143,6 @@ def _values(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {name: setting["value"] for name, setting in described.items() if setting["value"] is not None}
 
 
-def check_topic(topic: Topic, cluster: Cluster, config: StreamConfig) -> Finding:
-    """Whether a topic is there, led and in sync, with settings that keep the promises."""
-    check = f"topic {topic.name}"
-    if topic.error is kafka_errors.TopicAuthorizationFailedError:
-        return fail(check, "the broker denies seeing it", f"grant {_spelt(topic.needs)} on it")
-    if topic.error is not None and topic.error is not kafka_errors.UnknownTopicOrPartitionError:
-        return fail(check, f"can't be used now: {topic.error.__name__}", "try again; look at the brokers' logs")
-    if topic.error is not None:
-        replication = min(3, len(cluster.brokers))
-        return fail(
-            check,
-            "does not exist",
-            f"kafka-topics.sh --bootstrap-server {config.bootstrap_servers} --create --topic {topic.name} "
-            f"--partitions 6 --replication-factor {replication}",
-        )
-    replicas = min(len(partition["replica_nodes"]) for partition in topic.partitions)
-    found = f"{topic.role}, {len(topic.partitions)} partitions, replication {replicas}"
-    shown = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms")
-    if topic.settings:
-        found += "".join(f", {name} {topic.settings[name]}" for name in shown if name in topic.settings)
-    else:
-        found += ", settings not visible (DescribeConfigs)"
-    problems = [*_replica_problems(topic, cluster, replicas), *_setting_problems(topic, cluster, config)]
-    return judged(check, found, problems)
-
-
-def _replica_problems(topic: Topic, cluster: Cluster, replicas: int) -> Iterator[Problem]:
-    leaderless = [partition["partition_index"] for partition in topic.partitions if partition["leader_id"] < 0]
-    if leaderless:
-        yield Problem("fail", f"no leader for partitions {leaderless}", "bring their brokers back")
-    in_sync = min(len(partition["isr_nodes"]) for partition in topic.partitions)
-    needed = topic.number("min.insync.replicas")
-    if needed is not None and in_sync < needed:
-        remedy = "bring the missing brokers back" if needed <= replicas else "lower min.insync.replicas"
-        yield Problem("fail", f"only {in_sync} replicas are in sync, {needed} are needed to write", remedy)
-    elif in_sync < replicas:
-        yield Problem("warn", f"only {in_sync} of {replicas} replicas are in sync", "bring the missing brokers back")
-    if len(cluster.brokers) > 1:
-        if replicas == 1:
-            remedy = f"give {topic.name} a replication factor of {min(3, len(cluster.brokers))}"
-            yield Problem("warn", "one broker's disk holds all of it", remedy)
-        elif needed == 1:
-            what = "min.insync.replicas 1: what one broker alone has confirmed can be lost with it"
-            yield Problem("warn", what, f"set min.insync.replicas to 2 on {topic.name}")
-
-
-def _setting_problems(topic: Topic, cluster: Cluster, config: StreamConfig) -> Iterator[Problem]:
-    compacted = "compact" in topic.settings.get("cleanup.policy", "")
-    if compacted and topic.name == config.dead_letters_topic:
-        remedy = f"set cleanup.policy to delete on {topic.name}"
-        yield Problem("fail", "a compacted topic refuses dead letters without a key and drops older ones", remedy)
-    elif compacted:
-        what = "compaction drops all but the last record of a key, read or not"
-        yield Problem("warn", what, f"set cleanup.policy to delete on {topic.name}")
-    if topic.name == config.dead_letters_topic:
-        largest = topic.number("max.message.bytes")
-        battles = next(t for t in cluster.topics if t.name == config.battles_topic).number("max.message.bytes")
-        if largest is not None and battles is not None and largest < battles:
-            what = f"takes smaller messages than {config.battles_topic}: values of large dead letters will be left out"
-            yield Problem("warn", what, f"set max.message.bytes to at least {battles} on {topic.name}")
-
-
 def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
     """Whether the broker takes the stream's time-outs."""
     found = (
@@ -263,7 +176,7 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
     topic = next(topic for topic in cluster.topics if topic.name == config.battles_topic)
     state = "new" if group["group_state"] == "Dead" else str(group["group_state"]).lower()
     members = len(group["members"])
-    found = f"{state}, {members} members"
+    found = f"{state}, {plural(members, 'member')}"
     problems = []
     protocol = group["protocol_data"]
     if members and protocol and protocol != ASSIGNOR:
@@ -323,16 +236,16 @@ def check_permissions(
         if operations is None:
             unknown.append(resource)
             continue
-        known.append(f"{resource}: {_spelt(sorted(operations & set(needs))) or 'nothing'}")
+        known.append(f"{resource}: {spelt(sorted(operations & set(needs))) or 'nothing'}")
         missing = [operation for operation in needs if operation not in operations]
         if missing:
             problems.append(
-                Problem("fail", f"no {_spelt(missing)} on {resource}", f"grant {_spelt(missing)} on {resource}")
+                Problem("fail", f"no {spelt(missing)} on {resource}", f"grant {spelt(missing)} on {resource}")
             )
     for topic in cluster.topics:
         if topic.error is kafka_errors.TopicAuthorizationFailedError:
-            what = f"no {_spelt(topic.needs)} on topic {topic.name}"
-            problems.append(Problem("fail", what, f"grant {_spelt(topic.needs)} on topic {topic.name}"))
+            what = f"no {spelt(topic.needs)} on topic {topic.name}"
+            problems.append(Problem("fail", what, f"grant {spelt(topic.needs)} on topic {topic.name}"))
     if group_denied:
         unknown.pop()
         what = f"grant Read on group {config.group_id}"
@@ -394,8 +307,3 @@ def _patiently(call: Callable[[], _Answer]) -> _Answer:
         with attempt_:
             return call()
     raise AssertionError("unreachable: tenacity returns or raises")
-
-
-def _spelt(operations: tuple[str, ...] | list[str]) -> str:
-    """As Kafka's own tools write them: DescribeConfigs."""
-    return ", ".join(operation.replace("_", " ").title().replace(" ", "") for operation in operations)

@@ -85,3 +85,8 @@ def attempt(check: str, function: Callable[[], Finding]) -> Finding:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
         return fail(check, f"the check broke down: {type(error).__name__} at {place}", "report this as a bug")
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things: 1 broker, 3 brokers."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

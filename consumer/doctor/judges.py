@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,10 +134,7 @@ def _examine_models(judges: list[ModelJudgeConfig]) -> Iterator[Finding]:
         yield fail("placement", str(error), "")
     inspections: dict[str, Inspection] = {}
     for judge in judges:
-
-        def check(judge: ModelJudgeConfig = judge) -> Finding:
-            return check_judge(judge, placements.get(judge.name), inspections)
-
+        check = partial(check_judge, judge, placements.get(judge.name), inspections)
         yield attempt(f"judge {judge.name}", check)
     if placements:
         yield attempt("memory", lambda: check_memory(judges, placements, inspections))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from types import SimpleNamespace
@@ -106,7 +107,7 @@ def test_list_shows_position_reason_message_origin_key_and_counts(config: Stream
     write([43], Reason.NULL_VALUE, value=None)
     result = _call(config, "list")
     assert result.exit_code == 0
-    for text in ("0/0", "not_json: at byte 7", "1/42", "battle-42", "19 B", "null_value", "in all"):
+    for text in ("0/0", "not_json", "at byte 7", "/1/42", "battle-42", "19 B", "null_value", "in all"):
         assert text in result.stdout
 
 
@@ -370,6 +371,28 @@ def test_an_interrupt_while_sending_leaves_nothing_visible(
             resubmit(config, topic, group, plan)
     assert _battles(config) == []
     assert resubmit(config, topic, group, plan) == 3
+
+
+def test_ctrl_c_during_a_commit_waits_for_its_end(
+    config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write([1, 2])
+    topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
+    from consumer import resubmit as module
+
+    commit = module._commit
+
+    def interrupted(producer: Any, futures: Iterable[Any]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        commit(producer, futures)
+
+    told: list[int] = []
+    monkeypatch.setattr(module, "_commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        resubmit(config, topic, group, make_plan(config, topic, group, Choice()), on_sent=told.append)
+    assert told == [2]
+    assert _keys(_battles(config)) == ["battle-1", "battle-2"]
+    assert make_plan(config, topic, group, Choice()).entries == ()
 
 
 def test_of_two_retries_at_a_time_the_later_one_wins_and_nothing_is_sent_twice(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from consumer import kafka_client
+from consumer import kafka_client, stream
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, DataLoss, TopicMissing
 from consumer.messages import header
@@ -52,8 +53,11 @@ def battles(count: int, first: int = 0) -> list[bytes]:
     return [battle_event(number) for number in range(first, first + count)]
 
 
-def test_valid_and_malformed_events_leave_exactly_once(stream_config: MakeConfig) -> None:
+def test_valid_and_malformed_events_leave_exactly_once(
+    stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """N battles and all kinds of malformed events become N preferences and one dead letter each."""
+    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0)  # asking for the lag at every turn must not disturb
     config = stream_config()
     events: list[bytes | None] = list(battles(300))
     for position, (value, _) in enumerate(malformed_events(2 * len(MALFORMED))):
@@ -86,8 +90,8 @@ def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfi
     assert [item for item in record.headers if item[0] not in ERROR_HEADERS] == own
     assert header(record, HEADER_REASON) == "not_json"
     assert header(record, HEADER_EXCEPTION) == "schemas.errors.InvalidEvent"
-    assert (header(record, HEADER_MESSAGE) or "").startswith("not JSON at line 1")
-    assert "decode_battle (schemas/wire.py:" in (header(record, HEADER_STACKTRACE) or "")
+    assert "not JSON at line 1" in (header(record, HEADER_MESSAGE) or "")
+    assert "decode_battle (" in (header(record, HEADER_STACKTRACE) or "")
     assert header(record, HEADER_TOPIC) == config.battles_topic
     assert header(record, HEADER_PARTITION) == "3"
     assert header(record, HEADER_OFFSET) == str(at.offset)
@@ -118,7 +122,7 @@ def test_a_preference_names_its_battle_and_carries_cloudevents_and_the_trace(str
     (record,) = read_topic(config.bootstrap_servers, config.preferences_topic)
     headers = dict(record.headers)
     assert record.key == b"battle-0"
-    assert headers.pop("ce_time").decode().endswith("Z")
+    assert datetime.fromisoformat(headers.pop("ce_time").decode()).tzinfo is not None
     assert headers == {
         "content-type": b"application/json",
         "ce_specversion": b"1.0",
@@ -187,9 +191,12 @@ def test_scoring_may_take_longer_than_the_poll_interval(stream_config: MakeConfi
     )
     sent = produce(config, battles(15))
     with running(config, lambda: prior_panel(seconds_per_batch=1.5)) as service:
-        wait_until(lambda: service.published >= 5)
         sample = service.service.metrics.registry.get_sample_value
-        assert (sample("prefstream_battles_consumed_total") or 0) <= 10
+        most_read = 0.0
+        while not service.committed:
+            most_read = max(most_read, sample("prefstream_battles_consumed_total") or 0)
+            time.sleep(0.01)
+        assert most_read == 10
         service.wait_published(15)
         assert sample("prefstream_stale_records_dropped_total") == 0
         assert sample("prefstream_transactions_aborted_total") == 0
@@ -296,7 +303,10 @@ def test_told_to_the_stream_goes_on_with_the_earliest_record(lossy: StreamConfig
     ]
 
 
-def test_told_to_the_stream_goes_on_with_the_latest_record(lossy: StreamConfig) -> None:
+def test_told_to_the_stream_goes_on_with_the_latest_record(
+    lossy: StreamConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
     with running(lossy.model_copy(update={"on_data_loss": "latest"})) as service:
         sample = service.service.metrics.registry.get_sample_value
         lag = {"topic": lossy.battles_topic, "partition": "0"}

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from consumer.config import StreamConfig
 from consumer.doctor import Finding
-from consumer.doctor.cluster import Cluster, Topic, check_permissions, check_time_outs, check_topic
+from consumer.doctor.cluster import Cluster, check_permissions, check_time_outs
 from consumer.doctor.finding import Problem, attempt, judged
 from consumer.doctor.judges import examine_judges
 from consumer.doctor.machine import (
@@ -25,6 +25,7 @@ from consumer.doctor.machine import (
     check_process,
     check_versions,
 )
+from consumer.doctor.topics import Topic, check_topic
 from consumer.errors import StreamError
 from consumer.health import HealthServer, HealthState
 from tests.models import make_tiny_judge
@@ -275,9 +276,9 @@ def _topic(name: str = "battles", **changes: Any) -> Topic:
     return Topic(**(fields | changes))
 
 
-def _check_topic(topic: Topic, brokers: tuple[int, ...] = (1, 2, 3)) -> Finding:
+def _check_topic(topic: Topic, brokers: int = 3) -> Finding:
     others = [_topic(name) for name in ("battles", "preferences", "battles.dead-letters") if name != topic.name]
-    return check_topic(topic, Cluster(None, brokers, (topic, *others), {}), StreamConfig.load())
+    return check_topic(topic, (topic, *others), brokers, StreamConfig.load())
 
 
 def test_a_topic_that_is_right_passes() -> None:

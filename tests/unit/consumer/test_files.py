@@ -104,7 +104,7 @@ def test_quote_that_is_never_closed_costs_one_row_of_many(tmp_path: Path) -> Non
         (b'{"id":"2","prompt":"p","response_a":"x"}', "missing_field"),
         (b'{"id":"2","prompt":1,"response_a":"x","response_b":"y"}', "wrong_type"),
         (b'{"id":"2","prompt":NaN,"response_a":"x","response_b":"y"}', "not_finite"),
-        (b'{"id":"2","prompt":["\\ud83d"],"response_a":"x","response_b":"y"}', "not_json"),
+        (b'{"id":"2","prompt":["\\ud83d"],"response_a":"x","response_b":"y"}', "not_utf8"),
         (b'{"a":' * 2000 + b"1" + b"}" * 2000, "too_deep"),
         (b"\0", "not_json"),
     ],

@@ -238,17 +238,17 @@ def test_sigkill_at_random_moments_loses_and_doubles_no_row(tmp_path: Path, seed
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", hash_judge.__name__, str(source), str(out), "0.02"]
     kills = 0
-    while True:
+    while not ScorePaths(source, out).finished:  # one may be killed between its last step and its end
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout
             assert process.stdout.readline() == b"ready\n"
+            # The last one gets through, however busy the machine is.
+            patience = seeded.uniform(0, 0.4) if kills < 8 else None
             try:
-                process.wait(timeout=seeded.uniform(0, 0.4))
-                break
+                assert process.wait(timeout=patience) == 0
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 kills += 1
-    assert process.returncode == 0
     assert kills > 0
     (tmp_path / "out.jsonl.progress.new").unlink(missing_ok=True)
     assert everything(out) == everything(whole / "out.jsonl")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -341,6 +342,32 @@ def test_a_judge_whose_logits_are_not_finite_is_refused_at_load(entry: dict[str,
 def test_a_device_that_is_not_there_is_refused(entry: dict[str, Any], device: str) -> None:
     with pytest.raises(LoadError, match=f"judge llama: device {device} is not there"):
         load({**entry, "device": device})
+
+
+# The hub.
+
+COMMIT = "11c9b309abf73637e4b6f9a3fa1e92e615547819"
+
+
+@pytest.fixture
+def offline_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # noqa: FBT003
+    return tmp_path / "hub"
+
+
+def test_a_cached_hub_model_is_found_by_its_pinned_revision(entry: dict[str, Any], offline_hub: Path) -> None:
+    shutil.copytree(entry["base"], offline_hub / "models--someone--model" / "snapshots" / COMMIT)
+    judge = load({**entry, "base": "someone/model", "revision": COMMIT})
+    assert (judge.provenance.base, judge.provenance.revision) == ("someone/model", COMMIT)
+    assert probabilities(judge) == probabilities(load(entry))
+
+
+@pytest.mark.usefixtures("offline_hub")
+def test_a_hub_model_that_cannot_be_fetched_is_refused(entry: dict[str, Any]) -> None:
+    with pytest.raises(LoadError, match=r"someone/model at 11c9b.*: can't be fetched from the hub"):
+        load({**entry, "base": "someone/model", "revision": COMMIT})
 
 
 # Hashes.

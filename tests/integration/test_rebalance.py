@@ -1,0 +1,142 @@
+"""Partitions that move between processes while their battles are being scored: dropped here, scored there, seen once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from consumer import stream
+from consumer.broker import EmbeddedBroker
+from consumer.config import StreamConfig
+from tests.conftest import create_topics
+from tests.stream_harness import (
+    Running,
+    assert_exactly_once,
+    battle_event,
+    committed_offsets,
+    end_offsets,
+    prior_panel,
+    produce,
+    running,
+    visible_count,
+    wait_until,
+)
+
+MakeConfig = Callable[..., StreamConfig]
+
+
+def battles(count: int, first: int = 0) -> list[bytes]:
+    return [battle_event(number) for number in range(first, first + count)]
+
+
+def instance(config: StreamConfig, name: str) -> StreamConfig:
+    return config.model_copy(update={"instance_id": name})
+
+
+def stale_records(service: Running) -> float:
+    return service.service.metrics.registry.get_sample_value("prefstream_stale_records_dropped_total") or 0.0
+
+
+def owned_partitions(service: Running) -> int:
+    """Partitions whose lag the service reports: those that it owns."""
+    (metric,) = [m for m in service.service.metrics.registry.collect() if m.name == "prefstream_consumer_lag_records"]
+    return len(metric.samples)
+
+
+def consumed(service: Running) -> float:
+    return service.service.metrics.registry.get_sample_value("prefstream_battles_consumed_total") or 0.0
+
+
+def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
+    stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results for partitions that moved meanwhile are dropped, and their new owner's are the only ones."""
+    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
+    config = stream_config(max_batch_battles=8, linger_ms=5_000, session_timeout_ms=6_000)
+    sent = [at for partition in range(4) for at in produce(config, battles(2), partition=partition)]
+    with running(instance(config, "one"), lambda: prior_panel(3.0)) as first:
+        wait_until(lambda: consumed(first) == 8, what="one batch of all partitions")
+        eager = instance(config, "two").model_copy(update={"linger_ms": 1})
+        with running(eager, prior_panel) as second:
+            wait_until(lambda: first.published + second.published >= 8, what="every battle")
+            assert (first.published, stale_records(first), second.published) == (4, 4, 4)
+            sent += produce(config, battles(80, 8))
+            wait_until(lambda: first.published + second.published >= 88, what="every battle")
+            assert owned_partitions(first) == 2 == owned_partitions(second)
+    assert_exactly_once(config, sent)
+    assert committed_offsets(config) == end_offsets(config)
+
+
+def test_partitions_without_a_committed_offset_come_to_a_process_that_has_not_committed_its_own_yet(
+    stream_config: MakeConfig,
+) -> None:
+    """They start at their beginning; the positions of those that were there before stay where they are."""
+    config = stream_config(partitions=2, max_batch_battles=4, max_in_flight=2, linger_ms=1, session_timeout_ms=6_000)
+    sent = produce(config, battles(20))
+    with running(instance(config, "one"), lambda: prior_panel(1.0)) as first:
+        impatient = instance(config, "two").model_copy(update={"drain_seconds": 0.0})
+        with running(impatient, lambda: prior_panel(3.0)) as second:
+            wait_until(lambda: consumed(first) and consumed(second), what="both to read")
+        first.wait_published(20)
+    assert_exactly_once(config, sent)
+
+
+def test_processes_that_come_and_go_lose_and_double_nothing(stream_config: MakeConfig, seeded: random.Random) -> None:
+    """Every rebalance in the middle of work: some drain, some have to give up."""
+    config = stream_config(max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
+    sent = produce(config, battles(300))
+    with running(instance(config, "steady"), lambda: prior_panel(0.05)):
+        for number in range(4):
+            guest = instance(config, f"guest-{number}").model_copy(
+                update={"drain_seconds": seeded.choice([0.0, 0.1, 5.0])}
+            )
+            with running(guest, lambda: prior_panel(seeded.choice([0.0, 0.05, 0.4]))):
+                time.sleep(seeded.uniform(0.2, 0.8))
+        wait_until(lambda: visible_count(config) >= 300, what="every battle")
+    assert_exactly_once(config, sent)
+
+
+def test_a_static_member_that_restarts_keeps_its_partitions(stream_config: MakeConfig) -> None:
+    """Within the session time-out nobody else gets them, so nothing moves."""
+    config = stream_config(static_membership=True, session_timeout_ms=20_000)
+    sent = produce(config, battles(20))
+    with running(instance(config, "one")) as first:
+        first.wait_published(20)
+        with running(instance(config, "two")) as second:
+            wait_until(lambda: owned_partitions(second) == 2, what="the second's share")
+            sent += produce(config, battles(20, 20))
+            wait_until(lambda: first.published + second.published >= 40)
+        sent += produce(config, battles(40, 40))
+        time.sleep(1.0)  # longer than a rebalance takes
+        before = first.published
+        with running(instance(config, "two")) as second:
+            second.wait_published(1)
+            wait_until(lambda: visible_count(config) >= 80)
+            assert first.published == before
+    assert_exactly_once(config, sent)
+
+
+@pytest.mark.embedded_only
+@pytest.mark.parametrize("code", [22, 25], ids=["illegal generation", "unknown member"])
+def test_a_process_that_fell_out_of_the_group_drops_what_it_holds_and_joins_again(code: int) -> None:
+    """The coordinator forgot us while a batch was being scored: it may have given our partitions away."""
+    with EmbeddedBroker() as broker:
+        config = StreamConfig.load(
+            bootstrap_servers=broker.bootstrap_servers,
+            instance_id="one",
+            http=False,
+            max_batch_battles=5,
+            linger_ms=1,
+            session_timeout_ms=1_500,
+        )
+        create_topics(config, 2)
+        sent = produce(config, battles(30))
+        with running(config, lambda: prior_panel(0.4)) as service:
+            service.wait_published(5)
+            broker.faults.fail("Heartbeat", error_code=code, client_id="prefstream-one")
+            service.wait_published(30)
+            assert not broker.faults.pending()
+        assert_exactly_once(config, sent)
