@@ -211,6 +211,7 @@ def _run_bare_loop(settings: dict[str, Any], battles: int) -> float:
         enable_auto_commit=False,
         isolation_level="read_committed",
     )
+    consumer.partitions_for_topic(config.battles_topic)  # see consumer/source.py: it may wait for ever otherwise
     consumer.subscribe([config.battles_topic])
     started = None
     count = 0

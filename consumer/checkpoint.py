@@ -72,7 +72,7 @@ class Checkpoint(BaseModel):
         Raises:
             StreamError: it can't be written.
         """
-        new = path.with_name(path.name + ".new")
+        new = new_checkpoint_path(path)
         try:
             with new.open("wb") as file:
                 file.write(json.dumps(self.model_dump(), indent=1).encode() + b"\n")
@@ -110,6 +110,11 @@ class Checkpoint(BaseModel):
                 f"can't resume from {path}: not the same as in the interrupted run: {', '.join(differing)}. "
                 "Give back what was given then, or score again from the beginning with --force"
             )
+
+
+def new_checkpoint_path(path: Path) -> Path:
+    """Where a checkpoint is written before it takes the place of the one at `path`; a crash can leave it there."""
+    return path.with_name(path.name + ".new")
 
 
 class PrefixHash:

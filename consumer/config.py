@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -42,7 +43,12 @@ class KafkaConnection(BaseSettings):
     """How to reach the brokers, and who we are to them."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,  # compose files and charts pass on what they have, empty or not
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
     bootstrap_servers: Annotated[
@@ -93,12 +99,19 @@ class KafkaConnection(BaseSettings):
         file = file or (Path(name) if (name := os.environ.get(ENV_CONFIG_FILE)) else None)
         if file is not None and not file.is_file():
             raise UsageError(f"configuration file {file} does not exist")
+        secrets_dir = os.environ.get(ENV_SECRETS_DIR)
+        if secrets_dir and not Path(secrets_dir).is_dir():
+            raise UsageError(f"{ENV_SECRETS_DIR} names {secrets_dir}, which is no folder")
         # pydantic-settings takes the file's name from the class, so each load has a class of its own.
         bound = type(cls.__name__, (cls,), {"model_config": SettingsConfigDict(yaml_file=file)})
         try:
             settings: Self = bound(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
             raise UsageError(_list_faults(error, cls, file)) from None
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise UsageError(f"configuration file {file} can't be read: {error}") from None
+        except ValueError:  # pydantic-settings' own, from a file that holds a list or plain text
+            raise UsageError(f"configuration file {file} must be a mapping of settings to values") from None
         return settings
 
     @classmethod

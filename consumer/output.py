@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Literal, Self, TypeAlias
 
 import orjson
 
-from consumer.checkpoint import Checkpoint
+from consumer.checkpoint import Checkpoint, new_checkpoint_path
 from consumer.errors import StreamError, UsageError
 from consumer.files import FileRecord, RowFault
 from schemas import OUTCOMES, FileSource, encode_preference
@@ -149,7 +149,8 @@ class ScoreOutput:
             raise StreamError(f"can't write {self._paths.out}: {error.strerror}") from error
 
     def finish(self) -> None:
-        """Remove the checkpoint, and the file of rejected rows if it is empty: the run is complete."""
+        """Remove the checkpoint with what a crash left of it, and an empty file of rejected rows: the run is complete."""
+        new_checkpoint_path(self._paths.progress).unlink(missing_ok=True)
         if self._rejected and self._rejected.tell() == 0:
             self._paths.rejected.unlink()
         self._paths.progress.unlink()

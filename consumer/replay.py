@@ -29,6 +29,13 @@ BATCH_BYTES: Final = 256 * 1024
 MAX_UNACKNOWLEDGED_BYTES: Final = 64 << 20
 """kafka-python buffers without a bound: a file larger than memory would end up in it when the broker is slower."""
 
+GRACE_S: Final = 5.0
+"""Over the delivery time-out, within which kafka-python should have reported on every record. It can miss one: a
+record whose retries ended at about its time-out stayed without an answer (seen on 3.0.12)."""
+
+CLOSE_TIMEOUT_S: Final = 5.0
+"""Nothing is left to wait for by then, but kafka-python waits for ever for a record that it lost."""
+
 _LIMIT_CONFIG: Final = "max.message.bytes"
 
 PROGRESS_EVERY_ROWS: Final = 200
@@ -78,7 +85,7 @@ def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> 
     finally:
         # Whatever was sent was waited for, or the failure is on its way up; closing could only hide it.
         with suppress(kafka_errors.KafkaError):
-            producer.close()
+            producer.close(timeout=CLOSE_TIMEOUT_S)
 
 
 def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
@@ -121,7 +128,7 @@ def replay_file(
         StreamError: a record could not be delivered; the message says how many were.
     """
     started = time.perf_counter()
-    deliveries = _Deliveries(topic)
+    deliveries = _Deliveries(producer, topic)
     pace = _Pace(rate, stop)
     rejected = malformed = rows = 0
     complete = True
@@ -133,7 +140,7 @@ def replay_file(
             rows += 1
             fault = record.error
             if fault is None or keep_malformed:
-                fault = deliveries.send(producer, record)
+                fault = deliveries.send(record)
                 malformed += record.error is not None and fault is None
             if fault is not None:
                 rejected += 1
@@ -164,7 +171,7 @@ class _Pace:
         pause_s = self._next - time.perf_counter()
         # A row that comes late does not move those behind it: the mean rate holds.
         self._next += self._interval_s
-        if pause_s > 0 and self._interval_s:
+        if pause_s > 0:
             self._stop.wait(pause_s)
         return not self._stop.is_set()
 
@@ -172,15 +179,17 @@ class _Pace:
 class _Deliveries:
     """What became of the records that were sent. The producer's thread reports, the sending thread reads."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, producer: Any, topic: str) -> None:
         self.delivered = 0
+        self._producer = producer
         self._topic = topic
+        self._patience_s = producer.config["delivery_timeout_ms"] / 1000 + GRACE_S
+        self._sent = 0
         self._unacknowledged_bytes = 0
-        self._failed = 0
         self._first_error: Exception | None = None
         self._changed = threading.Condition()
 
-    def send(self, producer: Any, record: FileRecord) -> RowFault | None:
+    def send(self, record: FileRecord) -> RowFault | None:
         """Send one row, waiting while too much is under way.
 
         Returns:
@@ -192,22 +201,18 @@ class _Deliveries:
         battle = record.battle
         key, value = (battle.id.encode(), encode_battle(battle)) if battle else (None, record.raw)
         size = len(value)
-        with self._changed:
-            # Every record ends within the producer's delivery time-out, so this does too.
-            self._changed.wait_for(lambda: self._unacknowledged_bytes < MAX_UNACKNOWLEDGED_BYTES)
-            self._raise_if_failed()
-            self._unacknowledged_bytes += size
+        self._wait_until_below(MAX_UNACKNOWLEDGED_BYTES)
+        self._count(sent=1, size=size)
         try:
-            future = producer.send(self._topic, value=value, key=key)
+            future = self._producer.send(self._topic, value=value, key=key)
         except kafka_errors.MessageSizeTooLargeError:
-            with self._changed:
-                self._unacknowledged_bytes -= size
+            self._count(sent=-1, size=-size)
             return RowFault(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
         except kafka_errors.KafkaError as error:
-            self._ended(size, error)
+            self._count(size=-size, error=error)
             return None
-        future.add_callback(lambda _metadata: self._ended(size, None))
-        future.add_errback(lambda error: self._ended(size, error))
+        future.add_callback(lambda _metadata: self._count(size=-size, delivered=1))
+        future.add_errback(lambda error: self._count(size=-size, error=error))
         return None
 
     def wait_all(self) -> None:
@@ -216,24 +221,26 @@ class _Deliveries:
         Raises:
             StreamError: one has failed.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._unacknowledged_bytes == 0)
-            self._raise_if_failed()
+        self._wait_until_below(1)
 
-    def _ended(self, size: int, error: Exception | None) -> None:
+    def _wait_until_below(self, size: int) -> None:
+        """Wait until fewer bytes than this are under way; raise when one record has failed, or was lost."""
         with self._changed:
-            self._unacknowledged_bytes -= size
-            if error is None:
-                self.delivered += 1
-            else:
-                self._failed += 1
-                self._first_error = self._first_error or error
+            while self._unacknowledged_bytes >= size:
+                if not self._changed.wait(self._patience_s):
+                    self._first_error = self._first_error or kafka_errors.KafkaTimeoutError()
+                    break
+            if self._first_error is not None:
+                count = f"{self.delivered:,} records were delivered, {self._sent - self.delivered:,} were not"
+                raise _translate(self._first_error, self._topic, count) from self._first_error
+
+    def _count(self, *, sent: int = 0, size: int = 0, delivered: int = 0, error: Exception | None = None) -> None:
+        with self._changed:
+            self._sent += sent
+            self.delivered += delivered
+            self._unacknowledged_bytes += size
+            self._first_error = self._first_error or error
             self._changed.notify_all()
-
-    def _raise_if_failed(self) -> None:
-        if self._first_error is not None:
-            count = f"{self.delivered:,} records were delivered, {self._failed:,} were not"
-            raise _translate(self._first_error, self._topic, count) from self._first_error
 
 
 def _translate(error: Exception, topic: str, outcome: str) -> StreamError:

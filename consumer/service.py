@@ -66,6 +66,11 @@ class Service:
         self._stop_asked = False
         self._stream: Stream | None = None
 
+    @property
+    def streaming(self) -> bool:
+        """Whether battles may be in flight; not while judges are loaded."""
+        return self._stream is not None
+
     def stop(self) -> None:
         """Ask the service to finish and return; callable from any thread and from a signal handler."""
         self._stop_asked = True

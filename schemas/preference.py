@@ -59,7 +59,9 @@ class Provenance(_Frozen):
     kind: Literal["pairwise", "pointwise", "prior"]
     base: Annotated[str | None, Field(description="Hub id or folder name of the base model.")] = None
     revision: Annotated[str | None, Field(description="Pinned revision of a hub model.")] = None
-    base_hash: Annotated[str | None, Field(description="SHA-256 over the base's weight files' headers.")] = None
+    base_hash: Annotated[
+        str | None, Field(description="SHA-256 over the headers and samples of the base's weight files.")
+    ] = None
     adapter_hash: Annotated[str | None, Field(description="SHA-256 of the adapter's weights.")] = None
     template: Annotated[str | None, Field(description="Family and version of the layout.")] = None
     template_hash: Annotated[str | None, Field(description="SHA-256 of the layout.")] = None

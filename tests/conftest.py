@@ -12,11 +12,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 from kafka import KafkaAdminClient
 
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
+
+# Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Commands that tests run inside this process must not start it again.
+os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
+
+# How long an example takes on a busy machine says nothing about the code; each test has its time-out.
+hypothesis.settings.register_profile("prefstream", deadline=None)
+hypothesis.settings.load_profile("prefstream")
 
 ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
 KAFKA_IMAGE = "apache/kafka:4.3.1"

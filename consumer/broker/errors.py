@@ -16,7 +16,7 @@ from schemas.errors import PrefstreamError
 
 
 class ErrorCode(IntEnum):
-    """Kafka's error codes, as far as this broker answers with them."""
+    """Kafka's error codes, as far as this broker answers with them, by itself or for a planned fault."""
 
     NONE = 0
     OFFSET_OUT_OF_RANGE = 1

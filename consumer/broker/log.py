@@ -69,11 +69,6 @@ class PartitionLog:
         """First offset of the oldest open transaction; the end of the log if none is open."""
         return next(iter(self._open.values()), self.end_offset)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes held."""
-        return sum(len(batch.data) for batch in self._batches)
-
     def upper_bound(self, *, read_committed: bool) -> int:
         """The offset that a reader of this isolation level can't pass yet."""
         return self.last_stable_offset if read_committed else self.end_offset

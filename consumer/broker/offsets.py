@@ -30,9 +30,6 @@ class GroupOffsets:
         self._committed: dict[TopicPartition, CommittedOffset] = {}
         self._pending: dict[int, dict[TopicPartition, CommittedOffset]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._committed or self._pending)
-
     def get(self, partition: TopicPartition) -> CommittedOffset | None:
         """The committed offset of a partition, if there is one."""
         return self._committed.get(partition)

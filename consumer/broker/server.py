@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _HEADER: Final = struct.Struct(">hhi")
 _API_VERSIONS_KEY: Final = 18
-# Accepting, making the transport, telling the protocol; one more for good measure.
+# Turns of the event loop: accepting, making the transport, telling the protocol; one more for good measure.
 _TURNS_TO_ACCEPT: Final = 4
 
 
@@ -122,17 +122,25 @@ async def serve(
             await asyncio.sleep(settings.tick_ms / 1000)
             state.expire()
     finally:
-        server.close()
+        await _stop_accepting(server)
         await _close_all(connections)
-        await server.wait_closed()
+
+
+async def _stop_accepting(server: asyncio.Server) -> None:
+    """Close the server once every connection that it has accepted is there to be closed, too.
+
+    A server that is closed while asyncio still makes the transport of a connection leaks that transport.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener.fileno())
+    for _ in range(_TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _close_all(connections: set[Connection]) -> None:
     """Close every connection and wait for its end."""
-    # A connection accepted just now takes asyncio these many turns of the loop to appear; one that appeared
-    # after the loop has ended would never be closed.
-    for _ in range(_TURNS_TO_ACCEPT):
-        await asyncio.sleep(0)
     closing = list(connections)
     for connection in closing:
         connection.close()

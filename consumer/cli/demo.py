@@ -30,6 +30,9 @@ from scoring.runtime import ensure_fast_process
 VERDICTS_SHOWN: Final = 12
 """Fits, with its frame and the progress bar, into the 24 lines of the smallest terminal."""
 
+DEAD_LETTERS_SHOWN: Final = 3
+"""They stay in sight, below the verdicts that pass by."""
+
 REFRESH_S: Final = 0.2
 NO_PROGRESS_S: Final = 300.0
 """The slowest batch on the slowest laptop we know takes ten seconds."""
@@ -104,7 +107,8 @@ class Screen:
         self.console = console
         self.seconds = 0.0
         self._names = [judge.name for judge in judges.judges]
-        self._rows: list[tuple[RenderableType, ...]] = []
+        self._verdicts: list[tuple[RenderableType, ...]] = []
+        self._dead_letters: list[tuple[RenderableType, ...]] = []
         self._started: float | None = None
         self._done = 0
         self._progress = Progress(
@@ -132,9 +136,9 @@ class Screen:
         self.seconds = time.monotonic() - (self._started or time.monotonic())
         name = entry.name if entry else "?"
         if message.reason is None and message.value:
-            self._rows.append(_verdict_row(name, entry, decode_preference(message.value), self._names))
+            self._verdicts.append(_verdict_row(name, entry, decode_preference(message.value), self._names))
         else:
-            self._rows.append(_dead_letter_row(name, str(message.reason), len(self._names)))
+            self._dead_letters.append(_dead_letter_row(name, str(message.reason), len(self._names)))
         self._progress.update(self._task, completed=self._done, rate=f"{self.rate:.1f}/s")
 
     def render(self) -> RenderableType:
@@ -147,7 +151,8 @@ class Screen:
         table.add_column("panel\n A   B  tie", no_wrap=True, justify="center", min_width=12)
         table.add_column("says", no_wrap=True, min_width=4)
         table.add_column("people", no_wrap=True, min_width=6)
-        for row in self._rows[-VERDICTS_SHOWN:]:
+        dead_letters = self._dead_letters[-DEAD_LETTERS_SHOWN:]
+        for row in (*self._verdicts[len(dead_letters) - VERDICTS_SHOWN :], *dead_letters):
             table.add_row(*row)
         return Box(Group(table, Text(), self._progress), title="[bold]prefstream[/] which answer will people prefer?")
 

@@ -42,6 +42,8 @@ def run(config: StreamConfig) -> None:
         service.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        if not service.streaming:
+            sys.exit(0)  # nothing is in flight while judges are loaded, and that may take minutes
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

@@ -10,6 +10,7 @@ import gc
 import logging
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -30,6 +31,8 @@ from consumer.broker import (
     PortInUseError,
     serve,
 )
+
+pytestmark = pytest.mark.embedded_only
 
 TOPIC = "topic"
 PART = TopicPartition(TOPIC, 0)
@@ -136,7 +139,7 @@ def frame(api_key: int, version: int, correlation_id: int, body: bytes = b"") ->
 def receive(connection: socket.socket) -> bytes:
     """One response frame; empty if the broker hung up."""
     head = connection.recv(4, socket.MSG_WAITALL)
-    return connection.recv(struct.unpack(">i", head)[0], socket.MSG_WAITALL) if head else b""
+    return connection.recv(struct.unpack(">i", head)[0], socket.MSG_WAITALL) if len(head) == 4 else b""
 
 
 # --- coming and going
@@ -251,6 +254,31 @@ def test_it_stops_cleanly_while_requests_wait(
     for connection in (connections[0], connections[2]):
         with suppress(ConnectionError):
             assert receive(connection) == b""
+
+
+def test_it_stops_cleanly_while_clients_keep_connecting(broker: EmbeddedBroker) -> None:
+    """A connection that is being accepted while the broker stops is closed like the others."""
+    host, port = broker.bootstrap_servers.split(":")
+    done = threading.Event()
+
+    def connect_all_the_time() -> None:
+        while not done.is_set():
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=0.5) as connection:
+                connection.sendall(frame(ApiVersionsRequest.API_KEY, 0, 1))
+                receive(connection)
+
+    threads = [threading.Thread(target=connect_all_the_time) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        time.sleep(0.01)
+        broker.stop()
+        broker.start()
+    done.set()
+    for thread in threads:
+        thread.join()
+    broker.stop()
+    gc.collect()
 
 
 def test_serve_runs_until_it_is_cancelled() -> None:

@@ -55,16 +55,16 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
 ) -> None:
     """Results for partitions that moved meanwhile are dropped, and their new owner's are the only ones."""
     monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
-    config = stream_config(max_batch_battles=8, linger_ms=5_000, session_timeout_ms=6_000)
+    config = stream_config(max_batch_battles=8, linger_ms=1_000, session_timeout_ms=6_000)
     sent = [at for partition in range(4) for at in produce(config, battles(2), partition=partition)]
-    with running(instance(config, "one"), lambda: prior_panel(3.0)) as first:
+    with running(instance(config, "one"), lambda: prior_panel(2.0)) as first:
         wait_until(lambda: consumed(first) == 8, what="one batch of all partitions")
         eager = instance(config, "two").model_copy(update={"linger_ms": 1})
         with running(eager, prior_panel) as second:
             wait_until(lambda: first.published + second.published >= 8, what="every battle")
             assert (first.published, stale_records(first), second.published) == (4, 4, 4)
-            sent += produce(config, battles(80, 8))
-            wait_until(lambda: first.published + second.published >= 88, what="every battle")
+            sent += produce(config, battles(8, 8))
+            wait_until(lambda: first.published + second.published >= 16, what="every battle")
             assert owned_partitions(first) == 2 == owned_partitions(second)
     assert_exactly_once(config, sent)
     assert committed_offsets(config) == end_offsets(config)

@@ -203,9 +203,7 @@ def test_crash_at_any_write_leaves_what_can_be_resumed(tmp_path: Path, monkeypat
         with crash_at(step, monkeypatch), pytest.raises(_Crash):
             score_with_hashes(source, out)
         assert score_with_hashes(source, out, resume=True).complete
-        left = everything(out)
-        left.pop("out.csv.progress.new", None)
-        assert left == everything(whole / "out.csv")
+        assert everything(out) == everything(whole / "out.csv")
     assert passed[0] > 30
 
 
@@ -223,7 +221,6 @@ def test_crash_of_a_forced_run_is_resumed_as_the_forced_run(tmp_path: Path, monk
                 score_with_hashes(source, out, force=True)
         except _Crash:
             score_with_hashes(source, out, resume=True)
-            (tmp_path / "out.csv.progress.new").unlink(missing_ok=True)
             assert everything(out) == expected
         else:
             break
@@ -243,14 +240,13 @@ def test_sigkill_at_random_moments_loses_and_doubles_no_row(tmp_path: Path, seed
             assert process.stdout
             assert process.stdout.readline() == b"ready\n"
             # The last one gets through, however busy the machine is.
-            patience = seeded.uniform(0, 0.4) if kills < 8 else None
+            patience = seeded.uniform(0, 0.4) if kills < 6 else None
             try:
                 assert process.wait(timeout=patience) == 0
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 kills += 1
     assert kills > 0
-    (tmp_path / "out.jsonl.progress.new").unlink(missing_ok=True)
     assert everything(out) == everything(whole / "out.jsonl")
 
 

@@ -1,12 +1,14 @@
-"""Record batches as a producer would send them, and a clock that stands still."""
+"""Record batches and requests as a client would send them, and a clock that stands still."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from consumer.broker.apis import Api
 from consumer.broker.batch import RecordBatch, parse_produced
 from consumer.broker.clock import ManualClock
 
@@ -44,3 +46,49 @@ def produced() -> Callable[..., bytes]:
 def make_batch(produced: Callable[..., bytes]) -> Callable[..., RecordBatch]:
     """Makes a checked batch, with the arguments of `produced`."""
     return lambda *args, **kwargs: parse_produced(produced(*args, **kwargs))
+
+
+@pytest.fixture
+def sample_request() -> Callable[[Api, int], Any]:
+    """Makes a request of any API with one element in every list."""
+
+    def make(api: Api, version: int) -> Any:
+        fields = _fields(api.request_class, api.request_class.json["fields"])
+        return api.request_class(version=version, **fields)
+
+    return make
+
+
+def _fields(message_class: Any, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    snake = {field.replace("_", ""): field for field in message_class.fields}
+    return {
+        snake[field["name"].replace("_", "").lower()]: _value(message_class, field)
+        for field in fields
+        if "tag" not in field
+    }
+
+
+def _value(message_class: Any, field: dict[str, Any]) -> Any:
+    kind = field["type"]
+    if kind.startswith("[]"):
+        element = kind[2:]
+        if "fields" in field:
+            nested = getattr(message_class, element)
+            return [nested(**_fields(nested, field["fields"]))]
+        if element in PLAIN:
+            return [PLAIN[element]]
+        return []
+    return PLAIN[kind]
+
+
+PLAIN: dict[str, Any] = {
+    "string": "x",
+    "bool": False,
+    "bytes": b"",
+    "records": b"",
+    "int8": 1,
+    "int16": 1,
+    "int32": 1,
+    "int64": 1,
+    "uuid": None,
+}

@@ -1,0 +1,57 @@
+"""The command line as a whole: every command explains itself, and errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+import typer
+
+from consumer.cli import app
+
+ROOT = typer.main.get_command(app)
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, click.Command]]:
+    """Every command that does something, with its full name."""
+    if hasattr(command, "commands"):
+        return [leaf for name, child in command.commands.items() for leaf in leaves(child, (*path, name))]
+    return [(" ".join(path), command)]
+
+
+COMMANDS = leaves(ROOT)
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_and_option_has_help_and_every_option_a_variable(name: str, command: click.Command) -> None:
+    assert command.help
+    for option in command.params:
+        if option.param_type_name == "option" and option.name != "help":
+            assert option.help, option.name  # type: ignore[attr-defined]
+            assert str(option.envvar or "").startswith("PREFSTREAM_"), option.name
+
+
+def prefstream(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from consumer.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:
+    result = prefstream("run", "--bootstrap-servers", "127.0.0.1:1", "--no-http")
+    assert result.returncode == 1
+    assert "no connection to 127.0.0.1:1" in result.stderr
+    assert "nothing listens there" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_settings_are_one_line_and_exit_code_2() -> None:
+    result = prefstream("run", "--security-protocol", "SASL_SSL")
+    assert result.returncode == 2
+    assert "needs sasl_mechanism, sasl_username and sasl_password" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_version_is_told() -> None:
+    assert prefstream("--version").stdout.startswith("prefstream ")

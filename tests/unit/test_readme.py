@@ -1,0 +1,43 @@
+"""README says what is so: its commands are those that CI runs, its code runs, its files exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from consumer.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_test_command_word_for_word() -> None:
+    [command] = [line.strip() for line in README.splitlines() if line.strip().endswith(".venv/bin/pytest")]
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_first_screen_holds_the_demo_command_and_its_picture() -> None:
+    first_screen = "\n".join(README.splitlines()[:20])
+    assert "pip install -e '.[demo]' && .venv/bin/prefstream demo" in first_screen
+    assert ".assets/demo.svg" in first_screen
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?://|#)([^)#]+)", README))))
+def test_every_file_it_links_to_exists(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_every_command_is_in_its_table() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name in commands:
+        assert f"`prefstream {name}" in README
+
+
+def test_its_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
+    assert "model_a=" in capsys.readouterr().out
