@@ -85,6 +85,14 @@ class KafkaConnection(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _certificates_exist(self) -> Self:
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: {path} is no file")
+        return self
+
     @classmethod
     def load(cls, file: Path | None = None, **flags: Any) -> Self:
         """Gather the settings from flags, environment, secret files and a YAML file.

@@ -12,7 +12,7 @@ from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from consumer.config import KafkaConnection, StreamConfig
-from consumer.errors import BrokerUnreachable, NotAuthorized
+from consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
 
 _Client = TypeVar("_Client")
 
@@ -55,6 +55,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
 
     Raises:
         BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
     """
     defaults = {
         "enable_auto_commit": False,
@@ -71,6 +72,7 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
 
     Raises:
         BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
     """
     return make_consumer(
         config,
@@ -92,6 +94,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
 
     Raises:
         BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
     """
     defaults = {
         "acks": "all",
@@ -113,6 +116,7 @@ def make_transactional_producer(config: StreamConfig, transactional_id: str) -> 
 
     Raises:
         BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
     """
     return make_producer(
         config,
@@ -131,6 +135,7 @@ def make_admin(connection: KafkaConnection) -> Any:
 
     Raises:
         BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
     """
     return _connect(connection, KafkaAdminClient, **connection_settings(connection))
 
@@ -150,6 +155,8 @@ def _connect(connection: KafkaConnection, client: Callable[..., _Client], **sett
     with _overheard("kafka") as heard:
         try:
             return client(**settings)
+        except (ValueError, kafka_errors.KafkaConfigurationError) as error:
+            raise UsageError(f"the connection to {connection.bootstrap_servers} can't be set up: {error}") from error
         except kafka_errors.AuthorizationError as error:
             raise NotAuthorized(f"the broker denies access: {error}") from error
         except kafka_errors.KafkaError as error:

@@ -149,7 +149,7 @@ class ScoreOutput:
             raise StreamError(f"can't write {self._paths.out}: {error.strerror}") from error
 
     def finish(self) -> None:
-        """Remove the checkpoint with what a crash left of it, and an empty file of rejected rows: the run is complete."""
+        """The run is complete: remove the checkpoint, what a crash left of it, and an empty file of rejected rows."""
         new_checkpoint_path(self._paths.progress).unlink(missing_ok=True)
         if self._rejected and self._rejected.tell() == 0:
             self._paths.rejected.unlink()

@@ -101,7 +101,8 @@ class Service:
             producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
             sink = stack.enter_context(closing(Sink(producer, config, watchdog)))
             consumer = make_group_consumer(config, instance.name)
-            source = stack.enter_context(closing(Source(consumer, config)))
+            with watchdog.guard("topic metadata"):
+                source = stack.enter_context(closing(Source(consumer, config)))
             pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
             self._stream = Stream(
                 config,

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
 from consumer.config import StreamConfig
-from consumer.errors import DataLoss, NotAuthorized, StreamError
+from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +104,9 @@ class Source:
     Args:
         consumer: a group consumer that is not subscribed yet; closed with the source.
         config: the stream's settings.
+
+    Raises:
+        BrokerUnreachable: the broker does not tell about the topic.
     """
 
     def __init__(self, consumer: Any, config: StreamConfig) -> None:
@@ -112,7 +116,10 @@ class Source:
         self._paused = False
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
-        consumer.partitions_for_topic(config.battles_topic)
+        try:
+            consumer.partitions_for_topic(config.battles_topic)
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnreachable(f"asking for {config.battles_topic} failed: {type(error).__name__}") from error
         consumer.subscribe([config.battles_topic], listener=self._assignment)
 
     def poll(self, timeout_s: float, max_records: int) -> list[Event]:
@@ -189,7 +196,9 @@ class Source:
         lags = {}
         for partition in self._assignment.epochs():
             end = self._consumer.highwater(partition)
-            if end is not None:
+            if end is None:
+                continue
+            with suppress(kafka_errors.KafkaError):  # just after a rebalance there are no positions
                 position = self._consumer.position(partition, timeout_ms=0)
                 if position is not None:
                     lags[partition] = max(0, end - position)

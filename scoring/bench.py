@@ -37,6 +37,9 @@ DEFAULT_BATCH_BATTLES: Final = 64
 DEFAULT_MAX_LENGTH: Final = 1024
 """Of judges that don't say: the demo's, and the notebooks'."""
 
+_FAST_SETTINGS: Final = frozenset({*MALLOC_SETTINGS, "GOMP_SPINCOUNT", "TOKENIZERS_PARALLELISM"})
+"""What the plain loop must not inherit from a prefstream process: it gets malloc and threads as they come."""
+
 _SEED: Final = 0
 _TIMEOUT_S: Final = 7200.0
 """A run of one side takes minutes on two cores; one that takes hours hangs, or the machine is too small."""
@@ -68,6 +71,7 @@ class ArmRun:
 
     Attributes:
         seconds: from the battles' text to all probabilities, loading and warm-up excluded.
+        cpu_seconds: that the process computed in this time, over all cores.
         tokens: that were read by all judges together, padding excluded.
         padded_tokens: with padding.
         probabilities: of each battle, in the order of `schemas.OUTCOMES`.
@@ -76,6 +80,7 @@ class ArmRun:
     """
 
     seconds: float
+    cpu_seconds: float
     tokens: int
     padded_tokens: int
     probabilities: tuple[tuple[float, float, float], ...]
@@ -91,6 +96,9 @@ class BenchResult:
         battles: scored in each run.
         panel_s: seconds of each of the panel's runs.
         plain_s: seconds of each of the plain loop's runs.
+        panel_cpu_s: CPU seconds of each of the panel's runs: where they are far fewer than seconds times cores, other
+            programs were running, and the ratio is not to be trusted.
+        plain_cpu_s: CPU seconds of each of the plain loop's runs.
         ratio: median of `plain_s` by median of `panel_s`: how many times faster the panel is.
         panel_battles_per_s: by the median.
         plain_battles_per_s: by the median.
@@ -107,6 +115,8 @@ class BenchResult:
     battles: int
     panel_s: tuple[float, ...]
     plain_s: tuple[float, ...]
+    panel_cpu_s: tuple[float, ...]
+    plain_cpu_s: tuple[float, ...]
     ratio: float
     panel_battles_per_s: float
     plain_battles_per_s: float
@@ -249,9 +259,8 @@ def _run_worker(task: Literal["adapters", "panel", "plain"], request: _Request) 
     """Run one task in a process of its own and return the JSON that it writes."""
     answer = request.folder / "answer.json"
     search = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    # The plain loop gets malloc and tokenizers as they come, whatever this process was started with; the panel's
-    # process sets them itself if this one has not, as every prefstream command does.
-    ours = {*MALLOC_SETTINGS, "TOKENIZERS_PARALLELISM"} if task == "plain" else set()
+    # The panel's process applies the fast settings itself if this one has not, as every prefstream command does.
+    ours = _FAST_SETTINGS if task == "plain" else frozenset()
     environment = {name: value for name, value in os.environ.items() if name not in ours} | {"PYTHONPATH": search}
     command = [sys.executable, "-P", "-m", "scoring.bench_worker", task, str(request.write()), str(answer)]
     try:
@@ -302,6 +311,8 @@ def _summarise(panel: Sequence[ArmRun], plain: Sequence[ArmRun], *, uncut: Seque
         battles=count,
         panel_s=panel_s,
         plain_s=plain_s,
+        panel_cpu_s=tuple(run.cpu_seconds for run in panel),
+        plain_cpu_s=tuple(run.cpu_seconds for run in plain),
         ratio=statistics.median(plain_s) / statistics.median(panel_s),
         panel_battles_per_s=count / statistics.median(panel_s),
         plain_battles_per_s=count / statistics.median(plain_s),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from schemas import OUTCOMES, Battle
 from scoring import runtime
@@ -63,6 +63,21 @@ class Request:
         return [judge for judge in self.config.judges if isinstance(judge, ModelJudgeConfig)]
 
 
+class _Clock:
+    """Takes the time that passes, and that this process computes, in a `with` block."""
+
+    seconds = 0.0
+    cpu_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self.seconds, self.cpu_seconds = -time.perf_counter(), -time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter()
+        self.cpu_seconds += time.process_time()
+
+
 def run_panel(request: Request) -> dict[str, Any]:
     """Score the battles as the stream does."""
     from scoring.panel import load_panel
@@ -73,15 +88,15 @@ def run_panel(request: Request) -> dict[str, Any]:
         panel.score(panel.encode(request.battles[:_WARM_UP_BATTLES]))
         encoded = []
         answers = []
-        start_s = time.perf_counter()
-        for battles in batches:
-            encoded.append(panel.encode(battles))
-            answers += panel.score(encoded[-1])
-        seconds = time.perf_counter() - start_s
+        with _Clock() as clock:
+            for battles in batches:
+                encoded.append(panel.encode(battles))
+                answers += panel.score(encoded[-1])
         provenances = {judge.name: judge.provenance for judge in panel.judges}
     parts = [part for batch in encoded for part in batch.parts if part is not None]
     return {
-        "seconds": seconds,
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
         "tokens": sum(encoding.tokens for part in parts for encoding in part.encodings),
         "padded_tokens": sum(part.padded_tokens for part in parts),
         "probabilities": [
@@ -108,12 +123,12 @@ def run_plain(request: Request) -> dict[str, Any]:
     for loop in loops:
         loop.score(request.battles[:_WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
-    start_s = time.perf_counter()
-    triples = [loop.score(request.battles) for loop in loops]
-    seconds = time.perf_counter() - start_s
+    with _Clock() as clock:
+        triples = [loop.score(request.battles) for loop in loops]
     weights = [judge.weight for judge in request.judges]
     return {
-        "seconds": seconds,
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
         "tokens": sum(loop.tokens for loop in loops),
         "padded_tokens": sum(loop.padded_tokens for loop in loops),
         "probabilities": np.average(triples, axis=0, weights=weights).tolist(),

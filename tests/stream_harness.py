@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -22,6 +23,7 @@ from consumer.config import StreamConfig
 from consumer.messages import header
 from consumer.pipeline import Scored
 from consumer.service import Service
+from consumer.source import Event
 from schemas import KafkaSource, Preference, Probabilities, Reason, decode_preference
 from schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC
 from scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig
@@ -70,9 +72,7 @@ def battle_event(number: int, **fields: Any) -> bytes:
 
 def _with(text: str) -> bytes:
     """A valid event up to `text`, which takes the place of the prompt."""
-    return (
-        b'{"id": "m", "prompt": ' + text.encode() + b', "response_a": ["zqanswera"], "response_b": ["zqanswerb"]}'
-    )
+    return b'{"id": "m", "prompt": ' + text.encode() + b', "response_a": ["zqanswera"], "response_b": ["zqanswerb"]}'
 
 
 MALFORMED: Final[dict[str, tuple[bytes | None, Reason]]] = {
@@ -329,3 +329,25 @@ def in_parallel(check: Callable[..., None], cases: Sequence[tuple[Any, ...]], *,
             failures.append(error)
     if failures:
         raise BaseExceptionGroup(f"{len(failures)} of {len(cases)} cases", failures)
+
+
+def make_event(
+    value: bytes | None = b"{}",
+    *,
+    partition: int = 0,
+    offset: int = 0,
+    epoch: int = 1,
+    key: bytes | None = b"zqkey",
+    headers: Sequence[tuple[str, bytes | None]] = (),
+) -> Event:
+    """An event that no broker has seen, for tests of the stream's parts."""
+    record = SimpleNamespace(
+        topic="battles",
+        partition=partition,
+        offset=offset,
+        key=key,
+        value=value,
+        headers=list(headers),
+        timestamp=1_700_000_000_000,
+    )
+    return Event(record, epoch)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from consumer.checkpoint import Checkpoint
 from consumer.cli.options import with_settings
+from consumer.cli.quiet import client_silenced
 from consumer.config import KafkaConnection
 from consumer.errors import UsageError
 from consumer.files import check_battles_file
@@ -176,9 +177,10 @@ def replay(
         prefstream replay battles.jsonl --topic battles --rate 20 --bootstrap-servers broker-1:9092
     """
     console = Console(stderr=True)
-    configure_logging("warning", library_level="error")
+    configure_logging("warning")
     check_battles_file(file)
     with (
+        client_silenced(),
         topic_producer(connection, topic) as producer,
         _stop_on_signals("waiting for what was sent; again stops at once") as stop,
         FileProgress(console, file, verb="sending") as progress,

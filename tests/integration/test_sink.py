@@ -37,6 +37,7 @@ pytestmark = pytest.mark.embedded_only
 
 NOT_LEADER_OR_FOLLOWER = 6
 
+
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
     """A broker of the test's own."""

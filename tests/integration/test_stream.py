@@ -186,9 +186,7 @@ def test_partitions_are_committed_in_order(stream_config: MakeConfig) -> None:
 
 def test_scoring_may_take_longer_than_the_poll_interval(stream_config: MakeConfig) -> None:
     """Reading pauses when enough batches are in flight, polling goes on: the group is kept, nothing is read twice."""
-    config = stream_config(
-        partitions=2, max_batch_battles=5, max_in_flight=2, linger_ms=1, max_poll_interval_ms=1_000
-    )
+    config = stream_config(partitions=2, max_batch_battles=5, max_in_flight=2, linger_ms=1, max_poll_interval_ms=1_000)
     sent = produce(config, battles(15))
     with running(config, lambda: prior_panel(seconds_per_batch=1.5)) as service:
         sample = service.service.metrics.registry.get_sample_value

@@ -84,7 +84,9 @@ def test_a_fresh_interpreter_does_not_pay_for_what_it_does_not_use(module: str, 
 
 def public_modules() -> list[ModuleType]:
     names = [
-        ".".join(path.relative_to(ROOT).parent.parts) for package in FLOORS for path in modules(package)
+        ".".join(path.relative_to(ROOT).parent.parts)
+        for package in FLOORS
+        for path in modules(package)
         if path.name == "__init__.py"
     ]
     loaded = [importlib.import_module(name) for name in [*names, ROOF]]

@@ -1,0 +1,152 @@
+"""The clients' defaults, and what a person reads when a broker does not answer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from consumer import kafka_client
+from consumer.broker import EmbeddedBroker
+from consumer.config import KafkaConnection, StreamConfig
+from consumer.errors import BrokerUnreachable, UsageError
+from consumer.kafka_client import (
+    admin_client,
+    connection_settings,
+    make_admin,
+    make_consumer,
+    make_group_consumer,
+    make_producer,
+    make_transactional_producer,
+)
+
+MakeClient = Callable[[KafkaConnection], Any]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "CONNECT_TIMEOUT_MS", 1_000)
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+def test_several_brokers_are_a_list() -> None:
+    settings = connection_settings(KafkaConnection.load(bootstrap_servers="a:1, b:2"))
+    assert settings["bootstrap_servers"] == ["a:1", "b:2"]
+
+
+def test_without_login_nothing_is_said_about_one() -> None:
+    assert not [name for name in connection_settings(KafkaConnection.load()) if name.startswith(("sasl", "ssl"))]
+
+
+def test_login_and_certificates_reach_the_client(tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.pem" for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
+    for path in files.values():
+        path.touch()
+    connection = KafkaConnection.load(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="me",
+        sasl_password=SecretStr("password"),
+        **files,
+        ssl_password=SecretStr("key password"),
+    )
+    settings = connection_settings(connection)
+    assert {name: text for name, text in settings.items() if name.startswith(("sasl", "ssl", "security"))} == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "me",
+        "sasl_plain_password": "password",
+        **{name: str(path) for name, path in files.items()},
+        "ssl_password": "key password",
+    }
+
+
+def test_a_consumer_never_commits_or_skips_by_itself(broker: EmbeddedBroker) -> None:
+    consumer = make_consumer(KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers))
+    try:
+        assert consumer.config["enable_auto_commit"] is False
+        assert consumer.config["isolation_level"] == "read_committed"
+        assert consumer.config["auto_offset_reset"] == "none"
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(("static", "expected"), [(True, "one"), (False, None)])
+def test_a_group_consumer_is_cooperative_and_static_only_if_told_so(
+    broker: EmbeddedBroker, static: bool, expected: str | None
+) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, static_membership=static)
+    consumer = make_group_consumer(config, "one")
+    try:
+        assert [kind.name for kind in consumer.config["partition_assignment_strategy"]] == ["cooperative-sticky"]
+        assert consumer.config["group_instance_id"] == expected
+    finally:
+        consumer.close()
+
+
+def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, transaction_timeout_ms=5_000)
+    producer = make_transactional_producer(config, "g-one")
+    try:
+        assert producer.config["acks"] == -1
+        assert producer.config["transactional_id"] == "g-one"
+        assert producer.config["transaction_timeout_ms"] == 5_000
+    finally:
+        producer.close()
+
+
+@pytest.mark.parametrize("make", [make_admin, make_consumer, make_producer])
+def test_where_nothing_listens_the_address_is_named(make: MakeClient) -> None:
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 .*nothing listens there"):
+        make(KafkaConnection.load(bootstrap_servers="127.0.0.1:1"))
+
+
+def test_a_port_that_does_not_speak_kafka_is_told_within_the_time_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with pytest.raises(BrokerUnreachable, match=str(port)):
+            make_admin(KafkaConnection.load(bootstrap_servers=f"127.0.0.1:{port}"))
+
+
+def test_tls_towards_a_port_without_it_says_so(broker: EmbeddedBroker) -> None:
+    connection = KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers, security_protocol="SSL")
+    with pytest.raises(BrokerUnreachable, match="TLS"):
+        make_admin(connection)
+
+
+def test_a_refused_login_says_so_and_not_with_what(broker: EmbeddedBroker) -> None:
+    connection = KafkaConnection.load(
+        bootstrap_servers=broker.bootstrap_servers,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_username="me",
+        sasl_password=SecretStr("correct-horse"),
+    )
+    with pytest.raises(BrokerUnreachable) as refusal:
+        make_admin(connection)
+    assert "correct-horse" not in str(refusal.value)
+
+
+def test_an_address_that_is_none_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="localhost:many"):
+        make_admin(KafkaConnection.load(bootstrap_servers="localhost:many"))
+
+
+def test_a_certificate_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.pem"):
+        KafkaConnection.load(security_protocol="SSL", ssl_cafile=tmp_path / "nowhere.pem")
+
+
+def test_an_admin_client_is_closed_at_the_end(broker: EmbeddedBroker) -> None:
+    with admin_client(KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers)) as admin:
+        assert admin.list_topics() == []
+    assert admin._closed

@@ -1,0 +1,165 @@
+"""Every error of the client inside a transaction is survived, or ends the process with one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.future import Future
+from kafka.structs import ConsumerGroupMetadata, MemberState
+
+from consumer.config import StreamConfig
+from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TransactionFailed
+from consumer.messages import Message
+from consumer.sink import FENCED, Aborted, Sink
+from consumer.source import Membership
+from consumer.watchdog import Watchdog
+from tests.stream_harness import make_event
+from tests.unit.consumer.test_source import kafka_error_classes
+
+STEPS = ("begin_transaction", "send", "send_offsets_to_transaction", "delivery", "commit_transaction")
+MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STABLE), {})
+OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
+
+ErrorClass = type[kafka_errors.KafkaError]
+
+
+class ScriptedProducer:
+    """Raises what it is told to; a real one can't be made to raise every error at every step."""
+
+    def __init__(self, step: str | None = None, error: Exception | None = None) -> None:
+        self.step = step
+        self.error = error
+        self.calls: list[str] = []
+        self.abort_error: Exception | None = None
+
+    def _call(self, step: str) -> None:
+        self.calls.append(step)
+        if step == self.step and self.error:
+            raise self.error
+
+    def init_transactions(self) -> None:
+        self._call("init_transactions")
+
+    def begin_transaction(self) -> None:
+        self._call("begin_transaction")
+
+    def send(self, topic: str, **message: Any) -> Any:
+        self._call("send")
+        future = DeliveredFuture()
+        if self.step == "delivery" and self.error:
+            future.failure(self.error)
+        else:
+            future.success(None)
+        return future
+
+    def send_offsets_to_transaction(self, offsets: Any, metadata: Any) -> None:
+        self._call("send_offsets_to_transaction")
+
+    def flush(self) -> None:
+        self._call("flush")
+
+    def commit_transaction(self) -> None:
+        self._call("commit_transaction")
+
+    def abort_transaction(self) -> None:
+        self.calls.append("abort_transaction")
+        if self.abort_error:
+            raise self.abort_error
+
+    def close(self, timeout: float) -> None:
+        self.calls.append("close")
+
+
+class DeliveredFuture(Future):  # type: ignore[misc]
+    def get(self) -> None:
+        if self.failed():
+            raise self.exception
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    with closing(Watchdog(60, lambda call: None)) as watchdog:
+        yield watchdog
+
+
+def publish(producer: ScriptedProducer, watchdog: Watchdog, *more: ScriptedProducer) -> None:
+    producers = iter([producer, *more, ScriptedProducer()])
+    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
+    sink.open()
+    message = Message(make_event(), b"key", b"value", [])
+    sink.publish([message], OFFSETS, MEMBERSHIP)
+
+
+def test_a_transaction_is_begin_send_offsets_commit(watchdog: Watchdog) -> None:
+    producer = ScriptedProducer()
+    publish(producer, watchdog)
+    steps = [call for call in producer.calls if call in STEPS]
+    assert steps == ["begin_transaction", "send", "send_offsets_to_transaction", "commit_transaction"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_error_aborts_or_ends_the_process_and_nothing_is_committed(step: str, watchdog: Watchdog) -> None:
+    for kind in kafka_error_classes():
+        producer = ScriptedProducer(step, kind("told by the broker"))
+        with pytest.raises((Aborted, Fenced, NotAuthorized)) as ended:
+            publish(producer, watchdog)
+        if issubclass(kind, FENCED):
+            assert ended.type is Fenced, kind
+        elif issubclass(kind, kafka_errors.AuthorizationError):
+            assert ended.type is NotAuthorized, kind
+        else:
+            assert ended.type is Aborted, kind
+            assert "abort_transaction" in producer.calls, kind
+        assert step == "commit_transaction" or "commit_transaction" not in producer.calls, kind
+
+
+def test_every_error_of_an_abort_ends_the_process(watchdog: Watchdog) -> None:
+    for kind in kafka_error_classes():
+        producer = ScriptedProducer("commit_transaction", kafka_errors.KafkaError("commit"))
+        producer.abort_error = kind("told by the broker")
+        with pytest.raises(Fenced if issubclass(kind, FENCED) else TransactionFailed):
+            publish(producer, watchdog)
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: ErrorClass, watchdog: Watchdog) -> None:
+    with pytest.raises(NotAuthorized if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachable):
+        publish(ScriptedProducer("init_transactions", kind("told by the broker")), watchdog)
+
+
+def test_after_a_message_failed_the_producer_is_replaced(watchdog: Watchdog) -> None:
+    """Its sequence numbers are out of step with the broker's."""
+    first, second = ScriptedProducer("delivery", kafka_errors.InvalidRecordError()), ScriptedProducer()
+    with pytest.raises(Aborted):
+        publish(first, watchdog, second)
+    assert first.calls[-1] == "close"
+    assert second.calls == ["init_transactions"]
+
+
+def test_after_an_abort_for_another_reason_the_producer_stays(watchdog: Watchdog) -> None:
+    first, second = ScriptedProducer("send_offsets_to_transaction", kafka_errors.KafkaError()), ScriptedProducer()
+    with pytest.raises(Aborted):
+        publish(first, watchdog, second)
+    assert second.calls == []
+
+
+@pytest.mark.parametrize("step", ["send", "delivery"])
+def test_a_message_that_is_too_large_is_named(step: str, watchdog: Watchdog) -> None:
+    with pytest.raises(Aborted) as aborted:
+        publish(ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError()), watchdog)
+    assert [message.key for message in aborted.value.oversized] == [b"key"]
+
+
+def test_a_producer_that_can_not_close_cleanly_does_not_hide_why_the_stream_ends(watchdog: Watchdog) -> None:
+    class Stuck(ScriptedProducer):
+        def close(self, timeout: float) -> None:
+            raise kafka_errors.KafkaTimeoutError
+
+    sink = Sink(Stuck, StreamConfig.load(), watchdog)
+    sink.open()
+    sink.close()

@@ -1,0 +1,287 @@
+"""Epochs: what moved is not ours. And every error of the client becomes one of ours, a retry, or a clear end."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import ConsumerGroupMetadata, MemberState
+
+from consumer import source
+from consumer.config import StreamConfig
+from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError
+from consumer.source import JOIN_WAIT_S, Assignment, Membership, Source
+from tests.stream_harness import make_event
+
+P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
+JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
+
+
+def kafka_error_classes() -> list[type[kafka_errors.KafkaError]]:
+    found = [kind for _, kind in inspect.getmembers(kafka_errors, inspect.isclass)]
+    return sorted({kind for kind in found if issubclass(kind, kafka_errors.KafkaError)}, key=lambda kind: kind.__name__)
+
+
+class ScriptedConsumer:
+    """Polls what it is told to; a real one can't be made to raise every error."""
+
+    def __init__(self, *polls: Any, state: str = MemberState.STABLE) -> None:
+        self.polls = list(polls)
+        self.state = state
+        self.timeouts_ms: list[int] = []
+        self.assigned: set[TopicPartition] = set()
+        self.held: set[TopicPartition] = set()
+        self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
+        self.listener: Assignment | None = None
+        self.position_error: Exception | None = None
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0, 1}
+
+    def subscribe(self, topics: list[str], listener: Assignment) -> None:
+        self.listener = listener
+
+    def assign(self, *partitions: TopicPartition) -> None:
+        assert self.listener
+        self.assigned |= set(partitions)
+        self.listener.on_partitions_assigned(partitions)
+
+    def poll(self, timeout_ms: int, max_records: int) -> Any:
+        self.timeouts_ms.append(timeout_ms)
+        polled = self.polls.pop(0) if self.polls else {}
+        if isinstance(polled, Exception):
+            raise polled
+        return polled
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        return JOINED._replace(state=self.state)
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.assigned)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self.held)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.held |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.held -= set(partitions)
+
+    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.sought.append(("beginning", partitions))
+
+    def seek_to_end(self, *partitions: TopicPartition) -> None:
+        self.sought.append(("end", partitions))
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return {0: 10, 1: None}[partition.partition]
+
+    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+        if self.position_error:
+            raise self.position_error
+        return 4
+
+
+def make_source(consumer: ScriptedConsumer, **settings: Any) -> Source:
+    return Source(consumer, StreamConfig.load(**settings))
+
+
+def owns(assignment: Assignment, *, partition: int, epoch: int) -> bool:
+    return Membership(JOINED, assignment.epochs()).owns(make_event(partition=partition, epoch=epoch))
+
+
+def test_an_event_is_ours_while_its_partition_stays() -> None:
+    assignment = Assignment()
+    assignment.on_partitions_assigned([P0])
+    epoch = assignment.epochs()[P0]
+    assignment.on_partitions_assigned([P1])
+    assert owns(assignment, partition=0, epoch=epoch)
+
+
+@pytest.mark.parametrize("loss", ["on_partitions_revoked", "on_partitions_lost"])
+def test_an_event_is_not_ours_after_its_partition_went(loss: str) -> None:
+    assignment = Assignment()
+    assignment.on_partitions_assigned([P0, P1])
+    epochs = assignment.epochs()
+    getattr(assignment, loss)([P0])
+    assert not owns(assignment, partition=0, epoch=epochs[P0])
+    assert owns(assignment, partition=1, epoch=epochs[P1])
+
+
+def test_an_event_is_not_ours_after_its_partition_went_and_came_back() -> None:
+    """Somebody else may have scored it meanwhile."""
+    assignment = Assignment()
+    assignment.on_partitions_assigned([P0])
+    epoch = assignment.epochs()[P0]
+    assignment.on_partitions_revoked([P0])
+    assignment.on_partitions_assigned([P0])
+    assert not owns(assignment, partition=0, epoch=epoch)
+    assert owns(assignment, partition=0, epoch=assignment.epochs()[P0])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["on_partitions_assigned", "on_partitions_revoked", "on_partitions_lost"]),
+            st.sets(st.integers(0, 3)),
+        ),
+        max_size=20,
+    )
+)
+def test_no_epoch_is_ever_given_out_twice(moves: list[tuple[str, set[int]]]) -> None:
+    assignment = Assignment()
+    seen: dict[TopicPartition, set[int]] = {}
+    before: dict[TopicPartition, int] = {}
+    for move, numbers in moves:
+        partitions = {TopicPartition("battles", number) for number in numbers}
+        getattr(assignment, move)(partitions)
+        now = assignment.epochs()
+        for partition, epoch in now.items():
+            if partition in partitions:
+                assert epoch not in seen.get(partition, set())
+            else:
+                assert epoch == before[partition]
+            seen.setdefault(partition, set()).add(epoch)
+        before = now
+
+
+@pytest.mark.parametrize(
+    ("generation", "member", "joined"), [(3, "m", True), (0, "m", True), (-1, "m", False), (3, "", False)]
+)
+def test_a_snapshot_without_generation_or_member_is_no_membership(generation: int, member: str, joined: bool) -> None:
+    """The broker does not fence an empty one."""
+    assert Membership(ConsumerGroupMetadata("g", generation, member), {}).joined is joined
+
+
+def records(*offsets: int) -> list[Any]:
+    return [make_event(offset=offset).record for offset in offsets]
+
+
+def test_polled_records_carry_the_epoch_of_their_partition() -> None:
+    consumer = ScriptedConsumer({P0: records(5, 6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    events = source.poll(0.1, 10)
+    assert [event.record.offset for event in events] == [5, 6]
+    assert all(source.membership().owns(event) for event in events)
+
+
+def test_a_partition_without_a_committed_offset_starts_at_its_beginning_and_no_other_is_moved() -> None:
+    """Another one may be in flight: moved back it would be scored and published twice."""
+    consumer = ScriptedConsumer(kafka_errors.NoOffsetForPartitionError({P1}))
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P1,))]
+
+
+@pytest.mark.parametrize(("policy", "end"), [("earliest", "beginning"), ("latest", "end")])
+def test_lost_records_are_skipped_only_when_told_so(policy: str, end: str) -> None:
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
+    assert make_source(consumer, on_data_loss=policy).poll(0.1, 10) == []
+    assert consumer.sought == [(end, (P0,))]
+
+
+def test_lost_records_stop_the_stream_by_default() -> None:
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
+    with pytest.raises(DataLoss, match="battles/0 offset 5"):
+        make_source(consumer).poll(0.1, 10)
+    assert consumer.sought == []
+
+
+def test_a_truncated_log_is_data_loss_too() -> None:
+    """Records that were scored are gone, and others stand in their place."""
+    with pytest.raises(DataLoss, match="truncated"):
+        make_source(ScriptedConsumer(kafka_errors.LogTruncationError({P0: 5}))).poll(0.1, 10)
+
+
+@pytest.mark.parametrize(
+    "kind", [kafka_errors.TopicAuthorizationFailedError, kafka_errors.GroupAuthorizationFailedError]
+)
+def test_a_denied_right_is_named(kind: type[kafka_errors.KafkaError]) -> None:
+    with pytest.raises(NotAuthorized, match="it needs Read"):
+        make_source(ScriptedConsumer(kind("battles"))).poll(0.1, 10)
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_client_is_a_retry_or_one_of_ours(
+    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-python may gain errors; none may end the process with a traceback, none that passes may end it at all."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer(kind({P0: 1}))
+    stream_source = make_source(consumer)
+    try:
+        assert stream_source.poll(0.1, 10) == []
+    except StreamError:
+        assert not issubclass(kind, kafka_errors.RetriableError) or issubclass(
+            kind, kafka_errors.AuthorizationError | kafka_errors.LogTruncationError
+        )
+    else:
+        assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
+
+
+def test_while_paused_new_partitions_are_held_back_too() -> None:
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.pause()
+    source.poll(0, 1)
+    consumer.assign(P1)
+    source.poll(0, 1)
+    assert consumer.held == {P0, P1}
+    source.resume()
+    assert consumer.held == set()
+
+
+@pytest.mark.parametrize("state", [MemberState.REBALANCING, MemberState.UNJOINED])
+def test_while_joining_polls_wait_so_that_the_join_is_not_thrown_away(state: str) -> None:
+    consumer = ScriptedConsumer(state=state)
+    make_source(consumer).poll(0, 1)
+    assert consumer.timeouts_ms == [int(JOIN_WAIT_S * 1000)]
+
+
+def test_a_member_polls_as_long_as_it_is_asked_to() -> None:
+    consumer = ScriptedConsumer()
+    make_source(consumer).poll(0.01, 1)
+    assert consumer.timeouts_ms == [10]
+
+
+def test_lag_is_told_for_partitions_of_which_the_end_is_known() -> None:
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    assert source.lag() == {P0: 6}
+
+
+def test_a_lag_that_can_not_be_known_now_is_left_out() -> None:
+    """Just after a rebalance the client has no positions; metrics must not end the stream."""
+    consumer = ScriptedConsumer()
+    consumer.position_error = kafka_errors.NoOffsetForPartitionError({P0})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    assert source.lag() == {}
+
+
+def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable() -> None:
+    class Mute(ScriptedConsumer):
+        def partitions_for_topic(self, topic: str) -> set[int]:
+            raise kafka_errors.KafkaTimeoutError
+
+    with pytest.raises(BrokerUnreachable, match="battles"):
+        make_source(Mute())
+
+
+def test_closing_commits_nothing() -> None:
+    closed: list[dict[str, Any]] = []
+    consumer = ScriptedConsumer()
+    consumer.close = lambda **how: closed.append(how)  # type: ignore[attr-defined]
+    Source(consumer, StreamConfig.load()).close()
+    assert closed == [{"autocommit": False}]
