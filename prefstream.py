@@ -1,10 +1,13 @@
 """prefstream for library users: the names worth importing, in one place.
 
-    from prefstream import Battle, load_panel
+Example:
+    Score one battle::
 
-    with load_panel("panel.yaml") as panel:
-        [answer] = panel.score(panel.encode([Battle(id="1", prompt="2+2?", response_a="4", response_b="5")]))
-        print(answer.probabilities)
+        from prefstream import Battle, load_panel
+
+        with load_panel("panel.yaml") as panel:
+            [answer] = panel.score(panel.encode([Battle(id="1", prompt="2+2?", response_a="4", response_b="5")]))
+            print(answer.probabilities)
 """
 
 from schemas import (

@@ -100,7 +100,7 @@ def _broker(bootstrap_servers: str | None) -> Iterator[str]:
         yield bootstrap_servers
         return
     command = [sys.executable, "-c", "from consumer.cli import main; main()", "broker", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
     try:
         said = process.stdout.readline() if process.stdout else ""
         if not said:
@@ -253,5 +253,3 @@ class _Silent:
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Nobody looks."""
-
-

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import hypothesis
 import pytest
@@ -80,7 +81,7 @@ def _skip_what_needs_the_embedded_broker(request: pytest.FixtureRequest) -> None
 def stream_config(kafka: Kafka) -> Callable[..., StreamConfig]:
     """Makes a configuration with fresh topics (4 partitions each) and a fresh group; keyword arguments override."""
 
-    def make(*, partitions: int = 4, **settings: object) -> StreamConfig:
+    def make(*, partitions: int = 4, **settings: Any) -> StreamConfig:
         name = f"t{uuid.uuid4().hex[:10]}"
         config = StreamConfig.load(
             **{

@@ -159,7 +159,9 @@ def read_outcome(config: StreamConfig) -> Outcome:
         positions[source.topic, source.partition, source.offset] += 1
     for record in dead_letters:
         topic, partition, offset = (header(record, name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
-        assert topic and partition and offset
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
         positions[topic, int(partition), int(offset)] += 1
     return Outcome(preferences, dead_letters, positions)
 

@@ -330,6 +330,6 @@ def test_what_a_killed_process_left_open_does_not_hold_readers_up(
         with prefstream(*run_arguments(config, panel, session_timeout_ms=6_000), log=log) as run:
             names.append(run.wait_streaming()["instance"])
             produce(config, battles(5, 5 * number))
-            wait_until(lambda: run.published >= 5)  # noqa: B023
+            wait_until(lambda: run.published >= 5)
     assert names[0] == names[1]
     assert len(read_outcome(config).preferences) == 10

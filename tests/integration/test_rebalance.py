@@ -1,4 +1,4 @@
-"""Partitions that move between processes while their battles are being scored: dropped here, scored there, seen once."""
+"""Partitions that move between processes while their battles are scored: dropped here, scored there, seen once."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
@@ -14,13 +15,12 @@ from consumer import kafka_client
 from consumer.broker import EmbeddedBroker
 from consumer.broker.faults import ApiName
 from consumer.config import StreamConfig
-from consumer.errors import Fenced, NotAuthorized, PrefstreamError, StreamError, TransactionFailed
+from consumer.errors import Fenced, NotAuthorized, StreamError, TransactionFailed
 from consumer.messages import header
-from schemas import Reason
+from schemas import PrefstreamError, Reason
 from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
 from tests.conftest import create_topics
 from tests.stream_harness import (
-    Running,
     assert_exactly_once,
     battle_event,
     committed_offsets,
@@ -45,7 +45,7 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield broker
 
 
-def on(broker: EmbeddedBroker, *, partitions: int = 1, **settings: object) -> StreamConfig:
+def on(broker: EmbeddedBroker, *, partitions: int = 1, **settings: Any) -> StreamConfig:
     """A configuration with a group and topics of its own."""
     name = f"t{uuid.uuid4().hex[:10]}"
     config = StreamConfig.load(

@@ -74,7 +74,7 @@ def test_a_floor_imports_none_of_the_libraries_of_higher_ones(package: str) -> N
     ],
 )
 def test_a_fresh_interpreter_does_not_pay_for_what_it_does_not_use(module: str, absent: tuple[str, ...]) -> None:
-    """torch takes seconds to import and hundreds of megabytes."""
+    """To import torch takes seconds to import and hundreds of megabytes."""
     code = f"import sys, {module}; print(*[name for name in {absent!r} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from consumer.config import ENV_CONFIG_FILE, ENV_SECRETS_DIR, KafkaConnection, S
 from consumer.errors import UsageError
 
 SECRET = "correct-horse"  # noqa: S105 - looked for where it must not be
-LOGIN = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me"}
+LOGIN: dict[str, Any] = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me"}
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +129,7 @@ def test_settings_can_not_be_changed() -> None:
 
 @pytest.mark.parametrize("missing", ["sasl_mechanism", "sasl_username", "sasl_password"])
 def test_half_a_login_is_a_usage_error_that_names_the_rest(missing: str) -> None:
-    settings = {**LOGIN, "sasl_password": SecretStr(SECRET)}
+    settings: dict[str, Any] = {**LOGIN, "sasl_password": SecretStr(SECRET)}
     del settings[missing]
     with pytest.raises(UsageError, match=missing) as fault:
         KafkaConnection.load(**settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def test_groups_do_not_share_slots() -> None:
 
 
 def test_the_name_can_be_an_instance_id_whatever_the_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance.socket, "gethostname", lambda: "büro/42 é")
+    monkeypatch.setattr(socket, "gethostname", lambda: "büro/42 é")
     with InstanceName("group/with strange: characters") as name:
         assert name.name == "b-ro-42---0"
 

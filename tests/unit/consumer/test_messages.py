@@ -22,7 +22,6 @@ from schemas.dead_letter import ERROR_HEADERS, HEADER_VALUE_SHA256, HEADER_VALUE
 from scoring.answer import PanelAnswer
 from tests.stream_harness import MALFORMED, MARKERS, PRIOR, make_event
 
-
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 
 

@@ -150,7 +150,7 @@ def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
 def test_a_battle_too_large_for_a_judge_becomes_a_dead_letter_and_the_rest_is_answered() -> None:
     class Small(Gated):
         def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
-            first, *rest = self.panel.score(batch)
+            _, *rest = self.panel.score(batch)
             return [BattleTooLarge("the judge needs more memory"), *rest]
 
     small = Small()

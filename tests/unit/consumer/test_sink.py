@@ -83,7 +83,7 @@ class DeliveredFuture(Future):  # type: ignore[misc]
 
 @pytest.fixture
 def watchdog() -> Iterator[Watchdog]:
-    with closing(Watchdog(60, lambda call: None)) as watchdog:
+    with closing(Watchdog(60, lambda _: None)) as watchdog:
         yield watchdog
 
 

@@ -47,18 +47,15 @@ def test_more_battles_than_the_table_has_repeat_its_lengths_with_other_ids() -> 
     assert len(battles[204].prompt[0].split()) == len(battles[4].prompt[0].split())
 
 
-@pytest.fixture(scope="module", params=["pointwise", "pairwise"])
-def result(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
-    """A run with a judge that has an adapter and one that needs a random one."""
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    """A run with a pointwise judge that has an adapter and a pairwise one that needs a random one."""
     folder = tmp_path_factory.mktemp("bench")
     judges = [
-        make_tiny_judge(folder / "gemma", "gemma3", request.param, weight=3.0),
-        make_tiny_judge(folder / "llama", "chatml", request.param, adapter=False),
+        make_tiny_judge(folder / "gemma", "gemma3", "pointwise", weight=3.0),
+        make_tiny_judge(folder / "llama", "chatml", "pairwise", adapter=False),
     ]
-    battles = [
-        Battle(id=str(n), prompt=("Which answer is better?",), response_a=("dog " * n,), response_b=("fox",))
-        for n in range(1, 12)
-    ]
+    battles = [Battle(id=str(n), prompt=("fox?",), response_a=("dog " * n,), response_b=("fox",)) for n in range(1, 12)]
     config = PanelConfig.model_validate({"judges": judges})
     return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, progress=_ignore)
 
