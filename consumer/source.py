@@ -36,6 +36,10 @@ JOIN_WAIT_S: Final = 0.5
 with polls that don't wait it would join for ever. Longer than the round trips of a join."""
 
 
+COMMITTED_TIMEOUT_MS: Final = 10_000
+"""A coordinator fails over in about 9 s; what is not known by then is asked again at the next poll."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One record and the epoch of its partition when it was polled."""
@@ -87,6 +91,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
         with self._lock:
             return {partition: self._raised[partition] for partition in self._owned}
 
+    def renew(self) -> set[TopicPartition]:
+        """Raise the epochs of all our partitions, and return these: we were out of the group without being told."""
+        with self._lock:
+            self._raised.update(self._owned)
+            return set(self._owned)
+
     def _move(
         self, partitions: Iterable[TopicPartition], change: Callable[[set[TopicPartition]], None], what: str
     ) -> None:
@@ -114,6 +124,7 @@ class Source:
         self._config = config
         self._assignment = Assignment()
         self._paused = False
+        self._member_id = ""
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
         try:
@@ -141,6 +152,8 @@ class Source:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            if self._came_back():
+                return []
         except kafka_errors.NoOffsetForPartitionError as error:
             # Nothing of these partitions was scored yet: they start at their first record.
             self._consumer.seek_to_beginning(*error.args[0])
@@ -166,8 +179,6 @@ class Source:
             raise StreamError(
                 f"reading {self._config.battles_topic} failed: {type(error).__name__}: {error}"
             ) from error
-        if not polled:
-            return []
         epochs = self._assignment.epochs()
         return [
             Event(record, epochs[partition])
@@ -189,7 +200,8 @@ class Source:
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
         metadata = self._consumer.group_metadata()
-        return Membership(metadata, self._assignment.epochs())
+        same_member = metadata.member_id == self._member_id
+        return Membership(metadata, self._assignment.epochs() if same_member else {})
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
@@ -207,6 +219,27 @@ class Source:
     def close(self) -> None:
         """Leave the group (a static member stays in it) without committing anything."""
         self._consumer.close(autocommit=False)
+
+    def _came_back(self) -> bool:
+        """Whether we fell out of the group and are back under another name; if so, start again where it stands.
+
+        kafka-python tells the listener when it loses its partitions, but not when it is thrown out while it rejoins:
+        a partition that somebody else read meanwhile would come back to us with its old position.
+        """
+        member_id = self._consumer.group_metadata().member_id
+        if member_id in {"", self._member_id}:
+            return False
+        known = bool(self._member_id)
+        if known:
+            log.warning("was out of the group, starting again from its offsets")
+            for partition in self._assignment.renew():
+                offset = self._consumer.committed(partition, timeout_ms=COMMITTED_TIMEOUT_MS)
+                if offset is None:
+                    self._consumer.seek_to_beginning(partition)
+                else:
+                    self._consumer.seek(partition, offset)
+        self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
+        return known
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """Records between the committed offset and the topic's begin are gone: stop, or go on if told so."""

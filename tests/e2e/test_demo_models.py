@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.bench import bench_battles, read_lengths
 from scoring.demo_judges import prepare_demo_judges
 
 SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin."
@@ -49,3 +50,19 @@ def test_the_tokenizer_has_the_tokens_that_templates_need(
     assert tokenizer.pad_token == pad
     assert AutoConfig.from_pretrained(folders[judge]).pad_token_id == tokenizer.pad_token_id
     assert [tokenizer.tokenize(turn) for turn in turns] == [[turn] for turn in turns]
+
+
+@pytest.mark.parametrize("judge", ["gemma", "smollm"])
+def test_the_benchmarks_battles_have_the_lengths_of_real_ones(folders: dict[str, Path], judge: str) -> None:
+    """One token per word, in both vocabularies."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
+    lengths = [
+        tuple(
+            len(tokenizer(turns[0], add_special_tokens=False)["input_ids"])
+            for turns in (battle.prompt, battle.response_a, battle.response_b)
+        )
+        for battle in bench_battles()
+    ]
+    assert lengths == read_lengths()

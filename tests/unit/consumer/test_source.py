@@ -39,6 +39,8 @@ class ScriptedConsumer:
         self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
         self.listener: Assignment | None = None
         self.position_error: Exception | None = None
+        self.member_id = JOINED.member_id
+        self.committed_offsets: dict[TopicPartition, Any] = {}
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0, 1}
@@ -59,7 +61,16 @@ class ScriptedConsumer:
         return polled
 
     def group_metadata(self) -> ConsumerGroupMetadata:
-        return JOINED._replace(state=self.state)
+        return JOINED._replace(state=self.state, member_id=self.member_id)
+
+    def committed(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+        offset = self.committed_offsets.get(partition)
+        if isinstance(offset, Exception):
+            raise offset
+        return offset
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((f"offset {offset}", (partition,)))
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.assigned)
@@ -225,6 +236,47 @@ def test_every_error_of_the_client_is_a_retry_or_one_of_ours(
         )
     else:
         assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
+
+
+def test_under_another_member_id_nothing_read_before_is_ours_and_reading_starts_at_the_committed_offsets() -> None:
+    """The coordinator had thrown us out: others may have read on, although nobody told the listener."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    (before,) = source.poll(0.1, 10)
+    consumer.member_id = "another"
+    consumer.committed_offsets = {P0: 3}
+    assert not source.membership().owns(before)
+    assert source.poll(0.1, 10) == []
+    assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
+    assert not source.membership().owns(before)
+    (after,) = source.poll(0.1, 10)
+    assert source.membership().owns(after)
+
+
+def test_until_the_committed_offsets_are_known_nothing_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)}, {P0: records(3)})
+    stream_source = make_source(consumer)
+    consumer.assign(P0)
+    stream_source.poll(0.1, 10)
+    consumer.member_id = "another"
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    assert stream_source.membership().epochs == {}
+    consumer.committed_offsets = {P0: 3}
+    assert stream_source.poll(0.1, 10) == []
+    (event,) = stream_source.poll(0.1, 10)
+    assert stream_source.membership().owns(event)
+
+
+def test_while_out_of_the_group_nothing_is_ours() -> None:
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.member_id = ""
+    assert not source.membership().owns(event)
 
 
 def test_while_paused_new_partitions_are_held_back_too() -> None:

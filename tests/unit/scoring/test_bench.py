@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,12 @@ def test_what_the_plain_loop_cannot_do_is_refused(panel: dict[str, object], faul
         bench_panel(PanelConfig.model_validate(panel), progress=_ignore)
 
 
-def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path) -> None:
+def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter that fails like Python does: a traceback, and the reason in its last line."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\necho 'Traceback ...' >&2\necho 'OSError: no such model' >&2\nexit 1\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
     judge = {"name": "j", "kind": "pairwise", "base": str(tmp_path), "allow_untrained": True}
-    with pytest.raises(BenchError, match="adapters failed") as caught:
+    with pytest.raises(BenchError, match=r"^bench: adapters failed: OSError: no such model$"):
         bench_panel(PanelConfig.model_validate({"judges": [judge]}), progress=_ignore)
-    assert "\n" not in str(caught.value)

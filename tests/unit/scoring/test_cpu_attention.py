@@ -83,6 +83,16 @@ def test_a_right_padded_batch_gives_the_logits_of_eager_attention(model_type: st
     torch.testing.assert_close(logits[cpu_attention.NAME], logits["eager"], rtol=1e-4, atol=1e-5)
 
 
+def test_it_can_be_trained_through() -> None:
+    tensors = torch.randn(3, 1, 2, 140, 8, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (tensors.clone().requires_grad_() for _ in range(2))
+    mine = cpu_attention.attend(_Layer(), ours[0], ours[1], ours[2], None, scaling=0.5)[0].transpose(1, 2)
+    other = torch.nn.functional.scaled_dot_product_attention(theirs[0], theirs[1], theirs[2], is_causal=True, scale=0.5)
+    for output in (mine, other):
+        output.square().sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+
+
 def test_bfloat16_stays_close_to_float32() -> None:
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, 4, 300, 64, generator=generator)

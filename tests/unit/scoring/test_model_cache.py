@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 
+from scoring.convert_gguf import ConversionRequest, convert
 from scoring.errors import LoadError
 from scoring.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
 
@@ -208,17 +210,6 @@ def _pretend_prepared(model: SourceModel, folder: Path) -> None:
     (folder / "prefstream.json").write_text(json.dumps(receipt))
 
 
-def test_a_damaged_folder_and_leftovers_are_replaced(tmp_path: Path, tiny_gguf: Path) -> None:
-    model = describe(tiny_gguf)
-    store = tmp_path / "models"
-    _pretend_prepared(model, store / model.folder)
-    (store / model.folder / "model.safetensors").unlink()
-    (store / f".{model.folder}.abc.tmp" / "model").mkdir(parents=True)
-    prepare_models([model], tmp_path, progress=lambda _line: None)
-    assert is_prepared(model, tmp_path)
-    assert sorted(path.name for path in store.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
-
-
 def test_a_kill_in_the_middle_leaves_nothing_that_looks_complete(tmp_path: Path, tiny_gguf: Path) -> None:
     process = _in_another_process(tiny_gguf, tmp_path)
     assert process.stdout is not None
@@ -230,12 +221,18 @@ def test_a_kill_in_the_middle_leaves_nothing_that_looks_complete(tmp_path: Path,
     assert not (tmp_path / "models" / "tiny-1.0").exists()
 
 
-def test_two_processes_at_once_convert_once_and_both_get_the_model(tmp_path: Path, tiny_gguf: Path) -> None:
+def test_two_processes_at_once_convert_once_and_replace_what_was_damaged(tmp_path: Path, tiny_gguf: Path) -> None:
+    model = describe(tiny_gguf)
+    store = tmp_path / "models"
+    _pretend_prepared(model, store / model.folder)
+    (store / model.folder / "model.safetensors").unlink()
+    (store / f".{model.folder}.abc.tmp" / "model").mkdir(parents=True)  # of a process that was killed
     processes = [_in_another_process(tiny_gguf, tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=100)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(output.count("converting") for output in outputs) == [0, 1]
-    assert is_prepared(describe(tiny_gguf), tmp_path)
+    assert is_prepared(model, tmp_path)
+    assert sorted(path.name for path in store.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
 
 
 def test_an_interruption_ends_the_conversion_process(tmp_path: Path, tiny_gguf: Path) -> None:
@@ -251,11 +248,19 @@ def test_an_interruption_ends_the_conversion_process(tmp_path: Path, tiny_gguf: 
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".tiny-1.0.lock"]
 
 
-def test_a_tokenizer_without_the_templates_tokens_is_refused(tmp_path: Path, tiny_gguf: Path) -> None:
-    model = describe(tiny_gguf, special_tokens=(*SPECIALS, "<start_of_turn>"))
-    with pytest.raises(LoadError, match="lacks the special tokens <start_of_turn>"):
-        prepare_models([model], tmp_path, progress=lambda _line: None)
-    assert not (tmp_path / "models" / model.folder).exists()
+@pytest.mark.parametrize(
+    ("expectation", "message"),
+    [
+        ({"special_tokens": (*SPECIALS, "<start_of_turn>")}, "lacks the special tokens <start_of_turn>"),
+        ({"model_type": "gemma3_text"}, "converted to model type llama, expected gemma3_text"),
+    ],
+)
+def test_a_model_other_than_the_expected_one_is_refused(
+    tmp_path: Path, tiny_gguf: Path, expectation: dict[str, Any], message: str
+) -> None:
+    fields = {"model_type": "llama", "pad_token": PAD, "special_tokens": SPECIALS, **expectation}
+    with pytest.raises(LoadError, match=message):
+        convert(ConversionRequest(gguf=str(tiny_gguf), folder=str(tmp_path), **fields))
 
 
 def test_a_file_that_is_no_gguf_is_refused_in_one_line(tmp_path: Path) -> None:
