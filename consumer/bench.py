@@ -128,7 +128,7 @@ def _fresh_config(bootstrap_servers: str, batch: int) -> StreamConfig:
     with admin_client(config) as admin:
         admin.create_topics(
             {
-                topic: {"num_partitions": PARTITIONS, "replication_factor": 1}
+                topic: {"num_partitions": PARTITIONS, "replication_factor": -1}
                 for topic in (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
             }
         )
@@ -180,8 +180,11 @@ def _stream_rate(config: StreamConfig, panel: Panel, battles: int) -> float:
     service = Service(config, lambda: _KeptOpen(panel), on_committed=committed)
     thread = threading.Thread(target=service.run, name="stream")
     thread.start()
-    if not done.wait(RUN_TIMEOUT_S):
-        raise StreamError(f"{count} of {battles} battles after {RUN_TIMEOUT_S:.0f} s")
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while not done.wait(1.0):
+        if not thread.is_alive() or time.monotonic() > deadline:
+            service.stop()
+            raise StreamError(f"the stream ended after {count} of {battles} battles")
     seconds = time.monotonic() - first[0]
     service.stop()
     thread.join()

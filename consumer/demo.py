@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -48,7 +49,7 @@ class Entry:
         name: the battle's id, or a made-up name for what is no battle.
         value: the record's value.
         battle: None for what is no battle.
-        label: which answer people preferred, where the file says so.
+        label: which answer people preferred; known for the package's own battles.
     """
 
     name: str
@@ -106,8 +107,12 @@ def sample_entries() -> list[Entry]:
     return with_battles + [Entry(f"malformed-{number}", line) for number, line in enumerate(malformed, 1)]
 
 
-def file_entries(path: Path) -> list[Entry]:
-    """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV is left out.
+def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
+    """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV can't be.
+
+    Args:
+        path: JSONL, or CSV in Kaggle's format.
+        on_bad_row: told which row of CSV is left out, and why.
 
     Raises:
         UsageError: the file can't be read or holds no battle.
@@ -118,6 +123,8 @@ def file_entries(path: Path) -> list[Entry]:
             entries.append(Entry(record.battle.id, encode_battle(record.battle), record.battle))
         elif path.suffix.lower() != ".csv":
             entries.append(Entry(f"{path.name}:{record.line}", record.raw))
+        else:
+            on_bad_row(f"{path.name}:{record.line} is left out: {record.error}")
     if not any(entry.battle for entry in entries):
         raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
     return entries
@@ -131,7 +138,7 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
         if bootstrap_servers is None:
             bootstrap_servers = stack.enter_context(EmbeddedBroker()).bootstrap_servers
         else:
-            prefix = f"prefstream-demo-{int(time.time())}."
+            prefix = f"prefstream-demo-{uuid.uuid4().hex[:8]}."
         config = StreamConfig.load(
             bootstrap_servers=bootstrap_servers,
             group_id=f"{prefix}prefstream-demo",
@@ -145,7 +152,7 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
         with admin_client(config) as admin:
             admin.create_topics(
                 {
-                    topic: {"num_partitions": PARTITIONS, "replication_factor": 1}
+                    topic: {"num_partitions": PARTITIONS, "replication_factor": -1}
                     for topic in (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
                 }
             )

@@ -55,9 +55,12 @@ class InstanceName:
         host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "host"
         group = hashlib.sha256(group_id.encode()).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"prefstream-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
         for slot in range(MAX_SLOTS):
-            lock = (folder / f"{group}.{slot}").open("ab")
+            try:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                lock = (folder / f"{group}.{slot}").open("ab")
+            except OSError as error:
+                raise UsageError(f"no slot file in {folder} ({error.strerror}); set instance_id") from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,20 +1,24 @@
 """What leaves the stream for one event: a preference, or a dead letter. Knows the contract, not the client.
 
-Oversized messages have a smaller form each: a preference becomes a dead letter, a dead letter loses its value.
+Oversized messages have smaller forms: a preference becomes a dead letter; a dead letter loses its value, then its key
+and the original's headers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from consumer.source import Event
 from schemas import Preference, PrefstreamError, Reason, encode_preference
 from schemas.dead_letter import (
+    ERROR_HEADERS,
     HEADER_EXCEPTION,
+    HEADER_KEY_SHA256,
+    HEADER_KEY_SIZE,
     HEADER_MESSAGE,
     HEADER_OFFSET,
     HEADER_ORIGINAL_TIMESTAMP,
@@ -40,7 +44,8 @@ class PreferenceTooLarge(PrefstreamError):
 class Message:
     """A record to send for one event.
 
-    `reason` is None for a preference. `shrunk` marks a dead letter whose value was left out already.
+    `reason` is None for a preference. `left_out` counts what a dead letter lost already: 1 its value, 2 also its key
+    and the original's headers.
     """
 
     event: Event
@@ -48,7 +53,13 @@ class Message:
     value: bytes | None
     headers: list[Header]
     reason: Reason | None = None
-    shrunk: bool = False
+    left_out: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
 
 
 class Composer:
@@ -117,23 +128,29 @@ def shrink(message: Message) -> Message | None:
         size = len(message.value or b"")
         error = PreferenceTooLarge(f"the preference has {size} bytes, more than the broker takes")
         return dead_letter(message.event, Reason.PREFERENCE_TOO_LARGE, error)
-    if message.shrunk:
-        return None
-    value = message.value or b""
-    headers = [
-        *message.headers,
-        (HEADER_VALUE_SIZE, b"%d" % len(value)),
-        (HEADER_VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()),
-    ]
-    return Message(message.event, message.key, b"", headers, message.reason, shrunk=True)
+    if message.left_out == 0:
+        described = _describe(HEADER_VALUE_SIZE, HEADER_VALUE_SHA256, message.value or b"")
+        return replace(message, value=b"", headers=[*message.headers, *described], left_out=1)
+    if message.left_out == 1:
+        ours = [(name, value) for name, value in message.headers if name in ERROR_HEADERS]
+        described = _describe(HEADER_KEY_SIZE, HEADER_KEY_SHA256, message.key or b"")
+        return replace(message, key=None, headers=[*ours, *described], left_out=2)
+    return None
 
 
 def header(record: Any, name: str) -> str | None:
     """The text of a record's header, None where it has no such header."""
-    for key, value in record.headers:
+    for key, value in reversed(record.headers):  # the last one counts: ours stand behind those of the original
         if key == name and value is not None:
             return bytes(value).decode(errors="replace")
     return None
+
+
+def _describe(size_header: str, digest_header: str, content: bytes) -> list[Header]:
+    return [
+        (size_header, b"%d" % len(content)),
+        (digest_header, hashlib.sha256(content).hexdigest().encode()),
+    ]
 
 
 def _where(error: Exception) -> bytes:

@@ -43,15 +43,15 @@ class Prepared:
     battles: tuple[Battle, ...]
     refused: tuple[Message, ...]
     encoded: EncodedBatch | None
-    queue_s: float
+    ready_at: float
     tokenise_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A batch with one message per event, and what it took.
+    """A batch with one message per event, and the seconds it took.
 
-    Times are seconds: `queue_s` from the first event's arrival to decoding, `wait_s` from tokenised to scoring.
+    `queue_s` is how long, tokenised, it waited for the judges.
     """
 
     batch: Batch
@@ -138,8 +138,8 @@ class Pipeline:
             tuple(battles),
             tuple(refused),
             encoded,
-            queue_s=started - batch.opened_at,
-            tokenise_s=time.monotonic() - started,
+            ready_at=(ready_at := time.monotonic()),
+            tokenise_s=ready_at - started,
         )
 
     def _score(self, preparing: Future[Prepared]) -> Scored:
@@ -148,7 +148,7 @@ class Pipeline:
         results = self._scorer.score(prepared.encoded) if prepared.encoded else []
         inference_s = time.monotonic() - started
         timings = Timings(
-            queue_s=prepared.queue_s,
+            queue_s=started - prepared.ready_at,
             tokenise_s=prepared.tokenise_s,
             inference_s=inference_s,
             scored_at=datetime.now(UTC),
@@ -169,7 +169,7 @@ class Pipeline:
             tuple(messages),
             tuple(answers),
             prepared.encoded.padded_tokens if prepared.encoded else 0,
-            prepared.queue_s,
-            prepared.tokenise_s,
-            inference_s,
+            timings.queue_s,
+            timings.tokenise_s,
+            timings.inference_s,
         )

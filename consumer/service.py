@@ -40,7 +40,6 @@ class Service:
     Args:
         config: the settings.
         load_panel: loads the judges; called once, before the group is joined.
-        on_ready: called when the stream is about to read.
         on_committed: called with each batch once readers can see it, in the stream's thread.
         on_stall: called when a broker call hangs, with its name; ends the process unless a test wants to live on.
     """
@@ -50,7 +49,6 @@ class Service:
         config: StreamConfig,
         load_panel: Callable[[], Panel],
         *,
-        on_ready: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
         on_stall: Callable[[str], None] = end_process,
     ) -> None:
@@ -60,7 +58,6 @@ class Service:
         self.gave_up = False
         self._config = config
         self._load_panel = load_panel
-        self._on_ready = on_ready
         self._on_committed = on_committed
         self._on_stall = on_stall
         self._stop_asked = False
@@ -68,7 +65,7 @@ class Service:
 
     @property
     def streaming(self) -> bool:
-        """Whether battles may be in flight; not while judges are loaded."""
+        """Whether battles may be in flight; not while judges are being loaded."""
         return self._stream is not None
 
     def stop(self) -> None:
@@ -101,8 +98,9 @@ class Service:
             producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
             sink = stack.enter_context(closing(Sink(producer, config, watchdog)))
             consumer = make_group_consumer(config, instance.name)
+            stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
-                source = stack.enter_context(closing(Source(consumer, config)))
+                source = Source(consumer, config)
             pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
             self._stream = Stream(
                 config,
@@ -110,20 +108,27 @@ class Service:
                 sink,
                 pipeline,
                 self.metrics,
+                watchdog,
+                on_membership=self._on_membership,
                 on_poll=lambda: self.health.beat("stream"),
                 on_committed=self._on_committed,
             )
             if self._stop_asked:
                 return
             log.info("streaming", group=config.group_id, instance=instance.name, http=self.http_url)
+            self.health.set_not_ready("joining the group")
             self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S)
-            self.health.set_ready()
-            self._on_ready()
             try:
                 self._stream.run()
             finally:
                 self.health.set_not_ready("stopping")
                 self.gave_up = len(pipeline) > 0
+
+    def _on_membership(self, is_member: bool) -> None:  # noqa: FBT001 - a callback's only argument
+        if is_member:
+            self.health.set_ready()
+        else:
+            self.health.set_not_ready("not a member of the group")
 
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass

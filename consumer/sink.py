@@ -187,5 +187,5 @@ def _oversized(sent: Sequence[tuple[Message, Any]]) -> list[Message]:
         if future.is_done and isinstance(future.exception, kafka_errors.MessageSizeTooLargeError)
     ]
     # The broker judges a whole produce batch, and fails small messages along with the large one.
-    largest = max((len(message.value or b"") for message in refused), default=0)
-    return [message for message in refused if 2 * len(message.value or b"") >= largest]
+    largest = max((message.size for message in refused), default=0)
+    return [message for message in refused if 2 * message.size >= largest]

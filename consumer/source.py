@@ -112,7 +112,7 @@ class Source:
     """Polls battles, with flow control; translates kafka-python's errors into ours.
 
     Args:
-        consumer: a group consumer that is not subscribed yet; closed with the source.
+        consumer: a group consumer that is not subscribed yet; whoever made it closes it.
         config: the stream's settings.
 
     Raises:
@@ -154,31 +154,9 @@ class Source:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             if self._came_back():
                 return []
-        except kafka_errors.NoOffsetForPartitionError as error:
-            # Nothing of these partitions was scored yet: they start at their first record.
-            self._consumer.seek_to_beginning(*error.args[0])
-            return []
-        except kafka_errors.OffsetOutOfRangeError as error:
-            self._meet_data_loss(error)
-            return []
-        except kafka_errors.LogTruncationError as error:
-            raise DataLoss(
-                f"{self._config.battles_topic} was truncated behind our position (an unclean leader election?); "
-                "compare the topic with the preferences before starting again"
-            ) from error
-        except kafka_errors.AuthorizationError as error:
-            raise NotAuthorized(
-                f"the broker denies reading {self._config.battles_topic} in group {self._config.group_id}: "
-                f"{type(error).__name__}; it needs Read on both"
-            ) from error
-        except kafka_errors.RetriableError as error:
-            log.warning("poll failed, trying again", error=type(error).__name__)
-            time.sleep(RETRY_WAIT_S)
-            return []
         except kafka_errors.KafkaError as error:
-            raise StreamError(
-                f"reading {self._config.battles_topic} failed: {type(error).__name__}: {error}"
-            ) from error
+            self._mend(error)
+            return []
         epochs = self._assignment.epochs()
         return [
             Event(record, epochs[partition])
@@ -196,6 +174,10 @@ class Source:
         if self._paused:
             self._paused = False
             self._consumer.resume(*self._consumer.paused())
+
+    def is_member(self) -> bool:
+        """Whether the group counts us in, as far as we know."""
+        return bool(self._consumer.group_metadata().state == MemberState.STABLE)
 
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
@@ -215,10 +197,6 @@ class Source:
                 if position is not None:
                     lags[partition] = max(0, end - position)
         return lags
-
-    def close(self) -> None:
-        """Leave the group (a static member stays in it) without committing anything."""
-        self._consumer.close(autocommit=False)
 
     def _came_back(self) -> bool:
         """Whether we fell out of the group and are back under another name; if so, start again where it stands.
@@ -240,6 +218,36 @@ class Source:
                     self._consumer.seek(partition, offset)
         self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
         return known
+
+    def _mend(self, error: kafka_errors.KafkaError) -> None:
+        """Do what makes the next poll succeed, or raise our own error."""
+        config = self._config
+        if isinstance(error, kafka_errors.NoOffsetForPartitionError):
+            # Nothing of these partitions was scored yet: they start at their first record.
+            self._consumer.seek_to_beginning(*error.args[0])
+        elif isinstance(error, kafka_errors.OffsetOutOfRangeError):
+            self._meet_data_loss(error)
+        elif isinstance(error, kafka_errors.LogTruncationError):
+            raise DataLoss(
+                f"{config.battles_topic} was truncated behind our position (an unclean leader election?); "
+                "compare the topic with the preferences before starting again"
+            ) from error
+        elif isinstance(error, kafka_errors.AuthorizationError):
+            raise NotAuthorized(
+                f"the broker denies reading {config.battles_topic} in group {config.group_id}: "
+                f"{type(error).__name__}; it needs Read on both"
+            ) from error
+        elif isinstance(error, kafka_errors.CorruptRecordError):
+            # Without the error itself: it quotes the record.
+            raise StreamError(
+                f"a record on {config.battles_topic} can't be decoded (damaged, or a header key is not UTF-8); "
+                f"move the offsets of group {config.group_id} past its record batch"
+            ) from None
+        elif isinstance(error, kafka_errors.RetriableError):
+            log.warning("poll failed, trying again", error=type(error).__name__)
+            time.sleep(RETRY_WAIT_S)
+        else:
+            raise StreamError(f"reading {config.battles_topic} failed: {type(error).__name__}") from error
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """Records between the committed offset and the topic's begin are gone: stop, or go on if told so."""

@@ -18,12 +18,13 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from consumer.batch import Batcher
 from consumer.config import StreamConfig
-from consumer.errors import Stalled, StreamError, TransactionFailed
+from consumer.errors import BrokerUnreachable, Stalled, StreamError, TransactionFailed
 from consumer.messages import Message, shrink
 from consumer.metrics import StreamMetrics
 from consumer.pipeline import Pipeline, Scored
 from consumer.sink import Aborted, Sink
 from consumer.source import Source
+from consumer.watchdog import Watchdog
 from scoring.errors import JudgeFault
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,9 @@ class Stream:
         sink: Kafka out.
         pipeline: decodes, scores, composes.
         metrics: what operators see.
+        watchdog: bounds polling, too: kafka-python's time-outs are not always kept.
         on_poll: called once per turn of the loop (liveness).
+        on_membership: called with whether we are a member of the group, each time that it changes.
         on_committed: called with each batch once it is visible to readers.
     """
 
@@ -62,7 +65,9 @@ class Stream:
         sink: Sink,
         pipeline: Pipeline,
         metrics: StreamMetrics,
+        watchdog: Watchdog,
         *,
+        on_membership: Callable[[bool], None] = lambda _: None,
         on_poll: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
     ) -> None:
@@ -71,6 +76,8 @@ class Stream:
         self._sink = sink
         self._pipeline = pipeline
         self._metrics = metrics
+        self._watchdog = watchdog
+        self._on_membership = on_membership
         self._on_poll = on_poll
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
@@ -80,6 +87,8 @@ class Stream:
         self._retry_at = 0.0
         self._retry_wait_s = RETRY_FIRST_S
         self._report_at = 0.0
+        self._is_member = False
+        self._member_until = time.monotonic()
         self._lagging: set[TopicPartition] = set()
 
     def stop(self) -> None:
@@ -96,6 +105,7 @@ class Stream:
         while not self._stopping.is_set():
             self._read()
             self._publish()
+            self._require_membership()
             self._report()
         self._drain()
 
@@ -117,12 +127,28 @@ class Stream:
             if (due_s := self._batcher.wait_s()) is not None:
                 wait_s = min(wait_s, due_s)
         # Polling keeps us in the group. While paused it returns nothing, unless it brings partitions along.
-        events = self._source.poll(wait_s, max_records=self._batcher.room)
+        with self._watchdog.guard("poll"):
+            events = self._source.poll(wait_s, max_records=self._batcher.room)
         self._metrics.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
         if not full and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
+
+    def _require_membership(self) -> None:
+        """A process that can't join its group does no work; after a while somebody should hear about it."""
+        now = time.monotonic()
+        is_member = self._source.is_member()
+        if is_member != self._is_member:
+            self._is_member = is_member
+            self._on_membership(is_member)
+        if is_member:
+            self._member_until = now
+        elif now - self._member_until > self._config.broker_timeout_s:
+            raise BrokerUnreachable(
+                f"no member of group {self._config.group_id} for {self._config.broker_timeout_s:.0f} s; "
+                f"are the brokers at {self._config.bootstrap_servers} up?"
+            )
 
     def _wait_for_results(self, timeout_s: float) -> None:
         if self._aborted:
@@ -182,6 +208,10 @@ class Stream:
 
     def _settle(self, scored: Scored, published: list[Message], commit_s: float) -> None:
         self._aborted = self._aborted_since = None
+        if not published:
+            log.info("batch dropped, its partitions moved", battles=len(scored.messages))
+            self._metrics.dropped_stale(len(scored.messages))
+            return
         metrics = self._metrics
         metrics.dropped_stale(len(scored.messages) - len(published))
         metrics.batch_scored(
@@ -200,7 +230,7 @@ class Stream:
                 if cut := opinion.truncation:
                     metrics.truncated(opinion.name, cut.dropped_prompt, cut.dropped_response_a, cut.dropped_response_b)
         log.info(
-            "batch published" if published else "batch dropped, its partitions moved",
+            "batch published",
             battles=len(published),
             stale=len(scored.messages) - len(published),
             inference_s=round(scored.inference_s, 3),
@@ -225,8 +255,10 @@ class Stream:
         deadline = time.monotonic() + self._config.drain_seconds
         self._source.pause()
         while self._in_flight and time.monotonic() < deadline:
+            self._on_poll()
             self._wait_for_results(BUSY_POLL_S)
-            self._source.poll(0, max_records=1)
+            with self._watchdog.guard("poll"):
+                self._source.poll(0, max_records=1)
             self._publish()
         if self._in_flight:
             log.warning("gave up batches in flight; they will be scored again", batches=self._in_flight)
@@ -259,8 +291,8 @@ def _shrink(scored: Scored, oversized: tuple[Message, ...]) -> Scored:
         if smaller is None:
             record = message.event.record
             raise StreamError(
-                f"the dead letter of {record.topic}/{record.partition}/{record.offset} is too large even without its "
-                "value: raise max.message.bytes of the dead-letters topic"
+                f"the dead letter of {record.topic}/{record.partition}/{record.offset} is too large even without "
+                "value, key and headers: raise max.message.bytes of the dead-letters topic"
             )
         messages.append(smaller)
     return replace(scored, messages=tuple(messages))

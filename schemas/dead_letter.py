@@ -21,6 +21,8 @@ HEADER_REASON = "prefstream.reason"
 HEADER_ORIGINAL_TIMESTAMP = "prefstream.original.timestamp"
 HEADER_VALUE_SIZE = "prefstream.value.size"
 HEADER_VALUE_SHA256 = "prefstream.value.sha256"
+HEADER_KEY_SIZE = "prefstream.key.size"
+HEADER_KEY_SHA256 = "prefstream.key.sha256"
 
 ERROR_HEADERS = frozenset(
     {
@@ -34,6 +36,8 @@ ERROR_HEADERS = frozenset(
         HEADER_ORIGINAL_TIMESTAMP,
         HEADER_VALUE_SIZE,
         HEADER_VALUE_SHA256,
+        HEADER_KEY_SIZE,
+        HEADER_KEY_SHA256,
     }
 )
 """Headers that prefstream adds; `dead-letters retry` takes them off again."""
@@ -95,5 +99,21 @@ class DeadLetterHeaders(BaseModel):
             alias=HEADER_VALUE_SHA256,
             pattern=r"^[0-9a-f]{64}$",
             description="Only where the value was too large to copy: its SHA-256.",
+        ),
+    ] = None
+    key_size: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_KEY_SIZE,
+            pattern=r"^\d+$",
+            description="Only where key and original headers were too large to copy: the key's size in bytes.",
+        ),
+    ] = None
+    key_sha256: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_KEY_SHA256,
+            pattern=r"^[0-9a-f]{64}$",
+            description="Only where key and original headers were too large to copy: the key's SHA-256.",
         ),
     ] = None

@@ -220,15 +220,15 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
     """Classifier with a random head, and tokenizer, set to pad alike."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from scoring import cpu_attention
     from scoring.adapter import LABELS
-    from scoring.devices import attention_for
 
     tokenizer = AutoTokenizer.from_pretrained(judge.base, revision=judge.revision, padding_side="right")
     model = AutoModelForSequenceClassification.from_pretrained(
         judge.base, revision=judge.revision, dtype=placement.dtype, num_labels=len(LABELS[judge.kind])
     )
-    if judge.attention != "auto":
-        model.set_attn_implementation(attention_for(judge, model.config.model_type))
+    if judge.attention not in {"auto", cpu_attention.NAME}:
+        model.set_attn_implementation(judge.attention)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from scoring import cpu_attention
 from scoring.config import CPU_MICRO_BATCH_TOKENS, CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 from scoring.errors import LoadError
 from scoring.runtime import cpu_computes_bfloat16
@@ -62,11 +63,18 @@ def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
     }
 
 
-def attention_for(config: ModelJudgeConfig, model_type: str) -> str:
-    """The attention implementation: Gemma 2 caps its attention logits, which sdpa can't do."""
-    if config.attention != "auto":
-        return config.attention
-    return "eager" if model_type == "gemma2" else "sdpa"
+def attention_for(config: ModelJudgeConfig, model_type: str, placement: Placement) -> str:
+    """The attention implementation, known to transformers: the fastest that the model and its place allow."""
+    chosen: str = config.attention
+    if chosen == "auto":
+        bfloat16_on_cpu = placement.device.type == "cpu" and placement.dtype == torch.bfloat16
+        if bfloat16_on_cpu and model_type in cpu_attention.MODEL_TYPES:
+            chosen = cpu_attention.NAME
+        else:
+            chosen = "eager" if model_type == "gemma2" else "sdpa"  # sdpa can't cap logits, as Gemma 2 does
+    if chosen == cpu_attention.NAME:
+        cpu_attention.register()
+    return chosen
 
 
 def _assign(configs: Sequence[ModelJudgeConfig]) -> dict[str, torch.device]:

@@ -7,24 +7,19 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from kafka.errors import KafkaError
 
 from consumer.cli.bench import bench
 from consumer.cli.broker import broker
 from consumer.cli.dead_letters import dead_letters
 from consumer.cli.demo import demo
 from consumer.cli.doctor import doctor
+from consumer.cli.exits import EXIT_INTERRUPTED, complain
 from consumer.cli.offline import replay, score
 from consumer.cli.run import run
 from consumer.cli.schema import schema
-from consumer.errors import UsageError
+from consumer.errors import StreamError
 from schemas import PrefstreamError
-from scoring.errors import ConfigError, LoadError
-
-EXIT_FAULT = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,15 +58,10 @@ def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
     try:
         app()
-    except (UsageError, ConfigError, LoadError) as error:
-        _complain(error)
-        sys.exit(EXIT_USAGE)
     except PrefstreamError as error:
-        _complain(error)
-        sys.exit(EXIT_FAULT)
+        sys.exit(complain(error))
+    except KafkaError as error:
+        # Its own text may quote whole requests.
+        sys.exit(complain(StreamError(f"Kafka refused or did not answer: {type(error).__name__}")))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _complain(error: PrefstreamError) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)

@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from consumer.cli.exits import EXIT_REJECTED
 from consumer.cli.options import with_settings
 from consumer.cli.quiet import client_silenced
 from consumer.config import KafkaConnection
@@ -33,9 +34,6 @@ from consumer.errors import UsageError
 from consumer.logs import configure_logging
 from consumer.resubmit import DEFAULT_GROUP, Choice, Plan, make_plan, resubmit
 from schemas import Reason
-
-EXIT_REFUSED: Final = 3
-"""Some of the dead letters that were chosen can't be sent back."""
 
 NEWEST_SHOWN: Final = 50
 """Rows of a table that a person reads; `--json` lists all."""
@@ -216,7 +214,7 @@ def retry(
     elif dry_run:
         console.print("Nothing was sent (--dry-run).")
     if plan.refusals:
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(EXIT_REJECTED)
 
 
 def _resubmit(connection: KafkaConnection, topic: str, group: str, plan: Plan) -> int:

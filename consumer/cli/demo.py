@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from consumer.cli.run import leave_now
+from consumer.cli.exits import EXIT_FAULT, leave_now
 from consumer.config import StreamConfig
 from consumer.demo import Check, DemoRun, Entry, check, demo_broker, file_entries, produce, sample_entries, streaming
-from consumer.errors import UsageError
+from consumer.errors import StreamError
 from consumer.logs import configure_logging
 from consumer.messages import Message
 from consumer.pipeline import Scored
@@ -73,7 +74,7 @@ def demo(
     ensure_fast_process()
     configure_logging("warning", "console")
     console = Console(record=svg is not None, width=100 if svg else None)
-    entries = file_entries(battles) if battles else sample_entries()
+    entries = file_entries(battles, on_bad_row=console.print) if battles else sample_entries()
     judges = _load_judges(panel, console)
     with demo_broker(bootstrap_servers) as config:
         screen = Screen(console, judges, total=len(entries))
@@ -87,11 +88,11 @@ def demo(
             if svg:
                 console.save_svg(str(svg), title="prefstream demo")
             if keep_running and not run.finished.is_set():
-                _keep_running(run, console)
+                _keep_running(run, committed, console)
     if run.service.gave_up:
-        leave_now(0)
+        leave_now(0 if result.exact else EXIT_FAULT)
     if not result.exact:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAULT)
 
 
 class Screen:
@@ -183,7 +184,7 @@ def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -
                 scored = committed.get(timeout=REFRESH_S)
             except queue.Empty:
                 if time.monotonic() - last > NO_PROGRESS_S:
-                    raise UsageError(f"no battle was scored for {NO_PROGRESS_S:.0f} s; is the cluster up?") from None
+                    raise StreamError(f"no battle was scored for {NO_PROGRESS_S:.0f} s; is the cluster up?") from None
                 continue
             last = time.monotonic()
             for message in scored.messages:
@@ -200,7 +201,7 @@ def _verdict_row(
     battle = entry.battle if entry else None
     prompt = " ".join(battle.prompt[0].split())[:80] if battle else ""
     return (
-        name,
+        Text(name),
         Text(prompt),
         *(_bars(opinions[judge]) if judge in opinions else Text("left out", style="red") for judge in judges),
         _bars(preference.probabilities, bold=True),
@@ -211,7 +212,14 @@ def _verdict_row(
 
 def _dead_letter_row(name: str, reason: str, judges: int) -> tuple[RenderableType, ...]:
     blank = [Text("")] * judges
-    return (name, Text(f"dead letter: {reason}", style="yellow"), *blank, Text(""), Text("–", style="yellow"), Text(""))
+    return (
+        Text(name),
+        Text(f"dead letter: {reason}", style="yellow"),
+        *blank,
+        Text(""),
+        Text("–", style="yellow"),
+        Text(""),
+    )
 
 
 def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
@@ -254,7 +262,8 @@ def _summary(result: Check, screen: Screen, judges: Panel, config: StreamConfig)
     return Box(grid, title="[bold]summary[/]", border_style=colour)
 
 
-def _keep_running(run: DemoRun, console: Console) -> None:
+def _keep_running(run: DemoRun, committed: queue.SimpleQueue[Scored], console: Console) -> None:
+    """A line per verdict until Ctrl-C."""
     config = run.config
     console.print(
         Align.left(
@@ -264,6 +273,17 @@ def _keep_running(run: DemoRun, console: Console) -> None:
         )
     )
     try:
-        run.finished.wait()
+        while not run.finished.is_set():
+            with suppress(queue.Empty):
+                for message in committed.get(timeout=REFRESH_S).messages:
+                    console.print(_line(message))
     except KeyboardInterrupt:
         console.print("stopping")
+
+
+def _line(message: Message) -> Text:
+    if message.reason is not None or message.value is None:
+        return Text(f"dead letter: {message.reason}", style="yellow")
+    preference = decode_preference(message.value)
+    says = f" {_SHORT[preference.preferred]}  "
+    return Text.assemble((says, "bold cyan"), _bars(preference.probabilities), f" {preference.id}")

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from consumer.checkpoint import Checkpoint
+from consumer.cli.exits import EXIT_INTERRUPTED, EXIT_REJECTED
 from consumer.cli.options import with_settings
 from consumer.cli.quiet import client_silenced
 from consumer.config import KafkaConnection
@@ -30,12 +31,6 @@ from consumer.replay import replay_file, topic_producer
 from scoring.config import PanelConfig, load_panel_config
 from scoring.panel import load_panel
 from scoring.runtime import ensure_fast_process
-
-EXIT_REJECTED: Final = 3
-"""Every usable row was handled, and at least one was rejected."""
-
-EXIT_INTERRUPTED: Final = 130
-"""Ended by Ctrl-C or SIGTERM with work left; what is done is kept."""
 
 File = Annotated[
     Path,

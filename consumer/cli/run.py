@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
+import threading
 from types import FrameType
+from typing import Final
 
 import structlog
 
+from consumer.cli.exits import complain, leave_now
 from consumer.cli.options import with_settings
 from consumer.config import StreamConfig
 from consumer.errors import Stalled
 from consumer.logs import configure_logging, install_exception_hooks
 from consumer.watchdog import end_process
+from schemas import PrefstreamError
 from scoring.panel import Panel
 from scoring.runtime import ensure_fast_process
 
 log = structlog.get_logger(__name__)
+
+CLOSE_S: Final = 5.0
+"""After the time to drain: leaving the group and closing connections takes a second when the brokers answer."""
 
 
 @with_settings(StreamConfig)
@@ -43,7 +49,12 @@ def run(config: StreamConfig) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         if not service.streaming:
-            sys.exit(0)  # nothing is in flight while judges are loaded, and that may take minutes
+            sys.exit(0)  # nothing is in flight while judges are being loaded, and that may take minutes
+        # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
+        # transaction is safe, our successor ends it.
+        deadline = threading.Timer(config.drain_seconds + CLOSE_S, leave_now, (0,))
+        deadline.daemon = True
+        deadline.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -52,6 +63,10 @@ def run(config: StreamConfig) -> None:
     except Stalled as error:
         logging.getLogger(__name__).critical("%s", error)
         end_process("scoring")
+    except PrefstreamError as error:
+        if service.gave_up:
+            leave_now(complain(error))
+        raise
     if service.gave_up:
         leave_now(0)
 
@@ -65,11 +80,3 @@ def load_configured_panel(config: StreamConfig) -> Panel:
     from scoring.demo_judges import demo_panel_config
 
     return load_panel(demo_panel_config(progress=log.info))
-
-
-def leave_now(code: int) -> None:
-    """End the process although a forward pass is under way: the interpreter would wait for its thread."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -328,11 +328,3 @@ def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable() -> None:
 
     with pytest.raises(BrokerUnreachable, match="battles"):
         make_source(Mute())
-
-
-def test_closing_commits_nothing() -> None:
-    closed: list[dict[str, Any]] = []
-    consumer = ScriptedConsumer()
-    consumer.close = lambda **how: closed.append(how)  # type: ignore[attr-defined]
-    Source(consumer, StreamConfig.load()).close()
-    assert closed == [{"autocommit": False}]

@@ -56,13 +56,22 @@ def test_dtype_auto_follows_the_processor(
 
 
 def test_the_budget_defaults_by_device_and_can_be_set() -> None:
-    assert places("cpu")[0].micro_batch_tokens == 2048
+    assert places("cpu")[0].micro_batch_tokens == 1024
     assert places("cpu", micro_batch_tokens=77)[0].micro_batch_tokens == 77
 
 
 @pytest.mark.parametrize(("family", "expected"), [("gemma2", "eager"), ("gemma3_text", "sdpa"), ("llama", "sdpa")])
 def test_attention_follows_the_family(family: str, expected: str) -> None:
-    assert attention_for(model_configs("cpu")[0], family) == expected
+    [place] = places("cpu", dtype="float32")
+    assert attention_for(model_configs("cpu")[0], family, place) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"), [("gemma2", "causal_blocks"), ("llama", "causal_blocks"), ("qwen2", "sdpa")]
+)
+def test_in_bfloat16_on_cpu_known_families_get_the_attention_made_for_it(family: str, expected: str) -> None:
+    [place] = places("cpu", dtype="bfloat16")
+    assert attention_for(model_configs("cpu")[0], family, place) == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
