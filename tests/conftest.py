@@ -6,16 +6,19 @@ import functools
 import gc
 import os
 import random
+import socket
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import hypothesis
 import pytest
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
@@ -26,20 +29,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
 
 # How long an example takes on a busy machine says nothing about the code; each test has its time-out.
-hypothesis.settings.register_profile("prefstream", deadline=None)
+hypothesis.settings.register_profile(
+    "prefstream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
 hypothesis.settings.load_profile("prefstream")
 
 ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
+EMBEDDED = "the embedded broker"
+_KIND = pytest.StashKey[str]()
 
 
 @dataclass(frozen=True)
 class Kafka:
-    """A broker that tests share; `embedded` is None on a real cluster."""
+    """A broker that tests share."""
 
     bootstrap_servers: str
     kind: str
-    embedded: EmbeddedBroker | None = None
 
 
 @functools.cache
@@ -56,25 +62,72 @@ def _docker_answers() -> bool:
     return answers
 
 
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[Kafka]:
-    """The broker: PREFSTREAM_TEST_BOOTSTRAP, else Apache Kafka in a container, else the embedded one."""
-    if servers := os.environ.get(ENV_BOOTSTRAP):
-        yield Kafka(servers, f"cluster at {servers}")
-    elif _docker_answers():
-        from testcontainers.kafka import KafkaContainer
+def _start_container(stack: ExitStack) -> str | None:
+    """Apache Kafka in a container: its address, or None where the image can't be had."""
+    import docker
+    from testcontainers.core.container import DockerContainer
 
-        with KafkaContainer(KAFKA_IMAGE).with_kraft() as container:
-            yield Kafka(container.get_bootstrap_server(), f"container {KAFKA_IMAGE}")
-    else:
-        with EmbeddedBroker() as broker:
-            yield Kafka(broker.bootstrap_servers, "embedded broker", broker)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]  # clients are told this address, so it must be known before the start
+    settings = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port).with_envs(**settings)
+    try:
+        stack.enter_context(container)
+    except docker.errors.DockerException:
+        return None
+    address = f"127.0.0.1:{port}"
+    _wait_until_ready(address)
+    return address
+
+
+def _wait_until_ready(address: str) -> None:
+    """An open port is not readiness: wait until a client gets an answer."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            KafkaAdminClient(bootstrap_servers=address, bootstrap_timeout_ms=5_000).close()
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """The broker: PREFSTREAM_TEST_BOOTSTRAP, else Apache Kafka in a container, else the embedded one."""
+    with ExitStack() as stack:
+        if servers := os.environ.get(ENV_BOOTSTRAP):
+            chosen = Kafka(servers, f"the cluster at {servers}")
+        elif _docker_answers() and (address := _start_container(stack)):
+            chosen = Kafka(address, f"{KAFKA_IMAGE} in a container")
+        else:
+            broker = stack.enter_context(EmbeddedBroker())
+            chosen = Kafka(broker.bootstrap_servers, EMBEDDED)
+        request.config.stash[_KIND] = chosen.kind
+        yield chosen
 
 
 @pytest.fixture(autouse=True)
 def _skip_what_needs_the_embedded_broker(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("embedded_only") and os.environ.get(ENV_BOOTSTRAP):
-        pytest.skip("injects faults, which only the embedded broker takes")
+    if request.node.get_closest_marker("embedded_only") and "kafka" in request.fixturenames:
+        kind = request.getfixturevalue("kafka").kind
+        if kind != EMBEDDED:
+            pytest.skip(f"injects faults, which only the embedded broker takes, not {kind}")
 
 
 @pytest.fixture
@@ -123,8 +176,7 @@ def seeded() -> random.Random:
     return random.Random(seed)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which broker the Kafka tests talked to."""
-    servers = os.environ.get(ENV_BOOTSTRAP)
-    kind = f"cluster at {servers}" if servers else f"{KAFKA_IMAGE} in a container" if _docker_answers() else "embedded"
-    terminalreporter.write_line(f"Kafka tests ran against: {kind}")
+    if kind := config.stash.get(_KIND, None):
+        terminalreporter.write_line(f"Kafka tests ran against {kind}")

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from consumer.messages import Composer, dead_letter, header, shrink
+from consumer.messages import Composer, Message, dead_letter, header, shrink
 from schemas import (
     InvalidEvent,
     JudgeOpinion,
@@ -18,7 +18,13 @@ from schemas import (
     decode_battle,
     decode_preference,
 )
-from schemas.dead_letter import ERROR_HEADERS, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE, DeadLetterHeaders
+from schemas.dead_letter import (
+    ERROR_HEADERS,
+    HEADER_KEY_SHA256,
+    HEADER_VALUE_SHA256,
+    HEADER_VALUE_SIZE,
+    DeadLetterHeaders,
+)
 from scoring.answer import PanelAnswer
 from tests.stream_harness import MALFORMED, MARKERS, PRIOR, make_event
 
@@ -116,19 +122,28 @@ def test_a_dead_letter_that_is_too_large_loses_its_value_and_tells_size_and_hash
     assert headers[HEADER_VALUE_SHA256] == sha256(value).hexdigest().encode()
 
 
-def test_what_is_too_large_without_its_value_has_no_smaller_form() -> None:
-    first = shrink(dead_letter(make_event(b"[", headers=[("h", b"x" * 9)]), Reason.NOT_JSON, refused(b"[")))
+def test_what_is_too_large_without_its_value_loses_key_and_headers_and_then_has_no_smaller_form() -> None:
+    event = make_event(b"[", headers=[("h", b"x" * 9)])
+    first = shrink(dead_letter(event, Reason.NOT_JSON, refused(b"[")))
     assert first is not None
-    assert shrink(first) is None
+    second = shrink(first)
+    assert second is not None
+    assert (second.key, second.value) == (None, b"")
+    assert "h" not in dict(second.headers)
+    assert dict(second.headers)[HEADER_KEY_SHA256] == sha256(event.record.key).hexdigest().encode()
+    assert shrink(second) is None
 
 
 def test_every_header_that_is_added_is_one_that_retry_takes_off_again() -> None:
-    message = shrink(dead_letter(make_event(b"["), Reason.NOT_JSON, refused(b"[")))
-    assert message is not None
-    assert {name for name, _ in message.headers} == ERROR_HEADERS
+    message: Message | None = dead_letter(make_event(b"["), Reason.NOT_JSON, refused(b"["))
+    added: set[str] = set()
+    while message is not None:
+        added |= {name for name, _ in message.headers}
+        message = shrink(message)
+    assert added == ERROR_HEADERS
 
 
-def test_reading_a_header_takes_the_first_of_its_name_that_has_a_value() -> None:
-    record = make_event(headers=[("h", None), ("h", b"\xff1"), ("h", b"2")]).record
-    assert header(record, "h") == "\ufffd1"
+def test_reading_a_header_takes_the_last_of_its_name_that_has_a_value() -> None:
+    record = make_event(headers=[("h", b"1"), ("h", b"\xff2"), ("h", None)]).record
+    assert header(record, "h") == "\ufffd2"
     assert header(record, "other") is None
