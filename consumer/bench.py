@@ -26,7 +26,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
 from consumer.config import StreamConfig
 from consumer.errors import StreamError
-from consumer.kafka_client import admin_client, make_producer
+from consumer.kafka_client import create_topics, make_producer
 from consumer.logs import configure_logging
 from consumer.offline import score_file
 from consumer.output import ScorePaths
@@ -125,13 +125,7 @@ def _fresh_config(bootstrap_servers: str, batch: int) -> StreamConfig:
         http=False,
         log_level="warning",
     )
-    with admin_client(config) as admin:
-        admin.create_topics(
-            {
-                topic: {"num_partitions": PARTITIONS, "replication_factor": -1}
-                for topic in (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
-            }
-        )
+    create_topics(config, PARTITIONS)
     return config
 
 

@@ -24,7 +24,7 @@ from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
 from consumer.errors import StreamError, UsageError
 from consumer.files import read_battles
-from consumer.kafka_client import admin_client, make_consumer, make_producer
+from consumer.kafka_client import create_topics, make_consumer, make_producer
 from consumer.messages import header
 from consumer.pipeline import Scored
 from consumer.service import Service
@@ -149,13 +149,7 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
             http_port=0,
             log_level="warning",
         )
-        with admin_client(config) as admin:
-            admin.create_topics(
-                {
-                    topic: {"num_partitions": PARTITIONS, "replication_factor": -1}
-                    for topic in (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
-                }
-            )
+        create_topics(config, PARTITIONS)
         yield config
 
 

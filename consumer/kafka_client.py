@@ -150,6 +150,17 @@ def admin_client(connection: KafkaConnection) -> Iterator[Any]:
         admin.close()
 
 
+def create_topics(config: StreamConfig, partitions: int) -> None:
+    """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+    with admin_client(config) as admin:
+        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topics})
+
+
 def _connect(connection: KafkaConnection, client: Callable[..., _Client], **settings: Any) -> _Client:
     """Make a client; when no broker answers, say why, which kafka-python only writes to its log."""
     with _overheard("kafka") as heard:

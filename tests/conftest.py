@@ -22,6 +22,7 @@ from kafka.errors import KafkaError
 
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
+from consumer.kafka_client import create_topics
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -152,20 +153,6 @@ def stream_config(kafka: Kafka) -> Callable[..., StreamConfig]:
         return config
 
     return make
-
-
-def create_topics(config: StreamConfig, partitions: int) -> None:
-    """Create the stream's three topics."""
-    admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
-    try:
-        admin.create_topics(
-            {
-                topic: {"num_partitions": partitions, "replication_factor": 1}
-                for topic in (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
-            }
-        )
-    finally:
-        admin.close()
 
 
 @pytest.fixture

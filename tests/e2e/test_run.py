@@ -23,8 +23,8 @@ from kafka import KafkaProducer
 
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
+from consumer.kafka_client import create_topics
 from consumer.watchdog import EXIT_STALLED
-from tests.conftest import create_topics
 from tests.models import make_tiny_panel
 from tests.process_harness import Prefstream, broker_process, prefstream, run_arguments, write_prior_panel
 from tests.stream_harness import (

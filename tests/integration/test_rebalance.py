@@ -11,7 +11,7 @@ import pytest
 from consumer import stream
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
-from tests.conftest import create_topics
+from consumer.kafka_client import create_topics
 from tests.stream_harness import (
     Running,
     assert_exactly_once,

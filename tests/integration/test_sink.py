@@ -16,10 +16,10 @@ from consumer.broker import EmbeddedBroker
 from consumer.broker.faults import ApiName
 from consumer.config import StreamConfig
 from consumer.errors import Fenced, NotAuthorized, StreamError, TransactionFailed
+from consumer.kafka_client import create_topics
 from consumer.messages import header
 from schemas import PrefstreamError, Reason
 from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
-from tests.conftest import create_topics
 from tests.stream_harness import (
     assert_exactly_once,
     battle_event,
