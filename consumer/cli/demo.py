@@ -145,8 +145,8 @@ class Screen:
     def render(self) -> RenderableType:
         """The picture as it is now."""
         table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
-        table.add_column("battle", no_wrap=True, ratio=2)
-        table.add_column("prompt", no_wrap=True, overflow="ellipsis", ratio=4, style="dim")
+        table.add_column("battle", no_wrap=True, overflow="ellipsis", min_width=11)
+        table.add_column("prompt", no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
         for name in self._names:
             table.add_column(f"{name}\n A   B  tie", no_wrap=True, justify="center", min_width=12)
         table.add_column("panel\n A   B  tie", no_wrap=True, justify="center", min_width=12)
@@ -165,6 +165,7 @@ def _load_judges(panel: Path | None, console: Console) -> Panel:
 
         def tell(what: str) -> None:
             status.update(what)
+            console.print(what, style="dim", markup=False, highlight=False)
 
         if panel:
             return load_panel(panel, progress=tell)
@@ -192,6 +193,8 @@ def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -
                 screen.add(message, run.sent.get((record.partition, record.offset)))
             left -= len(scored.messages)
             live.update(screen.render())
+    if not screen.console.is_terminal:
+        screen.console.print()  # only on a terminal does the live picture end its last line
 
 
 def _verdict_row(
@@ -211,15 +214,8 @@ def _verdict_row(
 
 
 def _dead_letter_row(name: str, reason: str, judges: int) -> tuple[RenderableType, ...]:
-    blank = [Text("")] * judges
-    return (
-        Text(name),
-        Text(f"dead letter: {reason}", style="yellow"),
-        *blank,
-        Text(""),
-        Text("–", style="yellow"),
-        Text(""),
-    )
+    cells = [Text(reason, style="yellow"), *[Text("")] * judges]
+    return (Text(name), Text("dead letter", style="yellow"), *cells, Text("–", style="yellow"), Text(""))
 
 
 def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
