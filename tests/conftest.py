@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import random
+import signal
 import socket
 import time
 import uuid
@@ -28,6 +29,10 @@ from consumer.kafka_client import create_topics
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Commands that tests run inside this process must not start it again.
 os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
+
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes on a busy machine says nothing about the code; each test has its time-out.
 hypothesis.settings.register_profile(

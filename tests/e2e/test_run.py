@@ -1,7 +1,7 @@
 """`prefstream run` as a process: signals, exit codes, HTTP, and SIGKILL at random moments.
 
 The kill tests run scaled down. In full size, with tiny real models, ten kills, 2,000 battles and 200 malformed events:
-`PREFSTREAM_TEST_FULL_SIZE=1 pytest tests/e2e/test_run.py -k killed`.
+`PREFSTREAM_TEST_FULL_SIZE=1 pytest tests/e2e/test_run.py -k "undisturbed or killed"`.
 """
 
 from __future__ import annotations
@@ -270,6 +270,18 @@ def kill_at_random(run: Prefstream, progress: int, seeded: random.Random) -> Non
     assert not run.ended, run.log
     time.sleep(seeded.uniform(0, 0.15))
     run.kill()
+
+
+@pytest.mark.timeout(900 if FULL_SIZE else 120)
+def test_undisturbed_every_event_has_exactly_one_answer(
+    workload: tuple[StreamConfig, Path, list[Position]], log: Path
+) -> None:
+    config, panel, sent = workload
+    with prefstream(*run_arguments(config, panel), log=log) as run:
+        wait_until(lambda: visible_count(config) >= len(sent), 300, "every record")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+    assert_undisturbed(config, sent)
 
 
 @pytest.mark.timeout(900 if FULL_SIZE else 120)

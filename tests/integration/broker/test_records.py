@@ -287,7 +287,7 @@ def test_asking_for_a_topic_creates_it(
     new_producer().send(name, b"v").get(20)
     consumer = new_consumer(name)
     assert read_values(consumer, 1) == [b"v"]
-    assert consumer.partitions_for_topic(name) == {0, 1, 2, 3}
+    assert consumer.partitions_for_topic(name)  # how many is the broker's setting
 
 
 def test_topics_come_grow_and_go(name: str, admin: Any, wait_until: Any) -> None:
