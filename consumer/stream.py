@@ -39,8 +39,10 @@ REPORT_EVERY_S: Final = 5.0
 """Lag changes slowly, and dashboards read every 15 s or so."""
 
 RETRY_FIRST_S: Final = 0.1
+"""First wait before an aborted transaction is tried again, doubled each time: most faults pass at once."""
+
 RETRY_MOST_S: Final = 2.0
-"""Waits between tries of an aborted transaction: a coordinator moves within seconds."""
+"""Longest such wait: a coordinator moves within seconds."""
 
 
 class Stream:
