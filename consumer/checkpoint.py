@@ -17,7 +17,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from consumer.errors import StreamError, UsageError
-from consumer.files import START, Position
+from scoring.files import START, Position
 
 _HASH_BLOCK_BYTES: Final = 1 << 20
 

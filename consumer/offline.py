@@ -27,12 +27,12 @@ import orjson
 
 from consumer.checkpoint import Checkpoint, PrefixHash
 from consumer.errors import UsageError
-from consumer.files import START, FileRecord, Position, RowFault, check_battles_file, read_battles
 from consumer.output import ScoreOutput, ScorePaths
 from consumer.progress import Observer
 from schemas import Battle, Reason
 from scoring.config import PanelConfig
 from scoring.errors import BattleTooLarge
+from scoring.files import START, FileRecord, Position, RowFault, check_battles_file, read_battles
 from scoring.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 128
@@ -71,7 +71,8 @@ def check_score(paths: ScorePaths, *, resume: bool, force: bool) -> None:
     """Refuse what can't work, before judges are loaded.
 
     Raises:
-        UsageError: input or output can't be used as asked.
+        FileError: the input can't be used.
+        UsageError: the output can't be used as asked.
     """
     check_battles_file(paths.source)
     paths.check(resume=resume, force=force)
@@ -109,7 +110,8 @@ def score_file(
         chunk_rows: rows of a chunk; part of what decides the last bits of the result.
 
     Raises:
-        UsageError: input, output or checkpoint can't be used as asked.
+        FileError: the input can't be used.
+        UsageError: output or checkpoint can't be used as asked.
         StreamError: the output can't be written.
         JudgeFault: the panel can't answer; what was written can be resumed.
     """
@@ -143,7 +145,7 @@ def _begin(paths: ScorePaths, hashed: PrefixHash, panel: str, chunk_rows: int, *
 class _Chunk:
     """Rows that are scored together; `encoded` holds the battles among them, None where there are none."""
 
-    records: list[FileRecord]
+    records: list[FileRecord[Battle]]
     encoded: EncodedBatch | None
 
     @property
@@ -192,9 +194,9 @@ class _Run:
             complete=complete,
         )
 
-    def _next_chunk(self, records: Iterator[FileRecord], rows: int) -> _Chunk | None:
+    def _next_chunk(self, records: Iterator[FileRecord[Battle]], rows: int) -> _Chunk | None:
         """Read and tokenise, on the read-ahead thread. Its calls follow one another, so `records` has one user."""
-        chunk: list[FileRecord] = []
+        chunk: list[FileRecord[Battle]] = []
         size = 0
         for record in records:
             chunk.append(record)
@@ -234,6 +236,6 @@ class _Run:
         after.save(self._paths.progress)
         return after
 
-    def _reject(self, record: FileRecord, fault: RowFault) -> bytes:
+    def _reject(self, record: FileRecord[Battle], fault: RowFault) -> bytes:
         self._observer.rejected(record.line, fault)
         return self._output.rejected_row(record, fault)

@@ -19,9 +19,9 @@ import orjson
 
 from consumer.checkpoint import Checkpoint, new_checkpoint_path
 from consumer.errors import StreamError, UsageError
-from consumer.files import FileRecord, RowFault
-from schemas import OUTCOMES, FileSource, encode_preference
+from schemas import OUTCOMES, Battle, FileSource, encode_preference
 from scoring.answer import PanelAnswer
+from scoring.files import FileRecord, RowFault
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 
@@ -167,7 +167,7 @@ class ScoreOutput:
         source = FileSource(file=self._paths.source.name, line=line)
         return encode_preference(answer.to_preference(battle_id, source)) + b"\n"
 
-    def rejected_row(self, record: FileRecord, fault: RowFault) -> bytes:
+    def rejected_row(self, record: FileRecord[Battle], fault: RowFault) -> bytes:
         """One rejected row, as it was given: a JSON object, with the bytes in base64 where they are no text."""
         entry: dict[str, object] = {"line": record.line, "reason": fault.reason, "detail": fault.detail}
         try:

@@ -15,10 +15,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from consumer.config import KafkaConnection
 from consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
-from consumer.files import FileRecord, RowFault, read_battles
 from consumer.kafka_client import admin_client, make_producer
 from consumer.progress import Observer
-from schemas import encode_battle
+from schemas import Battle, encode_battle
+from scoring.files import FileRecord, RowFault, read_battles
 
 TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
 """Reason of a row that is larger than the topic takes."""
@@ -124,7 +124,7 @@ def replay_file(
         keep_malformed: send rows that are no battle as they are, without a key, instead of rejecting them.
 
     Raises:
-        UsageError: the file can't be used.
+        FileError: the file can't be used.
         StreamError: a record could not be delivered; the message says how many were.
     """
     started = time.perf_counter()
@@ -189,7 +189,7 @@ class _Deliveries:
         self._first_error: Exception | None = None
         self._changed = threading.Condition()
 
-    def send(self, record: FileRecord) -> RowFault | None:
+    def send(self, record: FileRecord[Battle]) -> RowFault | None:
         """Send one row, waiting while too much is under way.
 
         Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import orjson
 
@@ -23,6 +24,18 @@ def decode_battle(value: bytes | None) -> Battle:
     Raises:
         InvalidEvent: the value is no battle; its reason says why, its text holds nothing of the value.
     """
+    return parse_battle(decode_object(value))
+
+
+def decode_object(value: bytes | None) -> dict[str, Any]:
+    """Read a JSON object: the fields of a battle, and whatever else it holds.
+
+    Args:
+        value: as for `decode_battle`.
+
+    Raises:
+        InvalidEvent: the value is no JSON object.
+    """
     if value is None:
         raise InvalidEvent(Reason.NULL_VALUE, "the record has no value")
     try:
@@ -31,7 +44,7 @@ def decode_battle(value: bytes | None) -> Battle:
         raise _explain_bad_json(value, error) from None
     if not isinstance(fields, dict):
         raise InvalidEvent(Reason.NOT_AN_OBJECT, f"the value is a JSON {_json_type(fields)}, not an object")
-    return parse_battle(fields)
+    return fields
 
 
 def encode_battle(battle: Battle) -> bytes:

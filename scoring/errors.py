@@ -3,9 +3,12 @@
     PrefstreamError
     └── ScoringError
         ├── ConfigError      the panel file is wrong; all its faults at once
+        ├── FileError        a file of battles can't be used as it is
         ├── LoadError        weights, adapter or tokenizer can't be trusted to judge
         ├── BattleTooLarge   one battle does not fit on its judge's device, even alone
-        └── JudgeFault       a judge broke down while scoring
+        ├── NoReward         a reward for a single answer was asked of judges that only compare
+        ├── JudgeFault       a judge broke down while scoring
+        └── FinetuneError    a training run went wrong
 
 Messages say what was wrong, where, and what to do. They never hold text of a battle.
 """
@@ -37,12 +40,24 @@ class ConfigError(ScoringError):
         return type(self), (self.source, self.faults)
 
 
+class FileError(ScoringError):
+    """A file of battles can't be used as it is; the message says what to change."""
+
+
 class LoadError(ScoringError):
     """A judge can't be loaded, or what was loaded must not judge."""
 
 
 class BattleTooLarge(ScoringError):
     """One battle needs more memory than its judge's device has, even in a micro-batch of its own."""
+
+
+class FinetuneError(ScoringError):
+    """A training run went wrong, and going on would not mend it."""
+
+
+class NoReward(ScoringError):
+    """A reward for a single answer was asked of a panel whose judges only compare answers."""
 
 
 class JudgeFault(ScoringError):

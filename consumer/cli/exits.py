@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from consumer.errors import UsageError
 from schemas import PrefstreamError
-from scoring.errors import ConfigError, LoadError
+from scoring.errors import ConfigError, FileError, LoadError
 
 EXIT_FAULT: Final = 1
 """A lasting fault, or a check that failed."""
@@ -34,7 +34,7 @@ def complain(error: PrefstreamError) -> int:
         The exit code that goes with it.
     """
     Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)
-    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | LoadError) else EXIT_FAULT
+    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
 
 
 def leave_now(code: int) -> NoReturn:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from consumer.files import RowFault
 from consumer.offline import ScoreSummary, score_file
 from consumer.output import ScorePaths
 from schemas import Battle, Provenance, Truncation
 from scoring.encode import Encoding
 from scoring.errors import BattleTooLarge
+from scoring.files import RowFault
 from scoring.judge import JudgeBatch, Scores
 from scoring.panel import Panel
 

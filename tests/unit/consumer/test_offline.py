@@ -24,7 +24,7 @@ from consumer.offline import panel_identity, score_file
 from consumer.output import ScoreOutput, ScorePaths
 from schemas import Probabilities, decode_preference
 from scoring.config import PanelConfig, PriorJudgeConfig
-from scoring.errors import JudgeFault
+from scoring.errors import FileError, JudgeFault
 from scoring.panel import Panel, load_panel
 from tests.unit.consumer import hash_judge
 from tests.unit.consumer.hash_judge import TOO_LARGE, Recorder, hash_panel, score_with_hashes
@@ -328,7 +328,6 @@ def test_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
         ("battles.csv", "out.parquet", r"use \.csv"),
         ("battles.csv", "none/out.csv", "there is no folder"),
         ("battles.csv", "battles.csv", "input and output at once"),
-        ("none.csv", "out.csv", "No such file"),
         ("battles.csv", "folder.csv", "exists already"),
     ],
 )
@@ -337,6 +336,12 @@ def test_impossible_outputs_are_refused(tmp_path: Path, source: str, out: str, t
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UsageError, match=told):
         score_with_hashes(tmp_path / source, tmp_path / out)
+
+
+def test_input_that_is_not_there_is_refused_before_an_output_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="No such file"):
+        score_with_hashes(tmp_path / "none.csv", tmp_path / "out.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_full_disk_ends_the_run_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from consumer.files import RowFault
-from consumer.progress import LINE_EVERY_S, MAX_SHOWN, FileProgress
+from consumer.progress import LINE_EVERY_S, MAX_SHOWN, CountProgress, FileProgress
+from scoring.files import RowFault
 
 
 class Clock:
@@ -88,3 +88,25 @@ def test_empty_file_has_a_progress_too(tmp_path: Path) -> None:
             clock.now = 60.0
             progress.advanced(0, 0)
         assert "0 battles" in shown(out)
+
+
+def test_a_count_without_a_terminal_is_a_line_now_and_then() -> None:
+    clock, out = Clock(), console(terminal=False)
+    with CountProgress(out, 200, verb="scoring", clock=clock) as progress:
+        clock.now = LINE_EVERY_S / 2
+        progress.advanced(40)
+        clock.now = LINE_EVERY_S
+        progress.advanced(50)
+        progress.advanced(60)
+    assert shown(out) == "scoring: 50 of 200 battles, 5.0/s, about 30 s left\n"
+
+
+def test_a_count_on_a_terminal_is_a_bar_that_goes_away() -> None:
+    clock, out = Clock(), console(terminal=True)
+    with CountProgress(out, 200, verb="scoring", clock=clock) as progress:
+        clock.now = 10.0
+        progress.advanced(50)
+        bar = progress._bar
+        assert bar is not None
+        assert bar.tasks[0].completed == 50
+        assert "about 30 s left" in bar.tasks[0].fields["status"]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer import files
-from consumer.errors import UsageError
-from consumer.files import FileRecord, Position, RowFault, check_battles_file, file_format, read_battles
 from schemas import Battle
+from scoring import files
+from scoring.errors import FileError
+from scoring.files import FileRecord, Position, RowFault, check_battles_file, file_format, read_battles
 
 HEADER = b"id,prompt,response_a,response_b\n"
 
@@ -26,15 +26,15 @@ def write(folder: Path, content: bytes, name: str = "battles.csv") -> Path:
     return path
 
 
-def read(folder: Path, content: bytes, name: str = "battles.csv") -> list[FileRecord]:
+def read(folder: Path, content: bytes, name: str = "battles.csv") -> list[FileRecord[Battle]]:
     return list(read_battles(write(folder, content, name)))
 
 
-def faults(records: list[FileRecord]) -> list[tuple[int, str]]:
+def faults(records: list[FileRecord[Battle]]) -> list[tuple[int, str]]:
     return [(record.line, record.error.reason) for record in records if record.error]
 
 
-def ids(records: list[FileRecord]) -> list[str]:
+def ids(records: list[FileRecord[Battle]]) -> list[str]:
     return [record.battle.id for record in records if record.battle]
 
 
@@ -165,7 +165,7 @@ def test_byte_order_mark_and_missing_last_line_end_are_accepted(tmp_path: Path, 
 )
 def test_unusable_file_is_refused_without_quoting_it(tmp_path: Path, content: bytes, told: str) -> None:
     path = write(tmp_path, content)
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(FileError, match=told) as caught:
         check_battles_file(path)
     assert str(path) in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -173,7 +173,7 @@ def test_unusable_file_is_refused_without_quoting_it(tmp_path: Path, content: by
 
 def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in ("none.csv", "none.jsonl", "none"):
-        with pytest.raises(UsageError, match="No such file"):
+        with pytest.raises(FileError, match="No such file"):
             check_battles_file(tmp_path / name)
 
 

@@ -1,33 +1,37 @@
 """Battles from a file: CSV in Kaggle's format, or a JSON object a line (JSONL).
 
 Promise: every row comes back exactly once, as a battle or with what is wrong with it; one bad row never costs its
-neighbours. Files are read as bytes, a row at a time, so that a file larger than memory works and a row that is not
-UTF-8 can be named. A row that breaks CSV's quoting costs its first line only: reading goes on at the line after it,
-because a quote that is never closed would otherwise swallow the rest of the file.
+neighbours. It holds for whatever rows are parsed to: see `read_battles`, and `scoring.labelled.read_labelled`.
+
+Files are read as bytes, a row at a time, so that a file larger than memory works and a row that is not UTF-8 can be
+named. A row that breaks CSV's quoting costs its first line only: reading goes on at the line after it, because a quote
+that is never closed would otherwise swallow the rest of the file.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from consumer.errors import UsageError
-from schemas import Battle, InvalidEvent, Reason, decode_battle, parse_row
+from schemas import Battle, InvalidEvent, Reason, parse_battle, parse_row
 from schemas.battle import MAX_TEXT_CHARS
+from schemas.wire import decode_object
+from scoring.errors import FileError
+
+BattleT = TypeVar("BattleT")
+BattleT_co = TypeVar("BattleT_co", covariant=True)
 
 FileFormat: TypeAlias = Literal["csv", "jsonl"]
 
 ENDINGS: Final[dict[str, FileFormat]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
-REQUIRED_COLUMNS: Final = ("id", "prompt", "response_a", "response_b")
-
 NOT_CSV: Final = "not_csv"
-"""Reason of a row that breaks CSV itself; the other reasons are those of dead letters."""
+"""Reason of a row that breaks CSV itself; most other reasons are those of dead letters."""
 
 MAX_ROW_BYTES: Final = 3 * 4 * MAX_TEXT_CHARS + 1_000_000
 """Bound of one row: three texts at their bound of four-byte characters, and what stands around them."""
@@ -53,7 +57,7 @@ class RowFault:
     """Why a row is no battle.
 
     Attributes:
-        reason: a `schemas.Reason`, or `not_csv`.
+        reason: a `schemas.Reason`, `not_csv`, or `bad_label` of a row whose battle is good but not its label.
         detail: what was wrong, free of the row's own text.
     """
 
@@ -65,7 +69,7 @@ class RowFault:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
+class FileRecord(Generic[BattleT_co]):
     """One row of a file.
 
     Attributes:
@@ -76,14 +80,14 @@ class FileRecord:
     """
 
     line: int
-    content: Battle | RowFault
+    content: BattleT_co | RowFault
     raw: bytes
     end: Position
 
     @property
-    def battle(self) -> Battle | None:
-        """The battle, None when the row is none."""
-        return self.content if isinstance(self.content, Battle) else None
+    def battle(self) -> BattleT_co | None:
+        """The battle as the reader gives it, plain or labelled; None when the row is none."""
+        return None if isinstance(self.content, RowFault) else self.content
 
     @property
     def error(self) -> RowFault | None:
@@ -91,11 +95,39 @@ class FileRecord:
         return self.content if isinstance(self.content, RowFault) else None
 
 
+@dataclass(frozen=True, slots=True)
+class RowParser(Generic[BattleT_co]):
+    """What the rows of a file are parsed to. Both functions may raise `InvalidEvent`, which becomes a `RowFault`.
+
+    Attributes:
+        columns: columns that CSV must have.
+        optional_columns: further ones that are read; no column that is read may stand twice.
+        from_object: for JSONL; gets the decoded object and the number of its line.
+        from_cells: for CSV; gets the cells by column and the number of the row's first line.
+    """
+
+    columns: tuple[str, ...]
+    optional_columns: tuple[str, ...]
+    from_object: Callable[[Mapping[str, Any], int], BattleT_co | RowFault]
+    from_cells: Callable[[Mapping[str, str], int], BattleT_co | RowFault]
+
+
+REQUIRED_COLUMNS: Final = ("id", "prompt", "response_a", "response_b")
+OPTIONAL_COLUMNS: Final = tuple(name for name in Battle.model_fields if name not in REQUIRED_COLUMNS)
+
+_BATTLES: Final = RowParser(
+    REQUIRED_COLUMNS,
+    OPTIONAL_COLUMNS,
+    from_object=lambda fields, _line: parse_battle(fields),
+    from_cells=lambda cells, _line: parse_row(cells),
+)
+
+
 def file_format(path: Path) -> FileFormat:
     """CSV or JSONL: by the file's ending, else by its first character.
 
     Raises:
-        UsageError: the file can't be read, or is UTF-16.
+        FileError: the file can't be read, or is UTF-16.
     """
     known = ENDINGS.get(path.suffix.lower())
     if known:
@@ -109,17 +141,12 @@ def check_battles_file(path: Path) -> None:
     """Find what makes the whole file unusable, before anything costly starts.
 
     Raises:
-        UsageError: the file can't be read, is UTF-16, or is CSV without the columns of a battle.
+        FileError: the file can't be read, is UTF-16, or is CSV without the columns of a battle.
     """
-    if file_format(path) == "csv":
-        with _opened(path) as file:
-            _read_header(_Lines(file), path)
-    else:
-        with _opened(path):
-            pass
+    check_file(path, _BATTLES)
 
 
-def read_battles(path: Path, *, start: Position = START) -> Generator[FileRecord, None, None]:
+def read_battles(path: Path, *, start: Position = START) -> Generator[FileRecord[Battle], None, None]:
     """Read a file row by row; blank lines are skipped.
 
     Args:
@@ -127,15 +154,40 @@ def read_battles(path: Path, *, start: Position = START) -> Generator[FileRecord
         start: where to begin: the `end` of a record read from this very file before.
 
     Raises:
-        UsageError: as `check_battles_file`, when the first row is asked for.
+        FileError: as `check_battles_file`, when the first row is asked for.
+    """
+    return read_file(path, _BATTLES, start=start)
+
+
+def check_file(path: Path, parser: RowParser[object]) -> None:
+    """As `check_battles_file`, for whatever rows are parsed to.
+
+    Raises:
+        FileError: the file can't be read, is UTF-16, or is CSV without the parser's columns.
+    """
+    if file_format(path) == "csv":
+        with _opened(path) as file:
+            _read_header(_Lines(file), path, parser)
+    else:
+        with _opened(path):
+            pass
+
+
+def read_file(
+    path: Path, parser: RowParser[BattleT], *, start: Position = START
+) -> Generator[FileRecord[BattleT], None, None]:
+    """As `read_battles`, for whatever rows are parsed to.
+
+    Raises:
+        FileError: as `check_file`, when the first row is asked for.
     """
     is_csv = file_format(path) == "csv"
     with _opened(path) as file:
         lines = _Lines(file)
-        columns = _read_header(lines, path) if is_csv else []
+        columns = _read_header(lines, path, parser) if is_csv else []
         if start != START:
             lines.jump(start)
-        yield from _read_csv(lines, columns) if is_csv else _read_jsonl(lines)
+        yield from _read_csv(lines, columns, parser) if is_csv else _read_jsonl(lines, parser)
 
 
 @contextmanager
@@ -143,11 +195,11 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             if file.read(2) in _UTF16_BOMS:
-                raise UsageError(f"{path} is UTF-16; save it as UTF-8")
+                raise FileError(f"{path} is UTF-16; save it as UTF-8")
             file.seek(0)
             yield file
     except OSError as error:
-        raise UsageError(f"can't read {path}: {error.strerror}") from error
+        raise FileError(f"can't read {path}: {error.strerror}") from error
 
 
 class _RowTooLargeError(Exception):
@@ -251,10 +303,10 @@ class _Lines:
         return _Line(raw, size)
 
 
-def _read_jsonl(lines: _Lines) -> Iterator[FileRecord]:
+def _read_jsonl(lines: _Lines, parser: RowParser[BattleT]) -> Iterator[FileRecord[BattleT]]:
     while True:
         number = lines.next_row()
-        content: Battle | RowFault
+        content: BattleT | RowFault
         try:
             raw = lines.take()
         except _RowTooLargeError:
@@ -264,22 +316,22 @@ def _read_jsonl(lines: _Lines) -> Iterator[FileRecord]:
                 return
             if not raw.strip():
                 continue
-            content = _decode(raw)
+            content = _parse_line(raw, number, parser)
         yield FileRecord(number, content, lines.raw, lines.end)
 
 
-def _decode(raw: bytes) -> Battle | RowFault:
+def _parse_line(raw: bytes, number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
     try:
-        return decode_battle(raw)
+        return parser.from_object(decode_object(raw), number)
     except InvalidEvent as event:
         return RowFault(event.reason, event.detail)
 
 
-def _read_csv(lines: _Lines, columns: Sequence[str]) -> Iterator[FileRecord]:
+def _read_csv(lines: _Lines, columns: Sequence[str], parser: RowParser[BattleT]) -> Iterator[FileRecord[BattleT]]:
     rows = _csv_rows(lines)
     while True:
         number = lines.next_row()
-        content: Battle | RowFault
+        content: BattleT | RowFault
         try:
             cells = next(rows)
         except StopIteration:
@@ -295,7 +347,8 @@ def _read_csv(lines: _Lines, columns: Sequence[str]) -> Iterator[FileRecord]:
         else:
             if not cells:
                 continue
-            content = _parse_cells(cells, columns, lines)
+            fault = _cells_fault(cells, columns, lines)
+            content = _parse_cells(dict(zip(columns, cells, strict=True)), number, parser) if fault is None else fault
         yield FileRecord(number, content, lines.raw, lines.end)
 
 
@@ -306,34 +359,38 @@ def _csv_rows(lines: _Lines) -> Iterator[list[str]]:
     return csv.reader(lines, strict=True)
 
 
-def _parse_cells(cells: Sequence[str], columns: Sequence[str], lines: _Lines) -> Battle | RowFault:
+def _cells_fault(cells: Sequence[str], columns: Sequence[str], lines: _Lines) -> RowFault | None:
     if lines.bad_byte is not None:
         return RowFault(Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8")
     if b"\0" in lines.raw:
         return RowFault(NOT_CSV, "the row holds a NUL byte, which no text has")
     if len(cells) != len(columns):
         return RowFault(NOT_CSV, f"the row has {len(cells)} cells, the header names {len(columns)} columns")
+    return None
+
+
+def _parse_cells(cells: Mapping[str, str], number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
     try:
-        return parse_row(dict(zip(columns, cells, strict=True)))
+        return parser.from_cells(cells, number)
     except InvalidEvent as event:
         return RowFault(event.reason, event.detail)
 
 
-def _read_header(lines: _Lines, path: Path) -> list[str]:
+def _read_header(lines: _Lines, path: Path, parser: RowParser[object]) -> list[str]:
     # The header's own words are not repeated in errors: in a file without one they are a user's text.
     try:
         columns = [cell.strip() for cell in next(_csv_rows(lines), [])]
     except (csv.Error, _RowTooLargeError):
         columns = []
-    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    missing = [name for name in parser.columns if name not in columns]
     if missing:
-        raise UsageError(
+        raise FileError(
             f"{path}: no column {', '.join(missing)}; the first line must name the columns, separated by commas: "
-            f"{', '.join(REQUIRED_COLUMNS)} (others may stand among them)"
+            f"{', '.join(parser.columns)} (others may stand among them)"
         )
-    twice = [name for name in Battle.model_fields if columns.count(name) > 1]
+    twice = [name for name in parser.columns + parser.optional_columns if columns.count(name) > 1]
     if twice:
-        raise UsageError(f"{path}: more than one column {', '.join(twice)}; name each once")
+        raise FileError(f"{path}: more than one column {', '.join(twice)}; name each once")
     return columns
 
 
