@@ -26,8 +26,10 @@ from schemas import (
 )
 from scoring.answer import PanelAnswer
 from scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
-from scoring.errors import BattleTooLarge, ConfigError, JudgeFault, LoadError, ScoringError
+from scoring.errors import BattleTooLarge, ConfigError, JudgeFault, LoadError, NoReward, ScoringError
 from scoring.panel import Panel, load_panel
+from scoring.reward import RewardModel
+from scoring.trl_reward import TrlReward
 
 __all__ = [
     "OUTCOMES",
@@ -39,6 +41,7 @@ __all__ = [
     "JudgeOpinion",
     "LoadError",
     "ModelJudgeConfig",
+    "NoReward",
     "Outcome",
     "Panel",
     "PanelAnswer",
@@ -47,7 +50,9 @@ __all__ = [
     "PrefstreamError",
     "PriorJudgeConfig",
     "Probabilities",
+    "RewardModel",
     "ScoringError",
+    "TrlReward",
     "decode_battle",
     "decode_preference",
     "encode_battle",

@@ -70,6 +70,9 @@ class Provenance(_Frozen):
     attention: str | None = None
     device: str | None = None
     max_length: int | None = None
+    mask_identity: Annotated[
+        bool | None, Field(description="Whether phrases in which a response names its maker or itself were masked.")
+    ] = None
     trained: Annotated[bool, Field(description="False: the head is random and the probabilities mean nothing.")] = True
 
 

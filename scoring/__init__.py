@@ -11,21 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scoring.answer import PanelAnswer
     from scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
-    from scoring.errors import BattleTooLarge, ConfigError, JudgeFault, LoadError, ScoringError
+    from scoring.errors import BattleTooLarge, ConfigError, FileError, JudgeFault, LoadError, NoReward, ScoringError
     from scoring.panel import EncodedBatch, Panel, load_panel
+    from scoring.reward import RewardModel
+    from scoring.trl_reward import TrlReward
 
 __all__ = [
     "BattleTooLarge",
     "ConfigError",
     "EncodedBatch",
+    "FileError",
     "JudgeFault",
     "LoadError",
     "ModelJudgeConfig",
+    "NoReward",
     "Panel",
     "PanelAnswer",
     "PanelConfig",
     "PriorJudgeConfig",
+    "RewardModel",
     "ScoringError",
+    "TrlReward",
     "load_panel",
     "load_panel_config",
 ]
@@ -33,8 +39,18 @@ __all__ = [
 _HOMES = {
     "scoring.answer": ("PanelAnswer",),
     "scoring.config": ("ModelJudgeConfig", "PanelConfig", "PriorJudgeConfig", "load_panel_config"),
-    "scoring.errors": ("BattleTooLarge", "ConfigError", "JudgeFault", "LoadError", "ScoringError"),
+    "scoring.errors": (
+        "BattleTooLarge",
+        "ConfigError",
+        "FileError",
+        "JudgeFault",
+        "LoadError",
+        "NoReward",
+        "ScoringError",
+    ),
     "scoring.panel": ("EncodedBatch", "Panel", "load_panel"),
+    "scoring.reward": ("RewardModel",),
+    "scoring.trl_reward": ("TrlReward",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -36,6 +36,9 @@ class AdapterRecord(BaseModel):
     template: Annotated[str, Field(description="Family, kind and version of the layout.")]
     template_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the layout.")]
     max_length: Annotated[int, Field(ge=1, description="Tokens of the longest sequence in training.")]
+    mask_identity: Annotated[
+        bool, Field(description="Responses were read with phrases that name their maker or themselves masked.")
+    ] = False
     tau: Annotated[float, Field(description="Pointwise: learnt offset of the tie's logit.")] = 0.0
     calibration: Calibration = Calibration()
     base: Annotated[str | None, Field(description="Hub id or folder name of the base.")] = None
@@ -43,7 +46,7 @@ class AdapterRecord(BaseModel):
     base_hash: Annotated[str | None, Field(description="As in a preference's provenance.")] = None
 
     @classmethod
-    def describe(cls, template: Template, *, max_length: int, tau: float = 0.0) -> Self:
+    def describe(cls, template: Template, *, max_length: int, tau: float = 0.0, mask_identity: bool = False) -> Self:
         """The record of a judge that reads by `template`."""
         return cls(
             kind=template.kind,
@@ -51,6 +54,7 @@ class AdapterRecord(BaseModel):
             template=template.name,
             template_hash=template.hash,
             max_length=max_length,
+            mask_identity=mask_identity,
             tau=tau,
         )
 

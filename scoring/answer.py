@@ -123,9 +123,7 @@ def combine(
     """
     means = [answer.mean() for answer in answers]
     weights = [answer.weight for answer in answers]
-    # Summed by hand: NumPy's reductions may add in another order for another number of judges.
-    total = sum((weight * mean for weight, mean in zip(weights, means, strict=True)), np.zeros_like(means[0]))
-    panel = calibration.apply(normalise(total))
+    panel = calibration.apply(weighted_mean(means, weights))
     rows = _Rows()
     opinions = [_opinions(answer, mean, rows) for answer, mean in zip(answers, means, strict=True)]
     preferred = [OUTCOMES[column] for column in panel.argmax(axis=1).tolist()]
@@ -139,6 +137,18 @@ def combine(
     for position, error in too_large.items():
         answered[position] = error
     return answered
+
+
+def weighted_mean(means: Sequence[Triples], weights: Sequence[float]) -> Triples:
+    """The judges' mean before the panel's own calibration.
+
+    Args:
+        means: of each judge, all about the same battles.
+        weights: of each judge; they need not sum to 1, but to more than 0.
+    """
+    # Summed by hand: NumPy's reductions may add in another order for another number of judges.
+    total = sum((weight * mean for weight, mean in zip(weights, means, strict=True)), np.zeros_like(means[0]))
+    return normalise(total)
 
 
 class _Rows(dict[tuple[float, ...], Probabilities]):

@@ -88,8 +88,12 @@ class CalibrationFile(_Settings):
         except ValidationError as error:
             raise ConfigError(str(path), explain(error, cls)) from None
 
+    def encode(self) -> bytes:
+        """The file's content."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
     def write(self, path: Path) -> None:
         """Write the file; what stood there is replaced at once or not at all."""
         draft = path.with_name(path.name + ".tmp")
-        draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        draft.write_bytes(self.encode())
         draft.replace(path)

@@ -190,7 +190,7 @@ def load_panel_config(path: Path) -> PanelConfig:
     Raises:
         ConfigError: the file can't be read or holds faults; all of them are in the message.
     """
-    fields = _read_yaml(path)
+    fields = read_yaml(path)
     try:
         return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})
     except ValidationError as error:
@@ -242,7 +242,12 @@ def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hasha
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
-def _read_yaml(path: Path) -> object:
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds; a key given twice is a fault.
+
+    Raises:
+        ConfigError: the file can't be read, or is not YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

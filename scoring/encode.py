@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas import Battle, InvalidEvent, Reason, Truncation
 from scoring.errors import ConfigError
+from scoring.identity import mask_identity as mask
 from scoring.template import Template
 from scoring.tokenise import FastTokenizer, TextTokenizer
 from scoring.truncate import Shares, allot, first_round_that_fits, head_chars, kept_ends
@@ -30,6 +31,9 @@ _TYPICAL_CHARS_PER_TOKEN: Final = 4
 """For the estimate where nothing was read that could tell: English."""
 
 _DEFAULT_SHARES: Final = Shares()
+
+Turns: TypeAlias = tuple[str, ...]
+"""Of the prompt or of one response, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Encoder:
         template: how a battle is laid out.
         max_length: the most tokens of a sequence.
         shares: how the last round's turns share the room when they don't fit.
+        mask_identity: replace phrases in which a response names its maker or itself (`scoring.identity`); prompts
+            stay as they are.
 
     Raises:
         ConfigError: `max_length` leaves no room for a token of user text; the tokenizer can't write the template;
@@ -97,11 +103,18 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: FastTokenizer, template: Template, *, max_length: int, shares: Shares = _DEFAULT_SHARES
+        self,
+        tokenizer: FastTokenizer,
+        template: Template,
+        *,
+        max_length: int,
+        shares: Shares = _DEFAULT_SHARES,
+        mask_identity: bool = False,
     ) -> None:
         self.template = template
         self.max_length = max_length
         self.shares = shares
+        self.mask_identity = mask_identity
         self._text = TextTokenizer(tokenizer, template.specials)
         self._opening = self._compile(template.opening)
         *self._before_turn, self._after_turns = (self._compile(text) for text in template.around_slots())
@@ -135,12 +148,24 @@ class Encoder:
         Raises:
             InvalidEvent: a battle built by hand has unequal numbers of turns.
         """
-        readings = [self._plan(columns) for battle in battles for columns in self._columns(battle)]
-        turns = self._tokenise(text for reading in readings for texts in reading.rounds for text in texts)
-        fitted = iter([self._fit(reading, turns) for reading in readings])
+        fitted = iter(self._encode([columns for battle in battles for columns in self._columns(battle)]))
         if self.template.kind == "pairwise":
             return [_pairwise(sequence) for sequence in fitted]
         return [_pointwise(first, second) for first, second in zip(fitted, fitted, strict=True)]
+
+    def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:
+        """Encode single answers for a pointwise judge: each the sequence that it would be in any battle.
+
+        Args:
+            answers: turns of the prompt and of the response, as many of the one as of the other.
+        """
+        return [sequence.ids for sequence in self._encode([(prompt, self._read(given)) for prompt, given in answers])]
+
+    def _encode(self, sequences: Sequence[tuple[Turns, ...]]) -> list[_Sequence]:
+        """Encode sequences, given as the turns of each slot."""
+        readings = [self._plan(columns) for columns in sequences]
+        turns = self._tokenise(text for reading in readings for texts in reading.rounds for text in texts)
+        return [self._fit(reading, turns) for reading in readings]
 
     def _compile(self, text: str) -> list[int]:
         """Ids of a text of the template."""
@@ -166,15 +191,20 @@ class Encoder:
         if faults:
             raise ConfigError("encoder", tuple(faults))
 
-    def _columns(self, battle: Battle) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    def _columns(self, battle: Battle) -> tuple[tuple[Turns, ...], ...]:
         """For each sequence, the turns of each slot."""
         if not len(battle.prompt) == len(battle.response_a) == len(battle.response_b):
             raise InvalidEvent(Reason.TURNS_DIFFER, "prompt, response_a and response_b need the same number of turns")
+        response_a, response_b = self._read(battle.response_a), self._read(battle.response_b)
         if self.template.kind == "pairwise":
-            return ((battle.prompt, battle.response_a, battle.response_b),)
-        return (battle.prompt, battle.response_a), (battle.prompt, battle.response_b)
+            return ((battle.prompt, response_a, response_b),)
+        return (battle.prompt, response_a), (battle.prompt, response_b)
 
-    def _plan(self, columns: tuple[tuple[str, ...], ...]) -> _Reading:
+    def _read(self, response: Turns) -> Turns:
+        """A response as this judge gets to read it."""
+        return tuple(map(mask, response)) if self.mask_identity else response
+
+    def _plan(self, columns: tuple[Turns, ...]) -> _Reading:
         """Choose the rounds that are worth tokenising: the newest ones, at least one."""
         rounds = list(zip(*columns, strict=True))
         first = len(rounds) - 1

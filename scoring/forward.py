@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import structlog
@@ -204,18 +205,22 @@ class Forward:
             yield
 
 
-class Float32Head(torch.nn.Module):
+class Float32Head(torch.nn.Linear):
     """A classification head outside autocast: bfloat16 would round logits in steps of up to 1/64."""
 
-    def __init__(self, head: torch.nn.Linear) -> None:
-        super().__init__()
-        self.head = head.float()
+    @classmethod
+    def of(cls, head: torch.nn.Linear) -> Self:
+        """The head `head`, its weights in float32."""
+        same = cls(head.in_features, head.out_features, bias=head.bias is not None, device="meta")
+        same.weight = torch.nn.Parameter(head.weight.detach().float())
+        if head.bias is not None:
+            same.bias = torch.nn.Parameter(head.bias.detach().float())
+        return same
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states, shape (..., outputs), float32."""
         with torch.autocast(hidden_states.device.type, enabled=False):
-            logits: torch.Tensor = self.head(hidden_states.float())
-            return logits
+            return super().forward(hidden_states.float())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

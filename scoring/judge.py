@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from schemas import Battle, Provenance
 from scoring.errors import BattleTooLarge
 
 if TYPE_CHECKING:
-    from scoring.encode import Encoding
+    from scoring.encode import Encoding, Turns
 
 Triples: TypeAlias = NDArray[np.float64]
 """Shape (battles, 3), columns in the order of `schemas.OUTCOMES`."""
@@ -82,3 +82,18 @@ class Judge(Protocol):
 
     def close(self) -> None:
         """Free the device's memory."""
+
+
+class PointwiseJudge(Judge, Protocol):
+    """A judge that reads each answer alone, and so has a score for every single one."""
+
+    def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:
+        """Tokenise single answers; callable from any thread."""
+
+    def rewards(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Each answer's score; called by one thread."""
+
+
+def is_pointwise(judge: Judge) -> TypeGuard[PointwiseJudge]:
+    """Whether a judge scores single answers."""
+    return judge.provenance.kind == "pointwise"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import Battle, Provenance
+from scoring.adapter import LABELS
 from scoring.calibrate import Calibration
-from scoring.encode import Encoder
+from scoring.encode import Encoder, Turns
 from scoring.errors import BattleTooLarge
 from scoring.forward import Forward
 from scoring.judge import JudgeBatch, Scores
@@ -81,6 +83,32 @@ class ModelJudge:
             self._calibration.apply(probabilities),
             {position: self._too_large(batch.encodings[position].longest) for position in too_large},
         )
+
+    def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:
+        """Tokenise single answers for `rewards`; callable from any thread.
+
+        Args:
+            answers: turns of the prompt and of the response, as many of the one as of the other.
+        """
+        return self._encoder.encode_answers(answers)
+
+    def rewards(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Each answer's own score, of a pointwise judge; called by one thread at a time.
+
+        Of two answers to one prompt, the difference of their scores is the log-odds that the first is preferred to
+        the second, before calibration: log P(A)/P(B).
+
+        Args:
+            sequences: what `encode_answers` returned.
+
+        Raises:
+            JudgeFault: the device or the model failed.
+            BattleTooLarge: a sequence does not fit on the device, even alone.
+        """
+        logits = self._forward.logits(sequences)
+        if logits.too_large:
+            raise self._too_large(max(len(sequences[index]) for index in logits.too_large))
+        return logits.values[:, LABELS["pointwise"].index("score")].astype(np.float64)
 
     def close(self) -> None:
         """Free the device's memory."""

@@ -7,13 +7,14 @@ torch and the tokenizers release the interpreter lock.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 import structlog
 import tenacity
@@ -31,6 +32,8 @@ ATTEMPTS: Final = 3
 
 RETRY_WAIT_S: Final = 0.2
 """First wait between attempts, doubled for the second: short against a batch, long for a device's hiccup."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Panel:
         if not batch.count:
             return []
         running = [
-            (judge, part, self._threads[judge.name].submit(_score_with_retry, judge, part))
+            (judge, part, self.submit(judge, functools.partial(judge.score, part)))
             for judge, part in zip(self.judges, batch.parts, strict=True)
             if part is not None and judge.name not in self._left_out
         ]
@@ -132,7 +135,7 @@ class Panel:
         faults: list[JudgeFault] = []
         for judge, part, future in running:
             try:
-                scores = _wait_for(judge, future)
+                scores = wait_for(judge, future)
             except JudgeFault as fault:
                 faults.append(fault)
                 continue
@@ -143,6 +146,15 @@ class Panel:
         if not sum(answer.weight for answer in answers):
             raise self._nobody_left(faults)
         return combine(answers, calibration=self._calibration, left_out=self._left_out, too_large=too_large)
+
+    def submit(self, judge: Judge, work: Callable[[], T]) -> Future[T]:
+        """Let a judge work in its own thread, where nothing else uses it; again after a fault that may pass.
+
+        Args:
+            judge: one of the panel's.
+            work: what to call there. Read its result by `wait_for`.
+        """
+        return self._threads[judge.name].submit(_with_retry, work)
 
     def close(self) -> None:
         """Wait for batches that are being scored, then free every judge's memory. May be called twice."""
@@ -177,11 +189,17 @@ class Panel:
         return JudgeFault(", ".join(self._left_out), "every judge that counts has failed", transient=False)
 
 
-def load_panel(config: PanelConfig | Path | str, *, progress: Callable[[str], None] | None = None) -> Panel:
+def load_panel(
+    config: PanelConfig | Path | str,
+    *,
+    calibration: CalibrationFile | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Panel:
     """Load every judge of a panel, one after the other, and start their threads.
 
     Args:
         config: the panel, or the path of its file.
+        calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
         progress: told what is being loaded, one short line at a time.
 
     Raises:
@@ -190,7 +208,10 @@ def load_panel(config: PanelConfig | Path | str, *, progress: Callable[[str], No
     """
     if not isinstance(config, PanelConfig):
         config = load_panel_config(Path(config))
-    calibration = _read_calibration(config)
+    if calibration is None:
+        calibration = read_calibration(config)
+    else:
+        _verify_calibration(calibration, config, "the calibration")
     judges: list[Judge] = []
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
     if models:
@@ -219,24 +240,49 @@ def load_panel(config: PanelConfig | Path | str, *, progress: Callable[[str], No
     )
 
 
-def _read_calibration(config: PanelConfig) -> CalibrationFile:
+def read_calibration(config: PanelConfig) -> CalibrationFile:
+    """The calibration file that a panel names; one that changes nothing where it names none.
+
+    Raises:
+        ConfigError: the file can't be read, is wrong, or belongs to another panel.
+    """
     if config.calibration is None:
         return CalibrationFile()
     path = Path(config.calibration)
     calibration = CalibrationFile.read(path)
+    _verify_calibration(calibration, config, str(path))
+    return calibration
+
+
+def _verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:
     names = {judge.name for judge in config.judges}
     strangers = sorted({*calibration.judges, *calibration.weights} - names)
     if strangers:
         raise ConfigError(
-            str(path),
+            source,
             (f"calibrates {', '.join(strangers)}, which the panel doesn't have; fit it again for this panel",),
         )
     if not any(calibration.weights.get(judge.name, judge.weight) for judge in config.judges):
-        raise ConfigError(str(path), ("weights: every weight is 0; at least one judge must count",))
-    return calibration
+        raise ConfigError(source, ("weights: every weight is 0; at least one judge must count",))
 
 
-def _score_with_retry(judge: Judge, part: JudgeBatch) -> Scores:
+def wait_for(judge: Judge, future: Future[T]) -> T:
+    """Wait for what `Panel.submit` began.
+
+    Raises:
+        JudgeFault: the judge failed for good, in whatever way.
+        BattleTooLarge: the judge's device is too small for a sequence.
+    """
+    try:
+        return future.result()
+    except (JudgeFault, BattleTooLarge):
+        raise
+    except Exception as error:
+        # The text of a foreign exception may hold anything; its type and trace say where to look.
+        raise JudgeFault(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
+
+
+def _with_retry(work: Callable[[], T]) -> T:
     for attempt in tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_exponential(multiplier=RETRY_WAIT_S),
@@ -244,23 +290,12 @@ def _score_with_retry(judge: Judge, part: JudgeBatch) -> Scores:
         reraise=True,
     ):
         with attempt:
-            return judge.score(part)
+            return work()
     raise AssertionError("unreachable: tenacity returns or raises")
 
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, JudgeFault) and error.transient
-
-
-def _wait_for(judge: Judge, future: Future[Scores]) -> Scores:
-    """The judge's scores; whatever else it raises is a fault for good."""
-    try:
-        return future.result()
-    except JudgeFault:
-        raise
-    except Exception as error:
-        # The text of a foreign exception may hold anything; its type and trace say where to look.
-        raise JudgeFault(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
 
 
 def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:

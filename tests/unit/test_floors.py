@@ -67,6 +67,7 @@ def test_a_floor_imports_none_of_the_libraries_of_higher_ones(package: str) -> N
         ("schemas.wire", ("torch", "kafka", "transformers", "typer")),
         ("scoring", ("torch", "kafka", "transformers", "numpy")),
         ("scoring.panel", ("torch", "kafka", "transformers")),
+        ("scoring.trl_reward", ("torch", "kafka", "transformers", "trl")),
         ("consumer", ("torch", "kafka")),
         ("consumer.stream", ("torch", "transformers")),
         ("consumer.service", ("torch", "transformers")),

@@ -362,3 +362,22 @@ def test_a_tokenizer_that_cannot_write_the_template_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match="no tokens for the words"):
         Encoder(tiny.words(), template, max_length=100)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identity_is_masked_in_responses_and_never_in_prompts(kind: Kind) -> None:
+    tokenizer = tiny.chatml()
+    template = layout("chatml", kind).template
+    masking = Encoder(tokenizer, template, max_length=ROOMY, mask_identity=True)
+    claim, neutral = "I am ChatGPT, made by OpenAI.", "I am an AI assistant, made by its developer."
+    with_claims = battle_of([(claim, claim, "two"), ("four", "five", claim)])
+    expected = encode_one(battle_of([(claim, neutral, "two"), ("four", "five", neutral)]), "chatml", kind)
+    assert masking.encode([with_claims]) == [expected]
+    assert encode_one(with_claims, "chatml", kind) != expected
+
+
+@given(BATTLE, st.sampled_from([3, 20, 200]))
+def test_a_single_answer_is_the_sequence_that_it_is_in_a_battle(battle: Battle, room: int) -> None:
+    judge = encoder("gemma", "pointwise", room)
+    answers = [(battle.prompt, battle.response_a), (battle.prompt, battle.response_b)]
+    assert tuple(judge.encode_answers(answers)) == judge.encode([battle])[0].sequences
