@@ -11,7 +11,7 @@ from typing import Final, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from consumer.files import RowFault
+from scoring.files import RowFault
 
 MAX_SHOWN: Final = 20
 """Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""
@@ -62,16 +62,7 @@ class FileProgress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeElapsedColumn(),  # it moves while a chunk takes its time
-                TextColumn("{task.fields[status]}", markup=False),
-                console=self._console,
-                transient=True,
-            )
+            self._bar = _new_bar(self._console)
             self._bar.add_task(self._verb, total=max(1, self._total), completed=self._start, status="")
             self._bar.start()
         return self
@@ -105,14 +96,83 @@ class FileProgress:
         status = f"{rows:,} battles, {rows / elapsed:,.1f}/s"
         if done_bytes > self._start:
             left_s = elapsed * (self._total - done_bytes) / (done_bytes - self._start)
-            status += f", about {_duration(left_s)} left"
+            status += f", about {duration(left_s)} left"
         return status
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _duration(seconds: float) -> str:
+class CountProgress:
+    """How many of a known number are done, for people. A context manager.
+
+    Args:
+        console: where to; its own `is_terminal` decides between bar and lines.
+        total: how many there are.
+        verb: what is done to them.
+        unit: what they are.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        *,
+        verb: str,
+        unit: str = "battles",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._total = total
+        self._verb = verb
+        self._unit = unit
+        self._clock = clock
+        self._began = self._last_line = clock()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = _new_bar(self._console)
+            self._bar.add_task(self._verb, total=max(1, self._total), status="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advanced(self, done: int) -> None:
+        """So many are done in all: move the bar, or write a line when the last one is old enough."""
+        now = self._clock()
+        elapsed = max(now - self._began, 1e-9)
+        status = f"{done:,} of {self._total:,} {self._unit}, {done / elapsed:,.1f}/s"
+        if 0 < done < self._total:
+            status += f", about {duration(elapsed * (self._total - done) / done)} left"
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done, status=status)
+        elif now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            self._console.print(f"{self._verb}: {status}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _new_bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),  # it moves while a chunk takes its time
+        TextColumn("{task.fields[status]}", markup=False),
+        console=console,
+        transient=True,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as 3 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

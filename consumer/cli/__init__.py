@@ -11,10 +11,13 @@ from kafka.errors import KafkaError
 
 from consumer.cli.bench import bench
 from consumer.cli.broker import broker
+from consumer.cli.calibrate import calibrate
 from consumer.cli.dead_letters import dead_letters
 from consumer.cli.demo import demo
 from consumer.cli.doctor import doctor
+from consumer.cli.evaluate import evaluate
 from consumer.cli.exits import EXIT_INTERRUPTED, complain
+from consumer.cli.finetune import finetune
 from consumer.cli.offline import replay, score
 from consumer.cli.run import run
 from consumer.cli.schema import schema
@@ -27,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they print local variables, which may hold what users wrote
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, score, replay, doctor, schema, bench, broker):
+for command in (demo, run, score, evaluate, replay, finetune, calibrate, doctor, schema, bench, broker):
     app.command()(command)
 app.add_typer(dead_letters, name="dead-letters")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from contextlib import suppress
@@ -19,12 +20,24 @@ from rich.text import Text
 
 from consumer.cli.exits import EXIT_FAULT, leave_now
 from consumer.config import StreamConfig
-from consumer.demo import Check, DemoRun, Entry, check, demo_broker, file_entries, produce, sample_entries, streaming
+from consumer.demo import (
+    Agreement,
+    Check,
+    DemoRun,
+    Entry,
+    agreement,
+    check,
+    demo_broker,
+    file_entries,
+    produce,
+    sample_entries,
+    streaming,
+)
 from consumer.errors import StreamError
 from consumer.logs import configure_logging
 from consumer.messages import Message
 from consumer.pipeline import Scored
-from schemas import Outcome, Preference, Probabilities, decode_preference
+from schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
 from scoring.panel import Panel
 from scoring.runtime import ensure_fast_process
 
@@ -84,7 +97,7 @@ def demo(
             _watch(run, committed, screen)
             run.raise_error()
             result = check(config, run.sent)
-            console.print(_summary(result, screen, judges, config))
+            console.print(_summary(result, agreement(result.preferences, entries), screen, judges, config))
             if svg:
                 console.save_svg(str(svg), title="prefstream demo")
             if keep_running and not run.finished.is_set():
@@ -229,7 +242,9 @@ def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
     return text
 
 
-def _summary(result: Check, screen: Screen, judges: Panel, config: StreamConfig) -> RenderableType:
+def _summary(
+    result: Check, people: Agreement | None, screen: Screen, judges: Panel, config: StreamConfig
+) -> RenderableType:
     untrained = [judge.name for judge in judges.judges if not judge.provenance.trained]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
@@ -249,6 +264,12 @@ def _summary(result: Check, screen: Screen, judges: Panel, config: StreamConfig)
         "(both topics read back by a separate read_committed consumer)",
     )
     grid.add_row("speed", f"{screen.rate:.1f} battles/s, {screen.seconds:.1f} s")
+    if people:
+        grid.add_row(
+            "people",
+            f"log loss {people.log_loss:.3f}, accuracy {people.accuracy:.2f} on {people.battles} judged battles "
+            f"(knowing nothing: {math.log(len(OUTCOMES)):.3f}, 0.33)",
+        )
     if untrained:
         grid.add_row(
             "[yellow]note[/]",

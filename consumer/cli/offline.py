@@ -19,16 +19,17 @@ from rich.console import Console
 from consumer.checkpoint import Checkpoint
 from consumer.cli.exits import EXIT_INTERRUPTED, EXIT_REJECTED
 from consumer.cli.options import with_settings
+from consumer.cli.panels import DEMO_PANEL, UNTRAINED, panel_config, say
 from consumer.cli.quiet import client_silenced
 from consumer.config import KafkaConnection
 from consumer.errors import UsageError
-from consumer.files import check_battles_file
 from consumer.logs import configure_logging
 from consumer.offline import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file
 from consumer.output import ScorePaths
 from consumer.progress import FileProgress
 from consumer.replay import replay_file, topic_producer
-from scoring.config import PanelConfig, load_panel_config
+from scoring.errors import FileError
+from scoring.files import check_battles_file
 from scoring.panel import load_panel
 from scoring.runtime import ensure_fast_process
 
@@ -60,7 +61,7 @@ def score(
         Path | None,
         typer.Option(
             envvar="PREFSTREAM_PANEL",
-            show_default="the demo's two small judges",
+            show_default=DEMO_PANEL,
             help="Panel file (YAML): which judges score, on which devices.",
         ),
     ] = None,
@@ -107,13 +108,13 @@ def score(
     console = Console(stderr=True)
     paths = ScorePaths(file, output)
     if resume and paths.finished:
-        _say(console, f"{output} is finished: nothing to resume (--force scores again)")
+        say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
     check_score(paths, resume=resume, force=force)
-    config = _panel_config(panel, console)
-    with load_panel(config, progress=lambda line: _say(console, line)) as judges:
+    config = panel_config(panel, console)
+    with load_panel(config, progress=lambda line: say(console, line)) as judges:
         if not judges.trained:
-            _say(console, "These judges are not trained yet: their probabilities mean nothing.")
+            say(console, UNTRAINED)
         saved = Checkpoint.load(paths.progress) if resume else None
         with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
             with (
@@ -130,7 +131,7 @@ def score(
                     force=force,
                     chunk_rows=chunk,
                 )
-            _say(console, _score_line(summary, paths))
+            say(console, _score_line(summary, paths))
     if not summary.complete:
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary.rejected:
@@ -183,7 +184,7 @@ def replay(
         summary = replay_file(
             file, producer, topic, observer=progress, stop=stop, rate=rate, keep_malformed=keep_malformed
         )
-    _say(
+    say(
         console,
         f"{'done' if summary.complete else 'stopped'}: {summary.delivered:,} records delivered to {topic}"
         f"{f', {summary.malformed:,} of them malformed' if summary.malformed else ''}, "
@@ -193,14 +194,6 @@ def replay(
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary.rejected:
         raise typer.Exit(EXIT_REJECTED)
-
-
-def _panel_config(panel: Path | None, console: Console) -> PanelConfig:
-    if panel is not None:
-        return load_panel_config(panel)
-    from scoring.demo_judges import demo_panel_config
-
-    return demo_panel_config(progress=lambda line: _say(console, line))
 
 
 def _score_line(summary: ScoreSummary, paths: ScorePaths) -> str:
@@ -228,12 +221,12 @@ def _said_how_to_resume(console: Console, paths: ScorePaths, command: str) -> It
     refused = False
     try:
         yield
-    except UsageError:
+    except (FileError, UsageError):
         refused = True
         raise
     finally:
         if paths.progress.exists() and not refused:
-            _say(console, f"what is done is kept; go on with: {command}")
+            say(console, f"what is done is kept; go on with: {command}")
 
 
 @contextmanager
@@ -257,7 +250,3 @@ def _stop_on_signals(notice: str) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)

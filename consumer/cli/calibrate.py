@@ -1,0 +1,247 @@
+"""The command `calibrate`: fits a panel's calibration file on battles that people judged."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from consumer.cli.exits import EXIT_REJECTED
+from consumer.cli.labelled import LabelledFile, read_chosen
+from consumer.cli.outputs import check_outputs, write_output
+from consumer.cli.panels import DEMO_PANEL, UNTRAINED, leaving_at_once, panel_config, say
+from consumer.logs import configure_logging
+from consumer.progress import CountProgress
+from schemas import OUTCOMES
+from scoring.config import PanelConfig
+from scoring.labelled import LabelledBattle, check_labelled_file
+from scoring.runtime import ensure_fast_process
+
+if TYPE_CHECKING:
+    from scoring.cross_fit import BeforeAfter, CalibrationResult
+    from scoring.evaluation.bootstrap import Estimate
+    from scoring.predict import Predictions
+
+
+def calibrate(
+    file: LabelledFile,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PREFSTREAM_OUTPUT",
+            show_default=False,
+            help="Calibration file to write (JSON): what the panel file names as calibration.",
+        ),
+    ],
+    panel: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PREFSTREAM_PANEL",
+            show_default=DEMO_PANEL,
+            help="Panel file (YAML): whose judges are calibrated.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PREFSTREAM_PLOT",
+            show_default=False,
+            help="Draw reliability diagrams, before and after, into this PNG.",
+        ),
+    ] = None,
+    out_of_fold: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PREFSTREAM_OUT_OF_FOLD",
+            show_default=False,
+            help="Write the panel's answers, each by parameters that were fitted on other prompts, into this CSV "
+            "(Kaggle's submission format). It can be evaluated without optimism.",
+        ),
+    ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="PREFSTREAM_TIER",
+            show_default=False,
+            help="Use battles of this tier only; may be given several times.",
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="PREFSTREAM_SOURCE",
+            show_default=False,
+            help="Use battles of this source only; may be given several times.",
+        ),
+    ] = None,
+    balance: Annotated[
+        Literal["none", "tier", "source"],
+        typer.Option(
+            envvar="PREFSTREAM_BALANCE",
+            help="Let each tier, or each source, count equally, however many battles it has. Also in the figures.",
+        ),
+    ] = "none",
+    labels: Annotated[
+        Literal["verdict", "votes"],
+        typer.Option(
+            envvar="PREFSTREAM_LABELS",
+            help="Fit to the verdict, or to the shares of the votes where they are known. The figures are against the "
+            "verdict.",
+        ),
+    ] = "verdict",
+    folds: Annotated[
+        int,
+        typer.Option(
+            envvar="PREFSTREAM_FOLDS",
+            min=2,
+            help="Into how many parts the prompts are dealt to measure on prompts that were not fitted on.",
+        ),
+    ] = 5,
+    seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the dealing and the intervals.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
+    ] = False,
+) -> None:
+    """Fit temperature, tie bias and weights of a panel on battles that people judged.
+
+    A judge that says 70 % should be right in 7 of 10 battles. Temperature makes it more or less sure of itself (above
+    1 less), the tie bias makes ties likelier (above 0) or rarer; A and B are always treated alike. Each judge gets
+    both, then the judges get weights in the panel's mean, then the mean gets both again. Whatever calibration the
+    panel has is left out of account and replaced.
+
+    The table says what it is worth: log loss and expected calibration error before and after, with intervals. "After"
+    is measured on prompts that were not fitted on. Some hundreds of battles are enough, and should be like those that
+    the panel will judge: the share of ties differs much from source to source.
+
+    Exit codes: 0 written, 2 can't be done as asked, 3 written but some rows could not be used, 130 interrupted
+    (nothing is written).
+
+    For example:
+
+        prefstream calibrate judged.csv -o panel.json
+        prefstream calibrate judged.jsonl -o panel.json --panel panel.yaml --plot reliability.png
+        prefstream calibrate judged.jsonl -o panel.json --tier arena --tier core --balance tier
+    """
+    ensure_fast_process()
+    configure_logging("warning", library_level="error")
+    console = Console(stderr=True)
+    check_labelled_file(file)
+    outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
+    check_outputs(outputs, {file, *([panel] if panel else [])}, force=force)
+    labelled, rejected = read_chosen(file, console, tiers=tier, sources=source)
+    from scoring.cross_fit import calibrate_panel, check_battles  # scipy: not for every command's start
+
+    for warning in check_battles(labelled, folds=folds, source=str(file)):
+        say(console, warning)
+    config = panel_config(panel, console)
+    predictions = _predict(config, labelled, console)
+    result = calibrate_panel(
+        labelled, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)
+    )
+    _write(result, output, plot, out_of_fold)
+    _show(result, Console(), folds)
+    say(console, _advice(output, panel, config))
+    if rejected or predictions.left_out:
+        raise typer.Exit(EXIT_REJECTED)
+
+
+def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
+    """What the panel says without any calibration. A calibration file that it names need not exist yet."""
+    from scoring.predict import load_uncalibrated_panel, predict
+
+    uncalibrated = config.model_copy(update={"calibration": None})
+    with load_uncalibrated_panel(uncalibrated, progress=lambda line: say(console, line)) as judges:
+        if not judges.trained:
+            say(console, UNTRAINED)
+        with (
+            leaving_at_once(console, "stopped: nothing is written"),
+            CountProgress(console, len(labelled), verb="scoring") as progress,
+        ):
+            predictions = predict(judges, [one.battle for one in labelled], progress=progress.advanced)
+    for position, reason in predictions.left_out.items():
+        say(console, f"line {labelled[position].line}: left out: {reason}")
+    return predictions
+
+
+def _write(result: CalibrationResult, output: Path, plot: Path | None, out_of_fold: Path | None) -> None:
+    if plot is not None:
+        from scoring.calibration_plot import plot_calibration
+
+        write_output(plot, plot_calibration(result))
+    if out_of_fold is not None:
+        write_output(out_of_fold, _submission(result))
+    write_output(output, result.file.encode())
+
+
+def _submission(result: CalibrationResult) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", *(f"winner_{outcome}" for outcome in OUTCOMES)])
+    for one, row in zip(result.battles, result.out_of_fold.tolist(), strict=True):
+        writer.writerow([one.battle.id, *map(repr, row)])
+    return text.getvalue().encode()
+
+
+def _show(result: CalibrationResult, console: Console, folds: int) -> None:
+    figures = Table(
+        title=f"{len(result.battles):,} battles, {result.prompts:,} prompts; 95 % intervals over prompts",
+        caption=f"after: on prompts that were not fitted on ({folds} folds)",
+    )
+    figures.add_column("", overflow="fold")
+    for name in ("", "before", "after"):
+        figures.add_column(name, no_wrap=True)
+    parameters = Table(title="fitted on all of them")
+    parameters.add_column("", overflow="fold")
+    for name in ("temperature", "tie bias", "weight"):
+        parameters.add_column(name, no_wrap=True, justify="right")
+    fit = result.fit
+    for system in (*result.judges, result.panel):
+        is_panel = system is result.panel
+        _add_figures(figures, system)
+        calibration = fit.panel if is_panel else fit.judges[system.name]
+        weight = "" if is_panel else f"{fit.weights[system.name]:.3f}"
+        parameters.add_row(system.name, f"{calibration.temperature:.3f}", f"{calibration.tie_bias:+.3f}", weight)
+    console.print(figures)
+    console.print(parameters)
+
+
+def _add_figures(table: Table, system: BeforeAfter) -> None:
+    before, after = system.figures_before, system.figures_after
+    table.add_row(system.name, "log loss", _interval(before.log_loss), _interval(after.log_loss))
+    table.add_row("", "  change", "", _interval(system.log_loss_change, sign="+"))
+    table.add_row("", "accuracy", _interval(before.accuracy), _interval(after.accuracy))
+    table.add_row(
+        "",
+        "calibration error",
+        _interval(before.calibration_error),
+        _interval(after.calibration_error),
+        end_section=True,
+    )
+
+
+def _interval(estimate: Estimate, *, sign: str = "") -> str:
+    shown = [f"{one:{sign}.3f}" for one in (estimate.value, estimate.low, estimate.high) if one is not None]
+    return f"{shown[0]} [{', '.join(shown[1:])}]" if len(shown) == 3 else "".join(shown)
+
+
+def _advice(output: Path, panel: Path | None, config: PanelConfig) -> str:
+    """How the panel comes to use what was written."""
+    if panel is None:
+        return f"{output} is written; name it in a panel file of these judges: calibration: {output}"
+    folder = panel.resolve().parent
+    if config.calibration is not None and Path(folder, config.calibration).resolve() == output.resolve():
+        return f"{output} is written; {panel} names it already, so the next start uses it"
+    beside = output.resolve().is_relative_to(folder)
+    line = f"calibration: {output.resolve().relative_to(folder) if beside else output.resolve()}"
+    if config.calibration is not None:
+        return f"{output} is written, but {panel} names another calibration; to use this one, change it to: {line}"
+    return f"{output} is written; to use it, put this line into {panel}: {line}"

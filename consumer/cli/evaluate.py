@@ -1,0 +1,292 @@
+"""The command `evaluate`: holds a panel, or a file of predictions, against what people said."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from consumer.cli.exits import EXIT_REJECTED
+from consumer.cli.labelled import LabelledFile, read_chosen
+from consumer.cli.outputs import check_outputs, write_output
+from consumer.cli.panels import DEMO_PANEL, UNTRAINED, leaving_at_once, panel_config, say
+from consumer.errors import UsageError
+from consumer.logs import configure_logging
+from consumer.progress import MAX_SHOWN, CountProgress
+from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
+from scoring.labelled import LabelledBattle, check_labelled_file
+from scoring.runtime import ensure_fast_process
+
+if TYPE_CHECKING:
+    from scoring.evaluation.results import Evaluation
+    from scoring.predict import Predictions
+
+
+def evaluate(
+    context: typer.Context,
+    file: LabelledFile,
+    *,
+    panel: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PREFSTREAM_PANEL", show_default=DEMO_PANEL, help="Panel file (YAML) of the judges to evaluate."
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PREFSTREAM_PREDICTIONS",
+            show_default="a panel scores the file",
+            help="Evaluate these predictions instead of running a panel: CSV in Kaggle's submission format, or "
+            "preferences (.jsonl), which also hold what each judge said. Matched with FILE by id.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", envvar="PREFSTREAM_JSON", show_default="none", help="Write all numbers here, as JSON."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            envvar="PREFSTREAM_HTML",
+            show_default="none",
+            help="Write the report here: one page with plots that needs nothing beside it, and holds no battle's text.",
+        ),
+    ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(envvar="PREFSTREAM_TIER", show_default="all", help="Only battles of this tier; may be repeated."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(envvar="PREFSTREAM_SOURCE", show_default="all", help="Only battles of this source; likewise."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            envvar="PREFSTREAM_LIMIT",
+            min=1,
+            show_default="all",
+            help="Only the first so many battles, for a quick look.",
+        ),
+    ] = None,
+    swap: Annotated[
+        bool,
+        typer.Option(
+            "--swap",
+            envvar="PREFSTREAM_SWAP",
+            help="Read every battle in both orders and average, as a panel with swap: true does: measures what "
+            "the order of the answers changes. Doubles the time of pairwise judges.",
+        ),
+    ] = False,
+    bootstrap: Annotated[
+        int,
+        typer.Option(envvar="PREFSTREAM_BOOTSTRAP", min=100, help="Resamples of the prompts for the 95 % intervals."),
+    ] = DEFAULT_RESAMPLES,
+    seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the resamples.")] = DEFAULT_SEED,
+    force: Annotated[
+        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
+    ] = False,
+) -> None:
+    """Say how good judges are: their probabilities against what people said.
+
+    Log loss is what counts where probabilities are used: lower is better, 1.099 is knowing nothing (a third for each).
+    Accuracy is how often the most probable outcome happened. The expected calibration error (ECE) says how far
+    probabilities are from how often things happen. "Winner found" is the accuracy between A and B alone, over battles
+    that are no ties.
+
+    Two baselines that read no text are fitted on the same file, by cross-validation: how often each outcome happens
+    (class prior), and the lengths of both answers (length only). A judge that does not beat them has learnt nothing
+    that matters. Intervals are 95 %, by bootstrap over prompts, and the comparison with each baseline is made battle by
+    battle.
+
+    The report (--html) adds calibration, each outcome, slices by source, tier, language, rounds and length, what
+    exchanging the answers changes, and how often the longer one is preferred. Evaluate on battles whose prompts no
+    judge was trained or calibrated on: otherwise the numbers flatter.
+
+    Exit codes: 0 all rows evaluated, 2 can't be done as asked, 3 evaluated but some rows could not be used, 130
+    interrupted (nothing is written).
+
+    For example:
+
+        prefstream evaluate judged.csv
+        prefstream evaluate judged.jsonl --panel panel.yaml --html report.html --json report.json
+        prefstream evaluate judged.csv --predictions submission.csv --bootstrap 5000
+    """
+    if predictions is None:
+        ensure_fast_process()
+    configure_logging("warning", library_level="error")
+    console = Console(stderr=True)
+    if predictions is not None:
+        _refuse_panel_options(context)
+    check_labelled_file(file)
+    inputs = {file, *(path for path in (panel, predictions) if path)}
+    check_outputs({"--json": json, "--html": html}, inputs, force=force)
+    labelled, rejected = read_chosen(file, console, tiers=tier, sources=source, limit=limit)
+    if predictions is None:
+        answers = _predict(panel, labelled, file, console, swap=swap)
+    else:
+        answers = _read_predictions(predictions, labelled, file, console)
+    evaluation = _evaluate(
+        labelled, answers, file, rejected=rejected, predictions=predictions, resamples=bootstrap, seed=seed
+    )
+    _show(evaluation, Console())
+    _write(evaluation, json, html, console)
+    if rejected or answers.faulty_rows or answers.predictions.left_out:
+        raise typer.Exit(EXIT_REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Predictions, and what is to be told of how they were had."""
+
+    predictions: Predictions
+    swap: bool
+    faulty_rows: int = 0
+
+
+def _refuse_panel_options(context: typer.Context) -> None:
+    """What only a running panel can use; a variable for every command's panel is no such wish."""
+    for option in ("panel", "swap"):
+        source = context.get_parameter_source(option)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{option} is about judges that run, and --predictions reads what they said: choose one")
+
+
+def _predict(
+    panel: Path | None, labelled: Sequence[LabelledBattle], file: Path, console: Console, *, swap: bool
+) -> _Answers:
+    from scoring.panel import load_panel
+    from scoring.predict import predict
+
+    config = panel_config(panel, console)
+    config = config.model_copy(update={"swap": config.swap or swap})
+    with load_panel(config, progress=lambda line: say(console, line)) as judges:
+        if not judges.trained:
+            say(console, UNTRAINED)
+        with (
+            leaving_at_once(console, "stopped: nothing is written"),
+            CountProgress(console, len(labelled), verb="scoring") as progress,
+        ):
+            predictions = predict(judges, [one.battle for one in labelled], progress=progress.advanced)
+    _name_rows(file, {labelled[at].line: reason for at, reason in predictions.left_out.items()}, console)
+    return _Answers(predictions, config.swap)
+
+
+def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> _Answers:
+    from scoring.prediction_files import read_predictions
+
+    read = read_predictions(path, [one.battle for one in labelled])
+    _name_rows(path, read.faults, console)
+    left_out = read.predictions.left_out
+    _name_rows(file, {labelled[at].line: f"no prediction in {path} has its id" for at in left_out}, console)
+    if left_out:
+        say(console, f"{len(left_out):,} of {len(labelled):,} labelled battles have no prediction: they don't count")
+    if read.unknown_ids:
+        say(console, f"{path}: {read.unknown_ids:,} predictions are about none of the labelled battles: ignored")
+    if read.repeated_ids:
+        say(console, f"{path}: {read.repeated_ids:,} ids stand more than once: the last prediction counts")
+    if read.partial_judges:
+        say(console, f"{path}: {', '.join(read.partial_judges)} did not answer every battle: only the panel is shown")
+    judges = read.predictions.judges
+    both_orders = any(not judge.symmetric and judge.swapped is not None for judge in judges)
+    return _Answers(read.predictions, both_orders, len(read.faults))
+
+
+def _name_rows(file: Path, rows: Mapping[int, object], console: Console) -> None:
+    """Name rows that could not be used; of many, the first."""
+    for line, reason in itertools.islice(rows.items(), MAX_SHOWN):
+        say(console, f"{file}:{line}: {reason}")
+    if len(rows) > MAX_SHOWN:
+        say(console, f"... and {len(rows) - MAX_SHOWN:,} more such rows")
+
+
+def _evaluate(
+    labelled: Sequence[LabelledBattle],
+    answers: _Answers,
+    file: Path,
+    *,
+    rejected: int,
+    predictions: Path | None,
+    resamples: int,
+    seed: int,
+) -> Evaluation:
+    from scoring.evaluation.evaluate import evaluate as hold_against_labels  # scikit-learn takes a second to import
+    from scoring.evaluation.results import Evaluated
+
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    evaluated = Evaluated(
+        file=file.name,
+        file_sha256=digest,
+        predictions=predictions.name if predictions else None,
+        version=version("prefstream"),
+        swap=answers.swap,
+        rows_rejected=rejected,
+    )
+    return hold_against_labels(labelled, answers.predictions, evaluated, resamples=resamples, seed=seed)
+
+
+def _show(evaluation: Evaluation, console: Console) -> None:
+    from scoring.evaluation.report import verdicts
+
+    table = Table(
+        title=f"{evaluation.battles:,} battles on {evaluation.prompts:,} prompts",
+        caption=f"95 % intervals by {evaluation.resamples:,} resamples of the prompts, seed {evaluation.seed}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("", overflow="fold", min_width=11)
+    for name in ("log loss", "accuracy", "Brier", "ECE", "winner found"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for system in evaluation.systems:
+        figures = (system.log_loss, system.accuracy, system.brier, system.calibration_error, system.decided_accuracy)
+        table.add_row(Text(system.name), *map(_cell, figures), end_section=system.kind == "panel")
+    console.print(table)
+    for verdict in verdicts(evaluation):
+        say(console, verdict.text)
+    for bias in evaluation.position[1:]:
+        if bias.flip_rate is not None and not bias.by_construction:
+            say(console, f"{bias.name}: with A and B exchanged, {_cell(bias.flip_rate, newline=False)} of answers flip")
+    length = evaluation.length[0]
+    if length.battles:
+        say(
+            console,
+            f"The longer answer wins {_cell(length.human, newline=False)} of decided battles; "
+            f"the panel says {_cell(length.predicted_mass, newline=False)}.",
+        )
+
+
+def _cell(estimate: Estimate, *, newline: bool = True) -> str:
+    """The number, and under or behind it its interval."""
+    if estimate.value is None:
+        return "n/a"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    interval = f"{estimate.low:.3f}–{estimate.high:.3f}"
+    return f"{estimate.value:.3f}\n{interval}" if newline else f"{estimate.value:.3f} ({interval})"
+
+
+def _write(evaluation: Evaluation, json: Path | None, html: Path | None, console: Console) -> None:
+    from scoring.evaluation.report import render_report
+
+    contents: dict[Path, str] = {}
+    if json:
+        contents[json] = evaluation.model_dump_json(indent=2) + "\n"
+    if html:
+        contents[html] = render_report(evaluation)
+    for path, content in contents.items():
+        write_output(path, content.encode())
+        say(console, f"written: {path}")

@@ -1,0 +1,174 @@
+"""The command `finetune`: labelled pairs in, a judge's adapter out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from consumer.cli.exits import EXIT_INTERRUPTED
+from consumer.cli.labelled import LabelledFile
+from consumer.cli.panels import say
+from consumer.data_report_view import render
+from consumer.errors import UsageError
+from consumer.logs import configure_logging
+from consumer.training_progress import TrainingProgress
+from scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
+from scoring.runtime import ensure_fast_process
+
+if TYPE_CHECKING:
+    from scoring.data_report import DataReport
+
+
+def finetune(
+    file: LabelledFile,
+    *,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            "-r",
+            envvar="PREFSTREAM_RECIPE",
+            show_default=False,
+            help=f"How: a YAML file, or the name of one that ships: {', '.join(shipped_recipes())}.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="PREFSTREAM_OUTPUT",
+            show_default=False,
+            help="Folder for the adapter; checkpoints lie in its subfolder run.",
+        ),
+    ],
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            "--eval",
+            envvar="PREFSTREAM_EVAL",
+            show_default="none",
+            help="Judged battles with other prompts, to keep the best weights by and to stop by.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the recipe, such as optimizer.learning_rate=1e-4; may be repeated.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            envvar="PREFSTREAM_RESUME",
+            help="Go on at the newest checkpoint. Begins where there is none, so a supervisor can always give it.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Start anew where OUTPUT holds a run already.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe with every setting, and what the data holds; don't train.")
+    ] = False,
+) -> None:
+    """Fine-tune a judge with LoRA on pairs that people judged.
+
+    The adapter folder holds the weights (safetensors), the layout they were trained with, a receipt (train.json), a
+    model card, the curves of the run, and the probabilities for the --eval pairs. Put it into a panel file as a
+    judge's `adapter`. Ctrl-C finishes the step at hand and saves; --resume goes on from there, and so it does after a
+    crash.
+
+    On several GPUs: accelerate launch --num_processes N $(which prefstream) finetune ...
+
+    Exit codes: 0 done, 1 the training failed, 2 can't be done as asked, 130 interrupted and saved.
+
+    For example:
+
+        prefstream finetune train.csv --eval dev.csv --recipe gemma-2-9b -o adapters/gemma
+        prefstream finetune train.jsonl -r llama-demo -o adapters/llama --set data.balance_length=step
+        prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
+    """
+    ensure_fast_process()
+    configure_logging("warning", library_level="error")
+    console = Console(stderr=True)
+    chosen = load_recipe(recipe, dict(map(_setting, settings or [])))
+    from scoring.finetune.run import check_run
+
+    check_run(file, dev, output, resume=resume or show, force=force)
+    if show:
+        _show(chosen, file, Console())
+        return
+    finished = _train(chosen, file, dev, output, console, resume=resume)
+    if not finished:
+        say(console, "interrupted and saved; go on with the same command and --resume")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError("--set needs KEY=VALUE, such as --set optimizer.learning_rate=1e-4")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {key}: the value is not YAML") from None
+
+
+def _show(recipe: Recipe, file: Path, console: Console) -> None:
+    from scoring.data_report import DataReport
+    from scoring.labelled import read_labelled
+
+    say(console, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    report = DataReport()
+    for _ in report.usable_rows(read_labelled(file)):
+        pass
+    console.print(render(report))
+    report.check_learnable(file)
+
+
+def _train(recipe: Recipe, file: Path, dev: Path | None, output: Path, console: Console, *, resume: bool) -> bool:
+    from scoring.finetune.run import finetune as train
+
+    def seen(name: str, report: DataReport) -> None:
+        say(console, f"{name}:")
+        console.print(render(report))
+
+    with (
+        _asked_to_stop(console) as asked,
+        TrainingProgress(console) as progress,
+    ):
+        outcome = train(recipe, file, output, dev=dev, resume=resume, observer=progress, interrupted=asked, seen=seen)
+    for name, value in outcome.metrics.items():
+        say(console, f"{name}: {value:.4f}")
+    return outcome.finished
+
+
+@contextmanager
+def _asked_to_stop(console: Console) -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C or SIGTERM asks to stop after the step at hand; the second one ends at once."""
+    asked: list[int] = []
+
+    def ask(signum: int, _frame: FrameType | None) -> None:
+        asked.append(signum)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        say(console, "finishing the step at hand, then saving; again stops at once, and loses what came since then")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

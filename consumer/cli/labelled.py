@@ -1,0 +1,76 @@
+"""What commands that learn from people's judgements share: reading the labelled battles that were chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+from rich.console import Console
+
+from consumer.progress import FileProgress
+from scoring.errors import FileError
+from scoring.files import RowFault
+from scoring.labelled import LabelledBattle, read_labelled
+
+LabelledFile: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        show_default=False,
+        help="Battles that people judged: CSV with Kaggle's columns winner_model_a, winner_model_b and winner_tie, "
+        "or a JSON object a line with winner (.jsonl, .ndjson).",
+    ),
+]
+
+
+def read_chosen(
+    file: Path,
+    console: Console,
+    *,
+    tiers: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
+    limit: int | None = None,
+) -> tuple[list[LabelledBattle], int]:
+    """Read the battles that were chosen; rows that can't be used are named on the console.
+
+    Args:
+        file: the labelled file.
+        console: for progress and faults.
+        tiers: only battles of these; empty or None for all.
+        sources: only battles of these; empty or None for all.
+        limit: stop after so many chosen battles.
+
+    Returns:
+        The battles, and how many rows that were read could not be used.
+
+    Raises:
+        FileError: the file can't be read, has no battle of a tier or source that was asked for, or none at all.
+    """
+    chosen: list[LabelledBattle] = []
+    seen: dict[str, Counter[str]] = {"--tier": Counter(), "--source": Counter()}
+    rejected = 0
+    with FileProgress(console, file, verb="reading") as progress:
+        for rows, record in enumerate(read_labelled(file), start=1):
+            if isinstance(record.content, RowFault):
+                rejected += 1
+                progress.rejected(record.line, record.content)
+            else:
+                one = record.content
+                seen["--tier"][one.tier or ""] += 1
+                seen["--source"][one.source or ""] += 1
+                if (not tiers or one.tier in tiers) and (not sources or one.source in sources):
+                    chosen.append(one)
+            progress.advanced(record.end.offset, rows)
+            if len(chosen) == limit:
+                break
+    for option, asked in (("--tier", tiers), ("--source", sources)):
+        unknown = sorted(set(asked or ()) - set(seen[option]))
+        if unknown and len(chosen) != limit:
+            there = ", ".join(f"{name} ({count:,})" for name, count in seen[option].most_common() if name) or "none"
+            raise FileError(f"{file}: no battle has {option} {', '.join(unknown)}; those named in it: {there}")
+    if not chosen:
+        raise FileError(f"{file}: holds no labelled battle that could be used" + (", see above" if rejected else ""))
+    return chosen, rejected

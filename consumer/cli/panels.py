@@ -1,0 +1,53 @@
+"""What commands that score with a panel share: the panel they take, what they say while they load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from consumer.cli.exits import EXIT_INTERRUPTED, leave_now
+from scoring.config import PanelConfig, load_panel_config
+
+DEMO_PANEL = "the demo's two small judges"
+"""What is scored with where no panel file is given, as the help says it."""
+
+UNTRAINED = "These judges are not trained yet: their probabilities mean nothing."
+
+
+def panel_config(panel: Path | None, console: Console) -> PanelConfig:
+    """The panel of a file; without one the demo's, whose models are fetched at first use.
+
+    Args:
+        panel: the panel file.
+        console: told what is being fetched.
+    """
+    if panel is not None:
+        return load_panel_config(panel)
+    from scoring.demo_judges import demo_panel_config
+
+    return demo_panel_config(progress=lambda line: say(console, line))
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is: brackets in it are no markup, and it is not wrapped."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def leaving_at_once(console: Console, notice: str) -> Iterator[None]:
+    """Ctrl-C ends the process now: closing a panel would wait for the batch in hand, a minute where judges are slow.
+
+    Only around work that leaves nothing half-written.
+
+    Args:
+        console: where the notice goes.
+        notice: what the interruption means.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(console, notice)
+        leave_now(EXIT_INTERRUPTED)

@@ -1,0 +1,217 @@
+"""From predictions and labels to an `Evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+from schemas import OUTCOMES
+from scoring.errors import FileError
+from scoring.evaluation import metrics
+from scoring.evaluation.baselines import fit_baselines
+from scoring.evaluation.bias import length_bias, length_ratios, position_bias
+from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
+from scoring.evaluation.facts import BattleFacts, gather_facts
+from scoring.evaluation.metrics import Statistic, difference
+from scoring.evaluation.results import (
+    ClassResult,
+    Comparison,
+    Evaluated,
+    Evaluation,
+    ReliabilityBin,
+    SliceResult,
+    SystemResult,
+)
+from scoring.evaluation.slices import Slice, cut_slices
+from scoring.judge import Triples
+from scoring.labelled import LabelledBattle
+from scoring.predict import Forecast, Predictions
+
+Kind: TypeAlias = Literal["panel", "judge", "baseline"]
+
+_Metric: TypeAlias = Callable[[Triples, NDArray[np.intp]], Statistic]
+
+_METRICS: Final[Mapping[str, _Metric]] = {
+    "log_loss": metrics.log_loss,
+    "accuracy": metrics.accuracy,
+    "brier": metrics.brier,
+    "calibration_error": metrics.calibration_error,
+    "decided_log_loss": metrics.decided_log_loss,
+    "decided_accuracy": metrics.decided_accuracy,
+}
+_COMPARED: Final = ("log_loss", "accuracy", "brier")
+_OF_SLICES: Final = ("log_loss", "accuracy", "calibration_error", "decided_accuracy")
+
+
+def evaluate(
+    labelled: Sequence[LabelledBattle],
+    predictions: Predictions,
+    evaluated: Evaluated,
+    *,
+    resamples: int = DEFAULT_RESAMPLES,
+    seed: int = DEFAULT_SEED,
+) -> Evaluation:
+    """Hold predictions against what people said.
+
+    Labels count equally, whatever their `weight`: weights are for training. Baselines are fitted on the battles that
+    were answered.
+
+    Args:
+        labelled: the battles that the predictions are about, those without an answer included.
+        predictions: of a panel, or read from a file.
+        evaluated: what this is an evaluation of.
+        resamples: draws for the intervals.
+        seed: of the draws.
+
+    Raises:
+        FileError: no battle was answered.
+    """
+    if not len(predictions.positions):
+        raise FileError(f"{evaluated.file}: no labelled battle in it has an answer, so there is nothing to evaluate")
+    facts = gather_facts([labelled[position] for position in predictions.positions])
+    baselines = fit_baselines(facts)
+    draws = Resamples(facts.prompts, resamples=resamples, seed=seed)
+    measured = [predictions.panel, *predictions.judges]
+    systems: list[tuple[Kind, Forecast]] = [("panel", predictions.panel)]
+    systems += [("judge", judge) for judge in predictions.judges]
+    systems += [("baseline", baseline) for baseline in baselines]
+    return Evaluation(
+        evaluated=evaluated.model_copy(update={"rows_without_answer": len(predictions.left_out)}),
+        battles=len(facts),
+        prompts=draws.prompts,
+        outcomes=_counts(facts.outcomes),
+        resamples=resamples,
+        seed=seed,
+        systems=tuple(_system(kind, forecast, facts, baselines, draws) for kind, forecast in systems),
+        classes=_classes(predictions.panel.probabilities, facts.outcomes),
+        slices=tuple(_slice(cut, predictions.panel, baselines, facts, draws) for cut in cut_slices(facts)),
+        position=tuple(position_bias(forecast, draws) for forecast in measured),
+        length=tuple(length_bias(forecast, facts, draws) for forecast in [*measured, *baselines]),
+        length_ratios=length_ratios(predictions.panel, facts, draws),
+    )
+
+
+def _system(
+    kind: Kind, forecast: Forecast, facts: BattleFacts, baselines: Sequence[Forecast], draws: Resamples
+) -> SystemResult:
+    own = {name: metric(forecast.probabilities, facts.outcomes) for name, metric in _METRICS.items()}
+    if facts.has_votes:
+        own["soft_log_loss"] = metrics.soft_log_loss(forecast.probabilities, facts.targets)
+    others = [baseline for baseline in baselines if baseline.name != forecast.name]
+    found = draws.estimate({**own, **_differences(own, others, facts.outcomes)})
+    return SystemResult(
+        name=forecast.name,
+        kind=kind,
+        provenance=forecast.provenance,
+        calibration_error_by_chance=metrics.calibration_error_by_chance(
+            forecast.probabilities, resamples=draws.resamples, seed=draws.seed
+        ),
+        soft_log_loss=found.get("soft_log_loss"),
+        comparisons=_comparisons(found, others),
+        reliability=reliability_bins(forecast.probabilities, facts.outcomes, draws),
+        **{name: found[name] for name in _METRICS},
+    )
+
+
+def _slice(
+    cut: Slice, panel: Forecast, baselines: Sequence[Forecast], facts: BattleFacts, draws: Resamples
+) -> SliceResult:
+    outcomes = facts.outcomes[cut.rows]
+    # Drawn anew among the slice's own prompts: with those of all, a small slice would often be empty.
+    own_draws = Resamples([facts.prompts[row] for row in cut.rows], resamples=draws.resamples, seed=draws.seed)
+    own = {name: _METRICS[name](panel.probabilities[cut.rows], outcomes) for name in {*_OF_SLICES, *_COMPARED}}
+    others = [Forecast(one.name, one.probabilities[cut.rows], one.as_given[cut.rows]) for one in baselines]
+    found = own_draws.estimate({**own, **_differences(own, others, outcomes)})
+    a, b, tie = (count / len(outcomes) for count in _counts(outcomes))
+    return SliceResult(
+        dimension=cut.dimension,
+        value=cut.value,
+        battles=len(cut.rows),
+        prompts=own_draws.prompts,
+        shares=(a, b, tie),
+        comparisons=_comparisons(found, others),
+        **{name: found[name] for name in _OF_SLICES},
+    )
+
+
+def _differences(
+    own: Mapping[str, Statistic], others: Sequence[Forecast], outcomes: NDArray[np.intp]
+) -> dict[str, Statistic]:
+    return {
+        f"{name} to {other.name}": difference(own[name], _METRICS[name](other.probabilities, outcomes))
+        for other in others
+        for name in _COMPARED
+    }
+
+
+def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(baseline=other.name, **{name: found[f"{name} to {other.name}"] for name in _COMPARED})
+        for other in others
+    )
+
+
+def reliability_bins(
+    probabilities: Triples, outcomes: NDArray[np.intp], draws: Resamples
+) -> tuple[ReliabilityBin, ...]:
+    """What a reliability diagram shows: how probable the top outcome was, and how often it happened, bin by bin.
+
+    Args:
+        probabilities: shape (n, 3), in the order of `schemas.OUTCOMES`.
+        outcomes: the column of what happened.
+        draws: of these battles' prompts.
+    """
+    bins = metrics.calibration_bin(probabilities)
+    confidence = probabilities.max(axis=1)
+    right = metrics.credit(probabilities, outcomes)
+    found = draws.estimate({str(place): metrics.mean(right, bins == place) for place in np.unique(bins)})
+    return tuple(
+        ReliabilityBin(
+            low=int(place) / metrics.CALIBRATION_BINS,
+            battles=int((bins == place).sum()),
+            confidence=float(confidence[bins == place].mean()),
+            accuracy=found[str(place)],
+        )
+        for place in np.unique(bins)
+    )
+
+
+def _classes(probabilities: Triples, outcomes: NDArray[np.intp]) -> tuple[ClassResult, ...]:
+    labels = range(len(OUTCOMES))
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        outcomes, probabilities.argmax(axis=1), labels=list(labels), zero_division=np.nan
+    )
+    return tuple(
+        ClassResult(
+            outcome=OUTCOMES[label],
+            battles=int((outcomes == label).sum()),
+            share=float((outcomes == label).mean()),
+            mean_probability=float(probabilities[:, label].mean()),
+            precision=_known(precision[label]),
+            recall=_known(recall[label]),
+            f1=_known(f1[label]),
+            area_under_roc=_area_under_roc(outcomes == label, probabilities[:, label]),
+            log_loss=float(sklearn_log_loss(outcomes == label, probabilities[:, label], labels=[False, True])),
+        )
+        for label in labels
+    )
+
+
+def _area_under_roc(happened: NDArray[np.bool_], probability: NDArray[np.float64]) -> float | None:
+    if happened.all() or not happened.any():
+        return None
+    return float(roc_auc_score(happened, probability))
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
+
+
+def _counts(outcomes: NDArray[np.intp]) -> tuple[int, int, int]:
+    a, b, tie = np.bincount(outcomes, minlength=len(OUTCOMES)).tolist()
+    return a, b, tie

@@ -1,0 +1,199 @@
+"""Metrics as sums over battles.
+
+Every metric here follows from sums over the battles that it is about. So a resample costs a matrix product, whatever
+the metric: `bootstrap` needs the sums of each prompt once, and how often each prompt was drawn.
+
+Where several outcomes are equally probable, each counts as predicted by its share: exchanging A and B in every battle
+and its label leaves all metrics as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.judge import Triples
+
+CALIBRATION_BINS: Final = 10
+"""Equal-width bins of the top outcome's probability, as the literature has it."""
+
+SMALLEST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
+"""Below it a probability counts as this: one certain and wrong answer must not make the mean infinite."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistic:
+    """A number about n battles that follows from sums over them.
+
+    Attributes:
+        columns: shape (n, k): what is summed.
+        value: from sums of shape (..., k) to the number, shape (...); NaN where it isn't defined.
+    """
+
+    columns: NDArray[np.float64]
+    value: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    def of_all(self) -> float:
+        """The number for all battles."""
+        return float(self.value(self.columns.sum(axis=0)))
+
+
+def mean(values: NDArray[np.float64], counted: NDArray[np.bool_] | None = None) -> Statistic:
+    """The mean.
+
+    Args:
+        values: one per battle.
+        counted: which battles take part; by default all.
+    """
+    weights = np.ones(len(values)) if counted is None else counted.astype(np.float64)
+    return Statistic(np.stack([values * weights, weights], axis=1), _ratio)
+
+
+def difference(one: Statistic, other: Statistic) -> Statistic:
+    """`one` minus `other`, on the same battles: resampled together, what both find hard cancels out."""
+    width = one.columns.shape[1]
+    return Statistic(
+        np.concatenate([one.columns, other.columns], axis=1),
+        lambda sums: one.value(sums[..., :width]) - other.value(sums[..., width:]),
+    )
+
+
+def log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Mean negative logarithm of the probability that the outcome was given, nats.
+
+    Args:
+        probabilities: shape (n, 3), in the order of `schemas.OUTCOMES`.
+        outcomes: the column of what happened.
+    """
+    return mean(_surprise(probabilities)[np.arange(len(outcomes)), outcomes])
+
+
+def soft_log_loss(probabilities: Triples, targets: Triples) -> Statistic:
+    """Cross-entropy with the shares of the votes, nats; its floor is the votes' own entropy, not 0.
+
+    Args:
+        probabilities: shape (n, 3).
+        targets: shape (n, 3); rows sum to 1.
+    """
+    return mean((targets * _surprise(probabilities)).sum(axis=1))
+
+
+def accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Share of battles whose outcome was the most probable one.
+
+    Args:
+        probabilities: shape (n, 3).
+        outcomes: the column of what happened.
+    """
+    return mean(credit(probabilities, outcomes))
+
+
+def brier(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Mean squared distance between probabilities and what happened, summed over the outcomes: 0 to 2.
+
+    Args:
+        probabilities: shape (n, 3).
+        outcomes: the column of what happened.
+    """
+    happened = np.eye(probabilities.shape[1])[outcomes]
+    return mean(((probabilities - happened) ** 2).sum(axis=1))
+
+
+def calibration_error(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Expected calibration error: how far the top outcome's probability is from how often it happens, over 10 bins.
+
+    Args:
+        probabilities: shape (n, 3).
+        outcomes: the column of what happened.
+    """
+    excess = probabilities.max(axis=1) - credit(probabilities, outcomes)
+    columns = np.zeros((len(outcomes), CALIBRATION_BINS + 1))
+    columns[np.arange(len(outcomes)), calibration_bin(probabilities)] = excess
+    columns[:, -1] = 1.0
+    return Statistic(columns, _absolute_ratio)
+
+
+def calibration_error_by_chance(probabilities: Triples, *, resamples: int, seed: int) -> float:
+    """The mean calibration error of a perfectly calibrated forecaster with these very probabilities.
+
+    With finitely many battles it isn't 0, and the fewer there are, the larger it is: what was measured means little
+    unless it stands above this.
+
+    Args:
+        probabilities: shape (n, 3).
+        resamples: how often outcomes are drawn.
+        seed: of the draws.
+    """
+    confidence = probabilities.max(axis=1)
+    if not len(confidence):
+        return float("nan")
+    generator = np.random.default_rng(seed)
+    bins = calibration_bin(probabilities)
+    errors = [
+        np.abs(np.bincount(bins, confidence - (generator.random(len(confidence)) < confidence), CALIBRATION_BINS)).sum()
+        / len(confidence)
+        for _ in range(resamples)
+    ]
+    return float(np.mean(errors))
+
+
+def decided_log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Log loss of P(A) / (P(A) + P(B)) over the battles that are no ties, nats: who is better, whatever ties are.
+
+    Args:
+        probabilities: shape (n, 3).
+        outcomes: the column of what happened.
+    """
+    share = share_of_a(probabilities)
+    chance = np.where(outcomes == 0, share, 1.0 - share)
+    return mean(-np.log(np.maximum(chance, SMALLEST_PROBABILITY)), outcomes < 2)
+
+
+def decided_accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
+    """Share of the battles that are no ties in which the winner was held for better than the loser.
+
+    Args:
+        probabilities: shape (n, 3).
+        outcomes: the column of what happened.
+    """
+    decided = outcomes < 2
+    return mean(credit(probabilities[:, :2], np.where(decided, outcomes, 0)), decided)
+
+
+def credit(probabilities: Triples, outcomes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Per battle 1 where its outcome is the most probable one, 1/k where it is one of k, else 0."""
+    best = probabilities == probabilities.max(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = best[np.arange(len(outcomes)), outcomes] / best.sum(axis=1)
+    return shares
+
+
+def calibration_bin(probabilities: Triples) -> NDArray[np.intp]:
+    """The bin of each battle, by its top outcome's probability."""
+    bins = (probabilities.max(axis=1) * CALIBRATION_BINS).astype(np.intp)
+    capped: NDArray[np.intp] = np.minimum(bins, CALIBRATION_BINS - 1)
+    return capped
+
+
+def share_of_a(probabilities: Triples) -> NDArray[np.float64]:
+    """P(A) / (P(A) + P(B)); a half where both are 0."""
+    both = probabilities[:, 0] + probabilities[:, 1]
+    share: NDArray[np.float64] = np.divide(probabilities[:, 0], both, out=np.full(len(both), 0.5), where=both > 0)
+    return share
+
+
+def _surprise(probabilities: Triples) -> Triples:
+    return -np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+
+
+def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    total, count = sums[..., 0], sums[..., 1]
+    ratio: NDArray[np.float64] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return ratio
+
+
+def _absolute_ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _ratio(np.stack([np.abs(sums[..., :-1]).sum(axis=-1), sums[..., -1]], axis=-1))

@@ -1,0 +1,153 @@
+"""The report: an `Evaluation` as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from schemas import Provenance
+from scoring.evaluation import plots
+from scoring.evaluation.baselines import LENGTH_ONLY
+from scoring.evaluation.bootstrap import Estimate
+from scoring.evaluation.results import Comparison, Evaluation
+
+_TEMPLATE: Final = "report.html.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One sentence about the panel.
+
+    Attributes:
+        mood: whether it is good news, bad news, or neither.
+        text: the sentence.
+    """
+
+    mood: Literal["better", "worse", "open"]
+    text: str
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """The evaluation as a page of HTML: plots inside, nothing loaded from elsewhere, light or dark as is wished.
+
+    Args:
+        evaluation: what was found.
+    """
+    return (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            evaluation=evaluation,
+            panel=evaluation.panel,
+            baseline=_shown_baseline(evaluation),
+            verdicts=verdicts(evaluation),
+            untrained=untrained(evaluation),
+            slice_groups=[
+                (dimension, list(rows))
+                for dimension, rows in itertools.groupby(evaluation.slices, key=lambda one: one.dimension)
+            ],
+            plots={name: Markup(svg) for name, svg in _plots(evaluation).items()},  # noqa: S704 - our own drawings, escaped by matplotlib
+        )
+    )
+
+
+def verdicts(evaluation: Evaluation) -> list[Verdict]:
+    """What the comparison with each baseline comes to, in words."""
+    return [_verdict(comparison) for comparison in evaluation.panel.comparisons]
+
+
+def untrained(evaluation: Evaluation) -> list[str]:
+    """Names of judges whose head is random."""
+    return [system.name for system in evaluation.systems if system.provenance and not system.provenance.trained]
+
+
+def _verdict(comparison: Comparison) -> Verdict:
+    gap = comparison.log_loss
+    name = comparison.baseline
+    if gap.value is None or gap.low is None or gap.high is None:
+        return Verdict("open", f"Too few prompts to compare the panel with {name}.")
+    if not gap.excludes_zero:
+        return Verdict(
+            "open",
+            f"The panel's log loss can't be told from that of {name}: the difference is {gap.value:+.3f}, "
+            f"between {gap.low:+.3f} and {gap.high:+.3f}.",
+        )
+    side, low, high = ("better", -gap.high, -gap.low) if gap.value < 0 else ("worse", gap.low, gap.high)
+    return Verdict(
+        "better" if gap.value < 0 else "worse",
+        f"The panel's log loss is {side} than that of {name} by {abs(gap.value):.3f}, "
+        f"between {low:.3f} and {high:.3f}.",
+    )
+
+
+def _plots(evaluation: Evaluation) -> dict[str, str]:
+    panel = evaluation.panel
+    drawn = {
+        "log_loss": plots.plot_log_loss(evaluation.systems),
+        "reliability": plots.plot_reliability(panel.reliability, by="the panel"),
+        "longer_wins": plots.plot_longer_wins(evaluation.length_ratios),
+    }
+    if evaluation.slices:
+        drawn["slices"] = plots.plot_slices(evaluation.slices, panel, _shown_baseline(evaluation))
+    return drawn
+
+
+def _shown_baseline(evaluation: Evaluation) -> str | None:
+    """The baseline that plots of slices show."""
+    return LENGTH_ONLY if any(one.baseline == LENGTH_ONLY for one in evaluation.panel.comparisons) else None
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("scoring.evaluation", "."),
+        autoescape=True,  # names of files, data sets and languages are other people's
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        fixed=_fixed,
+        percent=_percent,
+        shares=lambda shares: " / ".join(f"{share:.0%}".removesuffix("%") for share in shares),
+        interval=lambda one, digits: _interval(one, lambda number: _fixed(number, digits)),
+        interval_percent=lambda one: _interval(one, _percent),
+        described=_described,
+    )
+    return environment
+
+
+def _fixed(number: float | None, digits: int) -> str:
+    return "n/a" if number is None else f"{number:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "n/a" if share is None else f"{share:.1%}"
+
+
+def _interval(estimate: Estimate, spell: Callable[[float], str]) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "no interval: too few prompts"
+    return f"{spell(estimate.low)} to {spell(estimate.high)}"
+
+
+def _described(provenance: Provenance) -> str:
+    """What exactly answered, on one line: hashes by their beginnings."""
+    parts = {
+        "base": provenance.base,
+        "base hash": _short(provenance.base_hash),
+        "adapter hash": _short(provenance.adapter_hash),
+        "template": provenance.template,
+        "dtype": provenance.dtype,
+        "quantization": provenance.quantization,
+        "max length": provenance.max_length,
+    }
+    return ", ".join([provenance.kind, *(f"{name} {value}" for name, value in parts.items() if value is not None)])
+
+
+def _short(digest: str | None) -> str | None:
+    return digest and digest[:12]

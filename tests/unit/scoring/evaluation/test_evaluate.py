@@ -1,0 +1,145 @@
+"""An evaluation as a whole: consistent, reproducible, the same for exchanged sides."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from scoring.errors import FileError
+from scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
+from scoring.evaluation.evaluate import evaluate
+from scoring.evaluation.results import Evaluation
+from scoring.labelled import LabelledBattle
+from scoring.predict import Predictions
+from tests.unit.scoring.evaluation.judged import (
+    EVALUATED,
+    exchange,
+    make_labelled,
+    make_predictions,
+    make_probabilities,
+)
+
+
+def evaluation_of(labelled: list[LabelledBattle], predictions: Predictions, *, seed: int = 0) -> Evaluation:
+    return evaluate(labelled, predictions, EVALUATED, resamples=200, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def labelled() -> list[LabelledBattle]:
+    return make_labelled(150, prompts=90)
+
+
+@pytest.fixture(scope="module")
+def predictions(labelled: list[LabelledBattle]) -> Predictions:
+    return make_predictions(labelled, make_probabilities(150))
+
+
+@pytest.fixture(scope="module")
+def found(labelled: list[LabelledBattle], predictions: Predictions) -> Evaluation:
+    return evaluation_of(labelled, predictions)
+
+
+def test_panel_judges_and_baselines_are_all_there(found: Evaluation) -> None:
+    assert [(one.name, one.kind) for one in found.systems] == [
+        ("panel", "panel"),
+        ("one", "judge"),
+        (CLASS_PRIOR, "baseline"),
+        (LENGTH_ONLY, "baseline"),
+    ]
+    assert found.battles == sum(found.outcomes) == 150
+    assert found.prompts == 90
+
+
+def test_differences_to_a_baseline_are_those_of_the_metrics(found: Evaluation) -> None:
+    values = {one.name: one.log_loss.value or 0.0 for one in found.systems}
+    for comparison in found.panel.comparisons:
+        assert comparison.log_loss.value == pytest.approx(values["panel"] - values[comparison.baseline])
+    assert [one.baseline for one in found.systems[2].comparisons] == [LENGTH_ONLY]
+
+
+def test_slices_add_up_to_the_whole(found: Evaluation) -> None:
+    for dimension in {one.dimension for one in found.slices}:
+        parts = [one for one in found.slices if one.dimension == dimension]
+        total = sum(one.battles * (one.log_loss.value or 0.0) for one in parts)
+        assert total / found.battles == pytest.approx(found.panel.log_loss.value)
+
+
+def test_outcomes_are_scikit_learns(found: Evaluation, labelled: list[LabelledBattle]) -> None:
+    outcomes = [one.label.outcome for one in labelled]
+    probabilities = make_probabilities(150)
+    for column, one in enumerate(found.classes):
+        happened = [outcome == one.outcome for outcome in outcomes]
+        assert one.share == pytest.approx(np.mean(happened))
+        assert one.area_under_roc == pytest.approx(sklearn_metrics.roc_auc_score(happened, probabilities[:, column]))
+        assert one.recall == pytest.approx(
+            sklearn_metrics.recall_score(happened, probabilities.argmax(axis=1) == column)
+        )
+
+
+def test_the_same_seed_gives_the_same_evaluation(
+    found: Evaluation, labelled: list[LabelledBattle], predictions: Predictions
+) -> None:
+    assert evaluation_of(labelled, predictions) == found
+    assert evaluation_of(labelled, predictions, seed=1).panel.log_loss.low != found.panel.log_loss.low
+
+
+def test_exchanging_every_battle_and_its_label_changes_nothing(
+    found: Evaluation, labelled: list[LabelledBattle]
+) -> None:
+    exchanged = evaluation_of(exchange(labelled), make_predictions(labelled, make_probabilities(150)[:, [1, 0, 2]]))
+    for before, after in zip(found.systems, exchanged.systems, strict=True):
+        for name in ("log_loss", "accuracy", "brier", "calibration_error", "decided_accuracy"):
+            assert getattr(after, name).value == pytest.approx(getattr(before, name).value, abs=1e-4)
+    assert exchanged.length[0].predicted_mass.value == pytest.approx(found.length[0].predicted_mass.value)
+
+
+def test_it_comes_back_from_json(found: Evaluation) -> None:
+    assert Evaluation.model_validate_json(found.model_dump_json()) == found
+
+
+def test_only_answered_battles_count(labelled: list[LabelledBattle]) -> None:
+    kept = np.arange(0, 150, 2)
+    answered = make_predictions([labelled[row] for row in kept], make_probabilities(75))
+    found = evaluation_of(
+        labelled, replace(answered, positions=kept, left_out=dict.fromkeys(range(1, 150, 2), "too large"))
+    )
+    assert (found.battles, found.evaluated.rows_without_answer) == (75, 75)
+
+
+def test_votes_are_scored_where_they_are_known(labelled: list[LabelledBattle], predictions: Predictions) -> None:
+    voted = [replace(one, label=replace(one.label, target=(0.5, 0.3, 0.2), outcome="model_a")) for one in labelled]
+    soft = evaluation_of(voted, predictions).panel.soft_log_loss
+    expected = -(np.log(make_probabilities(150)) * [0.5, 0.3, 0.2]).sum(axis=1).mean()
+    assert soft is not None
+    assert soft.value == pytest.approx(expected)
+
+
+def test_without_votes_no_score_of_votes_is_claimed(found: Evaluation) -> None:
+    assert found.panel.soft_log_loss is None
+
+
+def test_one_prompt_gives_numbers_without_intervals(labelled: list[LabelledBattle]) -> None:
+    few = [replace(one, battle=one.battle.model_copy(update={"prompt": ("same",)})) for one in labelled[:5]]
+    found = evaluation_of(few, make_predictions(few, make_probabilities(5)))
+    assert found.panel.log_loss.value is not None
+    assert found.panel.log_loss.low is None
+    assert found.panel.comparisons == ()
+
+
+def test_nothing_answered_is_refused(labelled: list[LabelledBattle]) -> None:
+    with pytest.raises(FileError, match="nothing to evaluate"):
+        evaluation_of(labelled, make_predictions([], np.zeros((0, 3))))
+
+
+def test_evaluating_imports_no_torch() -> None:
+    code = (
+        "import sys, scoring.evaluation.evaluate, scoring.evaluation.report, scoring.prediction_files\n"
+        "print(*{'torch', 'transformers', 'kafka', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []

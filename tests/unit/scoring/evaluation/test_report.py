@@ -1,0 +1,135 @@
+"""The report: one file that needs nothing beside it, says nothing of a battle's text, and takes any name."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from schemas import Provenance
+from scoring.evaluation.bootstrap import Estimate
+from scoring.evaluation.evaluate import evaluate
+from scoring.evaluation.report import render_report, verdicts
+from scoring.evaluation.results import Evaluation
+from tests.unit.scoring.evaluation.judged import (
+    EVALUATED,
+    MARK,
+    make_labelled,
+    make_predictions,
+    make_probabilities,
+)
+
+VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use", "line", "rect"}
+
+
+class Page(HTMLParser):
+    """What a page is made of; fails where tags don't pair."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name.endswith(("href", "src", "srcset", "action"))]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    labelled = make_labelled(120)
+    evaluated = EVALUATED.model_copy(update={"file": "<judged> & more.jsonl"})
+    return evaluate(labelled, make_predictions(labelled, make_probabilities(120)), evaluated, resamples=100)
+
+
+@pytest.fixture(scope="module")
+def html(evaluation: Evaluation) -> str:
+    return render_report(evaluation)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_it_needs_nothing_beside_it(html: str, page: Page) -> None:
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"https?:|@import|url\((?!#)", html)
+
+
+def test_it_holds_no_battles_text(html: str) -> None:
+    assert MARK not in html
+    assert "battle-1" not in html
+
+
+def test_names_from_files_are_text(page: Page) -> None:
+    assert "<judged> & more.jsonl" in page.text
+    assert "<chats & more>" in page.text
+
+
+def test_every_plot_is_inside_and_no_id_stands_twice(page: Page) -> None:
+    assert page.tags.count("svg") == 4
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_plots_take_the_pages_colours(html: str) -> None:
+    assert "var(--main)" in html.split("<svg", 1)[1]
+    assert not re.search(r"#(?:101010|a0a0a1|1f6fb1|c9622b)", html.split("</style>", 1)[1])
+
+
+def test_rendering_again_gives_the_same_page(evaluation: Evaluation, html: str) -> None:
+    assert render_report(evaluation) == html
+
+
+def test_an_untrained_judge_is_called_so(evaluation: Evaluation, page: Page) -> None:
+    random_head = Provenance(kind="pairwise", trained=False)
+    systems = tuple(
+        one.model_copy(update={"provenance": random_head}) if one.kind == "judge" else one for one in evaluation.systems
+    )
+    assert "Not trained: one." in Page(render_report(evaluation.model_copy(update={"systems": systems}))).text
+    assert "Not trained" not in page.text
+
+
+def test_a_single_battle_has_a_report() -> None:
+    labelled = make_labelled(1)
+    found = evaluate(labelled, make_predictions(labelled, make_probabilities(1)), EVALUATED, resamples=100)
+    assert "no interval: too few prompts" in Page(render_report(found)).text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mood", "words"),
+    [
+        (-0.05, -0.01, "better", "is better than that of class prior by 0.030, between 0.010 and 0.050"),
+        (0.01, 0.05, "worse", "is worse than that of class prior by 0.030, between 0.010 and 0.050"),
+        (-0.01, 0.05, "open", "can't be told"),
+    ],
+)
+def test_verdicts_go_by_the_interval(evaluation: Evaluation, low: float, high: float, mood: str, words: str) -> None:
+    gap = Estimate(value=-0.03 if high < 0 else 0.03, low=low, high=high)
+    comparison = evaluation.panel.comparisons[0].model_copy(update={"log_loss": gap})
+    panel = evaluation.panel.model_copy(update={"comparisons": (comparison,)})
+    (verdict,) = verdicts(evaluation.model_copy(update={"systems": (panel, *evaluation.systems[1:])}))
+    assert verdict.mood == mood
+    assert words in verdict.text
