@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -23,13 +23,13 @@ from kafka import TopicPartition
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
 from consumer.errors import StreamError, UsageError
-from consumer.files import read_battles
 from consumer.kafka_client import create_topics, make_consumer, make_producer
 from consumer.messages import header
 from consumer.pipeline import Scored
 from consumer.service import Service
-from schemas import Battle, Outcome, Preference, decode_battle, decode_preference, encode_battle
+from schemas import OUTCOMES, Battle, Outcome, Preference, decode_battle, decode_preference, encode_battle
 from schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
+from scoring.files import read_battles
 from scoring.panel import Panel
 
 SAMPLES: Final = "samples"
@@ -115,7 +115,8 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
         on_bad_row: told which row of CSV is left out, and why.
 
     Raises:
-        UsageError: the file can't be read or holds no battle.
+        FileError: the file can't be read.
+        UsageError: it holds no battle.
     """
     entries = []
     for record in read_battles(path):
@@ -128,6 +129,38 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
     if not any(entry.battle for entry in entries):
         raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
     return entries
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well the panel foresaw what people said.
+
+    Attributes:
+        battles: with a label.
+        log_loss: mean, in nats; log 3 = 1.0986 is knowing nothing.
+        accuracy: share whose most probable outcome happened.
+    """
+
+    battles: int
+    log_loss: float
+    accuracy: float
+
+
+def agreement(preferences: Sequence[Preference], entries: Iterable[Entry]) -> Agreement | None:
+    """Hold preferences against the labels of their battles; None where there are no labels."""
+    from sklearn.metrics import log_loss
+
+    labels = {entry.name: entry.label for entry in entries if entry.label}
+    judged = [(preference, labels[preference.id]) for preference in preferences if preference.id in labels]
+    if not judged:
+        return None
+    rows = [[getattr(preference.probabilities, outcome) for outcome in OUTCOMES] for preference, _ in judged]
+    outcomes = [OUTCOMES.index(label) for _, label in judged]
+    return Agreement(
+        battles=len(judged),
+        log_loss=float(log_loss(outcomes, rows, labels=range(len(OUTCOMES)))),
+        accuracy=sum(preference.preferred == label for preference, label in judged) / len(judged),
+    )
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from schemas import Battle
-from scoring.bench import BenchError, BenchResult, bench_battles, bench_panel, read_lengths
+from scoring.bench import BenchResult, bench_battles, bench_panel, read_lengths
+from scoring.bench_process import BenchError
 from scoring.config import PanelConfig
 from scoring.errors import ConfigError
 from tests.models import make_tiny_judge

@@ -88,6 +88,7 @@ def test_provenance_says_what_exactly_answers(entry: dict[str, Any]) -> None:
     assert (provenance.base, provenance.revision) == ("base", None)
     assert (provenance.dtype, provenance.quantization, provenance.attention) == ("float32", "none", "sdpa")
     assert (provenance.device, provenance.max_length, provenance.trained) == ("cpu", 256, True)
+    assert provenance.mask_identity is False
     assert provenance.template == "llama3-pairwise-1"
     assert len(provenance.base_hash or "") == len(provenance.adapter_hash or "") == 64
 
@@ -253,6 +254,20 @@ def test_a_record_reads_back_as_it_was_written(entry: dict[str, Any]) -> None:
     record = AdapterRecord.read(folder).model_copy(update={"tau": 0.5, "base": "google/gemma-2-9b-it"})
     record.write(folder)
     assert AdapterRecord.read(folder) == record
+
+
+def test_a_judge_masks_identity_exactly_if_its_adapter_was_trained_so(entry: dict[str, Any]) -> None:
+    """What the adapter recorded decides; without it, names are read as they stand."""
+    claim = Battle(id="1", prompt=("Who?",), response_a=("I am ChatGPT, made by OpenAI.",), response_b=("Nobody.",))
+    neutral = claim.model_copy(update={"response_a": ("I am an AI assistant, made by its developer.",)})
+    plain = load(entry)
+    rewrite_json(Path(entry["adapter"]) / "prefstream.json", mask_identity=True)
+    masking = load(entry)
+    assert (plain.provenance.mask_identity, masking.provenance.mask_identity) == (False, True)
+    assert plain.encode([claim]).encodings != plain.encode([neutral]).encodings
+    assert masking.encode([claim]).encodings == plain.encode([neutral]).encodings
+    expected = plain.score(plain.encode([neutral])).probabilities
+    assert masking.score(masking.encode([claim])).probabilities.tolist() == expected.tolist()
 
 
 # Bases that must not judge.

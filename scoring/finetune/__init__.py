@@ -1,0 +1,1 @@
+"""Fine-tuning: pairs that people judged in, a judge's LoRA adapter out."""

@@ -1,0 +1,194 @@
+"""What a run leaves behind: the adapter folder that serving loads, with receipt, model card, curves and predictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from schemas import OUTCOMES
+from scoring.adapter import RECORD, WEIGHTS, AdapterRecord
+from scoring.base_model import public_name
+from scoring.finetune.model import Student
+from scoring.finetune.pairs import Pairs
+from scoring.finetune.recipe import Recipe
+from scoring.judge import Triples
+
+RECEIPT: Final = "train.json"
+CARD: Final = "README.md"
+CURVES: Final = "curves.png"
+PREDICTIONS: Final = "dev-predictions.csv"
+
+_PACKAGES: Final = ("prefstream", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
+_DTYPES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a run was and what came of it; becomes `train.json` and the model card.
+
+    Attributes:
+        recipe: of the run.
+        student: what was trained.
+        data: by role (train, dev): file name, SHA-256, and what the file held.
+        plan: of the steps.
+        best_step: whose weights were kept; None without dev pairs.
+        steps: optimiser steps done.
+        metrics: on the dev pairs, of the adapter as stored, uncalibrated.
+        seconds: of the process that finished the run.
+    """
+
+    recipe: Recipe
+    student: Student
+    data: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    best_step: int | None
+    steps: int
+    metrics: Mapping[str, float]
+    seconds: float
+
+    def write(self, folder: Path) -> None:
+        """Write `train.json` and the model card."""
+        student = self.student
+        fields = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "base_hash": student.base.hash,
+            "template": student.template.name,
+            "template_hash": student.template.hash,
+            "device": student.placement.device.type,
+            "dtype": str(student.placement.dtype).removeprefix("torch."),
+            "attention": student.attention,
+            "data": self.data,
+            "plan": self.plan,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "metrics": self.metrics,
+            "seconds": round(self.seconds, 1),
+            "machine": {"python": platform.python_version(), "processor": platform.machine()},
+            "versions": {name: version(name) for name in _PACKAGES},
+        }
+        (folder / RECEIPT).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(self._card(), encoding="utf-8")
+
+    def _card(self) -> str:
+        recipe = self.recipe
+        licence = recipe.licence or "that of the base, and of the data it was trained on"
+        lines = [
+            f"# {recipe.name}",
+            "",
+            f"A LoRA adapter for prefstream: a {recipe.kind} judge on {public_name(recipe.base)}.",
+            "It predicts which of two chat answers people prefer.",
+            "",
+            f"* Base: {public_name(recipe.base)}" + (f" at {recipe.revision}" if recipe.revision else ""),
+            f"* Licence: {licence}",
+            f"* Layout: {self.student.template.name}, at most {recipe.max_length} tokens a sequence",
+            f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
+            f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
+            *(f"* Data ({role}): {_data_line(found)}" for role, found in self.data.items() if found),
+            "",
+            *self._table(),
+            f"`{RECEIPT}` holds the whole recipe, data hashes and versions; `{RECORD}` what serving verifies.",
+            "",
+        ]
+        return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        if not self.metrics:
+            return []
+        rows = [f"| {name} | {value:.4f} |" for name, value in self.metrics.items()]
+        return ["On the dev data, as stored, uncalibrated:", "", "| metric | value |", "|---|---|", *rows, ""]
+
+
+def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> None:
+    """Write the adapter's weights, peft's settings and the record that serving verifies.
+
+    Args:
+        student: what was trained.
+        model: peft's.
+        folder: of the adapter; what it held of these files is replaced.
+        tau: pointwise: offset of the tie's logit.
+    """
+    import peft
+    from safetensors.torch import save_file
+
+    recipe = student.recipe
+    dtype = _DTYPES[recipe.store]
+    weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    draft = folder / (WEIGHTS + ".tmp")
+    save_file(stored, draft, metadata={"format": "pt"})
+    draft.chmod(0o644)  # safetensors writes files that only their owner may read
+    draft.replace(folder / WEIGHTS)
+    settings = model.peft_config["default"].to_dict()
+    settings |= {"base_model_name_or_path": public_name(recipe.base), "inference_mode": True}
+    text = json.dumps(_plain(settings), indent=2, sort_keys=True)
+    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+    record = AdapterRecord.describe(
+        student.template, max_length=recipe.max_length, tau=tau, mask_identity=recipe.data.mask_identity
+    )
+    record.model_copy(
+        update={"base": public_name(recipe.base), "base_revision": recipe.revision, "base_hash": student.base.hash}
+    ).write(folder)
+
+
+def write_predictions(folder: Path, dev: Pairs, probabilities: Triples) -> None:
+    """Write the dev pairs' probabilities in Kaggle's submission format, for `prefstream evaluate --predictions`."""
+    with (folder / PREDICTIONS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", *(f"winner_{outcome}" for outcome in OUTCOMES)])
+        writer.writerows([name, *map(repr, row)] for name, row in zip(dev.ids, probabilities.tolist(), strict=True))
+
+
+def write_curves(folder: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
+    """Draw the loss of the steps and the log loss on the dev pairs.
+
+    Args:
+        folder: gets `curves.png`.
+        history: Trainer's log.
+        title: of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    losses = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+    dev = [(entry["step"], entry["eval_log_loss"]) for entry in history if "eval_log_loss" in entry]
+    if losses:
+        steps, values = zip(*losses, strict=True)
+        axes.plot(steps, values, color="0.75", linewidth=1, label="training, each step")
+        axes.plot(steps, _smooth(values), color="tab:blue", label="training, smoothed")
+    if dev:
+        axes.plot(*zip(*dev, strict=True), "o-", color="tab:orange", label="dev")
+    axes.axhline(math.log(3), color="0.5", linestyle=":", linewidth=1, label="knowing nothing (log 3)")
+    axes.set(title=title, xlabel="step", ylabel="log loss (nats)")
+    axes.legend()
+    figure.savefig(folder / CURVES, dpi=120)
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Running mean that forgets half in about fourteen steps."""
+    smoothed: list[float] = []
+    for value in values:
+        smoothed.append(value if not smoothed else 0.95 * smoothed[-1] + 0.05 * value)
+    return smoothed
+
+
+def _data_line(found: Mapping[str, Any]) -> str:
+    return f"{found['file']}, SHA-256 {found['sha256'][:16]}…"
+
+
+def _plain(value: Any) -> Any:
+    """Settings of peft as JSON has them: sets become sorted lists, enumerations their values."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return getattr(value, "value", value)

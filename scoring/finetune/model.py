@@ -1,0 +1,148 @@
+"""The model in training: a base as serving loads it, LoRA and head on top, only those in motion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from scoring.adapter import LABELS
+from scoring.base_model import Base, load_classifier, open_base, quiet_libraries
+from scoring.config import ModelJudgeConfig
+from scoring.demo_judges import DEMO_MODELS
+from scoring.devices import Placement, attention_for, place_judges
+from scoring.encode import Encoder
+from scoring.errors import ConfigError
+from scoring.finetune.recipe import Recipe
+from scoring.forward import Float32Head
+from scoring.model_cache import prepare_models
+from scoring.template import Template, template_for
+
+DEMO_PREFIX: Final = "demo:"
+"""Of a base that the demo uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A judge to be: everything about it but its weights.
+
+    Attributes:
+        recipe: how it is trained.
+        base: its base model.
+        template: how it reads.
+        encoder: the very one that serving builds.
+        placement: where this process trains it, and in what.
+        attention: implementation, as transformers knows it.
+    """
+
+    recipe: Recipe
+    base: Base
+    template: Template
+    encoder: Encoder
+    placement: Placement
+    attention: str
+
+
+def open_student(recipe: Recipe, *, progress: Callable[[str], None]) -> Student:
+    """Find the base and build the encoder; weights are loaded by `load_student`.
+
+    Args:
+        recipe: how the judge is trained; a base `demo:NAME` is one of the demo's, fetched and converted at first use.
+        progress: told what is being done.
+
+    Raises:
+        LoadError: the base can't be had.
+        ConfigError: the recipe doesn't fit the base.
+    """
+    described = ModelJudgeConfig(
+        name=recipe.name,
+        kind=recipe.kind,
+        base=_source(recipe, progress),
+        revision=recipe.revision,
+        allow_untrained=True,
+        dtype=recipe.dtype,
+        attention=recipe.attention,
+        quantization=recipe.quantization,
+        device=_own_device(),
+    )
+    placement = place_judges([described])[recipe.name]
+    if placement.dtype == torch.float16:
+        raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
+    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]))
+    template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
+    layers = base.config.num_hidden_layers
+    if recipe.lora.frozen_layers >= layers:
+        fault = f"lora.frozen_layers is {recipe.lora.frozen_layers}, but the base has {layers} layers"
+        raise ConfigError(recipe.name, (fault,))
+    encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
+    attention = attention_for(described, base.config.model_type, placement)
+    return Student(recipe, base, template, encoder, placement, attention)
+
+
+def load_student(student: Student) -> Any:
+    """Load the base and put LoRA and a head of zeros onto it: the first answer to everything is the prior.
+
+    Returns:
+        The peft model; what is trained is in float32.
+    """
+    import peft
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    recipe = student.recipe
+    with quiet_libraries():
+        model = load_classifier(
+            student.base,
+            device=student.placement.device,
+            dtype=student.placement.dtype,
+            attention=student.attention,
+            quantization=recipe.quantization,
+            quant_storage=student.placement.dtype,
+        )
+        model.config.use_cache = False
+        model.score = Float32Head.of(model.score)
+        torch.nn.init.zeros_(model.score.weight)
+        layers = model.config.num_hidden_layers
+        adapted = peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                task_type=peft.TaskType.SEQ_CLS,
+                r=recipe.lora.rank,
+                lora_alpha=recipe.lora.alpha,
+                lora_dropout=recipe.lora.dropout,
+                target_modules=list(recipe.lora.targets),
+                layers_to_transform=list(range(recipe.lora.frozen_layers, layers)),
+            ),
+        )
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    if student.placement.dtype != torch.float32:
+        # Under autocast LoRA's inputs would be cast to float32 and straight back: a tenth of the time.
+        for module in adapted.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
+    if recipe.step.gradient_checkpointing:
+        adapted.enable_input_require_grads()
+    return adapted
+
+
+def _source(recipe: Recipe, progress: Callable[[str], None]) -> str:
+    """Folder or hub id of the base."""
+    if not recipe.base.startswith(DEMO_PREFIX):
+        return recipe.base
+    name = recipe.base.removeprefix(DEMO_PREFIX)
+    known = {model.name: model for model in DEMO_MODELS}
+    if name not in known:
+        raise ConfigError(recipe.name, (f"base: {recipe.base} is unknown; the demo's are {', '.join(known)}",))
+    folders = prepare_models((known[name],), None, progress=progress)
+    return str(folders[name])
+
+
+def _own_device() -> str:
+    """The device of this process among those that a launcher started."""
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return "cpu"

@@ -1,0 +1,190 @@
+"""Labelled battles as a judge reads them in training: distinct sequences, and pairs that point into them.
+
+Encoded by serving's own `Encoder`. A sequence that several pairs share (an answer that was judged against many
+others) is kept once, and read once where they meet in a forward pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import OUTCOMES, Battle
+from scoring.encode import Encoder
+from scoring.labelled import LabelledBattle, prompt_key
+
+_CHUNK_BATTLES: Final = 256
+"""Encoded in one call: the tokenizer works on many texts at once; more only needs more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Encoded pairs, as columns of equal length n.
+
+    Attributes:
+        sequences: distinct token ids; pointwise: prompt and one answer; pairwise: the battle in one order.
+        first: positions in `sequences`; pointwise: of A's; pairwise: of the battle as given.
+        second: pointwise: of B's; pairwise: of the battle's swap.
+        targets: shape (n, 3), shares of the outcomes in the order of `schemas.OUTCOMES`.
+        outcomes: positions in `schemas.OUTCOMES`.
+        weights: the rows' own.
+        ties_possible: False where the source has no ties.
+        prompts: number of the prompt; pairs on the same prompt have the same.
+        longer: 1 where A is the longer answer in characters, -1 where B is, 0 where they are equal.
+        tiers: empty where the row doesn't say.
+        sources: empty where the row doesn't say.
+        ids: of the battles.
+    """
+
+    sequences: Sequence[NDArray[np.int32]]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    outcomes: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    ties_possible: NDArray[np.bool_]
+    prompts: NDArray[np.int64]
+    longer: NDArray[np.int64]
+    tiers: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    ids: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Pairs while they are being gathered."""
+
+    sequences: list[NDArray[np.int32]] = field(default_factory=list)
+    place_of: dict[bytes, int] = field(default_factory=dict)
+    prompt_of: dict[str, int] = field(default_factory=dict)
+    ends: list[tuple[int, int]] = field(default_factory=list)
+    prompts: list[int] = field(default_factory=list)
+    labelled: list[tuple[str, tuple[float, float, float], int, float, bool, int, str, str]] = field(
+        default_factory=list
+    )
+
+    def place(self, sequence: tuple[int, ...]) -> int:
+        ids = np.array(sequence, dtype=np.int32)
+        key = hashlib.sha256(ids.tobytes()).digest()  # tuples as keys would take ten times the memory of the ids
+        if key not in self.place_of:
+            self.place_of[key] = len(self.sequences)
+            self.sequences.append(ids)
+        return self.place_of[key]
+
+
+def encode_pairs(
+    battles: Iterable[LabelledBattle],
+    encoder: Encoder,
+    *,
+    soft_labels: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Pairs:
+    """Encode labelled battles, reading them as a stream.
+
+    Args:
+        battles: in the order that the pairs keep.
+        encoder: the judge's.
+        soft_labels: take the shares of the votes as the target where there are any, else the outcome alone.
+        progress: told how many battles are encoded so far.
+    """
+    columns = _Columns()
+    stream = iter(battles)
+    while chunk := list(islice(stream, _CHUNK_BATTLES)):
+        for labelled, (first, second) in zip(chunk, _sequences(chunk, encoder), strict=True):
+            _add(columns, labelled, first, second, soft_labels=soft_labels)
+        if progress:
+            progress(len(columns.ends))
+    return _pairs(columns)
+
+
+def keep_one_order(pairs: Pairs, *, seed: int) -> Pairs:
+    """For a pairwise judge: each pair in one order alone, drawn at random, the same in every epoch.
+
+    Returns:
+        Pairs whose `first` and `second` are the same sequence, with the targets of that order. `outcomes` and `longer`
+        go on speaking of the battle as given.
+    """
+    swapped = np.random.default_rng(seed).random(len(pairs)) < 0.5
+    kept = np.where(swapped, pairs.second, pairs.first)
+    targets = np.where(swapped[:, None], pairs.targets[:, [1, 0, 2]], pairs.targets)
+    return replace(pairs, first=kept, second=kept, targets=targets)
+
+
+def _sequences(chunk: Sequence[LabelledBattle], encoder: Encoder) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The two sequences of each pair."""
+    battles = [labelled.battle for labelled in chunk]
+    encodings = encoder.encode(battles)
+    if encoder.template.kind == "pointwise":
+        for encoding in encodings:
+            first, second = encoding.sequences
+            yield first, second
+    else:
+        swapped = encoder.encode([battle.swap() for battle in battles])
+        for encoding, other in zip(encodings, swapped, strict=True):
+            yield encoding.sequences[0], other.sequences[0]
+
+
+def _add(
+    columns: _Columns,
+    labelled: LabelledBattle,
+    first: tuple[int, ...],
+    second: tuple[int, ...],
+    *,
+    soft_labels: bool,
+) -> None:
+    label = labelled.label
+    outcome = OUTCOMES.index(label.outcome)
+    target = label.target
+    if not soft_labels:
+        shares = [0.0, 0.0, 0.0]
+        shares[outcome] = 1.0
+        target = (shares[0], shares[1], shares[2])
+    columns.ends.append((columns.place(first), columns.place(second)))
+    columns.prompts.append(columns.prompt_of.setdefault(prompt_key(labelled.battle), len(columns.prompt_of)))
+    columns.labelled.append(
+        (
+            labelled.battle.id,
+            target,
+            outcome,
+            label.weight,
+            label.ties_possible,
+            _longer(labelled.battle),
+            labelled.tier or "",
+            labelled.source or "",
+        )
+    )
+
+
+def _longer(battle: Battle) -> int:
+    difference = sum(map(len, battle.response_a)) - sum(map(len, battle.response_b))
+    return (difference > 0) - (difference < 0)
+
+
+def _pairs(columns: _Columns) -> Pairs:
+    ids, targets, outcomes, weights, ties_possible, longer, tiers, sources = (
+        zip(*columns.labelled, strict=True) if columns.labelled else ((),) * 8
+    )
+    ends = np.array(columns.ends, dtype=np.int64).reshape(-1, 2)
+    return Pairs(
+        sequences=columns.sequences,
+        first=ends[:, 0],
+        second=ends[:, 1],
+        targets=np.array(targets, dtype=np.float32).reshape(-1, 3),
+        outcomes=np.array(outcomes, dtype=np.int64),
+        weights=np.array(weights, dtype=np.float64),
+        ties_possible=np.array(ties_possible, dtype=np.bool_),
+        prompts=np.array(columns.prompts, dtype=np.int64),
+        longer=np.array(longer, dtype=np.int64),
+        tiers=np.array(tiers, dtype=np.str_),
+        sources=np.array(sources, dtype=np.str_),
+        ids=np.array(ids, dtype=np.str_),
+    )

@@ -1,0 +1,194 @@
+"""A recipe: everything that decides what a training run makes of its data, one YAML file per judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scoring.config import Commit, read_yaml
+from scoring.errors import ConfigError
+from scoring.faults import explain
+
+RECIPES: Final = Path(__file__).resolve().parents[1] / "recipes"
+"""Where the recipes that ship lie."""
+
+LINEAR_LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""All linear layers of a block, as Gemma and Llama name them."""
+
+Fraction: TypeAlias = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0.0)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LoraRecipe(_Settings):
+    """What is trained beside the head."""
+
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    alpha: Annotated[Positive, Field(description="The update counts alpha / rank times.")] = 32.0
+    dropout: Annotated[Fraction, Field(description="Costs 1.6 times the time on a CPU.")] = 0.0
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = LINEAR_LAYERS
+    frozen_layers: Annotated[
+        int, Field(ge=0, description="Layers from below without LoRA; nothing is propagated back through them.")
+    ] = 0
+
+
+class OptimizerRecipe(_Settings):
+    """How weights move."""
+
+    name: Annotated[str, Field(description="As transformers names it, such as paged_adamw_8bit.")] = "adamw_torch"
+    learning_rate: Positive = 2e-4
+    head_learning_rate: Annotated[Positive | None, Field(description="Of the head; None for the same.")] = None
+    schedule: Annotated[str, Field(description="As transformers names it.")] = "cosine"
+    warmup: Annotated[Fraction, Field(description="Share of the steps.")] = 0.05
+    weight_decay: NotNegative = 0.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.98
+    max_grad_norm: Positive = 1.0
+
+
+class StageRecipe(_Settings):
+    """A part of the run: which pairs, and how often. Stages follow each other under one schedule."""
+
+    tiers: Annotated[tuple[str, ...], Field(description="Tiers of the data; empty for all.")] = ()
+    sources: Annotated[tuple[str, ...], Field(description="Sources of the data; empty for all.")] = ()
+    epochs: Annotated[Positive, Field(description="May be a fraction: a random part of the prompts.")] = 1.0
+
+
+class DataRecipe(_Settings):
+    """What of the data counts, and how much."""
+
+    stages: Annotated[tuple[StageRecipe, ...], Field(min_length=1)] = (StageRecipe(),)
+    weights: Annotated[
+        dict[str, NotNegative], Field(description="By tier or source; multiplies a pair's own weight.")
+    ] = {}
+    prompt_exponent: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=1.0,
+            description="A pair on a prompt with n pairs counts n to the power of minus this: 0 every pair alike, "
+            "1 every prompt alike.",
+        ),
+    ] = 0.5
+    soft_labels: Annotated[bool, Field(description="Learn the shares of the votes where there are any.")] = True
+    balance_length: Annotated[
+        Literal["none", "data", "step"],
+        Field(
+            description="Weigh decided pairs so that the longer answer wins half of them: over all pairs of a source, "
+            "or within each optimiser step."
+        ),
+    ] = "none"
+    swap: Annotated[
+        Literal["both", "random"],
+        Field(description="Pairwise: each pair and its swap in the same step, or one of both at random."),
+    ] = "both"
+    consistency: Annotated[
+        NotNegative, Field(description="Pairwise with swap both: weight of the divergence between both orders.")
+    ] = 0.0
+    mask_identity: Annotated[bool, Field(description="Mask phrases in which an answer names its maker.")] = False
+
+
+class StepRecipe(_Settings):
+    """How much goes into an optimiser step, and into a forward pass."""
+
+    weight: Annotated[
+        Positive, Field(description="Sum of the pairs' weights in a step: their number if all weigh 1.")
+    ] = 16.0
+    prompt_pairs: Annotated[Count, Field(description="Pairs on one prompt in a step, at most.")] = 16
+    micro_batch_tokens: Annotated[
+        Count, Field(description="Tokens whose activations are kept for one backward pass: bounds memory.")
+    ] = 4096
+    pass_tokens: Annotated[Count, Field(description="Padded tokens of one forward pass.")] = 2048
+    accumulation: Annotated[Count, Field(description="Steps whose gradients are added up before weights move.")] = 1
+    gradient_checkpointing: Annotated[
+        bool, Field(description="Compute activations twice instead of keeping them: a third slower, far less memory.")
+    ] = False
+
+
+class DevRecipe(_Settings):
+    """When the run looks at the dev pairs, and what follows."""
+
+    evaluations: Annotated[Count, Field(description="How often, evenly spread; the last is at the end.")] = 4
+    tiers: Annotated[tuple[str, ...], Field(description="Tiers of the dev data; empty for all.")] = ()
+    max_battles: Annotated[Count | None, Field(description="A random part of the prompts, until so many.")] = None
+    patience: Annotated[Count | None, Field(description="Stop after so many evaluations without a lower log loss.")] = (
+        None
+    )
+
+
+class Recipe(_Settings):
+    """A training run, but for its data."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    base: Annotated[str, Field(description="Folder, hub id, or demo:gemma, demo:smollm for the demo's bases.")]
+    revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
+    kind: Literal["pairwise", "pointwise"]
+    max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 1024
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    attention: Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"] = "auto"
+    lora: LoraRecipe = LoraRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    data: DataRecipe = DataRecipe()
+    step: StepRecipe = StepRecipe()
+    dev: DevRecipe = DevRecipe()
+    checkpoints: Annotated[Count, Field(description="How many are written over the run.")] = 10
+    store: Annotated[
+        Literal["bfloat16", "float32"], Field(description="What the adapter is stored in, and evaluated as.")
+    ] = "bfloat16"
+    seed: int = 0
+    licence: Annotated[str, Field(description="Of the base, for the model card.")] = ""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.kind == "pointwise" and self.data.consistency:
+            raise ValueError("data.consistency: a pointwise judge is consistent by construction; leave it out")
+        if self.data.consistency and self.data.swap != "both":
+            raise ValueError("data.consistency: needs data.swap: both")
+        return self
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship."""
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+
+
+def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: name of one that ships, or path of a YAML file.
+        overrides: dotted key to value, such as `optimizer.learning_rate`; stronger than the file.
+
+    Raises:
+        ConfigError: there is no such recipe, or it holds faults.
+    """
+    path = RECIPES / f"{source}.yaml" if source in shipped_recipes() else Path(source)
+    if not path.is_file():
+        raise ConfigError(source, (f"no such recipe; give a YAML file, or one of {', '.join(shipped_recipes())}",))
+    fields = read_yaml(path)
+    if not isinstance(fields, dict):
+        raise ConfigError(str(path), ("should be a mapping of settings",))
+    for key, value in (overrides or {}).items():
+        _set(fields, key.split("."), value)
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(str(path), explain(error, Recipe)) from None
+
+
+def _set(fields: dict[str, Any], keys: list[str], value: Any) -> None:
+    *above, last = keys
+    for key in above:
+        inner = fields.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(".".join(keys), (f"{key} is no group of settings",))
+        fields = inner
+    fields[last] = value

@@ -1,0 +1,312 @@
+"""A training run from files to an adapter folder: read, plan, train, keep the best, store, evaluate as stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from scoring.base_model import public_name
+from scoring.data_report import DataReport
+from scoring.errors import ConfigError, FileError
+from scoring.finetune.callbacks import (
+    BEST_WEIGHTS,
+    FiniteLoss,
+    Interruption,
+    KeepBest,
+    Observer,
+    Report,
+    WholeCheckpoints,
+    newest_checkpoint,
+    read_best,
+)
+from scoring.finetune.dev import DevReading, dev_part
+from scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
+from scoring.finetune.model import Student, load_student, open_student
+from scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order
+from scoring.finetune.passes import StepDataset
+from scoring.finetune.recipe import Recipe
+from scoring.finetune.steps import Plan, longer_win_rate, plan_steps
+from scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
+from scoring.labelled import check_labelled_file, read_labelled
+
+WORK: Final = "run"
+"""Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
+
+_IDENTITY: Final = "run.json"
+_TIE_SHARE_BOUNDS: Final = (0.01, 0.9)
+"""Of the share of ties that the first answer assumes: data without ties must not make them impossible for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        finished: False when it was interrupted; it can then be resumed.
+        metrics: on the dev pairs, of the adapter as stored.
+        steps: optimiser steps done.
+    """
+
+    finished: bool
+    metrics: Mapping[str, float]
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Both files, encoded, with what was found in them."""
+
+    train: Pairs
+    train_report: DataReport
+    dev: Pairs | None
+    dev_report: DataReport | None
+
+
+def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, force: bool) -> None:
+    """Find what makes a run pointless before anything costly starts.
+
+    Raises:
+        FileError: a file can't be used, or the output would be overwritten.
+    """
+    for path in (train, dev):
+        if path is not None:
+            check_labelled_file(path)
+    if resume and force:
+        raise FileError("--resume goes on with a run and --force starts anew: choose one")
+    started = (output / WORK / _IDENTITY).exists() or (output / "adapter_config.json").exists()
+    if started and not (resume or force):
+        raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
+
+
+def finetune(
+    recipe: Recipe,
+    train: Path,
+    output: Path,
+    *,
+    dev: Path | None = None,
+    resume: bool = False,
+    observer: Observer,
+    interrupted: Callable[[], bool] = lambda: False,
+    seen: Callable[[str, DataReport], None] = lambda _name, _report: None,
+) -> Outcome:
+    """Train a judge.
+
+    Args:
+        recipe: how; its base must be a folder or hub id.
+        train: labelled pairs, CSV or JSONL.
+        output: folder for the adapter; checkpoints lie in a folder within.
+        dev: labelled pairs to select by; without them the last weights are kept.
+        resume: go on at the newest whole checkpoint, if there is one.
+        observer: told what happens.
+        interrupted: asked after each step; when true the run saves and ends.
+        seen: told what was found in each file.
+
+    Raises:
+        FileError: the data can't be read or learnt from.
+        ConfigError: the recipe doesn't fit base or data, or what is resumed was another run.
+        LoadError: the base can't be loaded.
+        FinetuneError: the loss is no number.
+    """
+    began = time.monotonic()
+    work = output / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    student = open_student(recipe, progress=observer.say)
+    _claim(work, recipe, train, dev, resume=resume)
+    data = _read(student, train, dev, observer, seen)
+    plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed)
+    observer.say(_describe(data.train, plan))
+    torch.manual_seed(recipe.seed)
+    reading = Reading(
+        kind=recipe.kind,
+        tau=_first_tau(data.train, plan),
+        consistency=recipe.data.consistency,
+        dtype=student.placement.dtype,
+        pad_id=student.base.tokenizer.pad_token_id,
+        pass_tokens=recipe.step.pass_tokens,
+    )
+    observer.say(f"loading {public_name(recipe.base)} onto {student.placement.device}")
+    interruption = Interruption(interrupted)
+    trainer = _trainer(student, data, plan, reading, work, [Report(observer), interruption])
+    checkpoint = newest_checkpoint(work) if resume else None
+    if checkpoint:
+        observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    steps = trainer.state.global_step
+    if interruption.happened:
+        return Outcome(finished=False, metrics={}, steps=steps)
+    best = _take_best(trainer, work) if data.dev is not None else None
+    store_adapter(student, trainer.model, output, tau=reading.tau)
+    final: DevReading | None = None
+    if data.dev is not None:
+        chosen = dev_part(data.dev, None, tiers=recipe.dev.tiers)
+        final = _read_as_stored(trainer, chosen, output)
+        write_predictions(output, chosen, final.probabilities)
+    receipt = Receipt(
+        recipe=recipe,
+        student=student,
+        data={"train": _data_record(train, data.train_report), "dev": _dev_record(dev, data.dev_report)},
+        plan=_plan_record(data.train, plan),
+        best_step=best,
+        steps=steps,
+        metrics=final.metrics if final else {},
+        seconds=time.monotonic() - began,
+    )
+    receipt.write(output)
+    write_curves(output, trainer.state.log_history, title=recipe.name)
+    return Outcome(finished=True, metrics=final.metrics if final else {}, steps=steps)
+
+
+def _claim(work: Path, recipe: Recipe, train: Path, dev: Path | None, *, resume: bool) -> None:
+    """Write down what this run is; when resuming, insist that it is the same."""
+    identity = {
+        "recipe": recipe.model_dump(mode="json"),
+        "train": hash_file(train),
+        "dev": hash_file(dev) if dev else None,
+    }
+    place = work / _IDENTITY
+    if resume and place.exists():
+        before = json.loads(place.read_text(encoding="utf-8"))
+        changed = [name for name in identity if before.get(name) != identity[name]]
+        if changed:
+            raise ConfigError(
+                str(place), (f"the run was started with another {', '.join(changed)}; start anew with --force",)
+            )
+        return
+    for stale in [*work.glob("checkpoint-*/complete"), *work.glob("best.*")]:
+        stale.unlink()
+    place.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(
+    student: Student, train: Path, dev: Path | None, observer: Observer, seen: Callable[[str, DataReport], None]
+) -> _Data:
+    def encoded(path: Path, name: str) -> tuple[Pairs, DataReport]:
+        observer.say(f"reading {path.name}")
+        report = DataReport()
+        pairs = encode_pairs(
+            report.usable_rows(read_labelled(path)), student.encoder, soft_labels=student.recipe.data.soft_labels
+        )
+        seen(name, report)
+        return pairs, report
+
+    train_pairs, train_report = encoded(train, "train")
+    train_report.check_learnable(train)
+    if student.recipe.kind == "pairwise" and student.recipe.data.swap == "random":
+        train_pairs = keep_one_order(train_pairs, seed=student.recipe.seed)
+    if dev is None:
+        return _Data(train_pairs, train_report, None, None)
+    dev_pairs, dev_report = encoded(dev, "dev")
+    if not len(dev_pairs):
+        raise FileError(f"{dev}: no row can be used")
+    return _Data(train_pairs, train_report, dev_pairs, dev_report)
+
+
+def _trainer(
+    student: Student, data: _Data, plan: Plan, reading: Reading, work: Path, callbacks: list[Any]
+) -> JudgeTrainer:
+    recipe = student.recipe
+    part = None
+    if data.dev is not None:
+        part = dev_part(data.dev, recipe.dev.max_battles, tiers=recipe.dev.tiers, seed=recipe.seed)
+        if not len(part):
+            raise ConfigError(recipe.name, ("dev.tiers: takes none of the dev pairs",))
+        callbacks.append(KeepBest(work, recipe.dev.patience))
+    dataset = StepDataset(data.train, plan, recipe, pad_id=reading.pad_id)
+    arguments = training_arguments(
+        recipe,
+        str(work),
+        steps=len(plan.steps),
+        on_cpu=student.placement.device.type == "cpu",
+        evaluates=part is not None,
+    )
+    return JudgeTrainer(
+        load_student(student),
+        args=arguments,
+        steps=dataset,
+        dev=part,
+        reading=reading,
+        optimizer=recipe.optimizer,
+        callbacks=[*callbacks, WholeCheckpoints(), FiniteLoss(), _tensorboard(work)],
+    )
+
+
+def _tensorboard(work: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(work / "tensorboard")))
+
+
+def _take_best(trainer: JudgeTrainer, work: Path) -> int | None:
+    """Put the best weights back; returns their step."""
+    import peft
+    from safetensors.torch import load_file
+
+    best = read_best(work)
+    if best is None:
+        return None
+    weights = load_file(work / BEST_WEIGHTS, device=str(trainer.args.device))
+    peft.set_peft_model_state_dict(trainer.model, weights)
+    return int(best["step"])
+
+
+def _read_as_stored(trainer: JudgeTrainer, dev: Pairs, output: Path) -> DevReading:
+    """Judge the dev pairs with the weights that were written, rounded as they are."""
+    import peft
+    from safetensors.torch import load_file
+
+    weights = load_file(output / "adapter_model.safetensors", device=str(trainer.args.device))
+    peft.set_peft_model_state_dict(trainer.model, {name: tensor.float() for name, tensor in weights.items()})
+    return trainer.read_dev(dev)
+
+
+def _first_tau(pairs: Pairs, plan: Plan) -> float:
+    """Tie's offset with which equal scores give the share of ties in the pairs that can have them."""
+    seen = np.concatenate(plan.steps)
+    weights = plan.weights[seen] * pairs.ties_possible[seen]
+    if not weights.sum():
+        return 0.0
+    share = float((weights * pairs.targets[seen, 2]).sum() / weights.sum())
+    share = min(max(share, _TIE_SHARE_BOUNDS[0]), _TIE_SHARE_BOUNDS[1])
+    return math.log(2 * share / (1 - share))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 (64 hexadecimal digits) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe(pairs: Pairs, plan: Plan) -> str:
+    tokens = sum(map(len, pairs.sequences))
+    return (
+        f"{len(pairs):,} pairs, {len(pairs.sequences):,} distinct sequences of {tokens:,} tokens; "
+        f"{len(plan.steps):,} steps over {plan.pairs_seen:,} pairs"
+    )
+
+
+def _plan_record(pairs: Pairs, plan: Plan) -> dict[str, Any]:
+    plain = pairs.weights.copy()
+    return {
+        "steps": len(plan.steps),
+        "pairs_seen": plan.pairs_seen,
+        "longer_wins": longer_win_rate(pairs, plain),
+        "longer_wins_as_weighted": longer_win_rate(pairs, plan.weights),
+    }
+
+
+def _data_record(path: Path, report: DataReport) -> dict[str, Any]:
+    return {"file": path.name, "sha256": hash_file(path), **report.to_dict()}
+
+
+def _dev_record(path: Path | None, report: DataReport | None) -> dict[str, Any] | None:
+    return _data_record(path, report) if path and report else None

@@ -1,0 +1,246 @@
+"""Which pairs go into which optimiser step, with what weight, in which backward passes: planned before the run starts.
+
+The plan is a function of data, recipe and seed, so a run that goes on after an interruption meets the same steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.errors import ConfigError
+from scoring.finetune.pairs import Pairs
+from scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
+
+_MAX_BALANCE: Final = 5.0
+"""Bound of the factor that balances lengths: where nearly every longer answer wins, the few others would otherwise
+decide alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Pairs that share one backward pass.
+
+    Attributes:
+        sequences: positions in `Pairs.sequences`, each once.
+        pairs: positions in `Pairs`.
+        weights: of those pairs, as shares of the whole step.
+    """
+
+    sequences: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All optimiser steps of a run.
+
+    Attributes:
+        steps: each a list of pairs.
+        weights: of every pair of the data; 0 for those that no stage takes.
+    """
+
+    steps: Sequence[NDArray[np.int64]]
+    weights: NDArray[np.float64]
+
+    @property
+    def pairs_seen(self) -> int:
+        """Pairs of all steps, repetitions included."""
+        return sum(map(len, self.steps))
+
+
+def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -> Plan:
+    """Plan a run.
+
+    Args:
+        pairs: the training data.
+        data: stages, weights, balance.
+        step: how much goes into a step.
+        seed: of the order.
+
+    Raises:
+        ConfigError: a tier or source that the recipe names is not in the data, or a stage takes no pair that counts.
+    """
+    _check_names(pairs, data)
+    weights = pair_weights(pairs, data)
+    generator = np.random.default_rng(seed)
+    steps: list[NDArray[np.int64]] = []
+    for number, stage in enumerate(data.stages):
+        chosen = np.flatnonzero(_selected(pairs, stage) & (weights > 0))
+        if not chosen.size:
+            fault = f"data.stages[{number}]: takes none of the {len(pairs):,} pairs that count"
+            raise ConfigError("recipe", (fault,))
+        left = stage.epochs
+        while left > 0:
+            groups = _groups(pairs, chosen, step.prompt_pairs, generator)
+            steps += _fill(groups, weights, step.weight, share=min(left, 1.0))
+            left -= 1.0
+    return Plan(steps, weights)
+
+
+def pair_weights(pairs: Pairs, data: DataRecipe) -> NDArray[np.float64]:
+    """How much each pair counts.
+
+    The row's own weight, times those of its tier and source, times its prompt's (a pair on a prompt with n pairs
+    counts n to the power of minus `prompt_exponent`), times the balance of lengths over its source.
+    """
+    weights = pairs.weights.copy()
+    for name, factor in data.weights.items():
+        weights[(pairs.tiers == name) | (pairs.sources == name)] *= factor
+    if len(pairs):
+        weights *= np.bincount(pairs.prompts)[pairs.prompts] ** -data.prompt_exponent
+    if data.balance_length == "data":
+        for source in np.unique(pairs.sources):
+            of_source = np.flatnonzero(pairs.sources == source)
+            weights[of_source] *= length_balance(pairs, of_source, weights[of_source])
+    return weights
+
+
+def length_balance(pairs: Pairs, chosen: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factors after which the longer answer wins half of the decided weight among these pairs.
+
+    Ties, pairs of equal length, and a group in which only one side ever wins keep a factor of 1.
+    """
+    factors = np.ones(len(chosen))
+    longer_wins = _longer_wins(pairs)[chosen]
+    long, short = longer_wins > 0, longer_wins < 0
+    heavy, light = weights[long].sum(), weights[short].sum()
+    if heavy > 0 and light > 0:
+        factors[long] = min(_MAX_BALANCE, (heavy + light) / 2 / heavy)
+        factors[short] = min(_MAX_BALANCE, (heavy + light) / 2 / light)
+    return factors
+
+
+def longer_win_rate(pairs: Pairs, weights: NDArray[np.float64]) -> float | None:
+    """Weighted share of decided pairs of unequal length that the longer answer wins, 0 to 1; None without any."""
+    longer_wins = _longer_wins(pairs)
+    decided = weights[longer_wins != 0].sum()
+    return float(weights[longer_wins > 0].sum() / decided) if decided > 0 else None
+
+
+def micro_batches(
+    pairs: Pairs, chosen: NDArray[np.int64], weights: NDArray[np.float64], *, tokens: int
+) -> list[MicroBatch]:
+    """Split a step into backward passes, those with the most tokens in a pair first.
+
+    Pairs that share a sequence follow each other, so it is read once for all of them where the bound allows.
+
+    Args:
+        pairs: the data.
+        chosen: the step's pairs.
+        weights: of these pairs; the shares returned sum to 1 over the step.
+        tokens: of the distinct sequences of one backward pass; a pair that has more goes alone.
+    """
+    shares = weights / weights.sum()
+    batches: list[MicroBatch] = []
+    taken: list[int] = []
+    sequences: dict[int, None] = {}
+    for place in _longest_prompts_first(pairs, chosen):
+        ends = dict.fromkeys((int(pairs.first[chosen[place]]), int(pairs.second[chosen[place]])))
+        together = {**sequences, **ends}
+        if taken and sum(len(pairs.sequences[end]) for end in together) > tokens:
+            batches.append(_micro_batch(sequences, chosen, shares, taken))
+            taken, together = [], ends
+        taken.append(place)
+        sequences = together
+    if taken:
+        batches.append(_micro_batch(sequences, chosen, shares, taken))
+    return batches
+
+
+def _micro_batch(
+    sequences: dict[int, None], chosen: NDArray[np.int64], shares: NDArray[np.float64], taken: list[int]
+) -> MicroBatch:
+    return MicroBatch(np.array(list(sequences), dtype=np.int64), chosen[taken], shares[taken])
+
+
+def _longest_prompts_first(pairs: Pairs, chosen: NDArray[np.int64]) -> list[int]:
+    """Places in `chosen`: a prompt's pairs stay together, in their order."""
+    prompts = pairs.prompts[chosen].tolist()
+    longest: dict[int, int] = {}
+    for prompt, pair in zip(prompts, chosen.tolist(), strict=True):
+        length = max(len(pairs.sequences[pairs.first[pair]]), len(pairs.sequences[pairs.second[pair]]))
+        longest[prompt] = max(longest.get(prompt, 0), length)
+    return sorted(range(len(chosen)), key=lambda place: (-longest[prompts[place]], prompts[place], place))
+
+
+def _longer_wins(pairs: Pairs) -> NDArray[np.int64]:
+    """1 where the longer answer won, -1 where the shorter did, 0 for ties and equal lengths."""
+    winner = np.array([1, -1, 0])[pairs.outcomes]
+    return winner * pairs.longer
+
+
+def _check_names(pairs: Pairs, data: DataRecipe) -> None:
+    """A misspelt name would silently leave pairs out, or weigh none."""
+    tiers, sources = set(pairs.tiers.tolist()) - {""}, set(pairs.sources.tolist()) - {""}
+    asked = [("data.weights", data.weights.keys(), tiers | sources)]
+    for number, stage in enumerate(data.stages):
+        asked.append((f"data.stages[{number}].tiers", stage.tiers, tiers))
+        asked.append((f"data.stages[{number}].sources", stage.sources, sources))
+    faults = tuple(
+        f"{place}: no pair has {name}; there are {', '.join(sorted(known)) or 'none'}"
+        for place, names, known in asked
+        for name in names
+        if name not in known
+    )
+    if faults:
+        raise ConfigError("recipe", faults)
+
+
+def _selected(pairs: Pairs, stage: StageRecipe) -> NDArray[np.bool_]:
+    selected = np.ones(len(pairs), dtype=np.bool_)
+    if stage.tiers:
+        selected &= np.isin(pairs.tiers, stage.tiers)
+    if stage.sources:
+        selected &= np.isin(pairs.sources, stage.sources)
+    return selected
+
+
+def _groups(
+    pairs: Pairs, chosen: NDArray[np.int64], most: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Pairs on one prompt, at most `most` of them, those that share answers together; in random order."""
+    by_prompt: dict[int, list[int]] = {}
+    for pair in chosen.tolist():
+        by_prompt.setdefault(int(pairs.prompts[pair]), []).append(pair)
+    groups: list[NDArray[np.int64]] = []
+    for members in by_prompt.values():
+        ordered = np.array(_answers_together(pairs, members, generator), dtype=np.int64)
+        groups += np.array_split(ordered, math.ceil(len(ordered) / most))
+    return [groups[place] for place in generator.permutation(len(groups))]
+
+
+def _answers_together(pairs: Pairs, members: list[int], generator: np.random.Generator) -> list[int]:
+    """Number the prompt's answers at random; pairs follow by the higher number of their two answers."""
+    answers = sorted({int(end) for pair in members for end in (pairs.first[pair], pairs.second[pair])})
+    number = dict(zip(answers, generator.permutation(len(answers)).tolist(), strict=True))
+
+    def key(pair: int) -> tuple[int, int]:
+        one, other = number[int(pairs.first[pair])], number[int(pairs.second[pair])]
+        return max(one, other), min(one, other)
+
+    return sorted(members, key=key)
+
+
+def _fill(
+    groups: Sequence[NDArray[np.int64]], weights: NDArray[np.float64], step_weight: float, *, share: float
+) -> Iterator[NDArray[np.int64]]:
+    """Put groups into steps until each weighs enough; the rest is a step if it weighs half, or is all there is."""
+    current: list[NDArray[np.int64]] = []
+    weight = 0.0
+    full = False
+    for group in groups[: math.ceil(len(groups) * share)]:
+        current.append(group)
+        weight += float(weights[group].sum())
+        if weight >= step_weight:
+            full = True
+            yield np.concatenate(current)
+            current, weight = [], 0.0
+    if current and (weight >= step_weight / 2 or not full):
+        yield np.concatenate(current)

@@ -1,0 +1,259 @@
+"""transformers' Trainer, told how a judge learns: steps of several forward passes, our losses, dev log loss."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from scoring.finetune.dev import DevReading, dev_metrics
+from scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
+from scoring.finetune.pairs import Pairs
+from scoring.finetune.passes import StepDataset, forward_passes
+from scoring.finetune.recipe import OptimizerRecipe, Recipe
+
+BATCH: Final = "micro_batches"
+"""Key of a step's micro-batches in what the data loader gives: Trainer expects a mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How outputs of the head become a loss.
+
+    Attributes:
+        kind: of the judge.
+        tau: pointwise: offset of the tie's logit.
+        consistency: pairwise: weight of the divergence between both orders.
+        dtype: to compute in; below float32 by autocast.
+        pad_id: token that fills the right of shorter sequences.
+        pass_tokens: padded tokens of one forward pass.
+    """
+
+    kind: str
+    tau: float
+    consistency: float
+    dtype: torch.dtype
+    pad_id: int
+    pass_tokens: int
+
+    def loss(self, outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Weighted sum over the pairs of a pass; a scalar."""
+        first, second, targets, ties_possible, weights = (
+            batch[name] for name in ("first", "second", "targets", "ties_possible", "weights")
+        )
+        if self.kind == "pointwise":
+            logits = pointwise_logits(outputs, first, second, tau=self.tau)
+            return (weights * cross_entropy(logits, targets, ties_possible)).sum()
+        given, back = pairwise_logits(outputs, first, second)
+        losses = cross_entropy(given, targets, ties_possible)
+        both = first != second
+        losses = torch.where(both, (losses + cross_entropy(back, targets, ties_possible)) / 2, losses)
+        if self.consistency:
+            losses = losses + self.consistency * torch.where(both, divergence(given, back), 0.0)
+        return (weights * losses).sum()
+
+
+class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
+    """Trains a judge on planned steps.
+
+    A step is several backward passes under a budget of tokens, each of several forward passes of like length: Trainer's
+    own accumulation (a fixed number of passes of a fixed number of rows) can't express that.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        args: TrainingArguments,
+        steps: StepDataset,
+        dev: Pairs | None,
+        reading: Reading,
+        optimizer: OptimizerRecipe,
+        callbacks: Sequence[TrainerCallback],
+    ) -> None:
+        """Take what belongs to a run.
+
+        Args:
+            model: peft's, on its device.
+            args: of Trainer.
+            steps: the planned steps.
+            dev: pairs for `evaluate`.
+            reading: how outputs become a loss.
+            optimizer: rates of LoRA and head.
+            callbacks: beside Trainer's own.
+        """
+        self.optimizer: Any = None
+        self.control: Any = None
+        self._reading = reading
+        self._rates = optimizer
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=steps,
+            eval_dataset=dev,
+            data_collator=_only,
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)  # progress is told to an observer
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: Any = None,  # noqa: ARG002 - as Trainer calls it
+    ) -> torch.Tensor:
+        """All micro-batches of a step; gradients are synchronised between processes at the last one.
+
+        Returns:
+            The step's loss, a scalar.
+        """
+        model.train()
+        micro_batches = inputs[BATCH]
+        synchronises = self.accelerator.sync_gradients
+        total = torch.zeros((), device=self.args.device)
+        for number, batch in enumerate(micro_batches):
+            last = number == len(micro_batches) - 1
+            with nullcontext() if last or not synchronises else self.accelerator.no_sync(model):
+                loss = self._reading.loss(self._outputs(model, batch["passes"]), batch)
+                loss = loss / self.current_gradient_accumulation_steps
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """An optimiser with a rate for LoRA and one for the head."""
+        if self.optimizer is None:
+            parameters = [item for item in (model or self.model).named_parameters() if item[1].requires_grad]
+            rate = self._rates.learning_rate
+            groups = [
+                {"params": [weight for name, weight in parameters if "lora_" in name], "lr": rate},
+                {
+                    "params": [weight for name, weight in parameters if "lora_" not in name],
+                    "lr": self._rates.head_learning_rate or rate,
+                },
+            ]
+            make, settings = self.get_optimizer_cls_and_kwargs(self.args, model or self.model)
+            settings.pop("params", None)
+            self.optimizer = make(groups, **{**settings, "weight_decay": self._rates.weight_decay})
+        return self.optimizer
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: Any = None,  # noqa: ARG002 - as Trainer calls it
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Log loss and accuracy on the dev pairs.
+
+        Returns:
+            Metric to value, each name with the prefix.
+        """
+        pairs = eval_dataset or self.eval_dataset
+        if pairs is None:
+            raise ValueError("there are no dev pairs")
+        reading = self.read_dev(pairs)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in reading.metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def read_dev(self, pairs: Pairs) -> DevReading:
+        """Judge pairs with the model as it is; several processes share the passes."""
+        was_training = self.model.training
+        self.model.eval()
+        outputs = torch.zeros((len(pairs.sequences), self.model.config.num_labels), device=self.args.device)
+        everything = np.arange(len(pairs.sequences))
+        passes = forward_passes(pairs, everything, self._reading.pad_id, padded_tokens=self._reading.pass_tokens)
+        with torch.inference_mode():
+            for places, ids, mask in passes[self.args.process_index :: self.args.world_size]:
+                batch = self._prepare_inputs({"input_ids": ids, "attention_mask": mask})
+                outputs[places] = self._outputs(self.model, [batch])
+        if self.args.world_size > 1:
+            outputs = self.accelerator.reduce(outputs.clone(), "sum")
+        self.model.train(was_training)
+        values: NDArray[np.float32] = outputs.cpu().numpy()
+        return dev_metrics(pairs, values, kind=self._reading.kind, tau=self._reading.tau)
+
+    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002 - as Trainer calls it
+        """Not counted: Trainer would guess it from inputs of another shape."""
+        return 0
+
+    def _outputs(self, model: Any, passes: Sequence[dict[str, torch.Tensor]]) -> torch.Tensor:
+        """Float32 outputs of the head, shape (sequences of all passes, outputs)."""
+        with self._autocast():
+            outputs = [model(**inputs, use_cache=False).logits for inputs in passes]
+        return torch.cat(outputs).float()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._reading.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.args.device.type, dtype=self._reading.dtype)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        """Steps in their planned order."""
+        return SequentialSampler(train_dataset or self.train_dataset)
+
+
+def training_arguments(recipe: Recipe, folder: str, *, steps: int, on_cpu: bool, evaluates: bool) -> TrainingArguments:
+    """Trainer's settings for a run.
+
+    Args:
+        recipe: of the run.
+        folder: for checkpoints.
+        steps: planned, of all processes together.
+        on_cpu: compute on the CPU.
+        evaluates: there are dev pairs.
+    """
+    together = recipe.step.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    updates = -(-steps // together)
+    arguments = TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=1,  # the plan holds the epochs of every stage
+        per_device_train_batch_size=1,  # one planned step
+        gradient_accumulation_steps=recipe.step.accumulation,
+        activation_checkpointing=recipe.step.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if recipe.step.gradient_checkpointing else None,
+        learning_rate=recipe.optimizer.learning_rate,
+        lr_scheduler_type=recipe.optimizer.schedule,
+        warmup_steps=recipe.optimizer.warmup,  # below 1 it is a share of the steps
+        weight_decay=recipe.optimizer.weight_decay,
+        adam_beta1=recipe.optimizer.beta1,
+        adam_beta2=recipe.optimizer.beta2,
+        max_grad_norm=recipe.optimizer.max_grad_norm,
+        optim=recipe.optimizer.name,
+        seed=recipe.seed,
+        use_cpu=on_cpu,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=max(1, -(-updates // recipe.dev.evaluations)),
+        save_strategy="steps",
+        save_steps=max(1, -(-updates // recipe.checkpoints)),
+        save_total_limit=2,  # the newest may be half written when the process dies
+        logging_steps=max(1, updates // 200),  # as many points as a curve can show
+        logging_nan_inf_filter=False,  # a loss that is no number is an error, not to be smoothed over
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        label_names=[],
+        dataloader_pin_memory=not on_cpu,
+        ddp_find_unused_parameters=False,
+        # Buffers are constants, and processes make different numbers of passes in a step: they would wait for one
+        # another's broadcasts for ever.
+        ddp_broadcast_buffers=False,
+    )
+    # Several cards without a launcher: Trainer would spread each batch over them, and a batch is one planned step.
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - as Trainer does itself where it places the model
+    return arguments
+
+
+def _only(items: list[list[dict[str, torch.Tensor]]]) -> dict[str, list[dict[str, torch.Tensor]]]:
+    """The one step of a batch."""
+    return {BATCH: items[0]}
