@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 SAMPLES = files("consumer") / "samples"
-FIELDS = {"id", "prompt", "response_a", "response_b", "winner", "language", "category"}
+FIELDS = {"id", "prompt", "response_a", "response_b", "winner", "language", "category", "tier"}
 OPTIONAL_FIELDS = {"model_a", "model_b", "objective"}
 # English takes four to five characters a token, so an answer of this length alone exceeds 2,048 tokens.
 LONG_CHARACTERS = 12_000
@@ -85,6 +85,14 @@ def test_the_wrong_answer_is_longer_in_half_of_the_objective_battles(objective: 
     """Equally often on either side, so that neither length nor position gives the answer away."""
     longer_wrong = Counter(sample["winner"] for sample in objective if loser_is_longer(sample))
     assert longer_wrong == {"model_a": 8, "model_b": 8}
+
+
+def test_the_tier_says_what_kind_of_battle_it_is(samples: list[Sample]) -> None:
+    for sample in samples:
+        expected = "taste"
+        if sample.get("objective"):
+            expected = "wrong_longer" if loser_is_longer(sample) else "wrong_shorter"
+        assert sample["tier"] == expected, sample["id"]
 
 
 def test_objective_is_true_or_absent(samples: list[Sample]) -> None:
