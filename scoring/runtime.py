@@ -86,6 +86,11 @@ def cpu_computes_bfloat16() -> bool:
     return _bfloat16_flag() is not None
 
 
+def is_first_process() -> bool:
+    """Whether this is the only process, or the first of those that a launcher such as accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def usable_cores() -> int:
     """Cores that this process may use, a container's CPU quota included."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

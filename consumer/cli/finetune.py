@@ -21,7 +21,7 @@ from consumer.errors import UsageError
 from consumer.logs import configure_logging
 from consumer.training_progress import TrainingProgress
 from scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
-from scoring.runtime import ensure_fast_process
+from scoring.runtime import ensure_fast_process, is_first_process
 
 if TYPE_CHECKING:
     from scoring.data_report import DataReport
@@ -101,11 +101,12 @@ def finetune(
     """
     ensure_fast_process()
     configure_logging("warning", library_level="error")
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not is_first_process())
     chosen = load_recipe(recipe, dict(map(_setting, settings or [])))
     from scoring.finetune.run import check_run
 
-    check_run(file, dev, output, resume=resume or show, force=force)
+    if is_first_process():  # the others would take what it writes for an earlier run
+        check_run(file, dev, output, resume=resume or show, force=force)
     if show:
         _show(chosen, file, Console())
         return

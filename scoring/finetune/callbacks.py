@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import torch
 from transformers import TrainerCallback
 
 from scoring.errors import FinetuneError
@@ -94,10 +95,19 @@ class Interruption(TrainerCallback):  # type: ignore[misc]  # transformers ships
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop."""
-        if self._wanted() and state.global_step < state.max_steps:
+        if _any_process(args, wanted=self._wanted()) and state.global_step < state.max_steps:
             self.happened = True
             control.should_save = True
             control.should_training_stop = True
+
+
+def _any_process(args: Any, *, wanted: bool) -> bool:
+    """Whether any of the processes that train together wants it: one that stopped alone would leave others waiting."""
+    if args.world_size == 1:
+        return wanted
+    votes = torch.tensor(int(wanted), device=args.device)
+    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+    return bool(votes)
 
 
 class WholeCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers ships no types

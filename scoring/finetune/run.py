@@ -37,6 +37,7 @@ from scoring.finetune.recipe import Recipe
 from scoring.finetune.steps import Plan, longer_win_rate, plan_steps
 from scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 from scoring.labelled import check_labelled_file, read_labelled
+from scoring.runtime import is_first_process
 
 WORK: Final = "run"
 """Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
@@ -120,7 +121,8 @@ def finetune(
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
     student = open_student(recipe, progress=observer.say)
-    _claim(work, recipe, train, dev, resume=resume)
+    if is_first_process():
+        _claim(work, recipe, train, dev, resume=resume)
     data = _read(student, train, dev, observer, seen)
     plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed)
     observer.say(_describe(data.train, plan))
@@ -143,26 +145,30 @@ def finetune(
     steps = trainer.state.global_step
     if interruption.happened:
         return Outcome(finished=False, metrics={}, steps=steps)
+    trainer.accelerator.wait_for_everyone()  # the first process may still be writing the best weights
     best = _take_best(trainer, work) if data.dev is not None else None
-    store_adapter(student, trainer.model, output, tau=reading.tau)
-    final: DevReading | None = None
-    if data.dev is not None:
-        chosen = dev_part(data.dev, None, tiers=recipe.dev.tiers)
-        final = _read_as_stored(trainer, chosen, output)
-        write_predictions(output, chosen, final.probabilities)
-    receipt = Receipt(
-        recipe=recipe,
-        student=student,
-        data={"train": _data_record(train, data.train_report), "dev": _dev_record(dev, data.dev_report)},
-        plan=_plan_record(data.train, plan),
-        best_step=best,
-        steps=steps,
-        metrics=final.metrics if final else {},
-        seconds=time.monotonic() - began,
-    )
-    receipt.write(output)
-    write_curves(output, trainer.state.log_history, title=recipe.name)
-    return Outcome(finished=True, metrics=final.metrics if final else {}, steps=steps)
+    if is_first_process():
+        store_adapter(student, trainer.model, output, tau=reading.tau)
+    trainer.accelerator.wait_for_everyone()
+    chosen = dev_part(data.dev, None, tiers=recipe.dev.tiers) if data.dev is not None else None
+    final = _read_as_stored(trainer, chosen, output) if chosen is not None else None
+    metrics = final.metrics if final else {}
+    if is_first_process():
+        if final is not None and chosen is not None:
+            write_predictions(output, chosen, final.probabilities)
+        receipt = Receipt(
+            recipe=recipe,
+            student=student,
+            data={"train": _data_record(train, data.train_report), "dev": _dev_record(dev, data.dev_report)},
+            plan=_plan_record(data.train, plan),
+            best_step=best,
+            steps=steps,
+            metrics=metrics,
+            seconds=time.monotonic() - began,
+        )
+        receipt.write(output)
+        write_curves(output, trainer.state.log_history, title=recipe.name)
+    return Outcome(finished=True, metrics=metrics, steps=steps)
 
 
 def _claim(work: Path, recipe: Recipe, train: Path, dev: Path | None, *, resume: bool) -> None:
