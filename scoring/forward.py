@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from scoring.errors import JudgeFault
-from scoring.microbatch import MicroBatch, plan_micro_batches
+from scoring.microbatch import MicroBatch, distinct, plan_micro_batches
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
@@ -90,7 +90,7 @@ class Forward:
         return self._budget_tokens
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> Logits:
-        """Run every sequence through the model.
+        """Run every sequence through the model, one that occurs several times once.
 
         Args:
             sequences: token ids, at least one each.
@@ -99,6 +99,7 @@ class Forward:
             JudgeFault: the device failed (not transient), or a logit is no finite number (transient: a flaky card
                 gives one once; a broken model gives it again, and then it is final).
         """
+        sequences, positions = distinct(sequences)
         values = np.zeros((len(sequences), self._outputs), dtype=np.float32)
         too_large: set[int] = set()
         done: list[tuple[tuple[int, ...], torch.Tensor]] = []
@@ -125,7 +126,9 @@ class Forward:
                 f"logits are not finite in {self._dtype} on {self._device}; float16 overflows on Gemma: use bfloat16",
                 transient=True,
             )
-        return Logits(values, frozenset(too_large))
+        return Logits(
+            values[positions], frozenset(index for index, position in enumerate(positions) if position in too_large)
+        )
 
     def close(self) -> None:
         """Let go of the model and give the device's memory back."""

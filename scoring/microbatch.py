@@ -6,7 +6,7 @@ longest come first: what does not fit into memory shows at once, not after minut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scoring.errors import ConfigError
@@ -28,6 +28,20 @@ class MicroBatch:
     def padded_tokens(self) -> int:
         """Tokens that the pass reads, padding included."""
         return len(self.indices) * self.width
+
+
+def distinct(sequences: Iterable[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:
+    """Sequences without repetitions: an answer that was given in several battles of a batch is read once.
+
+    Args:
+        sequences: token ids.
+
+    Returns:
+        Each sequence once, in the order of first occurrence, and for every given one its position among them.
+    """
+    position_of: dict[tuple[int, ...], int] = {}
+    positions = [position_of.setdefault(tuple(sequence), len(position_of)) for sequence in sequences]
+    return list(position_of), positions
 
 
 def plan_micro_batches(

@@ -14,7 +14,7 @@ from scoring.encode import Encoder, Turns
 from scoring.errors import BattleTooLarge
 from scoring.forward import Forward
 from scoring.judge import JudgeBatch, Scores
-from scoring.microbatch import plan_micro_batches
+from scoring.microbatch import distinct, plan_micro_batches
 from scoring.reading import read_pairwise, read_pointwise
 
 
@@ -60,8 +60,8 @@ class ModelJudge:
     def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
         """Tokenise; callable from any thread."""
         encodings = tuple(self._encoder.encode(battles))
-        lengths = [len(sequence) for encoding in encodings for sequence in encoding.sequences]
-        plan = plan_micro_batches(lengths, padded_tokens=self._forward.budget_tokens)
+        sequences, _ = distinct(sequence for encoding in encodings for sequence in encoding.sequences)
+        plan = plan_micro_batches(list(map(len, sequences)), padded_tokens=self._forward.budget_tokens)
         return JudgeBatch(len(encodings), sum(planned.padded_tokens for planned in plan), encodings)
 
     def score(self, batch: JudgeBatch) -> Scores:

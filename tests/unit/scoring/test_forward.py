@@ -52,7 +52,7 @@ def forward_of(model: torch.nn.Module, budget_tokens: int = 64, **options: Any) 
 
 
 def sequences_of(*lengths: int) -> list[tuple[int, ...]]:
-    return [tuple(range(1, length + 1)) for length in lengths]
+    return [tuple(range(start, start + length)) for start, length in enumerate(lengths, 1)]
 
 
 def expected_of(sequences: list[tuple[int, ...]]) -> list[list[float]]:
@@ -72,6 +72,14 @@ def test_a_pass_stays_within_the_budget_unless_one_sequence_is_longer() -> None:
     model = CountingModel()
     forward_of(model, 10).logits(sequences_of(12, 5, 5, 5, 2, 2))
     assert all(rows * width <= 10 or rows == 1 for rows, width in model.passes)
+
+
+def test_a_sequence_that_occurs_several_times_is_read_once() -> None:
+    model = CountingModel()
+    one, other = sequences_of(3, 4)
+    logits = forward_of(model, 64).logits([one, other, one, one])
+    assert logits.values.tolist() == expected_of([one, other, one, one])
+    assert sum(rows for rows, _ in model.passes) == 2
 
 
 def test_out_of_memory_halves_the_micro_batch_and_goes_on() -> None:
