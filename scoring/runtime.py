@@ -91,6 +91,11 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def process_count() -> int:
+    """How many processes a launcher such as accelerate started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def usable_cores() -> int:
     """Cores that this process may use, a container's CPU quota included."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,6 +23,17 @@ START_S: Final = 60.0
 _COMMAND: Final = (sys.executable, "-c", "from consumer.cli import main; main()")
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a `prefstream` in a process of its own: ours, without its settings."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PREFSTREAM_")}
+    return environment | {
+        "PREFSTREAM_NO_REEXEC": "1",  # starting twice for faster malloc pays for real judges only
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+
+
 class Prefstream:
     """A running `prefstream` command.
 
@@ -34,17 +45,9 @@ class Prefstream:
     def __init__(self, *arguments: str, log: Path) -> None:
         self._log = log
         self._log_starts_at = log.stat().st_size if log.exists() else 0
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("PREFSTREAM_")}
-        # Starting twice for faster malloc pays for real judges only.
-        environment |= {
-            "PREFSTREAM_NO_REEXEC": "1",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "NO_COLOR": "1",
-            "COLUMNS": "200",
-        }
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*_COMMAND, *arguments], stdout=subprocess.PIPE, stderr=stderr, env=environment, text=True
+                [*_COMMAND, *arguments], stdout=subprocess.PIPE, stderr=stderr, env=child_environment(), text=True
             )
 
     @property

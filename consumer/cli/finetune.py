@@ -64,6 +64,8 @@ def finetune(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
+            envvar="PREFSTREAM_SET",
+            show_default="none",
             help="Change a setting of the recipe, such as optimizer.learning_rate=1e-4; may be repeated.",
         ),
     ] = None,
@@ -79,7 +81,12 @@ def finetune(
         bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Start anew where OUTPUT holds a run already.")
     ] = False,
     show: Annotated[
-        bool, typer.Option("--show", help="Print the recipe with every setting, and what the data holds; don't train.")
+        bool,
+        typer.Option(
+            "--show",
+            envvar="PREFSTREAM_SHOW",
+            help="Print the recipe with every setting, and what the data holds; don't train.",
+        ),
     ] = False,
 ) -> None:
     """Fine-tune a judge with LoRA on pairs that people judged.
@@ -103,13 +110,13 @@ def finetune(
     configure_logging("warning", library_level="error")
     console = Console(stderr=True, quiet=not is_first_process())
     chosen = load_recipe(recipe, dict(map(_setting, settings or [])))
-    from scoring.finetune.run import check_run
-
-    if is_first_process():  # the others would take what it writes for an earlier run
-        check_run(file, dev, output, resume=resume or show, force=force)
     if show:
         _show(chosen, file, Console())
         return
+    from scoring.finetune.run import check_run
+
+    if is_first_process():  # the others would take what it writes for an earlier run
+        check_run(file, dev, output, resume=resume, force=force)
     finished = _train(chosen, file, dev, output, console, resume=resume)
     if not finished:
         say(console, "interrupted and saved; go on with the same command and --resume")

@@ -94,6 +94,7 @@ def take(pairs: Pairs, chosen: NDArray[np.int64]) -> Pairs:
 def _log_losses(probabilities: Triples, pairs: Pairs) -> NDArray[np.float64]:
     """Of each pair against its outcome; where ties are impossible, of A and B relative to each other."""
     open_ones = np.where(pairs.ties_possible[:, None], probabilities, probabilities * np.array([1.0, 1.0, 0.0]))
-    chosen = open_ones[np.arange(len(pairs)), pairs.outcomes] / np.maximum(open_ones.sum(axis=1), _LEAST)
+    total = np.maximum(open_ones.sum(axis=1), np.finfo(np.float64).tiny)  # 0 where a tie is all that is expected
+    chosen = open_ones[np.arange(len(pairs)), pairs.outcomes] / total
     losses: NDArray[np.float64] = -np.log(np.maximum(chosen, _LEAST))
     return losses

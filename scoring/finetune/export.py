@@ -59,7 +59,7 @@ class Receipt:
         """Write `train.json` and the model card."""
         student = self.student
         fields = {
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json") | {"base": public_name(self.recipe.base)},
             "base_hash": student.base.hash,
             "template": student.template.name,
             "template_hash": student.template.hash,

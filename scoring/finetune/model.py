@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
+from pydantic import ValidationError
 
 from scoring.adapter import LABELS
 from scoring.base_model import Base, load_classifier, open_base, quiet_libraries
@@ -16,6 +17,7 @@ from scoring.demo_judges import DEMO_MODELS
 from scoring.devices import Placement, attention_for, place_judges
 from scoring.encode import Encoder
 from scoring.errors import ConfigError
+from scoring.faults import explain
 from scoring.finetune.recipe import Recipe
 from scoring.forward import Float32Head
 from scoring.model_cache import prepare_models
@@ -57,17 +59,7 @@ def open_student(recipe: Recipe, *, progress: Callable[[str], None]) -> Student:
         LoadError: the base can't be had.
         ConfigError: the recipe doesn't fit the base.
     """
-    described = ModelJudgeConfig(
-        name=recipe.name,
-        kind=recipe.kind,
-        base=_source(recipe, progress),
-        revision=recipe.revision,
-        allow_untrained=True,
-        dtype=recipe.dtype,
-        attention=recipe.attention,
-        quantization=recipe.quantization,
-        device=_own_device(),
-    )
+    described = _described(recipe, progress)
     placement = place_judges([described])[recipe.name]
     if placement.dtype == torch.float16:
         raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
@@ -83,10 +75,14 @@ def open_student(recipe: Recipe, *, progress: Callable[[str], None]) -> Student:
 
 
 def load_student(student: Student) -> Any:
-    """Load the base and put LoRA and a head of zeros onto it: the first answer to everything is the prior.
+    """Load the base and put LoRA and a head of zeros onto it: the first answer is the same for every battle.
 
     Returns:
         The peft model; what is trained is in float32.
+
+    Raises:
+        LoadError: the base's weights can't be loaded.
+        ConfigError: the base has no layers of the names that the recipe gives.
     """
     import peft
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -101,6 +97,7 @@ def load_student(student: Student) -> Any:
             quantization=recipe.quantization,
             quant_storage=student.placement.dtype,
         )
+        _check_targets(model, recipe)
         model.config.use_cache = False
         model.score = Float32Head.of(model.score)
         torch.nn.init.zeros_(model.score.weight)
@@ -127,6 +124,34 @@ def load_student(student: Student) -> Any:
     if recipe.step.gradient_checkpointing:
         adapted.enable_input_require_grads()
     return adapted
+
+
+def _described(recipe: Recipe, progress: Callable[[str], None]) -> ModelJudgeConfig:
+    """The judge as a panel file would describe it: device, dtype and attention are chosen as serving does."""
+    try:
+        return ModelJudgeConfig(
+            name=recipe.name,
+            kind=recipe.kind,
+            base=_source(recipe, progress),
+            revision=recipe.revision,
+            allow_untrained=True,
+            dtype=recipe.dtype,
+            attention=recipe.attention,
+            quantization=recipe.quantization,
+            device=_own_device(),
+        )
+    except ValidationError as error:
+        raise ConfigError(recipe.name, explain(error, ModelJudgeConfig)) from None
+
+
+def _check_targets(model: Any, recipe: Recipe) -> None:
+    """Left to itself, peft complains only where it finds none of the names."""
+    names = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)} - {"score"}
+    unknown = [target for target in recipe.lora.targets if not any(f".{name}".endswith(f".{target}") for name in names)]
+    if unknown:
+        known = sorted({name.rpartition(".")[2] for name in names})
+        fault = f"lora.targets: the base has no linear layer {', '.join(unknown)}; it has {', '.join(known)}"
+        raise ConfigError(recipe.name, (fault,))
 
 
 def _source(recipe: Recipe, progress: Callable[[str], None]) -> str:

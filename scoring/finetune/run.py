@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from scoring.base_model import public_name
+from scoring.base_model import public_name, quiet_libraries
 from scoring.data_report import DataReport
-from scoring.errors import ConfigError, FileError
+from scoring.errors import ConfigError, FileError, FinetuneError
 from scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     FiniteLoss,
@@ -27,6 +29,7 @@ from scoring.finetune.callbacks import (
     WholeCheckpoints,
     newest_checkpoint,
     read_best,
+    write_json,
 )
 from scoring.finetune.dev import DevReading, dev_part
 from scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
@@ -76,7 +79,7 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
     """Find what makes a run pointless before anything costly starts.
 
     Raises:
-        FileError: a file can't be used, or the output would be overwritten.
+        FileError: a file can't be used, or the output can't, or would be overwritten.
     """
     for path in (train, dev):
         if path is not None:
@@ -86,6 +89,10 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
     started = (output / WORK / _IDENTITY).exists() or (output / "adapter_config.json").exists()
     if started and not (resume or force):
         raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
+    try:
+        (output / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"can't write to {output}: {error.strerror}") from None
 
 
 def finetune(
@@ -115,16 +122,19 @@ def finetune(
         FileError: the data can't be read or learnt from.
         ConfigError: the recipe doesn't fit base or data, or what is resumed was another run.
         LoadError: the base can't be loaded.
-        FinetuneError: the loss is no number.
+        FinetuneError: the loss is no number, or the card's memory is too small.
     """
     began = time.monotonic()
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
+    identity = _identity(recipe, train, dev)
+    if resume:
+        _check_same(work, identity)
     student = open_student(recipe, progress=observer.say)
-    if is_first_process():
-        _claim(work, recipe, train, dev, resume=resume)
     data = _read(student, train, dev, observer, seen)
     plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed)
+    if is_first_process():
+        _claim(work, identity, resume=resume)
     observer.say(_describe(data.train, plan))
     torch.manual_seed(recipe.seed)
     reading = Reading(
@@ -137,11 +147,13 @@ def finetune(
     )
     observer.say(f"loading {public_name(recipe.base)} onto {student.placement.device}")
     interruption = Interruption(interrupted)
-    trainer = _trainer(student, data, plan, reading, work, [Report(observer), interruption])
     checkpoint = newest_checkpoint(work) if resume else None
-    if checkpoint:
-        observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with _lack_of_memory_explained():
+        trainer = _trainer(student, data, plan, reading, work, [Report(observer), interruption])
+        if checkpoint:
+            observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
+        with quiet_libraries():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps = trainer.state.global_step
     if interruption.happened:
         return Outcome(finished=False, metrics={}, steps=steps)
@@ -171,25 +183,48 @@ def finetune(
     return Outcome(finished=True, metrics=metrics, steps=steps)
 
 
-def _claim(work: Path, recipe: Recipe, train: Path, dev: Path | None, *, resume: bool) -> None:
-    """Write down what this run is; when resuming, insist that it is the same."""
-    identity = {
+@contextmanager
+def _lack_of_memory_explained() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise FinetuneError(
+            "the card's memory is too small for this run; lower step.micro_batch_tokens and step.pass_tokens, or set "
+            "step.gradient_checkpointing: true or a quantization"
+        ) from None
+
+
+def _identity(recipe: Recipe, train: Path, dev: Path | None) -> dict[str, Any]:
+    """What decides the course of a run."""
+    return {
         "recipe": recipe.model_dump(mode="json"),
         "train": hash_file(train),
         "dev": hash_file(dev) if dev else None,
     }
+
+
+def _check_same(work: Path, identity: Mapping[str, Any]) -> None:
+    """Insist that what is resumed is the same run."""
     place = work / _IDENTITY
-    if resume and place.exists():
+    if place.exists():
         before = json.loads(place.read_text(encoding="utf-8"))
         changed = [name for name in identity if before.get(name) != identity[name]]
         if changed:
             raise ConfigError(
                 str(place), (f"the run was started with another {', '.join(changed)}; start anew with --force",)
             )
+
+
+def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+    """Write down what this run is; what an earlier one left is deleted, unless this one goes on with it."""
+    place = work / _IDENTITY
+    if resume and place.exists():
         return
-    for stale in [*work.glob("checkpoint-*/complete"), *work.glob("best.*")]:
+    for stale in [*work.glob("checkpoint-*"), work / "tensorboard"]:
+        shutil.rmtree(stale, ignore_errors=True)
+    for stale in work.glob("best.*"):
         stale.unlink()
-    place.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    write_json(place, identity)
 
 
 def _read(
@@ -241,7 +276,7 @@ def _trainer(
         dev=part,
         reading=reading,
         optimizer=recipe.optimizer,
-        callbacks=[*callbacks, WholeCheckpoints(), FiniteLoss(), _tensorboard(work)],
+        callbacks=[FiniteLoss(), *callbacks, WholeCheckpoints(), _tensorboard(work)],
     )
 
 
@@ -260,8 +295,7 @@ def _take_best(trainer: JudgeTrainer, work: Path) -> int | None:
     best = read_best(work)
     if best is None:
         return None
-    weights = load_file(work / BEST_WEIGHTS, device=str(trainer.args.device))
-    peft.set_peft_model_state_dict(trainer.model, weights)
+    peft.set_peft_model_state_dict(trainer.model, load_file(work / BEST_WEIGHTS))
     return int(best["step"])
 
 
@@ -270,7 +304,7 @@ def _read_as_stored(trainer: JudgeTrainer, dev: Pairs, output: Path) -> DevReadi
     import peft
     from safetensors.torch import load_file
 
-    weights = load_file(output / "adapter_model.safetensors", device=str(trainer.args.device))
+    weights = load_file(output / "adapter_model.safetensors")
     peft.set_peft_model_state_dict(trainer.model, {name: tensor.float() for name, tensor in weights.items()})
     return trainer.read_dev(dev)
 

@@ -6,7 +6,7 @@ The plan is a function of data, recipe and seed, so a run that goes on after an 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -179,7 +179,7 @@ def _longer_wins(pairs: Pairs) -> NDArray[np.int64]:
 def _check_names(pairs: Pairs, data: DataRecipe) -> None:
     """A misspelt name would silently leave pairs out, or weigh none."""
     tiers, sources = set(pairs.tiers.tolist()) - {""}, set(pairs.sources.tolist()) - {""}
-    asked = [("data.weights", data.weights.keys(), tiers | sources)]
+    asked: list[tuple[str, Iterable[str], set[str]]] = [("data.weights", data.weights, tiers | sources)]
     for number, stage in enumerate(data.stages):
         asked.append((f"data.stages[{number}].tiers", stage.tiers, tiers))
         asked.append((f"data.stages[{number}].sources", stage.sources, sources))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,11 +14,14 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from scoring.base_model import first_line
+from scoring.errors import ConfigError
 from scoring.finetune.dev import DevReading, dev_metrics
 from scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
 from scoring.finetune.pairs import Pairs
 from scoring.finetune.passes import StepDataset, forward_passes
 from scoring.finetune.recipe import OptimizerRecipe, Recipe
+from scoring.runtime import process_count
 
 BATCH: Final = "micro_batches"
 """Key of a step's micro-batches in what the data loader gives: Trainer expects a mapping."""
@@ -162,7 +164,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
             raise ValueError("there are no dev pairs")
         reading = self.read_dev(pairs)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in reading.metrics.items()}
-        self.log(metrics)
+        self.log(dict(metrics))  # it adds to what it is given
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -212,43 +214,48 @@ def training_arguments(recipe: Recipe, folder: str, *, steps: int, on_cpu: bool,
         steps: planned, of all processes together.
         on_cpu: compute on the CPU.
         evaluates: there are dev pairs.
+
+    Raises:
+        ConfigError: transformers doesn't know the optimiser or the schedule.
     """
-    together = recipe.step.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
-    updates = -(-steps // together)
-    arguments = TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=1,  # the plan holds the epochs of every stage
-        per_device_train_batch_size=1,  # one planned step
-        gradient_accumulation_steps=recipe.step.accumulation,
-        activation_checkpointing=recipe.step.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if recipe.step.gradient_checkpointing else None,
-        learning_rate=recipe.optimizer.learning_rate,
-        lr_scheduler_type=recipe.optimizer.schedule,
-        warmup_steps=recipe.optimizer.warmup,  # below 1 it is a share of the steps
-        weight_decay=recipe.optimizer.weight_decay,
-        adam_beta1=recipe.optimizer.beta1,
-        adam_beta2=recipe.optimizer.beta2,
-        max_grad_norm=recipe.optimizer.max_grad_norm,
-        optim=recipe.optimizer.name,
-        seed=recipe.seed,
-        use_cpu=on_cpu,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=max(1, -(-updates // recipe.dev.evaluations)),
-        save_strategy="steps",
-        save_steps=max(1, -(-updates // recipe.checkpoints)),
-        save_total_limit=2,  # the newest may be half written when the process dies
-        logging_steps=max(1, updates // 200),  # as many points as a curve can show
-        logging_nan_inf_filter=False,  # a loss that is no number is an error, not to be smoothed over
-        disable_tqdm=True,
-        report_to=[],
-        remove_unused_columns=False,
-        label_names=[],
-        dataloader_pin_memory=not on_cpu,
-        ddp_find_unused_parameters=False,
-        # Buffers are constants, and processes make different numbers of passes in a step: they would wait for one
-        # another's broadcasts for ever.
-        ddp_broadcast_buffers=False,
-    )
+    updates = -(-steps // (recipe.step.accumulation * process_count()))
+    try:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=1,  # the plan holds the epochs of every stage
+            per_device_train_batch_size=1,  # one planned step
+            gradient_accumulation_steps=recipe.step.accumulation,
+            activation_checkpointing=recipe.step.gradient_checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False} if recipe.step.gradient_checkpointing else None,
+            learning_rate=recipe.optimizer.learning_rate,
+            lr_scheduler_type=recipe.optimizer.schedule,
+            warmup_steps=recipe.optimizer.warmup,  # below 1 it is a share of the steps
+            weight_decay=recipe.optimizer.weight_decay,
+            adam_beta1=recipe.optimizer.beta1,
+            adam_beta2=recipe.optimizer.beta2,
+            max_grad_norm=recipe.optimizer.max_grad_norm,
+            optim=recipe.optimizer.name,
+            seed=recipe.seed,
+            use_cpu=on_cpu,
+            eval_strategy="steps" if evaluates else "no",
+            eval_steps=max(1, -(-updates // recipe.dev.evaluations)),
+            save_strategy="steps",
+            save_steps=max(1, -(-updates // recipe.checkpoints)),
+            save_total_limit=2,  # the newest may be half written when the process dies
+            logging_steps=max(1, updates // 200),  # as many points as a curve can show
+            logging_nan_inf_filter=False,  # a loss that is no number is an error, not to be smoothed over
+            disable_tqdm=True,
+            report_to=[],
+            remove_unused_columns=False,
+            label_names=[],
+            dataloader_pin_memory=not on_cpu,
+            ddp_find_unused_parameters=False,
+            # Buffers are constants, and processes make different numbers of passes in a step: they would wait for one
+            # another's broadcasts for ever.
+            ddp_broadcast_buffers=False,
+        )
+    except ValueError as error:
+        raise ConfigError(recipe.name, (f"optimizer: {first_line(error)}",)) from None
     # Several cards without a launcher: Trainer would spread each batch over them, and a batch is one planned step.
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - as Trainer does itself where it places the model
     return arguments

@@ -13,10 +13,12 @@ import torch
 from schemas import Battle
 from scoring import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
 from scoring.devices import place_judges
+from scoring.finetune.run import finetune
 from scoring.judge import Triples
 from scoring.load import load_judge
 from scoring.model_judge import ModelJudge
-from tests.models import make_tiny_judge
+from tests.models import make_tiny_base, make_tiny_judge
+from tests.unit.scoring.finetune.judged import SilentObserver, make_recipe, make_rows, read_rows, write_rows
 
 pytestmark = [
     pytest.mark.gpu,
@@ -132,3 +134,38 @@ def test_closing_gives_the_memory_back(load: Load) -> None:
     judge.close()
     # The libraries' own workspaces stay.
     assert torch.cuda.memory_allocated(0) <= before - weights_bytes
+
+
+@pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
+def test_fine_tuning_under_autocast_learns_and_serves(tmp_path: Path, quantization: str) -> None:
+    """With gradient checkpointing and dropout, as the full-size recipes have it."""
+    rows = make_rows(24, prompts=6)
+    train, dev = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "dev.jsonl", rows[:12])
+    make_tiny_base(tmp_path / "base", "llama", hidden_size=64)
+    recipe = make_recipe(
+        tmp_path / "base",
+        kind="pairwise",
+        dtype="bfloat16",
+        quantization=quantization,
+        lora={"rank": 8, "alpha": 16, "dropout": 0.05},
+        data={"stages": [{"epochs": 15}], "soft_labels": False},
+        step={"weight": 4.0, "gradient_checkpointing": True},
+    )
+    output = tmp_path / "adapter"
+    outcome = finetune(recipe, train, output, dev=dev, observer=SilentObserver())
+    assert outcome.metrics["log_loss"] < 0.9
+    config = ModelJudgeConfig(
+        name="served",
+        kind="pairwise",
+        base=str(tmp_path / "base"),
+        adapter=str(output),
+        device="cuda:0",
+        dtype="bfloat16",
+        quantization=quantization,
+        max_length=96,
+    )
+    judge = load_judge(config, place_judges([config])["served"])
+    served = judge.score(judge.encode([one.battle for one in read_rows(dev)])).probabilities
+    found = np.loadtxt(output / "dev-predictions.csv", delimiter=",", skiprows=1, usecols=(1, 2, 3))
+    # Passes are padded otherwise, and unquantised adapters are merged: bfloat16 rounds otherwise.
+    np.testing.assert_allclose(served, found, atol=0.06)

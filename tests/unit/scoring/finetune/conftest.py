@@ -1,0 +1,33 @@
+"""Tiny bases, made once for all tests of fine-tuning, and one thread to compute on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.models import Family, make_tiny_base
+from tests.unit.scoring.finetune.judged import on_one_cpu_thread
+
+MakeBase = Callable[[Family], Path]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with on_one_cpu_thread():
+        yield
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
+    """Makes the tiny base of a family, once; its folder."""
+    root = tmp_path_factory.mktemp("bases")
+
+    def make(family: Family) -> Path:
+        folder = root / family
+        if not folder.exists():
+            make_tiny_base(folder, family)
+        return folder
+
+    return make
