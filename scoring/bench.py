@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from schemas import Battle
+from scoring.bench_process import run_worker
 from scoring.config import ModelJudgeConfig, PanelConfig
-from scoring.errors import ConfigError, ScoringError
-from scoring.runtime import MALLOC_SETTINGS
+from scoring.errors import ConfigError
 
 Arm: TypeAlias = Literal["panel", "plain"]
 """One side of the comparison."""
@@ -37,18 +34,13 @@ DEFAULT_BATCH_BATTLES: Final = 64
 DEFAULT_MAX_LENGTH: Final = 1024
 """Of judges that don't say: the demo's, and the notebooks'."""
 
-_FAST_SETTINGS: Final = frozenset({*MALLOC_SETTINGS, "GOMP_SPINCOUNT", "TOKENIZERS_PARALLELISM"})
-"""What the plain loop must not inherit from a prefstream process: it gets malloc and threads as they come."""
-
 _SEED: Final = 0
-_TIMEOUT_S: Final = 7200.0
-"""A run of one side takes minutes on two cores; one that takes hours hangs, or the machine is too small."""
 
 _TEMPLATE_TOKENS: Final = 64
 """More than any template has around one round."""
 
-_PACKAGE: Final = Path(__file__).resolve().parent
-_LENGTHS: Final = _PACKAGE / "bench_lengths.csv"
+_LENGTHS: Final = Path(__file__).resolve().parent / "bench_lengths.csv"
+_WORKER: Final = "scoring.bench_worker"
 
 # Each is a single token in the vocabularies of Gemma and SmolLM2, with and without a space before it, so that a text
 # of n words has n tokens for both.
@@ -59,10 +51,6 @@ _WORDS: Final = (
     "while process during found count long after test life very being find right person back students both follow "
     "write important does grow much main before level study great food start children good might school within"
 )
-
-
-class BenchError(ScoringError):
-    """One side of the comparison failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +188,13 @@ def bench_panel(
         request = _Request(config, tuple(chosen), batch_battles, Path(folder))
         if any(judge.adapter is None for judge in _models(config)):
             progress("making random adapters")
-            request.config = PanelConfig.model_validate(_run_worker("adapters", request))
+            request.config = PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write()))
         for repetition in range(repetitions):
             order: tuple[Arm, Arm] = ("plain", "panel") if repetition % 2 == 0 else ("panel", "plain")
             for arm in order:
                 progress(f"run {repetition + 1} of {repetitions}: {arm}")
-                run = _read_run(_run_worker(arm, request))
+                # The panel's process applies the fast settings itself if this one has not, as every command does.
+                run = _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
                 progress(f"run {repetition + 1} of {repetitions}: {arm} took {run.seconds:.1f} s")
                 runs[arm].append(run)
     return _summarise(runs["panel"], runs["plain"], uncut=[_fits(battle, config) for battle in chosen])
@@ -253,35 +242,6 @@ def _check(config: PanelConfig) -> None:
         faults.append("swap is on; the bench compares panels without it")
     if faults:
         raise ConfigError("bench", tuple(faults))
-
-
-def _run_worker(task: Literal["adapters", "panel", "plain"], request: _Request) -> Any:
-    """Run one task in a process of its own and return the JSON that it writes."""
-    answer = request.folder / "answer.json"
-    search = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    # The panel's process applies the fast settings itself if this one has not, as every prefstream command does.
-    ours = _FAST_SETTINGS if task == "plain" else frozenset()
-    environment = {name: value for name, value in os.environ.items() if name not in ours} | {"PYTHONPATH": search}
-    command = [sys.executable, "-P", "-m", "scoring.bench_worker", task, str(request.write()), str(answer)]
-    try:
-        # Our own interpreter and module; the arguments are paths of ours.
-        result = subprocess.run(  # noqa: S603
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"bench: {task} took over {_TIMEOUT_S:.0f} s; measure fewer battles") from None
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines()
-        reason = lines[-1] if lines else f"the process ended with code {result.returncode}"
-        raise BenchError(f"bench: {task} failed: {reason}")
-    return json.loads(answer.read_bytes())
 
 
 def _read_run(fields: Mapping[str, Any]) -> ArmRun:

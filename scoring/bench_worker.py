@@ -7,17 +7,16 @@ are JSON files of `scoring.bench`. When it fails, the last line of stderr says w
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas import OUTCOMES, Battle
 from scoring import runtime
+from scoring.bench_process import Clock, peak_memory_bytes
 from scoring.config import ModelJudgeConfig, PanelConfig
 
 if TYPE_CHECKING:
@@ -63,21 +62,6 @@ class Request:
         return [judge for judge in self.config.judges if isinstance(judge, ModelJudgeConfig)]
 
 
-class _Clock:
-    """Takes the time that passes, and that this process computes, in a `with` block."""
-
-    seconds = 0.0
-    cpu_seconds = 0.0
-
-    def __enter__(self) -> Self:
-        self.seconds, self.cpu_seconds = -time.perf_counter(), -time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter()
-        self.cpu_seconds += time.process_time()
-
-
 def run_panel(request: Request) -> dict[str, Any]:
     """Score the battles as the stream does."""
     from scoring.panel import load_panel
@@ -88,7 +72,7 @@ def run_panel(request: Request) -> dict[str, Any]:
         panel.score(panel.encode(request.battles[:_WARM_UP_BATTLES]))
         encoded = []
         answers = []
-        with _Clock() as clock:
+        with Clock() as clock:
             for battles in batches:
                 encoded.append(panel.encode(battles))
                 answers += panel.score(encoded[-1])
@@ -123,7 +107,7 @@ def run_plain(request: Request) -> dict[str, Any]:
     for loop in loops:
         loop.score(request.battles[:_WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
-    with _Clock() as clock:
+    with Clock() as clock:
         triples = [loop.score(request.battles) for loop in loops]
     weights = [judge.weight for judge in request.judges]
     return {
@@ -282,8 +266,7 @@ def main() -> None:
         runtime.ensure_fast_process()
     fields = _TASKS[task](Request.read(Path(request)))
     if task != "adapters":
-        # Linux counts kilobytes.
-        fields["peak_memory_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        fields["peak_memory_bytes"] = peak_memory_bytes()
     Path(answer).write_text(json.dumps(fields), encoding="utf-8")
 
 

@@ -12,8 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from consumer.cli.exits import EXIT_FAULT
+from consumer.cli.panels import say
 from consumer.logs import configure_logging
+from scoring.bench_train import DEFAULT_RECIPE
 from scoring.config import PanelConfig, load_panel_config
+from scoring.finetune.recipe import load_recipe
 from scoring.runtime import ensure_fast_process
 
 
@@ -23,6 +27,7 @@ class What(StrEnum):
     PANEL = "panel"
     OFFLINE = "offline"
     OVERHEAD = "overhead"
+    TRAIN = "train"
     ALL = "all"
 
 
@@ -31,12 +36,16 @@ def bench(
         What,
         typer.Argument(
             help="panel: the panel against a plain loop. offline: the stream against `score`. "
-            "overhead: the stream with judges that cost nothing against a bare Kafka loop."
+            "overhead: the stream with judges that cost nothing against a bare Kafka loop. "
+            "train: the steps of `finetune` against a bare PyTorch loop that does the same ones."
         ),
     ] = What.ALL,
     panel: Annotated[
         Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
     ] = None,
+    recipe: Annotated[
+        str, typer.Option(envvar="PREFSTREAM_BENCH_RECIPE", help="What is trained: a YAML file, or one that ships.")
+    ] = DEFAULT_RECIPE,
     battles: Annotated[
         int, typer.Option(min=1, envvar="PREFSTREAM_BENCH_BATTLES", help="Battles of real lengths for the judges.")
     ] = 200,
@@ -65,12 +74,19 @@ def bench(
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
-    Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1`
+    Training is timed over optimiser steps after the first: loading, checkpoints and looks at the dev pairs are not in
+    it. The losses of both sides must agree; if they don't, it says so and the exit code is 1.
+
+    Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
+    `prefstream bench train --recipe gemma-demo --battles 64`
     """
     ensure_fast_process()
     configure_logging("warning", "console")
     console = Console(stderr=True)
     results: dict[str, Any] = {}
+    if what in {What.TRAIN, What.ALL}:
+        # First: what is wrong with the recipe should not show after minutes.
+        results["train"] = _train(recipe, battles, repetitions, console)
     if what in {What.OVERHEAD, What.ALL}:
         results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
@@ -83,6 +99,8 @@ def bench(
     _print(results)
     if output:
         output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if not results.get("train", {}).get("same_work", True):
+        raise typer.Exit(EXIT_FAULT)
 
 
 def _demo_panel(tell: Any) -> PanelConfig:
@@ -122,19 +140,54 @@ def _offline(
     return {"ratio": result.ratio, **asdict(result)}
 
 
+def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
+    from scoring.bench import bench_battles
+    from scoring.bench_train import bench_train
+
+    result = bench_train(
+        load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, progress=console.log
+    )
+    return {
+        "ours_per_s": [result.pairs / seconds for seconds in result.trainer_s],
+        "theirs_per_s": [result.pairs / seconds for seconds in result.bare_s],
+        "same_work": result.same_work,
+        **asdict(result),
+    }
+
+
 def _print(results: dict[str, Any]) -> None:
     table = Table("what", "battles/s", "against", "battles/s", "ratio")
     names = {
         "overhead": ("stream, judges that cost nothing", "bare consume-send-commit loop"),
         "panel": ("panel", "plain notebook loop"),
         "offline": ("stream", "score, from a file"),
+        "train": ("training by finetune", "bare PyTorch loop, same steps"),
     }
     for key, result in results.items():
         ours, theirs = names[key]
         table.add_row(
             ours, _spread(result["ours_per_s"]), theirs, _spread(result["theirs_per_s"]), f"{result['ratio']:.2f}"
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if "train" in results:
+        _print_training(results["train"], console)
+
+
+def _print_training(result: dict[str, Any], console: Console) -> None:
+    """What the table has no room for."""
+    tokens = {arm: [result["tokens"] / seconds for seconds in result[f"{arm}_s"]] for arm in ("trainer", "bare")}
+    say(
+        console,
+        f"training {result['recipe']}: {_spread(tokens['trainer'])} tokens/s by finetune, {_spread(tokens['bare'])} by "
+        f"the bare loop; ratio by CPU seconds {result['cpu_ratio']:.2f}",
+    )
+    losses = f"{result['trainer_loss']:.6f} and {result['bare_loss']:.6f}"
+    gap = f"any step's differ by at most {result['largest_loss_gap']:.1e} (allowed: {result['loss_tolerance']:.0e})"
+    if result["same_work"]:
+        say(console, f"final losses {losses}, {gap}: both sides did the same work")
+    else:
+        say(console, f"final losses {losses}, {gap}: the sides did NOT do the same work, and the ratio means nothing")
 
 
 def _spread(rates: list[float]) -> str:
