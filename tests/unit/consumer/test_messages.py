@@ -102,7 +102,7 @@ def test_a_record_without_key_and_value_can_be_sent_by_the_client() -> None:
 def test_the_stacktrace_names_places_and_no_values() -> None:
     message = dead_letter(make_event(b"zqprompt"), Reason.NOT_JSON, refused(b"zqprompt"))
     trace = dict(message.headers)["__streams.errors.stacktrace"].decode()
-    assert trace.splitlines()[-1].startswith("decode_battle (")
+    assert trace.splitlines()[-1].startswith("decode_object (")
 
 
 def test_a_preference_that_is_too_large_becomes_a_dead_letter_of_its_record() -> None:
