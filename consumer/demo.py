@@ -31,6 +31,7 @@ from schemas import OUTCOMES, Battle, Outcome, Preference, decode_battle, decode
 from schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
 from scoring.files import read_battles
 from scoring.panel import Panel
+from scoring.predict import triples
 
 SAMPLES: Final = "samples"
 PARTITIONS: Final = 3
@@ -154,7 +155,7 @@ def agreement(preferences: Sequence[Preference], entries: Iterable[Entry]) -> Ag
     judged = [(preference, labels[preference.id]) for preference in preferences if preference.id in labels]
     if not judged:
         return None
-    rows = [[getattr(preference.probabilities, outcome) for outcome in OUTCOMES] for preference, _ in judged]
+    rows = triples([preference.probabilities for preference, _ in judged])
     outcomes = [OUTCOMES.index(label) for _, label in judged]
     return Agreement(
         battles=len(judged),

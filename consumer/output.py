@@ -6,9 +6,7 @@ One process writes at a time. Both files are only ever appended to, and on resum
 from __future__ import annotations
 
 import base64
-import csv
 import fcntl
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +20,11 @@ from consumer.errors import StreamError, UsageError
 from schemas import OUTCOMES, Battle, FileSource, encode_preference
 from scoring.answer import PanelAnswer
 from scoring.files import FileRecord, RowFault
+from scoring.submission import SUBMISSION_COLUMNS, csv_line
 
 OutputFormat: TypeAlias = Literal["csv", "jsonl"]
 
 _ENDINGS: Final[dict[str, OutputFormat]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_SUBMISSION_COLUMNS: Final = ("id", *(f"winner_{outcome}" for outcome in OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +155,13 @@ class ScoreOutput:
 
     def header(self) -> bytes:
         """What stands above the first row."""
-        return _csv_line(_SUBMISSION_COLUMNS) if self._is_csv else b""
+        return csv_line(SUBMISSION_COLUMNS) if self._is_csv else b""
 
     def row(self, battle_id: str, line: int, answer: PanelAnswer) -> bytes:
         """One scored row: a line of the submission, or a preference without timings, which would differ every time."""
         if self._is_csv:
             chances = (getattr(answer.probabilities, outcome) for outcome in OUTCOMES)
-            return _csv_line((battle_id, *map(repr, chances)))
+            return csv_line((battle_id, *map(repr, chances)))
         source = FileSource(file=self._paths.source.name, line=line)
         return encode_preference(answer.to_preference(battle_id, source)) + b"\n"
 
@@ -198,9 +196,3 @@ def _write(file: BinaryIO, rows: bytes) -> int:
     file.flush()
     os.fsync(file.fileno())
     return file.tell()
-
-
-def _csv_line(cells: tuple[str, ...]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().encode()

@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from scoring.files import RowFault
 
@@ -28,6 +36,77 @@ class Observer(Protocol):
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """So many bytes of the file are done in all, and so many rows in this run."""
+
+
+class Meter:
+    """A bar on a terminal; elsewhere a line when the last one is old enough. A context manager.
+
+    Args:
+        console: where to; its own `is_terminal` decides between bar and lines.
+        verb: what is done, beside the bar.
+        total: what the bar counts to; None while nobody knows.
+        completed: where it starts.
+        counts: show so many of how many instead of a percentage.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        verb: str,
+        total: int | None = None,
+        completed: int = 0,
+        counts: bool = False,
+        clock: Callable[[], float],
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._last_line = clock()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn() if counts else TaskProgressColumn(),
+                TimeElapsedColumn(),  # it moves while a chunk takes its time
+                TextColumn("{task.fields[status]}", markup=False),
+                console=console,
+                transient=True,
+            )
+            self._bar.add_task(verb, total=total, completed=completed, status="")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line, above the bar."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, completed: int, status: str, line: str, *, total: int | None = None) -> None:
+        """Move the bar, or write a line.
+
+        Args:
+            completed: how far it is.
+            status: beside the bar.
+            line: what a line says in its place.
+            total: a new one; None leaves it.
+        """
+        now = self._clock()
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=completed, total=total, status=status)
+        elif now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            self.say(line)
 
 
 class FileProgress:
@@ -50,57 +129,45 @@ class FileProgress:
         start_bytes: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console
         self._file = file
         self._verb = verb
         self._total = file.stat().st_size
         self._start = start_bytes
         self._clock = clock
-        self._began = self._last_line = clock()
+        self._began = clock()
         self._rejected = 0
-        self._bar: Progress | None = None
+        self._meter = Meter(console, verb=verb, total=max(1, self._total), completed=start_bytes, clock=clock)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar = _new_bar(self._console)
-            self._bar.add_task(self._verb, total=max(1, self._total), completed=self._start, status="")
-            self._bar.start()
+        self._meter.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._meter.__exit__(kind, error, trace)
         if self._rejected > MAX_SHOWN:
-            self._say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
+            self._meter.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
 
     def rejected(self, line: int, fault: RowFault) -> None:
         """Name the row, unless too many were named before."""
         self._rejected += 1
         if self._rejected <= MAX_SHOWN:
-            self._say(f"{self._file}:{line}: {fault}")
+            self._meter.say(f"{self._file}:{line}: {fault}")
 
     def advanced(self, done_bytes: int, rows: int) -> None:
-        """Move the bar; without a terminal, write a line when the last one is old enough."""
-        now = self._clock()
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done_bytes, status=self._status(now, done_bytes, rows))
-        elif now - self._last_line >= LINE_EVERY_S:
-            self._last_line = now
-            share = done_bytes / self._total if self._total else 1.0
-            self._say(f"{self._verb} {self._file}: {share:.0%}, {self._status(now, done_bytes, rows)}")
+        """Show how far the file is done."""
+        status = self._status(done_bytes, rows)
+        share = done_bytes / self._total if self._total else 1.0
+        self._meter.show(done_bytes, status, f"{self._verb} {self._file}: {share:.0%}, {status}")
 
-    def _status(self, now: float, done_bytes: int, rows: int) -> str:
-        elapsed = max(now - self._began, 1e-9)
+    def _status(self, done_bytes: int, rows: int) -> str:
+        elapsed = max(self._clock() - self._began, 1e-9)
         status = f"{rows:,} battles, {rows / elapsed:,.1f}/s"
         if done_bytes > self._start:
             left_s = elapsed * (self._total - done_bytes) / (done_bytes - self._start)
             status += f", about {duration(left_s)} left"
         return status
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class CountProgress:
@@ -123,52 +190,29 @@ class CountProgress:
         unit: str = "battles",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console
         self._total = total
         self._verb = verb
         self._unit = unit
         self._clock = clock
-        self._began = self._last_line = clock()
-        self._bar: Progress | None = None
+        self._began = clock()
+        self._meter = Meter(console, verb=verb, total=max(1, total), clock=clock)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar = _new_bar(self._console)
-            self._bar.add_task(self._verb, total=max(1, self._total), status="")
-            self._bar.start()
+        self._meter.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._meter.__exit__(kind, error, trace)
 
     def advanced(self, done: int) -> None:
-        """So many are done in all: move the bar, or write a line when the last one is old enough."""
-        now = self._clock()
-        elapsed = max(now - self._began, 1e-9)
+        """So many are done in all."""
+        elapsed = max(self._clock() - self._began, 1e-9)
         status = f"{done:,} of {self._total:,} {self._unit}, {done / elapsed:,.1f}/s"
         if 0 < done < self._total:
             status += f", about {duration(elapsed * (self._total - done) / done)} left"
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, status=status)
-        elif now - self._last_line >= LINE_EVERY_S:
-            self._last_line = now
-            self._console.print(f"{self._verb}: {status}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _new_bar(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),  # it moves while a chunk takes its time
-        TextColumn("{task.fields[status]}", markup=False),
-        console=console,
-        transient=True,
-    )
+        self._meter.show(done, status, f"{self._verb}: {status}")
 
 
 def duration(seconds: float) -> str:

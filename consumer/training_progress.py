@@ -8,9 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from consumer.progress import LINE_EVERY_S, duration
+from consumer.progress import Meter, duration
 
 if TYPE_CHECKING:
     from scoring.finetune.callbacks import StepReport
@@ -25,49 +24,30 @@ class TrainingProgress:
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
-        self._clock = clock
-        self._last_line = clock()
         self._dev_shown: dict[str, float] = {}
-        self._bar: Progress | None = None
+        self._meter = Meter(console, verb="training", counts=True, clock=clock)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("training"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[status]}", markup=False),
-                console=self._console,
-                transient=True,
-            )
-            self._bar.add_task("training", total=None, status="")
-            self._bar.start()
+        self._meter.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._meter.__exit__(kind, error, trace)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._meter.say(line)
 
     def advanced(self, report: StepReport) -> None:
-        """Move the bar; without a terminal, write a line when the last one is old enough. Dev metrics always show."""
+        """Show the step; dev metrics always show."""
         if report.dev != self._dev_shown:
             self._dev_shown = dict(report.dev)
             figures = ", ".join(f"{name} {value:.4f}" for name, value in report.dev.items())
             self.say(f"step {report.step}: dev {figures}")
-        now = self._clock()
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], total=report.steps, completed=report.step, status=_status(report))
-        elif now - self._last_line >= LINE_EVERY_S:
-            self._last_line = now
-            self.say(f"step {report.step} of {report.steps}, {_status(report)}")
+        status = _status(report)
+        self._meter.show(report.step, status, f"step {report.step} of {report.steps}, {status}", total=report.steps)
 
 
 def _status(report: StepReport) -> str:

@@ -6,7 +6,6 @@ prefstream writes `prefstream.json` next to them and refuses an adapter that dis
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -17,6 +16,7 @@ from scoring.calibrate import Calibration
 from scoring.errors import LoadError
 from scoring.faults import explain
 from scoring.template import Kind, Template
+from scoring.whole_file import hash_file, write_whole
 
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -80,9 +80,7 @@ class AdapterRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write the record into an adapter's folder; what stood there is replaced at once or not at all."""
-        draft = folder / (RECORD + ".tmp")
-        draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        draft.replace(folder / RECORD)
+        write_whole(folder / RECORD, self.model_dump_json(indent=2).encode() + b"\n")
 
     def verify(self, folder: Path, template: Template) -> None:
         """Refuse an adapter that was trained to read otherwise.
@@ -115,5 +113,4 @@ class AdapterRecord(BaseModel):
 
 def hash_adapter(folder: Path) -> str:
     """SHA-256 (64 hexadecimal digits) of an adapter's weights."""
-    with (folder / WEIGHTS).open("rb") as weights:
-        return hashlib.file_digest(weights, "sha256").hexdigest()
+    return hash_file(folder / WEIGHTS)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scoring.errors import ConfigError
 from scoring.faults import explain
 from scoring.judge import Triples
+from scoring.whole_file import write_whole
 
 
 class _Settings(BaseModel):
@@ -94,6 +95,4 @@ class CalibrationFile(_Settings):
 
     def write(self, path: Path) -> None:
         """Write the file; what stood there is replaced at once or not at all."""
-        draft = path.with_name(path.name + ".tmp")
-        draft.write_bytes(self.encode())
-        draft.replace(path)
+        write_whole(path, self.encode())

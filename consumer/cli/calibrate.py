@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,15 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from consumer.cli.exits import EXIT_REJECTED
-from consumer.cli.labelled import LabelledFile, read_chosen
-from consumer.cli.outputs import check_outputs, write_output
-from consumer.cli.panels import DEMO_PANEL, UNTRAINED, leaving_at_once, panel_config, say
+from consumer.cli.labelled import LabelledFile, predict_all, read_chosen
+from consumer.cli.outputs import ForceOption, check_outputs, write_output
+from consumer.cli.panels import DEMO_PANEL, panel_config, say
 from consumer.logs import configure_logging
-from consumer.progress import CountProgress
-from schemas import OUTCOMES
 from scoring.config import PanelConfig
 from scoring.labelled import LabelledBattle, check_labelled_file
 from scoring.runtime import ensure_fast_process
+from scoring.submission import encode_submission
 
 if TYPE_CHECKING:
     from scoring.cross_fit import BeforeAfter, CalibrationResult
@@ -107,9 +104,7 @@ def calibrate(
         ),
     ] = 5,
     seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the dealing and the intervals.")] = 0,
-    force: Annotated[
-        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Fit temperature, tie bias and weights of a panel on battles that people judged.
 
@@ -156,17 +151,11 @@ def calibrate(
 
 def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
     """What the panel says without any calibration. A calibration file that it names need not exist yet."""
-    from scoring.predict import load_uncalibrated_panel, predict
+    from scoring.predict import load_uncalibrated_panel
 
     uncalibrated = config.model_copy(update={"calibration": None})
     with load_uncalibrated_panel(uncalibrated, progress=lambda line: say(console, line)) as judges:
-        if not judges.trained:
-            say(console, UNTRAINED)
-        with (
-            leaving_at_once(console, "stopped: nothing is written"),
-            CountProgress(console, len(labelled), verb="scoring") as progress,
-        ):
-            predictions = predict(judges, [one.battle for one in labelled], progress=progress.advanced)
+        predictions = predict_all(judges, labelled, console)
     for position, reason in predictions.left_out.items():
         say(console, f"line {labelled[position].line}: left out: {reason}")
     return predictions
@@ -178,17 +167,9 @@ def _write(result: CalibrationResult, output: Path, plot: Path | None, out_of_fo
 
         write_output(plot, plot_calibration(result))
     if out_of_fold is not None:
-        write_output(out_of_fold, _submission(result))
+        ids = [one.battle.id for one in result.battles]
+        write_output(out_of_fold, encode_submission(ids, result.out_of_fold))
     write_output(output, result.file.encode())
-
-
-def _submission(result: CalibrationResult) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", *(f"winner_{outcome}" for outcome in OUTCOMES)])
-    for one, row in zip(result.battles, result.out_of_fold.tolist(), strict=True):
-        writer.writerow([one.battle.id, *map(repr, row)])
-    return text.getvalue().encode()
 
 
 def _show(result: CalibrationResult, console: Console, folds: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.cli.exits import EXIT_REJECTED
-from consumer.cli.labelled import LabelledFile, read_chosen
-from consumer.cli.outputs import check_outputs, write_output
-from consumer.cli.panels import DEMO_PANEL, UNTRAINED, leaving_at_once, panel_config, say
+from consumer.cli.labelled import LabelledFile, predict_all, read_chosen
+from consumer.cli.outputs import ForceOption, check_outputs, write_output
+from consumer.cli.panels import DEMO_PANEL, panel_config, say
 from consumer.errors import UsageError
 from consumer.logs import configure_logging
-from consumer.progress import MAX_SHOWN, CountProgress
+from consumer.progress import MAX_SHOWN
 from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
 from scoring.labelled import LabelledBattle, check_labelled_file
 from scoring.runtime import ensure_fast_process
+from scoring.whole_file import hash_file
 
 if TYPE_CHECKING:
     from scoring.evaluation.results import Evaluation
@@ -95,9 +95,7 @@ def evaluate(
         typer.Option(envvar="PREFSTREAM_BOOTSTRAP", min=100, help="Resamples of the prompts for the 95 % intervals."),
     ] = DEFAULT_RESAMPLES,
     seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the resamples.")] = DEFAULT_SEED,
-    force: Annotated[
-        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Say how good judges are: their probabilities against what people said.
 
@@ -168,18 +166,11 @@ def _predict(
     panel: Path | None, labelled: Sequence[LabelledBattle], file: Path, console: Console, *, swap: bool
 ) -> _Answers:
     from scoring.panel import load_panel
-    from scoring.predict import predict
 
     config = panel_config(panel, console)
     config = config.model_copy(update={"swap": config.swap or swap})
     with load_panel(config, progress=lambda line: say(console, line)) as judges:
-        if not judges.trained:
-            say(console, UNTRAINED)
-        with (
-            leaving_at_once(console, "stopped: nothing is written"),
-            CountProgress(console, len(labelled), verb="scoring") as progress,
-        ):
-            predictions = predict(judges, [one.battle for one in labelled], progress=progress.advanced)
+        predictions = predict_all(judges, labelled, console)
     _name_rows(file, {labelled[at].line: reason for at, reason in predictions.left_out.items()}, console)
     return _Answers(predictions, config.swap)
 
@@ -225,11 +216,9 @@ def _evaluate(
     from scoring.evaluation.evaluate import evaluate as hold_against_labels  # scikit-learn takes a second to import
     from scoring.evaluation.results import Evaluated
 
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
     evaluated = Evaluated(
         file=file.name,
-        file_sha256=digest,
+        file_sha256=hash_file(file),
         predictions=predictions.name if predictions else None,
         version=version("prefstream"),
         swap=answers.swap,

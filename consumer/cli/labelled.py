@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.console import Console
 
-from consumer.progress import FileProgress
+from consumer.cli.panels import UNTRAINED, leaving_at_once, say
+from consumer.progress import CountProgress, FileProgress
 from scoring.errors import FileError
 from scoring.files import RowFault
 from scoring.labelled import LabelledBattle, read_labelled
+
+if TYPE_CHECKING:
+    from scoring.panel import Panel
+    from scoring.predict import Predictions
 
 LabelledFile: TypeAlias = Annotated[
     Path,
@@ -74,3 +79,22 @@ def read_chosen(
     if not chosen:
         raise FileError(f"{file}: holds no labelled battle that could be used" + (", see above" if rejected else ""))
     return chosen, rejected
+
+
+def predict_all(judges: Panel, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
+    """Let a panel score the battles, with progress; Ctrl-C ends the process at once.
+
+    Args:
+        judges: stays open.
+        labelled: the battles.
+        console: for progress, and for a word where judges are not trained.
+    """
+    from scoring.predict import predict
+
+    if not judges.trained:
+        say(console, UNTRAINED)
+    with (
+        leaving_at_once(console, "stopped: nothing is written"),
+        CountProgress(console, len(labelled), verb="scoring") as progress,
+    ):
+        return predict(judges, [one.battle for one in labelled], progress=progress.advanced)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
 
 from consumer.errors import StreamError, UsageError
+from scoring.whole_file import write_whole
+
+ForceOption: TypeAlias = Annotated[
+    bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
+]
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Collection[Path], *, force: bool) -> None:
@@ -40,9 +48,7 @@ def write_output(path: Path, content: bytes) -> None:
     Raises:
         StreamError: the disk is full, or fails otherwise.
     """
-    draft = path.with_name(path.name + ".tmp")
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise StreamError(f"can't write {path}: {error.strerror}") from error

@@ -14,6 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from scoring.errors import FinetuneError
+from scoring.whole_file import write_whole
 
 COMPLETE: Final = "complete"
 """File in a checkpoint that was written to the end."""
@@ -150,16 +151,15 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     ) -> None:
         """Compare with the best so far."""
         import peft
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         log_loss = metrics["eval_log_loss"]
         best = read_best(self._folder)
         if best is None or log_loss < best["log_loss"]:
             best = {"step": state.global_step, "log_loss": log_loss}
             if state.is_world_process_zero:
-                draft = self._folder / (BEST_WEIGHTS + ".tmp")
-                save_file(peft.get_peft_model_state_dict(model, save_embedding_layers=False), draft)
-                draft.replace(self._folder / BEST_WEIGHTS)
+                weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+                write_whole(self._folder / BEST_WEIGHTS, save(weights))
                 write_json(self._folder / BEST_RECORD, best)
         # Counted by steps, not one by one: a resumed run meets again what it had looked at before the interruption.
         stale = math.ceil((state.global_step - best["step"]) / state.eval_steps)
@@ -178,9 +178,7 @@ def read_best(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file at once or not at all: the process may be killed at any moment."""
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(content, indent=2).encode() + b"\n")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import platform
@@ -14,13 +13,14 @@ from typing import Any, Final
 
 import torch
 
-from schemas import OUTCOMES
 from scoring.adapter import RECORD, WEIGHTS, AdapterRecord
 from scoring.base_model import public_name
 from scoring.finetune.model import Student
 from scoring.finetune.pairs import Pairs
 from scoring.finetune.recipe import Recipe
 from scoring.judge import Triples
+from scoring.submission import encode_submission
+from scoring.whole_file import write_whole
 
 RECEIPT: Final = "train.json"
 CARD: Final = "README.md"
@@ -117,16 +117,13 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
         tau: pointwise: offset of the tie's logit.
     """
     import peft
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     recipe = student.recipe
     dtype = _DTYPES[recipe.store]
     weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
-    draft = folder / (WEIGHTS + ".tmp")
-    save_file(stored, draft, metadata={"format": "pt"})
-    draft.chmod(0o644)  # safetensors writes files that only their owner may read
-    draft.replace(folder / WEIGHTS)
+    write_whole(folder / WEIGHTS, save(stored, metadata={"format": "pt"}))
     settings = model.peft_config["default"].to_dict()
     settings |= {"base_model_name_or_path": public_name(recipe.base), "inference_mode": True}
     text = json.dumps(_plain(settings), indent=2, sort_keys=True)
@@ -141,10 +138,7 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
 
 def write_predictions(folder: Path, dev: Pairs, probabilities: Triples) -> None:
     """Write the dev pairs' probabilities in Kaggle's submission format, for `prefstream evaluate --predictions`."""
-    with (folder / PREDICTIONS).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", *(f"winner_{outcome}" for outcome in OUTCOMES)])
-        writer.writerows([name, *map(repr, row)] for name, row in zip(dev.ids, probabilities.tolist(), strict=True))
+    write_whole(folder / PREDICTIONS, encode_submission(dev.ids, probabilities))
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:

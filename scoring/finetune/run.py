@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -41,6 +40,7 @@ from scoring.finetune.steps import Plan, longer_win_rate, plan_steps
 from scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 from scoring.labelled import check_labelled_file, read_labelled
 from scoring.runtime import is_first_process
+from scoring.whole_file import hash_file
 
 WORK: Final = "run"
 """Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
@@ -109,7 +109,7 @@ def finetune(
     """Train a judge.
 
     Args:
-        recipe: how; its base must be a folder or hub id.
+        recipe: how.
         train: labelled pairs, CSV or JSONL.
         output: folder for the adapter; checkpoints lie in a folder within.
         dev: labelled pairs to select by; without them the last weights are kept.
@@ -171,7 +171,10 @@ def finetune(
         receipt = Receipt(
             recipe=recipe,
             student=student,
-            data={"train": _data_record(train, data.train_report), "dev": _dev_record(dev, data.dev_report)},
+            data={
+                "train": _data_record(train, identity["train"], data.train_report),
+                "dev": _data_record(dev, identity["dev"], data.dev_report),
+            },
             plan=_plan_record(data.train, plan),
             best_step=best,
             steps=steps,
@@ -320,12 +323,6 @@ def _first_tau(pairs: Pairs, plan: Plan) -> float:
     return math.log(2 * share / (1 - share))
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 (64 hexadecimal digits) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _describe(pairs: Pairs, plan: Plan) -> str:
     tokens = sum(map(len, pairs.sequences))
     return (
@@ -335,18 +332,13 @@ def _describe(pairs: Pairs, plan: Plan) -> str:
 
 
 def _plan_record(pairs: Pairs, plan: Plan) -> dict[str, Any]:
-    plain = pairs.weights.copy()
     return {
         "steps": len(plan.steps),
         "pairs_seen": plan.pairs_seen,
-        "longer_wins": longer_win_rate(pairs, plain),
+        "longer_wins": longer_win_rate(pairs, pairs.weights),
         "longer_wins_as_weighted": longer_win_rate(pairs, plan.weights),
     }
 
 
-def _data_record(path: Path, report: DataReport) -> dict[str, Any]:
-    return {"file": path.name, "sha256": hash_file(path), **report.to_dict()}
-
-
-def _dev_record(path: Path | None, report: DataReport | None) -> dict[str, Any] | None:
-    return _data_record(path, report) if path and report else None
+def _data_record(path: Path | None, sha256: str, report: DataReport | None) -> dict[str, Any] | None:
+    return {"file": path.name, "sha256": sha256, **report.to_dict()} if path and report else None

@@ -106,7 +106,7 @@ def test_a_count_on_a_terminal_is_a_bar_that_goes_away() -> None:
     with CountProgress(out, 200, verb="scoring", clock=clock) as progress:
         clock.now = 10.0
         progress.advanced(50)
-        bar = progress._bar
+        bar = progress._meter._bar
         assert bar is not None
         assert bar.tasks[0].completed == 50
         assert "about 30 s left" in bar.tasks[0].fields["status"]
