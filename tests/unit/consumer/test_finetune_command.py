@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from consumer import training_progress
+from consumer import progress
 from consumer.cli import app
 from consumer.cli.exits import EXIT_FAULT, EXIT_USAGE, complain
 from schemas import PrefstreamError
@@ -167,7 +167,7 @@ def test_a_run_says_without_a_terminal_how_it_goes_and_refuses_to_be_overwritten
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(training_progress, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     output = tmp_path / "[adapters]" / "mine"
     result = finetune(train, "--eval", dev, "-r", recipe, "-o", output)
     assert result.exit_code == 0, result.output
