@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.net.compat import KafkaNetClient
 
 from consumer.config import KafkaConnection, StreamConfig
 from consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
@@ -24,6 +25,22 @@ REQUEST_TIMEOUT_MS = 10_000
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
+
+
+class CoordinatorClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+    """The network client of a producer, which keeps the requests that find their coordinator away.
+
+    The producer's thread of kafka-python 3.0.12 looks the coordinator up and tries again where `await_ready` says no.
+    But `await_ready` raises, and after that the request is neither sent nor kept: who waits for its answer (the
+    offsets of a transaction, its commit, its abort) waits for ever.
+    """
+
+    def await_ready(self, node_id: Any, timeout_ms: float = REQUEST_TIMEOUT_MS) -> bool:
+        """Whether the node can be sent to, within the time given in milliseconds."""
+        try:
+            return bool(super().await_ready(node_id, timeout_ms))
+        except kafka_errors.KafkaConnectionError:
+            return False
 
 
 def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
@@ -101,6 +118,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         "enable_idempotence": True,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
+        "kafka_client": CoordinatorClient,
         "max_request_size": MAX_RECORD_BYTES,
         # One request takes about 1 ms whatever its size: larger batches are fewer requests.
         "batch_size": 256 * 1024,

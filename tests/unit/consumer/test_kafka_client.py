@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import OffsetAndMetadata, TopicPartition
 from pydantic import SecretStr
 
 from consumer import kafka_client
@@ -17,6 +21,7 @@ from consumer.errors import BrokerUnreachable, UsageError
 from consumer.kafka_client import (
     admin_client,
     connection_settings,
+    create_topics,
     make_admin,
     make_consumer,
     make_group_consumer,
@@ -102,6 +107,30 @@ def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker)
         assert producer.config["transaction_timeout_ms"] == 5_000
     finally:
         producer.close()
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"])
+def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broker: EmbeddedBroker, call: str) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, broker_timeout_s=20.0)
+    create_topics(config, 1)
+    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
+    values = (offsets, config.group_id) if call == "send_offsets_to_transaction" else ()
+    producer = make_transactional_producer(config, "g-one")
+    answer: Future[None] = Future()
+    calling = threading.Thread(target=lambda: answer.set_result(getattr(producer, call)(*values)), daemon=True)
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(config.preferences_topic, b"value")
+        producer.flush()
+        broker.stop()
+        calling.start()
+        time.sleep(1)  # long enough for the client to try in vain
+        assert not answer.done()
+        broker.start()
+        answer.result(timeout=15)
+    finally:
+        producer.close(timeout=0)
 
 
 @pytest.mark.parametrize("make", [make_admin, make_consumer, make_producer])
