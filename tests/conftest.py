@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import gc
 import os
 import random
 import signal
-import socket
-import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import hypothesis
 import pytest
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
 from consumer.kafka_client import create_topics
+from tests.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
+from tests.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,9 +36,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("prefstream")
 
 ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
-KAFKA_IMAGE = "apache/kafka:4.3.1"
-EMBEDDED = "the embedded broker"
-_KIND = pytest.StashKey[str]()
+EMBEDDED = "embedded"
+APACHE = "apache"
+NO_APACHE = (
+    f"Kafka tests on Apache Kafka were skipped: name an unpacked one by {ENV_HOME} (needs Java 17), or start Docker"
+)
+_BROKERS = pytest.StashKey[dict[str, str]]()
 
 
 @dataclass(frozen=True)
@@ -51,89 +49,37 @@ class Kafka:
     """A broker that tests share."""
 
     bootstrap_servers: str
-    kind: str
+    name: str
+    min_session_timeout_ms: int = 6_000  # Apache Kafka's default
 
 
-@functools.cache
-def _docker_answers() -> bool:
-    import docker
-
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        try:
-            with closing(docker.from_env(timeout=5)) as client:
-                answers = bool(client.ping())
-        except docker.errors.DockerException:
-            answers = False
-        gc.collect()  # docker leaves its socket open where nothing answers
-    return answers
-
-
-def _start_container(stack: ExitStack) -> str | None:
-    """Apache Kafka in a container: its address, or None where the image can't be had."""
-    import docker
-    from testcontainers.core.container import DockerContainer
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]  # clients are told this address, so it must be known before the start
-    settings = {
-        "KAFKA_NODE_ID": "1",
-        "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-    }
-    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port).with_envs(**settings)
-    try:
-        stack.enter_context(container)
-    except docker.errors.DockerException:
-        return None
-    address = f"127.0.0.1:{port}"
-    _wait_until_ready(address)
-    return address
-
-
-def _wait_until_ready(address: str) -> None:
-    """An open port is not readiness: wait until a client gets an answer."""
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            KafkaAdminClient(bootstrap_servers=address, bootstrap_timeout_ms=5_000).close()
-        except KafkaError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-@pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
-    """The broker: PREFSTREAM_TEST_BOOTSTRAP, else Apache Kafka in a container, else the embedded one."""
+@pytest.fixture(scope="session", params=[EMBEDDED, APACHE])
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """The broker, one after the other: the embedded one, then Apache Kafka."""
+    start = _start_embedded if request.param == EMBEDDED else _start_apache
     with ExitStack() as stack:
-        if servers := os.environ.get(ENV_BOOTSTRAP):
-            chosen = Kafka(servers, f"the cluster at {servers}")
-        elif _docker_answers() and (address := _start_container(stack)):
-            chosen = Kafka(address, f"{KAFKA_IMAGE} in a container")
-        else:
-            broker = stack.enter_context(EmbeddedBroker())
-            chosen = Kafka(broker.bootstrap_servers, EMBEDDED)
-        request.config.stash[_KIND] = chosen.kind
+        chosen = start(stack, tmp_path_factory)
+        request.config.stash[_BROKERS][request.param] = chosen.name if chosen else NO_APACHE
+        if chosen is None:
+            pytest.skip(NO_APACHE)
         yield chosen
 
 
-@pytest.fixture(autouse=True)
-def _skip_what_needs_the_embedded_broker(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("embedded_only") and "kafka" in request.fixturenames:
-        kind = request.getfixturevalue("kafka").kind
-        if kind != EMBEDDED:
-            pytest.skip(f"injects faults, which only the embedded broker takes, not {kind}")
+def _start_embedded(stack: ExitStack, _: pytest.TempPathFactory) -> Kafka:
+    broker = stack.enter_context(EmbeddedBroker())
+    return Kafka(broker.bootstrap_servers, "the embedded broker", min_session_timeout_ms=500)
+
+
+def _start_apache(stack: ExitStack, folders: pytest.TempPathFactory) -> Kafka | None:
+    """The cluster that PREFSTREAM_TEST_BOOTSTRAP names, else one from KAFKA_HOME, else one in a container."""
+    if servers := os.environ.get(ENV_BOOTSTRAP):
+        return Kafka(servers, f"the cluster at {servers}")
+    if home := kafka_home():
+        cluster = stack.enter_context(KafkaCluster(home, folders.mktemp("kafka")))
+        return Kafka(cluster.bootstrap_servers, f"Apache Kafka of {ENV_HOME}")
+    if docker_answers() and (address := start_container(stack)):
+        return Kafka(address, f"{KAFKA_IMAGE} in a container")
+    return None
 
 
 @pytest.fixture
@@ -168,7 +114,12 @@ def seeded() -> random.Random:
     return random.Random(seed)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep which brokers the tests talk to, for the closing lines."""
+    config.stash[_BROKERS] = {}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which broker the Kafka tests talked to."""
-    if kind := config.stash.get(_KIND, None):
-        terminalreporter.write_line(f"Kafka tests ran against {kind}")
+    """Say which brokers the Kafka tests talked to."""
+    for name in config.stash[_BROKERS].values():
+        terminalreporter.write_line(f"Kafka tests ran against {name}" if name != NO_APACHE else NO_APACHE)

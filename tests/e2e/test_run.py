@@ -197,7 +197,6 @@ def test_logs_hold_nothing_of_the_battles_even_at_debug(stream_config: MakeConfi
         assert run.wait() == 0
 
 
-@pytest.mark.embedded_only
 def test_a_fenced_process_exits_with_1(tmp_path: Path, log: Path) -> None:
     with EmbeddedBroker() as broker:
         config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
@@ -215,7 +214,6 @@ def test_a_fenced_process_exits_with_1(tmp_path: Path, log: Path) -> None:
             assert run.wait(WAIT_S) == 1
 
 
-@pytest.mark.embedded_only
 def test_a_hanging_broker_call_ends_the_process(tmp_path: Path, log: Path) -> None:
     """kafka-python would wait for ever for the commit's answer; the traceback says where it hung."""
     with EmbeddedBroker() as broker:

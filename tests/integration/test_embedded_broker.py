@@ -32,8 +32,6 @@ from consumer.broker import (
     serve,
 )
 
-pytestmark = pytest.mark.embedded_only
-
 TOPIC = "topic"
 PART = TopicPartition(TOPIC, 0)
 SETTINGS = BrokerSettings(default_partitions=1)

@@ -122,7 +122,6 @@ def test_a_static_member_that_restarts_keeps_its_partitions(
     assert_exactly_once(config, sent)
 
 
-@pytest.mark.embedded_only
 @pytest.mark.parametrize("code", [22, 25], ids=["illegal generation", "unknown member"])
 def test_a_process_that_fell_out_of_the_group_drops_what_it_holds_and_joins_again(code: int) -> None:
     """The coordinator forgot us while a batch was being scored: it may have given our partitions away."""
@@ -145,7 +144,6 @@ def test_a_process_that_fell_out_of_the_group_drops_what_it_holds_and_joins_agai
         assert_exactly_once(config, sent)
 
 
-@pytest.mark.embedded_only
 def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_did_meanwhile() -> None:
     """kafka-python does not tell its listener: the partition comes back with the position of long ago."""
     with EmbeddedBroker() as broker:

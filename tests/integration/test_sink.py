@@ -33,8 +33,6 @@ from tests.stream_harness import (
     wait_until,
 )
 
-pytestmark = pytest.mark.embedded_only
-
 NOT_LEADER_OR_FOLLOWER = 6
 
 

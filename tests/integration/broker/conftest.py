@@ -1,12 +1,10 @@
 """A broker to hold to Kafka's contract, and clients for it.
 
-The contract suite runs against the embedded broker, or against the cluster that PREFSTREAM_TEST_BOOTSTRAP names:
-the former must pass whatever the latter passes.
+The contract suite runs on the embedded broker and on Apache Kafka: the former must pass whatever the latter passes.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import time
@@ -20,26 +18,21 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from consumer.broker import EmbeddedBroker
+from tests.conftest import Kafka
 
-ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
 # A real broker elects coordinators and looks for time-outs at its leisure.
 PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="session")
-def bootstrap_servers() -> Iterator[str]:
-    if servers := os.environ.get(ENV_BOOTSTRAP):
-        yield servers
-    else:
-        with EmbeddedBroker() as broker:
-            yield broker.bootstrap_servers
+def bootstrap_servers(kafka: Kafka) -> str:
+    return kafka.bootstrap_servers
 
 
 @pytest.fixture(scope="session")
-def session_timeout_ms() -> int:
-    """The shortest session that the broker allows: Apache Kafka's default minimum is 6 s."""
-    return 6000 if os.environ.get(ENV_BOOTSTRAP) else 500
+def session_timeout_ms(kafka: Kafka) -> int:
+    """The shortest session that the broker allows."""
+    return kafka.min_session_timeout_ms
 
 
 @pytest.fixture
