@@ -173,6 +173,22 @@ class StreamConfig(KafkaConnection):
         Literal["stop", "earliest", "latest"],
         Field(description="What to do when committed offsets are no longer on the topic."),
     ] = "stop"
+    # A stop holds good battles up, too: it is worth it where most of what comes can't be scored. Less than that is
+    # seen by the alert on dead letters, which fires from 1 % on.
+    dead_letter_limit: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Stop when more than this share of a partition's last records are dead letters; 1: never.",
+        ),
+    ] = 0.5
+    # Long enough that a burst of some hundred bad events passes, short enough that few get through before the stop.
+    # At most what fits, a bit a record, into the 4096 bytes that a broker takes along with a committed offset.
+    dead_letter_window: Annotated[
+        int, Field(ge=1, le=10_000, description="Last records of a partition that dead_letter_limit looks at.")
+    ] = 1_000
 
     session_timeout_ms: Annotated[
         int, Field(ge=1_000, description="A member that is silent for so long loses its partitions.")

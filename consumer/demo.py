@@ -180,6 +180,7 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
             preferences_topic=f"{prefix}preferences",
             dead_letters_topic=f"{prefix}battles.dead-letters",
             max_batch_battles=DEMO_BATCH_BATTLES,
+            dead_letter_limit=1,  # somebody's file that is mostly unusable is for them to see, to its end
             http_port=0,
             log_level="warning",
         )

@@ -9,6 +9,7 @@
         ├── NotAuthorized           the broker denies an operation that the stream needs
         ├── Fenced                  another process took over our transactional or instance id
         ├── DataLoss                the committed offset is no longer on the topic
+        ├── DeadLetterFlood         too many records of a partition can't be scored
         ├── TransactionFailed       a transaction could be neither committed nor aborted
         └── Stalled                 a broker call or a forward pass did not return in time
 
@@ -50,6 +51,10 @@ class Fenced(StreamError):
 
 class DataLoss(StreamError):
     """The committed offset is no longer on the topic: records were deleted before they were scored."""
+
+
+class DeadLetterFlood(StreamError):
+    """Too many of a partition's last records can't be scored: going on would empty the topic into dead letters."""
 
 
 class TransactionFailed(StreamError):

@@ -185,6 +185,23 @@ class Source:
         same_member = metadata.member_id == self._member_id
         return Membership(metadata, self._assignment.epochs() if same_member else {})
 
+    def committed_note(self, partition: TopicPartition) -> str:
+        """The metadata that was committed with the partition's offset; empty where there is none.
+
+        Raises:
+            BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
+            StreamError: a fault that asking again can't mend.
+        """
+        try:
+            committed = self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
+        except kafka_errors.KafkaError as error:
+            self._mend(error)
+            raise BrokerUnreachable(
+                f"the coordinator of group {self._config.group_id} does not tell what was committed for "
+                f"{partition.topic}/{partition.partition}: {type(error).__name__}"
+            ) from error
+        return (committed.metadata or "") if committed else ""
+
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
         lags = {}
@@ -220,7 +237,7 @@ class Source:
         return known
 
     def _mend(self, error: kafka_errors.KafkaError) -> None:
-        """Do what makes the next poll succeed, or raise our own error."""
+        """Do what makes the next try succeed, or raise our own error."""
         config = self._config
         if isinstance(error, kafka_errors.NoOffsetForPartitionError):
             # Nothing of these partitions was scored yet: they start at their first record.
@@ -244,7 +261,7 @@ class Source:
                 f"move the offsets of group {config.group_id} past its record batch"
             ) from None
         elif isinstance(error, kafka_errors.RetriableError):
-            log.warning("poll failed, trying again", error=type(error).__name__)
+            log.warning("reading failed, trying again", error=type(error).__name__)
             time.sleep(RETRY_WAIT_S)
         else:
             raise StreamError(f"reading {config.battles_topic} failed: {type(error).__name__}") from error

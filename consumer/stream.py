@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from consumer.batch import Batcher
 from consumer.config import StreamConfig
+from consumer.dead_letter_limit import DeadLetterLimit, Window
 from consumer.errors import BrokerUnreachable, Stalled, StreamError, TransactionFailed
 from consumer.messages import Message, shrink
 from consumer.metrics import StreamMetrics
@@ -83,6 +84,7 @@ class Stream:
         self._on_poll = on_poll
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
+        self._limit = DeadLetterLimit(config.dead_letter_limit, config.dead_letter_window, source.committed_note)
         self._stopping = threading.Event()
         self._aborted: Scored | None = None  # sent again before any later batch
         self._aborted_since: float | None = None
@@ -185,26 +187,34 @@ class Stream:
             self._aborted = scored  # we fell out of the group: the next poll joins again or tells what we lost
             self._retry_at = time.monotonic() + RETRY_FIRST_S
             return False
+        try:
+            with self._watchdog.guard("committed offsets"):
+                windows = self._limit.check(owned)
+        except BrokerUnreachable as error:
+            self._retry_later(scored, error)
+            return False
         started = time.monotonic()
         if owned:
             try:
-                self._sink.publish(owned, _offsets(owned), membership)  # step 4
+                self._sink.publish(owned, _offsets(owned, windows), membership)  # step 4
             except Aborted as aborted:
-                self._retry_later(scored, aborted)  # step 5
+                self._metrics.transaction_aborted()
+                self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
                 return False
+            self._limit.accept(windows)
         self._settle(scored, owned, time.monotonic() - started)
         return True
 
-    def _retry_later(self, scored: Scored, aborted: Aborted) -> None:
+    def _retry_later(self, scored: Scored, cause: StreamError) -> None:
+        """Step 5: send the batch again after a while, before any later one."""
         now = time.monotonic()
-        self._metrics.transaction_aborted()
         if self._aborted_since is None:
             self._aborted_since, self._retry_wait_s = now, RETRY_FIRST_S
         elif now - self._aborted_since > self._config.broker_timeout_s:
             raise TransactionFailed(
-                f"a batch could not be committed for {self._config.broker_timeout_s:.0f} s; last: {aborted}"
-            ) from aborted
-        self._aborted = _shrink(scored, aborted.oversized) if aborted.oversized else scored
+                f"a batch could not be committed for {self._config.broker_timeout_s:.0f} s; last: {cause}"
+            ) from cause
+        self._aborted = scored
         self._retry_at = now + self._retry_wait_s
         self._retry_wait_s = min(RETRY_MOST_S, 2 * self._retry_wait_s)
 
@@ -266,14 +276,17 @@ class Stream:
             log.warning("gave up batches in flight; they will be scored again", batches=self._in_flight)
 
 
-def _offsets(messages: list[Message]) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Per partition, the offset behind its last record."""
+def _offsets(
+    messages: list[Message], windows: Mapping[TopicPartition, Window]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Per partition, the offset behind its last record, and its window's note."""
     ends: dict[TopicPartition, int] = {}
     for message in messages:
         record = message.event.record
         partition = TopicPartition(record.topic, record.partition)
         ends[partition] = max(ends.get(partition, 0), record.offset + 1)
-    return {partition: OffsetAndMetadata(end, "", -1) for partition, end in ends.items()}
+    notes = {partition: window.note for partition, window in windows.items()}
+    return {partition: OffsetAndMetadata(end, notes.get(partition, ""), -1) for partition, end in ends.items()}
 
 
 def _ages_s(messages: list[Message]) -> list[float]:

@@ -22,6 +22,7 @@ _PANELS = {
     "bootstrap_servers": "Kafka",
     "group_id": "Group and topics",
     "max_batch_battles": "Batches",
+    "on_data_loss": "Stops",
     "session_timeout_ms": "Time-outs",
     "http": "HTTP",
     "log_level": "Logs",

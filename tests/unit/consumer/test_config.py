@@ -122,6 +122,13 @@ def test_input_and_output_topics_must_differ() -> None:
         StreamConfig.load(battles_topic="same", dead_letters_topic="same")
 
 
+@pytest.mark.parametrize("limit", ["-0.1", "1.5", "nan", "half"])
+def test_a_dead_letter_limit_is_a_share(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFSTREAM_DEAD_LETTER_LIMIT", limit)
+    with pytest.raises(UsageError, match="dead_letter_limit"):
+        StreamConfig.load()
+
+
 def test_settings_can_not_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         StreamConfig.load().group_id = "other"  # type: ignore[misc]

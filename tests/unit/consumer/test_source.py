@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
@@ -63,7 +63,7 @@ class ScriptedConsumer:
     def group_metadata(self) -> ConsumerGroupMetadata:
         return JOINED._replace(state=self.state, member_id=self.member_id)
 
-    def committed(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+    def committed(self, partition: TopicPartition, timeout_ms: int, metadata: bool = False) -> Any:
         offset = self.committed_offsets.get(partition)
         if isinstance(offset, Exception):
             raise offset
@@ -303,6 +303,30 @@ def test_a_member_polls_as_long_as_it_is_asked_to() -> None:
     consumer = ScriptedConsumer()
     make_source(consumer).poll(0.01, 1)
     assert consumer.timeouts_ms == [10]
+
+
+@pytest.mark.parametrize(
+    ("committed", "note"),
+    [(None, ""), (OffsetAndMetadata(3, "ours", -1), "ours"), (OffsetAndMetadata(3, None, -1), "")],
+)
+def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMetadata | None, note: str) -> None:
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: committed}
+    assert make_source(consumer).committed_note(P0) == note
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
+    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what passes may be asked again."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: kind({P0: 1})}
+    with pytest.raises(StreamError) as error:
+        make_source(consumer).committed_note(P0)
+    if type(error.value) is BrokerUnreachable:
+        assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
 
 
 def test_lag_is_told_for_partitions_of_which_the_end_is_known() -> None:
