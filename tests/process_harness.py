@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from tests.stream_harness import MARKERS, PRIOR, wait_until
 START_S: Final = 60.0
 """Longest start of a process, torch included, on a machine with other things to do."""
 
-_COMMAND: Final = (sys.executable, "-c", "from consumer.cli import main; main()")
+PREFSTREAM: Final = "from consumer.cli import main; main()"
 
 
 def child_environment() -> dict[str, str]:
@@ -40,14 +40,22 @@ class Prefstream:
     Args:
         arguments: of the command.
         log: file that gets what it writes to standard error; several processes may share one.
+        program: Python that runs the command.
+        environment: variables beside those of `child_environment`.
     """
 
-    def __init__(self, *arguments: str, log: Path) -> None:
+    def __init__(
+        self, *arguments: str, log: Path, program: str = PREFSTREAM, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._log = log
         self._log_starts_at = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*_COMMAND, *arguments], stdout=subprocess.PIPE, stderr=stderr, env=child_environment(), text=True
+                [sys.executable, "-c", program, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=child_environment() | dict(environment or {}),
+                text=True,
             )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -176,7 +177,8 @@ class KafkaCluster:
 
     def start(self) -> None:
         """Make the data folders and start all brokers; returns when the cluster can create topics."""
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        # The tool would take a leading hyphen for an option.
+        cluster_id = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         with ThreadPoolExecutor(len(self.brokers)) as pool:
             list(pool.map(lambda broker: broker.format(cluster_id, self._scram_users), self.brokers.values()))
         for broker in self.brokers.values():
@@ -189,13 +191,29 @@ class KafkaCluster:
             broker.kill()
 
     def wait_ready(self) -> None:
-        """Wait until as many brokers answer as are alive, and every partition has a leader."""
+        """Wait until `is_ready`.
+
+        Raises:
+            TimeoutError: a minute and a half were not enough, or no broker lives.
+        """
         deadline = time.monotonic() + START_S
-        while not self._is_ready():
+        while not self.is_ready():
             dead = [number for number, broker in self.brokers.items() if not broker.alive]
             if time.monotonic() > deadline or len(dead) == len(self.brokers):
                 raise TimeoutError(f"the cluster is not ready; dead: {dead}; {self._last_words()}")
             time.sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Whether as many brokers answer as are alive, and every partition has a leader."""
+        alive = sum(broker.alive for broker in self.brokers.values())
+        try:
+            with closing(self._admin()) as admin:
+                if len(admin.describe_cluster()["brokers"]) != alive:
+                    return False
+                topics = admin.describe_topics()
+        except KafkaError:
+            return False
+        return all(part["leader_id"] >= 0 for topic in topics for part in topic["partitions"])
 
     def leader(self, topic: str, partition: int) -> int:
         """Number of the broker that leads a partition.
@@ -231,17 +249,6 @@ class KafkaCluster:
 
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.internal_servers.split(","), bootstrap_timeout_ms=5_000)
-
-    def _is_ready(self) -> bool:
-        alive = sum(broker.alive for broker in self.brokers.values())
-        try:
-            with closing(self._admin()) as admin:
-                if len(admin.describe_cluster()["brokers"]) != alive:
-                    return False
-                topics = admin.describe_topics()
-        except KafkaError:
-            return False
-        return all(part["leader_id"] >= 0 for topic in topics for part in topic["partitions"])
 
     def _last_words(self) -> str:
         logs = [broker.folder / "broker.log" for broker in self.brokers.values()]
@@ -292,7 +299,15 @@ def _internal_partition(name: str) -> int:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; held together until all are found, so that none comes twice."""
+    """Ports that are free now, held together until all are found, so that none comes twice.
+
+    They are below those that the kernel gives to clients: a broker that is killed finds its own free again.
+    """
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+        return ports

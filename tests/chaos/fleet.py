@@ -1,0 +1,109 @@
+"""Processes of `prefstream run` under a supervisor, which starts each again whenever it ends."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from consumer.watchdog import EXIT_STALLED
+from tests.chaos.points import ENV_TRAP, Trap
+from tests.process_harness import Prefstream
+from tests.stream_harness import MARKERS
+
+PROGRAM: Final = "from tests.chaos.points import main; main()"
+
+STOP_S: Final = 60.0
+"""A stop drains for 20 s at most, and then closes its clients, which may wait for a broker that is away."""
+
+EXPECTED_EXITS: Final = frozenset({0, 1, EXIT_STALLED, -signal.SIGKILL, -signal.SIGTERM})
+"""Done, a lasting fault, a hanging call, and what the faults do. A crash (2, or another signal) is none of these."""
+
+
+class Supervised:
+    """One process, over all its lives.
+
+    Args:
+        name: its instance id.
+        arguments: of the command.
+        folder: for its log and its trap.
+
+    Attributes:
+        name: as given.
+        trap: makes it signal itself at a point.
+        exits: how often it ended with which code.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], folder: Path) -> None:
+        self.name = name
+        self.trap = Trap(folder / f"{name}.trap")
+        self.exits: Counter[int] = Counter()
+        self._arguments = arguments
+        self._log = folder / f"{name}.log"
+        self._trap_file = folder / f"{name}.trap"
+        self._process: Prefstream | None = None
+        self._wanted = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs, or is paused."""
+        return self._process is not None and not self._process.ended
+
+    def start(self) -> None:
+        """Have it run from now on."""
+        self._wanted = True
+        if not self.alive:
+            self._process = Prefstream(
+                *self._arguments,
+                log=self._log,
+                program=PROGRAM,
+                environment={ENV_TRAP: str(self._trap_file)},
+            )
+
+    def keep_up(self) -> None:
+        """Start it again if it ended and should not have.
+
+        Raises:
+            AssertionError: it crashed.
+        """
+        if self._process is None or self.alive:
+            return
+        code = self._process.wait()
+        self._process.kill()  # closes its pipe
+        self._process = None
+        self.exits[code] += 1
+        assert code in EXPECTED_EXITS, f"{self.name} ended with {code}: {self.last_words()}"
+        if self._wanted:
+            self.start()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None and self.alive:
+            self._process.signal(number)
+
+    def stop(self) -> None:
+        """Let it finish, for good."""
+        self._wanted = False
+        self.trap.clear()
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        if self._process is not None:
+            self._process.wait(STOP_S)
+        self.keep_up()
+
+    def kill(self) -> None:
+        """End it at once, for good."""
+        self._wanted = False
+        if self._process is not None:
+            self._process.kill()
+
+    def last_words(self, length: int = 3_000) -> str:
+        """The end of its log."""
+        return self._log.read_text()[-length:] if self._log.exists() else ""
+
+    def leaks(self) -> list[str]:
+        """Words of users that stand in its log."""
+        log = self._log.read_text() if self._log.exists() else ""
+        return [marker for marker in MARKERS if marker in log]

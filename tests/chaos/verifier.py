@@ -1,0 +1,175 @@
+"""Whether every input came out exactly once, by somebody who shares no line of code with prefstream.
+
+It reads with librdkafka, takes the input topic for the truth, and knows the contract from its documents alone: a
+preference names its record in `source`, a dead letter in the headers of KIP-1034, with the record's value untouched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+EXPECTED: Final = "chaos.expected"
+"""Header of an input record: `preference` or `dead letter`, what its value must become."""
+
+READ_S: Final = 60.0
+"""Longest silence while a topic is read to its end."""
+
+Place = tuple[int, int]
+"""Partition and offset of an input record."""
+
+
+@dataclass
+class Verdict:
+    """What the verifier found.
+
+    Attributes:
+        inputs: records on the input topic.
+        preferences: records on the preferences topic.
+        dead_letters: records on the dead letters topic.
+        lost: inputs without an answer.
+        duplicated: inputs with more than one.
+        unaccounted: answers to what is not on the input topic.
+        out_of_contract: answers that are not what the contract says, each with the reason.
+    """
+
+    inputs: int = 0
+    preferences: int = 0
+    dead_letters: int = 0
+    lost: list[Place] = field(default_factory=list)
+    duplicated: list[Place] = field(default_factory=list)
+    unaccounted: list[Place] = field(default_factory=list)
+    out_of_contract: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether each input has exactly one answer, and each answer is as it should be."""
+        return self.inputs > 0 and not (self.lost or self.duplicated or self.unaccounted or self.out_of_contract)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.inputs:,} inputs: {self.preferences:,} preferences, {self.dead_letters:,} dead letters; "
+            f"lost {len(self.lost)}, duplicated {len(self.duplicated)}, unaccounted {len(self.unaccounted)}, "
+            f"out of contract {len(self.out_of_contract)} {self.out_of_contract[:3] or ''}"
+        ).rstrip()
+
+
+def verify(bootstrap_servers: str, input_topic: str, preferences_topic: str, dead_letters_topic: str) -> Verdict:
+    """Read all three topics from their beginning to their end, as a read_committed reader, and compare.
+
+    Raises:
+        TimeoutError: a topic could not be read to its end.
+    """
+    inputs = {(record.partition(), record.offset()): record for record in read(bootstrap_servers, input_topic)}
+    verdict = Verdict(inputs=len(inputs))
+    seen: Counter[Place] = Counter()
+    for record in read(bootstrap_servers, preferences_topic):
+        verdict.preferences += 1
+        _count(record, _preference(record, input_topic), "preference", inputs, seen, verdict)
+    for record in read(bootstrap_servers, dead_letters_topic):
+        verdict.dead_letters += 1
+        _count(record, _dead_letter(record, input_topic, inputs), "dead letter", inputs, seen, verdict)
+    verdict.lost = sorted(inputs.keys() - seen.keys())
+    verdict.duplicated = sorted(place for place, count in seen.items() if count > 1)
+    verdict.unaccounted = sorted(seen.keys() - inputs.keys())
+    return verdict
+
+
+def read(bootstrap_servers: str, topic: str) -> list[Message]:
+    """Every record of a topic that a read_committed reader sees.
+
+    Raises:
+        TimeoutError: nothing came for a minute, and the end was not reached.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "verifier",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        partitions = set(consumer.list_topics(topic, timeout=READ_S).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        records: list[Message] = []
+        while partitions:
+            record = consumer.poll(READ_S)
+            if record is None:
+                raise TimeoutError(f"{topic}: nothing came for {READ_S:.0f} s, partitions left: {sorted(partitions)}")
+            if (error := record.error()) is None:
+                records.append(record)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partitions.discard(record.partition())
+        return records
+    finally:
+        consumer.close()
+
+
+def _count(
+    record: Message,
+    answer: tuple[Place, str | None] | str,
+    kind: str,
+    inputs: dict[Place, Message],
+    seen: Counter[Place],
+    verdict: Verdict,
+) -> None:
+    where = f"{kind} {record.partition()}/{record.offset()}"
+    if isinstance(answer, str):
+        verdict.out_of_contract.append(f"{where}: {answer}")
+        return
+    place, fault = answer
+    seen[place] += 1
+    if fault:
+        verdict.out_of_contract.append(f"{where}: {fault}")
+    if place in inputs and (expected := _headers(inputs[place]).get(EXPECTED, kind.encode()).decode()) != kind:
+        verdict.out_of_contract.append(f"{where}: should be a {expected}")
+
+
+def _preference(record: Message, input_topic: str) -> tuple[Place, str | None] | str:
+    """The input that a preference answers, and what is wrong with it; only the latter if it names none."""
+    try:
+        preference = json.loads(record.value() or b"")
+        source, probabilities = preference["source"], preference["probabilities"]
+        place = (int(source["partition"]), int(source["offset"]))
+        shares = [float(probabilities[outcome]) for outcome in ("model_a", "model_b", "tie")]
+    except (ValueError, KeyError, TypeError) as error:
+        return f"is none: {error!r}"
+    if source["topic"] != input_topic:
+        return f"is of the topic {source['topic']}"
+    wanted = f"{input_topic}/{place[0]}/{place[1]}"
+    if _headers(record).get("ce_id", b"").decode() != wanted:
+        return place, "ce_id does not name its input"
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        return place, f"probabilities sum to {sum(shares)}"
+    if (record.key() or b"").decode() != preference["id"]:
+        return place, "the key is not the battle's id"
+    return place, None
+
+
+def _dead_letter(record: Message, input_topic: str, inputs: dict[Place, Message]) -> tuple[Place, str | None] | str:
+    """The input that a dead letter keeps, and what is wrong with it; only the latter if it names none."""
+    headers = _headers(record)
+    try:
+        topic = headers["__streams.errors.topic"].decode()
+        place = (int(headers["__streams.errors.partition"]), int(headers["__streams.errors.offset"]))
+    except (KeyError, ValueError) as error:
+        return f"names no input: {error!r}"
+    if topic != input_topic:
+        return f"is of the topic {topic}"
+    if not headers.get("prefstream.reason"):
+        return place, "gives no reason"
+    original = inputs.get(place)
+    if original is not None and (original.value(), original.key()) != (record.value(), record.key()):
+        return place, "is not the record as it came"
+    return place, None
+
+
+def _headers(record: Message) -> dict[str, bytes]:
+    headers: list[tuple[str, Any]] = record.headers() or []
+    return {name: content for name, content in headers if content is not None}
