@@ -118,6 +118,10 @@ class DataReport:
         """Different prompts."""
         return len(self._prompts)
 
+    def shared_prompts(self, other: DataReport) -> int:
+        """How many prompts stand in both files: what is measured on them flatters."""
+        return len(self._prompts & other._prompts)
+
     @property
     def languages(self) -> dict[str, int]:
         """Rows of the most frequent languages, then of all others, then of those that name none."""

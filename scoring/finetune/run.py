@@ -251,6 +251,11 @@ def _read(
     dev_pairs, dev_report = encoded(dev, "dev")
     if not len(dev_pairs):
         raise FileError(f"{dev}: no row can be used")
+    if shared := train_report.shared_prompts(dev_report):
+        observer.say(
+            f"{shared:,} of {dev_report.prompts:,} prompts of {dev.name} stand in {train.name}, too: "
+            "figures on them flatter; split by prompt"
+        )
     return _Data(train_pairs, train_report, dev_pairs, dev_report)
 
 

@@ -134,6 +134,15 @@ def test_prompts_duplicates_split_votes_and_weights_are_counted() -> None:
     assert (report.prompts, report.duplicates, report.soft, report.weightless) == (2, 2, 1, 1)
 
 
+def test_prompts_of_two_files_are_compared() -> None:
+    first = report_on(labelled("model_a", prompt=("q",)), labelled("tie", prompt=("r",)))
+    second = report_on(
+        labelled("model_b", prompt=("r",)), labelled("tie", prompt=("r",)), labelled("tie", prompt=("s",))
+    )
+    assert first.shared_prompts(second) == second.shared_prompts(first) == 1
+    assert first.shared_prompts(report_on()) == 0
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [

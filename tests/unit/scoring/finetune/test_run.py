@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -216,6 +217,13 @@ def test_people_are_told_what_happens(finished: Finished) -> None:
     looks = [report.step for before, report in pairwise(watching.reports) if report.dev != before.dev]
     every = -(-steps // 3)
     assert looks == [every, 2 * every, steps]
+
+
+def test_prompts_that_are_both_learnt_and_measured_on_are_told(files: Files, recipe: Recipe, tmp_path: Path) -> None:
+    watching = Watching(stop_at=1)
+    finetune(recipe, files.train, tmp_path, dev=files.train, observer=watching, interrupted=watching.wants_to_stop)
+    (told,) = [line for line in watching.lines if "figures on them flatter" in line]
+    assert re.match(rf"(\d+) of \1 prompts of {files.train.name} stand in {files.train.name}", told)
 
 
 def test_the_rows_found_are_reported(files: Files, recipe: Recipe, tmp_path: Path) -> None:
