@@ -25,7 +25,7 @@ from tests.chaos.world import World
 from tests.conftest import NO_APACHE, Kafka
 from tests.kafka.cluster import KafkaCluster, kafka_home
 
-SHORT_CYCLES = 3
+SHORT_CYCLES = 2
 
 
 def seed_of(generator: random.Random) -> int:
