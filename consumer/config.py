@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -39,6 +40,21 @@ class _SharedYaml(YamlConfigSettingsSource):
         return {name: value for name, value in super().__call__().items() if name in known or not _of_service(name)}
 
 
+class OAuthClient(NamedTuple):
+    """Who gets access tokens, and where."""
+
+    token_url: str
+    client_id: str
+    client_secret: SecretStr
+    scope: str | None
+    cafile: Path | None
+
+
+_PASSWORD_LOGIN: Final = ("sasl_mechanism", "sasl_username", "sasl_password")
+_OAUTH_LOGIN: Final = ("sasl_mechanism", "sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret")
+"""What a login needs; the secret comes last."""
+
+
 class KafkaConnection(BaseSettings):
     """How to reach the brokers, and who we are to them."""
 
@@ -59,7 +75,7 @@ class KafkaConnection(BaseSettings):
         Field(description="How to talk to the brokers."),
     ] = "PLAINTEXT"
     sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="How to log in.")
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None, Field(description="How to log in.")
     ] = None
     sasl_username: Annotated[str | None, Field(description="User name for PLAIN and SCRAM.")] = None
     sasl_password: Annotated[SecretStr | None, Field(description="Password for PLAIN and SCRAM.")] = None
@@ -69,28 +85,73 @@ class KafkaConnection(BaseSettings):
     )
     ssl_keyfile: Annotated[Path | None, Field(description="Private key of our certificate (PEM).")] = None
     ssl_password: Annotated[SecretStr | None, Field(description="Password of the private key.")] = None
+    sasl_oauth_token_url: Annotated[
+        str | None, Field(description="Token endpoint for OAUTHBEARER, which gives tokens for client credentials.")
+    ] = None
+    sasl_oauth_client_id: Annotated[str | None, Field(description="Our name at the token endpoint.")] = None
+    sasl_oauth_client_secret: Annotated[SecretStr | None, Field(description="Our secret at the token endpoint.")] = None
+    sasl_oauth_scope: Annotated[str | None, Field(description="Scope to ask for, where the endpoint wants one.")] = None
+    sasl_oauth_cafile: Annotated[
+        Path | None, Field(description="CA that signed the token endpoint's certificate (PEM).")
+    ] = None
+
+    @property
+    def oauth_client(self) -> OAuthClient | None:
+        """Whom OAUTHBEARER gets its tokens as; None where we log in otherwise."""
+        if not (self.sasl_oauth_token_url and self.sasl_oauth_client_id and self.sasl_oauth_client_secret):
+            return None
+        return OAuthClient(
+            self.sasl_oauth_token_url,
+            self.sasl_oauth_client_id,
+            self.sasl_oauth_client_secret,
+            self.sasl_oauth_scope,
+            self.sasl_oauth_cafile,
+        )
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
-        sasl = self.security_protocol.startswith("SASL")
-        if sasl and not (self.sasl_mechanism and self.sasl_username and self.sasl_password):
+        given = {name for name in type(self).model_fields if name.startswith("sasl_") and getattr(self, name)}
+        if not self.security_protocol.startswith("SASL"):
+            if given:
+                raise ValueError(
+                    f"sasl settings have no effect with security_protocol {self.security_protocol}; "
+                    "choose SASL_SSL or SASL_PLAINTEXT"
+                )
+            return self
+        oauth = self.sasl_mechanism == "OAUTHBEARER"
+        needed = _OAUTH_LOGIN if oauth else _PASSWORD_LOGIN
+        if not given.issuperset(needed):
+            secret = needed[-1]
             raise ValueError(
-                f"security_protocol {self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password "
-                f"({ENV_PREFIX}SASL_PASSWORD, or a file sasl_password in {ENV_SECRETS_DIR})"
+                f"security_protocol {self.security_protocol} needs {', '.join(needed[:-1])} and {secret} "
+                f"({ENV_PREFIX}{secret.upper()}, or a file {secret} in {ENV_SECRETS_DIR})"
             )
-        if not sasl and (self.sasl_mechanism or self.sasl_username or self.sasl_password):
+        if useless := sorted(name for name in given - set(needed) if name.startswith("sasl_oauth") is not oauth):
+            raise ValueError(f"{', '.join(useless)}: no effect with sasl_mechanism {self.sasl_mechanism}")
+        return self
+
+    @model_validator(mode="after")
+    def _secret_is_not_sent_in_the_open(self) -> Self:
+        if self.sasl_oauth_token_url is None:
+            return self
+        url = urlsplit(self.sasl_oauth_token_url)
+        on_this_machine = url.scheme == "http" and url.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not url.hostname or url.port == 0 or not (url.scheme == "https" or on_this_machine):
+            raise ValueError("sasl_oauth_token_url: must be https://HOST/..., or http:// on this machine")
+        if url.username or url.password:
             raise ValueError(
-                f"sasl settings have no effect with security_protocol {self.security_protocol}; "
-                "choose SASL_SSL or SASL_PLAINTEXT"
+                "sasl_oauth_token_url: holds a login; use sasl_oauth_client_id and sasl_oauth_client_secret"
             )
         return self
 
     @model_validator(mode="after")
     def _certificates_exist(self) -> Self:
-        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_oauth_cafile"):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_file():
                 raise ValueError(f"{name}: {path} is no file")
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError("ssl_keyfile: no effect without ssl_certfile")
         return self
 
     @classmethod

@@ -5,7 +5,8 @@
         ├── UsageError              what was asked can't be done as asked; exit code 2
         │   └── HttpPortInUse       the port of metrics and health is taken
         ├── BrokerUnreachable       no broker answers, or it refuses who we are
-        ├── TopicMissing            a topic does not exist, or may not be seen
+        │   └── NoToken             the token endpoint gives us no access token to log in with
+        ├── TopicMissing            a topic does not exist
         ├── NotAuthorized           the broker denies an operation that the stream needs
         ├── Fenced                  another process took over our transactional or instance id
         ├── DataLoss                the committed offset is no longer on the topic
@@ -37,8 +38,12 @@ class BrokerUnreachable(StreamError):
     """No broker answers at the bootstrap addresses, or it refuses the credentials."""
 
 
+class NoToken(BrokerUnreachable):
+    """The token endpoint gives us no access token: it does not answer, or it refuses our client."""
+
+
 class TopicMissing(StreamError):
-    """A topic does not exist, or may not be seen."""
+    """A topic does not exist."""
 
 
 class NotAuthorized(StreamError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,6 +13,11 @@ from kafka.net.compat import KafkaNetClient
 
 from consumer.config import KafkaConnection, StreamConfig
 from consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
+from consumer.header_keys import accept_any_header_key
+from consumer.oauth import token_provider
+from consumer.refusals import explain, overheard
+from consumer.tls import client_context
+from consumer.transport import hear_brokers_out
 
 _Client = TypeVar("_Client")
 
@@ -27,13 +31,27 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
 
 
-class CoordinatorClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
-    """The network client of a producer, which keeps the requests that find their coordinator away.
+SENDER_TURN_MS = 100
+"""Longest that a producer's thread sleeps before it looks at its requests again: what a lost one costs."""
 
-    The producer's thread of kafka-python 3.0.12 looks the coordinator up and tries again where `await_ready` says no.
-    But `await_ready` raises, and after that the request is neither sent nor kept: who waits for its answer (the
-    offsets of a transaction, its commit, its abort) waits for ever.
+
+class ProducerClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+    """The network client of a producer, which forgets no request of a transaction.
+
+    In kafka-python 3.0.12 who waits for a transaction's offsets, its commit or its abort may wait for ever:
+
+    * The producer's thread looks a coordinator up and tries again where `await_ready` says that it is away. But
+      `await_ready` raises, and after that the request is neither sent nor kept.
+    * When a message fails (too large for the broker, say), the thread answers one waiting request with the error and
+      goes to sleep until the network wakes it. If that request added a partition, which nobody waits for, the
+      offsets' request behind it is never answered.
     """
+
+    def poll(self, timeout_ms: float | None = None, future: Any = None) -> None:
+        """Wait for the network; not long, unless for something that it brings."""
+        if future is None:
+            timeout_ms = SENDER_TURN_MS if timeout_ms is None else min(timeout_ms, SENDER_TURN_MS)
+        super().poll(timeout_ms, future)
 
     def await_ready(self, node_id: Any, timeout_ms: float = REQUEST_TIMEOUT_MS) -> bool:
         """Whether the node can be sent to, within the time given in milliseconds."""
@@ -44,7 +62,11 @@ class CoordinatorClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python h
 
 
 def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
-    """kafka-python's keyword arguments for reaching and logging in to the brokers."""
+    """kafka-python's keyword arguments for reaching and logging in to the brokers.
+
+    Raises:
+        UsageError: a file of certificates or keys can't be used.
+    """
     settings: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
         "security_protocol": connection.security_protocol,
@@ -58,12 +80,10 @@ def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
             "sasl_mechanism": connection.sasl_mechanism,
             "sasl_plain_username": connection.sasl_username,
             "sasl_plain_password": connection.sasl_password and connection.sasl_password.get_secret_value(),
+            "sasl_oauth_token_provider": connection.oauth_client and token_provider(connection.oauth_client),
         }
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-        if path := getattr(connection, name):
-            settings[name] = str(path)
-    if connection.ssl_password:
-        settings["ssl_password"] = connection.ssl_password.get_secret_value()
+    if connection.security_protocol.endswith("SSL"):
+        settings["ssl_context"] = client_context(connection)
     return settings
 
 
@@ -81,6 +101,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "allow_auto_create_topics": False,
         "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
     }
+    accept_any_header_key()
     return _connect(connection, KafkaConsumer, **(connection_settings(connection) | defaults | settings))
 
 
@@ -118,7 +139,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         "enable_idempotence": True,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
-        "kafka_client": CoordinatorClient,
+        "kafka_client": ProducerClient,
         "max_request_size": MAX_RECORD_BYTES,
         # One request takes about 1 ms whatever its size: larger batches are fewer requests.
         "batch_size": 256 * 1024,
@@ -181,7 +202,10 @@ def create_topics(config: StreamConfig, partitions: int) -> None:
 
 def _connect(connection: KafkaConnection, client: Callable[..., _Client], **settings: Any) -> _Client:
     """Make a client; when no broker answers, say why, which kafka-python only writes to its log."""
-    with _overheard("kafka") as heard:
+    if provider := settings.get("sasl_oauth_token_provider"):
+        provider.valid_token()  # what is wrong there is told at once; kafka-python would try until its time is up
+    hear_brokers_out()
+    with overheard("kafka") as heard:
         try:
             return client(**settings)
         except (ValueError, kafka_errors.KafkaConfigurationError) as error:
@@ -189,37 +213,7 @@ def _connect(connection: KafkaConnection, client: Callable[..., _Client], **sett
         except kafka_errors.AuthorizationError as error:
             raise NotAuthorized(f"the broker denies access: {error}") from error
         except kafka_errors.KafkaError as error:
-            why = _explain(heard) or str(error)
+            why = explain(heard, connection) or f"{error}; check address, security_protocol and login"
             raise BrokerUnreachable(
-                f"no connection to {connection.bootstrap_servers} "
-                f"({connection.security_protocol}): {why}. Check address, security_protocol and login"
+                f"no connection to {connection.bootstrap_servers} ({connection.security_protocol}): {why}"
             ) from error
-
-
-def _explain(heard: list[str]) -> str | None:
-    """The most telling of the client's log lines: a refused login or certificate before a closed port."""
-    for clue, reason in (
-        ("CERTIFICATE_VERIFY_FAILED", "the broker's certificate is not signed by the CA given (ssl_cafile)"),
-        ("uthentication", "the broker refused the login (sasl_username, sasl_password, sasl_mechanism)"),
-        ("SSL", "the TLS handshake failed; does this port speak TLS?"),
-        ("ECONNREFUSED", "nothing listens there"),
-        ("onnection refused", "nothing listens there"),
-        ("Name or service not known", "the host name is unknown"),
-    ):
-        if any(clue in line for line in heard):
-            return reason
-    return None
-
-
-@contextmanager
-def _overheard(logger: str) -> Iterator[list[str]]:
-    """Collect what a logger says at WARNING and above while the block runs."""
-    lines: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    target = logging.getLogger(logger)
-    target.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        target.removeHandler(handler)

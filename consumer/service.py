@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from kafka import errors as kafka_errors
 
 from consumer.config import StreamConfig
 from consumer.errors import TopicMissing
@@ -22,6 +23,7 @@ from consumer.logs import adopt_library_loggers
 from consumer.messages import Composer
 from consumer.metrics import StreamMetrics
 from consumer.pipeline import Pipeline, Scored
+from consumer.rights import denied, missing_on_topics, topic_operations
 from consumer.sink import Sink
 from consumer.source import Source
 from consumer.stream import Stream
@@ -136,17 +138,17 @@ class Service:
 
 
 def require_topics(config: StreamConfig) -> None:
-    """Check that the three topics exist.
+    """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
 
     Raises:
-        TopicMissing: a topic does not exist, or may not be seen.
+        TopicMissing: a topic does not exist.
+        NotAuthorized: we may not read or write a topic; whether it exists is not told then.
         BrokerUnreachable: no broker answered.
     """
     with admin_client(config) as admin:
-        existing = set(admin.list_topics())
-    wanted = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
-    missing = [topic for topic in wanted if topic not in existing]
-    if missing:
-        raise TopicMissing(
-            f"no topic {', '.join(missing)} at {config.bootstrap_servers}: create it, or grant Describe on it"
-        )
+        described = admin.describe_topics(list(topic_operations(config)))
+    unknown = kafka_errors.UnknownTopicOrPartitionError.errno
+    if absent := [topic["name"] for topic in described if topic["error_code"] == unknown]:
+        raise TopicMissing(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
+    if missing := missing_on_topics(config, described):
+        raise denied(*missing)

@@ -23,8 +23,9 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, StreamError, TransactionFailed
+from consumer.errors import BrokerUnreachable, Fenced, StreamError, TransactionFailed
 from consumer.messages import Message
+from consumer.rights import denied_by
 from consumer.source import Membership
 from consumer.watchdog import Watchdog
 
@@ -62,6 +63,7 @@ class Sink:
         self._make_producer = make_producer
         self._producer: Any = None
         self._config = config
+        self._topics = (config.preferences_topic, config.dead_letters_topic)
         self._watchdog = watchdog
 
     def open(self) -> None:
@@ -76,10 +78,7 @@ class Sink:
             with self._watchdog.guard("init_transactions"):
                 self._producer.init_transactions()
         except kafka_errors.AuthorizationError as error:
-            raise NotAuthorized(
-                f"the broker denies the transactional id ({type(error).__name__}); "
-                f"it needs Write and Describe on ids that start with {self._config.group_id}"
-            ) from error
+            raise denied_by(error, self._config, self._topics) from error
         except kafka_errors.KafkaError as error:
             raise BrokerUnreachable(f"the transaction coordinator did not answer: {type(error).__name__}") from error
 
@@ -113,11 +112,9 @@ class Sink:
             except FENCED as error:
                 raise self._fenced(error) from error
             except kafka_errors.AuthorizationError as error:
-                self._abort(error, sent)
-                raise NotAuthorized(
-                    f"the broker denies writing: {error}; it needs Write on {self._config.preferences_topic} and "
-                    f"{self._config.dead_letters_topic}, and Read on group {self._config.group_id}"
-                ) from error
+                with suppress(TransactionFailed):  # then a new process ends the transaction
+                    self._abort(error, sent)
+                raise denied_by(error, self._config, self._topics) from error
             except kafka_errors.KafkaError as error:
                 self._abort(error, sent)
                 raise Aborted(f"{type(error).__name__}: {error}", _oversized(sent)) from error

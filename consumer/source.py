@@ -23,7 +23,8 @@ from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError
+from consumer.errors import BrokerUnreachable, DataLoss, StreamError
+from consumer.rights import denied_by
 
 log = structlog.get_logger(__name__)
 
@@ -250,10 +251,7 @@ class Source:
                 "compare the topic with the preferences before starting again"
             ) from error
         elif isinstance(error, kafka_errors.AuthorizationError):
-            raise NotAuthorized(
-                f"the broker denies reading {config.battles_topic} in group {config.group_id}: "
-                f"{type(error).__name__}; it needs Read on both"
-            ) from error
+            raise denied_by(error, config, [config.battles_topic]) from error
         elif isinstance(error, kafka_errors.CorruptRecordError):
             # Without the error itself: it quotes the record.
             raise StreamError(

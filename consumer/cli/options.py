@@ -20,6 +20,7 @@ _Rest = ParamSpec("_Rest")
 
 _PANELS = {
     "bootstrap_servers": "Kafka",
+    "sasl_oauth_token_url": "OAuth",
     "group_id": "Group and topics",
     "max_batch_battles": "Batches",
     "on_data_loss": "Stops",

@@ -11,13 +11,14 @@ from typing import Any, Final, TypeVar
 import tenacity
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
 
 from consumer.config import StreamConfig
 from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
-from consumer.doctor.topics import Topic, check_topic, spelt
-from consumer.errors import BrokerUnreachable, NotAuthorized
+from consumer.doctor.topics import Topic, check_topic
+from consumer.errors import StreamError
 from consumer.kafka_client import make_admin, make_producer
+from consumer.rights import on_group, on_topic, on_transactional_ids, topic_operations
 
 _Answer = TypeVar("_Answer")
 
@@ -48,8 +49,8 @@ def examine_cluster(config: StreamConfig) -> Iterator[Finding]:
     """Every check that needs a broker; without one they are skipped."""
     try:
         admin = make_admin(config)
-    except (BrokerUnreachable, NotAuthorized) as error:
-        yield fail("broker", str(error), "start the broker, or name another with --bootstrap-servers")
+    except StreamError as error:
+        yield fail("broker", str(error), "")  # the message ends with what to do
         yield from (skipped(check, "no broker") for check in CHECKS)
         return
     with closing(admin):
@@ -74,20 +75,18 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
         check = partial(check_topic, topic, cluster.topics, len(cluster.brokers), config)
         yield attempt(f"topic {topic.name}", check)
     yield attempt("time-outs", lambda: check_time_outs(cluster, config))
-    group: Mapping[str, Any] | None = None
-    denied = False
+    may_join: bool | None = None
     try:
         group = describe_group(cluster, config)
+        may_join = may_join_group(cluster, config)
     except kafka_errors.AuthorizationError:
-        denied = True
+        may_join = False
+        yield skipped("group", f"the broker denies looking at the group {config.group_id}")
     except kafka_errors.KafkaError as error:
         yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
-    if group is not None:
-        described = group
-        yield attempt("group", lambda: check_group(described, cluster, config))
-    elif denied:
-        yield skipped("group", f"the broker denies looking at the group {config.group_id}")
-    yield attempt("permissions", lambda: check_permissions(cluster, config, group, group_denied=denied))
+    else:
+        yield attempt("group", lambda: check_group(group, cluster, config))
+    yield attempt("permissions", lambda: check_permissions(cluster, config, may_join_group=may_join))
     yield attempt("transactions", lambda: check_transactions(config))
 
 
@@ -107,11 +106,7 @@ def check_broker(admin: Any, config: StreamConfig) -> Finding:
 
 def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     """Ask for everything about the topics that the broker tells."""
-    roles = {
-        config.battles_topic: ("read", ("READ", "DESCRIBE")),
-        config.preferences_topic: ("written", ("WRITE", "DESCRIBE")),
-        config.dead_letters_topic: ("written", ("WRITE", "DESCRIBE")),
-    }
+    roles = {name: "read" if needed == "READ" else "written" for name, needed in topic_operations(config).items()}
     brokers = tuple(broker["broker_id"] for broker in admin.describe_cluster()["brokers"])
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
     resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
@@ -122,12 +117,10 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     for described in _patiently(lambda: admin.describe_topics(list(roles))):
         name, code = described["name"], described["error_code"]
         operations = described["authorized_operations"]
-        role, needs = roles[name]
         topics.append(
             Topic(
                 name=name,
-                role=role,
-                needs=needs,
+                role=roles[name],
                 error=kafka_errors.for_code(code) if code else None,
                 partitions=tuple(described["partitions"]),
                 operations=None if operations is None else frozenset(operations),
@@ -168,6 +161,20 @@ def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
     """State and members of the stream's group."""
     described: Mapping[str, Any] = _patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
     return described
+
+
+def may_join_group(cluster: Cluster, config: StreamConfig) -> bool:
+    """Whether we may join the stream's group.
+
+    What we may do with a group is told once it exists. But who removes a member needs the same right as one who joins,
+    and one that nobody can be, since a member's id ends with the broker's random part, does not miss it.
+    """
+    nobody = MemberToRemove(member_id="~doctor")
+    try:
+        _patiently(lambda: cluster.admin.remove_group_members(config.group_id, [nobody]))
+    except kafka_errors.GroupAuthorizationFailedError:
+        return False
+    return True
 
 
 def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig) -> Finding:
@@ -222,46 +229,29 @@ def _offsets(
     return committed, begins, ends
 
 
-def check_permissions(
-    cluster: Cluster, config: StreamConfig, group: Mapping[str, Any] | None, *, group_denied: bool
-) -> Finding:
-    """What the broker says we may do, against what the stream needs."""
-    known, unknown, problems = [], [], []
-    rights = [(f"topic {topic.name}", topic.needs, topic.operations) for topic in cluster.topics if topic.error is None]
-    group_operations = group["authorized_operations"] if group else None
-    rights.append(
-        (f"group {config.group_id}", ("READ",), None if group_operations is None else frozenset(group_operations))
+def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group: bool | None) -> Finding:
+    """What the broker says we may do, against what the stream needs.
+
+    Args:
+        cluster: tells what we may do with each topic.
+        config: names topics and group.
+        may_join_group: None where the broker does not say.
+    """
+    rights = {on_topic(config, topic.name): _may_use(topic, config) for topic in cluster.topics if not topic.absent}
+    rights[on_group(config)] = may_join_group
+    granted, denied, unknown = (
+        [right for right, held in rights.items() if held is state] for state in (True, False, None)
     )
-    for resource, needs, operations in rights:
-        if operations is None:
-            unknown.append(resource)
-            continue
-        known.append(f"{resource}: {spelt(sorted(operations & set(needs))) or 'nothing'}")
-        missing = [operation for operation in needs if operation not in operations]
-        if missing:
-            problems.append(
-                Problem("fail", f"no {spelt(missing)} on {resource}", f"grant {spelt(missing)} on {resource}")
-            )
-    for topic in cluster.topics:
-        if topic.error is kafka_errors.TopicAuthorizationFailedError:
-            what = f"no {spelt(topic.needs)} on topic {topic.name}"
-            problems.append(Problem("fail", what, f"grant {spelt(topic.needs)} on topic {topic.name}"))
-    if group_denied:
-        unknown.pop()
-        what = f"grant Read on group {config.group_id}"
-        problems.append(Problem("fail", f"no Read on group {config.group_id}", what))
-    found = "\n".join(known)
+    found = ", ".join(granted) or "none that the broker tells of"
     if unknown:
-        found = "\n".join(
-            filter(
-                None,
-                [
-                    found,
-                    f"the broker does not say for {', '.join(unknown)} (of a group it tells once the group exists)",
-                ],
-            )
-        )
-    return judged("permissions", found, problems)
+        found += f"; the broker does not say: {', '.join(unknown)}"
+    return judged("permissions", found, [Problem("fail", f"no {right}", f"grant {right}") for right in denied])
+
+
+def _may_use(topic: Topic, config: StreamConfig) -> bool | None:
+    if topic.error is kafka_errors.TopicAuthorizationFailedError:
+        return False
+    return None if topic.operations is None else topic_operations(config)[topic.name] in topic.operations
 
 
 def check_transactions(config: StreamConfig) -> Finding:
@@ -278,7 +268,7 @@ def check_transactions(config: StreamConfig) -> Finding:
         try:
             producer.init_transactions()
         except kafka_errors.AuthorizationError as error:
-            remedy = f"grant Write and Describe on transactional ids that start with {config.group_id}"
+            remedy = f"grant {on_transactional_ids(config)}"
             if config.instance_id is not None:
                 found = f"denied for {transactional_id}; {config.group_id}-{config.instance_id} may be allowed"
                 return warn(check, found, remedy)

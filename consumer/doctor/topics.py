@@ -10,6 +10,7 @@ from kafka import errors as kafka_errors
 
 from consumer.config import StreamConfig
 from consumer.doctor.finding import Finding, Problem, fail, judged, plural
+from consumer.rights import on_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,6 @@ class Topic:
     Attributes:
         name: its name.
         role: what the stream does with it.
-        needs: operations that the stream needs on it.
         error: why it can't be used; None if it can.
         partitions: as kafka-python describes them.
         operations: what we may do; None where the broker does not say.
@@ -28,11 +28,15 @@ class Topic:
 
     name: str
     role: str
-    needs: tuple[str, ...]
     error: type[Exception] | None = None
     partitions: tuple[Mapping[str, Any], ...] = ()
     operations: frozenset[str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no such topic."""
+        return self.error is kafka_errors.UnknownTopicOrPartitionError
 
     def number(self, setting: str) -> int | None:
         """A setting that is a number; None where we may not see it."""
@@ -50,10 +54,10 @@ def check_topic(topic: Topic, topics: Sequence[Topic], brokers: int, config: Str
     """
     check = f"topic {topic.name}"
     if topic.error is kafka_errors.TopicAuthorizationFailedError:
-        return fail(check, "the broker denies seeing it", f"grant {spelt(topic.needs)} on it")
-    if topic.error is not None and topic.error is not kafka_errors.UnknownTopicOrPartitionError:
+        return fail(check, "the broker denies seeing it", f"grant {on_topic(config, topic.name)}")
+    if topic.error is not None and not topic.absent:
         return fail(check, f"can't be used now: {topic.error.__name__}", "try again; look at the brokers' logs")
-    if topic.error is not None:
+    if topic.absent:
         replication = min(3, brokers)
         return fail(
             check,
@@ -106,8 +110,3 @@ def _setting_problems(topic: Topic, topics: Sequence[Topic], config: StreamConfi
         if largest is not None and battles is not None and largest < battles:
             what = f"takes smaller messages than {config.battles_topic}: values of large dead letters will be left out"
             yield Problem("warn", what, f"set max.message.bytes to at least {battles} on {topic.name}")
-
-
-def spelt(operations: Sequence[str]) -> str:
-    """As Kafka's own tools write them: DescribeConfigs."""
-    return ", ".join(operation.replace("_", " ").title().replace(" ", "") for operation in operations)

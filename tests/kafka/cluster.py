@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -142,6 +142,8 @@ class KafkaCluster:
         folder: for data, properties and logs of all brokers.
         brokers: how many: 1, or 3 that replicate everything and need two for a write.
         protocol: security protocol of the listener for clients, whose settings start with `listener.name.client`.
+        listeners: further listeners for clients: name (capital letters) to security protocol; their settings start
+            with `listener.name.` and the name in small letters.
         scram_users: name to password, of users who log in by SCRAM-SHA-512.
         settings: further properties, which win.
     """
@@ -153,13 +155,15 @@ class KafkaCluster:
         *,
         brokers: int = 1,
         protocol: str = "PLAINTEXT",
+        listeners: Mapping[str, str] | None = None,
         scram_users: Mapping[str, str] | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
-        ports = _free_ports(3 * brokers)
-        self._ports = {number: ports[3 * (number - 1) : 3 * number] for number in range(1, brokers + 1)}
+        protocols = {_CLIENT: protocol, **(listeners or {}), _INTERNAL: "PLAINTEXT", _CONTROLLER: "PLAINTEXT"}
+        free = iter(_free_ports(len(protocols) * brokers))
+        self._ports = {number: dict(zip(protocols, free, strict=False)) for number in range(1, brokers + 1)}
         self._scram_users = dict(scram_users or {})
-        common = _properties(self._ports, protocol) | (_REPLICATED if brokers > 1 else _SINGLE) | dict(settings or {})
+        common = _properties(self._ports, protocols) | (_REPLICATED if brokers > 1 else _SINGLE) | dict(settings or {})
         self.brokers = {
             number: KafkaBroker(home, folder / f"broker-{number}", common | _own_properties(number, ports))
             for number, ports in self._ports.items()
@@ -168,12 +172,16 @@ class KafkaCluster:
     @property
     def bootstrap_servers(self) -> str:
         """Addresses of the listener for clients."""
-        return ",".join(f"127.0.0.1:{client}" for client, *_ in self._ports.values())
+        return self.servers(_CLIENT)
 
     @property
     def internal_servers(self) -> str:
         """Addresses of the listener between brokers: plain, without login, and that of a super user."""
-        return ",".join(f"127.0.0.1:{internal}" for _, internal, _ in self._ports.values())
+        return self.servers(_INTERNAL)
+
+    def servers(self, listener: str) -> str:
+        """Addresses of a listener."""
+        return ",".join(f"127.0.0.1:{ports[listener]}" for ports in self._ports.values())
 
     def start(self) -> None:
         """Make the data folders and start all brokers; returns when the cluster can create topics."""
@@ -255,6 +263,10 @@ class KafkaCluster:
         return "\n".join(log.read_text()[-2_000:] for log in logs if log.exists())
 
 
+_CLIENT: Final = "CLIENT"
+_INTERNAL: Final = "INTERNAL"
+_CONTROLLER: Final = "CONTROLLER"
+
 _SINGLE: Final[dict[str, object]] = {
     "offsets.topic.replication.factor": 1,
     "transaction.state.log.replication.factor": 1,
@@ -268,14 +280,14 @@ _REPLICATED: Final[dict[str, object]] = {
 }
 
 
-def _properties(ports: Mapping[int, Sequence[int]], protocol: str) -> dict[str, object]:
+def _properties(ports: Mapping[int, Mapping[str, int]], protocols: Mapping[str, str]) -> dict[str, object]:
     """What all brokers have in common."""
     return {
         "process.roles": "broker,controller",
-        "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{control}" for n, (_, _, control) in ports.items()),
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "INTERNAL",
-        "listener.security.protocol.map": f"CLIENT:{protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{own[_CONTROLLER]}" for n, own in ports.items()),
+        "controller.listener.names": _CONTROLLER,
+        "inter.broker.listener.name": _INTERNAL,
+        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "offsets.topic.num.partitions": INTERNAL_PARTITIONS,
         "transaction.state.log.num.partitions": INTERNAL_PARTITIONS,
         "group.initial.rebalance.delay.ms": 0,
@@ -284,9 +296,8 @@ def _properties(ports: Mapping[int, Sequence[int]], protocol: str) -> dict[str, 
     }
 
 
-def _own_properties(number: int, ports: Sequence[int]) -> dict[str, object]:
-    client, internal, control = ports
-    listeners = f"CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{control}"
+def _own_properties(number: int, ports: Mapping[str, int]) -> dict[str, object]:
+    listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
     return {"node.id": number, "listeners": listeners}
 
 

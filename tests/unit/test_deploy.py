@@ -20,6 +20,7 @@ from consumer.health import HealthState
 from consumer.metrics import METRICS, StreamMetrics, metrics_markdown
 from scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from scoring.runtime import MALLOC_SETTINGS
+from tests.kafka.security import Right, needed_rights
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -186,6 +187,17 @@ def test_defaults_told_in_the_guide_are_those_of_the_code() -> None:
     assert f"`PREFSTREAM_HTTP_PORT` ({defaults.http_port})" in guide
     assert f"`PREFSTREAM_TRANSACTION_TIMEOUT_MS` ({defaults.transaction_timeout_ms // 1000} s)" in guide
     assert HealthState().readiness().reason == "starting"
+
+
+def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    pattern = r"^ +acl --operation (\w+) --(topic|group|transactional-id) (\S+)( --resource-pattern-type prefixed)?$"
+    granted = {
+        Right(operation, resource, name, bool(prefixed))
+        for operation, resource, name, prefixed in re.findall(pattern, guide, re.MULTILINE)
+    }
+    assert granted == set(needed_rights(StreamConfig()))
+    assert guide.count("    acl --") == len(granted)
 
 
 def test_the_image_has_the_malloc_settings_and_runs_as_nobody_special() -> None:

@@ -13,6 +13,13 @@ from consumer.errors import UsageError
 
 SECRET = "correct-horse"  # noqa: S105 - looked for where it must not be
 LOGIN: dict[str, Any] = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me"}
+OAUTH_LOGIN: dict[str, Any] = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauth_token_url": "https://login.test/token",
+    "sasl_oauth_client_id": "me",
+    "sasl_oauth_client_secret": SecretStr(SECRET),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +153,59 @@ def test_half_a_login_is_a_usage_error_that_names_the_rest(missing: str) -> None
 def test_a_login_without_a_protocol_that_uses_it_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no effect"):
         KafkaConnection.load(sasl_mechanism="PLAIN", sasl_username="me", sasl_password=SecretStr(SECRET))
+
+
+@pytest.mark.parametrize("missing", ["sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret"])
+def test_half_a_login_by_oauth_is_a_usage_error_that_names_the_rest(missing: str) -> None:
+    settings = {name: setting for name, setting in OAUTH_LOGIN.items() if name != missing}
+    with pytest.raises(UsageError, match=missing) as fault:
+        KafkaConnection.load(**settings)
+    assert SECRET not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "useless"),
+    [
+        (LOGIN | {"sasl_password": SecretStr(SECRET), "sasl_oauth_scope": "kafka"}, "sasl_oauth_scope"),
+        (OAUTH_LOGIN | {"sasl_username": "me"}, "sasl_username"),
+    ],
+)
+def test_what_belongs_to_another_mechanism_is_a_usage_error(settings: dict[str, Any], useless: str) -> None:
+    with pytest.raises(UsageError, match=f"{useless}: no effect with sasl_mechanism"):
+        KafkaConnection.load(**settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://login.test/token",
+        "http://localhost.test/token",
+        "ftp://login.test/token",
+        "login.test/token",
+        "https:///token",
+        "https://login.test:many/token",
+        f"https://me:{SECRET}@login.test/token",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_secret_goes_to_no_address_where_others_could_read_it(url: str) -> None:
+    with pytest.raises(UsageError) as fault:
+        KafkaConnection.load(**OAUTH_LOGIN | {"sasl_oauth_token_url": url})
+    assert SECRET not in str(fault.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8080"])
+def test_a_token_endpoint_on_this_machine_needs_no_tls(host: str) -> None:
+    client = KafkaConnection.load(**OAUTH_LOGIN | {"sasl_oauth_token_url": f"http://{host}/token"}).oauth_client
+    assert client is not None
+    assert client.token_url == f"http://{host}/token"
+
+
+def test_a_key_without_its_certificate_is_a_usage_error(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.touch()
+    with pytest.raises(UsageError, match="no effect without ssl_certfile"):
+        KafkaConnection.load(security_protocol="SSL", ssl_keyfile=key)
 
 
 def test_secrets_come_from_environment_or_files_and_are_never_shown(

@@ -268,7 +268,6 @@ def _topic(name: str = "battles", **changes: Any) -> Topic:
     fields: dict[str, Any] = {
         "name": name,
         "role": "read",
-        "needs": ("READ", "DESCRIBE"),
         "partitions": tuple(partition | changes.pop("partition", {}) for partition in partitions),
         "operations": frozenset({"READ", "DESCRIBE"}),
         "settings": settings | changes.pop("settings", {}),
@@ -314,7 +313,7 @@ def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: Topic, state: 
 
 
 def test_settings_that_may_not_be_seen_are_no_fault() -> None:
-    finding = _check_topic(Topic("battles", "read", ("READ",), None, _topic().partitions, None, {}))
+    finding = _check_topic(Topic("battles", "read", None, _topic().partitions, None, {}))
     assert finding.state == "ok"
     assert "not visible" in finding.found
 
@@ -334,13 +333,13 @@ def test_time_outs_are_held_against_the_brokers_bounds(settings: dict[str, str],
 
 def test_a_missing_right_is_named() -> None:
     topic = _topic(operations=frozenset({"DESCRIBE"}))
-    finding = check_permissions(Cluster(None, (1,), (topic,), {}), StreamConfig.load(), None, group_denied=True)
+    finding = check_permissions(Cluster(None, (1,), (topic,), {}), StreamConfig.load(), may_join_group=False)
     assert finding.state == "fail"
     assert finding.remedy == "grant Read on topic battles; grant Read on group prefstream"
 
 
 def test_rights_that_the_broker_does_not_tell_are_called_unknown() -> None:
     topic = _topic(operations=None)
-    finding = check_permissions(Cluster(None, (1,), (topic,), {}), StreamConfig.load(), None, group_denied=False)
+    finding = check_permissions(Cluster(None, (1,), (topic,), {}), StreamConfig.load(), may_join_group=None)
     assert finding.state == "ok"
-    assert "does not say for topic battles, group prefstream" in finding.found
+    assert "does not say: Read on topic battles, Read on group prefstream" in finding.found

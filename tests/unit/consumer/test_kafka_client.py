@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import MessageSizeTooLargeError
 from pydantic import SecretStr
 
 from consumer import kafka_client
@@ -52,27 +53,36 @@ def test_without_login_nothing_is_said_about_one() -> None:
     assert not [name for name in connection_settings(KafkaConnection.load()) if name.startswith(("sasl", "ssl"))]
 
 
-def test_login_and_certificates_reach_the_client(tmp_path: Path) -> None:
-    files = {name: tmp_path / f"{name}.pem" for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
-    for path in files.values():
-        path.touch()
+def test_a_login_reaches_the_client() -> None:
     connection = KafkaConnection.load(
-        security_protocol="SASL_SSL",
+        security_protocol="SASL_PLAINTEXT",
         sasl_mechanism="SCRAM-SHA-512",
         sasl_username="me",
         sasl_password=SecretStr("password"),
-        **files,
-        ssl_password=SecretStr("key password"),
     )
     settings = connection_settings(connection)
     assert {name: text for name, text in settings.items() if name.startswith(("sasl", "ssl", "security"))} == {
-        "security_protocol": "SASL_SSL",
+        "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "me",
         "sasl_plain_password": "password",
-        **{name: str(path) for name, path in files.items()},
-        "ssl_password": "key password",
+        "sasl_oauth_token_provider": None,
     }
+
+
+def test_clients_of_one_login_share_its_tokens() -> None:
+    def settings() -> dict[str, Any]:
+        return connection_settings(
+            KafkaConnection.load(
+                security_protocol="SASL_PLAINTEXT",
+                sasl_mechanism="OAUTHBEARER",
+                sasl_oauth_token_url="https://login.test/token",  # noqa: S106 - an address
+                sasl_oauth_client_id="me",
+                sasl_oauth_client_secret=SecretStr("password"),
+            )
+        )
+
+    assert settings()["sasl_oauth_token_provider"] is settings()["sasl_oauth_token_provider"]
 
 
 def test_a_consumer_never_commits_or_skips_by_itself(broker: EmbeddedBroker) -> None:
@@ -129,6 +139,29 @@ def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broke
         assert not answer.done()
         broker.start()
         answer.result(timeout=15)
+    finally:
+        producer.close(timeout=0)
+
+
+def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker: EmbeddedBroker) -> None:
+    """Also the second of two that wait, when the network has nothing more to say."""
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
+    create_topics(config, 1)
+    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
+    producer = make_transactional_producer(config, "g-one")
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        manager = producer._transaction_manager
+        with manager._lock:  # the producer's thread finds all of it done at once
+            manager.maybe_add_partition_to_transaction(TopicPartition(config.preferences_topic, 0))
+            manager._enqueue_request(manager._add_partitions_to_transaction_handler())
+            answer = manager.send_offsets_to_transaction(offsets, config.group_id)
+            manager.transition_to_abortable_error(MessageSizeTooLargeError())
+        producer._sender.wakeup()
+        with pytest.raises(MessageSizeTooLargeError):
+            answer.wait(timeout_ms=5_000)
+        producer.abort_transaction()
     finally:
         producer.close(timeout=0)
 

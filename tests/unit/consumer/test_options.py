@@ -15,7 +15,7 @@ from consumer.cli.options import with_settings
 from consumer.config import ENV_PREFIX, KafkaConnection, StreamConfig
 from consumer.errors import UsageError
 
-SECRETS = {"sasl_password", "ssl_password"}
+SECRETS = {"sasl_password", "ssl_password", "sasl_oauth_client_secret"}
 PLAIN = [name for name in StreamConfig.model_fields if name not in SECRETS]
 
 

@@ -132,6 +132,15 @@ def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: Er
         publish(ScriptedProducer("init_transactions", kind("told by the broker")), watchdog)
 
 
+def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_be_aborted(watchdog: Watchdog) -> None:
+    producer = ScriptedProducer(
+        "send_offsets_to_transaction", kafka_errors.TransactionalIdAuthorizationFailedError("prefstream-one")
+    )
+    producer.abort_error = kafka_errors.KafkaError("in an error state")
+    with pytest.raises(NotAuthorized, match="Write on transactional ids that start with prefstream-"):
+        publish(producer, watchdog)
+
+
 def test_after_a_message_failed_the_producer_is_replaced(watchdog: Watchdog) -> None:
     """Its sequence numbers are out of step with the broker's."""
     first, second = ScriptedProducer("delivery", kafka_errors.InvalidRecordError()), ScriptedProducer()
