@@ -255,7 +255,7 @@ class Source:
         elif isinstance(error, kafka_errors.CorruptRecordError):
             # Without the error itself: it quotes the record.
             raise StreamError(
-                f"a record on {config.battles_topic} can't be decoded (damaged, or a header key is not UTF-8); "
+                f"a record on {config.battles_topic} is damaged and can't be decoded; "
                 f"move the offsets of group {config.group_id} past its record batch"
             ) from None
         elif isinstance(error, kafka_errors.RetriableError):
