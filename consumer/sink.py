@@ -151,6 +151,8 @@ class Sink:
         except FENCED as error:
             raise self._fenced(error) from cause
         except kafka_errors.KafkaError as error:
+            if _tells_of_fencing(error):
+                raise self._fenced(error) from cause
             raise TransactionFailed(
                 f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}: "
                 f"{error}); a new process ends it and goes on from the committed offsets"
@@ -174,6 +176,11 @@ class _TooLarge(Exception):
     def __init__(self, record: Message) -> None:
         super().__init__()
         self.record = record
+
+
+def _tells_of_fencing(error: kafka_errors.KafkaError) -> bool:
+    """Whether a producer that is fenced says so: after the first time only in the text of a plain KafkaError."""
+    return any(kind.__name__ in str(error) for kind in FENCED)
 
 
 def _oversized(sent: Sequence[tuple[Message, Any]]) -> list[Message]:

@@ -53,7 +53,7 @@ class Report:
         kinds: how many of each kind there were.
         escapes: what should not have happened, each with how to make the event again.
         escaped: how many escapes there were of each kind of event.
-        slowest: the longest time that a batch took, in seconds, and its first event.
+        slowest: the longest time that a batch took, in seconds of the processor, and its first event.
         seconds: the time that all took.
         memory: resident memory in MB after so many events.
         process: whose memory that is; this one, unless told otherwise.
@@ -79,12 +79,18 @@ class Report:
         if self.escaped[event.kind.name] <= MAX_TOLD:
             self.escapes.append(f"{event!r}: {what}")
 
-    def settle(self, events: Sequence[HostileEvent], seconds: float) -> None:
-        """Count events that are done, and look at memory now and then."""
+    def settle(self, events: Sequence[HostileEvent], seconds: float, busy_s: float = 0.0) -> None:
+        """Count events that are done, and look at memory now and then.
+
+        Args:
+            events: of one batch.
+            seconds: how long they took.
+            busy_s: how much of that the processor was at work: another program's turn says nothing about an event.
+        """
         self.events += len(events)
         self.kinds.update(event.kind.name for event in events)
         self.seconds += seconds
-        self.slowest = max(self.slowest, (seconds, repr(events[0])))
+        self.slowest = max(self.slowest, (busy_s, repr(events[0])))
         seen = self.memory[-1][0] if self.memory else 0
         if self.events - seen >= self.planned // SAMPLES:
             self.memory.append((self.events, self.process.memory_info().rss / 2**20))
@@ -107,8 +113,9 @@ class Report:
             table.add_row(fate, f"{count:,}")
         table.add_row("escapes", f"{self.escaped.total():,}")
         table.add_row("events/s", f"{self.events / max(self.seconds, 1e-9):,.0f}")
-        table.add_row("slowest batch", f"{self.slowest[0]:.2f} s")
-        table.add_row("which begins with", self.slowest[1].partition("  #")[0])
+        if self.slowest[0]:
+            table.add_row("slowest batch", f"{self.slowest[0]:.2f} s")
+            table.add_row("which begins with", self.slowest[1].partition("  #")[0])
         first, last = self.memory[0][1], self.memory[-1][1]
         table.add_row("memory", f"{first:,.0f} to {last:,.0f} MB")
         slope = "too few events to tell" if math.isnan(self.slope_mb) else f"{self.slope_mb:+.2f} MB per 100,000"
@@ -118,6 +125,11 @@ class Report:
     def fail_on_escapes(self) -> None:
         """Fail, and say how to make each event again, if anything escaped."""
         assert not self.escaped, f"{self.escaped.total()} escapes, among them:\n" + "\n".join(self.escapes)
+
+    def fail_on_delay(self, limit_s: float) -> None:
+        """Fail if a batch kept the processor busy for longer than this, in seconds."""
+        seconds, first = self.slowest
+        assert seconds <= limit_s, f"{seconds:.1f} s for the batch that begins with {first}"
 
     def fail_on_growth(self, limit_mb: float) -> None:
         """Fail if 100,000 events take more memory than this, in MB; too few events pass."""
@@ -144,11 +156,11 @@ def decode_and_encode(
     events = hostile_events(seed)
     while report.events < count:
         batch = list(islice(events, min(BATCH, count - report.events)))
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         decoded = [(event, battle) for event in batch if (battle := _decode(event, report)) is not None]
         for judge in judges:
             _encode(judge, decoded, report)
-        report.settle(batch, time.perf_counter() - started)
+        report.settle(batch, time.perf_counter() - started, time.process_time() - busy)
         progress(report.events)
     return report
 

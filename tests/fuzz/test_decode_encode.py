@@ -25,6 +25,11 @@ MAX_SLOPE_MB: Final = 5.0
 """Per 100,000 events after warm-up: 50 bytes an event, less than anything that could be kept of one."""
 
 
+MAX_BATCH_S: Final = 10.0
+"""Of processor time, for a batch on four judges. One takes 1 s, of a million events (measured); the stream gives up
+after minutes, so an event that took so long would end it, and the next process again."""
+
+
 def panel() -> Sequence[FuzzedJudge]:
     """Both families, both kinds; one of them masks who wrote a response."""
     return [
@@ -37,6 +42,7 @@ def panel() -> Sequence[FuzzedJudge]:
 def test_a_few_thousand_hostile_events_become_battles_within_bounds_or_dead_letters(seeded: random.Random) -> None:
     report = decode_and_encode(seeded.getrandbits(32), 3_000, panel())
     report.fail_on_escapes()
+    report.fail_on_delay(MAX_BATCH_S)
     assert report.events == sum(report.fates.values()) == 3_000
 
 
@@ -87,5 +93,6 @@ def test_a_million_hostile_events_and_memory_stays_flat(
             report = decode_and_encode(seeded.getrandbits(32), EVENTS, panel(), progress.advanced)
         console.print(report.table())
     report.fail_on_escapes()
+    report.fail_on_delay(MAX_BATCH_S)
     assert report.events == sum(report.fates.values()) == EVENTS
     report.fail_on_growth(MAX_SLOPE_MB)

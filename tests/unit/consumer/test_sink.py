@@ -126,6 +126,14 @@ def test_every_error_of_an_abort_ends_the_process(watchdog: Watchdog) -> None:
             publish(producer, watchdog)
 
 
+@pytest.mark.parametrize("kind", FENCED, ids=lambda kind: kind.__name__)
+def test_fencing_that_the_client_tells_in_words_alone_is_fencing(kind: ErrorClass, watchdog: Watchdog) -> None:
+    producer = ScriptedProducer("send_offsets_to_transaction", kafka_errors.KafkaError("in an error state"))
+    producer.abort_error = kafka_errors.KafkaError(f"we are in an error state: {kind.__name__}")
+    with pytest.raises(Fenced, match="instance_id"):
+        publish(producer, watchdog)
+
+
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: ErrorClass, watchdog: Watchdog) -> None:
     with pytest.raises(NotAuthorized if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachable):
