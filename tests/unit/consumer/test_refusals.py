@@ -70,6 +70,7 @@ def test_of_what_is_not_known_nothing_is_said() -> None:
 
 def test_warnings_are_heard_while_it_lasts() -> None:
     logger = logging.getLogger("a.client")
+    logger.setLevel(logging.WARNING)  # whatever other tests left at the root
     with overheard("a") as heard:
         logger.warning("one %d", 1)
         logger.info("two")
