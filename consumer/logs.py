@@ -89,7 +89,8 @@ def configure_logging(
         processors=_PROCESSORS,
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        # A cached logger would stay deaf to a later configuration; log lines are too few for its speed to count.
+        cache_logger_on_first_use=False,
     )
 
 

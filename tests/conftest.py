@@ -53,21 +53,28 @@ class Kafka:
     min_session_timeout_ms: int = 6_000  # Apache Kafka's default
 
 
-@pytest.fixture(scope="session", params=[EMBEDDED, APACHE])
-def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """The broker, one after the other: the embedded one, then Apache Kafka."""
-    start = _start_embedded if request.param == EMBEDDED else _start_apache
+@pytest.fixture(scope="session")
+def embedded_kafka() -> Iterator[Kafka]:
+    """The embedded broker, one for each of xdist's workers."""
+    with EmbeddedBroker() as broker:
+        yield Kafka(broker.bootstrap_servers, "the embedded broker", min_session_timeout_ms=500)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka | None]:
+    """Apache Kafka, one for each of xdist's workers; None where there is none."""
     with ExitStack() as stack:
-        chosen = start(stack, tmp_path_factory)
-        request.config.stash[_BROKERS][request.param] = chosen.name if chosen else NO_APACHE
-        if chosen is None:
-            pytest.skip(NO_APACHE)
-        yield chosen
+        yield _start_apache(stack, tmp_path_factory)
 
 
-def _start_embedded(stack: ExitStack, _: pytest.TempPathFactory) -> Kafka:
-    broker = stack.enter_context(EmbeddedBroker())
-    return Kafka(broker.bootstrap_servers, "the embedded broker", min_session_timeout_ms=500)
+@pytest.fixture(params=[EMBEDDED, APACHE])
+def kafka(request: pytest.FixtureRequest) -> Kafka:
+    """Each test that asks for a broker runs on the embedded one, and on Apache Kafka."""
+    chosen: Kafka | None = request.getfixturevalue(f"{request.param}_kafka")
+    request.config.stash[_BROKERS][request.param] = chosen.name if chosen else NO_APACHE
+    if chosen is None:
+        pytest.skip(NO_APACHE)
+    return chosen
 
 
 def _start_apache(stack: ExitStack, folders: pytest.TempPathFactory) -> Kafka | None:
@@ -117,6 +124,18 @@ def seeded() -> random.Random:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep which brokers the tests talk to, for the closing lines."""
     config.stash[_BROKERS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of xdist tells the process that started it which brokers its tests talked to."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["brokers"] = session.config.stash[_BROKERS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what a worker of xdist has told; one that crashed has told nothing."""
+    node.config.stash[_BROKERS].update(getattr(node, "workeroutput", {}).get("brokers", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

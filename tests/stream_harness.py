@@ -23,7 +23,7 @@ from consumer.config import StreamConfig
 from consumer.messages import header
 from consumer.pipeline import Scored
 from consumer.service import Service
-from consumer.source import Event
+from consumer.source import JOIN_WAIT_S, Event
 from schemas import KafkaSource, Preference, Probabilities, Reason, decode_preference
 from schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC
 from scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig
@@ -53,6 +53,23 @@ def wait_until(condition: Callable[[], object], timeout_s: float = WAIT_S, what:
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for {what}"
         time.sleep(0.01)
+
+
+def poll(consumer: Any, timeout_ms: int = 20) -> list[Any]:
+    """Records that a consumer has; a member that is not one yet is given the time to join.
+
+    kafka-python throws away a join that ends between two polls: polled for moments, it may go on joining for ever.
+    """
+    if consumer.config["group_id"] is not None and consumer._coordinator.need_rejoin():
+        timeout_ms = max(timeout_ms, int(JOIN_WAIT_S * 1000))
+    return [record for records in consumer.poll(timeout_ms=timeout_ms).values() for record in records]
+
+
+def poll_at_once(*consumers: Any) -> None:
+    """Poll each consumer in a thread of its own: members that join in turn would wait for each other."""
+    if consumers:
+        with ThreadPoolExecutor(len(consumers)) as pool:
+            list(pool.map(poll, consumers))
 
 
 def battle_event(number: int, **fields: Any) -> bytes:

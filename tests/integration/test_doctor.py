@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from consumer.cli.doctor import doctor
 from consumer.config import StreamConfig
 from consumer.kafka_client import admin_client, make_consumer, make_producer, make_transactional_producer
+from tests.stream_harness import poll
 
 app = typer.Typer()
 app.command()(doctor)
@@ -148,9 +149,10 @@ def test_a_group_with_another_assignor_fails(
             auto_offset_reset="earliest",
         )
     ) as consumer:
+        consumer.partitions_for_topic(config.battles_topic)  # joining before it knows them, it may be left without any
         consumer.subscribe([config.battles_topic])
         while not consumer.assignment():
-            consumer.poll(timeout_ms=100)
+            poll(consumer)
         finding = _findings(examine(config, "--json"))[f"group {config.group_id}"]
     assert finding["state"] == "fail"
     assert "share partitions by range" in finding["found"]

@@ -15,21 +15,36 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import (
+    ConcurrentTransactionsError,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+)
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from tests.conftest import Kafka
+from tests.stream_harness import poll, poll_at_once
 
 # A real broker elects coordinators and looks for time-outs at its leisure.
 PATIENCE_S = 30.0
 
+NOT_YET = {
+    CoordinatorLoadInProgressError.errno,
+    CoordinatorNotAvailableError.errno,
+    NotCoordinatorError.errno,
+    ConcurrentTransactionsError.errno,
+}
+"""Error codes by which a broker asks for patience."""
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture
 def bootstrap_servers(kafka: Kafka) -> str:
     return kafka.bootstrap_servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def session_timeout_ms(kafka: Kafka) -> int:
     """The shortest session that the broker allows."""
     return kafka.min_session_timeout_ms
@@ -134,12 +149,10 @@ def read_values() -> Callable[..., list[bytes]]:
         values: list[bytes] = []
         deadline = time.monotonic() + PATIENCE_S
         while len(values) < count and time.monotonic() < deadline:
-            for records in consumer.poll(timeout_ms=100).values():
-                values += [record.value for record in records]
+            values += [record.value for record in poll(consumer, timeout_ms=100)]
         end = time.monotonic() + extra_s
         while time.monotonic() < end:
-            for records in consumer.poll(timeout_ms=50).values():
-                values += [record.value for record in records]
+            values += [record.value for record in poll(consumer, timeout_ms=50)]
         return values
 
     return read
@@ -153,12 +166,18 @@ def wait_until() -> Callable[..., None]:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, "the condition never held"
-            for consumer in consumers:
-                consumer.poll(timeout_ms=20)
-            if not consumers:
-                time.sleep(0.02)
+            poll_at_once(*consumers)
+            time.sleep(0.02)
 
     return wait
+
+
+def patiently(ask: Callable[[], int]) -> int:
+    """The error code once the broker has made up its mind."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (code := ask()) in NOT_YET and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return code
 
 
 class Wire:

@@ -27,6 +27,8 @@ from kafka.protocol.consumer import (
 from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse
 from kafka.structs import OffsetAndMetadata
 
+from tests.integration.broker.conftest import NOT_YET
+
 OFFSET_METADATA_TOO_LARGE = 12
 ILLEGAL_GENERATION = 22
 INCONSISTENT_GROUP_PROTOCOL = 23
@@ -38,9 +40,6 @@ FENCED_INSTANCE_ID = 82
 
 # Version 0, the one topic "t", no user data. Apache Kafka looks into it, and hangs if it finds something else.
 SUBSCRIPTION = struct.pack(">hih1si", 0, 1, 1, b"t", -1)
-
-# What a real broker says while it loads a coordinator: ask again.
-NOT_YET = {14, 15, 16}
 
 
 @dataclass

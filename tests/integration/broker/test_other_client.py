@@ -183,14 +183,13 @@ def test_both_clients_agree_on_a_groups_offsets(
     new_producer: Callable[..., Any],
     new_consumer: Callable[..., Any],
     other_consumer: Callable[..., Any],
+    wait_until: Any,
 ) -> None:
     producer = new_producer()
     for index in range(5):
         producer.send(topic, b"%d" % index).get(10)
     mine = new_consumer(topic, group_id=name)
-    deadline = time.monotonic() + TIMEOUT_S
-    while not mine.assignment() and time.monotonic() < deadline:
-        mine.poll(timeout_ms=100)
+    wait_until(mine.assignment, mine)
     mine.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, "", -1)})
     mine.close()
     assert read(other_consumer(name, topic), 2) == [b"3", b"4"]

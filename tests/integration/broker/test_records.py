@@ -28,6 +28,8 @@ from kafka.protocol.producer import (
     ProduceResponse,
 )
 
+from tests.integration.broker.conftest import patiently
+
 OFFSET_OUT_OF_RANGE = 1
 CORRUPT_MESSAGE = 2
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -52,6 +54,22 @@ def produce(wire: Any, topic: str, data: bytes, *, transactional_id: str | None 
     )
     answer = response.responses[0].partition_responses[0]
     return answer.error_code, answer.base_offset
+
+
+def new_producer_id(wire: Any) -> int:
+    """An id for an idempotent producer, of epoch 0."""
+    request = InitProducerIdRequest(
+        transactional_id=None, transaction_timeout_ms=1000, producer_id=-1, producer_epoch=-1
+    )
+    ids: list[int] = []
+
+    def ask() -> int:
+        response = wire.call(request, InitProducerIdResponse, 4)
+        ids.append(response.producer_id)
+        return int(response.error_code)
+
+    assert patiently(ask) == 0
+    return ids[-1]
 
 
 def fetch_request(topic: str, offset: int, *, wait_ms: int, min_bytes: int = 1, max_bytes: int = 1 << 20) -> Any:
@@ -136,12 +154,7 @@ def test_a_timestamp_far_in_the_future_is_refused(topic: str, new_producer: Call
 def test_a_repeated_batch_is_stored_once_and_a_gap_refused(
     topic: str, wire: Any, batch_of: Callable[..., bytes]
 ) -> None:
-    init = wire.call(
-        InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000, producer_id=-1, producer_epoch=-1),
-        InitProducerIdResponse,
-        4,
-    )
-    mine = {"producer_id": init.producer_id, "epoch": init.producer_epoch}
+    mine = {"producer_id": new_producer_id(wire), "epoch": 0}
     first = batch_of(b"a", b"b", sequence=0, **mine)
     assert produce(wire, topic, first) == (0, 0)
     assert produce(wire, topic, batch_of(b"c", sequence=2, **mine)) == (0, 2)
@@ -151,12 +164,7 @@ def test_a_repeated_batch_is_stored_once_and_a_gap_refused(
 
 
 def test_a_new_epoch_starts_at_zero_and_ends_the_old_one(topic: str, wire: Any, batch_of: Callable[..., bytes]) -> None:
-    init = wire.call(
-        InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000, producer_id=-1, producer_epoch=-1),
-        InitProducerIdResponse,
-        4,
-    )
-    pid = init.producer_id
+    pid = new_producer_id(wire)
     assert produce(wire, topic, batch_of(b"a", producer_id=pid, epoch=0, sequence=0)) == (0, 0)
     wrong = batch_of(b"b", producer_id=pid, epoch=1, sequence=1)
     assert produce(wire, topic, wrong)[0] == OUT_OF_ORDER_SEQUENCE_NUMBER

@@ -33,36 +33,19 @@ from kafka.protocol.producer import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from tests.integration.broker.conftest import NOT_YET, patiently
+from tests.stream_harness import poll
+
 UNKNOWN_TOPIC_OR_PARTITION = 3
-COORDINATOR_LOAD_IN_PROGRESS = 14
-COORDINATOR_NOT_AVAILABLE = 15
-NOT_COORDINATOR = 16
 ILLEGAL_GENERATION = 22
 UNKNOWN_MEMBER_ID = 25
 INVALID_PRODUCER_EPOCH = 47
 INVALID_TXN_STATE = 48
 INVALID_PRODUCER_ID_MAPPING = 49
 INVALID_TRANSACTION_TIMEOUT = 50
-CONCURRENT_TRANSACTIONS = 51
 OPERATION_NOT_ATTEMPTED = 55
 UNSTABLE_OFFSET_COMMIT = 88
 PRODUCER_FENCED = 90
-
-# What a real broker says while it elects a coordinator or writes markers: ask again.
-NOT_YET = {
-    COORDINATOR_LOAD_IN_PROGRESS,
-    COORDINATOR_NOT_AVAILABLE,
-    NOT_COORDINATOR,
-    CONCURRENT_TRANSACTIONS,
-}
-
-
-def patiently(ask: Callable[[], int]) -> int:
-    """The error code once the broker has made up its mind."""
-    deadline = time.monotonic() + 20
-    while (code := ask()) in NOT_YET and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return code
 
 
 @dataclass
@@ -455,7 +438,7 @@ def test_consume_process_produce_moves_records_and_offsets_together(
     aborted, done = False, 0
     deadline = time.monotonic() + 30
     while done < 30 and time.monotonic() < deadline:
-        records = [record for found in consumer.poll(timeout_ms=200).values() for record in found]
+        records = poll(consumer, timeout_ms=200)
         if not records:
             continue
         producer.begin_transaction()
