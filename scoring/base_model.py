@@ -17,7 +17,7 @@ import torch
 
 from scoring.errors import LoadError
 from scoring.load_tokenizer import load_tokenizer
-from scoring.weights import hash_base, weight_files
+from scoring.weights import base_files, hash_base
 
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 """By bitsandbytes; the head is never quantised."""
@@ -84,7 +84,7 @@ def open_base(source: str, revision: str | None, *, labels: int) -> Base:
         LoadError: it can't be had, is pickled, or has no sequence classifier.
     """
     folder = local_folder(source, revision)
-    files = weight_files(folder)
+    files = base_files(folder)
     config = _load_config(folder, labels)
     head_names = _head_names(config)
     tokenizer = load_tokenizer(folder, config)
@@ -188,7 +188,8 @@ def _head_names(config: Any) -> frozenset[str]:
 
     try:
         with torch.device("meta"):
-            skeleton = AutoModelForSequenceClassification.from_config(config)
+            # The config's own choice may be the name of a kernel on the hub, which is code.
+            skeleton = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
     except ValueError as error:
         raise LoadError(
             f"{config.model_type}: transformers has no sequence classifier of this architecture; use a base "

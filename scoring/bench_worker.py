@@ -130,8 +130,15 @@ class _PlainLoop:
     def __init__(self, judge: ModelJudgeConfig, placement: Placement) -> None:
         from peft import PeftModel
 
+        from scoring.base_model import local_folder
+        from scoring.load_adapter import read_lora
+        from scoring.weights import weight_files
+
         model, self._tokenizer = _load_base(judge, placement)
-        model = PeftModel.from_pretrained(model, judge.adapter, revision=judge.adapter_revision)
+        adapter = local_folder(str(judge.adapter), judge.adapter_revision)
+        weight_files(adapter)
+        read_lora(adapter)
+        model = PeftModel.from_pretrained(model, str(adapter))
         self._model = model.to(placement.device).eval()
         self._placement = placement
         self._template = _template(judge, model.config.model_type, self._tokenizer)
@@ -206,10 +213,16 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
 
     from scoring import cpu_attention
     from scoring.adapter import LABELS
+    from scoring.base_model import local_folder
+    from scoring.weights import base_files
 
-    tokenizer = AutoTokenizer.from_pretrained(judge.base, revision=judge.revision, padding_side="right")
+    folder = local_folder(judge.base, judge.revision)
+    base_files(folder)
+    # A plain loop, but not so plain as to run what a model brings along.
+    safely = {"trust_remote_code": False, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **safely)
     model = AutoModelForSequenceClassification.from_pretrained(
-        judge.base, revision=judge.revision, dtype=placement.dtype, num_labels=len(LABELS[judge.kind])
+        folder, dtype=placement.dtype, num_labels=len(LABELS[judge.kind]), use_safetensors=True, **safely
     )
     if judge.attention not in {"auto", cpu_attention.NAME}:
         model.set_attn_implementation(judge.attention)

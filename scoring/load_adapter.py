@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from scoring.adapter import WEIGHTS
 from scoring.errors import LoadError
-from scoring.weights import read_shapes, weight_files
+from scoring.weights import read_settings, read_shapes, weight_files
 
 _PREFIX = "base_model.model."
 """What peft puts before the base's own names."""
 
 _SHOWN = 4
 """Names in a message: enough to see the pattern."""
+
+CONFIG: Final = "adapter_config.json"
+"""peft's own settings of an adapter."""
+
+_SHAPE: Final = frozenset(
+    {
+        *("r", "lora_alpha", "lora_dropout", "bias", "lora_bias", "fan_in_fan_out", "use_rslora", "use_dora"),
+        *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern"),
+        *("alpha_pattern", "modules_to_save", "init_lora_weights", "ensure_weight_tying", "task_type"),
+    }
+)
+"""What shapes a LoRA adapter: all that is taken from its settings."""
+
+_NO_MATTER: Final = frozenset(
+    {
+        *("peft_type", "peft_version", "auto_mapping", "inference_mode"),
+        # Folders are moved; whether it is the right base shows tensor by tensor.
+        *("base_model_name_or_path", "revision"),
+        # Of kinds of LoRA that are switched off, or say nothing about an adapter that is trained.
+        *("megatron_core", "qalora_group_size", "runtime_config"),
+    }
+)
+"""What is left as it is, whatever it says."""
 
 
 def verify_adapter_files(folder: Path, head_names: frozenset[str]) -> dict[str, tuple[int, ...]]:
@@ -27,12 +50,13 @@ def verify_adapter_files(folder: Path, head_names: frozenset[str]) -> dict[str, 
         Name to shape of the adapter's tensors.
 
     Raises:
-        LoadError: files are missing or pickled, or the head is not among the weights.
+        LoadError: files are missing or pickled, it is no plain LoRA adapter, or the head is not among the weights.
     """
     weight_files(folder)
-    for name in (WEIGHTS, "adapter_config.json"):
+    for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise LoadError(f"{folder}: has no {name}; give the folder that peft's save_pretrained wrote")
+    read_lora(folder)
     shapes = read_shapes(folder / WEIGHTS)
     missing = sorted(name for name in head_names if _PREFIX + name not in shapes)
     if missing:
@@ -41,6 +65,31 @@ def verify_adapter_files(folder: Path, head_names: frozenset[str]) -> dict[str, 
             "answers would be random; save the adapter with task_type SEQ_CLS, or with the head in modules_to_save"
         )
     return shapes
+
+
+def read_lora(folder: Path) -> dict[str, Any]:
+    """What shapes an adapter, for `peft.LoraConfig`.
+
+    peft's other kinds of adapters read files, load tokenizers and import modules that their settings name. So they are
+    refused by name, and of LoRA's own settings only those that shape it are taken.
+
+    Args:
+        folder: of the adapter.
+
+    Raises:
+        LoadError: it is of another kind, or of a kind of LoRA that needs more than its shape.
+    """
+    settings = read_settings(folder / CONFIG)
+    kind = settings.get("peft_type")
+    if kind != "LORA":
+        raise LoadError(f"{folder / CONFIG}: peft_type is {str(kind)[:40]}; only LORA adapters are loaded")
+    more = sorted(name for name in settings.keys() - _SHAPE - _NO_MATTER if settings[name])
+    if more:
+        raise LoadError(
+            f"{folder / CONFIG}: sets {', '.join(more[:_SHOWN])}; only plain LoRA adapters are loaded, and DoRA and "
+            "rank-stabilised ones"
+        )
+    return {name: value for name, value in settings.items() if name in _SHAPE}
 
 
 def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], *, merge: bool) -> Any:
@@ -63,10 +112,7 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
     from safetensors.torch import load_file
 
     try:
-        config = peft.PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = True
-        # Folders are moved; whether it is the right base shows tensor by tensor below.
-        config.base_model_name_or_path = model.name_or_path
+        config = peft.LoraConfig(**read_lora(folder), inference_mode=True)
         adapted = peft.get_peft_model(model, config)
     except (ValueError, TypeError, KeyError) as error:
         raise LoadError(f"{folder}: does not fit this base: {error}") from error

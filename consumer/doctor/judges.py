@@ -182,12 +182,13 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
 
     from scoring.adapter import LABELS, WEIGHTS, AdapterRecord
     from scoring.errors import LoadError
+    from scoring.load_adapter import read_lora
     from scoring.load_tokenizer import load_tokenizer
     from scoring.template import template_for
-    from scoring.weights import read_shapes, weight_files
+    from scoring.weights import base_files, read_shapes, weight_files
 
     shapes: dict[str, tuple[int, ...]] = {}
-    for path in weight_files(base):
+    for path in base_files(base):
         shapes |= read_shapes(path)
     if absent := _absent_shards(base):
         raise LoadError(f"{base}: lacks {', '.join(absent[:3])}; fetch the model again")
@@ -204,6 +205,7 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
     described = [f"{config.model_type} with {_size(weights + others)} weights", f"layout {template.name}"]
     if adapter is not None:
         weight_files(adapter)
+        read_lora(adapter)
         head = {name: shape for name, shape in read_shapes(adapter / WEIGHTS).items() if ".lora_" not in name}
         if not head:
             raise LoadError(
