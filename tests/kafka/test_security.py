@@ -6,6 +6,7 @@ holds a marker, which is looked for in all that is written.
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import signal
@@ -221,16 +222,17 @@ def assert_secretless(secured: Secured, text: str) -> None:
 
 
 @contextmanager
-def prefstream_run(secured: Secured, config: StreamConfig, folder: Path) -> Iterator[Prefstream]:
+def prefstream_run(secured: Secured, config: StreamConfig, folder: Path, **settings: object) -> Iterator[Prefstream]:
     """`prefstream run` in a process, whose secrets come by its environment; none may be in its log."""
-    plain, secrets = {}, {}
+    plain: dict[str, object] = {}
+    secrets = {}
     for name in type(config).model_fields:
         setting = getattr(config, name)
         if isinstance(setting, SecretStr):
             secrets[f"PREFSTREAM_{name.upper()}"] = setting.get_secret_value()
         elif name.startswith(("ssl_", "sasl_", "security_")) and setting is not None:
             plain[name] = setting
-    arguments = run_arguments(config, write_prior_panel(folder), **plain)
+    arguments = run_arguments(config, write_prior_panel(folder), **plain, **settings)
     run = Prefstream(*arguments, log=folder / "run.log", environment=secrets)
     try:
         yield run
@@ -285,6 +287,17 @@ def test_run_serves_with_exactly_these_rights(secured: Secured, tmp_path: Path, 
         run.signal(signal.SIGTERM)
         assert run.wait() == 0, run.log
     assert_once(secured, config, sent)
+
+
+def test_no_secret_is_served_over_http(secured: Secured, tmp_path: Path) -> None:
+    config = secured.config("token", "token")
+    with prefstream_run(secured, config, tmp_path, http_port=0) as run:
+        url = run.wait_streaming()["http"]
+        for path in ("livez", "readyz", "metrics", "nowhere"):
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+            with closing(connection):
+                connection.request("GET", f"/{path}")
+                assert_secretless(secured, connection.getresponse().read().decode())
 
 
 def assert_once(secured: Secured, config: StreamConfig, sent: Sequence[Position]) -> None:

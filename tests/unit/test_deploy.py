@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = ("requirements-cpu.txt", "requirements-cuda.txt")
+
 NOT_SETTINGS = {"PREFSTREAM_SECRETS_DIR"}
 """Environment variables of prefstream that are not fields of the configuration."""
 
@@ -217,8 +220,18 @@ def test_what_the_image_copies_is_let_through_and_exists_in_the_layout() -> None
     }
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{source}" for source in copied} == {line for line in ignored if line.startswith("!")}
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert set(packages["only-include"]) <= copied
+    assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= copied
+
+
+def test_the_image_installs_nothing_but_what_the_locks_name() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = re.findall(r"pip install[^&\n]*", text)
+    assert len(installs) == 3
+    for install in installs:
+        assert "--require-hashes" in install or {"--no-deps", "--no-index"} <= set(install.split())
+    assert "pip wheel --no-deps --no-build-isolation" in text
+    (torch,) = re.findall(r"^ARG TORCH=(\w+)$", text, re.MULTILINE)
+    assert f"requirements-{torch}.txt" in LOCKS
 
 
 def test_compose_creates_the_topics_that_prefstream_reads_and_writes() -> None:
@@ -254,28 +267,59 @@ def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
     assert any(f":{provider}/" in mount for mount in COMPOSE["services"]["grafana"]["volumes"])
 
 
-# --- pins ----------------------------------------------------------------------------------------------------------
+# --- packages ------------------------------------------------------------------------------------------------------
 
 
-def pins() -> dict[str, Version]:
-    lines = (DEPLOY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
-    return {canonicalize_name(name): Version(version) for name, version in pairs}
+def pins(lock: str) -> dict[str, Version]:
+    """Every package of a lock; each must have a hash."""
+    text = (DEPLOY / lock).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==\S+( +--hash=sha256:[0-9a-f]{64})+", line)] == []
+    requirements = [Requirement(line.split()[0]) for line in lines]
+    return {canonicalize_name(one.name): Version(str(one.specifier).removeprefix("==")) for one in requirements}
 
 
-def test_every_dependency_is_pinned_within_its_range() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pinned = pins()
-    for requirement in map(Requirement, project["dependencies"]):
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_dependency_is_locked_within_its_range(lock: str) -> None:
+    pinned = pins(lock)
+    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement.name
+
+
+def test_what_builds_the_wheel_is_locked_within_its_range() -> None:
+    pinned = pins("requirements-build.txt")
+    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)])
 
 
-def test_the_image_holds_no_packages_of_demo_test_or_development() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def test_the_locks_differ_in_what_torch_needs_for_cuda_alone() -> None:
+    cpu, cuda = map(pins, LOCKS)
+    assert cuda.keys() >= cpu.keys()
+    assert {name for name in cuda if not name.startswith(("nvidia-", "cuda-")) and name != "triton"} == cpu.keys()
+    assert {name: version.base_version for name, version in cpu.items()} == {
+        name: cuda[name].base_version for name in cpu
+    }
+    assert (cpu["torch"].local, cuda["torch"].local) == ("cpu", None)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_image_holds_no_packages_of_demo_test_or_development(lock: str) -> None:
     extras = {
         canonicalize_name(Requirement(text).name)
-        for extra in project["optional-dependencies"].values()
+        for extra in PROJECT["project"]["optional-dependencies"].values()
         for text in extra
     }
-    assert not extras & set(pins())
-    assert not {"llm", "llama-cpp-python", "openai"} & set(pins())
+    assert not extras & set(pins(lock))
+    assert not {"llm", "llama-cpp-python", "openai"} & set(pins(lock))
+
+
+def test_the_bill_of_materials_is_that_of_the_lock() -> None:
+    bill = json.loads((DEPLOY / "sbom.cdx.json").read_text(encoding="utf-8"))
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", PROJECT["project"]["name"])
+    listed = {canonicalize_name(part["name"]): Version(part["version"]) for part in bill["components"]}
+    assert listed == pins("requirements-cpu.txt")
+    needed = {need for part in bill["dependencies"] if part["ref"] == "root-component" for need in part["dependsOn"]}
+    direct = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    names = {part["bom-ref"]: canonicalize_name(part["name"]) for part in bill["components"]}
+    assert {names[need] for need in needed} == direct
+    assert "file:" not in json.dumps(bill)

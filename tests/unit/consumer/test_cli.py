@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from consumer.cli import app
 
@@ -31,6 +32,25 @@ def test_every_command_and_option_has_help_and_every_option_a_variable(name: str
         if option.param_type_name == "option" and option.name != "help":
             assert option.help, option.name
             assert str(option.envvar or "").startswith("PREFSTREAM_"), option.name
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_no_option_takes_a_secret(name: str, command: Any) -> None:
+    """Whoever may list processes reads their arguments. Files and addresses are no secrets."""
+    words = {part for option in command.params for word in option.opts for part in word.strip("-").split("-")}
+    assert not words & {"password", "passphrase", "secret", "key", "credential", "credentials"}
+    assert {word for option in command.params for word in option.opts if "token" in word.split("-")} <= {
+        "--sasl-oauth-token-url"
+    }
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_help_shows_no_secret_of_the_environment(name: str, command: Any) -> None:
+    secrets = ("SASL_PASSWORD", "SSL_PASSWORD", "SASL_OAUTH_CLIENT_SECRET")
+    environment = {f"PREFSTREAM_{secret}": "correct-horse" for secret in secrets}
+    result = CliRunner().invoke(app, [*name.split(), "--help"], env=environment)
+    assert result.exit_code == 0
+    assert "correct-horse" not in result.output
 
 
 def prefstream(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from consumer import health
+from consumer.config import StreamConfig
 from consumer.errors import HttpPortInUse, UsageError
 from consumer.health import HealthServer, HealthState
 
@@ -150,6 +151,7 @@ def test_nothing_is_printed(server: HealthServer, capfd: pytest.CaptureFixture[s
 def test_listens_on_this_machine_only_by_default(server: HealthServer) -> None:
     assert server.host == "127.0.0.1"
     assert server._server.socket.getsockname()[0] == "127.0.0.1"
+    assert StreamConfig().http_host == "127.0.0.1"
 
 
 def test_occupied_port_is_refused_with_the_remedy(server: HealthServer, registry: CollectorRegistry) -> None:
