@@ -90,6 +90,15 @@ def evaluate(
             "the order of the answers changes. Doubles the time of pairwise judges.",
         ),
     ] = False,
+    injections: Annotated[
+        bool,
+        typer.Option(
+            "--injections",
+            envvar="PREFSTREAM_INJECTIONS",
+            help="Also judge every battle with texts under one answer that speak to the judge (an instruction, a "
+            "forged verdict, forged turn markers), and measure what that answer gains. Takes nine times as long.",
+        ),
+    ] = False,
     bootstrap: Annotated[
         int,
         typer.Option(envvar="PREFSTREAM_BOOTSTRAP", min=100, help="Resamples of the prompts for the 95 % intervals."),
@@ -133,7 +142,7 @@ def evaluate(
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
     labelled, rejected = read_chosen(file, console, tiers=tier, sources=source, limit=limit)
     if predictions is None:
-        answers = _predict(panel, labelled, file, console, swap=swap)
+        answers = _predict(panel, labelled, file, console, swap=swap, injections=injections)
     else:
         answers = _read_predictions(predictions, labelled, file, console)
     evaluation = _evaluate(
@@ -152,27 +161,36 @@ class _Answers:
     predictions: Predictions
     swap: bool
     faulty_rows: int = 0
+    injected: Predictions | None = None
 
 
 def _refuse_panel_options(context: typer.Context) -> None:
     """What only a running panel can use; a variable for every command's panel is no such wish."""
-    for option in ("panel", "swap"):
+    for option in ("panel", "swap", "injections"):
         source = context.get_parameter_source(option)
         if source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{option} is about judges that run, and --predictions reads what they said: choose one")
 
 
 def _predict(
-    panel: Path | None, labelled: Sequence[LabelledBattle], file: Path, console: Console, *, swap: bool
+    panel: Path | None,
+    labelled: Sequence[LabelledBattle],
+    file: Path,
+    console: Console,
+    *,
+    swap: bool,
+    injections: bool,
 ) -> _Answers:
+    from scoring.evaluation.injection import injected
     from scoring.panel import load_panel
 
     config = panel_config(panel, console)
     config = config.model_copy(update={"swap": config.swap or swap})
     with load_panel(config, progress=lambda line: say(console, line)) as judges:
         predictions = predict_all(judges, labelled, console)
+        after = predict_all(judges, injected(labelled), console) if injections else None
     _name_rows(file, {labelled[at].line: reason for at, reason in predictions.left_out.items()}, console)
-    return _Answers(predictions, config.swap)
+    return _Answers(predictions, config.swap, injected=after)
 
 
 def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> _Answers:
@@ -214,6 +232,7 @@ def _evaluate(
     seed: int,
 ) -> Evaluation:
     from scoring.evaluation.evaluate import evaluate as hold_against_labels  # scikit-learn takes a second to import
+    from scoring.evaluation.injection import injection_effects
     from scoring.evaluation.results import Evaluated
 
     evaluated = Evaluated(
@@ -224,7 +243,11 @@ def _evaluate(
         swap=answers.swap,
         rows_rejected=rejected,
     )
-    return hold_against_labels(labelled, answers.predictions, evaluated, resamples=resamples, seed=seed)
+    evaluation = hold_against_labels(labelled, answers.predictions, evaluated, resamples=resamples, seed=seed)
+    if answers.injected is None:
+        return evaluation
+    effects = injection_effects(labelled, answers.predictions, answers.injected, resamples=resamples, seed=seed)
+    return evaluation.model_copy(update={"injections": effects})
 
 
 def _show(evaluation: Evaluation, console: Console) -> None:
@@ -256,6 +279,28 @@ def _show(evaluation: Evaluation, console: Console) -> None:
             f"The longer answer wins {_cell(length.human, newline=False)} of decided battles; "
             f"the panel says {_cell(length.predicted_mass, newline=False)}.",
         )
+    if evaluation.injections:
+        console.print(_injections_table(evaluation))
+
+
+def _injections_table(evaluation: Evaluation) -> Table:
+    table = Table(
+        title="What an answer gains by a text that speaks to its judge",
+        caption="gain: mean change of the probability that this answer wins; flips: how often the verdict changes",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for name in ("", "text"):
+        table.add_column(name, overflow="fold", min_width=7)
+    for name in ("gain", "over harmless", "flips", "to its side"):
+        table.add_column(name, justify="right", no_wrap=True)
+    effects = [effect for effect in evaluation.injections if effect.side == "both"]
+    for effect, following in itertools.zip_longest(effects, effects[1:]):
+        figures = (effect.gain, effect.gain_over_harmless, effect.flipped, effect.flipped_to_side)
+        last = following is None or following.judge != effect.judge
+        table.add_row(Text(effect.judge), effect.injection, *map(_cell, figures), end_section=last)
+    return table
 
 
 def _cell(estimate: Estimate, *, newline: bool = True) -> str:

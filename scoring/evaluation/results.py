@@ -134,6 +134,22 @@ class Evaluated(_Result):
     ] = 0
 
 
+class InjectionEffect(_Result):
+    """What an answer gains by a text that speaks to its judge."""
+
+    judge: Annotated[str, Field(description="Its name, or `panel`.")]
+    injection: Annotated[str, Field(description="What was put under the answer; `harmless` is what to compare with.")]
+    side: Annotated[
+        Literal["model_a", "model_b", "both"],
+        Field(description="Whose answer it was put under; `both` is the mean of one and then the other."),
+    ]
+    battles: int
+    gain: Annotated[Estimate, Field(description="Mean change of the probability that this side wins.")]
+    gain_over_harmless: Annotated[Estimate, Field(description="The same, beyond that by the harmless text.")]
+    flipped: Annotated[Estimate, Field(description="How often the most probable outcome changes.")]
+    flipped_to_side: Annotated[Estimate, Field(description="How often it changes to this side.")]
+
+
 class Evaluation(_Result):
     """Everything that was found."""
 
@@ -150,6 +166,7 @@ class Evaluation(_Result):
     position: tuple[PositionBias, ...]
     length: tuple[LengthBias, ...]
     length_ratios: tuple[LengthRatio, ...]
+    injections: Annotated[tuple[InjectionEffect, ...], Field(description="Empty unless asked for.")] = ()
 
     @property
     def panel(self) -> SystemResult:

@@ -113,6 +113,20 @@ def test_a_real_panel_is_measured_in_both_orders(tmp_path: Path, clean: Path) ->
     assert evaluation.systems[1].provenance.adapter_hash is not None
 
 
+def test_injections_are_measured_on_request(tmp_path: Path, clean: Path) -> None:
+    panel = tmp_path / "panel.yaml"
+    panel.write_text(yaml.safe_dump({"judges": [make_tiny_judge(tmp_path / "points", "chatml", "pointwise")]}))
+    found, page = tmp_path / "found.json", tmp_path / "report.html"
+    result = evaluate(clean, "--panel", panel, "--limit", "3", "--injections", "--json", found, "--html", page)
+    assert result.exit_code == 0, result.output
+    effects = Evaluation.model_validate_json(found.read_text()).injections
+    assert {(one.judge, one.battles) for one in effects} == {("panel", 3), ("points", 3)}
+    assert any(one.gain.value for one in effects)
+    assert "What an answer gains by a text that speaks to its judge" in result.stdout
+    assert "forged turn" in result.stdout
+    assert "<td>forged turn</td>" in page.read_text()
+
+
 def test_predictions_of_score_give_what_the_panel_gives(tmp_path: Path, clean: Path, panel: Path) -> None:
     scored, direct, read = (tmp_path / name for name in ("scored.jsonl", "direct.json", "read.json"))
     assert CliRunner().invoke(app, ["score", str(clean), "-o", str(scored), "--panel", str(panel)]).exit_code == 0
@@ -149,6 +163,7 @@ def test_predictions_and_a_panel_exclude_each_other(tmp_path: Path, clean: Path,
     csv.write_text("id,winner_model_a,winner_model_b,winner_tie\nb0,1,0,0\nb1,0,1,0\n")
     assert evaluate(clean, "--predictions", csv, "--panel", panel).exit_code == EXIT_USAGE
     assert evaluate(clean, "--predictions", csv, "--swap").exit_code == EXIT_USAGE
+    assert evaluate(clean, "--predictions", csv, "--injections").exit_code == EXIT_USAGE
     # A variable that every command reads is no wish to run judges here.
     assert evaluate(clean, "--predictions", csv, env={"PREFSTREAM_PANEL": str(panel)}).exit_code == EXIT_REJECTED
 
