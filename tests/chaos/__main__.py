@@ -7,17 +7,20 @@ import random
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from consumer.broker import EmbeddedBroker
-from tests.chaos.driver import Cycle, Report, plan, run_chaos
+from tests.chaos.driver import plan, run_chaos
+from tests.chaos.report import Report
 from tests.chaos.world import World
 from tests.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
+
+PARTITIONS: Final = 6
+"""Of the input topic at first: two for each of three processes."""
 
 
 def chaos(
@@ -29,7 +32,11 @@ def chaos(
     seed: Annotated[int | None, typer.Option(help="Of every choice; a new one by default.")] = None,
     first: Annotated[int, typer.Option(min=0, help="Number of the first cycle: goes on where a run ended.")] = 0,
     only: Annotated[str, typer.Option(help="Only faults whose name contains this.")] = "",
+    models: Annotated[bool, typer.Option("--models", help="One process scores with two tiny models.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep logs in this folder.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every figure to this file, anew after each cycle.")
+    ] = None,
 ) -> None:
     """Strike a running stream with faults, and let an independent reader count what came out.
 
@@ -38,27 +45,47 @@ def chaos(
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     console = Console()
     console.print(f"seed {seed}: the same cycles again with --seed {seed}")
+    setup = {"brokers": brokers, "processes": processes, "battles": battles, "models": models, "only": only}
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.mkdir(parents=True, exist_ok=True)
         cluster = stack.enter_context(_cluster(folder, brokers)) if brokers else None
-        servers = cluster.bootstrap_servers if cluster else stack.enter_context(EmbeddedBroker()).bootstrap_servers
-        world = stack.enter_context(World(servers, folder, processes=processes, partitions=6, cluster=cluster))
-        faults = plan(seed, cycles, brokers=brokers, first=first, only=only)
+        embedded = None if brokers else stack.enter_context(EmbeddedBroker())
+        broker = cluster or embedded
+        assert broker is not None
+        world = stack.enter_context(
+            World(
+                broker.bootstrap_servers,
+                folder,
+                processes=processes,
+                partitions=PARTITIONS,
+                cluster=cluster,
+                embedded=embedded,
+                models=models,
+            )
+        )
+        faults = plan(seed, cycles, brokers=brokers, embedded=embedded is not None, first=first, only=only)
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         ) as progress:
             task = progress.add_task("cycles", total=len(faults))
 
-            def tell(cycle: Cycle) -> None:
+            def tell(report: Report) -> None:
+                cycle = report.cycles[-1]
                 progress.console.print(
-                    f"{cycle.number:4} {cycle.fault:34} {cycle.strike_s:6.1f} s, then {cycle.recovery_s:6.1f} s"
+                    f"{cycle.number:4} {cycle.fault:45} {cycle.strike_s:6.1f} s, then {cycle.recovery_s:6.1f} s; "
+                    f"silence {cycle.silence_s:6.1f} s",
+                    soft_wrap=True,
                 )
                 progress.advance(task)
+                if json_file:
+                    report.write(json_file, setup)
 
             report = run_chaos(world, faults, seed=seed, battles=battles, first=first, on_cycle=tell)
-    _show(report, console)
-    if not report.verdict.is_clean or report.leaks:
+    report.show(console)
+    if json_file:
+        report.write(json_file, setup)
+    if not report.is_clean:
         raise typer.Exit(1)
 
 
@@ -69,19 +96,9 @@ def _cluster(folder: Path, brokers: int) -> KafkaCluster:
     return KafkaCluster(home, folder / "kafka", brokers=brokers)
 
 
-def _show(report: Report, console: Console) -> None:
-    table = Table(title=f"{len(report.cycles)} faults; seconds from the end of each until all was answered")
-    for column in ("fault", "times", "median", "worst"):
-        table.add_column(column, justify="left" if column == "fault" else "right")
-    for fault, times in report.recoveries().items():
-        table.add_row(fault, str(len(times)), f"{times[len(times) // 2]:.1f}", f"{times[-1]:.1f}")
-    console.print(table)
-    console.print(f"exit codes: {dict(sorted(report.exits.items()))}; words of users in logs: {report.leaks or 'none'}")
-    console.print(f"{report.verdict}", style="green" if report.verdict.is_clean else "bold red")
-
-
 if __name__ == "__main__":
     os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models lose more to threads than they gain
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(chaos)
     app()

@@ -4,72 +4,33 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.verifier import Verdict
+from tests.chaos.fault import Fault
+from tests.chaos.faults import FAULTS
+from tests.chaos.report import Cycle, Report
 from tests.chaos.world import World
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """One fault and what followed.
-
-    Attributes:
-        number: from 0.
-        fault: its name.
-        strike_s: how long it lasted, in seconds.
-        recovery_s: from its end until every record that was written had its answer, in seconds.
-    """
-
-    number: int
-    fault: str
-    strike_s: float
-    recovery_s: float
-
-
-@dataclass
-class Report:
-    """What a run found.
-
-    Attributes:
-        seed: of the choices.
-        cycles: in order.
-        verdict: of the verifier.
-        exits: exit codes of all processes, with how often.
-        leaks: words of users found in logs.
-    """
-
-    seed: int
-    cycles: list[Cycle] = field(default_factory=list)
-    verdict: Verdict = field(default_factory=Verdict)
-    exits: dict[int, int] = field(default_factory=dict)
-    leaks: list[str] = field(default_factory=list)
-
-    def recoveries(self) -> dict[str, list[float]]:
-        """Recovery times by fault, in seconds, sorted."""
-        times: dict[str, list[float]] = defaultdict(list)
-        for cycle in self.cycles:
-            times[cycle.fault].append(cycle.recovery_s)
-        return {name: sorted(found) for name, found in sorted(times.items())}
-
-
-def plan(seed: int, cycles: int, *, brokers: int, first: int = 0, only: str = "") -> list[Fault]:
+def plan(
+    seed: int, cycles: int, *, brokers: int, embedded: bool = False, first: int = 0, only: str = ""
+) -> list[Fault]:
     """The faults of a run: a function of seed and number alone, so a run can go on where another one ended.
 
     Args:
         seed: of the choice.
         cycles: how many.
         brokers: how many may be struck.
+        embedded: whether the embedded broker runs in this process, and answers as it is told.
         first: number of the first cycle.
         only: part of the names of faults to choose from.
 
     Raises:
         ValueError: no fault is left to choose from.
     """
-    possible = [fault for fault in FAULTS if fault.brokers <= brokers and only in fault.name]
+    possible = [
+        fault for fault in FAULTS if fault.can_strike(brokers=brokers, embedded=embedded) and only in fault.name
+    ]
     if not possible:
         raise ValueError(f"no fault that {brokers} brokers can have is called {only!r}")
     weights = [fault.weight for fault in possible]
@@ -83,7 +44,7 @@ def run_chaos(
     seed: int,
     battles: int,
     first: int = 0,
-    on_cycle: Callable[[Cycle], None] = lambda _: None,
+    on_cycle: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Strike with one fault after the other, half of each cycle's records before it, half after.
 
@@ -93,29 +54,43 @@ def run_chaos(
         seed: as planned with.
         battles: records to write over all cycles, at least.
         first: number of the first cycle.
-        on_cycle: called after each.
+        on_cycle: called after each with what was found until then.
     """
     report = Report(seed)
     half = max(1, battles // (2 * len(faults)))
+    world.load = 2 * half
     world.produce(half, _generator(seed, -1))
     world.wait_answered()  # all processes have joined
+    world.wait_seen()
     for number, fault in enumerate(faults, first):
-        generator = random.Random(f"{seed}/{number}/strike")
-        world.produce(half, generator)
-        started = time.monotonic()
-        fault.strike(world, generator)
-        struck = time.monotonic()
-        world.produce(half, generator)
-        recovery_s = world.wait_answered()
-        cycle = Cycle(number, fault.name, struck - started, recovery_s)
-        report.cycles.append(cycle)
-        on_cycle(cycle)
+        report.cycles.append(_cycle(world, fault, number, half, random.Random(f"{seed}/{number}/strike")))
+        on_cycle(report)
     report.verdict = world.verify()
+    report.sight = world.look_back()
     for process in world.fleet:
         for code, count in process.exits.items():
             report.exits[code] = report.exits.get(code, 0) + count
         report.leaks += process.leaks()
     return report
+
+
+def _cycle(world: World, fault: Fault, number: int, half: int, generator: random.Random) -> Cycle:
+    world.reader.take_silence()
+    world.produce(half, generator)
+    started = time.monotonic()
+    fault.strike(world, generator)
+    struck = time.monotonic()
+    world.produce(half, generator)
+    recovery_s = world.wait_answered()
+    world.wait_seen()
+    return Cycle(
+        number,
+        fault.name,
+        strike_s=round(struck - started, 3),
+        recovery_s=round(recovery_s, 3),
+        silence_s=round(world.reader.take_silence(), 3),
+        twice=world.reader.twice,
+    )
 
 
 def _generator(seed: int, number: int) -> random.Random:

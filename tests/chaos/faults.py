@@ -1,198 +1,113 @@
-"""The faults that operators meet. Each strikes, and has been mended when its function returns; recovery comes after."""
+"""The faults that operators meet, by name."""
 
 from __future__ import annotations
 
-import random
-import signal
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from tests.chaos.fleet import Supervised
+from consumer.broker import ErrorCode
+from tests.chaos import on_answers, on_brokers, on_judges, on_processes, on_topics
+from tests.chaos.fault import Fault, one_of
 from tests.chaos.points import POINTS
-from tests.chaos.world import POLL_INTERVAL_MS, SESSION_MS, World
-from tests.kafka.cluster import KafkaCluster
 
-ZOMBIE_S: Final = max(SESSION_MS, POLL_INTERVAL_MS) / 1000 + 2.0
-"""A process that is frozen for so long wakes up as nobody's member, with a transaction that others may have ended."""
-
-MOST_PARTITIONS: Final = 12
-
-REACHED_S: Final = 20.0
-"""Longest wait until a process comes by the point where its trap is set: it may have no partition just now."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A kind of fault.
-
-    Attributes:
-        name: for the report.
-        strike: makes it happen, and mends it.
-        weight: how often it is chosen, beside the others.
-        brokers: how many brokers the cluster must have; 0 strikes no broker.
-    """
-
-    name: str
-    strike: Callable[[World, random.Random], None]
-    weight: int = 1
-    brokers: int = 0
-
-
-def kill(world: World, generator: random.Random) -> None:
-    """SIGKILL, wherever the process happens to be."""
-    _moment(world, generator)
-    generator.choice(world.fleet).send(signal.SIGKILL)
-
-
-def terminate(world: World, generator: random.Random) -> None:
-    """SIGTERM: it drains, and is started again."""
-    _moment(world, generator)
-    generator.choice(world.fleet).send(signal.SIGTERM)
-
-
-def kill_all(world: World, generator: random.Random) -> None:
-    """SIGKILL of every process at once, as when a node is lost."""
-    _moment(world, generator)
-    for process in world.fleet:
-        process.send(signal.SIGKILL)
-
-
-def kill_at(point: str) -> Callable[[World, random.Random], None]:
-    """SIGKILL exactly at a point of the exactly-once path."""
-
-    def strike(world: World, generator: random.Random) -> None:
-        _spring(world, generator, point, signal.SIGKILL)
-
-    return strike
-
-
-def freeze_at(point: str) -> Callable[[World, random.Random], None]:
-    """SIGSTOP exactly at a point, for longer than the session and the poll interval: a zombie wakes up there."""
-
-    def strike(world: World, generator: random.Random) -> None:
-        process = _spring(world, generator, point, signal.SIGSTOP)
-        world.pause(ZOMBIE_S)
-        process.send(signal.SIGCONT)
-
-    return strike
-
-
-def scale(world: World, generator: random.Random) -> None:
-    """Down to one process, and up again."""
-    stays = generator.choice(world.fleet)
-    others = [process for process in world.fleet if process is not stays]
-    for process in others:
-        process.stop()
-    world.pause(generator.uniform(1.0, 4.0))
-    for process in others:
-        process.start()
-
-
-def twin(world: World, generator: random.Random) -> None:
-    """A second process with the instance id of one that lives: one of both is fenced."""
-    original = generator.choice(world.fleet)
-    double = Supervised(original.name, world.arguments(original.name), _folder(world, "twin"))
-    double.start()
-    world.pause(generator.uniform(4.0, 8.0))
-    double.kill()
-
-
-def add_partition(world: World, _: random.Random) -> None:
-    """One more partition of the input topic, while the group runs."""
-    if world.partitions < MOST_PARTITIONS:
-        world.add_partition()
-
-
-def kill_broker(role: str) -> Callable[[World, random.Random], None]:
-    """SIGKILL of the broker with a role, and its restart."""
-
-    def strike(world: World, generator: random.Random) -> None:
-        cluster = _cluster(world)
-        _moment(world, generator)
-        broker = cluster.brokers[_holder(world, role, generator)]
-        broker.kill()
-        world.pause(generator.uniform(0.5, 12.0))  # before and after a new leader is found
-        broker.start()
-        world.wait(cluster.is_ready, 60.0)
-
-    return strike
-
-
-def freeze_broker(world: World, generator: random.Random) -> None:
-    """SIGSTOP of a broker: connections stay open, and nothing answers."""
-    cluster = _cluster(world)
-    broker = generator.choice(list(cluster.brokers.values()))
-    broker.pause()
-    try:
-        world.pause(generator.uniform(2.0, 15.0))
-    finally:
-        broker.resume()
-    world.wait(cluster.is_ready, 60.0)
-
-
-def restart_broker(world: World, generator: random.Random) -> None:
-    """A broker is stopped in order, as for an upgrade, and started again."""
-    cluster = _cluster(world)
-    broker = generator.choice(list(cluster.brokers.values()))
-    broker.stop()
-    world.pause(1.0)
-    broker.start()
-    world.wait(cluster.is_ready, 60.0)
-
-
-FAULTS: Final = (
-    Fault("SIGKILL at any moment", kill, weight=3),
-    Fault("SIGTERM", terminate, weight=2),
-    Fault("SIGKILL of all processes", kill_all),
-    *(Fault(f"SIGKILL {point}", kill_at(point)) for point in POINTS),
-    *(Fault(f"SIGSTOP {point}", freeze_at(point)) for point in POINTS),
-    Fault("scaled down to one, and up", scale, weight=2),
-    Fault("a twin with the same id", twin),
-    Fault("one more partition", add_partition),
-    Fault("a leader killed", kill_broker("leader"), weight=2, brokers=3),
-    Fault("the group's coordinator killed", kill_broker("group"), weight=2, brokers=3),
-    Fault("a transaction coordinator killed", kill_broker("transactions"), weight=2, brokers=3),
-    Fault("a broker frozen", freeze_broker, brokers=3),
-    Fault("a broker restarted in order", restart_broker, brokers=3),
+_OF_PROCESSES: Final = (
+    Fault("SIGKILL at any moment", on_processes.kill, weight=3),
+    Fault("SIGTERM", on_processes.terminate, weight=2),
+    Fault("SIGKILL of all processes", on_processes.kill_all),
+    *(Fault(f"SIGKILL {point}", on_processes.kill_at(point)) for point in POINTS),
+    *(Fault(f"SIGSTOP {point}", on_processes.freeze_at(point)) for point in POINTS),
+    Fault(
+        "SIGSTOP before commit, transaction timed out",
+        on_processes.freeze_at("before commit", on_processes.TIMED_OUT_S),
+    ),
+    Fault("scaled down to one, and up", on_processes.scale, weight=2),
+    Fault("a twin with the same id", on_processes.twin),
+    Fault("a clock that jumps by an hour", on_processes.jump_clock),
+    Fault("a judge that raises", on_judges.misjudge("raise")),
+    Fault("a judge that answers NaN", on_judges.misjudge("answer NaN")),
+    Fault("a judge that hangs", on_judges.misjudge("hang")),
+    Fault("a judge that is broken for a while", on_judges.break_judge),
 )
 
+_OF_TOPICS: Final = (
+    Fault("one more partition", on_topics.add_partition),
+    Fault("committed input deleted", on_topics.truncate),
+    Fault("ten times the load", on_topics.burst),
+)
 
-def _moment(world: World, generator: random.Random) -> None:
-    world.pause(generator.uniform(0.0, 1.5))
+_OF_BROKERS: Final = (
+    Fault("a leader killed", on_brokers.kill_broker("leader"), weight=2, brokers=3),
+    Fault("the group's coordinator killed", on_brokers.kill_broker("group"), weight=2, brokers=3),
+    Fault("a transaction coordinator killed", on_brokers.kill_broker("transactions"), weight=2, brokers=3),
+    Fault("a broker frozen", on_brokers.freeze_broker, brokers=3),
+    Fault("a broker restarted in order", on_brokers.restart_broker, brokers=3),
+    Fault("all brokers gone", on_brokers.kill_all_brokers(5.0, 20.0), brokers=1),
+)
 
+_OF_ANSWERS: Final = (
+    Fault(
+        "NOT_COORDINATOR answered",
+        on_answers.answer(ErrorCode.NOT_COORDINATOR, *on_answers.TRANSACTION, "TxnOffsetCommit", "Heartbeat"),
+        embedded=True,
+    ),
+    Fault(
+        "NOT_COORDINATOR answered at a start",
+        on_answers.answer_at_start(
+            ErrorCode.NOT_COORDINATOR, "InitProducerId", "JoinGroup", "SyncGroup", "OffsetFetch"
+        ),
+        embedded=True,
+    ),
+    Fault(
+        "COORDINATOR_LOAD_IN_PROGRESS answered",
+        on_answers.answer(
+            ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, *on_answers.TRANSACTION, "TxnOffsetCommit", "Heartbeat"
+        ),
+        embedded=True,
+    ),
+    Fault(
+        "CONCURRENT_TRANSACTIONS answered",
+        on_answers.answer(ErrorCode.CONCURRENT_TRANSACTIONS, *on_answers.TRANSACTION),
+        embedded=True,
+    ),
+    Fault(
+        "CONCURRENT_TRANSACTIONS answered at a start",
+        on_answers.answer_at_start(ErrorCode.CONCURRENT_TRANSACTIONS, "InitProducerId"),
+        embedded=True,
+    ),
+    Fault("UNKNOWN_PRODUCER_ID answered", on_answers.answer(ErrorCode.UNKNOWN_PRODUCER_ID, "Produce"), embedded=True),
+    Fault(
+        "OUT_OF_ORDER_SEQUENCE_NUMBER answered",
+        on_answers.answer(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, "Produce"),
+        embedded=True,
+    ),
+    Fault(
+        "INVALID_PRODUCER_ID_MAPPING answered",
+        on_answers.answer(ErrorCode.INVALID_PRODUCER_ID_MAPPING, *on_answers.TRANSACTION),
+        embedded=True,
+    ),
+    Fault("requests lost", on_answers.lose(after_apply=False), embedded=True),
+    Fault("answers lost", on_answers.lose(after_apply=True), embedded=True),
+    Fault("transaction timed out, commit under way", on_answers.time_out_commit, embedded=True),
+    Fault("the embedded broker gone", on_answers.stop_embedded, embedded=True),
+)
 
-def _spring(world: World, generator: random.Random, point: str, number: signal.Signals) -> Supervised:
-    """Set a trap in one process, and wait until it has sprung: records flow, so it comes by."""
-    process = generator.choice(world.fleet)
-    process.trap.set(point, number)
-    for _ in range(int(REACHED_S / 0.5)):
-        if not process.trap.is_set:
-            return process
-        world.produce(world.partitions, generator)
-        world.pause(0.5)
-    process.trap.clear()
-    return process
+_ALONE: Final = (*_OF_PROCESSES, *_OF_TOPICS, *_OF_BROKERS, *_OF_ANSWERS)
 
+FAULTS: Final = (
+    *_ALONE,
+    Fault("SIGTERM during a fault of the processes", on_processes.with_sigterm(one_of(*_OF_PROCESSES)), weight=2),
+    Fault("SIGTERM while a broker is away", on_brokers.terminate_meanwhile, brokers=1),
+    Fault("SIGTERM during a fault of the brokers", on_processes.with_sigterm(one_of(*_OF_BROKERS)), brokers=3),
+    Fault("SIGTERM during a fault of the answers", on_processes.with_sigterm(one_of(*_OF_ANSWERS)), embedded=True),
+)
+"""All, for the random mix and each with a test of its own."""
 
-def _folder(world: World, name: str) -> Path:
-    folder = world.folder / name
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _cluster(world: World) -> KafkaCluster:
-    assert world.cluster is not None
-    return world.cluster
-
-
-def _holder(world: World, role: str, generator: random.Random) -> int:
-    """Number of the broker that has a role now."""
-    cluster = _cluster(world)
-    if role == "group":
-        return cluster.coordinator(group_id=world.config.group_id)
-    if role == "transactions":
-        process = generator.choice(world.fleet)
-        return cluster.coordinator(transactional_id=f"{world.config.group_id}-{process.name}")
-    return cluster.leader(world.config.battles_topic, generator.randrange(world.partitions))
+SIGTERM_DURING_EACH: Final = tuple(
+    Fault(
+        f"SIGTERM during: {fault.name}",
+        on_processes.with_sigterm(fault.strike),
+        brokers=fault.brokers,
+        embedded=fault.embedded,
+    )
+    for fault in _ALONE
+)
+"""The same, each with a SIGTERM meanwhile; too many for the mix, where four kinds stand for them."""

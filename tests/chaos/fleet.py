@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from consumer.watchdog import EXIT_STALLED
-from tests.chaos.points import ENV_TRAP, Trap
+from tests.chaos.clock import ENV_CLOCK, Clock
+from tests.chaos.trap import ENV_TRAP, Trap
 from tests.process_harness import Prefstream
 from tests.stream_harness import MARKERS
 
@@ -28,21 +29,23 @@ class Supervised:
     Args:
         name: its instance id.
         arguments: of the command.
-        folder: for its log and its trap.
+        folder: for its log, its trap and its clock.
 
     Attributes:
         name: as given.
-        trap: makes it signal itself at a point.
+        trap: makes it do something to itself at a point.
+        clock: the wall clock that it sees.
         exits: how often it ended with which code.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], folder: Path) -> None:
         self.name = name
-        self.trap = Trap(folder / f"{name}.trap")
+        self.trap = Trap(trap := folder / f"{name}.trap")
+        self.clock = Clock(clock := folder / f"{name}.clock")
         self.exits: Counter[int] = Counter()
         self._arguments = arguments
         self._log = folder / f"{name}.log"
-        self._trap_file = folder / f"{name}.trap"
+        self._environment = {ENV_TRAP: str(trap), ENV_CLOCK: str(clock)}
         self._process: Prefstream | None = None
         self._wanted = False
 
@@ -51,16 +54,16 @@ class Supervised:
         """Whether its process runs, or is paused."""
         return self._process is not None and not self._process.ended
 
+    @property
+    def pid(self) -> int | None:
+        """Number of its process, while there is one."""
+        return self._process.process.pid if self._process is not None else None
+
     def start(self) -> None:
         """Have it run from now on."""
         self._wanted = True
         if not self.alive:
-            self._process = Prefstream(
-                *self._arguments,
-                log=self._log,
-                program=PROGRAM,
-                environment={ENV_TRAP: str(self._trap_file)},
-            )
+            self._process = Prefstream(*self._arguments, log=self._log, program=PROGRAM, environment=self._environment)
 
     def keep_up(self) -> None:
         """Start it again if it ended and should not have.
@@ -79,9 +82,10 @@ class Supervised:
             self.start()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
-        if self._process is not None and self.alive:
-            self._process.signal(number)
+        """Send it a signal, if it runs; callable from any thread."""
+        process = self._process
+        if process is not None and not process.ended:
+            process.signal(number)
 
     def stop(self) -> None:
         """Let it finish, for good."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,17 @@ import pytest
 from confluent_kafka import Message, Producer
 
 from consumer.broker import EmbeddedBroker
-from tests.chaos.driver import Report, plan, run_chaos
+from tests.chaos.driver import plan, run_chaos
 from tests.chaos.faults import FAULTS
-from tests.chaos.verifier import Verdict, read
+from tests.chaos.kcat import kcat_installed, places_by_kcat
+from tests.chaos.reader import Reader
+from tests.chaos.report import Cycle, Report
+from tests.chaos.trap import Trap
+from tests.chaos.verifier import Place, Verdict, read
 from tests.chaos.world import World
 from tests.conftest import NO_APACHE, Kafka
 from tests.kafka.cluster import KafkaCluster, kafka_home
+from tests.stream_harness import wait_until
 
 SHORT_CYCLES = 2
 
@@ -33,8 +40,7 @@ def seed_of(generator: random.Random) -> int:
 
 
 def assert_nothing_lost(report: Report) -> None:
-    assert report.verdict.is_clean, f"{report.verdict} (seed {report.seed}, {report.cycles})"
-    assert report.leaks == []
+    assert report.is_clean, f"{report.verdict}; {report.sight} {report.leaks} (seed {report.seed}, {report.cycles})"
 
 
 def test_a_plan_is_a_function_of_seed_and_number() -> None:
@@ -46,7 +52,12 @@ def test_a_plan_is_a_function_of_seed_and_number() -> None:
 
 def test_without_brokers_of_its_own_a_plan_strikes_none() -> None:
     assert all(fault.brokers == 0 for fault in plan(7, 200, brokers=0))
-    assert {fault.brokers for fault in plan(7, 200, brokers=3)} == {0, 3}
+    assert {fault.brokers for fault in plan(7, 200, brokers=3)} == {0, 1, 3}
+
+
+def test_answers_of_the_broker_are_struck_where_it_answers_as_it_is_told() -> None:
+    assert not any(fault.embedded for fault in plan(7, 200, brokers=3))
+    assert any(fault.embedded for fault in plan(7, 200, brokers=0, embedded=True))
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
@@ -55,7 +66,7 @@ def test_every_fault_has_a_name_of_its_own() -> None:
 
 def test_faults_lose_and_double_nothing(kafka: Kafka, tmp_path: Path, seeded: random.Random) -> None:
     seed = seed_of(seeded)
-    with World(kafka.bootstrap_servers, tmp_path, processes=2, partitions=4, cluster=None) as world:
+    with World(kafka.bootstrap_servers, tmp_path, processes=2, partitions=4) as world:
         report = run_chaos(world, plan(seed, SHORT_CYCLES, brokers=0), seed=seed, battles=300)
     assert_nothing_lost(report)
 
@@ -65,14 +76,24 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world of which every record is answered; its processes are stopped."""
     with (
         EmbeddedBroker() as broker,
-        World(
-            broker.bootstrap_servers, tmp_path_factory.mktemp("clean"), processes=1, partitions=1, cluster=None
-        ) as world,
+        World(broker.bootstrap_servers, tmp_path_factory.mktemp("clean"), processes=1, partitions=1) as world,
     ):
         world.produce(30, random.Random(0))
         world.wait_answered()
         assert world.verify().is_clean
         yield world
+
+
+def sound_preference(world: World) -> tuple[Message, dict[str, Any]]:
+    """One that no test has doubled or spoiled yet, and its value."""
+    config, verdict = world.config, world.verify()
+    for record in read(config.bootstrap_servers, config.preferences_topic):
+        value = json.loads(record.value() or b"")
+        source = value.get("source", {})
+        place = (source.get("partition"), source.get("offset"))
+        if source.get("topic") == config.battles_topic and place not in {*verdict.duplicated, *verdict.unaccounted}:
+            return record, value
+    raise AssertionError("none is left")
 
 
 def write(world: World, topic: str, record: Message | None = None, **changes: Any) -> None:
@@ -95,10 +116,9 @@ def write(world: World, topic: str, record: Message | None = None, **changes: An
 )
 def test_the_verifier_sees_a_wrong_preference(clean: World, seen: str, change: Callable[[Any], Any]) -> None:
     """One that finds everything clean proves nothing."""
-    config = clean.config
-    record = read(config.bootstrap_servers, config.preferences_topic)[0]
     before = len(getattr(clean.verify(), seen))
-    write(clean, config.preferences_topic, record, value=json.dumps(change(json.loads(record.value() or b""))))
+    record, value = sound_preference(clean)
+    write(clean, clean.config.preferences_topic, record, value=json.dumps(change(value)))
     assert len(getattr(clean.verify(), seen)) > before
 
 
@@ -115,6 +135,95 @@ def test_the_verifier_sees_an_input_without_an_answer(clean: World) -> None:
     assert len(clean.verify().lost) == len(before) + 1
 
 
+def open_reader(world: World, produced: int) -> Reader:
+    config = world.config
+    outputs = {config.preferences_topic: 3, config.dead_letters_topic: 1}
+    return Reader(config.bootstrap_servers, outputs, config.preferences_topic, lambda: produced)
+
+
+def test_a_reader_measures_silence_only_while_an_input_has_no_answer(clean: World) -> None:
+    with open_reader(clean, produced=10**6) as waits, open_reader(clean, produced=0) as has_all:
+        wait_until(lambda: waits.seen == has_all.seen >= clean.produced)
+        for reader in (waits, has_all):
+            reader.take_silence()
+        time.sleep(1.0)
+        assert waits.take_silence() > 0.5
+        assert has_all.take_silence() == 0.0
+
+
+def test_a_reader_sees_a_second_answer(clean: World) -> None:
+    config = clean.config
+    record = read(config.bootstrap_servers, config.preferences_topic)[1]  # other tests write the first one again
+    with open_reader(clean, produced=0) as reader:
+        wait_until(lambda: reader.seen >= clean.produced)
+        before = reader.twice
+        write(clean, config.preferences_topic, record)
+        wait_until(lambda: reader.twice == before + 1)
+
+
+def test_a_reader_tells_what_was_aborted_and_what_it_missed(clean: World) -> None:
+    config = clean.config
+    records = read(config.bootstrap_servers, config.preferences_topic)
+    with open_reader(clean, produced=0) as reader:
+        wait_until(lambda: reader.seen >= clean.produced)
+        seen = reader.seen
+        assert reader.compare(records[:3]).withdrawn == seen - 3
+    blind = open_reader(clean, produced=0)
+    assert blind.compare(records).missed == len(records)
+
+
+def test_a_trap_springs_once_for_all_threads(tmp_path: Path) -> None:
+    trap = Trap(tmp_path / "trap")
+    trap.set("here", "raise")
+    assert trap.reached("elsewhere") is None
+    with ThreadPoolExecutor(8) as pool:
+        actions = list(pool.map(lambda _: trap.reached("here"), range(100)))
+    assert actions.count("raise") == 1
+    assert not trap.is_set
+
+
+def test_a_lasting_trap_springs_until_it_is_cleared(tmp_path: Path) -> None:
+    trap = Trap(tmp_path / "trap")
+    trap.set("here", "raise always")
+    assert [trap.reached("here") for _ in range(2)] == ["raise always"] * 2
+    trap.clear()
+    assert trap.reached("here") is None
+
+
+def test_figures_are_written_as_json(tmp_path: Path) -> None:
+    report = Report(7, [Cycle(n, "a fault", 1.0, float(n), 2.0 * n, twice=0) for n in range(3)])
+    report.write(tmp_path / "report.json", {"brokers": 3})
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["faults"] == [
+        {
+            "fault": "a fault",
+            "times": 3,
+            "recovery_median_s": 1.0,
+            "recovery_worst_s": 2.0,
+            "silence_median_s": 2.0,
+            "silence_worst_s": 4.0,
+        }
+    ]
+    assert (written["seed"], written["setup"], written["is_over"]) == (7, {"brokers": 3}, False)
+
+
+@pytest.mark.skipif(not kcat_installed(), reason="needs kcat")
+def test_kcat_counts_every_answer(clean: World) -> None:
+    config = clean.config
+    record, value = sound_preference(clean)
+    before = places_by_kcat(config.bootstrap_servers, config.preferences_topic)
+    write(clean, config.preferences_topic, record)
+    source = value["source"]
+    more = places_by_kcat(config.bootstrap_servers, config.preferences_topic) - before
+    assert more == {(source["partition"], source["offset"]): 1}
+
+
+@pytest.mark.parametrize("kcat", [None, []])
+def test_a_second_client_that_counts_otherwise_spoils_a_verdict(kcat: list[Place] | None) -> None:
+    assert Verdict(inputs=1, kcat=kcat).is_clean
+    assert not Verdict(inputs=1, kcat=[(0, 7)]).is_clean
+
+
 def test_nothing_read_is_nothing_proven() -> None:
     assert not Verdict().is_clean
 
@@ -127,11 +236,14 @@ def test_two_hundred_faults(brokers: int, tmp_path: Path, seeded: random.Random)
     seed = seed_of(seeded)
     cycles = int(os.environ.get("PREFSTREAM_TEST_CYCLES", "200"))
     with ExitStack() as stack:
-        cluster = None
         if brokers:
             home = kafka_home() or pytest.skip(NO_APACHE)
             cluster = stack.enter_context(KafkaCluster(home, tmp_path / "kafka", brokers=brokers))
-        servers = cluster.bootstrap_servers if cluster else stack.enter_context(EmbeddedBroker()).bootstrap_servers
-        world = stack.enter_context(World(servers, tmp_path, processes=3, partitions=6, cluster=cluster))
-        report = run_chaos(world, plan(seed, cycles, brokers=brokers), seed=seed, battles=250 * cycles)
+            world = World(cluster.bootstrap_servers, tmp_path, processes=3, partitions=6, cluster=cluster)
+        else:
+            embedded = stack.enter_context(EmbeddedBroker())
+            world = World(embedded.bootstrap_servers, tmp_path, processes=3, partitions=6, embedded=embedded)
+        stack.enter_context(world)
+        faults = plan(seed, cycles, brokers=brokers, embedded=not brokers)
+        report = run_chaos(world, faults, seed=seed, battles=250 * cycles)
     assert_nothing_lost(report)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from tests.chaos.kcat import kcat_installed, places_by_kcat
 
 EXPECTED: Final = "chaos.expected"
 """Header of an input record: `preference` or `dead letter`, what its value must become."""
@@ -35,6 +38,7 @@ class Verdict:
         duplicated: inputs with more than one.
         unaccounted: answers to what is not on the input topic.
         out_of_contract: answers that are not what the contract says, each with the reason.
+        kcat: inputs of which kcat counts more or fewer preferences; None where it is not installed.
     """
 
     inputs: int = 0
@@ -44,32 +48,51 @@ class Verdict:
     duplicated: list[Place] = field(default_factory=list)
     unaccounted: list[Place] = field(default_factory=list)
     out_of_contract: list[str] = field(default_factory=list)
+    kcat: list[Place] | None = None
 
     @property
     def is_clean(self) -> bool:
         """Whether each input has exactly one answer, and each answer is as it should be."""
-        return self.inputs > 0 and not (self.lost or self.duplicated or self.unaccounted or self.out_of_contract)
+        wrong = self.lost or self.duplicated or self.unaccounted or self.out_of_contract or self.kcat
+        return self.inputs > 0 and not wrong
 
     def __str__(self) -> str:
+        kcat = "was not asked" if self.kcat is None else f"counts otherwise: {self.kcat[:3]}" if self.kcat else "agrees"
         return (
             f"{self.inputs:,} inputs: {self.preferences:,} preferences, {self.dead_letters:,} dead letters; "
             f"lost {len(self.lost)}, duplicated {len(self.duplicated)}, unaccounted {len(self.unaccounted)}, "
-            f"out of contract {len(self.out_of_contract)} {self.out_of_contract[:3] or ''}"
-        ).rstrip()
+            f"out of contract {len(self.out_of_contract)} {self.out_of_contract[:3] or ''}".rstrip()
+            + f"; kcat {kcat}"
+        )
 
 
-def verify(bootstrap_servers: str, input_topic: str, preferences_topic: str, dead_letters_topic: str) -> Verdict:
+def verify(
+    bootstrap_servers: str,
+    input_topic: str,
+    preferences_topic: str,
+    dead_letters_topic: str,
+    deleted: Mapping[Place, Message] | None = None,
+) -> Verdict:
     """Read all three topics from their beginning to their end, as a read_committed reader, and compare.
+
+    Args:
+        bootstrap_servers: the brokers.
+        input_topic: the truth.
+        preferences_topic: where battles are answered.
+        dead_letters_topic: where what is no battle is answered.
+        deleted: records that were read from the input topic before they were deleted from it.
 
     Raises:
         TimeoutError: a topic could not be read to its end.
     """
-    inputs = {(record.partition(), record.offset()): record for record in read(bootstrap_servers, input_topic)}
+    inputs = dict(deleted or {}) | read_places(bootstrap_servers, input_topic)
     verdict = Verdict(inputs=len(inputs))
     seen: Counter[Place] = Counter()
     for record in read(bootstrap_servers, preferences_topic):
         verdict.preferences += 1
         _count(record, _preference(record, input_topic), "preference", inputs, seen, verdict)
+    if kcat_installed():
+        verdict.kcat = _differing(seen, places_by_kcat(bootstrap_servers, preferences_topic))
     for record in read(bootstrap_servers, dead_letters_topic):
         verdict.dead_letters += 1
         _count(record, _dead_letter(record, input_topic, inputs), "dead letter", inputs, seen, verdict)
@@ -77,6 +100,11 @@ def verify(bootstrap_servers: str, input_topic: str, preferences_topic: str, dea
     verdict.duplicated = sorted(place for place, count in seen.items() if count > 1)
     verdict.unaccounted = sorted(seen.keys() - inputs.keys())
     return verdict
+
+
+def read_places(bootstrap_servers: str, topic: str) -> dict[Place, Message]:
+    """As `read`, by place."""
+    return {(record.partition(), record.offset()): record for record in read(bootstrap_servers, topic)}
 
 
 def read(bootstrap_servers: str, topic: str) -> list[Message]:
@@ -111,6 +139,10 @@ def read(bootstrap_servers: str, topic: str) -> list[Message]:
         consumer.close()
 
 
+def _differing(one: Counter[Place], other: Counter[Place]) -> list[Place]:
+    return sorted(place for place in one.keys() | other.keys() if one[place] != other[place])
+
+
 def _count(
     record: Message,
     answer: tuple[Place, str | None] | str,
@@ -127,7 +159,7 @@ def _count(
     seen[place] += 1
     if fault:
         verdict.out_of_contract.append(f"{where}: {fault}")
-    if place in inputs and (expected := _headers(inputs[place]).get(EXPECTED, kind.encode()).decode()) != kind:
+    if place in inputs and (expected := headers(inputs[place]).get(EXPECTED, kind.encode()).decode()) != kind:
         verdict.out_of_contract.append(f"{where}: should be a {expected}")
 
 
@@ -143,7 +175,7 @@ def _preference(record: Message, input_topic: str) -> tuple[Place, str | None] |
     if source["topic"] != input_topic:
         return f"is of the topic {source['topic']}"
     wanted = f"{input_topic}/{place[0]}/{place[1]}"
-    if _headers(record).get("ce_id", b"").decode() != wanted:
+    if headers(record).get("ce_id", b"").decode() != wanted:
         return place, "ce_id does not name its input"
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         return place, f"probabilities sum to {sum(shares)}"
@@ -154,15 +186,15 @@ def _preference(record: Message, input_topic: str) -> tuple[Place, str | None] |
 
 def _dead_letter(record: Message, input_topic: str, inputs: dict[Place, Message]) -> tuple[Place, str | None] | str:
     """The input that a dead letter keeps, and what is wrong with it; only the latter if it names none."""
-    headers = _headers(record)
+    found = headers(record)
     try:
-        topic = headers["__streams.errors.topic"].decode()
-        place = (int(headers["__streams.errors.partition"]), int(headers["__streams.errors.offset"]))
+        topic = found["__streams.errors.topic"].decode()
+        place = (int(found["__streams.errors.partition"]), int(found["__streams.errors.offset"]))
     except (KeyError, ValueError) as error:
         return f"names no input: {error!r}"
     if topic != input_topic:
         return f"is of the topic {topic}"
-    if not headers.get("prefstream.reason"):
+    if not found.get("prefstream.reason"):
         return place, "gives no reason"
     original = inputs.get(place)
     if original is not None and (original.value(), original.key()) != (record.value(), record.key()):
@@ -170,6 +202,7 @@ def _dead_letter(record: Message, input_topic: str, inputs: dict[Place, Message]
     return place, None
 
 
-def _headers(record: Message) -> dict[str, bytes]:
-    headers: list[tuple[str, Any]] = record.headers() or []
-    return {name: content for name, content in headers if content is not None}
+def headers(record: Message) -> dict[str, bytes]:
+    """A record's headers, less those without a value."""
+    found: list[tuple[str, Any]] = record.headers() or []
+    return {name: content for name, content in found if content is not None}

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
 from tests.chaos.fleet import Supervised
-from tests.chaos.verifier import EXPECTED, Verdict, verify
+from tests.chaos.reader import QUIET, Reader, Sight
+from tests.chaos.verifier import EXPECTED, Place, Verdict, read, read_places, verify
 from tests.kafka.cluster import KafkaCluster
+from tests.models import make_tiny_panel
 from tests.process_harness import run_arguments, write_prior_panel
 from tests.stream_harness import battle_event, malformed_events
 
@@ -30,11 +33,17 @@ POLL_INTERVAL_MS: Final = 8_000
 TRANSACTION_MS: Final = 10_000
 """The failover of a coordinator takes 9 s."""
 
+SCORE_S: Final = 20.0
+"""A batch takes some milliseconds. Longer than a process is frozen: what it scored meanwhile does not hang."""
+
 RECOVER_S: Final = 150.0
 """Longest wait for all records to be answered after a fault: several time-outs, one after the other."""
 
 REQUEST_S: Final = 30.0
 """Longest wait for an answer of the brokers: a partition without a leader gets one within 9 s."""
+
+SEEN_S: Final = 15.0
+"""Longest wait for the reader to see what is committed already; what it does not see then is told at the end."""
 
 MALFORMED_SHARE: Final = 0.1
 
@@ -48,17 +57,30 @@ class World:
         processes: how many.
         partitions: of the input topic.
         cluster: the brokers' processes, where they may be struck, too.
+        embedded: the broker, where it runs in this process and may answer as it is told.
+        models: let the first process score with two tiny models instead of a prior.
 
     Attributes:
         config: of the stream.
         fleet: the processes.
         cluster: as given.
+        embedded: as given.
         partitions: of the input topic, now.
         folder: as given.
+        load: records of a whole cycle, for faults that multiply it.
+        reader: of the output topics.
     """
 
     def __init__(
-        self, bootstrap_servers: str, folder: Path, *, processes: int, partitions: int, cluster: KafkaCluster | None
+        self,
+        bootstrap_servers: str,
+        folder: Path,
+        *,
+        processes: int,
+        partitions: int,
+        cluster: KafkaCluster | None = None,
+        embedded: EmbeddedBroker | None = None,
+        models: bool = False,
     ) -> None:
         name = f"chaos{time.time_ns():x}"
         self.config = StreamConfig.load(
@@ -69,48 +91,62 @@ class World:
             dead_letters_topic=f"{name}.dead-letters",
         )
         self.cluster = cluster
+        self.embedded = embedded
         self.produced = 0
+        self.load = 0
+        self._refused: list[str] = []
+        self._deleted: dict[Place, Message] = {}
         self._observer_says = ""
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        self._producer = Producer(
-            {"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "message.timeout.ms": 120_000}
-        )
-        self._observer = Consumer(
-            {"bootstrap.servers": bootstrap_servers, "group.id": name, "enable.auto.commit": False}
-        )
+        client = {"bootstrap.servers": bootstrap_servers, **QUIET}
+        self._admin = AdminClient(client)
+        self._producer = Producer({**client, "enable.idempotence": True, "message.timeout.ms": 120_000})
+        self._observer = Consumer({**client, "group.id": name, "enable.auto.commit": False})
         self._malformed = [value for value, _ in malformed_events(100) if value is not None]
         self.partitions = partitions
         self.folder = folder
-        self._panel = write_prior_panel(folder, seconds_per_batch=0.02)
         names = [f"p{number}" for number in range(1, processes + 1)]
+        self._panels = dict.fromkeys(names, write_prior_panel(folder, seconds_per_batch=0.02))
+        if models:
+            self._panels[names[0]] = make_tiny_panel(folder / "models", on_judge_failure="degrade")
         self.fleet = [Supervised(name, self.arguments(name), folder) for name in names]
+        self._outputs = {self.config.preferences_topic: 3, self.config.dead_letters_topic: 1}
+        self.reader = Reader(
+            bootstrap_servers, self._outputs, self.config.preferences_topic, produced=lambda: self.produced
+        )
 
     def arguments(self, instance: str) -> list[str]:
         """Those of `prefstream` for the process of this name."""
         return run_arguments(
             self.config,
-            self._panel,
+            self._panels[instance],
             instance_id=instance,
             session_timeout_ms=SESSION_MS,
             max_poll_interval_ms=POLL_INTERVAL_MS,
             transaction_timeout_ms=TRANSACTION_MS,
             broker_timeout_s=60,
+            score_timeout_s=SCORE_S,
             max_batch_battles=16,
         )
 
+    def client_id(self, process: Supervised) -> str:
+        """The name by which brokers know a process's clients, and its transactional id."""
+        return f"{self.config.group_id}-{process.name}"
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.callback(self._end)
+            stack.callback(self._observer.close)
+            stack.callback(self._kill_all)
             self._create_topics()
+            stack.enter_context(self.reader)
             for process in self.fleet:
                 process.start()
-            stack.pop_all()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end()
+        self._stack.close()
 
     def produce(self, count: int, generator: random.Random) -> None:
         """Write records to the input topic, a tenth of them malformed, and wait until the brokers have them all."""
@@ -123,6 +159,7 @@ class World:
                 key=f"zqkey-{self.produced}",
                 partition=generator.randrange(self.partitions),
                 headers=[(EXPECTED, "dead letter" if is_bad else "preference")],
+                on_delivery=self._note_refused,
             )
             self.produced += 1
             self._producer.poll(0)
@@ -131,6 +168,7 @@ class World:
         """Wait until the brokers have every record that was produced."""
         left = self._producer.flush(RECOVER_S)
         assert left == 0, f"{left} records could not be produced"
+        assert self._refused == [], "the brokers refused records"
 
     def pause(self, seconds: float) -> None:
         """Let time pass while the supervisor does its work."""
@@ -142,6 +180,7 @@ class World:
         while not (holds := condition()) and time.monotonic() < deadline:
             for process in self.fleet:
                 process.keep_up()
+            self._producer.poll(0)
             time.sleep(0.05)
         return holds
 
@@ -161,6 +200,10 @@ class World:
             )
         return time.monotonic() - started
 
+    def wait_seen(self) -> None:
+        """Wait until the reader has seen an answer to every record, for a while."""
+        self.wait(lambda: self.reader.seen >= self.produced, SEEN_S)
+
     def lag(self) -> int | None:
         """Records that were written and are not committed; None while the brokers can't say."""
         lags = self.lags()
@@ -168,10 +211,9 @@ class World:
 
     def lags(self) -> dict[int, int] | None:
         """The same by partition, of those that have any."""
-        wanted = [TopicPartition(self.config.battles_topic, number) for number in range(self.partitions)]
         try:
-            committed = self._observer.committed(wanted, timeout=REQUEST_S)
-            ends = [self._observer.get_watermark_offsets(partition, timeout=REQUEST_S)[1] for partition in wanted]
+            committed = self._committed()
+            ends = [self._observer.get_watermark_offsets(partition, timeout=REQUEST_S)[1] for partition in committed]
         except KafkaException as error:
             self._observer_says = str(error)
             with suppress(KafkaException):  # partitions that had no leader are unknown to it until it is asked again
@@ -182,6 +224,13 @@ class World:
             for end, partition in zip(ends, committed, strict=True)
         }
         return {number: lag for number, lag in lags.items() if lag}
+
+    def truncate(self) -> None:
+        """Delete from the input topic what the group has committed; the verifier is told what was there."""
+        self._deleted |= read_places(self.config.bootstrap_servers, self.config.battles_topic)
+        committed = [partition for partition in self._committed() if partition.offset > 0]
+        for future in self._admin.delete_records(committed).values():
+            future.result(REQUEST_S)
 
     def add_partition(self) -> None:
         """Give the input topic one more partition."""
@@ -199,8 +248,28 @@ class World:
             process.stop()
         config = self.config
         return verify(
-            config.bootstrap_servers, config.battles_topic, config.preferences_topic, config.dead_letters_topic
+            config.bootstrap_servers,
+            config.battles_topic,
+            config.preferences_topic,
+            config.dead_letters_topic,
+            self._deleted,
         )
+
+    def look_back(self) -> Sight:
+        """What the reader saw, beside what came out in the end."""
+        records = (record for topic in self._outputs for record in read(self.config.bootstrap_servers, topic))
+        return self.reader.compare(records)
+
+    def _committed(self) -> list[TopicPartition]:
+        """The group's offset of every partition of the input topic; negative where there is none."""
+        wanted = [TopicPartition(self.config.battles_topic, number) for number in range(self.partitions)]
+        committed: list[TopicPartition] = self._observer.committed(wanted, timeout=REQUEST_S)
+        return committed
+
+    def _note_refused(self, error: KafkaError | None, _: Message) -> None:
+        """Called when the brokers have a record, or will not have it."""
+        if error is not None:
+            self._refused.append(str(error))
 
     def _is_known(self, client: Producer | Consumer) -> bool:
         """Whether a client knows all partitions of the input topic."""
@@ -208,17 +277,11 @@ class World:
         return len(client.list_topics(topic, timeout=REQUEST_S).topics[topic].partitions) == self.partitions
 
     def _create_topics(self) -> None:
-        config = self.config
-        topics: Sequence[tuple[str, int]] = (
-            (config.battles_topic, self.partitions),
-            (config.preferences_topic, 3),
-            (config.dead_letters_topic, 1),
-        )
-        wanted = [NewTopic(topic, partitions, -1) for topic, partitions in topics]
+        topics = {self.config.battles_topic: self.partitions, **self._outputs}
+        wanted = [NewTopic(topic, partitions, -1) for topic, partitions in topics.items()]
         for future in self._admin.create_topics(wanted).values():
             future.result(REQUEST_S)
 
-    def _end(self) -> None:
+    def _kill_all(self) -> None:
         for process in self.fleet:
             process.kill()
-        self._observer.close()
