@@ -6,10 +6,10 @@
         │   └── HttpPortInUse       the port of metrics and health is taken
         ├── BrokerUnreachable       no broker answers, or it refuses who we are
         │   └── NoToken             the token endpoint gives us no access token to log in with
-        ├── TopicMissing            a topic does not exist
+        ├── TopicMissing            a topic does not exist, or was deleted
         ├── NotAuthorized           the broker denies an operation that the stream needs
         ├── Fenced                  another process took over our transactional or instance id
-        ├── DataLoss                the committed offset is no longer on the topic
+        ├── DataLoss                records were deleted unread, or the topic was made anew
         ├── DeadLetterFlood         too many records of a partition can't be scored
         ├── TransactionFailed       a transaction could be neither committed nor aborted
         └── Stalled                 a broker call or a forward pass did not return in time
@@ -43,7 +43,7 @@ class NoToken(BrokerUnreachable):
 
 
 class TopicMissing(StreamError):
-    """A topic does not exist."""
+    """A topic does not exist, or was deleted."""
 
 
 class NotAuthorized(StreamError):
@@ -55,7 +55,7 @@ class Fenced(StreamError):
 
 
 class DataLoss(StreamError):
-    """The committed offset is no longer on the topic: records were deleted before they were scored."""
+    """Records were deleted before they were scored, or the whole topic was, and made anew."""
 
 
 class DeadLetterFlood(StreamError):

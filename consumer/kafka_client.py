@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
@@ -18,6 +19,7 @@ from consumer.oauth import token_provider
 from consumer.refusals import explain, overheard
 from consumer.tls import client_context
 from consumer.transport import hear_brokers_out
+from consumer.unknown_topics import give_up_on_unknown_topics
 
 _Client = TypeVar("_Client")
 
@@ -35,7 +37,19 @@ SENDER_TURN_MS = 100
 """Longest that a producer's thread sleeps before it looks at its requests again: what a lost one costs."""
 
 
-class ProducerClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+    """The network client of all of ours: it asks for topics, and never for their creation.
+
+    kafka-python 3.0.12 takes `allow_auto_create_topics` and hands it on to nobody: where brokers create what is asked
+    for (Kafka's default), a topic that was deleted would come back empty, with the wrong number of partitions.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.cluster.config["allow_auto_create_topics"] = False
+
+
+class ProducerClient(Client):
     """The network client of a producer, which forgets no request of a transaction.
 
     In kafka-python 3.0.12 who waits for a transaction's offsets, its commit or its abort may wait for ever:
@@ -59,6 +73,26 @@ class ProducerClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has 
             return bool(super().await_ready(node_id, timeout_ms))
         except kafka_errors.KafkaConnectionError:
             return False
+
+
+class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
+    """A consumer that tells what it knows of a topic."""
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether the brokers knew the topic when they were asked last."""
+        return self._cluster.partitions_for_topic(topic) is not None
+
+    def ask_for_topics(self) -> None:
+        """Ask the brokers again; does not wait for the answer."""
+        self._cluster.request_update()
+
+    def topic_id(self, topic: str) -> UUID | None:
+        """What tells a topic from another one of the same name; None where nobody says."""
+        found: UUID | None = self._cluster.topic_id(topic)
+        return None if found == _NO_ID else found
+
+
+_NO_ID = UUID(int=0)
 
 
 def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
@@ -100,9 +134,10 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "auto_offset_reset": "none",
         "allow_auto_create_topics": False,
         "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
+        "kafka_client": Client,
     }
     accept_any_header_key()
-    return _connect(connection, KafkaConsumer, **(connection_settings(connection) | defaults | settings))
+    return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
 
 
 def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
@@ -122,8 +157,8 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
         heartbeat_interval_ms=max(100, config.session_timeout_ms // 15),
         max_poll_interval_ms=config.max_poll_interval_ms,
         fetch_max_wait_ms=100,
-        # New partitions of the topic are found this soon.
-        metadata_max_age_ms=60_000,
+        # New partitions of the topic are found this soon, and that it was made anew while nothing was read.
+        metadata_max_age_ms=10_000,
     )
 
 
@@ -147,6 +182,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         # Must exceed linger_ms + request_timeout_ms; four tries before a record counts as undeliverable.
         "delivery_timeout_ms": 4 * REQUEST_TIMEOUT_MS + 1_000,
     }
+    give_up_on_unknown_topics()
     return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
 
 
@@ -165,7 +201,8 @@ def make_transactional_producer(config: StreamConfig, transactional_id: str) -> 
         # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
         # small ones, and the client's thread would compete with the loop for the interpreter.
         linger_ms=1_000,
-        max_block_ms=int(config.broker_timeout_s * 1000),
+        # Asking for a topic's partitions takes that long when it was deleted; before the watchdog thinks that we hang.
+        max_block_ms=int(config.broker_timeout_s * 1000 * 3 / 4),
     )
 
 

@@ -98,7 +98,9 @@ class Service:
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
             watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
             producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
-            sink = stack.enter_context(closing(Sink(producer, config, watchdog)))
+            sink = stack.enter_context(
+                closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
+            )
             consumer = make_group_consumer(config, instance.name)
             stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
@@ -111,7 +113,7 @@ class Service:
                 pipeline,
                 self.metrics,
                 watchdog,
-                on_membership=self._on_membership,
+                on_obstacle=self._on_obstacle,
                 on_poll=lambda: self.health.beat("stream"),
                 on_committed=self._on_committed,
             )
@@ -126,11 +128,11 @@ class Service:
                 self.health.set_not_ready("stopping")
                 self.gave_up = len(pipeline) > 0
 
-    def _on_membership(self, is_member: bool) -> None:  # noqa: FBT001 - a callback's only argument
-        if is_member:
+    def _on_obstacle(self, obstacle: str | None) -> None:
+        if obstacle is None:
             self.health.set_ready()
         else:
-            self.health.set_not_ready("not a member of the group")
+            self.health.set_not_ready(obstacle)
 
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass

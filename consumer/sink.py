@@ -37,6 +37,9 @@ FENCED = (
     kafka_errors.FencedInstanceIdError,
 )
 
+MAYBE_GONE = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.KafkaTimeoutError)
+"""What a producer raises when a topic was deleted: while it adds its partitions, and when it asks where they are."""
+
 
 class Aborted(StreamError):
     """The transaction was aborted; nothing of it is visible, and it may be tried again.
@@ -57,14 +60,23 @@ class Sink:
         make_producer: makes a transactional producer, always with the same transactional id.
         config: the stream's settings.
         watchdog: bounds the calls that take no time-out.
+        require_topics: raises what is wrong with the topics; asked where a transaction failed as if one were gone.
     """
 
-    def __init__(self, make_producer: Callable[[], Any], config: StreamConfig, watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        make_producer: Callable[[], Any],
+        config: StreamConfig,
+        watchdog: Watchdog,
+        *,
+        require_topics: Callable[[], None] = lambda: None,
+    ) -> None:
         self._make_producer = make_producer
         self._producer: Any = None
         self._config = config
         self._topics = (config.preferences_topic, config.dead_letters_topic)
         self._watchdog = watchdog
+        self._require_topics = require_topics
 
     def open(self) -> None:
         """Take over the transactional id: ends what a predecessor left open, and fences it if it still lives.
@@ -96,6 +108,7 @@ class Sink:
             Aborted: nothing became visible; try again.
             Fenced: another process has our transactional id or instance id.
             NotAuthorized: we may not write a topic.
+            TopicMissing: a topic was deleted.
             TransactionFailed: the transaction could be neither committed nor aborted.
         """
         sent: list[tuple[Message, Any]] = []
@@ -117,6 +130,9 @@ class Sink:
                 raise denied_by(error, self._config, self._topics) from error
             except kafka_errors.KafkaError as error:
                 self._abort(error, sent)
+                if isinstance(error, MAYBE_GONE):
+                    with suppress(BrokerUnreachable):  # then nobody knows, and the batch is tried again
+                        self._require_topics()
                 raise Aborted(f"{type(error).__name__}: {error}", _oversized(sent)) from error
 
     def close(self) -> None:

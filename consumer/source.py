@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from kafka import ConsumerRebalanceListener, TopicPartition
@@ -23,7 +24,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, DataLoss, StreamError
+from consumer.errors import BrokerUnreachable, DataLoss, StreamError, TopicMissing
 from consumer.rights import denied_by
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,11 @@ RETRY_WAIT_S: Final = 0.2
 JOIN_WAIT_S: Final = 0.5
 """Shortest poll while we join the group. kafka-python throws away a join that ends between two polls and begins anew:
 with polls that don't wait it would join for ever. Longer than the round trips of a join."""
+
+
+ASK_EVERY_S: Final = 1.0
+"""How often brokers are asked about the topic while reading is paused. Else fetches tell that it was made anew; a batch
+that was read before must not be committed then: its offsets would skip as many records of the new topic."""
 
 
 COMMITTED_TIMEOUT_MS: Final = 10_000
@@ -126,6 +132,8 @@ class Source:
         self._assignment = Assignment()
         self._paused = False
         self._member_id = ""
+        self._topic_id: UUID | None = None
+        self._ask_at = 0.0
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
         try:
@@ -142,18 +150,23 @@ class Source:
             max_records: at most so many.
 
         Raises:
-            DataLoss: committed offsets are no longer on the topic and `on_data_loss` is `stop`.
+            DataLoss: records were deleted before we read them, or the whole topic, and `on_data_loss` is `stop`.
             NotAuthorized: we may not read the topic or join the group.
             StreamError: any other fault that another poll can't mend.
         """
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
+            if time.monotonic() > self._ask_at:
+                self._ask_at = time.monotonic() + ASK_EVERY_S
+                self._consumer.ask_for_topics()
         if self._consumer.group_metadata().state != MemberState.STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
+            if self._began_anew():
+                return []
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            if self._came_back():
+            if self._began_anew() or self._came_back():
                 return []
         except kafka_errors.KafkaError as error:
             self._mend(error)
@@ -176,9 +189,16 @@ class Source:
             self._paused = False
             self._consumer.resume(*self._consumer.paused())
 
-    def is_member(self) -> bool:
-        """Whether the group counts us in, as far as we know."""
-        return bool(self._consumer.group_metadata().state == MemberState.STABLE)
+    def obstacle(self) -> StreamError | None:
+        """What keeps us from reading, as far as we know: the error that it becomes if it lasts."""
+        config = self._config
+        if not self._consumer.has_topic(config.battles_topic):
+            return TopicMissing(f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?")
+        if self._consumer.group_metadata().state != MemberState.STABLE:
+            return BrokerUnreachable(
+                f"not a member of group {config.group_id}; are the brokers at {config.bootstrap_servers} up?"
+            )
+        return None
 
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
@@ -228,14 +248,45 @@ class Source:
         known = bool(self._member_id)
         if known:
             log.warning("was out of the group, starting again from its offsets")
-            for partition in self._assignment.renew():
-                offset = self._consumer.committed(partition, timeout_ms=COMMITTED_TIMEOUT_MS)
-                if offset is None:
-                    self._consumer.seek_to_beginning(partition)
-                else:
-                    self._consumer.seek(partition, offset)
+            self._start_again()
         self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
         return known
+
+    def _start_again(self) -> None:
+        """Read every partition from its committed offset, else from its beginning; nothing we hold is ours."""
+        for partition in self._assignment.renew() & self._consumer.assignment():
+            offset = self._consumer.committed(partition, timeout_ms=COMMITTED_TIMEOUT_MS)
+            if offset is None:
+                self._consumer.seek_to_beginning(partition)
+            else:
+                self._consumer.seek(partition, offset)
+
+    def _topic_is_new(self) -> bool:
+        """Whether the topic is another one of the same name than when we looked first."""
+        found = self._consumer.topic_id(self._config.battles_topic)
+        if self._topic_id is None:
+            self._topic_id = found
+        return found not in {None, self._topic_id}
+
+    def _began_anew(self) -> bool:
+        """Whether the topic was deleted and made anew; if so, begin with it where that is wanted.
+
+        Its records have the offsets of others: our positions, and results that we hold, mean nothing any more. The
+        group's offsets were deleted along; what is committed now is of members that began before us.
+        """
+        if not self._topic_is_new():
+            return False
+        topic = self._config.battles_topic
+        if self._config.on_data_loss == "stop":
+            raise DataLoss(
+                f"topic {topic} was deleted and made anew: what was not answered until then is lost, and with it "
+                f"Kafka forgot the offsets of group {self._config.group_id}. A new start reads the new one from its "
+                "beginning"
+            )
+        log.error("topic was deleted and made anew, reading it from its beginning", topic=topic)
+        self._start_again()
+        self._topic_id = self._consumer.topic_id(topic)  # only now: until every position is right, we try again
+        return True
 
     def _mend(self, error: kafka_errors.KafkaError) -> None:
         """Do what makes the next try succeed, or raise our own error."""
@@ -265,7 +316,11 @@ class Source:
             raise StreamError(f"reading {config.battles_topic} failed: {type(error).__name__}") from error
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
-        """Records between the committed offset and the topic's begin are gone: stop, or go on if told so."""
+        """Records between our position and the topic's begin are gone: stop, or go on if told so."""
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.topics()  # asks the brokers
+        if self._topic_is_new():
+            return  # no loss of records, but of the topic: the next poll meets it
         positions: dict[TopicPartition, int] = error.args[0]
         lost = ", ".join(
             f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()

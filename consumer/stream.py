@@ -19,7 +19,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 from consumer.batch import Batcher
 from consumer.config import StreamConfig
 from consumer.dead_letter_limit import DeadLetterLimit, Window
-from consumer.errors import BrokerUnreachable, Stalled, StreamError, TransactionFailed
+from consumer.errors import BrokerUnreachable, Stalled, StreamError, TopicMissing, TransactionFailed
 from consumer.messages import Message, shrink
 from consumer.metrics import StreamMetrics
 from consumer.pipeline import Pipeline, Scored
@@ -57,7 +57,7 @@ class Stream:
         metrics: what operators see.
         watchdog: bounds polling, too: kafka-python's time-outs are not always kept.
         on_poll: called once per turn of the loop (liveness).
-        on_membership: called with whether we are a member of the group, each time that it changes.
+        on_obstacle: called with what keeps us from reading, or with None, each time that it changes.
         on_committed: called with each batch once it is visible to readers.
     """
 
@@ -70,7 +70,7 @@ class Stream:
         metrics: StreamMetrics,
         watchdog: Watchdog,
         *,
-        on_membership: Callable[[bool], None] = lambda _: None,
+        on_obstacle: Callable[[str | None], None] = lambda _: None,
         on_poll: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
     ) -> None:
@@ -80,7 +80,7 @@ class Stream:
         self._pipeline = pipeline
         self._metrics = metrics
         self._watchdog = watchdog
-        self._on_membership = on_membership
+        self._on_obstacle = on_obstacle
         self._on_poll = on_poll
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
@@ -91,8 +91,8 @@ class Stream:
         self._retry_at = 0.0
         self._retry_wait_s = RETRY_FIRST_S
         self._report_at = 0.0
-        self._is_member = False
-        self._member_until = time.monotonic()
+        self._obstacle: str | None = str(source.obstacle())
+        self._free_until = time.monotonic()
         self._lagging: set[TopicPartition] = set()
 
     def stop(self) -> None:
@@ -109,7 +109,7 @@ class Stream:
         while not self._stopping.is_set():
             self._read()
             self._publish()
-            self._require_membership()
+            self._require_free_way()
             self._report()
         self._drain()
 
@@ -139,20 +139,20 @@ class Stream:
         if not full and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
 
-    def _require_membership(self) -> None:
-        """A process that can't join its group does no work; after a while somebody should hear about it."""
+    def _require_free_way(self) -> None:
+        """A process that can't read does no work: who asks hears why, and after a while it ends."""
         now = time.monotonic()
-        is_member = self._source.is_member()
-        if is_member != self._is_member:
-            self._is_member = is_member
-            self._on_membership(is_member)
-        if is_member:
-            self._member_until = now
-        elif now - self._member_until > self._config.broker_timeout_s:
-            raise BrokerUnreachable(
-                f"no member of group {self._config.group_id} for {self._config.broker_timeout_s:.0f} s; "
-                f"are the brokers at {self._config.bootstrap_servers} up?"
-            )
+        obstacle = self._source.obstacle()
+        told = None if obstacle is None else str(obstacle)
+        if told != self._obstacle:
+            self._obstacle = told
+            self._on_obstacle(told)
+            if isinstance(obstacle, TopicMissing):  # to be out of the group for a moment is everyday life
+                log.error("reading is held up", why=told)
+        if obstacle is None:
+            self._free_until = now
+        elif now - self._free_until > self._config.broker_timeout_s:
+            raise obstacle
 
     def _wait_for_results(self, timeout_s: float) -> None:
         if self._aborted:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
+import numpy as np
 import structlog
 import tenacity
 
@@ -136,6 +137,7 @@ class Panel:
         for judge, part, future in running:
             try:
                 scores = wait_for(judge, future)
+                _require_finite(judge, scores)
             except JudgeFault as fault:
                 faults.append(fault)
                 continue
@@ -280,6 +282,12 @@ def wait_for(judge: Judge, future: Future[T]) -> T:
     except Exception as error:
         # The text of a foreign exception may hold anything; its type and trace say where to look.
         raise JudgeFault(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
+
+
+def _require_finite(judge: Judge, scores: Scores) -> None:
+    """No answer of the panel is made of what is no number, whatever kind of judge gave it."""
+    if not np.isfinite(scores.probabilities).all():
+        raise JudgeFault(judge.name, "a probability is no finite number", transient=False)
 
 
 def _with_retry(work: Callable[[], T]) -> T:

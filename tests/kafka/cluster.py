@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -115,6 +116,12 @@ class KafkaBroker:
     def resume(self) -> None:
         """Let a frozen one go on."""
         self._signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """No file of its may grow any more until it is started again, as on a full disk; needs no rights."""
+        assert self._process is not None
+        _, most = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (1, most))
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.alive:

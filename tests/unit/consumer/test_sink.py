@@ -13,7 +13,7 @@ from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TransactionFailed
+from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing, TransactionFailed
 from consumer.messages import Message
 from consumer.sink import FENCED, Aborted, Sink
 from consumer.source import Membership
@@ -163,6 +163,30 @@ def test_after_an_abort_for_another_reason_the_producer_stays(watchdog: Watchdog
     with pytest.raises(Aborted):
         publish(first, watchdog, second)
     assert second.calls == []
+
+
+@pytest.mark.parametrize(
+    "error", [kafka_errors.UnknownTopicOrPartitionError(), kafka_errors.KafkaTimeoutError()], ids=repr
+)
+def test_a_transaction_that_fails_as_if_a_topic_were_gone_has_the_topics_looked_at(
+    error: kafka_errors.KafkaError, watchdog: Watchdog
+) -> None:
+    """After the abort; what is found there ends the stream, and nobody reached means another try."""
+
+    def publish_where(topics: Exception) -> ScriptedProducer:
+        def look() -> None:
+            raise topics
+
+        producer = ScriptedProducer("send_offsets_to_transaction", error)
+        sink = Sink(lambda: producer, StreamConfig.load(), watchdog, require_topics=look)
+        sink.open()
+        sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
+        return producer
+
+    with pytest.raises(TopicMissing, match="preferences"):
+        publish_where(TopicMissing("no topic preferences"))
+    with pytest.raises(Aborted):
+        publish_where(BrokerUnreachable("nobody"))
 
 
 @pytest.mark.parametrize("step", ["send", "delivery"])

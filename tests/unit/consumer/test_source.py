@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,12 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from consumer import source
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError
+from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError, TopicMissing
 from consumer.source import JOIN_WAIT_S, Assignment, Membership, Source
 from tests.stream_harness import make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
+OLD, NEW = UUID(int=1), UUID(int=2)
 JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 
 
@@ -41,9 +43,24 @@ class ScriptedConsumer:
         self.position_error: Exception | None = None
         self.member_id = JOINED.member_id
         self.committed_offsets: dict[TopicPartition, Any] = {}
+        self.known_topic_id: UUID | None = OLD
+        self.real_topic_id = OLD
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0, 1}
+
+    def has_topic(self, topic: str) -> bool:
+        return self.known_topic_id is not None
+
+    def topic_id(self, topic: str) -> UUID | None:
+        return self.known_topic_id
+
+    def ask_for_topics(self) -> None:
+        self.known_topic_id = self.real_topic_id
+
+    def topics(self) -> set[str]:
+        self.known_topic_id = self.real_topic_id
+        return {"battles"}
 
     def subscribe(self, topics: list[str], listener: Assignment) -> None:
         self.listener = listener
@@ -204,6 +221,92 @@ def test_lost_records_stop_the_stream_by_default() -> None:
     with pytest.raises(DataLoss, match="battles/0 offset 5"):
         make_source(consumer).poll(0.1, 10)
     assert consumer.sought == []
+
+
+def test_a_topic_made_anew_stops_the_stream_by_default() -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = NEW
+    with pytest.raises(DataLoss, match="battles was deleted and made anew"):
+        source.poll(0.1, 10)
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_is_not_ours(policy: str) -> None:
+    """Nothing of it was answered yet, whatever is to be done about lost records."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(0)})
+    source = make_source(consumer, on_data_loss=policy)
+    consumer.assign(P0)
+    (before,) = source.poll(0.1, 10)
+    consumer.known_topic_id = NEW
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+    assert not source.membership().owns(before)
+    (after,) = source.poll(0.1, 10)
+    assert source.membership().owns(after)
+
+
+def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they answered is not answered again, although we hear of it later; nor while nobody tells where they are."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)})
+    stream_source = make_source(consumer, on_data_loss="earliest")
+    consumer.assign(P0)
+    stream_source.poll(0.1, 10)
+    consumer.known_topic_id = NEW
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    consumer.committed_offsets = {P0: 3}
+    assert stream_source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 3", (P0,))]
+
+
+def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same() -> None:
+    """A position out of range may be the first sign that the topic was made anew: then it is not skipped."""
+    consumer = ScriptedConsumer({P0: records(5)}, kafka_errors.OffsetOutOfRangeError({P0: 6}))
+    source = make_source(consumer, on_data_loss="latest")
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.real_topic_id = NEW
+    for _ in range(2):
+        assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+
+
+def test_a_topic_whose_id_nobody_tells_is_the_same() -> None:
+    """Brokers that know it not for a moment, and old ones that have no ids."""
+    consumer = ScriptedConsumer({P0: records(5)}, {}, {P0: records(6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = None
+    source.poll(0.1, 10)
+    consumer.known_topic_id = OLD
+    assert len(source.poll(0.1, 10)) == 1
+
+
+def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
+    """No fetch tells then that it was made anew."""
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    source.pause()
+    consumer.real_topic_id = NEW
+    with pytest.raises(DataLoss, match="made anew"):
+        source.poll(0.1, 10)
+
+
+def test_what_keeps_us_from_reading_is_told() -> None:
+    consumer = ScriptedConsumer(state=MemberState.UNJOINED)
+    source = make_source(consumer)
+    assert isinstance(source.obstacle(), BrokerUnreachable)
+    consumer.state = MemberState.STABLE
+    assert source.obstacle() is None
+    consumer.known_topic_id = None
+    assert isinstance(source.obstacle(), TopicMissing)
 
 
 def test_a_truncated_log_is_data_loss_too() -> None:

@@ -1,0 +1,307 @@
+"""Topics that are deleted, made anew, cut off or refuse a write: told in one line, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+
+from consumer import unknown_topics
+from consumer.config import StreamConfig
+from consumer.errors import DataLoss, StreamError, TopicMissing
+from consumer.messages import header
+from schemas import KafkaSource, Reason
+from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SIZE
+from tests.conftest import Kafka
+from tests.figures import record
+from tests.stream_harness import (
+    Running,
+    assert_exactly_once,
+    battle_event,
+    committed_offsets,
+    prior_panel,
+    produce,
+    read_outcome,
+    running,
+    wait_until,
+)
+
+MakeConfig = Callable[..., StreamConfig]
+
+BAD = b"zqprompt, no JSON"
+UNKNOWN_TOPIC_OR_PARTITION = 3
+
+
+@pytest.fixture
+def admin(kafka: Kafka) -> Iterator[Any]:
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
+        yield client
+
+
+def battles(first: int, count: int) -> list[bytes | None]:
+    return [battle_event(number) for number in range(first, first + count)]
+
+
+def exists(admin: Any, topic: str) -> bool:
+    (described,) = admin.describe_topics([topic])
+    return bool(described["error_code"] != UNKNOWN_TOPIC_OR_PARTITION)
+
+
+def delete(admin: Any, topic: str) -> None:
+    admin.delete_topics([topic])
+    wait_until(lambda: not exists(admin, topic), what="the topic to go")
+
+
+def create(admin: Any, topic: str, **configs: Any) -> None:
+    settings = {name.replace("_", "."): str(setting) for name, setting in configs.items()}
+    admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1, "configs": settings}})
+    wait_until(lambda: exists(admin, topic), what="the topic to be there")
+
+
+def battles_seen(config: StreamConfig) -> Counter[str]:
+    """How often each battle was answered: in a topic that was made anew, offsets name others."""
+    return Counter(preference.id for preference in read_outcome(config).preferences)
+
+
+def each_once(*ranges: range) -> Counter[str]:
+    return Counter(f"battle-{number}" for numbers in ranges for number in numbers)
+
+
+def offsets_seen(config: StreamConfig) -> list[int]:
+    sources = [preference.source for preference in read_outcome(config).preferences]
+    return sorted(source.offset for source in sources if isinstance(source, KafkaSource))
+
+
+def readiness(service: Running) -> str:
+    return service.service.health.readiness().reason
+
+
+def test_an_input_topic_that_is_deleted_is_told_at_once_and_ends_the_stream_if_it_stays_away(
+    stream_config: MakeConfig, admin: Any
+) -> None:
+    """Nobody makes it anew by asking for it, not even where brokers create what is asked for."""
+    config = stream_config(partitions=1, broker_timeout_s=5.0)
+    produce(config, battles(0, 5))
+    with running(config) as service:
+        service.wait_published(5)
+        delete(admin, config.battles_topic)
+        wait_until(lambda: "is gone" in readiness(service), what="readiness to tell")
+        error = service.wait_ended()
+    assert isinstance(error, TopicMissing)
+    assert config.battles_topic in str(error)
+    assert not exists(admin, config.battles_topic)
+
+
+@pytest.mark.parametrize("refilled", [0, 20])
+def test_an_input_topic_made_anew_stops_the_stream(
+    stream_config: MakeConfig, admin: Any, kafka: Kafka, refilled: int
+) -> None:
+    """Empty, or with more than was read before: whatever stood unread in the old one is lost."""
+    config = stream_config(partitions=1)
+    produce(config, battles(0, 10))
+    with running(config) as service:
+        service.wait_published(10)
+        delete(admin, config.battles_topic)
+        create(admin, config.battles_topic)
+        produce(config, battles(10, refilled))
+        error = service.wait_ended()
+    assert isinstance(error, DataLoss)
+    assert f"topic {config.battles_topic} was deleted and made anew" in str(error)
+    assert battles_seen(config) == each_once(range(10))
+    produce(config, battles(10 + refilled, 5))
+    started = time.monotonic()
+    with running(config) as service:
+        service.wait_published(refilled + 5)
+    record(f"input topic made anew, {kafka.name}", time.monotonic() - started, "stop with DataLoss, then all of it")
+    assert battles_seen(config) == each_once(range(15 + refilled))
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+def test_told_to_the_stream_goes_on_with_an_input_topic_made_anew(
+    stream_config: MakeConfig, admin: Any, kafka: Kafka, policy: str
+) -> None:
+    """From its beginning: nothing of it was answered yet."""
+    config = stream_config(partitions=1, on_data_loss=policy)
+    produce(config, battles(0, 10))
+    with running(config) as service:
+        service.wait_published(10)
+        delete(admin, config.battles_topic)
+        create(admin, config.battles_topic)
+        started = time.monotonic()
+        produce(config, battles(10, 20))
+        service.wait_published(30)
+        record(f"input topic made anew, told to go on, {kafka.name}", time.monotonic() - started, "an error line")
+    assert battles_seen(config) == each_once(range(30))
+
+
+def test_what_is_scored_while_the_input_topic_is_made_anew_is_dropped(stream_config: MakeConfig, admin: Any) -> None:
+    """Its offsets, committed, would skip as many records of the new one. No fetch tells, because reading is paused."""
+    config = stream_config(partitions=1, on_data_loss="earliest", max_batch_battles=5, max_in_flight=1)
+    produce(config, battles(0, 5))
+    with running(config, lambda: prior_panel(seconds_per_batch=2.5)) as service:
+        consumed = "prefstream_battles_consumed_total"
+        wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
+        delete(admin, config.battles_topic)
+        create(admin, config.battles_topic)
+        produce(config, battles(5, 5))
+        service.wait_published(5)
+    assert battles_seen(config) == each_once(range(5, 10))
+    assert committed_offsets(config, 1) == {0: 5}
+
+
+def test_a_committed_offset_beyond_the_end_of_the_topic_stops_the_stream(stream_config: MakeConfig) -> None:
+    """A topic that was cut off, or filled anew while nobody read: going on at its end would hide that."""
+    config = stream_config(partitions=1)
+    sent = produce(config, battles(0, 5))
+    with closing(
+        KafkaConsumer(bootstrap_servers=config.bootstrap_servers, group_id=config.group_id, enable_auto_commit=False)
+    ) as consumer:
+        consumer.assign([partition := TopicPartition(config.battles_topic, 0)])
+        consumer.commit({partition: OffsetAndMetadata(50, "", -1)})
+    with running(config) as service:
+        error = service.wait_ended()
+    assert isinstance(error, DataLoss)
+    assert f"{config.battles_topic}/0 offset 50" in str(error)
+    with running(config.model_copy(update={"on_data_loss": "earliest"})) as service:
+        service.wait_published(5)
+    assert_exactly_once(config, sent)
+
+
+@pytest.fixture
+def cut_off(stream_config: MakeConfig, admin: Any) -> Callable[..., Running]:
+    """Takes records that are not read yet away from a stream that runs."""
+
+    def start(config: StreamConfig) -> Running:
+        produce(config, [battle_event(number, prompt=["zqprompt" * 20_000]) for number in range(40)])
+        service = Running(config, lambda: prior_panel(seconds_per_batch=0.2))
+        service.wait_published(5)
+        admin.delete_records({TopicPartition(config.battles_topic, 0): 38})
+        return service
+
+    return start
+
+
+def test_records_deleted_in_front_of_a_running_stream_stop_it(
+    stream_config: MakeConfig, cut_off: Callable[..., Running]
+) -> None:
+    """What was read before is answered; the line says from where on records are lost."""
+    service = cut_off(config := stream_config(partitions=1, max_batch_battles=5, max_in_flight=1))
+    error = service.wait_ended()
+    assert isinstance(error, DataLoss)
+    seen = offsets_seen(config)
+    assert seen == list(range(len(seen)))
+    assert len(seen) < 38
+    assert f"{config.battles_topic}/0 offset" in str(error)
+
+
+def test_told_to_a_running_stream_goes_on_behind_deleted_records(
+    stream_config: MakeConfig, cut_off: Callable[..., Running], kafka: Kafka
+) -> None:
+    config = stream_config(partitions=1, max_batch_battles=5, max_in_flight=1, on_data_loss="earliest")
+    service = cut_off(config)
+    started = time.monotonic()
+    wait_until(lambda: committed_offsets(config, 1) == {0: 40}, what="the last record")
+    record(f"input deleted in front of a running stream, {kafka.name}", time.monotonic() - started, "an error line")
+    service.stop()
+    seen = offsets_seen(config)
+    assert seen == [*range(len(seen) - 2), 38, 39]
+
+
+@pytest.mark.parametrize("which", ["preferences", "dead_letters"])
+def test_an_output_topic_that_is_deleted_ends_the_stream_by_its_name(
+    stream_config: MakeConfig, admin: Any, kafka: Kafka, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """Not by a time-out that names nobody; and it is not made anew by us, with too few partitions."""
+    monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
+    config = stream_config(partitions=1)
+    produce(config, [*battles(0, 3), BAD])
+    with running(config) as service:
+        service.wait_published(4)
+        topic = getattr(config, f"{which}_topic")
+        delete(admin, topic)
+        later = produce(config, [*battles(4, 3), BAD])
+        error = service.wait_ended()
+    assert isinstance(error, TopicMissing)
+    assert topic in str(error)
+    assert not exists(admin, topic)
+    assert committed_offsets(config, 1) == {0: 4}
+    create(admin, topic)
+    started = time.monotonic()
+    with running(config) as service:
+        service.wait_published(4)
+    record(f"{which} topic deleted, {kafka.name}", time.monotonic() - started, "nothing new; stop with TopicMissing")
+    counts = read_outcome(config).positions
+    assert {position: counts[position] for position in later} == dict.fromkeys(later, 1)
+
+
+def test_an_output_topic_that_was_deleted_while_nothing_was_sent_is_missed_at_the_next_battle(
+    stream_config: MakeConfig, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The producer asks for its partitions then, and would wait for as long as brokers may be away."""
+    monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
+    config = stream_config(partitions=1, broker_timeout_s=8.0)
+    with running(config) as service:
+        service.wait_ready()
+        delete(admin, config.preferences_topic)
+        produce(config, battles(0, 1))
+        error = service.wait_ended()
+    assert isinstance(error, TopicMissing)
+    assert service.stalled is None
+    assert config.preferences_topic in str(error)
+
+
+def test_a_preference_too_large_for_its_topic_becomes_a_dead_letter(stream_config: MakeConfig, admin: Any) -> None:
+    """Only the large one; those that share its batch are published."""
+    config = stream_config(partitions=1, linger_ms=200)
+    delete(admin, config.preferences_topic)
+    create(admin, config.preferences_topic, max_message_bytes=1_500)
+    sent = produce(config, [*battles(0, 5), battle_event(5, id="x" * 1_000), *battles(6, 4)])
+    with running(config) as service:
+        service.wait_published(10)
+    outcome = assert_exactly_once(config, sent)
+    assert outcome.reasons() == {Reason.PREFERENCE_TOO_LARGE.value: 1}
+    assert outcome.dead_letters[0].value == battle_event(5, id="x" * 1_000)
+
+
+def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stream_config: MakeConfig, admin: Any) -> None:
+    """Its size stands in a header, so that the original can be found and recognised."""
+    config = stream_config(partitions=1, linger_ms=200)
+    delete(admin, config.dead_letters_topic)
+    create(admin, config.dead_letters_topic, max_message_bytes=3_000)
+    large = b"zqprompt" * 1_000
+    sent = produce(config, [*battles(0, 3), large, BAD, *battles(5, 3)])
+    with running(config) as service:
+        service.wait_published(8)
+    outcome = assert_exactly_once(config, sent)
+    assert {bytes(letter.value): header(letter, HEADER_VALUE_SIZE) for letter in outcome.dead_letters} == {
+        b"": str(len(large)),
+        BAD: None,
+    }
+    assert {header(letter, HEADER_REASON) for letter in outcome.dead_letters} == {Reason.NOT_JSON.value}
+
+
+def test_a_dead_letter_too_large_even_without_its_value_stops_the_stream(
+    stream_config: MakeConfig, admin: Any, kafka: Kafka
+) -> None:
+    """Until a person raises the topic's limit; then it is there, once."""
+    config = stream_config(partitions=1)
+    delete(admin, config.dead_letters_topic)
+    create(admin, config.dead_letters_topic, max_message_bytes=200)
+    sent = produce(config, [BAD])
+    with running(config) as service:
+        error = service.wait_ended()
+    assert isinstance(error, StreamError)
+    assert f"{config.battles_topic}/0/0" in str(error)
+    assert "max.message.bytes" in str(error)
+    delete(admin, config.dead_letters_topic)
+    create(admin, config.dead_letters_topic)
+    started = time.monotonic()
+    with running(config) as service:
+        service.wait_published(1)
+    record(f"dead letter larger than its topic allows, {kafka.name}", time.monotonic() - started, "stop, names record")
+    assert_exactly_once(config, sent)
