@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -111,6 +112,15 @@ def stream_config(kafka: Kafka) -> Callable[..., StreamConfig]:
         return config
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _logging_ends_with_its_test() -> Iterator[None]:
+    """Commands that ran in this process have set up logging; threads of their clients may go on talking for a while."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler).__module__ == "consumer.logs"]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture

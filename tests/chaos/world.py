@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
@@ -225,6 +226,12 @@ class World:
         }
         return {number: lag for number, lag in lags.items() if lag}
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(KafkaException),  # who leads a partition may have changed just now
+        wait=tenacity.wait_fixed(1.0),
+        stop=tenacity.stop_after_delay(REQUEST_S),
+        reraise=True,
+    )
     def truncate(self) -> None:
         """Delete from the input topic what the group has committed; the verifier is told what was there."""
         self._deleted |= read_places(self.config.bootstrap_servers, self.config.battles_topic)
