@@ -242,15 +242,33 @@ def test_a_hanging_forward_pass_ends_the_process(stream_config: MakeConfig, tmp_
 
 
 @pytest.fixture
-def workload(tmp_path: Path, seeded: random.Random) -> Iterator[tuple[StreamConfig, Path, list[Position]]]:
-    """A broker in a process of its own with valid and malformed events on 4 partitions, and a panel to score them."""
+def panel(tmp_path: Path) -> Path:
+    return make_tiny_panel(tmp_path) if FULL_SIZE else write_prior_panel(tmp_path, seconds_per_batch=0.05)
+
+
+@pytest.fixture
+def own_config(tmp_path: Path) -> Iterator[StreamConfig]:
+    """A broker in a process of its own, with 4 partitions of battles."""
     with broker_process(tmp_path / "broker.log") as address:
         config = StreamConfig.load(bootstrap_servers=address)
         create_topics(config, 4)
-        events = [*battles(SIZE.battles), *(value for value, _ in malformed_events(SIZE.malformed))]
-        seeded.shuffle(events)
-        panel = make_tiny_panel(tmp_path) if FULL_SIZE else write_prior_panel(tmp_path, seconds_per_batch=0.05)
-        yield config, panel, produce(config, events)
+        yield config
+
+
+@pytest.fixture
+def events(seeded: random.Random) -> list[bytes | None]:
+    """Valid and malformed, in any order."""
+    events = [*battles(SIZE.battles), *(value for value, _ in malformed_events(SIZE.malformed))]
+    seeded.shuffle(events)
+    return events
+
+
+@pytest.fixture
+def workload(
+    own_config: StreamConfig, panel: Path, events: list[bytes | None]
+) -> tuple[StreamConfig, Path, list[Position]]:
+    """The events on the topic, and a panel to score them."""
+    return own_config, panel, produce(own_config, events)
 
 
 def assert_undisturbed(config: StreamConfig, sent: list[Position]) -> None:
@@ -305,10 +323,10 @@ def test_killed_at_random_moments_and_restarted_nothing_is_lost_or_doubled(
 
 @pytest.mark.timeout(900 if FULL_SIZE else 120)
 def test_two_processes_of_one_group_of_which_one_is_killed_and_restarted(
-    workload: tuple[StreamConfig, Path, list[Position]], tmp_path: Path, seeded: random.Random
+    own_config: StreamConfig, panel: Path, events: list[bytes | None], tmp_path: Path, seeded: random.Random
 ) -> None:
     """Its partitions go to the other one and come back; each record is seen once."""
-    config, panel, sent = workload
+    config = own_config
     one, two = (
         run_arguments(config, panel, max_batch_battles=16, session_timeout_ms=2_000, instance_id=name)
         for name in ("one", "two")
@@ -316,7 +334,10 @@ def test_two_processes_of_one_group_of_which_one_is_killed_and_restarted(
     with ExitStack() as stack:
         first = stack.enter_context(prefstream(*one, log=tmp_path / "one.log"))
         second = stack.enter_context(prefstream(*two, log=tmp_path / "two.log"))
-        wait_until(lambda: first.published and second.published, 120, "both to publish")
+        # Before there is anything to do: the first would be done with it before the second has joined.
+        wait_until(lambda: all(run.log_events("partitions assigned") for run in (first, second)), what="both to join")
+        sent = produce(config, events)
+        wait_until(lambda: first.published and second.published, what="both to publish")
         kill_at_random(second, second.published + 16, seeded)
         assert visible_count(config) < len(sent), "the kill was to happen during the work"
         again = stack.enter_context(prefstream(*two, log=tmp_path / "two.log"))

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from scoring.runtime import MALLOC_SETTINGS
 from tests.chaos.world import World
 from tests.kafka.cluster import KafkaCluster, kafka_home
 from tests.process_harness import broker_process
@@ -88,6 +89,7 @@ def _show(course: Course, console: Console) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.update(MALLOC_SETTINGS)  # what `prefstream run` starts itself again with
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(soak)
     app()

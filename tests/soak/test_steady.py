@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.runtime import MALLOC_SETTINGS
 from tests.chaos.verifier import Verdict
 from tests.chaos.world import World
 from tests.conftest import Kafka
@@ -42,7 +43,11 @@ def test_the_figures_and_the_picture_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(45 * 60)
-def test_half_an_hour_of_steady_load_grows_nothing(kafka: Kafka, tmp_path: Path, seeded: random.Random) -> None:
+def test_half_an_hour_of_steady_load_grows_nothing(
+    kafka: Kafka, tmp_path: Path, seeded: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, setting in MALLOC_SETTINGS.items():  # what `prefstream run` starts itself again with
+        monkeypatch.setenv(name, setting)
     with World(kafka.bootstrap_servers, tmp_path, processes=1, partitions=6, models=True) as world:
         course = steady(world, seconds=30 * 60, rate=50, generator=seeded)
     assert course.verdict.is_clean, course.verdict
