@@ -268,6 +268,12 @@ class Source:
             self._topic_id = found
         return found not in {None, self._topic_id}
 
+    def _is_new_now(self) -> bool:
+        """The same, and the brokers are asked first."""
+        with suppress(kafka_errors.KafkaError):
+            self._consumer.topics()
+        return self._topic_is_new()
+
     def _began_anew(self) -> bool:
         """Whether the topic was deleted and made anew; if so, begin with it where that is wanted.
 
@@ -297,6 +303,8 @@ class Source:
         elif isinstance(error, kafka_errors.OffsetOutOfRangeError):
             self._meet_data_loss(error)
         elif isinstance(error, kafka_errors.LogTruncationError):
+            if self._is_new_now():
+                return  # no loss of records, but of the topic: the next poll meets it
             raise DataLoss(
                 f"{config.battles_topic} was truncated behind our position (an unclean leader election?); "
                 "compare the topic with the preferences before starting again"
@@ -317,9 +325,7 @@ class Source:
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """Records between our position and the topic's begin are gone: stop, or go on if told so."""
-        with suppress(kafka_errors.KafkaError):
-            self._consumer.topics()  # asks the brokers
-        if self._topic_is_new():
+        if self._is_new_now():
             return  # no loss of records, but of the topic: the next poll meets it
         positions: dict[TopicPartition, int] = error.args[0]
         lost = ", ".join(

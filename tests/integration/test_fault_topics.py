@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from consumer.config import StreamConfig
 from consumer.errors import DataLoss, StreamError, TopicMissing
 from consumer.messages import header
 from schemas import KafkaSource, Reason
-from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SIZE
+from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
 from tests.conftest import Kafka
 from tests.figures import record
 from tests.stream_harness import (
@@ -269,7 +270,7 @@ def test_a_preference_too_large_for_its_topic_becomes_a_dead_letter(stream_confi
 
 
 def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stream_config: MakeConfig, admin: Any) -> None:
-    """Its size stands in a header, so that the original can be found and recognised."""
+    """Its size and hash stand in headers, so that the original can be found and recognised."""
     config = stream_config(partitions=1, linger_ms=200)
     delete(admin, config.dead_letters_topic)
     create(admin, config.dead_letters_topic, max_message_bytes=3_000)
@@ -278,10 +279,11 @@ def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stream_con
     with running(config) as service:
         service.wait_published(8)
     outcome = assert_exactly_once(config, sent)
-    assert {bytes(letter.value): header(letter, HEADER_VALUE_SIZE) for letter in outcome.dead_letters} == {
-        b"": str(len(large)),
-        BAD: None,
+    told = {
+        bytes(letter.value): (header(letter, HEADER_VALUE_SIZE), header(letter, HEADER_VALUE_SHA256))
+        for letter in outcome.dead_letters
     }
+    assert told == {b"": (str(len(large)), sha256(large).hexdigest()), BAD: (None, None)}
     assert {header(letter, HEADER_REASON) for letter in outcome.dead_letters} == {Reason.NOT_JSON.value}
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from hashlib import sha256
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 
 from consumer import kafka_client
 from consumer.broker import EmbeddedBroker
 from consumer.broker.faults import ApiName
 from consumer.config import StreamConfig
-from consumer.errors import Fenced, NotAuthorized, StreamError, TransactionFailed
+from consumer.errors import Fenced, NotAuthorized, TransactionFailed
 from consumer.kafka_client import create_topics
-from consumer.messages import header
-from schemas import PrefstreamError, Reason
-from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
+from schemas import PrefstreamError
 from tests.stream_harness import (
     assert_exactly_once,
     battle_event,
@@ -191,59 +188,6 @@ def test_a_message_that_can_not_be_delivered_in_time_keeps_its_batch_from_being_
         service.wait_ended_or_published(12)
     serve_until_all_is_out(config, 12)
     assert_exactly_once(config, sent)
-
-
-def limit_message_bytes(broker: EmbeddedBroker, topic: str, size: int) -> None:
-    """Replace a topic by one that takes only small messages."""
-    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-        admin.delete_topics([topic])
-        admin.create_topics(
-            {topic: {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": str(size)}}}
-        )
-
-
-def test_a_preference_that_the_broker_finds_too_large_becomes_a_dead_letter(broker: EmbeddedBroker) -> None:
-    """Only the large one; those that share its batch are published."""
-    config = on(broker)
-    limit_message_bytes(broker, config.preferences_topic, 1_500)
-    sent = produce(config, [*battles(0, 5), battle_event(5, id="x" * 1_000), *battles(6, 4)])
-    with running(config) as service:
-        service.wait_published(10)
-    outcome = assert_exactly_once(config, sent)
-    assert outcome.reasons() == {Reason.PREFERENCE_TOO_LARGE.value: 1}
-    assert outcome.dead_letters[0].value == battle_event(5, id="x" * 1_000)
-
-
-def test_a_dead_letter_that_the_broker_finds_too_large_goes_without_its_value(broker: EmbeddedBroker) -> None:
-    """Its size and hash stand in headers, so that the original can be found and recognised."""
-    config = on(broker)
-    limit_message_bytes(broker, config.dead_letters_topic, 3_000)
-    large = b"zqprompt" * 1_000
-    sent = produce(config, [*battles(0, 3), large, b"no JSON", *battles(5, 3)])
-    with running(config) as service:
-        service.wait_published(8)
-    outcome = assert_exactly_once(config, sent)
-    by_size = sorted(outcome.dead_letters, key=lambda record: record.offset)
-    assert {record.value for record in by_size} == {b"", b"no JSON"}
-    shrunk = next(record for record in by_size if not record.value)
-    assert header(shrunk, HEADER_REASON) == Reason.NOT_JSON
-    assert header(shrunk, HEADER_VALUE_SIZE) == str(len(large))
-    assert header(shrunk, HEADER_VALUE_SHA256) == sha256(large).hexdigest()
-
-
-def test_a_dead_letter_too_large_even_without_its_value_stops_the_stream_and_names_the_record(
-    broker: EmbeddedBroker,
-) -> None:
-    """Going on would mean losing the record: a person has to raise the topic's limit."""
-    config = on(broker)
-    limit_message_bytes(broker, config.dead_letters_topic, 200)
-    produce(config, [b"no JSON"])
-    with running(config) as service:
-        error = service.wait_ended()
-    assert isinstance(error, StreamError)
-    assert f"{config.battles_topic}/0/0" in str(error)
-    assert "max.message.bytes" in str(error)
-    assert committed_offsets(config, 1) == {0: None}
 
 
 def test_a_process_whose_transactional_id_was_taken_over_ends(broker: EmbeddedBroker) -> None:

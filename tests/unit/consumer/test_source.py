@@ -263,9 +263,10 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     assert consumer.sought == [("offset 3", (P0,))]
 
 
-def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same() -> None:
+@pytest.mark.parametrize("sign", [kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError])
+def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same(sign: type[kafka_errors.KafkaError]) -> None:
     """A position out of range may be the first sign that the topic was made anew: then it is not skipped."""
-    consumer = ScriptedConsumer({P0: records(5)}, kafka_errors.OffsetOutOfRangeError({P0: 6}))
+    consumer = ScriptedConsumer({P0: records(5)}, sign({P0: 6}))
     source = make_source(consumer, on_data_loss="latest")
     consumer.assign(P0)
     source.poll(0.1, 10)
