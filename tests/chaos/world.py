@@ -99,7 +99,7 @@ class World:
         self._deleted: dict[Place, Message] = {}
         self._observer_says = ""
         client = {"bootstrap.servers": bootstrap_servers, **QUIET}
-        self._admin = AdminClient(client)
+        self._client = client
         self._producer = Producer({**client, "enable.idempotence": True, "message.timeout.ms": 120_000})
         self._observer = Consumer({**client, "group.id": name, "enable.auto.commit": False})
         self._malformed = [value for value, _ in malformed_events(100) if value is not None]
@@ -236,14 +236,14 @@ class World:
         """Delete from the input topic what the group has committed; the verifier is told what was there."""
         self._deleted |= read_places(self.config.bootstrap_servers, self.config.battles_topic)
         committed = [partition for partition in self._committed() if partition.offset > 0]
-        for future in self._admin.delete_records(committed).values():
+        for future in self._admin().delete_records(committed).values():
             future.result(REQUEST_S)
 
     def add_partition(self) -> None:
         """Give the input topic one more partition."""
         self.partitions += 1
         request = NewPartitions(self.config.battles_topic, self.partitions)
-        for future in self._admin.create_partitions([request]).values():
+        for future in self._admin().create_partitions([request]).values():
             future.result(REQUEST_S)
         # Who writes to it and who watches it must know it first.
         for client in (self._producer, self._observer):
@@ -278,6 +278,10 @@ class World:
         if error is not None:
             self._refused.append(str(error))
 
+    def _admin(self) -> AdminClient:
+        """A new one: an old one may remember leaders that lead no more, and not ask again."""
+        return AdminClient(self._client)
+
     def _is_known(self, client: Producer | Consumer) -> bool:
         """Whether a client knows all partitions of the input topic."""
         topic = self.config.battles_topic
@@ -286,7 +290,7 @@ class World:
     def _create_topics(self) -> None:
         topics = {self.config.battles_topic: self.partitions, **self._outputs}
         wanted = [NewTopic(topic, partitions, -1) for topic, partitions in topics.items()]
-        for future in self._admin.create_topics(wanted).values():
+        for future in self._admin().create_topics(wanted).values():
             future.result(REQUEST_S)
 
     def _kill_all(self) -> None:
