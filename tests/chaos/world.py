@@ -236,14 +236,16 @@ class World:
         """Delete from the input topic what the group has committed; the verifier is told what was there."""
         self._deleted |= read_places(self.config.bootstrap_servers, self.config.battles_topic)
         committed = [partition for partition in self._committed() if partition.offset > 0]
-        for future in self._admin().delete_records(committed).values():
+        admin = self._admin()  # must outlive what it was asked for
+        for future in admin.delete_records(committed).values():
             future.result(REQUEST_S)
 
     def add_partition(self) -> None:
         """Give the input topic one more partition."""
         self.partitions += 1
         request = NewPartitions(self.config.battles_topic, self.partitions)
-        for future in self._admin().create_partitions([request]).values():
+        admin = self._admin()
+        for future in admin.create_partitions([request]).values():
             future.result(REQUEST_S)
         # Who writes to it and who watches it must know it first.
         for client in (self._producer, self._observer):
@@ -290,7 +292,8 @@ class World:
     def _create_topics(self) -> None:
         topics = {self.config.battles_topic: self.partitions, **self._outputs}
         wanted = [NewTopic(topic, partitions, -1) for topic, partitions in topics.items()]
-        for future in self._admin().create_topics(wanted).values():
+        admin = self._admin()
+        for future in admin.create_topics(wanted).values():
             future.result(REQUEST_S)
 
     def _kill_all(self) -> None:
