@@ -15,6 +15,7 @@ from kafka.net.compat import KafkaNetClient
 from consumer.config import KafkaConnection, StreamConfig
 from consumer.coordinator import ask_patiently_for_coordinators
 from consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
+from consumer.fetcher import hand_out_what_was_parked
 from consumer.header_keys import accept_any_header_key
 from consumer.oauth import token_provider
 from consumer.refusals import explain, overheard
@@ -139,6 +140,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
     }
     accept_any_header_key()
     ask_patiently_for_coordinators()
+    hand_out_what_was_parked()
     return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
 
 
