@@ -110,6 +110,7 @@ class Course:
         queue.set(ylabel="unanswered", xlabel="minutes")
         for axes in (memory, queue):
             axes.axvspan(0, self.warm_up_s / 60, alpha=0.1)
+            axes.margins(y=0.1)
             axes.set_ylim(bottom=0)
         figure.savefig(file)
 

@@ -9,9 +9,11 @@ import pytest
 import typer
 
 from consumer.cli import app
+from tests.chaos.table import fault_table, read_figures
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMISES = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
 
 
 def test_ci_runs_the_test_command_word_for_word() -> None:
@@ -41,3 +43,18 @@ def test_its_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.chdir(ROOT)
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
     assert "model_a=" in capsys.readouterr().out
+
+
+def test_the_promises_have_the_last_figures_of_their_faults() -> None:
+    table = PROMISES.partition("<!-- faults: python -m tests.chaos.table -->\n")[2].partition("\n<!-- /faults -->")[0]
+    assert table == fault_table(read_figures()), "run: python -m tests.chaos.table"
+
+
+def test_the_figures_of_faults_are_of_whole_runs_that_lost_nothing() -> None:
+    for run in read_figures().values():
+        assert (run["is_over"], run["is_clean"], len(run["cycles"])) == (True, True, 200)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:tests/|test_)\S+?)`", PROMISES))))
+def test_what_holds_a_promise_exists(name: str) -> None:
+    assert (ROOT / name).exists() if name.startswith("tests/") else any((ROOT / "tests").rglob(name))
