@@ -39,6 +39,10 @@ SENDER_TURN_MS = 100
 """Longest that a producer's thread sleeps before it looks at its requests again: what a lost one costs."""
 
 
+_NO_ID = UUID(int=0)
+"""What brokers say that have no ids for topics."""
+
+
 class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
     """The network client of all of ours: it asks for topics, and never for their creation.
 
@@ -94,9 +98,6 @@ class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no
         return None if found == _NO_ID else found
 
 
-_NO_ID = UUID(int=0)
-
-
 def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
     """kafka-python's keyword arguments for reaching and logging in to the brokers.
 
@@ -134,7 +135,6 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
         "auto_offset_reset": "none",
-        "allow_auto_create_topics": False,
         "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
         "kafka_client": Client,
     }
@@ -176,7 +176,6 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
     defaults = {
         "acks": "all",
         "enable_idempotence": True,
-        "allow_auto_create_topics": False,
         "metrics_enabled": False,
         "kafka_client": ProducerClient,
         "max_request_size": MAX_RECORD_BYTES,

@@ -22,6 +22,12 @@ SAMPLE_S: Final = 5.0
 WARM_UP_S: Final = 300.0
 """Before growth counts: every length of a batch was met, and the allocator keeps what it needs for them (measured)."""
 
+MAX_SLOPE_MB_PER_MIN: Final = 1.0
+"""More fills a container of 2 GB within a day."""
+
+MAX_LAG_S: Final = 10.0
+"""A longer queue means that the process does not keep up, or stood still."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -82,6 +88,17 @@ class Course:
         """The longest queue after warm-up, in seconds of the load."""
         return max(sample.lag for sample in self.settled) / self.rate
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether nothing has grown, and every record has exactly one answer."""
+        return (
+            self.verdict.is_clean
+            and self.slope_mb_per_min < MAX_SLOPE_MB_PER_MIN
+            and self.growth(lambda sample: sample.descriptors) <= 0
+            and self.growth(lambda sample: sample.threads) <= 0
+            and self.worst_lag_s < MAX_LAG_S
+        )
+
     def write(self, file: Path) -> None:
         """Write every figure as JSON."""
         figures = {
@@ -93,6 +110,7 @@ class Course:
             "threads_grown": self.growth(lambda sample: sample.threads),
             "worst_lag_s": self.worst_lag_s,
             "is_clean": self.verdict.is_clean,
+            "is_steady": self.is_steady,
             "samples": [asdict(sample) for sample in self.samples],
         }
         file.write_text(json.dumps(figures, indent=1))

@@ -14,12 +14,11 @@ from scoring.runtime import MALLOC_SETTINGS
 from tests.chaos.verifier import Verdict
 from tests.chaos.world import World
 from tests.conftest import Kafka
-from tests.soak.__main__ import LIMIT_MB_PER_MIN
-from tests.soak.steady import Course, Sample, steady
+from tests.soak.steady import MAX_LAG_S, MAX_SLOPE_MB_PER_MIN, Course, Sample, steady
 
 
 def course_of(*samples: Sample) -> Course:
-    return Course(rate=10, produced=100, warm_up_s=60.0, samples=samples, verdict=Verdict())
+    return Course(rate=10, produced=100, warm_up_s=60.0, samples=samples, verdict=Verdict(inputs=1))
 
 
 def test_a_leak_is_seen_and_what_was_taken_in_warm_up_is_none() -> None:
@@ -31,6 +30,8 @@ def test_a_leak_is_seen_and_what_was_taken_in_warm_up_is_none() -> None:
     assert (steady_course.growth(lambda s: s.descriptors), leaking.growth(lambda s: s.descriptors)) == (0, 36)
     assert (steady_course.growth(lambda s: s.threads), leaking.growth(lambda s: s.threads)) == (0, 1)
     assert (steady_course.worst_lag_s, leaking.worst_lag_s) == (0.5, 5.9)
+    assert steady_course.is_steady
+    assert not leaking.is_steady
 
 
 def test_the_figures_and_the_picture_are_written(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_half_an_hour_of_steady_load_grows_nothing(
     with World(kafka.bootstrap_servers, tmp_path, processes=1, partitions=6, models=True) as world:
         course = steady(world, seconds=30 * 60, rate=50, generator=seeded)
     assert course.verdict.is_clean, course.verdict
-    assert course.slope_mb_per_min < LIMIT_MB_PER_MIN
+    assert course.slope_mb_per_min < MAX_SLOPE_MB_PER_MIN
     assert course.growth(lambda sample: sample.descriptors) <= 0
     assert course.growth(lambda sample: sample.threads) <= 0
-    assert course.worst_lag_s < 10
+    assert course.worst_lag_s < MAX_LAG_S
