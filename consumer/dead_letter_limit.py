@@ -86,6 +86,11 @@ class DeadLetterLimit:
         """The messages that were checked are committed, and these windows with them."""
         self._windows.update(windows)
 
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Whether what was checked last is committed is not known: read these windows again."""
+        for partition in partitions:
+            self._windows.pop(partition, None)
+
     def _extend(self, partition: TopicPartition, messages: Sequence[Message]) -> Window:
         window = self._window(partition, messages[0].event.epoch)
         bits = window.bits

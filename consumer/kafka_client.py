@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+import tenacity
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -23,10 +24,14 @@ from consumer.tls import client_context
 from consumer.transport import hear_brokers_out
 from consumer.unknown_topics import give_up_on_unknown_topics
 
+_Answer = TypeVar("_Answer")
 _Client = TypeVar("_Client")
 
 CONNECT_TIMEOUT_MS = 15_000
 """A broker that restarts answers within some seconds; beyond that a person should hear about it."""
+
+PATIENCE_S = 15.0
+"""How long a question is asked again. A leader or coordinator moves in about 9 s."""
 
 REQUEST_TIMEOUT_MS = 10_000
 """A coordinator fails over in about 9 s; a request that takes longer is better sent to the new one."""
@@ -227,6 +232,24 @@ def admin_client(connection: KafkaConnection) -> Iterator[Any]:
         yield admin
     finally:
         admin.close()
+
+
+def patiently(call: Callable[[], _Answer]) -> _Answer:
+    """Ask again while a broker is away, and while a leader or coordinator moves or starts, for `PATIENCE_S`.
+
+    Args:
+        call: asks one of kafka-python's clients, which gives up when the broker that it chose does not answer.
+
+    Raises:
+        KafkaError: what the last call raised.
+    """
+    asking = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_fixed(0.5),
+        retry=tenacity.retry_if_exception_type(kafka_errors.RetriableError),
+        reraise=True,
+    )
+    return asking(call)
 
 
 def create_topics(config: StreamConfig, partitions: int) -> None:

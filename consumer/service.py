@@ -15,10 +15,10 @@ import structlog
 from kafka import errors as kafka_errors
 
 from consumer.config import StreamConfig
-from consumer.errors import TopicMissing
+from consumer.errors import BrokerUnreachable, TopicMissing
 from consumer.health import HealthServer, HealthState
 from consumer.instance import InstanceName
-from consumer.kafka_client import admin_client, make_group_consumer, make_transactional_producer
+from consumer.kafka_client import admin_client, make_group_consumer, make_transactional_producer, patiently
 from consumer.logs import adopt_library_loggers
 from consumer.messages import Composer
 from consumer.metrics import StreamMetrics
@@ -148,7 +148,12 @@ def require_topics(config: StreamConfig) -> None:
         BrokerUnreachable: no broker answered.
     """
     with admin_client(config) as admin:
-        described = admin.describe_topics(list(topic_operations(config)))
+        try:
+            described = patiently(lambda: admin.describe_topics(list(topic_operations(config))))
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnreachable(
+                f"asking {config.bootstrap_servers} for the topics failed: {type(error).__name__}"
+            ) from error
     unknown = kafka_errors.UnknownTopicOrPartitionError.errno
     if absent := [topic["name"] for topic in described if topic["error_code"] == unknown]:
         raise TopicMissing(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")

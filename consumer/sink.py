@@ -8,8 +8,9 @@ Exactly once, step by step (the numbers are those of deploy/README.md, which say
     4. Begin; send messages; send offsets with the group's metadata; commit   (here)
     5. After an abort, what is still owned is sent again, before any later batch   (stream.py)
 
-A KafkaError inside a transaction is survived if the abort succeeds, and fatal if it does not: kafka-python reports
-fencing by another producer under several names, and an abort tells them from passing faults.
+After a KafkaError inside a transaction an abort is tried. If it fails, the transaction is unsettled (it may have been
+committed), and a new producer settles it. An abort tells fencing from that, too: kafka-python reports it under several
+names.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, Fenced, StreamError, TransactionFailed
+from consumer.errors import BrokerUnreachable, Fenced, StreamError
 from consumer.messages import Message
 from consumer.rights import denied_by
 from consumer.source import Membership
@@ -51,6 +52,10 @@ class Aborted(StreamError):
     def __init__(self, message: str, oversized: Sequence[Message] = ()) -> None:
         super().__init__(message)
         self.oversized = tuple(oversized)
+
+
+class Unsettled(StreamError):
+    """The transaction may be committed, aborted or open; `Sink.open` settles it, and the committed offsets tell how."""
 
 
 class Sink:
@@ -81,10 +86,13 @@ class Sink:
     def open(self) -> None:
         """Take over the transactional id: ends what a predecessor left open, and fences it if it still lives.
 
+        Called again it replaces the producer, and ends what that one left open.
+
         Raises:
             NotAuthorized: the transactional id is not ours to write.
             BrokerUnreachable: no broker, or not the transaction coordinator, answered in time.
         """
+        self.close()
         self._producer = self._make_producer()
         try:
             with self._watchdog.guard("init_transactions"):
@@ -106,10 +114,10 @@ class Sink:
 
         Raises:
             Aborted: nothing became visible; try again.
+            Unsettled: nobody knows; open again, then the committed offsets tell.
             Fenced: another process has our transactional id or instance id.
             NotAuthorized: we may not write a topic.
             TopicMissing: a topic was deleted.
-            TransactionFailed: the transaction could be neither committed nor aborted.
         """
         sent: list[tuple[Message, Any]] = []
         with self._watchdog.guard("transaction"):
@@ -125,7 +133,7 @@ class Sink:
             except FENCED as error:
                 raise self._fenced(error) from error
             except kafka_errors.AuthorizationError as error:
-                with suppress(TransactionFailed):  # then a new process ends the transaction
+                with suppress(Unsettled):  # then a new process ends the transaction
                     self._abort(error, sent)
                 raise denied_by(error, self._config, self._topics) from error
             except kafka_errors.KafkaError as error:
@@ -161,7 +169,7 @@ class Sink:
             future.get()
 
     def _abort(self, cause: Exception, sent: Sequence[tuple[Message, Any]]) -> None:
-        log.warning("transaction aborted", cause=type(cause).__name__)
+        log.warning("transaction failed, aborting it", cause=type(cause).__name__)
         try:
             self._producer.abort_transaction()
         except FENCED as error:
@@ -169,15 +177,16 @@ class Sink:
         except kafka_errors.KafkaError as error:
             if _tells_of_fencing(error):
                 raise self._fenced(error) from cause
-            raise TransactionFailed(
-                f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}: "
-                f"{error}); a new process ends it and goes on from the committed offsets"
+            raise Unsettled(
+                f"{type(cause).__name__} in a transaction that could not be aborted: {type(error).__name__}: {error}"
             ) from error
         if not all(future.succeeded() for _, future in sent):
             # The client counts the sequence numbers of what failed, the broker does not: every further message would
             # be out of order. A new producer starts at 0.
-            self.close()
-            self.open()
+            try:
+                self.open()
+            except BrokerUnreachable as error:
+                raise Unsettled(str(error)) from error
 
     def _fenced(self, error: Exception) -> Fenced:
         return Fenced(

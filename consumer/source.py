@@ -19,12 +19,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, DataLoss, StreamError, TopicMissing
+from consumer.kafka_client import patiently
 from consumer.rights import denied_by
 
 log = structlog.get_logger(__name__)
@@ -137,7 +138,7 @@ class Source:
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
         try:
-            consumer.partitions_for_topic(config.battles_topic)
+            patiently(lambda: consumer.partitions_for_topic(config.battles_topic))
         except kafka_errors.KafkaError as error:
             raise BrokerUnreachable(f"asking for {config.battles_topic} failed: {type(error).__name__}") from error
         consumer.subscribe([config.battles_topic], listener=self._assignment)
@@ -170,6 +171,8 @@ class Source:
                 return []
         except kafka_errors.KafkaError as error:
             self._mend(error)
+            return []
+        except BrokerUnreachable:  # the coordinator did not tell where to start again: asked at the next poll
             return []
         epochs = self._assignment.epochs()
         return [
@@ -213,15 +216,18 @@ class Source:
             BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
             StreamError: a fault that asking again can't mend.
         """
-        try:
-            committed = self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
-        except kafka_errors.KafkaError as error:
-            self._mend(error)
-            raise BrokerUnreachable(
-                f"the coordinator of group {self._config.group_id} does not tell what was committed for "
-                f"{partition.topic}/{partition.partition}: {type(error).__name__}"
-            ) from error
+        committed = self._committed(partition)
         return (committed.metadata or "") if committed else ""
+
+    def committed_offset(self, partition: TopicPartition) -> int:
+        """The offset behind the last record of the partition that the group has answered; 0 where none is.
+
+        Raises:
+            BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
+            StreamError: a fault that asking again can't mend.
+        """
+        committed = self._committed(partition)
+        return committed.offset if committed else 0
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
@@ -255,11 +261,22 @@ class Source:
     def _start_again(self) -> None:
         """Read every partition from its committed offset, else from its beginning; nothing we hold is ours."""
         for partition in self._assignment.renew() & self._consumer.assignment():
-            offset = self._consumer.committed(partition, timeout_ms=COMMITTED_TIMEOUT_MS)
-            if offset is None:
+            committed = self._committed(partition)
+            if committed is None:
                 self._consumer.seek_to_beginning(partition)
             else:
-                self._consumer.seek(partition, offset)
+                self._consumer.seek(partition, committed.offset)
+
+    def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
+        """What the group has committed for the partition; raises what `committed_offset` says."""
+        try:
+            return self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
+        except kafka_errors.KafkaError as error:
+            self._mend(error)
+            raise BrokerUnreachable(
+                f"the coordinator of group {self._config.group_id} does not tell what was committed for "
+                f"{partition.topic}/{partition.partition}: {type(error).__name__}"
+            ) from error
 
     def _topic_is_new(self) -> bool:
         """Whether the topic is another one of the same name than when we looked first."""

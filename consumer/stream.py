@@ -23,7 +23,7 @@ from consumer.errors import BrokerUnreachable, Stalled, StreamError, TopicMissin
 from consumer.messages import Message, shrink
 from consumer.metrics import StreamMetrics
 from consumer.pipeline import Pipeline, Scored
-from consumer.sink import Aborted, Sink
+from consumer.sink import Aborted, Sink, Unsettled
 from consumer.source import Source
 from consumer.watchdog import Watchdog
 from scoring.errors import JudgeFault
@@ -90,6 +90,7 @@ class Stream:
         self._aborted_since: float | None = None
         self._retry_at = 0.0
         self._retry_wait_s = RETRY_FIRST_S
+        self._unsettled = False  # whether the aborted batch may be committed all the same
         self._report_at = 0.0
         self._obstacle: str | None = str(source.obstacle())
         self._free_until = time.monotonic()
@@ -181,29 +182,56 @@ class Stream:
             raise
 
     def _try_publish(self, scored: Scored) -> bool:
+        try:
+            if self._unsettled:
+                scored = self._drop_answered(scored)
+            return not scored.messages or self._publish_owned(scored)
+        except Aborted as aborted:
+            self._metrics.transaction_aborted()
+            self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
+        except Unsettled as unsettled:
+            self._unsettled = True
+            self._retry_later(scored, unsettled)
+        except BrokerUnreachable as error:
+            self._retry_later(scored, error)
+        return False
+
+    def _publish_owned(self, scored: Scored) -> bool:
         membership = self._source.membership()
         owned = [message for message in scored.messages if membership.owns(message.event)]  # step 3
         if owned and not membership.joined:
             self._aborted = scored  # we fell out of the group: the next poll joins again or tells what we lost
             self._retry_at = time.monotonic() + RETRY_FIRST_S
             return False
-        try:
-            with self._watchdog.guard("committed offsets"):
-                windows = self._limit.check(owned)
-        except BrokerUnreachable as error:
-            self._retry_later(scored, error)
-            return False
+        with self._watchdog.guard("committed offsets"):
+            windows = self._limit.check(owned)
         started = time.monotonic()
         if owned:
-            try:
-                self._sink.publish(owned, _offsets(owned, windows), membership)  # step 4
-            except Aborted as aborted:
-                self._metrics.transaction_aborted()
-                self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
-                return False
+            self._sink.publish(owned, _offsets(owned, windows), membership)  # step 4
             self._limit.accept(windows)
         self._settle(scored, owned, time.monotonic() - started)
         return True
+
+    def _drop_answered(self, scored: Scored) -> Scored:
+        """What is left of a batch once its transaction is settled: the whole, or nothing if it was committed."""
+        self._sink.open()
+        partitions = {_partition(message) for message in scored.messages}
+        with self._watchdog.guard("committed offsets"):
+            answered_to = {partition: self._source.committed_offset(partition) for partition in partitions}
+        self._unsettled = False
+        self._limit.forget(partitions)
+        answered: list[Message] = []
+        left: list[Message] = []
+        for message in scored.messages:
+            done = message.event.record.offset < answered_to[_partition(message)]
+            (answered if done else left).append(message)
+        log.info("transaction settled", committed=len(answered), to_send=len(left))
+        if left:
+            self._metrics.transaction_aborted()
+        if answered:
+            since = self._aborted_since or time.monotonic()
+            self._settle(replace(scored, messages=tuple(answered)), answered, time.monotonic() - since)
+        return replace(scored, messages=tuple(left))
 
     def _retry_later(self, scored: Scored, cause: StreamError) -> None:
         """Step 5: send the batch again after a while, before any later one."""
@@ -282,11 +310,14 @@ def _offsets(
     """Per partition, the offset behind its last record, and its window's note."""
     ends: dict[TopicPartition, int] = {}
     for message in messages:
-        record = message.event.record
-        partition = TopicPartition(record.topic, record.partition)
-        ends[partition] = max(ends.get(partition, 0), record.offset + 1)
+        partition = _partition(message)
+        ends[partition] = max(ends.get(partition, 0), message.event.record.offset + 1)
     notes = {partition: window.note for partition, window in windows.items()}
     return {partition: OffsetAndMetadata(end, notes.get(partition, ""), -1) for partition, end in ends.items()}
+
+
+def _partition(message: Message) -> TopicPartition:
+    return TopicPartition(message.event.record.topic, message.event.record.partition)
 
 
 def _ages_s(messages: list[Message]) -> list[float]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import tenacity
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
@@ -17,16 +16,11 @@ from consumer.config import StreamConfig
 from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
 from consumer.doctor.topics import Topic, check_topic
 from consumer.errors import StreamError
-from consumer.kafka_client import make_admin, make_producer
+from consumer.kafka_client import PATIENCE_S, make_admin, make_producer, patiently
 from consumer.rights import on_group, on_topic, on_transactional_ids, topic_operations
-
-_Answer = TypeVar("_Answer")
 
 OLDEST_BROKER: Final = (2, 5)
 """The first whose transactions fence a consumer's stale generation (KIP-447)."""
-
-PATIENCE_S: Final = 15.0
-"""A coordinator that starts or fails over answers after about 9 s."""
 
 ASSIGNOR: Final = "cooperative-sticky"
 
@@ -92,7 +86,7 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
 
 def check_broker(admin: Any, config: StreamConfig) -> Finding:
     """Who answers, and whether it can do exactly-once."""
-    cluster = admin.describe_cluster()
+    cluster = patiently(admin.describe_cluster)
     brokers = cluster["brokers"]
     version = tuple(admin.get_broker_version_data(brokers[0]["broker_id"]).broker_version)
     found = (
@@ -107,14 +101,14 @@ def check_broker(admin: Any, config: StreamConfig) -> Finding:
 def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     """Ask for everything about the topics that the broker tells."""
     roles = {name: "read" if needed == "READ" else "written" for name, needed in topic_operations(config).items()}
-    brokers = tuple(broker["broker_id"] for broker in admin.describe_cluster()["brokers"])
+    brokers = tuple(broker["broker_id"] for broker in patiently(admin.describe_cluster)["brokers"])
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
     resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
     settings: Mapping[str, Any] = {}
     with suppress(kafka_errors.KafkaError):  # needs a right that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
     topics = []
-    for described in _patiently(lambda: admin.describe_topics(list(roles))):
+    for described in patiently(lambda: admin.describe_topics(list(roles))):
         name, code = described["name"], described["error_code"]
         operations = described["authorized_operations"]
         topics.append(
@@ -159,7 +153,7 @@ def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
 
 def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
     """State and members of the stream's group."""
-    described: Mapping[str, Any] = _patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
+    described: Mapping[str, Any] = patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
     return described
 
 
@@ -171,7 +165,7 @@ def may_join_group(cluster: Cluster, config: StreamConfig) -> bool:
     """
     nobody = MemberToRemove(member_id="~doctor")
     try:
-        _patiently(lambda: cluster.admin.remove_group_members(config.group_id, [nobody]))
+        patiently(lambda: cluster.admin.remove_group_members(config.group_id, [nobody]))
     except kafka_errors.GroupAuthorizationFailedError:
         return False
     return True
@@ -216,7 +210,7 @@ def _offsets(
     partitions = [TopicPartition(topic.name, partition["partition_index"]) for partition in topic.partitions]
     committed = {
         partition: int(offset.offset)
-        for partition, offset in _patiently(lambda: admin.list_group_offsets({group_id: None}))[group_id].items()
+        for partition, offset in patiently(lambda: admin.list_group_offsets({group_id: None}))[group_id].items()
         if partition.topic == topic.name and offset.offset >= 0
     }
     begins, ends = (
@@ -284,16 +278,3 @@ def check_transactions(config: StreamConfig) -> Finding:
             found = f"the broker does not take a transaction_timeout_ms of {config.transaction_timeout_ms}"
             return fail(check, found, "lower it, or raise transaction.max.timeout.ms at the broker")
     return ok(check, f"the broker takes the transactional id {transactional_id}")
-
-
-def _patiently(call: Callable[[], _Answer]) -> _Answer:
-    """Ask again while a coordinator is starting or moving."""
-    for attempt_ in tenacity.Retrying(
-        stop=tenacity.stop_after_delay(PATIENCE_S),
-        wait=tenacity.wait_fixed(0.5),
-        retry=tenacity.retry_if_exception_type(kafka_errors.RetriableError),
-        reraise=True,
-    ):
-        with attempt_:
-            return call()
-    raise AssertionError("unreachable: tenacity returns or raises")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
+from consumer import kafka_client
 from consumer.config import StreamConfig
 from consumer.kafka_client import create_topics
 from schemas import PrefstreamError
@@ -86,6 +87,25 @@ def serve_on(config: StreamConfig, service: Running, count: int) -> list[str]:
     return ended
 
 
+def freeze_at_first_commit(
+    cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch, *, seconds: float
+) -> threading.Event:
+    """Freeze the broker for a while as the first commit is asked for; the event says that it is."""
+    (broker,) = cluster.brokers.values()
+    commit = KafkaProducer.commit_transaction
+    frozen = threading.Event()
+
+    def freeze_and_commit(producer: Any) -> None:
+        if not frozen.is_set():
+            frozen.set()
+            broker.pause()
+            threading.Timer(seconds, broker.resume).start()
+        commit(producer)
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", freeze_and_commit)
+    return frozen
+
+
 @pytest.mark.long  # the broker ends, and starts again
 def test_a_disk_that_is_full_is_waited_for(cluster: KafkaCluster, own_config: StreamConfig) -> None:
     """The broker takes no write and ends; once there is room again, everything is answered, once."""
@@ -112,18 +132,7 @@ def test_a_commit_that_outlives_its_time_out_at_a_frozen_broker_doubles_nothing(
     cluster: KafkaCluster, own_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker is frozen as the commit is asked for, and awakes to a transaction whose time is over."""
-    (broker,) = cluster.brokers.values()
-    commit = KafkaProducer.commit_transaction
-    frozen = threading.Event()
-
-    def freeze_and_commit(producer: Any) -> None:
-        if not frozen.is_set():
-            frozen.set()
-            broker.pause()
-            threading.Timer(2 * TRANSACTION_MS / 1000, broker.resume).start()
-        commit(producer)
-
-    monkeypatch.setattr(KafkaProducer, "commit_transaction", freeze_and_commit)
+    frozen = freeze_at_first_commit(cluster, monkeypatch, seconds=2 * TRANSACTION_MS / 1000)
     sent = produce(own_config, battles(0, 50))
     with running(own_config) as service:
         wait_until(frozen.is_set, what="the first commit")
@@ -131,6 +140,19 @@ def test_a_commit_that_outlives_its_time_out_at_a_frozen_broker_doubles_nothing(
         ended = serve_on(own_config, service, 50)
         took_s = time.monotonic() - started - 2 * TRANSACTION_MS / 1000
         record("broker frozen over the transaction time-out", took_s, f"nothing new; processes ended: {ended}")
+    assert_exactly_once(own_config, sent)
+
+
+def test_a_broker_that_is_frozen_for_longer_than_a_request_may_take_is_waited_for(
+    cluster: KafkaCluster, own_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither commit nor abort is answered: once it is awake, the same process finds out which it was, and goes on."""
+    monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1_000)
+    frozen = freeze_at_first_commit(cluster, monkeypatch, seconds=6.0)
+    sent = produce(own_config, battles(0, 50))
+    with running(own_config.model_copy(update={"transaction_timeout_ms": 60_000})) as service:
+        wait_until(frozen.is_set, what="the first commit")
+        assert serve_on(own_config, service, 50) == []
     assert_exactly_once(own_config, sent)
 
 

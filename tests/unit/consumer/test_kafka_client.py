@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import MessageSizeTooLargeError
+from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 from pydantic import SecretStr
 
 from consumer import kafka_client
@@ -28,6 +28,7 @@ from consumer.kafka_client import (
     make_group_consumer,
     make_producer,
     make_transactional_producer,
+    patiently,
 )
 
 MakeClient = Callable[[KafkaConnection], Any]
@@ -212,3 +213,31 @@ def test_an_admin_client_is_closed_at_the_end(broker: EmbeddedBroker) -> None:
     with admin_client(KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers)) as admin:
         assert admin.list_topics() == []
     assert admin._closed
+
+
+def asked_of(*answers: Exception | str) -> Callable[[], str]:
+    """Answers in turn; the last one for ever."""
+    left = list(answers)
+
+    def ask() -> str:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return ask
+
+
+def test_a_question_is_asked_again_while_a_broker_is_away() -> None:
+    assert patiently(asked_of(KafkaConnectionError("refused"), "answer")) == "answer"
+
+
+def test_a_question_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "PATIENCE_S", 0.1)
+    with pytest.raises(KafkaConnectionError):
+        patiently(asked_of(KafkaConnectionError("refused")))
+
+
+def test_a_refusal_is_final() -> None:
+    with pytest.raises(TopicAuthorizationFailedError):
+        patiently(asked_of(TopicAuthorizationFailedError(), "answer"))

@@ -13,9 +13,9 @@ from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing, TransactionFailed
+from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing
 from consumer.messages import Message
-from consumer.sink import FENCED, Aborted, Sink
+from consumer.sink import FENCED, Aborted, Sink, Unsettled
 from consumer.source import Membership
 from consumer.watchdog import Watchdog
 from tests.stream_harness import make_event
@@ -118,11 +118,11 @@ def test_every_error_aborts_or_ends_the_process_and_nothing_is_committed(step: s
         assert step == "commit_transaction" or "commit_transaction" not in producer.calls, kind
 
 
-def test_every_error_of_an_abort_ends_the_process(watchdog: Watchdog) -> None:
+def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of_fencing(watchdog: Watchdog) -> None:
     for kind in kafka_error_classes():
         producer = ScriptedProducer("commit_transaction", kafka_errors.KafkaError("commit"))
         producer.abort_error = kind("told by the broker")
-        with pytest.raises(Fenced if issubclass(kind, FENCED) else TransactionFailed):
+        with pytest.raises(Fenced if issubclass(kind, FENCED) else Unsettled):
             publish(producer, watchdog)
 
 
@@ -156,6 +156,26 @@ def test_after_a_message_failed_the_producer_is_replaced(watchdog: Watchdog) -> 
         publish(first, watchdog, second)
     assert first.calls[-1] == "close"
     assert second.calls == ["init_transactions"]
+
+
+def test_a_producer_that_can_not_be_replaced_leaves_the_transaction_unsettled(watchdog: Watchdog) -> None:
+    """It is aborted, but nothing more can be sent until a producer is there."""
+    first = ScriptedProducer("delivery", kafka_errors.InvalidRecordError())
+    second = ScriptedProducer("init_transactions", kafka_errors.KafkaTimeoutError())
+    with pytest.raises(Unsettled):
+        publish(first, watchdog, second)
+
+
+def test_opened_again_it_publishes_with_another_producer(watchdog: Watchdog) -> None:
+    first, second = ScriptedProducer(), ScriptedProducer()
+    producers = iter([first, second])
+    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
+    sink.open()
+    sink.open()
+    sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
+    assert first.calls == ["init_transactions", "close"]
+    assert second.calls[0] == "init_transactions"
+    assert second.calls[-1] == "commit_transaction"
 
 
 def test_after_an_abort_for_another_reason_the_producer_stays(watchdog: Watchdog) -> None:

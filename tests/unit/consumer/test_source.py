@@ -13,7 +13,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
-from consumer import source
+from consumer import kafka_client, source
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError, TopicMissing
 from consumer.source import JOIN_WAIT_S, Assignment, Membership, Source
@@ -21,6 +21,7 @@ from tests.stream_harness import make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
 OLD, NEW = UUID(int=1), UUID(int=2)
+AT_3 = OffsetAndMetadata(3, "", -1)
 JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 
 
@@ -80,11 +81,11 @@ class ScriptedConsumer:
     def group_metadata(self) -> ConsumerGroupMetadata:
         return JOINED._replace(state=self.state, member_id=self.member_id)
 
-    def committed(self, partition: TopicPartition, timeout_ms: int, metadata: bool = False) -> Any:
-        offset = self.committed_offsets.get(partition)
-        if isinstance(offset, Exception):
-            raise offset
-        return offset
+    def committed(self, partition: TopicPartition, *, metadata: bool, timeout_ms: int) -> Any:
+        committed = self.committed_offsets.get(partition)
+        if isinstance(committed, Exception):
+            raise committed
+        return committed
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((f"offset {offset}", (partition,)))
@@ -258,7 +259,7 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     consumer.known_topic_id = NEW
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
-    consumer.committed_offsets = {P0: 3}
+    consumer.committed_offsets = {P0: AT_3}
     assert stream_source.poll(0.1, 10) == []
     assert consumer.sought == [("offset 3", (P0,))]
 
@@ -353,7 +354,7 @@ def test_under_another_member_id_nothing_read_before_is_ours_and_reading_starts_
     consumer.assign(P0, P1)
     (before,) = source.poll(0.1, 10)
     consumer.member_id = "another"
-    consumer.committed_offsets = {P0: 3}
+    consumer.committed_offsets = {P0: AT_3}
     assert not source.membership().owns(before)
     assert source.poll(0.1, 10) == []
     assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
@@ -372,7 +373,7 @@ def test_until_the_committed_offsets_are_known_nothing_is_ours(monkeypatch: pyte
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
     assert stream_source.membership().epochs == {}
-    consumer.committed_offsets = {P0: 3}
+    consumer.committed_offsets = {P0: AT_3}
     assert stream_source.poll(0.1, 10) == []
     (event,) = stream_source.poll(0.1, 10)
     assert stream_source.membership().owns(event)
@@ -423,6 +424,15 @@ def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMeta
     assert make_source(consumer).committed_note(P0) == note
 
 
+@pytest.mark.parametrize(("committed", "offset"), [(None, 0), (AT_3, 3)])
+def test_the_committed_offset_is_behind_the_last_record_that_was_answered(
+    committed: OffsetAndMetadata | None, offset: int
+) -> None:
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: committed}
+    assert make_source(consumer).committed_offset(P0) == offset
+
+
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
     kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
@@ -453,7 +463,9 @@ def test_a_lag_that_can_not_be_known_now_is_left_out() -> None:
     assert source.lag() == {}
 
 
-def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable() -> None:
+def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "PATIENCE_S", 0)
+
     class Mute(ScriptedConsumer):
         def partitions_for_topic(self, topic: str) -> set[int]:
             raise kafka_errors.KafkaTimeoutError
