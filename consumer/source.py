@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,8 +40,8 @@ with polls that don't wait it would join for ever. Longer than the round trips o
 
 
 ASK_EVERY_S: Final = 1.0
-"""How often brokers are asked about the topic while reading is paused. Else fetches tell that it was made anew; a batch
-that was read before must not be committed then: its offsets would skip as many records of the new topic."""
+"""How often brokers are asked about the topic while reading is paused; else fetches tell that it was made anew. Results
+of the old one should be dropped then."""
 
 
 COMMITTED_TIMEOUT_MS: Final = 10_000
@@ -134,6 +134,7 @@ class Source:
         self._paused = False
         self._member_id = ""
         self._topic_id: UUID | None = None
+        self._own_commits: dict[TopicPartition, tuple[int, int]] = {}  # epoch and offset of the last of each partition
         self._ask_at = 0.0
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
@@ -229,6 +230,11 @@ class Source:
         committed = self._committed(partition)
         return committed.offset if committed else 0
 
+    def note_committed(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], membership: Membership) -> None:
+        """Remember what the sink has committed, in case that the topic was another one by then."""
+        for partition, committed in offsets.items():
+            self._own_commits[partition] = membership.epochs[partition], committed.offset
+
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
         lags = {}
@@ -299,6 +305,7 @@ class Source:
         """
         if not self._topic_is_new():
             return False
+        self._take_back_commits()
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
             raise DataLoss(
@@ -310,6 +317,19 @@ class Source:
         self._start_again()
         self._topic_id = self._consumer.topic_id(topic)  # only now: until every position is right, we try again
         return True
+
+    def _take_back_commits(self) -> None:
+        """Commit the beginning where what we committed last still stands: it means records of the topic before.
+
+        A batch of that one may be committed after the new one was made and before we hear of it; the offsets would skip
+        as many records of the new one.
+        """
+        epochs = self._assignment.epochs()
+        for partition, (epoch, offset) in list(self._own_commits.items()):
+            committed = self._committed(partition) if epochs.get(partition) == epoch else None
+            if committed and committed.offset == offset:
+                self._consumer.commit({partition: OffsetAndMetadata(0, "", -1)}, timeout_ms=COMMITTED_TIMEOUT_MS)
+            del self._own_commits[partition]
 
     def _mend(self, error: kafka_errors.KafkaError) -> None:
         """Do what makes the next try succeed, or raise our own error."""

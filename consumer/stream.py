@@ -207,7 +207,9 @@ class Stream:
             windows = self._limit.check(owned)
         started = time.monotonic()
         if owned:
-            self._sink.publish(owned, _offsets(owned, windows), membership)  # step 4
+            offsets = _offsets(owned, windows)
+            self._sink.publish(owned, offsets, membership)  # step 4
+            self._source.note_committed(offsets, membership)
             self._limit.accept(windows)
         self._settle(scored, owned, time.monotonic() - started)
         return True

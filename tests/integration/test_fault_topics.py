@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicParti
 from consumer import unknown_topics
 from consumer.config import StreamConfig
 from consumer.errors import DataLoss, StreamError, TopicMissing
+from consumer.kafka_client import GroupConsumer
 from consumer.messages import header
 from schemas import KafkaSource, Reason
 from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
@@ -153,6 +156,35 @@ def test_what_is_scored_while_the_input_topic_is_made_anew_is_dropped(stream_con
         service.wait_published(5)
     assert battles_seen(config) == each_once(range(5, 10))
     assert committed_offsets(config, 1) == {0: 5}
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest"])
+def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
+    stream_config: MakeConfig, admin: Any, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    """Answers to the old topic come out, with offsets that mean other records now; these are answered all the same."""
+    ask, committed = GroupConsumer.ask_for_topics, threading.Event()
+    monkeypatch.setattr(GroupConsumer, "ask_for_topics", lambda consumer: committed.is_set() and ask(consumer))
+    config = stream_config(partitions=1, on_data_loss=policy, max_batch_battles=5, max_in_flight=1)
+    produce(config, battles(0, 5))
+    panel = partial(prior_panel, seconds_per_batch=2.5)
+    with running(config, panel) as service:
+        consumed = "prefstream_battles_consumed_total"
+        wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
+        delete(admin, config.battles_topic)
+        create(admin, config.battles_topic)
+        produce(config, battles(5, 15))
+        service.wait_published(5)
+        assert battles_seen(config) == each_once(range(5))
+        committed.set()
+        if policy == "stop":
+            assert isinstance(service.wait_ended(), DataLoss)
+        else:
+            service.wait_published(20)
+    if policy == "stop":
+        with running(config) as service:
+            service.wait_published(15)
+    assert battles_seen(config) == each_once(range(20))
 
 
 def test_a_committed_offset_beyond_the_end_of_the_topic_stops_the_stream(stream_config: MakeConfig) -> None:

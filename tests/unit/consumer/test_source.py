@@ -87,6 +87,9 @@ class ScriptedConsumer:
             raise committed
         return committed
 
+    def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata], timeout_ms: int) -> None:
+        self.committed_offsets.update(offsets)
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((f"offset {offset}", (partition,)))
 
@@ -261,6 +264,35 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     assert stream_source.poll(0.1, 10) == []
     consumer.committed_offsets = {P0: AT_3}
     assert stream_source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 3", (P0,))]
+
+
+@pytest.mark.parametrize(("standing", "sought"), [(3, "offset 0"), (4, "offset 4")])
+def test_what_we_committed_last_is_taken_back_from_a_topic_made_anew_and_what_others_did_is_not(
+    standing: int, sought: str
+) -> None:
+    """It may have been committed onto the new one, where it would skip records; others were with that one already."""
+    consumer = ScriptedConsumer({P0: records(2)}, {P0: records(3)})
+    source = make_source(consumer, on_data_loss="earliest")
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    source.note_committed({P0: AT_3}, source.membership())
+    consumer.committed_offsets = {P0: AT_3._replace(offset=standing)}
+    consumer.known_topic_id = NEW
+    source.poll(0.1, 10)
+    assert consumer.sought == [(sought, (P0,))]
+
+
+def test_what_we_committed_for_a_partition_that_moved_since_is_not_taken_back() -> None:
+    consumer = ScriptedConsumer({P0: records(2)}, {P0: records(3)})
+    source = make_source(consumer, on_data_loss="earliest")
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    source.note_committed({P0: AT_3}, source.membership())
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: AT_3}
+    consumer.known_topic_id = NEW
+    source.poll(0.1, 10)
     assert consumer.sought == [("offset 3", (P0,))]
 
 
