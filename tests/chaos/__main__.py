@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,7 +44,7 @@ def chaos(
     Exit codes: 0 every input has exactly one answer, 1 not.
     """
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)  # a log file has no width
     console.print(f"seed {seed}: the same cycles again with --seed {seed}")
     setup = {"brokers": brokers, "processes": processes, "battles": battles, "models": models, "only": only}
     with ExitStack() as stack:

@@ -1,16 +1,34 @@
-"""`python -m tests.chaos.table`: the last figures of the long runs, as `tests/README.md` shows them."""
+"""`python -m tests.chaos.table`: writes the last figures of the long runs into `tests/README.md`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-FIGURES: Final = {"three brokers": Path(__file__).parent / "figures" / "three-brokers.json"}
+FIGURES: Final = Path(__file__).parent / "figures"
+
+RUNS: Final = {"three brokers": "three-brokers.json", "embedded broker": "embedded.json"}
 """What `python -m tests.chaos --json FILE` has written of 200 cycles, by the column's name."""
 
+ALONE: Final = "alone.jsonl"
+"""What tests of single faults wrote to the file named by `PREFSTREAM_TEST_FIGURES` (`tests/figures.py`), some runs."""
 
-def fault_table(runs: dict[str, dict[str, Any]]) -> str:
+DOCUMENT: Final = Path(__file__).parents[1] / "README.md"
+
+
+def read_runs() -> dict[str, dict[str, Any]]:
+    """The last figures of each run of 200 cycles."""
+    return {column: json.loads((FIGURES / name).read_text()) for column, name in RUNS.items()}
+
+
+def read_alone() -> list[dict[str, Any]]:
+    """The last figures of faults alone, one for each time that a test was run."""
+    return [json.loads(line) for line in (FIGURES / ALONE).read_text().splitlines()]
+
+
+def mix_table(runs: dict[str, dict[str, Any]]) -> str:
     """A table in Markdown: each fault with how often it struck, recovery and silence in each run.
 
     Args:
@@ -28,6 +46,30 @@ def fault_table(runs: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def alone_table(figures: list[dict[str, Any]]) -> str:
+    """A table in Markdown: each fault with how often it was tested, recovery, and what was seen the last time."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for figure in figures:
+        found.setdefault(figure["fault"], []).append(figure)
+    lines = ["| fault | times | recovery | what is seen meanwhile |", "|---|---|---|---|"]
+    for fault, struck in sorted(found.items(), key=lambda item: item[0].casefold()):
+        recovery = [figure["recovery_s"] for figure in struck]
+        lines.append(
+            f"| {fault} | {len(struck)} | {median(recovery):.1f}, {max(recovery):.1f} | {struck[-1]['sees']} |"
+        )
+    return "\n".join(lines)
+
+
+def with_tables(text: str) -> str:
+    """The document with the tables of the last figures, each between its two comments."""
+    for name, table in {"mix": mix_table(read_runs()), "alone": alone_table(read_alone())}.items():
+        before, begin, rest = text.partition(f"<!-- {name}: python -m tests.chaos.table -->\n")
+        _, end, after = rest.partition(f"\n<!-- /{name} -->")
+        assert end, f"no place for the table {name}"
+        text = f"{before}{begin}{table}{end}{after}"
+    return text
+
+
 def _cells(row: dict[str, Any] | None) -> str:
     if row is None:
         return " | | "
@@ -35,10 +77,5 @@ def _cells(row: dict[str, Any] | None) -> str:
     return " | ".join([str(row["times"]), *pairs])
 
 
-def read_figures() -> dict[str, dict[str, Any]]:
-    """The last figures of each run."""
-    return {name: json.loads(path.read_text()) for name, path in FIGURES.items()}
-
-
 if __name__ == "__main__":
-    print(fault_table(read_figures()))  # noqa: T201 - what it is for
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from consumer.cli import app
-from tests.chaos.table import fault_table, read_figures
+from tests.chaos.table import read_runs, with_tables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,12 +46,11 @@ def test_its_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_the_promises_have_the_last_figures_of_their_faults() -> None:
-    table = PROMISES.partition("<!-- faults: python -m tests.chaos.table -->\n")[2].partition("\n<!-- /faults -->")[0]
-    assert table == fault_table(read_figures()), "run: python -m tests.chaos.table"
+    assert with_tables(PROMISES) == PROMISES, "run: python -m tests.chaos.table"
 
 
 def test_the_figures_of_faults_are_of_whole_runs_that_lost_nothing() -> None:
-    for run in read_figures().values():
+    for run in read_runs().values():
         assert (run["is_over"], run["is_clean"], len(run["cycles"])) == (True, True, 200)
 
 
