@@ -12,18 +12,15 @@ everything here.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from kafka import TopicPartition
 
 from consumer.errors import DeadLetterFlood
 from consumer.messages import Message
-
-_NOTE: Final = re.compile(r"dead-letters:([0-9a-f]+)")
+from consumer.offset_note import OffsetNote
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +35,6 @@ class Window:
     epoch: int
     bits: int
 
-    @property
-    def note(self) -> str:
-        """As it is committed with the partition's offset."""
-        return f"dead-letters:{self.bits:x}"
-
 
 class DeadLetterLimit:
     """Holds the windows of our partitions, and the messages of every batch against them.
@@ -50,10 +42,11 @@ class DeadLetterLimit:
     Args:
         share: more than this share of a window stops the stream; 1 never does, and then nothing is kept.
         size: records in a window.
-        committed_note: the metadata committed with a partition's offset; called once per partition and epoch.
+        committed_note: what was committed with a partition's offset; called once per partition and epoch, and again
+            after `forget`.
     """
 
-    def __init__(self, share: float, size: int, committed_note: Callable[[TopicPartition], str]) -> None:
+    def __init__(self, share: float, size: int, committed_note: Callable[[TopicPartition], OffsetNote]) -> None:
         self._share = share
         self._size = size
         self._mask = (1 << size) - 1
@@ -105,13 +98,9 @@ class DeadLetterLimit:
     def _window(self, partition: TopicPartition, epoch: int) -> Window:
         window = self._windows.get(partition)
         if window is None or window.epoch != epoch:  # another process may have committed since
-            window = self._windows[partition] = Window(epoch, self._read(self._committed_note(partition)))
+            window = Window(epoch, self._committed_note(partition).dead_letters & self._mask)
+            self._windows[partition] = window
         return window
-
-    def _read(self, note: str) -> int:
-        """The bits of a note. One that another program wrote says nothing, as none does."""
-        ours = _NOTE.fullmatch(note)
-        return int(ours[1], 16) & self._mask if ours else 0
 
     def _flood(self, partition: TopicPartition, messages: Sequence[Message], count: int) -> DeadLetterFlood:
         where = f"{partition.topic}/{partition.partition}"

@@ -11,7 +11,7 @@
         ├── Fenced                  another process took over our transactional or instance id
         ├── DataLoss                records were deleted unread, or the topic was made anew
         ├── DeadLetterFlood         too many records of a partition can't be scored
-        ├── TransactionFailed       a batch could not be committed for too long
+        ├── TransactionFailed       a transaction can't be committed
         └── Stalled                 a broker call or a forward pass did not return in time
 
 A `StreamError` that is no `UsageError` ends the process with exit code 1, so that its supervisor restarts it.
@@ -63,7 +63,7 @@ class DeadLetterFlood(StreamError):
 
 
 class TransactionFailed(StreamError):
-    """A batch could not be committed for too long."""
+    """A batch could not be committed for too long; or, sending dead letters again, not even be aborted."""
 
 
 class Stalled(StreamError):

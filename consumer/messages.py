@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from consumer.source import Event
+from consumer.assignment import Event
 from schemas import Preference, PrefstreamError, Reason, encode_preference
 from schemas.dead_letter import (
     ERROR_HEADERS,

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from consumer.assignment import Event
 from consumer.batch import Batch
 from consumer.messages import Composer, Message, dead_letter
-from consumer.source import Event
 from schemas import Battle, InvalidEvent, KafkaSource, Reason, Timings, decode_battle
 from scoring.answer import PanelAnswer
 from scoring.errors import BattleTooLarge

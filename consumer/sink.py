@@ -23,11 +23,11 @@ import structlog
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
+from consumer.assignment import Membership
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, Fenced, StreamError
 from consumer.messages import Message
 from consumer.rights import denied_by
-from consumer.source import Membership
 from consumer.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -92,15 +92,17 @@ class Sink:
             NotAuthorized: the transactional id is not ours to write.
             BrokerUnreachable: no broker, or not the transaction coordinator, answered in time.
         """
-        self.close()
-        self._producer = self._make_producer()
         try:
             with self._watchdog.guard("init_transactions"):
+                self.close()
+                self._producer = self._make_producer()
                 self._producer.init_transactions()
         except kafka_errors.AuthorizationError as error:
             raise denied_by(error, self._config, self._topics) from error
         except kafka_errors.KafkaError as error:
-            raise BrokerUnreachable(f"the transaction coordinator did not answer: {type(error).__name__}") from error
+            raise BrokerUnreachable(
+                f"no answer of use from the transaction coordinator: {type(error).__name__}"
+            ) from error
 
     def publish(
         self, messages: Sequence[Message], offsets: Mapping[TopicPartition, OffsetAndMetadata], membership: Membership

@@ -1,31 +1,23 @@
-"""Kafka in: records with the assignment epoch of their partition.
-
-Every assign, revoke and loss of a partition raises its epoch. A record whose epoch is no longer current is not ours:
-its result is dropped, because whoever owns the partition now reads the record again. Generation fencing at the broker
-is not enough: it takes a valid member's commit for another member's partition.
-
-The polling thread calls everything here except the rebalance listener, which kafka-python runs on its IO thread.
-"""
+"""Kafka in: records with the assignment epoch of their partition. The polling thread calls everything here."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
+from consumer.assignment import Assignment, Event, Membership
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, DataLoss, StreamError, TopicMissing
 from consumer.kafka_client import patiently
+from consumer.offset_note import OffsetNote
 from consumer.rights import denied_by
 
 log = structlog.get_logger(__name__)
@@ -44,76 +36,12 @@ ASK_EVERY_S: Final = 1.0
 of the old one should be dropped then."""
 
 
+HEARSAY_S: Final = 1.0
+"""Brokers hear of a topic within milliseconds. One that lags behind tells of the topic before, and is not believed."""
+
+
 COMMITTED_TIMEOUT_MS: Final = 10_000
 """A coordinator fails over in about 9 s; what is not known by then is asked again at the next poll."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One record and the epoch of its partition when it was polled."""
-
-    record: Any
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A snapshot of our place in the group: the one that was checked is the one that is sent."""
-
-    metadata: Any
-    epochs: dict[TopicPartition, int]
-
-    @property
-    def joined(self) -> bool:
-        """Whether we are a member now; an empty snapshot is not fenced by the broker, so it is never sent."""
-        return bool(self.metadata.generation_id >= 0 and self.metadata.member_id)
-
-    def owns(self, event: Event) -> bool:
-        """Whether the event's partition has been ours without a break since it was polled."""
-        record = event.record
-        return self.epochs.get(TopicPartition(record.topic, record.partition)) == event.epoch
-
-
-class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
-    """Which partitions are ours, each with its epoch. Thread-safe; never blocks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._raised: Counter[TopicPartition] = Counter()
-        self._owned: set[TopicPartition] = set()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """kafka-python calls this with the partitions that are new to us."""
-        self._move(assigned, self._owned.update, "partitions assigned")
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """kafka-python calls this with the partitions that another member gets."""
-        self._move(revoked, self._owned.difference_update, "partitions revoked")
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """kafka-python calls this when we fell out of the group: another member may have them already."""
-        self._move(lost, self._owned.difference_update, "partitions lost")
-
-    def epochs(self) -> dict[TopicPartition, int]:
-        """Our partitions and their current epochs."""
-        with self._lock:
-            return {partition: self._raised[partition] for partition in self._owned}
-
-    def renew(self) -> set[TopicPartition]:
-        """Raise the epochs of all our partitions, and return these: we were out of the group without being told."""
-        with self._lock:
-            self._raised.update(self._owned)
-            return set(self._owned)
-
-    def _move(
-        self, partitions: Iterable[TopicPartition], change: Callable[[set[TopicPartition]], None], what: str
-    ) -> None:
-        moved = set(partitions)
-        with self._lock:
-            change(moved)
-            self._raised.update(moved)
-        if moved:
-            log.info(what, partitions=sorted(f"{partition.topic}/{partition.partition}" for partition in moved))
 
 
 class Source:
@@ -134,7 +62,7 @@ class Source:
         self._paused = False
         self._member_id = ""
         self._topic_id: UUID | None = None
-        self._own_commits: dict[TopicPartition, tuple[int, int]] = {}  # epoch and offset of the last of each partition
+        self._sure: dict[TopicPartition, int] = {}  # under which epoch reading began at an offset of this topic
         self._ask_at = 0.0
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
@@ -210,30 +138,41 @@ class Source:
         same_member = metadata.member_id == self._member_id
         return Membership(metadata, self._assignment.epochs() if same_member else {})
 
-    def committed_note(self, partition: TopicPartition) -> str:
-        """The metadata that was committed with the partition's offset; empty where there is none.
+    @property
+    def topic_id(self) -> UUID | None:
+        """Of the topic that we read; None where the brokers tell none."""
+        return self._topic_id
+
+    def began_in_this_topic(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether reading began at offsets of the topic that is there, and not of one that had its name before.
+
+        If not, reading begins again at the right ones, and nothing we hold is ours.
 
         Raises:
             BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
             StreamError: a fault that asking again can't mend.
         """
-        committed = self._committed(partition)
-        return (committed.metadata or "") if committed else ""
+        epochs = self._assignment.epochs()
+        unsure = {partition: epochs[partition] for partition in partitions if partition in epochs}
+        unsure = dict(unsure.items() - self._sure.items())
+        if any(_is_of_another(self.committed_note(partition), self._topic_id) for partition in unsure):
+            if not self._is_new_now():  # else the next poll meets it
+                self._start_again(self._topic_id)
+            return False
+        self._sure |= unsure
+        return True
+
+    def committed_note(self, partition: TopicPartition) -> OffsetNote:
+        """What was committed with the partition's offset; raises what `began_in_this_topic` does."""
+        return _note(self._committed(partition))
 
     def committed_offset(self, partition: TopicPartition) -> int:
         """The offset behind the last record of the partition that the group has answered; 0 where none is.
 
-        Raises:
-            BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
-            StreamError: a fault that asking again can't mend.
+        Raises what `began_in_this_topic` does.
         """
         committed = self._committed(partition)
         return committed.offset if committed else 0
-
-    def note_committed(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], membership: Membership) -> None:
-        """Remember what the sink has committed, in case that the topic was another one by then."""
-        for partition, committed in offsets.items():
-            self._own_commits[partition] = membership.epochs[partition], committed.offset
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
@@ -260,18 +199,26 @@ class Source:
         known = bool(self._member_id)
         if known:
             log.warning("was out of the group, starting again from its offsets")
-            self._start_again()
+            self._start_again(self._topic_id)
         self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
         return known
 
-    def _start_again(self) -> None:
-        """Read every partition from its committed offset, else from its beginning; nothing we hold is ours."""
-        for partition in self._assignment.renew() & self._consumer.assignment():
+    def _start_again(self, topic_id: UUID | None) -> None:
+        """Read every partition from where the group is in the topic of that id; nothing we hold is ours."""
+        renewed = self._assignment.renew()
+        epochs = self._assignment.epochs()
+        for partition in renewed & self._consumer.assignment():
             committed = self._committed(partition)
             if committed is None:
                 self._consumer.seek_to_beginning(partition)
+            elif _is_of_another(_note(committed), topic_id):
+                log.error(
+                    "offset is of a topic that is gone, reading from the beginning", partition=partition.partition
+                )
+                self._consumer.seek_to_beginning(partition)
             else:
                 self._consumer.seek(partition, committed.offset)
+            self._sure[partition] = epochs.get(partition, 0)
 
     def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
         """What the group has committed for the partition; raises what `committed_offset` says."""
@@ -292,7 +239,8 @@ class Source:
         return found not in {None, self._topic_id}
 
     def _is_new_now(self) -> bool:
-        """The same, and the brokers are asked first."""
+        """The same, and the brokers are asked first, once they all have heard of it."""
+        time.sleep(HEARSAY_S)
         with suppress(kafka_errors.KafkaError):
             self._consumer.topics()
         return self._topic_is_new()
@@ -301,11 +249,10 @@ class Source:
         """Whether the topic was deleted and made anew; if so, begin with it where that is wanted.
 
         Its records have the offsets of others: our positions, and results that we hold, mean nothing any more. The
-        group's offsets were deleted along; what is committed now is of members that began before us.
+        group's offsets were deleted along; what is committed now is of members that began before us, or of none.
         """
-        if not self._topic_is_new():
+        if not (self._topic_is_new() and self._is_new_now()):
             return False
-        self._take_back_commits()
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
             raise DataLoss(
@@ -314,22 +261,10 @@ class Source:
                 "beginning"
             )
         log.error("topic was deleted and made anew, reading it from its beginning", topic=topic)
-        self._start_again()
-        self._topic_id = self._consumer.topic_id(topic)  # only now: until every position is right, we try again
+        topic_id = self._consumer.topic_id(topic)
+        self._start_again(topic_id)
+        self._topic_id = topic_id  # only now: until every position is right, we try again
         return True
-
-    def _take_back_commits(self) -> None:
-        """Commit the beginning where what we committed last still stands: it means records of the topic before.
-
-        A batch of that one may be committed after the new one was made and before we hear of it; the offsets would skip
-        as many records of the new one.
-        """
-        epochs = self._assignment.epochs()
-        for partition, (epoch, offset) in list(self._own_commits.items()):
-            committed = self._committed(partition) if epochs.get(partition) == epoch else None
-            if committed and committed.offset == offset:
-                self._consumer.commit({partition: OffsetAndMetadata(0, "", -1)}, timeout_ms=COMMITTED_TIMEOUT_MS)
-            del self._own_commits[partition]
 
     def _mend(self, error: kafka_errors.KafkaError) -> None:
         """Do what makes the next try succeed, or raise our own error."""
@@ -362,9 +297,9 @@ class Source:
 
     def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """Records between our position and the topic's begin are gone: stop, or go on if told so."""
-        if self._is_new_now():
-            return  # no loss of records, but of the topic: the next poll meets it
         positions: dict[TopicPartition, int] = error.args[0]
+        if self._is_new_now() or not self.began_in_this_topic(positions):
+            return  # no loss of records, but of the topic: the next poll meets it
         lost = ", ".join(
             f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()
         )
@@ -377,3 +312,12 @@ class Source:
         log.error("records lost, going on as told", lost=lost, on_data_loss=policy)
         seek = self._consumer.seek_to_beginning if policy == "earliest" else self._consumer.seek_to_end
         seek(*positions)
+
+
+def _note(committed: OffsetAndMetadata | None) -> OffsetNote:
+    return OffsetNote.decode((committed.metadata or "") if committed else "")
+
+
+def _is_of_another(note: OffsetNote, topic_id: UUID | None) -> bool:
+    """Whether an offset with this note means another topic than the one of that id, as far as both are known."""
+    return None not in {note.topic_id, topic_id} and note.topic_id != topic_id

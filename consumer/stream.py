@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
 import structlog
 from kafka import OffsetAndMetadata, TopicPartition
@@ -22,6 +23,7 @@ from consumer.dead_letter_limit import DeadLetterLimit, Window
 from consumer.errors import BrokerUnreachable, Stalled, StreamError, TopicMissing, TransactionFailed
 from consumer.messages import Message, shrink
 from consumer.metrics import StreamMetrics
+from consumer.offset_note import OffsetNote
 from consumer.pipeline import Pipeline, Scored
 from consumer.sink import Aborted, Sink, Unsettled
 from consumer.source import Source
@@ -90,7 +92,7 @@ class Stream:
         self._aborted_since: float | None = None
         self._retry_at = 0.0
         self._retry_wait_s = RETRY_FIRST_S
-        self._unsettled = False  # whether the aborted batch may be committed all the same
+        self._unsettled: list[Message] = []  # of a transaction that may be committed, aborted or open
         self._report_at = 0.0
         self._obstacle: str | None = str(source.obstacle())
         self._free_until = time.monotonic()
@@ -183,57 +185,51 @@ class Stream:
 
     def _try_publish(self, scored: Scored) -> bool:
         try:
-            if self._unsettled:
-                scored = self._drop_answered(scored)
-            return not scored.messages or self._publish_owned(scored)
+            return (bool(self._unsettled) and self._learn_outcome(scored)) or self._publish_owned(scored)
         except Aborted as aborted:
             self._metrics.transaction_aborted()
             self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
-        except Unsettled as unsettled:
-            self._unsettled = True
-            self._retry_later(scored, unsettled)
-        except BrokerUnreachable as error:
+        except (Unsettled, BrokerUnreachable) as error:
             self._retry_later(scored, error)
         return False
 
     def _publish_owned(self, scored: Scored) -> bool:
+        with self._watchdog.guard("committed offsets"):
+            in_topic = self._source.began_in_this_topic({_partition(message) for message in scored.messages})
         membership = self._source.membership()
         owned = [message for message in scored.messages if membership.owns(message.event)]  # step 3
-        if owned and not membership.joined:
-            self._aborted = scored  # we fell out of the group: the next poll joins again or tells what we lost
+        if owned and not (in_topic and membership.joined):
+            self._aborted = scored  # the next poll joins again, or tells what we lost
             self._retry_at = time.monotonic() + RETRY_FIRST_S
             return False
         with self._watchdog.guard("committed offsets"):
             windows = self._limit.check(owned)
         started = time.monotonic()
         if owned:
-            offsets = _offsets(owned, windows)
-            self._sink.publish(owned, offsets, membership)  # step 4
-            self._source.note_committed(offsets, membership)
+            try:
+                self._sink.publish(owned, _offsets(owned, windows, self._source.topic_id), membership)  # step 4
+            except Unsettled:
+                self._unsettled = owned
+                raise
             self._limit.accept(windows)
         self._settle(scored, owned, time.monotonic() - started)
         return True
 
-    def _drop_answered(self, scored: Scored) -> Scored:
-        """What is left of a batch once its transaction is settled: the whole, or nothing if it was committed."""
+    def _learn_outcome(self, scored: Scored) -> bool:
+        """Settle the transaction that nobody knows the end of: whether it was committed, and with it the batch."""
         self._sink.open()
-        partitions = {_partition(message) for message in scored.messages}
+        held, partitions = self._unsettled, {_partition(message) for message in self._unsettled}
         with self._watchdog.guard("committed offsets"):
-            answered_to = {partition: self._source.committed_offset(partition) for partition in partitions}
-        self._unsettled = False
+            ends = {partition: self._source.committed_offset(partition) for partition in partitions}
+        self._unsettled = []
         self._limit.forget(partitions)
-        answered: list[Message] = []
-        left: list[Message] = []
-        for message in scored.messages:
-            done = message.event.record.offset < answered_to[_partition(message)]
-            (answered if done else left).append(message)
-        log.info("transaction settled", committed=len(answered), to_send=len(left))
-        if left:
+        committed = all(message.event.record.offset < ends[_partition(message)] for message in held)
+        log.info("transaction settled", committed=committed, battles=len(held))
+        if committed:
+            self._settle(scored, held, time.monotonic() - (self._aborted_since or time.monotonic()))
+        else:
             self._metrics.transaction_aborted()
-        if answered:
-            since = self._aborted_since or time.monotonic()
-            self._settle(replace(scored, messages=tuple(answered)), answered, time.monotonic() - since)
-        return replace(scored, messages=tuple(left))
+        return committed
 
     def _retry_later(self, scored: Scored, cause: StreamError) -> None:
         """Step 5: send the batch again after a while, before any later one."""
@@ -293,10 +289,13 @@ class Stream:
             self._metrics.lag(partition.topic, partition.partition, records)
 
     def _drain(self) -> None:
-        """Finish what is in flight, or give it up: it is scored again by whoever reads on."""
+        """Finish what is in flight, or give it up: it is scored again by whoever reads on.
+
+        A transaction that is unsettled is left to them, too: the coordinator may be away for longer than we have.
+        """
         deadline = time.monotonic() + self._config.drain_seconds
         self._source.pause()
-        while self._in_flight and time.monotonic() < deadline:
+        while self._in_flight and not self._unsettled and time.monotonic() < deadline:
             self._on_poll()
             self._wait_for_results(BUSY_POLL_S)
             with self._watchdog.guard("poll"):
@@ -307,15 +306,18 @@ class Stream:
 
 
 def _offsets(
-    messages: list[Message], windows: Mapping[TopicPartition, Window]
+    messages: list[Message], windows: Mapping[TopicPartition, Window], topic_id: UUID | None
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Per partition, the offset behind its last record, and its window's note."""
+    """Per partition, the offset behind its last record, and what is noted with it."""
     ends: dict[TopicPartition, int] = {}
     for message in messages:
         partition = _partition(message)
         ends[partition] = max(ends.get(partition, 0), message.event.record.offset + 1)
-    notes = {partition: window.note for partition, window in windows.items()}
-    return {partition: OffsetAndMetadata(end, notes.get(partition, ""), -1) for partition, end in ends.items()}
+    bits = {partition: window.bits for partition, window in windows.items()}
+    return {
+        partition: OffsetAndMetadata(end, OffsetNote(topic_id, bits.get(partition, 0)).encode(), -1)
+        for partition, end in ends.items()
+    }
 
 
 def _partition(message: Message) -> TopicPartition:

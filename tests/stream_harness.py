@@ -19,11 +19,12 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from consumer.assignment import Event
 from consumer.config import StreamConfig
 from consumer.messages import header
 from consumer.pipeline import Scored
 from consumer.service import Service
-from consumer.source import JOIN_WAIT_S, Event
+from consumer.source import JOIN_WAIT_S
 from schemas import KafkaSource, Preference, Probabilities, Reason, decode_preference
 from schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC
 from scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig

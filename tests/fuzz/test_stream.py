@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from consumer import pipeline
+from consumer.assignment import Event
 from consumer.config import StreamConfig
 from consumer.messages import Message, dead_letter
 from consumer.progress import CountProgress
-from consumer.source import Event
 from schemas import Reason
 from tests.fuzz.stream_campaign import PARTITIONS, served_apart, served_here, through_the_stream
 

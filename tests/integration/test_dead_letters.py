@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from consumer.assignment import Event
 from consumer.cli.dead_letters import dead_letters
 from consumer.config import StreamConfig
 from consumer.dead_letters import DeadLetter, Position, read_dead_letters
@@ -19,7 +20,6 @@ from consumer.errors import Fenced, StreamError, TopicMissing, UsageError
 from consumer.kafka_client import admin_client, make_consumer, make_producer
 from consumer.messages import Message, dead_letter, shrink
 from consumer.resubmit import Choice, make_plan, resubmit
-from consumer.source import Event
 from schemas import InvalidEvent, Reason
 from schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
 

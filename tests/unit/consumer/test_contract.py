@@ -12,8 +12,8 @@ import orjson
 import pytest
 import yaml
 
+from consumer.assignment import Event
 from consumer.messages import Composer, Message, dead_letter, shrink
-from consumer.source import Event
 from schemas import ERROR_HEADERS, InvalidEvent, Preference, Reason, decode_battle
 from schemas.documents import ASYNCAPI, documents
 from tests.unit.schemas.samples import a_preference

@@ -12,11 +12,11 @@ from kafka import errors as kafka_errors
 from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
+from consumer.assignment import Membership
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing
 from consumer.messages import Message
 from consumer.sink import FENCED, Aborted, Sink, Unsettled
-from consumer.source import Membership
 from consumer.watchdog import Watchdog
 from tests.stream_harness import make_event
 from tests.unit.consumer.test_source import kafka_error_classes

@@ -7,22 +7,27 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from consumer import kafka_client, source
+from consumer.assignment import Assignment
 from consumer.config import StreamConfig
 from consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError, TopicMissing
-from consumer.source import JOIN_WAIT_S, Assignment, Membership, Source
+from consumer.offset_note import OffsetNote
+from consumer.source import JOIN_WAIT_S, Source
 from tests.stream_harness import make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
 OLD, NEW = UUID(int=1), UUID(int=2)
 AT_3 = OffsetAndMetadata(3, "", -1)
 JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
+
+
+@pytest.fixture(autouse=True)
+def _no_hearsay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "HEARSAY_S", 0)
 
 
 def kafka_error_classes() -> list[type[kafka_errors.KafkaError]]:
@@ -87,9 +92,6 @@ class ScriptedConsumer:
             raise committed
         return committed
 
-    def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata], timeout_ms: int) -> None:
-        self.committed_offsets.update(offsets)
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((f"offset {offset}", (partition,)))
 
@@ -122,73 +124,6 @@ class ScriptedConsumer:
 
 def make_source(consumer: ScriptedConsumer, **settings: Any) -> Source:
     return Source(consumer, StreamConfig.load(**settings))
-
-
-def owns(assignment: Assignment, *, partition: int, epoch: int) -> bool:
-    return Membership(JOINED, assignment.epochs()).owns(make_event(partition=partition, epoch=epoch))
-
-
-def test_an_event_is_ours_while_its_partition_stays() -> None:
-    assignment = Assignment()
-    assignment.on_partitions_assigned([P0])
-    epoch = assignment.epochs()[P0]
-    assignment.on_partitions_assigned([P1])
-    assert owns(assignment, partition=0, epoch=epoch)
-
-
-@pytest.mark.parametrize("loss", ["on_partitions_revoked", "on_partitions_lost"])
-def test_an_event_is_not_ours_after_its_partition_went(loss: str) -> None:
-    assignment = Assignment()
-    assignment.on_partitions_assigned([P0, P1])
-    epochs = assignment.epochs()
-    getattr(assignment, loss)([P0])
-    assert not owns(assignment, partition=0, epoch=epochs[P0])
-    assert owns(assignment, partition=1, epoch=epochs[P1])
-
-
-def test_an_event_is_not_ours_after_its_partition_went_and_came_back() -> None:
-    """Somebody else may have scored it meanwhile."""
-    assignment = Assignment()
-    assignment.on_partitions_assigned([P0])
-    epoch = assignment.epochs()[P0]
-    assignment.on_partitions_revoked([P0])
-    assignment.on_partitions_assigned([P0])
-    assert not owns(assignment, partition=0, epoch=epoch)
-    assert owns(assignment, partition=0, epoch=assignment.epochs()[P0])
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["on_partitions_assigned", "on_partitions_revoked", "on_partitions_lost"]),
-            st.sets(st.integers(0, 3)),
-        ),
-        max_size=20,
-    )
-)
-def test_no_epoch_is_ever_given_out_twice(moves: list[tuple[str, set[int]]]) -> None:
-    assignment = Assignment()
-    seen: dict[TopicPartition, set[int]] = {}
-    before: dict[TopicPartition, int] = {}
-    for move, numbers in moves:
-        partitions = {TopicPartition("battles", number) for number in numbers}
-        getattr(assignment, move)(partitions)
-        now = assignment.epochs()
-        for partition, epoch in now.items():
-            if partition in partitions:
-                assert epoch not in seen.get(partition, set())
-            else:
-                assert epoch == before[partition]
-            seen.setdefault(partition, set()).add(epoch)
-        before = now
-
-
-@pytest.mark.parametrize(
-    ("generation", "member", "joined"), [(3, "m", True), (0, "m", True), (-1, "m", False), (3, "", False)]
-)
-def test_a_snapshot_without_generation_or_member_is_no_membership(generation: int, member: str, joined: bool) -> None:
-    """The broker does not fence an empty one."""
-    assert Membership(ConsumerGroupMetadata("g", generation, member), {}).joined is joined
 
 
 def records(*offsets: int) -> list[Any]:
@@ -232,7 +167,7 @@ def test_a_topic_made_anew_stops_the_stream_by_default() -> None:
     source = make_source(consumer)
     consumer.assign(P0)
     source.poll(0.1, 10)
-    consumer.known_topic_id = NEW
+    consumer.known_topic_id = consumer.real_topic_id = NEW
     with pytest.raises(DataLoss, match="battles was deleted and made anew"):
         source.poll(0.1, 10)
 
@@ -244,7 +179,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_i
     source = make_source(consumer, on_data_loss=policy)
     consumer.assign(P0)
     (before,) = source.poll(0.1, 10)
-    consumer.known_topic_id = NEW
+    consumer.known_topic_id = consumer.real_topic_id = NEW
     assert source.poll(0.1, 10) == []
     assert consumer.sought == [("beginning", (P0,))]
     assert not source.membership().owns(before)
@@ -259,7 +194,7 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     stream_source = make_source(consumer, on_data_loss="earliest")
     consumer.assign(P0)
     stream_source.poll(0.1, 10)
-    consumer.known_topic_id = NEW
+    consumer.known_topic_id = consumer.real_topic_id = NEW
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
     consumer.committed_offsets = {P0: AT_3}
@@ -267,33 +202,79 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     assert consumer.sought == [("offset 3", (P0,))]
 
 
-@pytest.mark.parametrize(("standing", "sought"), [(3, "offset 0"), (4, "offset 4")])
-def test_what_we_committed_last_is_taken_back_from_a_topic_made_anew_and_what_others_did_is_not(
-    standing: int, sought: str
-) -> None:
-    """It may have been committed onto the new one, where it would skip records; others were with that one already."""
-    consumer = ScriptedConsumer({P0: records(2)}, {P0: records(3)})
-    source = make_source(consumer, on_data_loss="earliest")
+def test_a_broker_that_lags_behind_makes_no_topic_anew() -> None:
+    """It tells of the topic before for a moment; asked again, brokers tell of the one that we read."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
+    source = make_source(consumer)
     consumer.assign(P0)
     source.poll(0.1, 10)
-    source.note_committed({P0: AT_3}, source.membership())
-    consumer.committed_offsets = {P0: AT_3._replace(offset=standing)}
     consumer.known_topic_id = NEW
-    source.poll(0.1, 10)
-    assert consumer.sought == [(sought, (P0,))]
+    assert len(source.poll(0.1, 10)) == 1
 
 
-def test_what_we_committed_for_a_partition_that_moved_since_is_not_taken_back() -> None:
-    consumer = ScriptedConsumer({P0: records(2)}, {P0: records(3)})
+def committed_at_3_of(topic_id: UUID | None) -> OffsetAndMetadata:
+    return OffsetAndMetadata(3, OffsetNote(topic_id).encode(), -1)
+
+
+def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
+    """It was committed too late to be deleted with it. What was read from there is not ours; the beginning is next."""
+    consumer = ScriptedConsumer({P0: records(3), P1: records(3)}, {P0: records(0)})
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
+    before = source.poll(0.1, 10)
+    assert not source.began_in_this_topic([P0, P1])
+    assert sorted(consumer.sought) == [("beginning", (P0,)), ("offset 3", (P1,))]
+    assert not any(source.membership().owns(event) for event in before)
+    (after,) = source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0, P1])
+    assert source.membership().owns(after)
+
+
+@pytest.mark.parametrize("topic_id", [OLD, None])
+def test_an_offset_of_this_topic_or_of_one_that_nobody_tells_is_taken_as_it_is(topic_id: UUID | None) -> None:
+    consumer = ScriptedConsumer({P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(topic_id)}
+    source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0])
+    assert consumer.sought == []
+
+
+def test_what_is_committed_is_looked_at_once_per_assignment() -> None:
+    """Afterwards it is ours."""
+    consumer = ScriptedConsumer({P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0])
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    assert source.began_in_this_topic([P0])
+    consumer.assign(P0)
+    assert not source.began_in_this_topic([P0])
+
+
+def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> None:
+    consumer = ScriptedConsumer({}, kafka_errors.OffsetOutOfRangeError({P0: 3}))
+    source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    source.poll(0.1, 10)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+
+
+def test_where_others_are_in_a_topic_made_anew_reading_goes_on_and_where_they_were_in_the_old_one_it_begins() -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer, on_data_loss="earliest")
-    consumer.assign(P0)
+    consumer.assign(P0, P1)
     source.poll(0.1, 10)
-    source.note_committed({P0: AT_3}, source.membership())
-    consumer.assign(P0)
-    consumer.committed_offsets = {P0: AT_3}
-    consumer.known_topic_id = NEW
-    source.poll(0.1, 10)
-    assert consumer.sought == [("offset 3", (P0,))]
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
+    assert source.poll(0.1, 10) == []
+    assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
+    assert source.topic_id == NEW
 
 
 @pytest.mark.parametrize("sign", [kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError])
@@ -448,9 +429,13 @@ def test_a_member_polls_as_long_as_it_is_asked_to() -> None:
 
 @pytest.mark.parametrize(
     ("committed", "note"),
-    [(None, ""), (OffsetAndMetadata(3, "ours", -1), "ours"), (OffsetAndMetadata(3, None, -1), "")],
+    [
+        (None, OffsetNote()),
+        (OffsetAndMetadata(3, OffsetNote(OLD, 5).encode(), -1), OffsetNote(OLD, 5)),
+        (OffsetAndMetadata(3, None, -1), OffsetNote()),
+    ],
 )
-def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMetadata | None, note: str) -> None:
+def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMetadata | None, note: OffsetNote) -> None:
     consumer = ScriptedConsumer()
     consumer.committed_offsets = {P0: committed}
     assert make_source(consumer).committed_note(P0) == note

@@ -1,0 +1,87 @@
+"""Which partitions are ours, and whether a record that was polled still is.
+
+Every assign, revoke and loss of a partition raises its epoch. A record whose epoch is no longer current is not ours:
+its result is dropped, because whoever owns the partition now reads the record again. Generation fencing at the broker
+is not enough: it takes a valid member's commit for another member's partition.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from kafka import ConsumerRebalanceListener, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record and the epoch of its partition when it was polled."""
+
+    record: Any
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A snapshot of our place in the group: the one that was checked is the one that is sent."""
+
+    metadata: Any
+    epochs: dict[TopicPartition, int]
+
+    @property
+    def joined(self) -> bool:
+        """Whether we are a member now; an empty snapshot is not fenced by the broker, so it is never sent."""
+        return bool(self.metadata.generation_id >= 0 and self.metadata.member_id)
+
+    def owns(self, event: Event) -> bool:
+        """Whether the event's partition has been ours without a break since it was polled."""
+        record = event.record
+        return self.epochs.get(TopicPartition(record.topic, record.partition)) == event.epoch
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
+    """Which partitions are ours, each with its epoch. Thread-safe; never blocks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._raised: Counter[TopicPartition] = Counter()
+        self._owned: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this with the partitions that are new to us."""
+        self._move(assigned, self._owned.update, "partitions assigned")
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this with the partitions that another member gets."""
+        self._move(revoked, self._owned.difference_update, "partitions revoked")
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """kafka-python calls this when we fell out of the group: another member may have them already."""
+        self._move(lost, self._owned.difference_update, "partitions lost")
+
+    def epochs(self) -> dict[TopicPartition, int]:
+        """Our partitions and their current epochs."""
+        with self._lock:
+            return {partition: self._raised[partition] for partition in self._owned}
+
+    def renew(self) -> set[TopicPartition]:
+        """Raise the epochs of all our partitions, and return these: we were out of the group without being told."""
+        with self._lock:
+            self._raised.update(self._owned)
+            return set(self._owned)
+
+    def _move(
+        self, partitions: Iterable[TopicPartition], change: Callable[[set[TopicPartition]], None], what: str
+    ) -> None:
+        moved = set(partitions)
+        with self._lock:
+            change(moved)
+            self._raised.update(moved)
+        if moved:
+            log.info(what, partitions=sorted(f"{partition.topic}/{partition.partition}" for partition in moved))

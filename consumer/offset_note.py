@@ -1,0 +1,40 @@
+"""What is committed with an offset, as its metadata: which topic it is of, and the partition's last dead letters.
+
+Kafka keeps offsets by the name of their topic. When a topic is deleted and made anew, an offset of the old one may be
+committed after the new one is there, or outlive it, and would skip as many records; its id tells the two apart.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+from uuid import UUID
+
+_NOTE: Final = re.compile(r"(?:topic:([0-9a-f]{32}) )?dead-letters:([0-9a-f]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetNote:
+    """The metadata of one committed offset.
+
+    Attributes:
+        topic_id: of the topic that the offset means; None where the broker tells none, and for offsets of others.
+        dead_letters: a bit for each of the partition's last records, the newest lowest: if it became a dead letter.
+    """
+
+    topic_id: UUID | None = None
+    dead_letters: int = 0
+
+    def encode(self) -> str:
+        """As it is committed."""
+        topic = f"topic:{self.topic_id.hex} " if self.topic_id else ""
+        return f"{topic}dead-letters:{self.dead_letters:x}"
+
+    @classmethod
+    def decode(cls, metadata: str) -> Self:
+        """Read what was committed. The note of another program says nothing, as none does."""
+        ours = _NOTE.fullmatch(metadata)
+        if ours is None:
+            return cls()
+        return cls(UUID(ours[1]) if ours[1] else None, int(ours[2], 16))
