@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +70,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
         with self._lock:
             return {partition: self._raised[partition] for partition in self._owned}
 
-    def renew(self) -> set[TopicPartition]:
-        """Raise the epochs of all our partitions, and return these: we were out of the group without being told."""
+    def renew(self, epochs: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Raise the epochs of those partitions that have not moved since they had these; nothing held of them is ours.
+
+        Returns:
+            Their new epochs.
+        """
         with self._lock:
-            self._raised.update(self._owned)
-            return set(self._owned)
+            stayed = {partition for partition in self._owned if epochs.get(partition) == self._raised[partition]}
+            self._raised.update(stayed)
+            return {partition: self._raised[partition] for partition in stayed}
 
     def _move(
         self, partitions: Iterable[TopicPartition], change: Callable[[set[TopicPartition]], None], what: str

@@ -204,21 +204,26 @@ class Source:
         return known
 
     def _start_again(self, topic_id: UUID | None) -> None:
-        """Read every partition from where the group is in the topic of that id; nothing we hold is ours."""
-        renewed = self._assignment.renew()
+        """Read every partition from where the group is in the topic of that id; nothing we hold is ours.
+
+        All or none of them: one that was renewed and stays where it is would skip what we held of it.
+        """
         epochs = self._assignment.epochs()
-        for partition in renewed & self._consumer.assignment():
-            committed = self._committed(partition)
-            if committed is None:
-                self._consumer.seek_to_beginning(partition)
-            elif _is_of_another(_note(committed), topic_id):
+        committed = {partition: self._committed(partition) for partition in epochs.keys() & self._consumer.assignment()}
+        for partition, epoch in self._assignment.renew(epochs).items():
+            if partition not in committed:
+                continue  # about to be taken from us, or not ours to seek in yet
+            start = committed[partition]
+            if start is not None and _is_of_another(_note(start), topic_id):
                 log.error(
                     "offset is of a topic that is gone, reading from the beginning", partition=partition.partition
                 )
+                start = None
+            if start is None:
                 self._consumer.seek_to_beginning(partition)
             else:
-                self._consumer.seek(partition, committed.offset)
-            self._sure[partition] = epochs.get(partition, 0)
+                self._consumer.seek(partition, start.offset)
+            self._sure[partition] = epoch
 
     def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
         """What the group has committed for the partition; raises what `committed_offset` says."""

@@ -80,3 +80,15 @@ def test_no_epoch_is_ever_given_out_twice(moves: list[tuple[str, set[int]]]) -> 
 def test_a_snapshot_without_generation_or_member_is_no_membership(generation: int, member: str, joined: bool) -> None:
     """The broker does not fence an empty one."""
     assert Membership(ConsumerGroupMetadata("g", generation, member), {}).joined is joined
+
+
+def test_after_a_new_start_nothing_held_of_what_stayed_is_ours_and_what_moved_meanwhile_keeps_its_epoch() -> None:
+    assignment = Assignment()
+    assignment.on_partitions_assigned([P0, P1])
+    before = assignment.epochs()
+    assignment.on_partitions_revoked([P1])
+    assignment.on_partitions_assigned([P1])
+    moved = assignment.epochs()[P1]
+    assert assignment.renew(before) == {P0: assignment.epochs()[P0]}
+    assert not owns(assignment, partition=0, epoch=before[P0])
+    assert owns(assignment, partition=1, epoch=moved)

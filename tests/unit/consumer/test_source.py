@@ -231,6 +231,24 @@ def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
     assert source.membership().owns(after)
 
 
+def test_reading_begins_again_at_all_partitions_or_at_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose records are dropped, and that goes on behind them, would lose them."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(3), P1: records(3)})
+    stream_source = make_source(consumer)
+    consumer.assign(P0, P1)
+    held = stream_source.poll(0.1, 10)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: kafka_errors.KafkaTimeoutError()}
+    with pytest.raises(BrokerUnreachable):
+        stream_source.began_in_this_topic([P0])
+    assert consumer.sought == []
+    assert all(stream_source.membership().owns(event) for event in held)
+    consumer.committed_offsets[P1] = committed_at_3_of(OLD)
+    assert not stream_source.began_in_this_topic([P0])
+    assert sorted(consumer.sought) == [("beginning", (P0,)), ("offset 3", (P1,))]
+    assert not any(stream_source.membership().owns(event) for event in held)
+
+
 @pytest.mark.parametrize("topic_id", [OLD, None])
 def test_an_offset_of_this_topic_or_of_one_that_nobody_tells_is_taken_as_it_is(topic_id: UUID | None) -> None:
     consumer = ScriptedConsumer({P0: records(3)})
