@@ -67,6 +67,14 @@ def create(admin: Any, topic: str, **configs: Any) -> None:
     wait_until(lambda: exists(admin, topic), what="the topic to be there")
 
 
+def make_anew_while_scoring(admin: Any, config: StreamConfig, service: Running) -> None:
+    """Delete the input topic and make it anew once its five battles were read."""
+    consumed = "prefstream_battles_consumed_total"
+    wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5, what="battles to be read")
+    delete(admin, config.battles_topic)
+    create(admin, config.battles_topic)
+
+
 def battles_seen(config: StreamConfig) -> Counter[str]:
     """How often each battle was answered: in a topic that was made anew, offsets name others."""
     return Counter(preference.id for preference in read_outcome(config).preferences)
@@ -148,10 +156,7 @@ def test_what_is_scored_while_the_input_topic_is_made_anew_is_dropped(stream_con
     config = stream_config(partitions=1, on_data_loss="earliest", max_batch_battles=5, max_in_flight=1)
     produce(config, battles(0, 5))
     with running(config, lambda: prior_panel(seconds_per_batch=2.5)) as service:
-        consumed = "prefstream_battles_consumed_total"
-        wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
-        delete(admin, config.battles_topic)
-        create(admin, config.battles_topic)
+        make_anew_while_scoring(admin, config, service)
         produce(config, battles(5, 5))
         service.wait_published(5)
     assert battles_seen(config) == each_once(range(5, 10))
@@ -169,10 +174,7 @@ def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
     produce(config, battles(0, 5))
     panel = partial(prior_panel, seconds_per_batch=2.5)
     with running(config, panel) as service:
-        consumed = "prefstream_battles_consumed_total"
-        wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
-        delete(admin, config.battles_topic)
-        create(admin, config.battles_topic)
+        make_anew_while_scoring(admin, config, service)
         produce(config, battles(5, 15))
         service.wait_published(5)
         assert battles_seen(config) == each_once(range(5))
