@@ -34,7 +34,7 @@ def chaos(
     first: Annotated[int, typer.Option(min=0, help="Number of the first cycle: goes on where a run ended.")] = 0,
     only: Annotated[str, typer.Option(help="Only faults whose name contains this.")] = "",
     models: Annotated[bool, typer.Option("--models", help="One process scores with two tiny models.")] = False,
-    keep: Annotated[Path | None, typer.Option(help="Keep logs in this folder.")] = None,
+    keep: Annotated[Path | None, typer.Option(resolve_path=True, help="Keep logs in this folder.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write every figure to this file, anew after each cycle.")
     ] = None,

@@ -28,7 +28,7 @@ def soak(
     warm_up: Annotated[float, typer.Option(help="Minutes before growth counts.")] = WARM_UP_S / 60,
     apache: Annotated[bool, typer.Option(help="On Apache Kafka from KAFKA_HOME, or on the embedded broker.")] = True,
     seed: Annotated[int, typer.Option(help="Of the records.")] = 0,
-    out: Annotated[Path, typer.Option("-o", help="Folder for figures, picture and log.")] = Path("soak"),
+    out: Annotated[Path, typer.Option("-o", resolve_path=True, help="Folder for figures and log.")] = Path("soak"),
 ) -> None:
     """Keep `prefstream run` with two tiny models busy, and see whether it grows.
 
