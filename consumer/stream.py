@@ -194,15 +194,14 @@ class Stream:
         return False
 
     def _publish_owned(self, scored: Scored) -> bool:
-        with self._watchdog.guard("committed offsets"):
-            in_topic = self._source.began_in_this_topic({_partition(message) for message in scored.messages})
         membership = self._source.membership()
         owned = [message for message in scored.messages if membership.owns(message.event)]  # step 3
-        if owned and not (in_topic and membership.joined):
-            self._aborted = scored  # the next poll joins again, or tells what we lost
-            self._retry_at = time.monotonic() + RETRY_FIRST_S
-            return False
+        partitions = {_partition(message) for message in owned}
         with self._watchdog.guard("committed offsets"):
+            if owned and not (membership.joined and self._source.began_in_this_topic(partitions)):
+                self._aborted = scored  # the next poll joins again, or tells what we lost
+                self._retry_at = time.monotonic() + RETRY_FIRST_S
+                return False
             windows = self._limit.check(owned)
         started = time.monotonic()
         if owned:
