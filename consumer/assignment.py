@@ -29,15 +29,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A snapshot of our place in the group: the one that was checked is the one that is sent."""
+    """A snapshot of our place in the group: the one that was checked is the one that is sent.
+
+    Attributes:
+        metadata: what the broker fences by: generation and member id, of kafka-python.
+        generation: the one whose assignment we know.
+        epochs: of the partitions that are ours in it.
+    """
 
     metadata: Any
+    generation: int
     epochs: dict[TopicPartition, int]
 
     @property
     def joined(self) -> bool:
-        """Whether we are a member now; an empty snapshot is not fenced by the broker, so it is never sent."""
-        return bool(self.metadata.generation_id >= 0 and self.metadata.member_id)
+        """Whether we are a member now, and know what is ours.
+
+        An empty snapshot is not fenced by the broker. Nor is one of a generation that we have joined, but whose
+        assignment we do not know yet: a partition that it gives to another member would be answered by both.
+        """
+        return bool(0 <= self.metadata.generation_id == self.generation and self.metadata.member_id)
 
     def owns(self, event: Event) -> bool:
         """Whether the event's partition has been ours without a break since it was polled."""

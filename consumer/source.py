@@ -61,6 +61,7 @@ class Source:
         self._assignment = Assignment()
         self._paused = False
         self._member_id = ""
+        self._generation = -1
         self._topic_id: UUID | None = None
         self._sure: dict[TopicPartition, int] = {}  # under which epoch reading began at an offset of this topic
         self._ask_at = 0.0
@@ -90,7 +91,7 @@ class Source:
             if time.monotonic() > self._ask_at:
                 self._ask_at = time.monotonic() + ASK_EVERY_S
                 self._consumer.ask_for_topics()
-        if self._consumer.group_metadata().state != MemberState.STABLE:
+        if self._learn_generation().state != MemberState.STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
             if self._began_anew():
@@ -134,9 +135,9 @@ class Source:
 
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
-        metadata = self._consumer.group_metadata()
+        metadata = self._learn_generation()
         same_member = metadata.member_id == self._member_id
-        return Membership(metadata, self._assignment.epochs() if same_member else {})
+        return Membership(metadata, self._generation, self._assignment.epochs() if same_member else {})
 
     @property
     def topic_id(self) -> UUID | None:
@@ -186,6 +187,17 @@ class Source:
                 if position is not None:
                     lags[partition] = max(0, end - position)
         return lags
+
+    def _learn_generation(self) -> Any:
+        """The metadata of our membership, and with it the generation whose assignment we know.
+
+        kafka-python joins on its IO thread: a new generation may be there while the assignment waits for the next poll.
+        Only that makes it stable.
+        """
+        metadata = self._consumer.group_metadata()
+        if metadata.state == MemberState.STABLE:
+            self._generation = metadata.generation_id
+        return metadata
 
     def _came_back(self) -> bool:
         """Whether we fell out of the group and are back under another name; if so, start again where it stands.

@@ -16,7 +16,9 @@ JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 
 
 def owns(assignment: Assignment, *, partition: int, epoch: int) -> bool:
-    return Membership(JOINED, assignment.epochs()).owns(make_event(partition=partition, epoch=epoch))
+    return Membership(JOINED, JOINED.generation_id, assignment.epochs()).owns(
+        make_event(partition=partition, epoch=epoch)
+    )
 
 
 def test_an_event_is_ours_while_its_partition_stays() -> None:
@@ -79,7 +81,7 @@ def test_no_epoch_is_ever_given_out_twice(moves: list[tuple[str, set[int]]]) -> 
 )
 def test_a_snapshot_without_generation_or_member_is_no_membership(generation: int, member: str, joined: bool) -> None:
     """The broker does not fence an empty one."""
-    assert Membership(ConsumerGroupMetadata("g", generation, member), {}).joined is joined
+    assert Membership(ConsumerGroupMetadata("g", generation, member), generation, {}).joined is joined
 
 
 def test_after_a_new_start_nothing_held_of_what_stayed_is_ours_and_what_moved_meanwhile_keeps_its_epoch() -> None:

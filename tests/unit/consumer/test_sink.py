@@ -22,7 +22,7 @@ from tests.stream_harness import make_event
 from tests.unit.consumer.test_source import kafka_error_classes
 
 STEPS = ("begin_transaction", "send", "send_offsets_to_transaction", "delivery", "commit_transaction")
-MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STABLE), {})
+MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STABLE), 3, {})
 OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
 
 ErrorClass = type[kafka_errors.KafkaError]

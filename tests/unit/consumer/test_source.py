@@ -48,6 +48,7 @@ class ScriptedConsumer:
         self.listener: Assignment | None = None
         self.position_error: Exception | None = None
         self.member_id = JOINED.member_id
+        self.generation_id = JOINED.generation_id
         self.committed_offsets: dict[TopicPartition, Any] = {}
         self.known_topic_id: UUID | None = OLD
         self.real_topic_id = OLD
@@ -84,7 +85,7 @@ class ScriptedConsumer:
         return polled
 
     def group_metadata(self) -> ConsumerGroupMetadata:
-        return JOINED._replace(state=self.state, member_id=self.member_id)
+        return JOINED._replace(state=self.state, member_id=self.member_id, generation_id=self.generation_id)
 
     def committed(self, partition: TopicPartition, *, metadata: bool, timeout_ms: int) -> Any:
         committed = self.committed_offsets.get(partition)
@@ -417,6 +418,21 @@ def test_while_out_of_the_group_nothing_is_ours() -> None:
     (event,) = source.poll(0.1, 10)
     consumer.member_id = ""
     assert not source.membership().owns(event)
+
+
+def test_in_a_rebalance_we_are_a_member_until_the_next_generation_and_again_once_its_assignment_is_known() -> None:
+    """kafka-python has the new generation before it tells what is ours: another member may have our partition in it."""
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.state = MemberState.REBALANCING
+    assert source.membership().joined
+    consumer.generation_id += 1
+    assert not source.membership().joined
+    assert source.membership().owns(event)  # as far as we know: it is kept
+    consumer.state = MemberState.STABLE
+    assert source.membership().joined
 
 
 def test_while_paused_new_partitions_are_held_back_too() -> None:
