@@ -18,7 +18,7 @@ from kafka.consumer import group
 from kafka.coordinator.consumer import ConsumerCoordinator
 
 
-class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-python has no types
+class MendedCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-python has no types
     """Pauses for `retry_backoff_ms` between two questions for the coordinator; forgets answers after a rebalance."""
 
     _asked_at = float("-inf")
@@ -39,6 +39,6 @@ class PatientCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # kafka-py
         return await super()._send_group_coordinator_request()
 
 
-def ask_patiently_for_coordinators() -> None:
-    """Make kafka-python's consumers pause between two questions for their coordinator."""
-    group.ConsumerCoordinator = PatientCoordinator
+def mend_coordinators() -> None:
+    """Make kafka-python's consumers use the mended one."""
+    group.ConsumerCoordinator = MendedCoordinator

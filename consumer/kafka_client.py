@@ -14,7 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.net.compat import KafkaNetClient
 
 from consumer.config import KafkaConnection, StreamConfig
-from consumer.coordinator import ask_patiently_for_coordinators
+from consumer.coordinator import mend_coordinators
 from consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
 from consumer.fetcher import hand_out_what_was_parked
 from consumer.header_keys import accept_any_header_key
@@ -144,7 +144,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "kafka_client": Client,
     }
     accept_any_header_key()
-    ask_patiently_for_coordinators()
+    mend_coordinators()
     hand_out_what_was_parked()
     return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
 

@@ -185,7 +185,9 @@ class Stream:
 
     def _try_publish(self, scored: Scored) -> bool:
         try:
-            return (bool(self._unsettled) and self._learn_outcome(scored)) or self._publish_owned(scored)
+            if self._unsettled and self._learn_outcome(scored):
+                return True
+            return self._publish_owned(scored)
         except Aborted as aborted:
             self._metrics.transaction_aborted()
             self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
