@@ -249,15 +249,17 @@ class Running:
     Attributes:
         service: the service.
         committed: the batches that readers can see, in the order of their commits.
+        read_before_commit: how many records had been read when each of them was committed.
         error: what ended it, if not `stop`.
         stalled: the call that hung for longer than the broker time-out, which would have ended the process.
     """
 
     def __init__(self, config: StreamConfig, panel: Callable[[], Panel]) -> None:
         self.committed: list[Scored] = []
+        self.read_before_commit: list[float] = []
         self.error: BaseException | None = None
         self.stalled: str | None = None
-        self.service = Service(config, panel, on_committed=self.committed.append, on_stall=self._note_stall)
+        self.service = Service(config, panel, on_committed=self._note_committed, on_stall=self._note_stall)
         self._expected_to_end = False
         self._thread = threading.Thread(target=self._serve, name="service", daemon=True)
         self._thread.start()
@@ -306,6 +308,13 @@ class Running:
         assert not self.alive, f"the service did not stop within {timeout_s:g} s; stalled: {self.stalled}"
         if self.error and not self._expected_to_end:
             raise self.error
+
+    def _note_committed(self, batch: Scored) -> None:
+        """Called by the thread that reads, so that it reads nothing meanwhile."""
+        read = self.service.metrics.registry.get_sample_value("prefstream_battles_consumed_total")
+        assert read is not None
+        self.read_before_commit.append(read)
+        self.committed.append(batch)
 
     def _note_stall(self, call: str) -> None:
         self.stalled = call

@@ -231,7 +231,6 @@ def test_second_signal_does_not_wait_for_the_rows_in_hand(tmp_path: Path, slow_p
     write_battles(source, 50)
     slow_priors.write_text(slow_priors.read_text().replace("0.05", "60"))
     command = [*COMMAND, "score", str(source), "-o", str(out), "--panel", str(slow_priors)]
-    started = time.monotonic()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "out.csv.progress").exists():
             time.sleep(0.01)
@@ -240,8 +239,7 @@ def test_second_signal_does_not_wait_for_the_rows_in_hand(tmp_path: Path, slow_p
         while "finishing the rows in hand" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
-    assert time.monotonic() - started < 50
+        assert process.wait(timeout=30) == 130  # the rows in hand take a minute
 
 
 def test_replay_delivers_every_battle_of_an_odd_file(odd_csv: Path, stream_config: Callable[..., StreamConfig]) -> None:

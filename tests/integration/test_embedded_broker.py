@@ -208,7 +208,7 @@ def test_a_client_that_waits_for_records_does_not_hold_up_the_stop(
     consumer.poll(timeout_ms=300)
     started = time.monotonic()
     broker.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30  # the request waits for 60 s
     open_clients.close()
     gc.collect()
 
@@ -247,7 +247,7 @@ def test_it_stops_cleanly_while_requests_wait(
     receive(connections[1])
     started = time.monotonic()
     broker.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30  # the request waits for 60 s
     gc.collect()
     for connection in (connections[0], connections[2]):
         with suppress(ConnectionError):
@@ -437,13 +437,13 @@ def test_a_delay_holds_up_one_client_and_not_the_others(
     slow, quick = new_producer(client_id="slow"), new_producer(client_id="quick")
     for producer in (slow, quick):
         producer.send(TOPIC, b"v").get(10)
-    broker.faults.delay("Produce", seconds=0.6, client_id="slow")
+    broker.faults.delay("Produce", seconds=3, client_id="slow")
     started = time.monotonic()
     late = slow.send(TOPIC, b"late")
     quick.send(TOPIC, b"soon").get(10)
-    assert time.monotonic() - started < 0.5
+    assert not late.is_done
     offset = late.get(10).offset
-    assert time.monotonic() - started >= 0.6
+    assert time.monotonic() - started >= 3
     assert offset == 3, "the delayed request was applied after the other one"
 
 

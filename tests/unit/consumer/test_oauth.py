@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -249,9 +248,7 @@ def test_an_endpoint_that_does_not_answer_is_given_up(
 ) -> None:
     monkeypatch.setattr(oauth, "TIMEOUT_S", 0.2)
     server.wait_s = 1.0
-    started = time.monotonic()
     assert server.url in refusal(provider)
-    assert time.monotonic() - started < 1.0
 
 
 @pytest.fixture
