@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 from consumer import stream
 from consumer.broker import EmbeddedBroker
 from consumer.config import StreamConfig
 from consumer.kafka_client import create_topics
+from scoring.judge import JudgeBatch, Scores
+from scoring.panel import Panel
+from scoring.prior import PriorJudge
 from tests.stream_harness import (
     Running,
     assert_exactly_once,
@@ -19,11 +25,13 @@ from tests.stream_harness import (
     committed_offsets,
     end_offsets,
     prior_panel,
+    prior_panel_config,
     produce,
     running,
     visible_count,
     wait_until,
 )
+from tests.wire import Member, Wire
 
 MakeConfig = Callable[..., StreamConfig]
 
@@ -171,3 +179,64 @@ def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_
             sent += produce(config("one"), battles(4, 12))
             first.wait_published(4)
         assert_exactly_once(config("one"), sent)
+
+
+class HeldJudge(PriorJudge):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        (config,) = prior_panel_config().judges
+        assert config.kind == "prior"
+        super().__init__(config)
+        self.let = threading.Event()
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        assert self.let.wait(60)
+        return super().score(batch)
+
+
+def assignment(topic: str, *partitions: int) -> bytes:
+    topics = [(topic, list(partitions))] if partitions else []
+    return bytes(ConsumerProtocolAssignment(1, topics, b"").encode())
+
+
+def test_nothing_is_committed_between_joining_a_generation_and_hearing_what_is_ours_in_it(
+    stream_config: MakeConfig,
+) -> None:
+    """The broker would take it, though the leader may give the partition to another member just then."""
+    config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
+    sent = produce(config, battles(5))
+    subscription = ConsumerProtocolSubscription(
+        version=1, topics=[config.battles_topic], user_data=b"", owned_partitions=[]
+    )
+    judge = HeldJudge()
+    with closing(Wire(config.bootstrap_servers)) as wire:
+        leader = Member(
+            wire, config.group_id, 30_000, protocols=("cooperative-sticky",), metadata=bytes(subscription.encode())
+        )
+        leader.find()
+        assert leader.join() == leader.sync()[0] == 0
+
+        with running(config, lambda: Panel([judge])) as service:
+
+            def share_out(*, to_leader: bool) -> None:
+                ids = [member.member_id for member in leader.joined.members]
+                assert leader.leads
+                assert len(ids) == 2
+                owned = {member_id: [0] if (member_id == leader.member_id) is to_leader else [] for member_id in ids}
+                given = {id_: assignment(config.battles_topic, *partitions) for id_, partitions in owned.items()}
+                assert leader.sync(given)[0] == 0
+
+            assert leader.rejoin() == 0
+            share_out(to_leader=False)
+            wait_until(lambda: consumed(service) == 5, what="the batch")
+            assert leader.join() == 0  # the next generation begins, and waits for what the leader says
+            time.sleep(0.5)  # the service's client hears of it
+            judge.let.set()
+            time.sleep(0.5)  # the batch is scored, and would go out if it could
+            share_out(to_leader=True)
+            wait_until(lambda: stale_records(service) or service.published, what="what becomes of the batch")
+            assert (stale_records(service), service.published) == (5, 0)
+            assert leader.leave() == 0
+            service.wait_published(5)
+    assert_exactly_once(config, sent)

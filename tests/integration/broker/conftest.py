@@ -5,8 +5,6 @@ The contract suite runs on the embedded broker and on Apache Kafka: the former m
 
 from __future__ import annotations
 
-import socket
-import struct
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,28 +13,12 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import (
-    ConcurrentTransactionsError,
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    NotCoordinatorError,
-)
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from tests.conftest import Kafka
 from tests.stream_harness import poll, poll_at_once
-
-# A real broker elects coordinators and looks for time-outs at its leisure.
-PATIENCE_S = 30.0
-
-NOT_YET = {
-    CoordinatorLoadInProgressError.errno,
-    CoordinatorNotAvailableError.errno,
-    NotCoordinatorError.errno,
-    ConcurrentTransactionsError.errno,
-}
-"""Error codes by which a broker asks for patience."""
+from tests.wire import PATIENCE_S, Wire
 
 
 @pytest.fixture
@@ -170,52 +152,6 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait
-
-
-def patiently(ask: Callable[[], int]) -> int:
-    """The error code once the broker has made up its mind."""
-    deadline = time.monotonic() + PATIENCE_S
-    while (code := ask()) in NOT_YET and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return code
-
-
-class Wire:
-    """One connection that sends any request in any version: what clients hide shows here."""
-
-    def __init__(self, bootstrap_servers: str, client_id: str = "wire") -> None:
-        host, port = bootstrap_servers.split(",", maxsplit=1)[0].rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
-        self._client_id = client_id
-        self._correlation_id = 0
-
-    def send(self, request: Any, version: int) -> None:
-        self._correlation_id += 1
-        request.API_VERSION = version
-        request.with_header(correlation_id=self._correlation_id, client_id=self._client_id)
-        self.socket.sendall(request.encode(header=True, framed=True))
-
-    def receive(self, response_class: Any, version: int) -> Any:
-        (length,) = struct.unpack(">i", self._read(4))
-        response = response_class.decode(self._read(length), version=version, header=True)
-        assert response.header.correlation_id == self._correlation_id
-        return response
-
-    def call(self, request: Any, response_class: Any, version: int) -> Any:
-        self.send(request, version)
-        return self.receive(response_class, version)
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            more = self.socket.recv(count - len(data))
-            if not more:
-                raise ConnectionError("the broker hung up")
-            data += more
-        return data
 
 
 @pytest.fixture

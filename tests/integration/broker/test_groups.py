@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.protocol.consumer import (
-    HeartbeatRequest,
-    HeartbeatResponse,
-    JoinGroupRequest,
-    JoinGroupResponse,
-    LeaveGroupRequest,
-    LeaveGroupResponse,
-    OffsetCommitRequest,
-    OffsetCommitResponse,
-    SyncGroupRequest,
-    SyncGroupResponse,
-)
-from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse
 from kafka.structs import OffsetAndMetadata
 
-from tests.integration.broker.conftest import NOT_YET
+from tests.wire import Member
 
 OFFSET_METADATA_TOO_LARGE = 12
 ILLEGAL_GENERATION = 22
@@ -37,122 +22,6 @@ INVALID_SESSION_TIMEOUT = 26
 REBALANCE_IN_PROGRESS = 27
 MEMBER_ID_REQUIRED = 79
 FENCED_INSTANCE_ID = 82
-
-# Version 0, the one topic "t", no user data. Apache Kafka looks into it, and hangs if it finds something else.
-SUBSCRIPTION = struct.pack(">hih1si", 0, 1, 1, b"t", -1)
-
-
-@dataclass
-class Member:
-    """A group member in its bare requests."""
-
-    wire: Any
-    group_id: str
-    session_timeout_ms: int
-    instance_id: str | None = None
-    protocols: tuple[str, ...] = ("range",)
-    metadata: bytes = SUBSCRIPTION
-    rebalance_timeout_ms: int = 10_000
-    member_id: str = ""
-    generation: int = -1
-    joined: Any = None
-
-    def find(self) -> None:
-        deadline = time.monotonic() + 20
-        request = FindCoordinatorRequest(key=self.group_id, key_type=0, coordinator_keys=[])
-        while self.wire.call(request, FindCoordinatorResponse, 2).error_code and time.monotonic() < deadline:
-            time.sleep(0.1)
-
-    def join(self) -> int:
-        """Join, with the id the broker insists on."""
-        deadline = time.monotonic() + 20
-        while True:
-            code = self._join_once()
-            if code == MEMBER_ID_REQUIRED:
-                self.member_id = self.joined.member_id
-            elif code not in NOT_YET or time.monotonic() > deadline:
-                break
-        if code == 0:
-            self.member_id, self.generation = self.joined.member_id, self.joined.generation_id
-        return code
-
-    def _join_once(self) -> int:
-        protocol_class = JoinGroupRequest.JoinGroupRequestProtocol
-        request = JoinGroupRequest(
-            group_id=self.group_id,
-            session_timeout_ms=self.session_timeout_ms,
-            rebalance_timeout_ms=self.rebalance_timeout_ms,
-            member_id=self.member_id,
-            group_instance_id=self.instance_id,
-            protocol_type="consumer",
-            protocols=[protocol_class(name=name, metadata=self.metadata) for name in self.protocols],
-        )
-        self.joined = self.wire.call(request, JoinGroupResponse, 7)
-        return int(self.joined.error_code)
-
-    def rejoin(self) -> int:
-        """Send heartbeats until the broker asks to join again, then join."""
-        while (code := self.heartbeat()) == 0:
-            time.sleep(0.02)
-        return self.join() if code == REBALANCE_IN_PROGRESS else code
-
-    @property
-    def leads(self) -> bool:
-        return bool(self.joined.leader == self.member_id)
-
-    def sync(self) -> tuple[int, bytes]:
-        """Error code and assignment; a leader assigns to each member its member id."""
-        assignment_class = SyncGroupRequest.SyncGroupRequestAssignment
-        request = SyncGroupRequest(
-            group_id=self.group_id,
-            generation_id=self.generation,
-            member_id=self.member_id,
-            group_instance_id=self.instance_id,
-            protocol_type="consumer",
-            protocol_name=self.joined.protocol_name or self.protocols[0],
-            assignments=[
-                assignment_class(member_id=member.member_id, assignment=str(member.member_id).encode())
-                for member in self.joined.members
-            ],
-        )
-        response = self.wire.call(request, SyncGroupResponse, 5)
-        return response.error_code, bytes(response.assignment)
-
-    def heartbeat(self) -> int:
-        request = HeartbeatRequest(
-            group_id=self.group_id,
-            generation_id=self.generation,
-            member_id=self.member_id,
-            group_instance_id=self.instance_id,
-        )
-        return int(self.wire.call(request, HeartbeatResponse, 4).error_code)
-
-    def leave(self) -> int:
-        entry = LeaveGroupRequest.MemberIdentity(
-            member_id=self.member_id, group_instance_id=self.instance_id, reason=None
-        )
-        response = self.wire.call(LeaveGroupRequest(group_id=self.group_id, members=[entry]), LeaveGroupResponse, 4)
-        return int(response.error_code or response.members[0].error_code)
-
-    def commit(self, topic: str, offset: int, metadata: str = "") -> int:
-        topic_class = OffsetCommitRequest.OffsetCommitRequestTopic
-        part = topic_class.OffsetCommitRequestPartition(
-            partition_index=0, committed_offset=offset, committed_leader_epoch=-1, committed_metadata=metadata
-        )
-        request = OffsetCommitRequest(
-            group_id=self.group_id,
-            generation_id_or_member_epoch=self.generation,
-            member_id=self.member_id,
-            group_instance_id=self.instance_id,
-            topics=[topic_class(name=topic, partitions=[part])],
-        )
-        deadline = time.monotonic() + 20
-        while True:
-            response = self.wire.call(request, OffsetCommitResponse, 8)
-            code = int(response.topics[0].partitions[0].error_code)
-            if code not in NOT_YET or time.monotonic() > deadline:
-                return code
-            time.sleep(0.05)
 
 
 def together(*actions: Callable[[], Any]) -> list[Any]:
