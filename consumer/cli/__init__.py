@@ -31,8 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (demo, run, score, evaluate, replay, finetune, calibrate, doctor, schema, bench, broker):
-    app.command()(command)
-app.add_typer(dead_letters, name="dead-letters")
+    # What a command alone knows is set by PREFSTREAM_<COMMAND>_<OPTION>; what several share has a name of its own.
+    app.command(context_settings={"auto_envvar_prefix": f"PREFSTREAM_{command.__name__.upper()}"})(command)
+app.add_typer(dead_letters, name="dead-letters", context_settings={"auto_envvar_prefix": "PREFSTREAM_DEAD_LETTERS"})
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the flag's value

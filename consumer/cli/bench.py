@@ -43,32 +43,21 @@ def bench(
     panel: Annotated[
         Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
     ] = None,
-    recipe: Annotated[
-        str, typer.Option(envvar="PREFSTREAM_BENCH_RECIPE", help="What is trained: a YAML file, or one that ships.")
-    ] = DEFAULT_RECIPE,
-    battles: Annotated[
-        int, typer.Option(min=1, envvar="PREFSTREAM_BENCH_BATTLES", help="Battles of real lengths for the judges.")
-    ] = 200,
-    small_battles: Annotated[
-        int, typer.Option(min=1, envvar="PREFSTREAM_BENCH_SMALL_BATTLES", help="Battles of 2 KB for the overhead.")
-    ] = 20_000,
-    batch: Annotated[
-        int, typer.Option(min=1, envvar="PREFSTREAM_BENCH_BATCH", help="Battles in a batch for the overhead.")
-    ] = 500,
+    recipe: Annotated[str, typer.Option(help="What is trained: a YAML file, or one that ships.")] = DEFAULT_RECIPE,
+    battles: Annotated[int, typer.Option(min=1, help="Battles of real lengths for the judges.")] = 200,
+    small_battles: Annotated[int, typer.Option(min=1, help="Battles of 2 KB for the overhead.")] = 20_000,
+    batch: Annotated[int, typer.Option(min=1, help="Battles in a batch for the overhead.")] = 500,
     repetitions: Annotated[
         int,
-        typer.Option(min=1, envvar="PREFSTREAM_BENCH_REPETITIONS", help="How often each side runs; they take turns."),
+        typer.Option(min=1, help="How often each side runs; they take turns."),
     ] = 3,
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
-            envvar="PREFSTREAM_BENCH_BOOTSTRAP_SERVERS",
             help="A real cluster, HOST:PORT. Default: an embedded broker in a process of its own.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", envvar="PREFSTREAM_BENCH_OUTPUT", help="Write everything as JSON.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
 ) -> None:
     """Measure this machine. Each figure is a ratio of two programs that take turns in the same run.
 

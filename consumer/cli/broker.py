@@ -12,15 +12,9 @@ from consumer.broker import BrokerSettings, serve
 
 
 def broker(
-    host: Annotated[
-        str, typer.Option(envvar="PREFSTREAM_BROKER_HOST", help="Address to listen at and to advertise.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, envvar="PREFSTREAM_BROKER_PORT", help="Port; 0 picks a free one.")
-    ] = 9092,
-    partitions: Annotated[
-        int, typer.Option(min=1, envvar="PREFSTREAM_BROKER_PARTITIONS", help="Partitions of topics made on first use.")
-    ] = 4,
+    host: Annotated[str, typer.Option(help="Address to listen at and to advertise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 picks a free one.")] = 9092,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of topics made on first use.")] = 4,
 ) -> None:
     """Run a small Kafka broker in memory, for trying things out and for tests. Ctrl-C ends it; nothing is kept.
 

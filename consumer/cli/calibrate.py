@@ -34,7 +34,6 @@ def calibrate(
         typer.Option(
             "--output",
             "-o",
-            envvar="PREFSTREAM_OUTPUT",
             show_default=False,
             help="Calibration file to write (JSON): what the panel file names as calibration.",
         ),
@@ -50,7 +49,6 @@ def calibrate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            envvar="PREFSTREAM_PLOT",
             show_default=False,
             help="Draw reliability diagrams, before and after, into this PNG.",
         ),
@@ -58,7 +56,6 @@ def calibrate(
     out_of_fold: Annotated[
         Path | None,
         typer.Option(
-            envvar="PREFSTREAM_OUT_OF_FOLD",
             show_default=False,
             help="Write the panel's answers, each by parameters that were fitted on other prompts, into this CSV "
             "(Kaggle's submission format). It can be evaluated without optimism.",
@@ -67,7 +64,6 @@ def calibrate(
     tier: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="PREFSTREAM_TIER",
             show_default=False,
             help="Use battles of this tier only; may be given several times.",
         ),
@@ -75,7 +71,6 @@ def calibrate(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="PREFSTREAM_SOURCE",
             show_default=False,
             help="Use battles of this source only; may be given several times.",
         ),
@@ -83,14 +78,12 @@ def calibrate(
     balance: Annotated[
         Literal["none", "tier", "source"],
         typer.Option(
-            envvar="PREFSTREAM_BALANCE",
             help="Let each tier, or each source, count equally, however many battles it has. Also in the figures.",
         ),
     ] = "none",
     labels: Annotated[
         Literal["verdict", "votes"],
         typer.Option(
-            envvar="PREFSTREAM_LABELS",
             help="Fit to the verdict, or to the shares of the votes where they are known. The figures are against the "
             "verdict.",
         ),
@@ -98,12 +91,11 @@ def calibrate(
     folds: Annotated[
         int,
         typer.Option(
-            envvar="PREFSTREAM_FOLDS",
             min=2,
             help="Into how many parts the prompts are dealt to measure on prompts that were not fitted on.",
         ),
     ] = 5,
-    seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the dealing and the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the dealing and the intervals.")] = 0,
     force: ForceOption = False,
 ) -> None:
     """Fit temperature, tie bias and weights of a panel on battles that people judged.

@@ -58,7 +58,6 @@ Reasons = Annotated[
     list[str] | None,
     typer.Option(
         "--reason",
-        envvar="PREFSTREAM_REASON",
         show_default=False,
         help=f"Only those with this reason; may be given several times. One of {', '.join(Reason)}, {UNKNOWN_REASON}.",
     ),
@@ -67,12 +66,13 @@ Since = Annotated[
     str | None,
     typer.Option(
         metavar="TIME|AGE",
-        envvar="PREFSTREAM_SINCE",
         show_default=False,
         help="Only those written since then: 2026-11-22T17:00 (UTC unless it says otherwise), or 30m, 2h, 7d ago.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", envvar="PREFSTREAM_JSON", help="Print JSON, one object a line.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", envvar="PREFSTREAM_DEAD_LETTERS_LIST_JSON", help="Print JSON, one object a line.")
+]
 
 
 @dead_letters.command("list")
@@ -88,7 +88,6 @@ def list_(
         int | None,
         typer.Option(
             min=1,
-            envvar="PREFSTREAM_LIMIT",
             show_default=False,
             help=f"Show the newest so many. [default: {NEWEST_SHOWN}; with --json all]",
         ),
@@ -125,9 +124,7 @@ def show(
     ],
     *,
     topic: Topic = "battles.dead-letters",
-    raw: Annotated[
-        bool, typer.Option("--raw", envvar="PREFSTREAM_RAW", help="Write the value's bytes to stdout, nothing else.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the value's bytes to stdout, nothing else.")] = False,
 ) -> None:
     """Show one dead letter whole: headers, key and value. The value is what a user sent.
 
@@ -168,27 +165,21 @@ def retry(
     *,
     topic: Topic = "battles.dead-letters",
     everything: Annotated[
-        bool, typer.Option("--all", envvar="PREFSTREAM_ALL", help="All that were never sent back.")
+        bool, typer.Option("--all", envvar="PREFSTREAM_DEAD_LETTERS_RETRY_ALL", help="All that were never sent back.")
     ] = False,
     reason: Reasons = None,
     since: Since = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, envvar="PREFSTREAM_LIMIT", show_default=False, help="At most so many, the oldest first."),
+        typer.Option(min=1, show_default=False, help="At most so many, the oldest first."),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(
-            envvar="PREFSTREAM_TO", show_default=False, help="Send to this topic, not to where each one came from."
-        ),
+        typer.Option(show_default=False, help="Send to this topic, not to where each one came from."),
     ] = None,
-    group: Annotated[
-        str, typer.Option(envvar="PREFSTREAM_RETRY_GROUP", help="Consumer group that remembers which were sent back.")
-    ] = DEFAULT_GROUP,
-    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="PREFSTREAM_YES", help="Don't ask.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", envvar="PREFSTREAM_DRY_RUN", help="Say what would be sent, send nothing.")
-    ] = False,
+    group: Annotated[str, typer.Option(help="Consumer group that remembers which were sent back.")] = DEFAULT_GROUP,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
 ) -> None:
     """Send dead letters back to the topic they came from: those at POSITIONs, those of a reason or time, or --all.
 

@@ -58,24 +58,21 @@ def demo(
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
-            envvar="PREFSTREAM_DEMO_BOOTSTRAP_SERVERS",
             help="A real cluster, HOST:PORT; topics and group get names of their own. Default: an embedded broker.",
         ),
     ] = None,
     battles: Annotated[
         Path | None,
-        typer.Option(envvar="PREFSTREAM_DEMO_BATTLES", help="Your own battles: JSONL, or CSV in Kaggle's format."),
+        typer.Option(help="Your own battles: JSONL, or CSV in Kaggle's format."),
     ] = None,
     panel: Annotated[
         Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
     ] = None,
     keep_running: Annotated[
         bool,
-        typer.Option(envvar="PREFSTREAM_DEMO_KEEP_RUNNING", help="Stay up for more battles until Ctrl-C."),
+        typer.Option(help="Stay up for more battles until Ctrl-C."),
     ] = False,
-    svg: Annotated[
-        Path | None, typer.Option(envvar="PREFSTREAM_DEMO_SVG", help="Save the last screen as a picture.")
-    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Save the last screen as a picture.")] = None,
 ) -> None:
     """Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.
 

@@ -35,10 +35,10 @@ def doctor(
     *,
     load: Annotated[
         bool,
-        typer.Option("--load", envvar="PREFSTREAM_DOCTOR_LOAD", help="Load the judges and score a battle for real."),
+        typer.Option("--load", help="Load the judges and score a battle for real."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", envvar="PREFSTREAM_JSON", help="Print the findings as one JSON object.")
+        bool, typer.Option("--json", envvar="PREFSTREAM_DOCTOR_JSON", help="Print the findings as one JSON object.")
     ] = False,
 ) -> None:
     """Check whether `prefstream run` would work with the same options, and print what it would use.

@@ -45,7 +45,6 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Option(
-            envvar="PREFSTREAM_PREDICTIONS",
             show_default="a panel scores the file",
             help="Evaluate these predictions instead of running a panel: CSV in Kaggle's submission format, or "
             "preferences (.jsonl), which also hold what each judge said. Matched with FILE by id.",
@@ -53,29 +52,27 @@ def evaluate(
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", envvar="PREFSTREAM_JSON", show_default="none", help="Write all numbers here, as JSON."),
+        typer.Option("--json", show_default="none", help="Write all numbers here, as JSON."),
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
             "--html",
-            envvar="PREFSTREAM_HTML",
             show_default="none",
             help="Write the report here: one page with plots that needs nothing beside it, and holds no battle's text.",
         ),
     ] = None,
     tier: Annotated[
         list[str] | None,
-        typer.Option(envvar="PREFSTREAM_TIER", show_default="all", help="Only battles of this tier; may be repeated."),
+        typer.Option(show_default="all", help="Only battles of this tier; may be repeated."),
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option(envvar="PREFSTREAM_SOURCE", show_default="all", help="Only battles of this source; likewise."),
+        typer.Option(show_default="all", help="Only battles of this source; likewise."),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            envvar="PREFSTREAM_LIMIT",
             min=1,
             show_default="all",
             help="Only the first so many battles, for a quick look.",
@@ -85,7 +82,6 @@ def evaluate(
         bool,
         typer.Option(
             "--swap",
-            envvar="PREFSTREAM_SWAP",
             help="Read every battle in both orders and average, as a panel with swap: true does: measures what "
             "the order of the answers changes. Doubles the time of pairwise judges.",
         ),
@@ -94,16 +90,15 @@ def evaluate(
         bool,
         typer.Option(
             "--injections",
-            envvar="PREFSTREAM_INJECTIONS",
             help="Also judge every battle with texts under one answer that speak to the judge (an instruction, a "
             "forged verdict, forged turn markers), and measure what that answer gains. Takes nine times as long.",
         ),
     ] = False,
     bootstrap: Annotated[
         int,
-        typer.Option(envvar="PREFSTREAM_BOOTSTRAP", min=100, help="Resamples of the prompts for the 95 % intervals."),
+        typer.Option(min=100, help="Resamples of the prompts for the 95 % intervals."),
     ] = DEFAULT_RESAMPLES,
-    seed: Annotated[int, typer.Option(envvar="PREFSTREAM_SEED", min=0, help="Of the resamples.")] = DEFAULT_SEED,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = DEFAULT_SEED,
     force: ForceOption = False,
 ) -> None:
     """Say how good judges are: their probabilities against what people said.

@@ -35,7 +35,6 @@ def finetune(
         typer.Option(
             "--recipe",
             "-r",
-            envvar="PREFSTREAM_RECIPE",
             show_default=False,
             help=f"How: a YAML file, or the name of one that ships: {', '.join(shipped_recipes())}.",
         ),
@@ -45,7 +44,6 @@ def finetune(
         typer.Option(
             "--output",
             "-o",
-            envvar="PREFSTREAM_OUTPUT",
             show_default=False,
             help="Folder for the adapter; checkpoints lie in its subfolder run.",
         ),
@@ -54,7 +52,7 @@ def finetune(
         Path | None,
         typer.Option(
             "--eval",
-            envvar="PREFSTREAM_EVAL",
+            envvar="PREFSTREAM_FINETUNE_EVAL",
             show_default="none",
             help="Judged battles with other prompts, to keep the best weights by and to stop by.",
         ),
@@ -64,7 +62,7 @@ def finetune(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            envvar="PREFSTREAM_SET",
+            envvar="PREFSTREAM_FINETUNE_SET",
             show_default="none",
             help="Change a setting of the recipe, such as optimizer.learning_rate=1e-4; may be repeated.",
         ),
@@ -73,18 +71,14 @@ def finetune(
         bool,
         typer.Option(
             "--resume",
-            envvar="PREFSTREAM_RESUME",
             help="Go on at the newest checkpoint. Begins where there is none, so a supervisor can always give it.",
         ),
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Start anew where OUTPUT holds a run already.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start anew where OUTPUT holds a run already.")] = False,
     show: Annotated[
         bool,
         typer.Option(
             "--show",
-            envvar="PREFSTREAM_SHOW",
             help="Print the recipe with every setting, and what the data holds; don't train.",
         ),
     ] = False,

@@ -51,7 +51,6 @@ def score(
         typer.Option(
             "--output",
             "-o",
-            envvar="PREFSTREAM_OUTPUT",
             show_default=False,
             help="Where to write. The ending decides the format: .csv is Kaggle's submission format (id and three "
             "probabilities), .jsonl whole preferences with what each judge said.",
@@ -69,21 +68,17 @@ def score(
         bool,
         typer.Option(
             "--resume",
-            envvar="PREFSTREAM_RESUME",
             help="Go on where an interrupted run stopped; the result is the same, bit for bit. Begins where nothing "
             "was interrupted, so a supervisor can always give it.",
         ),
     ] = False,
     force: Annotated[
         bool,
-        typer.Option(
-            "--force", envvar="PREFSTREAM_FORCE", help="Overwrite an output that exists, or give up an interrupted one."
-        ),
+        typer.Option("--force", help="Overwrite an output that exists, or give up an interrupted one."),
     ] = False,
     chunk: Annotated[
         int,
         typer.Option(
-            envvar="PREFSTREAM_CHUNK",
             min=1,
             help="Rows that are read, scored and written together: what an interruption loses at most. More sort "
             "into fuller micro-batches. Part of what decides the last bits of the result.",
@@ -146,15 +141,12 @@ def replay(
     topic: Annotated[str, typer.Option(envvar="PREFSTREAM_BATTLES_TOPIC", help="Topic to send to; it must exist.")],
     rate: Annotated[
         float | None,
-        typer.Option(
-            envvar="PREFSTREAM_RATE", min=0.001, show_default="as fast as it goes", help="Battles per second."
-        ),
+        typer.Option(min=0.001, show_default="as fast as it goes", help="Battles per second."),
     ] = None,
     keep_malformed: Annotated[
         bool,
         typer.Option(
             "--keep-malformed",
-            envvar="PREFSTREAM_KEEP_MALFORMED",
             help="Send rows that are no battle as they are, without a key: they come out as dead letters.",
         ),
     ] = False,

@@ -11,9 +11,7 @@ import typer
 from consumer.errors import StreamError, UsageError
 from scoring.whole_file import write_whole
 
-ForceOption: TypeAlias = Annotated[
-    bool, typer.Option("--force", envvar="PREFSTREAM_FORCE", help="Overwrite outputs that exist.")
-]
+ForceOption: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Collection[Path], *, force: bool) -> None:

@@ -46,7 +46,6 @@ def schema(
         typer.Option(
             metavar="FOLDER",
             file_okay=False,
-            envvar="PREFSTREAM_SCHEMA_WRITE",
             help="Write all documents into this folder instead of printing.",
         ),
     ] = None,
@@ -55,7 +54,6 @@ def schema(
         typer.Option(
             metavar="FOLDER",
             file_okay=False,
-            envvar="PREFSTREAM_SCHEMA_CHECK",
             help="Exit 1 when the documents in this folder differ from the models.",
         ),
     ] = None,

@@ -95,7 +95,7 @@ def test_score_accounts_for_every_row_of_an_odd_file(odd_csv: Path, priors: Path
 def test_score_is_configured_by_the_environment_too(odd_csv: Path, priors: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     result = prefstream(
-        "score", odd_csv, PREFSTREAM_OUTPUT=str(out), PREFSTREAM_PANEL=str(priors), PREFSTREAM_CHUNK="2"
+        "score", odd_csv, PREFSTREAM_SCORE_OUTPUT=str(out), PREFSTREAM_PANEL=str(priors), PREFSTREAM_SCORE_CHUNK="2"
     )
     assert result.returncode == 3, result.stderr
     preferences = [decode_preference(line) for line in out.read_bytes().splitlines()]

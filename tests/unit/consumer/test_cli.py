@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from consumer.cli import app
+from consumer.config import StreamConfig
 
 ROOT = typer.main.get_command(app)
 
@@ -25,13 +28,31 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
 COMMANDS = leaves(ROOT)
 
 
+def options(command: Any) -> list[Any]:
+    """Its own ones: not `--help`."""
+    return [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
+
+
+def variable(command: str, option: Any) -> str:
+    """What sets the option where the command line does not."""
+    words = f"prefstream {command} {option.name}"
+    return str(option.envvar or re.sub(r"\W", "_", words).upper())
+
+
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
 def test_every_command_and_option_has_help_and_every_option_a_variable(name: str, command: Any) -> None:
     assert command.help
-    for option in command.params:
-        if option.param_type_name == "option" and option.name != "help":
-            assert option.help, option.name
-            assert str(option.envvar or "").startswith("PREFSTREAM_"), option.name
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"}).output
+    for option in options(command):
+        assert option.help, option.name
+        assert f"[env var: {variable(name, option)}]" in shown
+
+
+def test_a_variable_that_several_commands_read_is_a_setting_of_the_service() -> None:
+    """One that is set for a command changes nothing in another: `--limit` is not the same limit everywhere."""
+    read = Counter(variable(name, option) for name, command in COMMANDS for option in options(command))
+    settings = {f"PREFSTREAM_{field.upper()}" for field in StreamConfig.model_fields}
+    assert {name for name, commands in read.items() if commands > 1} <= {*settings, "PREFSTREAM_CONFIG"}
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
