@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import torch
 
-from scoring.errors import LoadError
+from scoring.errors import FetchError, LoadError
 from scoring.load_tokenizer import load_tokenizer
 from scoring.weights import base_files, hash_base
 
@@ -53,11 +53,13 @@ def local_folder(source: str, revision: str | None) -> Path:
     """The folder of a local model, or of a hub model after fetching what is not in the hub's cache.
 
     Raises:
-        LoadError: the hub can't give it.
+        FetchError: the hub could not be asked.
+        LoadError: it does not give us this model.
     """
     if Path(source).is_absolute():
         return Path(source)
     import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(
@@ -66,7 +68,8 @@ def local_folder(source: str, revision: str | None) -> Path:
             )
         )
     except (OSError, ValueError) as error:
-        raise LoadError(
+        refused = isinstance(error, HFValidationError | RepositoryNotFoundError | RevisionNotFoundError)
+        raise (LoadError if refused else FetchError)(
             f"{source} at {revision}: can't be fetched from the hub ({type(error).__name__}: "
             f"{first_line(error)}); check the id, the revision, your access and HF_TOKEN, or give a local folder"
         ) from error

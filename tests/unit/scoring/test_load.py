@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from schemas import Battle
 from scoring import ConfigError, LoadError, ModelJudgeConfig, PanelConfig, load_panel
 from scoring.adapter import AdapterRecord
 from scoring.devices import place_judges
+from scoring.errors import FetchError
 from scoring.load import load_judge
 from scoring.model_judge import ModelJudge
 from scoring.weights import hash_base, read_shapes, weight_files
@@ -367,9 +370,37 @@ def test_a_cached_hub_model_is_found_by_its_pinned_revision(entry: dict[str, Any
 
 
 @pytest.mark.usefixtures("offline_hub")
-def test_a_hub_model_that_cannot_be_fetched_is_refused(entry: dict[str, Any]) -> None:
-    with pytest.raises(LoadError, match=r"someone/model at 11c9b.*: can't be fetched from the hub"):
+def test_a_hub_that_is_away_may_be_asked_again(entry: dict[str, Any]) -> None:
+    with pytest.raises(FetchError, match=r"someone/model at 11c9b.*: can't be fetched from the hub"):
         load({**entry, "base": "someone/model", "revision": COMMIT})
+
+
+@pytest.mark.parametrize("code", ["RepoNotFound", "GatedRepo", "RevisionNotFound"])
+def test_what_the_hub_refuses_is_not_asked_for_again(
+    entry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404 if code.endswith("NotFound") else 403)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        with pytest.raises(LoadError, match="can't be fetched from the hub") as caught:
+            load({**entry, "base": "someone/model", "revision": COMMIT})
+        hub.shutdown()
+    assert not isinstance(caught.value, FetchError)
 
 
 def test_a_missing_tokenizer_is_refused(entry: dict[str, Any]) -> None:
