@@ -167,7 +167,7 @@ JUDGE_FAULTS: Final = Metric(
     "prefstream_judge_faults_total",
     "counter",
     "faults",
-    "Faults of a judge that the panel reported: non-finite logits, device errors.",
+    "Faults of a judge, also those that passed when it was tried again: non-finite logits, device errors.",
     ("judge",),
 )
 JUDGES_LEFT_OUT: Final = Metric(
@@ -369,7 +369,7 @@ class StreamMetrics:
         self._stale.inc(count)
 
     def judge_fault(self, judge: str) -> None:
-        """The panel reported a fault of `judge`."""
+        """`judge` had a fault."""
         self._judge_faults.labels(judge).inc()
 
     def judge_left_out(self, judge: str) -> None:

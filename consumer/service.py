@@ -93,6 +93,7 @@ class Service:
             require_topics(config)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
+            panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge)
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))

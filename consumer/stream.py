@@ -28,7 +28,6 @@ from consumer.pipeline import Pipeline, Scored
 from consumer.sink import Aborted, Sink, Unsettled
 from consumer.source import Source
 from consumer.watchdog import Watchdog
-from scoring.errors import JudgeFault
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +166,7 @@ class Stream:
         """Steps 3 to 5: publish scored batches, in order, an aborted one first."""
         if self._aborted and time.monotonic() < self._retry_at:
             return
-        while scored := self._aborted or self._take():
+        while scored := self._aborted or self._pipeline.take():
             if not self._try_publish(scored):
                 return
         if self._pipeline.head_age_s > self._config.score_timeout_s:
@@ -175,13 +174,6 @@ class Stream:
                 f"a batch has been scored for more than {self._config.score_timeout_s:.0f} s; "
                 "raise score_timeout_s if the judges are that slow"
             )
-
-    def _take(self) -> Scored | None:
-        try:
-            return self._pipeline.take()
-        except JudgeFault as fault:
-            self._metrics.judge_fault(fault.judge)
-            raise
 
     def _try_publish(self, scored: Scored) -> bool:
         try:

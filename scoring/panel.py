@@ -57,6 +57,10 @@ class Panel:
 
     `encode` may be called from any thread, also while `score` runs. `score` may be called by several threads; their
     batches then queue up at each judge.
+
+    Attributes:
+        on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
+            thread notices; set it to be told.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Panel:
         self._calibration = calibration or Calibration()
         self._degrade = on_judge_failure == "degrade"
         self._left_out: tuple[str, ...] = ()
+        self.on_fault: Callable[[JudgeFault], None] = lambda _: None
         self._lock = threading.Lock()
         self._threads = {
             judge.name: ThreadPoolExecutor(1, thread_name_prefix=f"judge-{judge.name}") for judge in self.judges
@@ -139,6 +144,7 @@ class Panel:
                 scores = wait_for(judge, future)
                 _require_finite(judge, scores)
             except JudgeFault as fault:
+                self.on_fault(fault)
                 faults.append(fault)
                 continue
             answers.append(_split(judge, part, scores, batch.count, swap=self.swap))
@@ -156,7 +162,7 @@ class Panel:
             judge: one of the panel's.
             work: what to call there. Read its result by `wait_for`.
         """
-        return self._threads[judge.name].submit(_with_retry, work)
+        return self._threads[judge.name].submit(self._with_retry, work)
 
     def close(self) -> None:
         """Wait for batches that are being scored, then free every judge's memory. May be called twice."""
@@ -172,6 +178,19 @@ class Panel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _with_retry(self, work: Callable[[], T]) -> T:
+        def tell(attempt: tenacity.RetryCallState) -> None:
+            if attempt.outcome and isinstance(fault := attempt.outcome.exception(), JudgeFault):
+                self.on_fault(fault)
+
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential(multiplier=RETRY_WAIT_S),
+            retry=tenacity.retry_if_exception(_may_pass),
+            before_sleep=tell,
+            reraise=True,
+        )(work)
 
     def _leave_out(self, faults: Sequence[JudgeFault]) -> None:
         """Go on without the judges that failed, or raise where the panel is set to stop."""
@@ -288,18 +307,6 @@ def _require_finite(judge: Judge, scores: Scores) -> None:
     """No answer of the panel is made of what is no number, whatever kind of judge gave it."""
     if not np.isfinite(scores.probabilities).all():
         raise JudgeFault(judge.name, "a probability is no finite number", transient=False)
-
-
-def _with_retry(work: Callable[[], T]) -> T:
-    for attempt in tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential(multiplier=RETRY_WAIT_S),
-        retry=tenacity.retry_if_exception(_may_pass),
-        reraise=True,
-    ):
-        with attempt:
-            return work()
-    raise AssertionError("unreachable: tenacity returns or raises")
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -223,6 +223,7 @@ def test_a_judge_that_fails_for_good_ends_the_stream_and_commits_nothing(stream_
         error = service.wait_ended()
     assert isinstance(error, JudgeFault)
     assert "broken" in str(error)
+    assert service.service.metrics.registry.get_sample_value("prefstream_judge_faults_total", {"judge": "broken"}) == 1
     assert set(committed_offsets(config).values()) == {None}
     assert not read_outcome(config).positions
     with running(config) as service:

@@ -227,15 +227,20 @@ def test_encoding_goes_on_while_a_batch_is_scored() -> None:
 
 def test_a_transient_fault_is_tried_again() -> None:
     judge = ScriptedJudge(act=failing("one", transient=True, times=scoring.panel.ATTEMPTS - 1))
-    assert len(answer(Panel([judge]))) == len(BATTLES)
+    panel, faults = Panel([judge]), list[str]()
+    panel.on_fault = lambda fault: faults.append(str(fault))
+    assert len(answer(panel)) == len(BATTLES)
     assert judge.calls == scoring.panel.ATTEMPTS
+    assert faults == ["judge one: broke"] * (scoring.panel.ATTEMPTS - 1)
 
 
 def test_a_fault_that_does_not_pass_is_raised() -> None:
-    judge = ScriptedJudge(act=failing("one", transient=True))
-    with Panel([judge]) as panel, pytest.raises(JudgeFault, match="judge one: broke"):
+    judge, faults = ScriptedJudge(act=failing("one", transient=True)), list[str]()
+    panel = Panel([judge])
+    panel.on_fault = lambda fault: faults.append(str(fault))
+    with panel, pytest.raises(JudgeFault, match="judge one: broke"):
         panel.score(panel.encode(BATTLES))
-    assert judge.calls == scoring.panel.ATTEMPTS
+    assert judge.calls == len(faults) == scoring.panel.ATTEMPTS
 
 
 def test_a_lasting_fault_is_not_tried_again() -> None:
