@@ -12,9 +12,9 @@
         ├── DataLoss                records were deleted unread, or the topic was made anew
         ├── DeadLetterFlood         too many records of a partition can't be scored
         ├── TransactionFailed       a transaction can't be committed
-        └── Stalled                 a broker call or a forward pass did not return in time
+        └── Stalled                 a forward pass did not return in time; exit code 70
 
-A `StreamError` that is no `UsageError` ends the process with exit code 1, so that its supervisor restarts it.
+Any other `StreamError` ends the process with exit code 1, so that its supervisor restarts it.
 """
 
 from __future__ import annotations
@@ -67,4 +67,4 @@ class TransactionFailed(StreamError):
 
 
 class Stalled(StreamError):
-    """A broker call or a forward pass did not return in time."""
+    """A forward pass did not return in time."""

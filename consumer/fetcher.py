@@ -4,6 +4,9 @@ What a poll has not handed out yet of a paused partition is parked, and taken up
 that it was in is free. In kafka-python 3.0.12 that place counts as taken for ever once other records went through it:
 when two partitions were parked, which takes a rebalance at the wrong moment, the second one is neither handed out nor
 fetched again. Nothing is lost, but the partition stands still until the next pause.
+
+What is parked is compared with the partition's position alone when it is taken up: records of a topic that was deleted
+meanwhile would come out as those of its successor, at the same offsets.
 """
 
 from __future__ import annotations
@@ -17,6 +20,14 @@ class FairFetcher(fetcher.Fetcher):  # type: ignore[misc]  # kafka-python has no
     """Hands out what was parked first, and what is in its place afterwards."""
 
     _next_partition_records: Any
+    _next_in_line_exception_metadata: Any
+
+    def forget(self) -> None:
+        """Drop everything that was fetched and not handed out yet; it is fetched again from where positions are."""
+        self._completed_fetches.clear()
+        self._paused_completed_fetches.clear()
+        self._paused_partition_records.clear()
+        self._next_partition_records = self._next_in_line_exception_metadata = None
 
     def fetched_records(self, *arguments: Any, **options: Any) -> Any:
         """Called with each poll."""

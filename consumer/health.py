@@ -73,12 +73,6 @@ class HealthState:
         with self._lock:
             self._last_beats[name] = self._clock()
 
-    def forget_beat(self, name: str) -> None:
-        """Stop expecting a heartbeat: its loop ended as it should."""
-        with self._lock:
-            self._bounds_s.pop(name, None)
-            self._last_beats.pop(name, None)
-
     def set_ready(self) -> None:
         """The stream does its work."""
         with self._lock:

@@ -97,6 +97,10 @@ class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no
         """Ask the brokers again; does not wait for the answer."""
         self._cluster.request_update()
 
+    def forget_fetched(self) -> None:
+        """Drop what was fetched and not handed out yet: it may be of a topic that had this one's name before."""
+        self._fetcher.forget()
+
     def topic_id(self, topic: str) -> UUID | None:
         """What tells a topic from another one of the same name; None where nobody says."""
         found: UUID | None = self._cluster.topic_id(topic)

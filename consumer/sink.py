@@ -130,16 +130,16 @@ class Sink:
                 self._require_delivered(sent)
                 self._producer.commit_transaction()  # 4.4
             except _TooLarge as error:
-                self._abort(error, sent)
+                self._abort(error)
                 raise Aborted("a message exceeds the client's bound", [error.record]) from None
             except FENCED as error:
                 raise self._fenced(error) from error
             except kafka_errors.AuthorizationError as error:
                 with suppress(Unsettled):  # then a new process ends the transaction
-                    self._abort(error, sent)
+                    self._abort(error)
                 raise denied_by(error, self._config, self._topics) from error
             except kafka_errors.KafkaError as error:
-                self._abort(error, sent)
+                self._abort(error)
                 if isinstance(error, MAYBE_GONE):
                     with suppress(BrokerUnreachable):  # then nobody knows, and the batch is tried again
                         self._require_topics()
@@ -170,7 +170,7 @@ class Sink:
         for _, future in sent:
             future.get()
 
-    def _abort(self, cause: Exception, sent: Sequence[tuple[Message, Any]]) -> None:
+    def _abort(self, cause: Exception) -> None:
         log.warning("transaction failed, aborting it", cause=type(cause).__name__)
         try:
             self._producer.abort_transaction()
@@ -182,13 +182,13 @@ class Sink:
             raise Unsettled(
                 f"{type(cause).__name__} in a transaction that could not be aborted: {type(error).__name__}: {error}"
             ) from error
-        if not all(future.succeeded() for _, future in sent):
-            # The client counts the sequence numbers of what failed, the broker does not: every further message would
-            # be out of order. A new producer starts at 0.
-            try:
-                self.open()
-            except BrokerUnreachable as error:
-                raise Unsettled(str(error)) from error
+        # The client keeps what the broker does not have: sequence numbers of messages that failed, so that every
+        # further one would be out of order, and offsets that were refused, which it would send along with the next
+        # transaction's, whoever has their partitions by then. A new producer begins with neither.
+        try:
+            self.open()
+        except BrokerUnreachable as error:
+            raise Unsettled(str(error)) from error
 
     def _fenced(self, error: Exception) -> Fenced:
         return Fenced(

@@ -94,15 +94,8 @@ class Source:
         if self._learn_generation().state != MemberState.STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
-            if self._began_anew():
-                return []
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            if self._began_anew() or self._came_back():
-                return []
-        except kafka_errors.KafkaError as error:
-            self._mend(error)
-            return []
-        except BrokerUnreachable:  # the coordinator did not tell where to start again: asked at the next poll
+            polled = self._poll_mending(int(timeout_s * 1000), max_records)
+        except BrokerUnreachable:  # the coordinator did not tell what was committed: asked again at the next poll
             return []
         epochs = self._assignment.epochs()
         return [
@@ -111,6 +104,19 @@ class Source:
             if partition in epochs
             for record in records
         ]
+
+    def _poll_mending(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """What came; nothing where we start again, or where something had to be mended."""
+        try:
+            if self._began_anew():
+                return {}
+            polled: dict[TopicPartition, list[Any]] = self._consumer.poll(
+                timeout_ms=timeout_ms, max_records=max_records
+            )
+            return {} if self._began_anew() or self._came_back() else polled
+        except kafka_errors.KafkaError as error:
+            self._mend(error)
+            return {}
 
     def pause(self) -> None:
         """Stop reading; polling goes on, so that we stay in the group however long scoring takes."""
@@ -203,10 +209,12 @@ class Source:
         """Whether we fell out of the group and are back under another name; if so, start again where it stands.
 
         kafka-python tells the listener when it loses its partitions, but not when it is thrown out while it rejoins:
-        a partition that somebody else read meanwhile would come back to us with its old position.
+        a partition that somebody else read meanwhile would come back to us with its old position. While we join it is
+        too early to ask what was committed: until all members have joined, they go on.
         """
-        member_id = self._consumer.group_metadata().member_id
-        if member_id in {"", self._member_id}:
+        metadata = self._consumer.group_metadata()
+        member_id = metadata.member_id
+        if metadata.state != MemberState.STABLE or member_id in {"", self._member_id}:
             return False
         known = bool(self._member_id)
         if known:
@@ -236,6 +244,7 @@ class Source:
             else:
                 self._consumer.seek(partition, start.offset)
             self._sure[partition] = epoch
+        self._consumer.forget_fetched()
 
     def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
         """What the group has committed for the partition; raises what `committed_offset` says."""

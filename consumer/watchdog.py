@@ -44,12 +44,13 @@ class Watchdog:
 
     @contextmanager
     def guard(self, call: str) -> Iterator[None]:
-        """The block must end within the time-out, or the process ends."""
-        self._set((call, time.monotonic() + self._timeout_s))
+        """The block must end within the time-out, or the process ends; one inside another gets no time of its own."""
+        outer = self._current
+        self._set((call, outer[1] if outer else time.monotonic() + self._timeout_s))
         try:
             yield
         finally:
-            self._set(None)
+            self._set(outer)
 
     def close(self) -> None:
         """Stop watching."""

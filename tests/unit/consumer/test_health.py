@@ -85,15 +85,6 @@ def test_a_missing_heartbeat_ends_liveness_and_readiness() -> None:
     assert state.ready
 
 
-def test_a_forgotten_heartbeat_is_not_missed() -> None:
-    clock = Clock()
-    state = HealthState(clock=clock)
-    state.expect_beat("poll", within_s=1)
-    state.forget_beat("poll")
-    clock.now += 100
-    assert state.liveness().ok
-
-
 def test_a_beat_nobody_expects_changes_nothing() -> None:
     clock = Clock()
     state = HealthState(clock=clock)

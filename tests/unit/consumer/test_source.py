@@ -52,6 +52,7 @@ class ScriptedConsumer:
         self.committed_offsets: dict[TopicPartition, Any] = {}
         self.known_topic_id: UUID | None = OLD
         self.real_topic_id = OLD
+        self.forgot = 0
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0, 1}
@@ -64,6 +65,9 @@ class ScriptedConsumer:
 
     def ask_for_topics(self) -> None:
         self.known_topic_id = self.real_topic_id
+
+    def forget_fetched(self) -> None:
+        self.forgot = len(self.sought)
 
     def topics(self) -> set[str]:
         self.known_topic_id = self.real_topic_id
@@ -390,9 +394,44 @@ def test_under_another_member_id_nothing_read_before_is_ours_and_reading_starts_
     assert not source.membership().owns(before)
     assert source.poll(0.1, 10) == []
     assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
+    assert consumer.forgot == len(consumer.sought)
     assert not source.membership().owns(before)
     (after,) = source.poll(0.1, 10)
     assert source.membership().owns(after)
+
+
+def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> None:
+    """While we join, whoever has our partitions goes on; what is committed then is the place to begin."""
+    consumer = ScriptedConsumer({P0: records(5)}, {}, {}, {P0: records(7)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.member_id, consumer.state = "another", MemberState.REBALANCING
+    consumer.committed_offsets = {P0: AT_3}
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == []
+    consumer.state = MemberState.STABLE
+    consumer.committed_offsets = {P0: AT_3._replace(offset=7)}
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 7", (P0,))]
+    (event,) = source.poll(0.1, 10)
+    assert source.membership().owns(event)
+
+
+def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_again_at_the_next_poll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether the offset out of range is one of this topic can't be said without it."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    out_of_range = kafka_errors.OffsetOutOfRangeError({P0: 3})
+    consumer = ScriptedConsumer(out_of_range, out_of_range)
+    stream_source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    consumer.committed_offsets = {P0: AT_3}
+    with pytest.raises(DataLoss, match="offset 3"):
+        stream_source.poll(0.1, 10)
 
 
 def test_until_the_committed_offsets_are_known_nothing_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,23 @@ def test_time_between_calls_does_not_count(watchdog: Watchdog, stalls: list[str]
     assert stalls == []
 
 
+def test_what_is_left_of_a_call_after_one_inside_it_is_watched_too(watchdog: Watchdog, stalls: list[str]) -> None:
+    with watchdog.guard("transaction"):
+        with watchdog.guard("commit"):
+            pass
+        wait_until(lambda: stalls, 5)
+    assert stalls == ["transaction"]
+
+
+def test_a_call_inside_another_gets_no_time_of_its_own(watchdog: Watchdog, stalls: list[str]) -> None:
+    started = time.monotonic()
+    with watchdog.guard("transaction"):
+        while not stalls and time.monotonic() - started < 5:
+            with watchdog.guard("commit"):
+                time.sleep(0.02)
+    assert stalls
+
+
 def test_a_call_that_raises_is_no_longer_watched(watchdog: Watchdog, stalls: list[str]) -> None:
     with suppress(OSError), watchdog.guard("commit"):
         raise OSError
