@@ -82,7 +82,7 @@ class HealthState:
         """The stream does no work, or is about to stop.
 
         Args:
-            reason: shown to probes; a few words, such as "loading the panel".
+            reason: shown to probes; a few words, such as "loading judges".
         """
         with self._lock:
             self._not_ready_because = reason

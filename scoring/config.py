@@ -166,7 +166,11 @@ class PanelConfig(_Settings):
         bool, Field(description="Score every battle in both orders and average; free for pointwise judges.")
     ] = False
     calibration: Annotated[
-        Source | None, Field(description="JSON file with temperature and tie bias of the panel's mean.")
+        Source | None,
+        Field(
+            description="JSON file that `prefstream calibrate` writes: temperature and tie bias of each judge and of "
+            "their mean, and weights, which take the place of those here."
+        ),
     ] = None
     on_judge_failure: Annotated[
         Literal["stop", "degrade"],
