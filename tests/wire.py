@@ -198,10 +198,6 @@ class Member:
             group_instance_id=self.instance_id,
             topics=[topic_class(name=topic, partitions=[part])],
         )
-        deadline = time.monotonic() + 20
-        while True:
-            response = self.wire.call(request, OffsetCommitResponse, 8)
-            code = int(response.topics[0].partitions[0].error_code)
-            if code not in NOT_YET or time.monotonic() > deadline:
-                return code
-            time.sleep(0.05)
+        return patiently(
+            lambda: int(self.wire.call(request, OffsetCommitResponse, 8).topics[0].partitions[0].error_code)
+        )

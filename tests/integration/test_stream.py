@@ -155,8 +155,8 @@ def test_batches_close_on_tokens(stream_config: MakeConfig) -> None:
     assert [len(batch.messages) for batch in service.committed] == [3, 3, 3]
 
 
-def test_a_lone_battle_is_not_kept_waiting(stream_config: MakeConfig) -> None:
-    """It is visible soon after its batch has lingered, while batches wait for company as long as they may."""
+def test_a_lone_battle_goes_out_once_its_batch_has_lingered(stream_config: MakeConfig) -> None:
+    """It waits for company as long as it may; none has to come."""
     config = stream_config(max_batch_battles=1_000, linger_ms=300)
     produce(config, battles(1))
     with running(config) as service:
