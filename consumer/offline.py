@@ -27,8 +27,8 @@ import orjson
 
 from consumer.checkpoint import Checkpoint, PrefixHash
 from consumer.errors import UsageError
+from consumer.observer import Observer
 from consumer.output import ScoreOutput, ScorePaths
-from consumer.progress import Observer
 from schemas import Battle, Reason
 from scoring.config import PanelConfig
 from scoring.errors import BattleTooLarge

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -26,16 +26,6 @@ MAX_SHOWN: Final = 20
 
 LINE_EVERY_S: Final = 10.0
 """Without a terminal: often enough to see that it lives, rare enough for a log of hours."""
-
-
-class Observer(Protocol):
-    """Told by those who go through a file what happens, on the thread that called them."""
-
-    def rejected(self, line: int, fault: RowFault) -> None:
-        """The row that starts at this line can't be used."""
-
-    def advanced(self, done_bytes: int, rows: int) -> None:
-        """So many bytes of the file are done in all, and so many rows in this run."""
 
 
 class Meter:

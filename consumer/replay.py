@@ -16,7 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from consumer.config import KafkaConnection
 from consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
 from consumer.kafka_client import admin_client, make_producer
-from consumer.progress import Observer
+from consumer.observer import Observer
 from schemas import Battle, encode_battle
 from scoring.files import FileRecord, RowFault, read_battles
 

@@ -11,18 +11,14 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas import OUTCOMES
 from scoring.calibrate import Calibration
 from scoring.errors import LoadError
 from scoring.faults import explain
-from scoring.template import Kind, Template
+from scoring.template import LABELS, Kind, Template
 from scoring.whole_file import hash_file, write_whole
 
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
-
-LABELS: Final[dict[Kind, tuple[str, ...]]] = {"pairwise": OUTCOMES, "pointwise": ("score", "tie")}
-"""What the outputs of a judge's head mean, in order."""
 
 
 class AdapterRecord(BaseModel):

@@ -25,12 +25,9 @@ from schemas import (
     Timings,
     Truncation,
 )
-from scoring.calibrate import Calibration, normalise
+from scoring.calibrate import Calibration
 from scoring.errors import BattleTooLarge
-from scoring.judge import Triples
-
-_EXCHANGED = [1, 0, 2]
-"""Columns of a triple with A and B exchanged."""
+from scoring.probabilities import Triples, exchange, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class JudgeAnswers:
 
     def swapped_back(self) -> Triples | None:
         """The swapped answers in terms of the battles as given."""
-        return None if self.swapped is None else self.swapped[:, _EXCHANGED]
+        return None if self.swapped is None else exchange(self.swapped)
 
     def mean(self) -> Triples:
         """The judge's answer: the mean of both orders where there are two."""

@@ -21,7 +21,7 @@ from scoring.config import ModelJudgeConfig, PanelConfig
 
 if TYPE_CHECKING:
     from scoring.devices import Placement
-    from scoring.judge import Triples
+    from scoring.probabilities import Triples
     from scoring.template import Template
 
 PLAIN_BATCH_SEQUENCES: Final = 8
@@ -212,8 +212,8 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from scoring import cpu_attention
-    from scoring.adapter import LABELS
     from scoring.base_model import local_folder
+    from scoring.template import LABELS
     from scoring.weights import base_files
 
     folder = local_folder(judge.base, judge.revision)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scoring.errors import ConfigError
 from scoring.faults import explain
-from scoring.judge import Triples
+from scoring.probabilities import Triples, normalise
 from scoring.whole_file import write_whole
 
 
@@ -50,15 +50,6 @@ class Calibration(_Settings):
             logits = np.log(probabilities) / self.temperature
         logits[:, 2] += self.tie_bias
         return normalise(np.exp(logits - logits.max(axis=1, keepdims=True)))
-
-
-def normalise(weights: Triples) -> Triples:
-    """Divide each row by its sum.
-
-    A and B are added first: the sum, and with it every bit of the answer, is the same with the sides exchanged.
-    """
-    total = (weights[:, 0] + weights[:, 1]) + weights[:, 2]
-    return weights / total[:, None]
 
 
 class CalibrationFile(_Settings):

@@ -13,8 +13,8 @@ from scoring.cross_fit import CalibrationResult, Figures
 from scoring.evaluation.bootstrap import Resamples
 from scoring.evaluation.evaluate import reliability_bins
 from scoring.evaluation.plots import draw_reliability
-from scoring.judge import Triples
 from scoring.labelled import prompt_key
+from scoring.probabilities import Triples
 
 _SIDE_INCHES: Final = 3.4
 _DPI: Final = 120

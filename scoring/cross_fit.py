@@ -20,9 +20,9 @@ from scoring.errors import FileError
 from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, Estimate, Resamples
 from scoring.evaluation.metrics import Statistic, accuracy, calibration_error, difference, log_loss
 from scoring.fit import JudgeReadings, PanelFit, Targets, fit_panel
-from scoring.judge import Triples
 from scoring.labelled import LabelledBattle, prompt_key
 from scoring.predict import Forecast, Predictions
+from scoring.probabilities import Triples
 
 Balance: TypeAlias = Literal["none", "tier", "source"]
 """What counts equally: battles, or groups of them whatever their size."""

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 
 _Vector = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from scipy.special import logsumexp, softmax
 
 from scoring.answer import weighted_mean
 from scoring.calibrate import Calibration, CalibrationFile
-from scoring.judge import Triples
+from scoring.probabilities import SMALLEST_PROBABILITY, Triples, log_losses
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,9 +31,6 @@ better still have an optimum."""
 WEIGHT_PRIOR_BATTLES: Final = 10.0
 """Pull of the judges' weights towards equality, in battles: between judges that are about equally good, a few hundred
 battles can't tell which share is best, and an equal one is the safer guess."""
-
-PROBABILITY_FLOOR: Final = 1e-15
-"""What a probability of 0 counts as: softmax in float32 rounds to 0 what is only very small."""
 
 _TEMPERATURES: Final = (0.01, 100.0)
 _TIE_BIASES: Final = (-30.0, 30.0)
@@ -184,7 +181,7 @@ def fit_calibration(probabilities: Triples, targets: Triples, weights: Vector, m
         masked: shape (battles,): True where ties were impossible; such a battle says nothing about the tie bias.
     """
     shares, counts = Targets(targets, weights, masked).on_what_was_possible()
-    logs = _logs(probabilities)
+    logs = -log_losses(probabilities)
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
         logits, offsets = parameters[0] * logs, parameters - _IDENTITY
@@ -219,7 +216,7 @@ def fit_weights(answers: Sequence[Triples], targets: Targets) -> Vector:
         One share per judge, positive, summing to 1.
     """
     shares, counts = targets.on_what_was_possible()
-    stacked = np.maximum(np.stack(answers), PROBABILITY_FLOOR)
+    stacked = np.maximum(np.stack(answers), SMALLEST_PROBABILITY)
     decided = stacked[:, targets.masked, :_TIE].sum(axis=2)
     decided_counts = counts[targets.masked]
 
@@ -237,8 +234,3 @@ def fit_weights(answers: Sequence[Triples], targets: Targets) -> Vector:
     found = minimize(loss, np.zeros(len(answers)), jac=True, method="L-BFGS-B", options=dict(_PRECISE))
     mix: Vector = softmax(found.x)
     return mix
-
-
-def _logs(probabilities: Triples) -> Triples:
-    logs: Triples = np.log(np.maximum(probabilities, PROBABILITY_FLOOR))
-    return logs

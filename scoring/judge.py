@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Battle, Provenance
 from scoring.errors import BattleTooLarge
+from scoring.probabilities import Triples
 
 if TYPE_CHECKING:
     from scoring.encode import Encoding, Turns
-
-Triples: TypeAlias = NDArray[np.float64]
-"""Shape (battles, 3), columns in the order of `schemas.OUTCOMES`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from schemas import Battle, Provenance
-from scoring.adapter import LABELS, AdapterRecord, hash_adapter
+from scoring.adapter import AdapterRecord, hash_adapter
 from scoring.base_model import load_classifier, local_folder, open_base, public_name, quiet_libraries
 from scoring.calibrate import Calibration
 from scoring.config import ModelJudgeConfig
@@ -21,7 +21,7 @@ from scoring.errors import ConfigError, JudgeFault, LoadError
 from scoring.forward import Float32Head, Forward
 from scoring.load_adapter import apply_adapter, verify_adapter_files
 from scoring.model_judge import ModelJudge
-from scoring.template import Template, template_for
+from scoring.template import LABELS, Template, template_for
 from scoring.truncate import Shares
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Battle, Provenance
-from scoring.adapter import LABELS
 from scoring.calibrate import Calibration
 from scoring.encode import Encoder, Turns
 from scoring.errors import BattleTooLarge
@@ -16,6 +15,7 @@ from scoring.forward import Forward
 from scoring.judge import JudgeBatch, Scores
 from scoring.microbatch import distinct, plan_micro_batches
 from scoring.reading import read_pairwise, read_pointwise
+from scoring.template import LABELS
 
 
 class ModelJudge:

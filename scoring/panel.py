@@ -27,6 +27,7 @@ from scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
 from scoring.errors import BattleTooLarge, ConfigError, JudgeFault
 from scoring.judge import Judge, JudgeBatch, Scores
 from scoring.prior import PriorJudge
+from scoring.probabilities import exchange
 
 ATTEMPTS: Final = 3
 """A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
@@ -319,7 +320,7 @@ def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: 
     swapped = None
     if swap:
         # A symmetric judge's answer to the exchanged battle is its answer to this one, exchanged.
-        swapped = as_given[:, [1, 0, 2]] if judge.symmetric else scores.probabilities[count:]
+        swapped = exchange(as_given) if judge.symmetric else scores.probabilities[count:]
     return JudgeAnswers(
         name=judge.name,
         weight=judge.weight,

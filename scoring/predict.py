@@ -19,8 +19,9 @@ from scoring.answer import PanelAnswer
 from scoring.calibrate import Calibration, CalibrationFile
 from scoring.config import PanelConfig, load_panel_config
 from scoring.errors import BattleTooLarge, JudgeFault
-from scoring.judge import Judge, Triples
+from scoring.judge import Judge
 from scoring.panel import Panel, load_panel, read_calibration
+from scoring.probabilities import Triples
 
 CHUNK_BATTLES: Final = 128
 """As `score` reads them: enough to sort by length into full micro-batches, few enough to show progress."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 
 
 def read_pairwise(logits: NDArray[np.float32]) -> Triples:

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable
 from typing import Final
 
-from scoring.judge import Triples
 from scoring.labelled import WINNER_COLUMNS
+from scoring.probabilities import Triples
 
 SUBMISSION_COLUMNS: Final = ("id", *WINNER_COLUMNS)
 

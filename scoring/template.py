@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from schemas import OUTCOMES
 from scoring.tokenise import FastTokenizer
 
 Kind: TypeAlias = Literal["pairwise", "pointwise"]
@@ -24,6 +25,9 @@ Kind: TypeAlias = Literal["pairwise", "pointwise"]
 
 Slot: TypeAlias = Literal["prompt", "response_a", "response_b", "answer"]
 """Where a turn goes. `answer` is the one response that a pointwise sequence holds."""
+
+LABELS: Final[dict[Kind, tuple[str, ...]]] = {"pairwise": OUTCOMES, "pointwise": ("score", "tie")}
+"""What the outputs of a judge's head mean, in order."""
 
 SLOTS: Final[dict[Kind, tuple[Slot, ...]]] = {
     "pairwise": ("prompt", "response_a", "response_b"),

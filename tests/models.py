@@ -163,8 +163,8 @@ def make_tiny_adapter(folder: Path, base: Path, kind: Kind = "pairwise", *, seed
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from scoring.adapter import LABELS, AdapterRecord
-    from scoring.template import template_for
+    from scoring.adapter import AdapterRecord
+    from scoring.template import LABELS, template_for
 
     with torch.random.fork_rng(devices=[]), _quiet():
         import peft

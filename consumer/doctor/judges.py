@@ -180,11 +180,11 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
     """
     from transformers import AutoConfig
 
-    from scoring.adapter import LABELS, WEIGHTS, AdapterRecord
+    from scoring.adapter import WEIGHTS, AdapterRecord
     from scoring.errors import LoadError
     from scoring.load_adapter import read_lora
     from scoring.load_tokenizer import load_tokenizer
-    from scoring.template import template_for
+    from scoring.template import LABELS, template_for
     from scoring.weights import base_files, read_shapes, weight_files
 
     shapes: dict[str, tuple[int, ...]] = {}

@@ -18,17 +18,14 @@ from sklearn.preprocessing import StandardScaler
 
 from schemas import OUTCOMES
 from scoring.evaluation.facts import BattleFacts
-from scoring.judge import Triples
 from scoring.predict import Forecast
+from scoring.probabilities import EXCHANGED, Triples
 
 CLASS_PRIOR: Final = "class prior"
 LENGTH_ONLY: Final = "length only"
 
 FOLDS: Final = 5
 """Four fifths to train on; more folds would move three or four parameters by little."""
-
-_EXCHANGED: Final = np.array([1, 0, 2])
-"""Outcome columns with A and B exchanged."""
 
 
 def fit_baselines(facts: BattleFacts) -> list[Forecast]:
@@ -44,7 +41,7 @@ def fit_baselines(facts: BattleFacts) -> list[Forecast]:
     prior = np.zeros((len(facts), len(OUTCOMES)))
     lengths = np.zeros_like(prior)
     for train, test in GroupKFold(folds).split(features, groups=np.array(facts.prompts)):
-        outcomes = np.concatenate([facts.outcomes[train], _EXCHANGED[facts.outcomes[train]]])
+        outcomes = np.concatenate([facts.outcomes[train], np.take(EXCHANGED, facts.outcomes[train])])
         doubled = np.concatenate([features[train], _exchange(features[train])])
         prior[test] = _shares(outcomes)
         lengths[test] = _fit_lengths(doubled, outcomes, features[test])

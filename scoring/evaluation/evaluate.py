@@ -28,9 +28,9 @@ from scoring.evaluation.results import (
     SystemResult,
 )
 from scoring.evaluation.slices import Slice, cut_slices
-from scoring.judge import Triples
 from scoring.labelled import LabelledBattle
 from scoring.predict import Forecast, Predictions
+from scoring.probabilities import Triples
 
 Kind: TypeAlias = Literal["panel", "judge", "baseline"]
 

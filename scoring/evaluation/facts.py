@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import OUTCOMES
-from scoring.judge import Triples
 from scoring.labelled import LabelledBattle, prompt_key
+from scoring.probabilities import Triples
 
 
 @dataclass(frozen=True, slots=True, eq=False)

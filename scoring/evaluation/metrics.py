@@ -16,13 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.judge import Triples
+from scoring.probabilities import Triples, log_losses
 
 CALIBRATION_BINS: Final = 10
 """Equal-width bins of the top outcome's probability, as the literature has it."""
-
-SMALLEST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
-"""Below it a probability counts as this: one certain and wrong answer must not make the mean infinite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +66,7 @@ def log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
         probabilities: shape (n, 3), in the order of `schemas.OUTCOMES`.
         outcomes: the column of what happened.
     """
-    return mean(_surprise(probabilities)[np.arange(len(outcomes)), outcomes])
+    return mean(log_losses(probabilities)[np.arange(len(outcomes)), outcomes])
 
 
 def soft_log_loss(probabilities: Triples, targets: Triples) -> Statistic:
@@ -79,7 +76,7 @@ def soft_log_loss(probabilities: Triples, targets: Triples) -> Statistic:
         probabilities: shape (n, 3).
         targets: shape (n, 3); rows sum to 1.
     """
-    return mean((targets * _surprise(probabilities)).sum(axis=1))
+    return mean((targets * log_losses(probabilities)).sum(axis=1))
 
 
 def accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
@@ -150,7 +147,7 @@ def decided_log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Stat
     """
     share = share_of_a(probabilities)
     chance = np.where(outcomes == 0, share, 1.0 - share)
-    return mean(-np.log(np.maximum(chance, SMALLEST_PROBABILITY)), outcomes < 2)
+    return mean(log_losses(chance), outcomes < 2)
 
 
 def decided_accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
@@ -183,10 +180,6 @@ def share_of_a(probabilities: Triples) -> NDArray[np.float64]:
     both = probabilities[:, 0] + probabilities[:, 1]
     share: NDArray[np.float64] = np.divide(probabilities[:, 0], both, out=np.full(len(both), 0.5), where=both > 0)
     return share
-
-
-def _surprise(probabilities: Triples) -> Triples:
-    return -np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
 
 
 def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:

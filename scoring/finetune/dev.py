@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.finetune.pairs import Pairs
-from scoring.judge import Triples
+from scoring.probabilities import Triples, exchange, log_losses
 from scoring.reading import read_pairwise, read_pointwise
-
-_LEAST: Final = 1e-15
-"""Below it a probability counts as this: one absurd pair must not make the mean infinite."""
 
 _NO_TIER: Final = "other"
 """What the metrics of pairs without a tier are named after, where others have one."""
@@ -49,7 +46,7 @@ def dev_metrics(pairs: Pairs, outputs: NDArray[np.float32], *, kind: str, tau: f
         probabilities = read_pointwise(outputs[rows], tau=tau)
     else:
         probabilities = read_pairwise(outputs[pairs.first])
-        back = read_pairwise(outputs[pairs.second])[:, [1, 0, 2]]
+        back = exchange(read_pairwise(outputs[pairs.second]))
         flips["flip_rate"] = float(np.mean(probabilities.argmax(axis=1) != back.argmax(axis=1)))
     losses = _log_losses(probabilities, pairs)
     hits = probabilities.argmax(axis=1) == pairs.outcomes
@@ -96,5 +93,4 @@ def _log_losses(probabilities: Triples, pairs: Pairs) -> NDArray[np.float64]:
     open_ones = np.where(pairs.ties_possible[:, None], probabilities, probabilities * np.array([1.0, 1.0, 0.0]))
     total = np.maximum(open_ones.sum(axis=1), np.finfo(np.float64).tiny)  # 0 where a tie is all that is expected
     chosen = open_ones[np.arange(len(pairs)), pairs.outcomes] / total
-    losses: NDArray[np.float64] = -np.log(np.maximum(chosen, _LEAST))
-    return losses
+    return log_losses(chosen)

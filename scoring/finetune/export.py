@@ -18,7 +18,7 @@ from scoring.base_model import public_name
 from scoring.finetune.model import Student
 from scoring.finetune.pairs import Pairs
 from scoring.finetune.recipe import Recipe
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 from scoring.submission import encode_submission
 from scoring.whole_file import write_whole
 

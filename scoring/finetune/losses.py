@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from scoring.probabilities import EXCHANGED
+
 _IMPOSSIBLE = -1e4
 """Logit of a tie where there are none: no probability in float32, and, unlike minus infinity, no NaN in gradients."""
 
@@ -38,7 +40,7 @@ def pairwise_logits(
     Returns:
         Two of shape (pairs, 3): as given, and of the swap with its sides exchanged back.
     """
-    return outputs[first], outputs[second][:, [1, 0, 2]]
+    return outputs[first], outputs[second][:, list(EXCHANGED)]
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, ties_possible: torch.Tensor) -> torch.Tensor:

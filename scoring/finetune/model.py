@@ -10,7 +10,6 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
-from scoring.adapter import LABELS
 from scoring.base_model import Base, load_classifier, open_base, quiet_libraries
 from scoring.config import ModelJudgeConfig
 from scoring.demo_judges import DEMO_MODELS
@@ -21,7 +20,7 @@ from scoring.faults import explain
 from scoring.finetune.recipe import Recipe
 from scoring.forward import Float32Head
 from scoring.model_cache import prepare_models
-from scoring.template import Template, template_for
+from scoring.template import LABELS, Template, template_for
 
 DEMO_PREFIX: Final = "demo:"
 """Of a base that the demo uses."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from schemas import OUTCOMES, Battle
 from scoring.encode import Encoder
 from scoring.labelled import LabelledBattle, prompt_key
+from scoring.probabilities import exchange
 
 _CHUNK_BATTLES: Final = 256
 """Encoded in one call: the tokenizer works on many texts at once; more only needs more memory."""
@@ -115,7 +116,7 @@ def keep_one_order(pairs: Pairs, *, seed: int) -> Pairs:
     """
     swapped = np.random.default_rng(seed).random(len(pairs)) < 0.5
     kept = np.where(swapped, pairs.second, pairs.first)
-    targets = np.where(swapped[:, None], pairs.targets[:, [1, 0, 2]], pairs.targets)
+    targets = np.where(swapped[:, None], exchange(pairs.targets), pairs.targets)
     return replace(pairs, first=kept, second=kept, targets=targets)
 
 

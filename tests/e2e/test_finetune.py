@@ -30,8 +30,8 @@ from scoring.files import read_battles
 from scoring.finetune.callbacks import COMPLETE
 from scoring.finetune.recipe import load_recipe
 from scoring.finetune.run import finetune
-from scoring.judge import Triples
 from scoring.panel import load_panel
+from scoring.probabilities import Triples
 from tests.models import Family, Kind, make_tiny_base, one_torch_thread
 from tests.process_harness import START_S, Prefstream, child_environment, prefstream, run_arguments
 from tests.stream_harness import produce, read_topic, visible_count, wait_until

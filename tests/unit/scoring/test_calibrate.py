@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring import ConfigError
-from scoring.calibrate import Calibration, CalibrationFile, normalise
+from scoring.calibrate import Calibration, CalibrationFile
+from scoring.probabilities import normalise
 
 weights = st.floats(1e-6, 1.0)
 triples = st.tuples(weights, weights, weights)

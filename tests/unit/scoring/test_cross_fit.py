@@ -16,9 +16,9 @@ from scoring.calibrate import Calibration
 from scoring.calibration_plot import plot_calibration
 from scoring.cross_fit import CalibrationResult, balanced_weights, calibrate_panel, check_battles, deal_prompts
 from scoring.errors import FileError
-from scoring.judge import Triples
 from scoring.labelled import Label, LabelledBattle
 from scoring.predict import Forecast, Predictions
+from scoring.probabilities import Triples
 
 RESAMPLES = 100
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scoring.davidson import fit_strengths
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 
 STRENGTHS = st.lists(st.floats(-3, 3), min_size=2, max_size=7)
 SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)).filter(lambda row: sum(row) > 0.1)

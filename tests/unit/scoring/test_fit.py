@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scoring.calibrate import Calibration
 from scoring.fit import JudgeReadings, PanelFit, Targets, fit_calibration, fit_panel, fit_weights
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 
 EXCHANGED = [1, 0, 2]
 SEEDS = st.integers(min_value=0, max_value=2**32 - 1)

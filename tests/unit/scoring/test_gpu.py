@@ -14,9 +14,9 @@ from schemas import Battle
 from scoring import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
 from scoring.devices import place_judges
 from scoring.finetune.run import finetune
-from scoring.judge import Triples
 from scoring.load import load_judge
 from scoring.model_judge import ModelJudge
+from scoring.probabilities import Triples
 from tests.models import make_tiny_base, make_tiny_judge
 from tests.unit.scoring.finetune.judged import SilentObserver, make_recipe, make_rows, read_rows, write_rows
 

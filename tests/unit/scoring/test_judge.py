@@ -14,10 +14,10 @@ from schemas import Battle
 from scoring import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
 from scoring.adapter import AdapterRecord
 from scoring.devices import place_judges
-from scoring.judge import Triples
 from scoring.load import load_judge
 from scoring.load_adapter import apply_adapter, verify_adapter_files
 from scoring.model_judge import ModelJudge
+from scoring.probabilities import Triples
 from scoring.reading import read_pairwise, read_pointwise
 from tests.models import Family, Kind, make_tiny_judge, one_torch_thread
 

@@ -17,8 +17,9 @@ import scoring.panel
 from schemas import Battle, FileSource, Provenance, encode_preference
 from scoring import BattleTooLarge, ConfigError, JudgeFault, Panel, PanelAnswer, PanelConfig, load_panel
 from scoring.answer import JudgeAnswers, combine
-from scoring.calibrate import Calibration, normalise
+from scoring.calibrate import Calibration
 from scoring.judge import JudgeBatch, Scores
+from scoring.probabilities import normalise
 
 BATTLES = [
     Battle(id=str(number), prompt=("p" * number,), response_a=("a",), response_b=("b",)) for number in range(1, 5)

@@ -10,9 +10,9 @@ import numpy as np
 
 from schemas import OUTCOMES, Battle, Outcome
 from scoring.evaluation.results import Evaluated
-from scoring.judge import Triples
 from scoring.labelled import Label, LabelledBattle
 from scoring.predict import Forecast, Predictions, panel_forecast
+from scoring.probabilities import Triples
 
 MARK = "BATTLETEXT"
 """Stands in every text of every battle made here."""

@@ -11,9 +11,9 @@ import pytest
 from schemas import Battle
 from scoring.evaluation.injection import HARMLESS, INJECTIONS, SIDES, inject, injected, injection_effects
 from scoring.evaluation.results import InjectionEffect
-from scoring.judge import Triples
 from scoring.labelled import LabelledBattle
 from scoring.predict import Forecast, Predictions, panel_forecast
+from scoring.probabilities import Triples
 from tests.unit.scoring.evaluation.judged import make_labelled
 
 JudgedBy = Callable[[Battle], tuple[float, float, float]]

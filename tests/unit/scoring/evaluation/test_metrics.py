@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
 from scoring.evaluation import metrics
-from scoring.judge import Triples
+from scoring.probabilities import Triples
 from tests.unit.scoring.evaluation.judged import make_probabilities
 
 EXCHANGED = np.array([1, 0, 2])

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from scoring.finetune.dev import dev_metrics, dev_part, take
 from scoring.finetune.pairs import Pairs
-from scoring.judge import Triples
+from scoring.probabilities import SMALLEST_PROBABILITY, Triples
 from scoring.reading import read_pairwise, read_pointwise
 from tests.unit.scoring.finetune.judged import make_pairs, with_names
 
@@ -94,7 +94,7 @@ def test_a_probability_of_0_is_a_great_loss_but_a_number() -> None:
     for ties_possible in (True, False):
         pairs = replace(make_pairs(1, outcomes=[0]), ties_possible=np.array([ties_possible]))
         loss = dev_metrics(pairs, outputs, kind="pointwise", tau=0.0).metrics["log_loss"]
-        assert loss == pytest.approx(-math.log(1e-15))
+        assert loss == pytest.approx(-math.log(SMALLEST_PROBABILITY))
 
 
 # A part of the pairs.

@@ -1,0 +1,45 @@
+"""Probabilities of the three outcomes, as arrays: what judges, panels, evaluation and training hand each other."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Triples: TypeAlias = NDArray[np.float64]
+"""Shape (battles, 3), columns in the order of `schemas.OUTCOMES`."""
+
+EXCHANGED: Final = (1, 0, 2)
+"""The outcomes' columns with A and B exchanged."""
+
+SMALLEST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
+"""Below it a probability counts as this: one certain and wrong answer must not make a mean infinite."""
+
+
+_Floats = TypeVar("_Floats", np.float32, np.float64)
+
+
+def exchange(triples: NDArray[_Floats]) -> NDArray[_Floats]:
+    """Exchange A and B.
+
+    Args:
+        triples: shape (..., 3).
+    """
+    exchanged: NDArray[_Floats] = triples[..., EXCHANGED]
+    return exchanged
+
+
+def normalise(weights: Triples) -> Triples:
+    """Divide each row by its sum.
+
+    A and B are added first: the sum, and with it every bit of the answer, is the same with the sides exchanged.
+    """
+    total = (weights[:, 0] + weights[:, 1]) + weights[:, 2]
+    return weights / total[:, None]
+
+
+def log_losses(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each probability costs when its outcome happens: its negative logarithm, in nats, of any shape."""
+    losses: NDArray[np.float64] = -np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+    return losses
