@@ -21,8 +21,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from consumer.errors import UsageError
-from scoring.faults import explain
+from prefstream.consumer.errors import UsageError
+from prefstream.scoring.validation_messages import explain
 
 ENV_PREFIX = "PREFSTREAM_"
 ENV_CONFIG_FILE = "PREFSTREAM_CONFIG"

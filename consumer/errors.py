@@ -19,7 +19,7 @@ Any other `StreamError` ends the process with exit code 1, so that its superviso
 
 from __future__ import annotations
 
-from schemas.errors import PrefstreamError
+from prefstream.schemas.errors import PrefstreamError
 
 
 class StreamError(PrefstreamError):

@@ -1,9 +1,12 @@
 """Floor 1: the contract on the wire. Battles in, preferences and dead letters out. No torch, no kafka."""
 
-from schemas.battle import OUTCOMES, Battle, Outcome, parse_battle, parse_row
-from schemas.dead_letter import ERROR_HEADERS, DeadLetterHeaders, Reason
-from schemas.errors import InvalidEvent, PrefstreamError
-from schemas.preference import (
+if not __name__.startswith("prefstream."):  # beside the checkout's root the short name resolves, too
+    raise ImportError("import prefstream.schemas: by its short name every class of it would exist twice")
+
+from prefstream.schemas.battle import OUTCOMES, Battle, Outcome, parse_battle, parse_row
+from prefstream.schemas.dead_letter import ERROR_HEADERS, DeadLetterHeaders, Reason
+from prefstream.schemas.errors import InvalidEvent, PrefstreamError
+from prefstream.schemas.preference import (
     SCHEMA_VERSION,
     FileSource,
     JudgeOpinion,
@@ -14,7 +17,7 @@ from schemas.preference import (
     Timings,
     Truncation,
 )
-from schemas.wire import decode_battle, decode_preference, encode_battle, encode_preference
+from prefstream.schemas.wire import decode_battle, decode_preference, encode_battle, encode_preference
 
 __all__ = [
     "ERROR_HEADERS",

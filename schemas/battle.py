@@ -15,8 +15,8 @@ import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from schemas.dead_letter import Reason
-from schemas.errors import InvalidEvent
+from prefstream.schemas.dead_letter import Reason
+from prefstream.schemas.errors import InvalidEvent
 
 Outcome: TypeAlias = Literal["model_a", "model_b", "tie"]
 OUTCOMES: Final[tuple[Outcome, Outcome, Outcome]] = ("model_a", "model_b", "tie")

@@ -14,9 +14,9 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from schemas.battle import Battle
-from schemas.dead_letter import DeadLetterHeaders
-from schemas.preference import SCHEMA_VERSION, Preference
+from prefstream.schemas.battle import Battle
+from prefstream.schemas.dead_letter import DeadLetterHeaders
+from prefstream.schemas.preference import SCHEMA_VERSION, Preference
 
 BATTLE_SCHEMA: Final = "battle.schema.json"
 PREFERENCE_SCHEMA: Final = "preference.schema.json"

@@ -2,15 +2,15 @@
 
     PrefstreamError
     ├── InvalidEvent            an event or row that is no battle; carries its dead-letter reason
-    ├── scoring.errors.ScoringError ...
-    └── consumer.errors.StreamError ...
+    ├── prefstream.scoring.errors.ScoringError ...
+    └── prefstream.consumer.errors.StreamError ...
 
 Messages say what was wrong, where, and what to do. They never hold text that a user wrote.
 """
 
 from __future__ import annotations
 
-from schemas.dead_letter import Reason
+from prefstream.schemas.dead_letter import Reason
 
 
 class PrefstreamError(Exception):

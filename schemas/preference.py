@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.battle import OUTCOMES, Outcome
+from prefstream.schemas.battle import OUTCOMES, Outcome
 
 SCHEMA_VERSION: Final = "1.0"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from schemas.battle import Battle, parse_battle
-from schemas.dead_letter import Reason
-from schemas.errors import InvalidEvent
-from schemas.preference import Preference
+from prefstream.schemas.battle import Battle, parse_battle
+from prefstream.schemas.dead_letter import Reason
+from prefstream.schemas.errors import InvalidEvent
+from prefstream.schemas.preference import Preference
 
 _NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
 

@@ -24,9 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from schemas import Probabilities
-from scoring.errors import ConfigError
-from scoring.faults import explain
+from prefstream.schemas import Probabilities
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.validation_messages import explain
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""

@@ -16,7 +16,7 @@ Messages say what was wrong, where, and what to do. They never hold text of a ba
 
 from __future__ import annotations
 
-from schemas import PrefstreamError
+from prefstream.schemas import PrefstreamError
 
 
 class ScoringError(PrefstreamError):

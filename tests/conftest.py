@@ -15,11 +15,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from consumer.broker import EmbeddedBroker
-from consumer.config import StreamConfig
-from consumer.kafka_client import create_topics
-from tests.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
-from tests.kafka.container import KAFKA_IMAGE, docker_answers, start_container
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.config import StreamConfig
+from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
+from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -119,7 +119,9 @@ def _logging_ends_with_its_test() -> Iterator[None]:
     """Commands that ran in this process have set up logging; threads of their clients may go on talking for a while."""
     yield
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if type(handler).__module__ == "consumer.logs"]:
+    for handler in [
+        handler for handler in root.handlers if type(handler).__module__ == "prefstream.consumer.observe.logs"
+    ]:
         root.removeHandler(handler)
 
 

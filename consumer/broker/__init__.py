@@ -13,11 +13,11 @@ no ACLs): it is no place for data that anybody needs.
 
 from __future__ import annotations
 
-from consumer.broker.embedded import EmbeddedBroker
-from consumer.broker.errors import BrokerError, BrokerNotRunningError, ErrorCode, PortInUseError
-from consumer.broker.faults import FaultPlan
-from consumer.broker.server import serve
-from consumer.broker.settings import BrokerSettings
+from prefstream.consumer.broker.embedded import EmbeddedBroker
+from prefstream.consumer.broker.faults import FaultPlan
+from prefstream.consumer.broker.node.errors import BrokerError, BrokerNotRunningError, ErrorCode, PortInUseError
+from prefstream.consumer.broker.node.settings import BrokerSettings
+from prefstream.consumer.broker.server import serve
 
 __all__ = [
     "BrokerError",

@@ -13,17 +13,17 @@ from typing import Final
 
 from kafka.protocol import admin, consumer, metadata, producer
 
-from consumer.broker.call import Call, Handler, Message
-from consumer.broker.errors import ErrorCode
-from consumer.broker.faults import ApiName
-from consumer.broker.handlers import admin as on_admin
-from consumer.broker.handlers import fetch as on_fetch
-from consumer.broker.handlers import groups as on_groups
-from consumer.broker.handlers import logs as on_logs
-from consumer.broker.handlers import metadata as on_metadata
-from consumer.broker.handlers import offsets as on_offsets
-from consumer.broker.handlers import produce as on_produce
-from consumer.broker.handlers import transactions as on_transactions
+from prefstream.consumer.broker.faults import ApiName
+from prefstream.consumer.broker.handlers import admin as on_admin
+from prefstream.consumer.broker.handlers import fetch as on_fetch
+from prefstream.consumer.broker.handlers import groups as on_groups
+from prefstream.consumer.broker.handlers import logs as on_logs
+from prefstream.consumer.broker.handlers import metadata as on_metadata
+from prefstream.consumer.broker.handlers import offsets as on_offsets
+from prefstream.consumer.broker.handlers import produce as on_produce
+from prefstream.consumer.broker.handlers import transactions as on_transactions
+from prefstream.consumer.broker.node.call import Call, Handler, Message
+from prefstream.consumer.broker.node.errors import ErrorCode
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from consumer.broker.errors import BrokerNotRunningError
-from consumer.broker.faults import FaultPlan
-from consumer.broker.server import serve
-from consumer.broker.settings import BrokerSettings
-from consumer.broker.state import BrokerState
+from prefstream.consumer.broker.faults import FaultPlan
+from prefstream.consumer.broker.node.errors import BrokerNotRunningError
+from prefstream.consumer.broker.node.settings import BrokerSettings
+from prefstream.consumer.broker.node.state import BrokerState
+from prefstream.consumer.broker.server import serve
 
 # Binding a port takes milliseconds; a machine that needs longer than this is stuck.
 _START_TIMEOUT_S: Final = 10.0

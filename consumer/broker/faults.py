@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, get_args
 
-from consumer.broker.errors import ErrorCode, UnknownApiError
+from prefstream.consumer.broker.node.errors import ErrorCode, UnknownApiError
 
 ApiName = Literal[
     "AddOffsetsToTxn",

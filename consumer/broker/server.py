@@ -9,14 +9,14 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from consumer.broker.apis import APIS, Api, api_versions
-from consumer.broker.call import Call, Message
-from consumer.broker.connection import Connection, HangUpError
-from consumer.broker.errors import ErrorCode, PortInUseError
-from consumer.broker.faults import FaultKind, FaultPlan
-from consumer.broker.rejections import reject
-from consumer.broker.settings import BrokerSettings
-from consumer.broker.state import BrokerState
+from prefstream.consumer.broker.apis import APIS, Api, api_versions
+from prefstream.consumer.broker.connection import Connection, HangUpError
+from prefstream.consumer.broker.error_responses import reject
+from prefstream.consumer.broker.faults import FaultKind, FaultPlan
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, PortInUseError
+from prefstream.consumer.broker.node.settings import BrokerSettings
+from prefstream.consumer.broker.node.state import BrokerState
 
 _log = logging.getLogger(__name__)
 

@@ -9,20 +9,20 @@ from typing import Annotated
 import typer
 from kafka.errors import KafkaError
 
-from consumer.cli.bench import bench
-from consumer.cli.broker import broker
-from consumer.cli.calibrate import calibrate
-from consumer.cli.dead_letters import dead_letters
-from consumer.cli.demo import demo
-from consumer.cli.doctor import doctor
-from consumer.cli.evaluate import evaluate
-from consumer.cli.exits import EXIT_INTERRUPTED, complain
-from consumer.cli.finetune import finetune
-from consumer.cli.offline import replay, score
-from consumer.cli.run import run
-from consumer.cli.schema import schema
-from consumer.errors import StreamError
-from schemas import PrefstreamError
+from prefstream.consumer.cli.bench import bench
+from prefstream.consumer.cli.broker import broker
+from prefstream.consumer.cli.calibrate import calibrate
+from prefstream.consumer.cli.dead_letters import dead_letters
+from prefstream.consumer.cli.demo import demo
+from prefstream.consumer.cli.doctor import doctor
+from prefstream.consumer.cli.evaluate import evaluate
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, complain
+from prefstream.consumer.cli.finetune import finetune
+from prefstream.consumer.cli.run import run
+from prefstream.consumer.cli.schema import schema
+from prefstream.consumer.cli.score import replay, score
+from prefstream.consumer.errors import StreamError
+from prefstream.schemas import PrefstreamError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from consumer.cli.exits import EXIT_FAULT
-from consumer.cli.panels import say
-from consumer.logs import configure_logging
-from scoring.bench_train import DEFAULT_RECIPE
-from scoring.config import PanelConfig, load_panel_config
-from scoring.finetune.recipe import load_recipe
-from scoring.runtime import ensure_fast_process
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT
+from prefstream.consumer.cli.panels import say
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.bench.training import DEFAULT_RECIPE
+from prefstream.scoring.config import PanelConfig, load_panel_config
+from prefstream.scoring.finetune.recipe import load_recipe
+from prefstream.scoring.runtime import ensure_fast_process
 
 
 class What(StrEnum):
@@ -93,13 +93,13 @@ def bench(
 
 
 def _demo_panel(tell: Any) -> PanelConfig:
-    from scoring.demo_judges import demo_panel_config
+    from prefstream.scoring.demo.judges import demo_panel_config
 
     return demo_panel_config(progress=tell)
 
 
 def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:
-    from consumer.bench import overhead
+    from prefstream.consumer.bench.overhead import overhead
 
     with console.status(f"stream and bare loop, {battles} battles of 2 KB, {batch} in a transaction"):
         result = overhead(battles, batch, repetitions, servers)
@@ -107,7 +107,7 @@ def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, c
 
 
 def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
-    from scoring.bench import bench_battles, bench_panel
+    from prefstream.scoring.bench.throughput import bench_battles, bench_panel
 
     result = bench_panel(config, battles=bench_battles(battles), repetitions=repetitions, progress=console.log)
     return {
@@ -120,9 +120,9 @@ def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console
 def _offline(
     config: PanelConfig, battles: int, repetitions: int, servers: str | None, console: Console
 ) -> dict[str, Any]:
-    from consumer.bench import stream_against_offline
-    from scoring.bench import DEFAULT_BATCH_BATTLES, bench_battles
-    from scoring.panel import load_panel
+    from prefstream.consumer.bench.overhead import stream_against_offline
+    from prefstream.scoring.bench.throughput import DEFAULT_BATCH_BATTLES, bench_battles
+    from prefstream.scoring.panel.panel import load_panel
 
     with load_panel(config) as panel, console.status(f"stream and offline, {battles} battles of real lengths"):
         result = stream_against_offline(panel, bench_battles(battles), DEFAULT_BATCH_BATTLES, repetitions, servers)
@@ -130,8 +130,8 @@ def _offline(
 
 
 def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
-    from scoring.bench import bench_battles
-    from scoring.bench_train import bench_train
+    from prefstream.scoring.bench.throughput import bench_battles
+    from prefstream.scoring.bench.training import bench_train
 
     result = bench_train(
         load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, progress=console.log

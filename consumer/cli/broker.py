@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.broker import BrokerSettings, serve
+from prefstream.consumer.broker import BrokerSettings, serve
 
 
 def broker(

@@ -10,20 +10,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from consumer.cli.exits import EXIT_REJECTED
-from consumer.cli.labelled import LabelledFile, predict_all, read_chosen
-from consumer.cli.outputs import ForceOption, check_outputs, write_output
-from consumer.cli.panels import DEMO_PANEL, panel_config, say
-from consumer.logs import configure_logging
-from scoring.config import PanelConfig
-from scoring.labelled import LabelledBattle, check_labelled_file
-from scoring.runtime import ensure_fast_process
-from scoring.submission import encode_submission
+from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
+from prefstream.consumer.cli.labelled import LabelledFile, predict_all, read_chosen
+from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
+from prefstream.consumer.cli.panels import DEMO_PANEL, panel_config, say
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
+from prefstream.scoring.files.submission import encode_submission
+from prefstream.scoring.runtime import ensure_fast_process
 
 if TYPE_CHECKING:
-    from scoring.cross_fit import BeforeAfter, CalibrationResult
-    from scoring.evaluation.bootstrap import Estimate
-    from scoring.predict import Predictions
+    from prefstream.scoring.calibration.cross_fit import BeforeAfter, CalibrationResult
+    from prefstream.scoring.evaluation.bootstrap import Estimate
+    from prefstream.scoring.panel.predict import Predictions
 
 
 def calibrate(
@@ -125,7 +125,10 @@ def calibrate(
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
     check_outputs(outputs, {file, *([panel] if panel else [])}, force=force)
     labelled, rejected = read_chosen(file, console, tiers=tier, sources=source)
-    from scoring.cross_fit import calibrate_panel, check_battles  # scipy: not for every command's start
+    from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
+        calibrate_panel,
+        check_battles,
+    )
 
     for warning in check_battles(labelled, folds=folds, source=str(file)):
         say(console, warning)
@@ -143,7 +146,7 @@ def calibrate(
 
 def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
     """What the panel says without any calibration. A calibration file that it names need not exist yet."""
-    from scoring.predict import load_uncalibrated_panel
+    from prefstream.scoring.panel.predict import load_uncalibrated_panel
 
     uncalibrated = config.model_copy(update={"calibration": None})
     with load_uncalibrated_panel(uncalibrated, progress=lambda line: say(console, line)) as judges:
@@ -155,7 +158,7 @@ def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: C
 
 def _write(result: CalibrationResult, output: Path, plot: Path | None, out_of_fold: Path | None) -> None:
     if plot is not None:
-        from scoring.calibration_plot import plot_calibration
+        from prefstream.scoring.calibration.plot import plot_calibration
 
         write_output(plot, plot_calibration(result))
     if out_of_fold is not None:

@@ -18,11 +18,11 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from consumer.cli.exits import EXIT_REJECTED
-from consumer.cli.options import with_settings
-from consumer.cli.quiet import client_silenced
-from consumer.config import KafkaConnection
-from consumer.dead_letters import (
+from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,
     DeadLetter,
     Position,
@@ -30,10 +30,10 @@ from consumer.dead_letters import (
     read_positions,
     refuse_missing,
 )
-from consumer.errors import UsageError
-from consumer.logs import configure_logging
-from consumer.resubmit import DEFAULT_GROUP, Choice, Plan, make_plan, resubmit
-from schemas import Reason
+from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, Plan, make_plan, resubmit
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.schemas import Reason
 
 NEWEST_SHOWN: Final = 50
 """Rows of a table that a person reads; `--json` lists all."""

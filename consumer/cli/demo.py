@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from consumer.cli.exits import EXIT_FAULT, leave_now
-from consumer.config import StreamConfig
-from consumer.demo import (
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.demo.demo import (
     Agreement,
     Check,
     DemoRun,
@@ -33,13 +33,13 @@ from consumer.demo import (
     sample_entries,
     streaming,
 )
-from consumer.errors import StreamError
-from consumer.logs import configure_logging
-from consumer.messages import Message
-from consumer.pipeline import Scored
-from schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
-from scoring.panel import Panel
-from scoring.runtime import ensure_fast_process
+from prefstream.consumer.errors import StreamError
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.pipeline import Scored
+from prefstream.schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.runtime import ensure_fast_process
 
 VERDICTS_SHOWN: Final = 12
 """Fits, with its frame and the progress bar, into the 24 lines of the smallest terminal."""
@@ -169,7 +169,7 @@ class Screen:
 
 
 def _load_judges(panel: Path | None, console: Console) -> Panel:
-    from scoring.panel import load_panel
+    from prefstream.scoring.panel.panel import load_panel
 
     with console.status("preparing the judges") as status:
 
@@ -179,7 +179,7 @@ def _load_judges(panel: Path | None, console: Console) -> Panel:
 
         if panel:
             return load_panel(panel, progress=tell)
-        from scoring.demo_judges import demo_panel_config
+        from prefstream.scoring.demo.judges import demo_panel_config
 
         return load_panel(demo_panel_config(progress=tell), progress=tell)
 

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumer.cli.options import with_settings
-from consumer.cli.quiet import client_silenced
-from consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
-from consumer.doctor import Finding, State, examine
-from consumer.logs import configure_logging
-from scoring.runtime import ensure_fast_process
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
+from prefstream.consumer.doctor import Finding, State, examine
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.runtime import ensure_fast_process
 
 EXIT_UNHEALTHY: Final = 1
 """At least one check failed."""

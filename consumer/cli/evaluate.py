@@ -15,21 +15,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumer.cli.exits import EXIT_REJECTED
-from consumer.cli.labelled import LabelledFile, predict_all, read_chosen
-from consumer.cli.outputs import ForceOption, check_outputs, write_output
-from consumer.cli.panels import DEMO_PANEL, panel_config, say
-from consumer.errors import UsageError
-from consumer.logs import configure_logging
-from consumer.progress import MAX_SHOWN
-from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
-from scoring.labelled import LabelledBattle, check_labelled_file
-from scoring.runtime import ensure_fast_process
-from scoring.whole_file import hash_file
+from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
+from prefstream.consumer.cli.labelled import LabelledFile, predict_all, read_chosen
+from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
+from prefstream.consumer.cli.panels import DEMO_PANEL, panel_config, say
+from prefstream.consumer.cli.ui.progress import MAX_SHOWN
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.atomic_file import hash_file
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
+from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
+from prefstream.scoring.runtime import ensure_fast_process
 
 if TYPE_CHECKING:
-    from scoring.evaluation.results import Evaluation
-    from scoring.predict import Predictions
+    from prefstream.scoring.evaluation.results import Evaluation
+    from prefstream.scoring.panel.predict import Predictions
 
 
 def evaluate(
@@ -176,8 +176,8 @@ def _predict(
     swap: bool,
     injections: bool,
 ) -> _Answers:
-    from scoring.evaluation.injection import injected
-    from scoring.panel import load_panel
+    from prefstream.scoring.evaluation.injection import injected
+    from prefstream.scoring.panel.panel import load_panel
 
     config = panel_config(panel, console)
     config = config.model_copy(update={"swap": config.swap or swap})
@@ -189,7 +189,7 @@ def _predict(
 
 
 def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> _Answers:
-    from scoring.prediction_files import read_predictions
+    from prefstream.scoring.evaluation.prediction_files import read_predictions
 
     read = read_predictions(path, [one.battle for one in labelled])
     _name_rows(path, read.faults, console)
@@ -226,9 +226,11 @@ def _evaluate(
     resamples: int,
     seed: int,
 ) -> Evaluation:
-    from scoring.evaluation.evaluate import evaluate as hold_against_labels  # scikit-learn takes a second to import
-    from scoring.evaluation.injection import injection_effects
-    from scoring.evaluation.results import Evaluated
+    from prefstream.scoring.evaluation.evaluate import (
+        evaluate as hold_against_labels,  # scikit-learn takes a second to import
+    )
+    from prefstream.scoring.evaluation.injection import injection_effects
+    from prefstream.scoring.evaluation.results import Evaluated
 
     evaluated = Evaluated(
         file=file.name,
@@ -246,7 +248,7 @@ def _evaluate(
 
 
 def _show(evaluation: Evaluation, console: Console) -> None:
-    from scoring.evaluation.report import verdicts
+    from prefstream.scoring.evaluation.report import verdicts
 
     table = Table(
         title=f"{evaluation.battles:,} battles on {evaluation.prompts:,} prompts",
@@ -309,7 +311,7 @@ def _cell(estimate: Estimate, *, newline: bool = True) -> str:
 
 
 def _write(evaluation: Evaluation, json: Path | None, html: Path | None, console: Console) -> None:
-    from scoring.evaluation.report import render_report
+    from prefstream.scoring.evaluation.report import render_report
 
     contents: dict[Path, str] = {}
     if json:

@@ -13,18 +13,18 @@ import typer
 import yaml
 from rich.console import Console
 
-from consumer.cli.exits import EXIT_INTERRUPTED
-from consumer.cli.labelled import LabelledFile
-from consumer.cli.panels import say
-from consumer.data_report_view import render
-from consumer.errors import UsageError
-from consumer.logs import configure_logging
-from consumer.training_progress import TrainingProgress
-from scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
-from scoring.runtime import ensure_fast_process, is_first_process
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
+from prefstream.consumer.cli.labelled import LabelledFile
+from prefstream.consumer.cli.panels import say
+from prefstream.consumer.cli.ui.data_report import render
+from prefstream.consumer.cli.ui.training_progress import TrainingProgress
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
+from prefstream.scoring.runtime import ensure_fast_process, is_first_process
 
 if TYPE_CHECKING:
-    from scoring.data_report import DataReport
+    from prefstream.scoring.files.data_report import DataReport
 
 
 def finetune(
@@ -107,7 +107,7 @@ def finetune(
     if show:
         _show(chosen, file, Console())
         return
-    from scoring.finetune.run import check_run
+    from prefstream.scoring.finetune.run import check_run
 
     if is_first_process():  # the others would take what it writes for an earlier run
         check_run(file, dev, output, resume=resume, force=force)
@@ -129,8 +129,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _show(recipe: Recipe, file: Path, console: Console) -> None:
-    from scoring.data_report import DataReport
-    from scoring.labelled import read_labelled
+    from prefstream.scoring.files.data_report import DataReport
+    from prefstream.scoring.files.labelled import read_labelled
 
     say(console, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     report = DataReport()
@@ -141,7 +141,7 @@ def _show(recipe: Recipe, file: Path, console: Console) -> None:
 
 
 def _train(recipe: Recipe, file: Path, dev: Path | None, output: Path, console: Console, *, resume: bool) -> bool:
-    from scoring.finetune.run import finetune as train
+    from prefstream.scoring.finetune.run import finetune as train
 
     def seen(name: str, report: DataReport) -> None:
         say(console, f"{name}:")

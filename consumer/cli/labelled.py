@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from rich.console import Console
 
-from consumer.cli.panels import UNTRAINED, leaving_at_once, say
-from consumer.progress import CountProgress, FileProgress
-from scoring.errors import FileError
-from scoring.files import RowFault
-from scoring.labelled import LabelledBattle, read_labelled
+from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
+from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 
 if TYPE_CHECKING:
-    from scoring.panel import Panel
-    from scoring.predict import Predictions
+    from prefstream.scoring.panel.panel import Panel
+    from prefstream.scoring.panel.predict import Predictions
 
 LabelledFile: TypeAlias = Annotated[
     Path,
@@ -89,7 +89,7 @@ def predict_all(judges: Panel, labelled: Sequence[LabelledBattle], console: Cons
         labelled: the battles.
         console: for progress, and for a word where judges are not trained.
     """
-    from scoring.predict import predict
+    from prefstream.scoring.panel.predict import predict
 
     if not judges.trained:
         say(console, UNTRAINED)

@@ -13,7 +13,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
+from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
 
 _Settings = TypeVar("_Settings", bound=KafkaConnection)
 _Rest = ParamSpec("_Rest")

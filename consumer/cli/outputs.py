@@ -8,8 +8,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from consumer.errors import StreamError, UsageError
-from scoring.whole_file import write_whole
+from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.scoring.atomic_file import write_whole
 
 ForceOption: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 

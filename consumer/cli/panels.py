@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from consumer.cli.exits import EXIT_INTERRUPTED, leave_now
-from scoring.config import PanelConfig, load_panel_config
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, leave_now
+from prefstream.scoring.config import PanelConfig, load_panel_config
 
 DEMO_PANEL = "the demo's two small judges"
 """What is scored with where no panel file is given, as the help says it."""
@@ -26,7 +26,7 @@ def panel_config(panel: Path | None, console: Console) -> PanelConfig:
     """
     if panel is not None:
         return load_panel_config(panel)
-    from scoring.demo_judges import demo_panel_config
+    from prefstream.scoring.demo.judges import demo_panel_config
 
     return demo_panel_config(progress=lambda line: say(console, line))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def client_silenced() -> Iterator[None]:
-    """Pass no line of kafka-python on to the log; `consumer.kafka_client` still hears why a broker refuses us."""
+    """Pass no line of kafka-python on to the log; the client still hears why a broker refuses us."""
     logger = logging.getLogger("kafka")
     before = logger.propagate
     logger.propagate = False

@@ -11,15 +11,15 @@ from typing import Final
 
 import structlog
 
-from consumer.cli.exits import complain, leave_now
-from consumer.cli.options import with_settings
-from consumer.config import StreamConfig
-from consumer.errors import Stalled
-from consumer.logs import configure_logging, install_exception_hooks
-from consumer.watchdog import end_process
-from schemas import PrefstreamError
-from scoring.panel import Panel
-from scoring.runtime import ensure_fast_process
+from prefstream.consumer.cli.exit_codes import complain, leave_now
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.client.watchdog import end_process
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import Stalled
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.schemas import PrefstreamError
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.runtime import ensure_fast_process
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ def run(config: StreamConfig) -> None:
 
     Example: `prefstream run --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
-    from consumer.service import Service
+    from prefstream.consumer.stream.service import Service
 
     ensure_fast_process()
     configure_logging(config.log_level, config.log_format)
@@ -73,10 +73,10 @@ def run(config: StreamConfig) -> None:
 
 def load_configured_panel(config: StreamConfig) -> Panel:
     """The panel of the configuration's file, or the demo judges where it names none."""
-    from scoring.panel import load_panel
+    from prefstream.scoring.panel.panel import load_panel
 
     if config.panel is not None:
         return load_panel(config.panel)
-    from scoring.demo_judges import demo_panel_config
+    from prefstream.scoring.demo.judges import demo_panel_config
 
     return load_panel(demo_panel_config(progress=log.info))

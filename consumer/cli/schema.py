@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from schemas.documents import (
+from prefstream.schemas.documents import (
     ASYNCAPI,
     BATTLE_SCHEMA,
     DEAD_LETTER_SCHEMA,

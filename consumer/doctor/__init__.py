@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from consumer.config import StreamConfig
-from consumer.doctor.cluster import examine_cluster
-from consumer.doctor.finding import Finding, State, attempt
-from consumer.doctor.judges import examine_judges
-from consumer.doctor.machine import check_configuration, check_http_port, check_process, check_versions
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.cluster import examine_cluster
+from prefstream.consumer.doctor.finding import Finding, State, attempt
+from prefstream.consumer.doctor.judges import examine_judges
+from prefstream.consumer.doctor.machine import check_configuration, check_http_port, check_process, check_versions
 
 __all__ = ["Finding", "State", "examine"]
 

@@ -12,12 +12,12 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
 
-from consumer.config import StreamConfig
-from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
-from consumer.doctor.topics import Topic, check_topic
-from consumer.errors import StreamError
-from consumer.kafka_client import PATIENCE_S, make_admin, make_producer, patiently
-from consumer.rights import on_group, on_topic, on_transactional_ids, topic_operations
+from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
+from prefstream.consumer.client.clients import PATIENCE_S, make_admin, make_producer, patiently
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
+from prefstream.consumer.doctor.topics import Topic, check_topic
+from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
 """The first whose transactions fence a consumer's stale generation (KIP-447)."""

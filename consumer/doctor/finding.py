@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from kafka.errors import KafkaError
 
-from schemas import PrefstreamError
+from prefstream.schemas import PrefstreamError
 
 State: TypeAlias = Literal["ok", "warn", "fail", "skipped"]
 

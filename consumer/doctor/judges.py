@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from consumer.config import StreamConfig
-from consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
-from consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
-from schemas import Battle, PrefstreamError
-from scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
+from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
+from prefstream.schemas import Battle, PrefstreamError
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
 
 if TYPE_CHECKING:
-    from scoring.devices import Placement
+    from prefstream.scoring.judges.devices import Placement
 
 HEADROOM: Final = 1.25
 """A rough allowance, on top of the weights, for activations and for what the libraries keep."""
@@ -92,8 +92,8 @@ def read_panel(config: StreamConfig) -> PanelConfig | None:
     """
     if config.panel is not None:
         return load_panel_config(config.panel)
-    from scoring.demo_judges import DEMO_MODELS, demo_panel_config
-    from scoring.model_cache import is_prepared
+    from prefstream.scoring.demo.judges import DEMO_MODELS, demo_panel_config
+    from prefstream.scoring.demo.model_cache import is_prepared
 
     if not all(is_prepared(model) for model in DEMO_MODELS):
         return None
@@ -127,7 +127,7 @@ def _examine_models(judges: list[ModelJudgeConfig]) -> Iterator[Finding]:
         return
     placements: dict[str, Placement] = {}
     try:
-        from scoring.devices import place_judges
+        from prefstream.scoring.judges.devices import place_judges
 
         placements = place_judges(judges)
     except PrefstreamError as error:
@@ -180,12 +180,12 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
     """
     from transformers import AutoConfig
 
-    from scoring.adapter import WEIGHTS, AdapterRecord
-    from scoring.errors import LoadError
-    from scoring.load_adapter import read_lora
-    from scoring.load_tokenizer import load_tokenizer
-    from scoring.template import LABELS, template_for
-    from scoring.weights import base_files, read_shapes, weight_files
+    from prefstream.scoring.encoding.template import LABELS, template_for
+    from prefstream.scoring.errors import LoadError
+    from prefstream.scoring.loading.adapter import read_lora
+    from prefstream.scoring.loading.adapter_record import WEIGHTS, AdapterRecord
+    from prefstream.scoring.loading.tokenizer import load_tokenizer
+    from prefstream.scoring.loading.weights import base_files, read_shapes, weight_files
 
     shapes: dict[str, tuple[int, ...]] = {}
     for path in base_files(base):
@@ -310,11 +310,11 @@ def check_scoring(config: StreamConfig) -> Finding:
     Raises:
         PrefstreamError: a judge can't be loaded, or breaks down.
     """
-    from scoring.panel import load_panel
+    from prefstream.scoring.panel.panel import load_panel
 
     started = time.monotonic()
     if config.panel is None:
-        from scoring.demo_judges import demo_panel_config
+        from prefstream.scoring.demo.judges import demo_panel_config
 
         panel_config = demo_panel_config(progress=lambda _: None)
     else:

@@ -17,11 +17,11 @@ import psutil
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from consumer.config import StreamConfig
-from consumer.doctor.finding import Finding, Problem, fail, judged, ok, warn
-from consumer.errors import HttpPortInUse, UsageError
-from consumer.health import HealthServer, HealthState
-from scoring.runtime import MALLOC_SETTINGS, OFF_SWITCH, cpu_computes_bfloat16, describe, usable_cores
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, ok, warn
+from prefstream.consumer.errors import HttpPortInUse, UsageError
+from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.scoring.runtime import MALLOC_SETTINGS, OFF_SWITCH, cpu_computes_bfloat16, describe, usable_cores
 
 OLDEST_PYTHON: Final = (3, 11)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 
-from consumer.config import StreamConfig
-from consumer.doctor.finding import Finding, Problem, fail, judged, plural
-from consumer.rights import on_topic
+from prefstream.consumer.client.acl import on_topic
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, plural
 
 
 @dataclass(frozen=True, slots=True)

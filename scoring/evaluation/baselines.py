@@ -16,10 +16,10 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from schemas import OUTCOMES
-from scoring.evaluation.facts import BattleFacts
-from scoring.predict import Forecast
-from scoring.probabilities import EXCHANGED, Triples
+from prefstream.schemas import OUTCOMES
+from prefstream.scoring.evaluation.facts import BattleFacts
+from prefstream.scoring.panel.predict import Forecast
+from prefstream.scoring.probabilities import EXCHANGED, Triples
 
 CLASS_PRIOR: Final = "class prior"
 LENGTH_ONLY: Final = "length only"

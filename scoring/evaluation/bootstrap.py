@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from scoring.evaluation.metrics import Statistic
+from prefstream.scoring.evaluation.metrics import Statistic
 
 DEFAULT_RESAMPLES: Final = 1_000
 """The ends of a 95 % interval then rest on 25 draws each: a second digit that holds."""

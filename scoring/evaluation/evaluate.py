@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from schemas import OUTCOMES
-from scoring.errors import FileError
-from scoring.evaluation import metrics
-from scoring.evaluation.baselines import fit_baselines
-from scoring.evaluation.bias import length_bias, length_ratios, position_bias
-from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
-from scoring.evaluation.facts import BattleFacts, gather_facts
-from scoring.evaluation.metrics import Statistic, difference
-from scoring.evaluation.results import (
+from prefstream.schemas import OUTCOMES
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation import metrics
+from prefstream.scoring.evaluation.baselines import fit_baselines
+from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
+from prefstream.scoring.evaluation.facts import BattleFacts, gather_facts
+from prefstream.scoring.evaluation.metrics import Statistic, difference
+from prefstream.scoring.evaluation.results import (
     ClassResult,
     Comparison,
     Evaluated,
@@ -27,10 +27,10 @@ from scoring.evaluation.results import (
     SliceResult,
     SystemResult,
 )
-from scoring.evaluation.slices import Slice, cut_slices
-from scoring.labelled import LabelledBattle
-from scoring.predict import Forecast, Predictions
-from scoring.probabilities import Triples
+from prefstream.scoring.evaluation.slices import Slice, cut_slices
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.panel.predict import Forecast, Predictions
+from prefstream.scoring.probabilities import Triples
 
 Kind: TypeAlias = Literal["panel", "judge", "baseline"]
 

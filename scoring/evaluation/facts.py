@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import OUTCOMES
-from scoring.labelled import LabelledBattle, prompt_key
-from scoring.probabilities import Triples
+from prefstream.schemas import OUTCOMES
+from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.probabilities import Triples
 
 
 @dataclass(frozen=True, slots=True, eq=False)

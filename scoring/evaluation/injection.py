@@ -13,12 +13,12 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import OUTCOMES, Battle
-from scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
-from scoring.evaluation.metrics import difference, mean
-from scoring.evaluation.results import InjectionEffect
-from scoring.labelled import LabelledBattle, prompt_key
-from scoring.predict import Forecast, Predictions
+from prefstream.schemas import OUTCOMES, Battle
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
+from prefstream.scoring.evaluation.metrics import difference, mean
+from prefstream.scoring.evaluation.results import InjectionEffect
+from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.panel.predict import Forecast, Predictions
 
 Side: TypeAlias = Literal["model_a", "model_b"]
 

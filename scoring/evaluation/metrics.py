@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.probabilities import Triples, log_losses
+from prefstream.scoring.probabilities import Triples, log_losses
 
 CALIBRATION_BINS: Final = 10
 """Equal-width bins of the top outcome's probability, as the literature has it."""

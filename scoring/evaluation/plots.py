@@ -15,8 +15,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scoring.evaluation.bootstrap import Estimate
-from scoring.evaluation.results import LengthRatio, ReliabilityBin, SliceResult, SystemResult
+from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.evaluation.results import LengthRatio, ReliabilityBin, SliceResult, SystemResult
 
 _INK: Final = "#101010"
 _FAINT: Final = "#a0a0a1"

@@ -10,11 +10,11 @@ from typing import Final, Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from schemas import Provenance
-from scoring.evaluation import plots
-from scoring.evaluation.baselines import LENGTH_ONLY
-from scoring.evaluation.bootstrap import Estimate
-from scoring.evaluation.results import Comparison, Evaluation
+from prefstream.schemas import Provenance
+from prefstream.scoring.evaluation import plots
+from prefstream.scoring.evaluation.baselines import LENGTH_ONLY
+from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.evaluation.results import Comparison, Evaluation
 
 _TEMPLATE: Final = "report.html.j2"
 
@@ -104,7 +104,7 @@ def _shown_baseline(evaluation: Evaluation) -> str | None:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("scoring.evaluation", "."),
+        loader=PackageLoader("prefstream.scoring.evaluation", "."),
         autoescape=True,  # names of files, data sets and languages are other people's
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas import Outcome, Provenance
-from scoring.evaluation.bootstrap import Estimate
+from prefstream.schemas import Outcome, Provenance
+from prefstream.scoring.evaluation.bootstrap import Estimate
 
 
 class _Result(BaseModel):

@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 import torch
 from transformers import TrainerCallback
 
-from scoring.errors import FinetuneError
-from scoring.whole_file import write_whole
+from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.errors import FinetuneError
 
 COMPLETE: Final = "complete"
 """File in a checkpoint that was written to the end."""

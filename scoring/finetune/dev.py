@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.finetune.pairs import Pairs
-from scoring.probabilities import Triples, exchange, log_losses
-from scoring.reading import read_pairwise, read_pointwise
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
+from prefstream.scoring.probabilities import Triples, exchange, log_losses
 
 _NO_TIER: Final = "other"
 """What the metrics of pairs without a tier are named after, where others have one."""

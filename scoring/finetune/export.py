@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import torch
 
-from scoring.adapter import RECORD, WEIGHTS, AdapterRecord
-from scoring.base_model import public_name
-from scoring.finetune.model import Student
-from scoring.finetune.pairs import Pairs
-from scoring.finetune.recipe import Recipe
-from scoring.probabilities import Triples
-from scoring.submission import encode_submission
-from scoring.whole_file import write_whole
+from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.files.submission import encode_submission
+from prefstream.scoring.finetune.model import Student
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
+from prefstream.scoring.loading.base_model import public_name
+from prefstream.scoring.probabilities import Triples
 
 RECEIPT: Final = "train.json"
 CARD: Final = "README.md"

@@ -1,10 +1,10 @@
-"""From a head's outputs to the loss, for both ways of reading; the torch twin of `scoring.reading`."""
+"""From a head's outputs to the loss, for both ways of reading; the torch twin of `judges.readout`."""
 
 from __future__ import annotations
 
 import torch
 
-from scoring.probabilities import EXCHANGED
+from prefstream.scoring.probabilities import EXCHANGED
 
 _IMPOSSIBLE = -1e4
 """Logit of a tie where there are none: no probability in float32, and, unlike minus infinity, no NaN in gradients."""

@@ -10,17 +10,17 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
-from scoring.base_model import Base, load_classifier, open_base, quiet_libraries
-from scoring.config import ModelJudgeConfig
-from scoring.demo_judges import DEMO_MODELS
-from scoring.devices import Placement, attention_for, place_judges
-from scoring.encode import Encoder
-from scoring.errors import ConfigError
-from scoring.faults import explain
-from scoring.finetune.recipe import Recipe
-from scoring.forward import Float32Head
-from scoring.model_cache import prepare_models
-from scoring.template import LABELS, Template, template_for
+from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.demo.judges import DEMO_MODELS
+from prefstream.scoring.demo.model_cache import prepare_models
+from prefstream.scoring.encoding.encode import Encoder
+from prefstream.scoring.encoding.template import LABELS, Template, template_for
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
+from prefstream.scoring.judges.forward import Float32Head
+from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries
+from prefstream.scoring.validation_messages import explain
 
 DEMO_PREFIX: Final = "demo:"
 """Of a base that the demo uses."""

@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import OUTCOMES, Battle
-from scoring.encode import Encoder
-from scoring.labelled import LabelledBattle, prompt_key
-from scoring.probabilities import exchange
+from prefstream.schemas import OUTCOMES, Battle
+from prefstream.scoring.encoding.encode import Encoder
+from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.probabilities import exchange
 
 _CHUNK_BATTLES: Final = 256
 """Encoded in one call: the tokenizer works on many texts at once; more only needs more memory."""

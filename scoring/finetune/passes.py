@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from scoring.finetune.pairs import Pairs
-from scoring.finetune.recipe import Recipe
-from scoring.finetune.steps import MicroBatch, Plan, length_balance, micro_batches
-from scoring.microbatch import plan_micro_batches
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.steps import MicroBatch, Plan, length_balance, micro_batches
+from prefstream.scoring.judges.microbatch import plan_micro_batches
 
 MicroBatchTensors: TypeAlias = dict[str, Any]
 """`passes`: a list of forward passes, each with `input_ids` and `attention_mask` of shape (sequences, tokens); `first`

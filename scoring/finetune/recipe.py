@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scoring.config import Commit, read_yaml
-from scoring.errors import ConfigError
-from scoring.faults import explain
+from prefstream.scoring.config import Commit, read_yaml
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.validation_messages import explain
 
-RECIPES: Final = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES: Final = Path(__file__).resolve().parent / "recipes"
 """Where the recipes that ship lie."""
 
 LINEAR_LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -15,10 +15,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from scoring.base_model import public_name, quiet_libraries
-from scoring.data_report import DataReport
-from scoring.errors import ConfigError, FileError, FinetuneError
-from scoring.finetune.callbacks import (
+from prefstream.scoring.atomic_file import hash_file
+from prefstream.scoring.errors import ConfigError, FileError, FinetuneError
+from prefstream.scoring.files.data_report import DataReport
+from prefstream.scoring.files.labelled import check_labelled_file, read_labelled
+from prefstream.scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     FiniteLoss,
     Interruption,
@@ -30,17 +31,16 @@ from scoring.finetune.callbacks import (
     read_best,
     write_json,
 )
-from scoring.finetune.dev import DevReading, dev_part
-from scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
-from scoring.finetune.model import Student, load_student, open_student
-from scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order
-from scoring.finetune.passes import StepDataset
-from scoring.finetune.recipe import Recipe
-from scoring.finetune.steps import Plan, longer_win_rate, plan_steps
-from scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
-from scoring.labelled import check_labelled_file, read_labelled
-from scoring.runtime import is_first_process
-from scoring.whole_file import hash_file
+from prefstream.scoring.finetune.dev import DevReading, dev_part
+from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
+from prefstream.scoring.finetune.model import Student, load_student, open_student
+from prefstream.scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order
+from prefstream.scoring.finetune.passes import StepDataset
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.steps import Plan, longer_win_rate, plan_steps
+from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
+from prefstream.scoring.loading.base_model import public_name, quiet_libraries
+from prefstream.scoring.runtime import is_first_process
 
 WORK: Final = "run"
 """Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""

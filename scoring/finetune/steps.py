@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.errors import ConfigError
-from scoring.finetune.pairs import Pairs
-from scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
 
 _MAX_BALANCE: Final = 5.0
 """Bound of the factor that balances lengths: where nearly every longer answer wins, the few others would otherwise

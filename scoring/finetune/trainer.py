@@ -14,14 +14,14 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from scoring.base_model import first_line
-from scoring.errors import ConfigError
-from scoring.finetune.dev import DevReading, dev_metrics
-from scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
-from scoring.finetune.pairs import Pairs
-from scoring.finetune.passes import StepDataset, forward_passes
-from scoring.finetune.recipe import OptimizerRecipe, Recipe
-from scoring.runtime import process_count
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.dev import DevReading, dev_metrics
+from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.passes import StepDataset, forward_passes
+from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
+from prefstream.scoring.loading.base_model import first_line
+from prefstream.scoring.runtime import process_count
 
 BATCH: Final = "micro_batches"
 """Key of a step's micro-batches in what the data loader gives: Trainer expects a mapping."""

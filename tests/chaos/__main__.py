@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import plan, run_chaos
 from tests.chaos.report import Report
 from tests.chaos.world import World
-from tests.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
+from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 
 PARTITIONS: Final = 6
 """Of the input topic at first: two for each of three processes."""

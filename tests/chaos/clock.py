@@ -51,6 +51,6 @@ def install(clock: Clock) -> None:
         def now(cls, tz: tzinfo | None = None) -> ShiftedDatetime:
             return cls.fromtimestamp(time.time(), tz)
 
-    from consumer import pipeline
+    from prefstream.consumer.stream import pipeline
 
     pipeline.datetime = ShiftedDatetime  # type: ignore[attr-defined]  # datetime reads the machine's clock in C

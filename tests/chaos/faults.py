@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from consumer.broker import ErrorCode
+from prefstream.consumer.broker import ErrorCode
 from tests.chaos import on_answers, on_brokers, on_judges, on_processes, on_topics
 from tests.chaos.fault import Fault, one_of
 from tests.chaos.points import POINTS

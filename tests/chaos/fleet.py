@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from consumer.watchdog import EXIT_STALLED
+from prefstream.consumer.client.watchdog import EXIT_STALLED
 from tests.chaos.clock import ENV_CLOCK, Clock
 from tests.chaos.trap import ENV_TRAP, Trap
-from tests.process_harness import Prefstream
-from tests.stream_harness import MARKERS
+from tests.support.processes import Prefstream
+from tests.support.streams import MARKERS
 
 PROGRAM: Final = "from tests.chaos.points import main; main()"
 

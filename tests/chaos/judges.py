@@ -22,7 +22,7 @@ HANG_S: Final = 3_600.0
 
 def spoil_judges(trap: Trap) -> None:
     """Put the point around every judge's work, whatever kind of judge it is."""
-    from scoring.panel import Panel
+    from prefstream.scoring.panel.panel import Panel
 
     original = Panel.submit
 

@@ -9,8 +9,8 @@ import random
 import signal
 from typing import Final
 
-from consumer.broker import ErrorCode, FaultPlan
-from consumer.broker.faults import ApiName
+from prefstream.consumer.broker import ErrorCode, FaultPlan
+from prefstream.consumer.broker.faults import ApiName
 from tests.chaos.fault import Strike, feed, feed_until, moment
 from tests.chaos.on_processes import TIMED_OUT_S
 from tests.chaos.world import World

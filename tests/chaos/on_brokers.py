@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from tests.chaos.fault import Strike, feed, moment
 from tests.chaos.world import World
-from tests.kafka.cluster import KafkaBroker, KafkaCluster
+from tests.support.kafka.cluster import KafkaBroker, KafkaCluster
 
 READY_S: Final = 60.0
 """Longest wait until a cluster is whole again: brokers that were killed look through their logs first."""

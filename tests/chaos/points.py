@@ -30,7 +30,7 @@ def put_points(trap: Trap) -> None:
     """Put the points into the clients, the pipeline and the judges."""
     from kafka import KafkaConsumer, KafkaProducer
 
-    from consumer.pipeline import Pipeline
+    from prefstream.consumer.stream.pipeline import Pipeline
 
     _wrap(KafkaConsumer, "poll", after=lambda polled: trap.reached("after poll") if polled else None)
     _wrap(Pipeline, "submit", after=lambda _: trap.reached("while scoring"))
@@ -68,6 +68,6 @@ def main() -> None:
     """Run the command with the points in place."""
     install(Clock(Path(os.environ[ENV_CLOCK])))
     put_points(Trap(Path(os.environ[ENV_TRAP])))
-    from consumer.cli import main as prefstream
+    from prefstream.consumer.cli import main as prefstream
 
     prefstream()

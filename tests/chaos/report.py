@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.chaos.reader import Sight
 from tests.chaos.verifier import Verdict
-from tests.kafka.cluster import kafka_home
+from tests.support.kafka.cluster import kafka_home
 
 EXAMPLES: Final = 10
 """So many of what is wrong are told; the counts are whole."""

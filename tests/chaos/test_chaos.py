@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Message, Producer
 
-from consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import plan, run_chaos
 from tests.chaos.faults import FAULTS
 from tests.chaos.kcat import kcat_installed, places_by_kcat
@@ -30,8 +30,8 @@ from tests.chaos.trap import Trap
 from tests.chaos.verifier import Place, Verdict, headers, read
 from tests.chaos.world import World
 from tests.conftest import NO_APACHE, Kafka
-from tests.kafka.cluster import KafkaCluster, kafka_home
-from tests.stream_harness import wait_until
+from tests.support.kafka.cluster import KafkaCluster, kafka_home
+from tests.support.streams import wait_until
 
 SHORT_CYCLES = 2
 

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import pytest
 
-from consumer.broker import EmbeddedBroker
-from tests import figures
+from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import run_chaos
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS, SIGTERM_DURING_EACH
 from tests.chaos.on_brokers import kill_all_brokers
 from tests.chaos.world import World
 from tests.conftest import NO_APACHE, Kafka
-from tests.kafka.cluster import KafkaCluster, kafka_home
+from tests.support import figures
+from tests.support.kafka.cluster import KafkaCluster, kafka_home
 
 PLAIN: Final = {"SIGKILL before commit", "SIGKILL after commit", "SIGSTOP before commit"}
 """On either side of the commit, and the zombie: what exactly-once stands or falls by."""

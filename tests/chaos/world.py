@@ -15,15 +15,15 @@ import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from consumer.broker import EmbeddedBroker
-from consumer.config import StreamConfig
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.config import StreamConfig
 from tests.chaos.fleet import Supervised
 from tests.chaos.reader import QUIET, Reader, Sight
 from tests.chaos.verifier import EXPECTED, Place, Verdict, read, read_places, verify
-from tests.kafka.cluster import KafkaCluster
-from tests.models import make_tiny_panel
-from tests.process_harness import run_arguments, write_prior_panel
-from tests.stream_harness import battle_event, malformed_events
+from tests.support.kafka.cluster import KafkaCluster
+from tests.support.models import make_tiny_panel
+from tests.support.processes import run_arguments, write_prior_panel
+from tests.support.streams import battle_event, malformed_events
 
 SESSION_MS: Final = 6_000
 """The shortest that Apache Kafka allows: a fault is over sooner."""

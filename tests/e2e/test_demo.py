@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.models import make_tiny_panel
+from tests.support.models import make_tiny_panel
 
-COMMAND = [sys.executable, "-c", "from consumer.cli import main; main()", "demo"]
+COMMAND = [sys.executable, "-c", "from prefstream.consumer.cli import main; main()", "demo"]
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:

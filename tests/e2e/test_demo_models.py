@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.bench import bench_battles, read_lengths
-from scoring.demo_judges import prepare_demo_judges
+from prefstream.scoring.bench.throughput import bench_battles, read_lengths
+from prefstream.scoring.demo.judges import prepare_demo_judges
 
 SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin."
 

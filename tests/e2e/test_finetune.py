@@ -21,21 +21,21 @@ import numpy as np
 import pytest
 import yaml
 
-from consumer.cli.exits import EXIT_INTERRUPTED
-from consumer.config import StreamConfig
-from schemas import Battle, decode_preference
-from scoring.answer import PanelAnswer
-from scoring.config import load_panel_config
-from scoring.files import read_battles
-from scoring.finetune.callbacks import COMPLETE
-from scoring.finetune.recipe import load_recipe
-from scoring.finetune.run import finetune
-from scoring.panel import load_panel
-from scoring.probabilities import Triples
-from tests.models import Family, Kind, make_tiny_base, one_torch_thread
-from tests.process_harness import START_S, Prefstream, child_environment, prefstream, run_arguments
-from tests.stream_harness import produce, read_topic, visible_count, wait_until
-from tests.unit.scoring.finetune.judged import SilentObserver, make_rows, on_one_cpu_thread, write_rows
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
+from prefstream.consumer.config import StreamConfig
+from prefstream.schemas import Battle, decode_preference
+from prefstream.scoring.config import load_panel_config
+from prefstream.scoring.files.battles import read_battles
+from prefstream.scoring.finetune.callbacks import COMPLETE
+from prefstream.scoring.finetune.recipe import load_recipe
+from prefstream.scoring.finetune.run import finetune
+from prefstream.scoring.panel.combine import PanelAnswer
+from prefstream.scoring.panel.panel import load_panel
+from prefstream.scoring.probabilities import Triples
+from tests.support.labelled_pairs import SilentObserver, make_rows, on_one_cpu_thread, write_rows
+from tests.support.models import Family, Kind, make_tiny_base, one_torch_thread
+from tests.support.processes import START_S, Prefstream, child_environment, prefstream, run_arguments
+from tests.support.streams import produce, read_topic, visible_count, wait_until
 
 MakeConfig = Callable[..., StreamConfig]
 
@@ -252,7 +252,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(cases: dict[str, Case], tmp_path: Pa
 
 def launch(arguments: Sequence[str], log: Path) -> None:
     """Run `prefstream` in two processes, as accelerate's launcher does."""
-    code = "import sys; from consumer.cli import main; main()"
+    code = "import sys; from prefstream.consumer.cli import main; main()"
     script = log.with_name("prefstream.py")
     script.write_text(code)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]

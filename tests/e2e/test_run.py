@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from consumer.broker import EmbeddedBroker
-from consumer.config import StreamConfig
-from consumer.kafka_client import create_topics
-from consumer.watchdog import EXIT_STALLED
-from tests.models import make_tiny_panel
-from tests.process_harness import Prefstream, broker_process, prefstream, run_arguments, write_prior_panel
-from tests.stream_harness import (
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.watchdog import EXIT_STALLED
+from prefstream.consumer.config import StreamConfig
+from tests.support.models import make_tiny_panel
+from tests.support.processes import Prefstream, broker_process, prefstream, run_arguments, write_prior_panel
+from tests.support.streams import (
     WAIT_S,
     Position,
     assert_exactly_once,

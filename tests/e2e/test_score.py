@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from consumer.config import StreamConfig
-from schemas import OUTCOMES, decode_battle, decode_preference
-from tests.models import make_tiny_panel
+from prefstream.consumer.config import StreamConfig
+from prefstream.schemas import OUTCOMES, decode_battle, decode_preference
+from tests.support.models import make_tiny_panel
 
-COMMAND = (sys.executable, "-c", "from consumer.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from prefstream.consumer.cli import main; main()")
 
 PRIORS = """
 judges:

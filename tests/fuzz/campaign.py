@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from rich.table import Table
 
-from schemas import Battle, InvalidEvent, Reason, decode_battle, encode_battle
+from prefstream.schemas import Battle, InvalidEvent, Reason, decode_battle, encode_battle
 from tests.fuzz.corpus import CANARY
 from tests.fuzz.hostile import HostileEvent, hostile_events
 from tests.fuzz.layout import FuzzedJudge, LayoutBroken

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from schemas import Reason
-from schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
+from prefstream.schemas import Reason
+from prefstream.schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
 from tests.fuzz import corpus
 from tests.fuzz.kinds import (
     FIELDS,

@@ -16,7 +16,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from consumer.header_keys import HeaderKey
+from prefstream.consumer.client.patches.header_keys import HeaderKey
 from tests.fuzz import corpus
 from tests.fuzz.battles import BATTLES
 from tests.fuzz.faults import FAULTS

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from schemas import Reason
+from prefstream.schemas import Reason
 from tests.fuzz import corpus
 
 Fate: TypeAlias = Reason | None

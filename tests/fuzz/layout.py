@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from tokenizers import Tokenizer
 
-from schemas import Battle
-from scoring.encode import Encoder, Encoding
-from scoring.template import Kind, Template, template_for
-from tests.unit.scoring import tiny_tokenizers as tiny
+from prefstream.schemas import Battle
+from prefstream.scoring.encoding.encode import Encoder, Encoding
+from prefstream.scoring.encoding.template import Kind, Template, template_for
+from tests.support import tiny_tokenizers as tiny
 
 KINDS: Final[tuple[Kind, ...]] = ("pairwise", "pointwise")
 

@@ -19,11 +19,11 @@ from typing import Any, Final, Protocol
 import psutil
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from consumer.config import StreamConfig
-from consumer.header_keys import accept_any_header_key
-from consumer.messages import header
-from schemas import ERROR_HEADERS, InvalidEvent, KafkaSource, Reason, decode_battle, decode_preference
-from schemas.dead_letter import (
+from prefstream.consumer.client.patches.header_keys import accept_any_header_key
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.stream.messages import header
+from prefstream.schemas import ERROR_HEADERS, InvalidEvent, KafkaSource, Reason, decode_battle, decode_preference
+from prefstream.schemas.dead_letter import (
     HEADER_KEY_SIZE,
     HEADER_MESSAGE,
     HEADER_OFFSET,
@@ -33,13 +33,13 @@ from schemas.dead_letter import (
     HEADER_TOPIC,
     HEADER_VALUE_SIZE,
 )
-from scoring.runtime import MALLOC_SETTINGS
+from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.fuzz.campaign import Report, fate_name
 from tests.fuzz.corpus import CANARY
 from tests.fuzz.hostile import GIANT_TRACE, MAX_ENVELOPE_BYTES, HostileEvent, hostile_envelope, hostile_events
 from tests.fuzz.kinds import RECORD_BYTES
-from tests.process_harness import Prefstream, run_arguments, write_prior_panel
-from tests.stream_harness import (
+from tests.support.processes import Prefstream, run_arguments, write_prior_panel
+from tests.support.streams import (
     Position,
     Running,
     committed_offsets,

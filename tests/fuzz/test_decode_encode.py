@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 from rich.console import Console
 
-from consumer.progress import CountProgress
-from schemas import Battle
-from scoring.encode import Encoding
+from prefstream.consumer.cli.ui.progress import CountProgress
+from prefstream.schemas import Battle
+from prefstream.scoring.encoding.encode import Encoding
 from tests.fuzz.campaign import decode_and_encode
 from tests.fuzz.hostile import hostile_event
 from tests.fuzz.layout import KINDS, FuzzedJudge, fuzzed_judge

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import InvalidEvent, Reason, decode_battle
+from prefstream.schemas import InvalidEvent, Reason, decode_battle
 from tests.fuzz.hostile import GIANT_TRACE, KINDS, MAX_ENVELOPE_BYTES, hostile_envelope, hostile_event, hostile_values
 from tests.fuzz.kinds import RECORD_BYTES, Kind
 

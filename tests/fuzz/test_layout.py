@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import Battle
-from scoring.template import Kind
+from prefstream.schemas import Battle
+from prefstream.scoring.encoding.template import Kind
 from tests.fuzz.corpus import FORGED_TURNS, INSTRUCTIONS, SPECIAL_TOKENS
 from tests.fuzz.hostile import hostile_texts
 from tests.fuzz.layout import FAMILIES, KINDS, FuzzedJudge, LayoutBroken, Round, fuzzed_judge

@@ -12,12 +12,12 @@ from typing import Final
 import pytest
 from rich.console import Console
 
-from consumer import pipeline
-from consumer.assignment import Event
-from consumer.config import StreamConfig
-from consumer.messages import Message, dead_letter
-from consumer.progress import CountProgress
-from schemas import Reason
+from prefstream.consumer.cli.ui.progress import CountProgress
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.stream import pipeline
+from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.messages import Message, dead_letter
+from prefstream.schemas import Reason
 from tests.fuzz.stream_campaign import PARTITIONS, served_apart, served_here, through_the_stream
 
 EVENTS: Final = int(os.environ.get("PREFSTREAM_TEST_FUZZ_STREAM_EVENTS") or 100_000)

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from consumer.assignment import Event
-from consumer.cli.dead_letters import dead_letters
-from consumer.config import StreamConfig
-from consumer.dead_letters import DeadLetter, Position, read_dead_letters
-from consumer.errors import Fenced, StreamError, TopicMissing, UsageError
-from consumer.kafka_client import admin_client, make_consumer, make_producer
-from consumer.messages import Message, dead_letter, shrink
-from consumer.resubmit import Choice, make_plan, resubmit
-from schemas import InvalidEvent, Reason
-from schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
+from prefstream.consumer.cli.dead_letters import dead_letters
+from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.dead_letters.reader import DeadLetter, Position, read_dead_letters
+from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
+from prefstream.consumer.errors import Fenced, StreamError, TopicMissing, UsageError
+from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.messages import Message, dead_letter, shrink
+from prefstream.schemas import InvalidEvent, Reason
+from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
 
 Write = Callable[..., None]
 
@@ -333,7 +333,7 @@ def test_retry_without_a_choice_is_refused(config: StreamConfig) -> None:
 def test_an_interrupt_between_transactions_keeps_what_was_sent_and_nothing_else(
     config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.resubmit.MAX_TRANSACTION_RECORDS", 2)
+    monkeypatch.setattr("prefstream.consumer.dead_letters.retry.MAX_TRANSACTION_RECORDS", 2)
     write([1, 2, 3, 4, 5])
     topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
     plan = make_plan(config, topic, group, Choice())
@@ -354,7 +354,7 @@ def test_an_interrupt_while_sending_leaves_nothing_visible(
     write([1, 2, 3])
     topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
     plan = make_plan(config, topic, group, Choice())
-    from consumer import resubmit as module
+    from prefstream.consumer.dead_letters import retry as module
 
     sends: list[Any] = []
     send = module._send
@@ -378,7 +378,7 @@ def test_ctrl_c_during_a_commit_waits_for_its_end(
 ) -> None:
     write([1, 2])
     topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
-    from consumer import resubmit as module
+    from prefstream.consumer.dead_letters import retry as module
 
     commit = module._commit
 
@@ -398,7 +398,7 @@ def test_ctrl_c_during_a_commit_waits_for_its_end(
 def test_of_two_retries_at_a_time_the_later_one_wins_and_nothing_is_sent_twice(
     config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.resubmit.MAX_TRANSACTION_RECORDS", 1)
+    monkeypatch.setattr("prefstream.consumer.dead_letters.retry.MAX_TRANSACTION_RECORDS", 1)
     write([1, 2])
     topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
     plan = make_plan(config, topic, group, Choice())

@@ -14,10 +14,10 @@ import typer
 from kafka import OffsetAndMetadata, TopicPartition
 from typer.testing import CliRunner, Result
 
-from consumer.cli.doctor import doctor
-from consumer.config import StreamConfig
-from consumer.kafka_client import admin_client, make_consumer, make_producer, make_transactional_producer
-from tests.stream_harness import poll
+from prefstream.consumer.cli.doctor import doctor
+from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer, make_transactional_producer
+from prefstream.consumer.config import StreamConfig
+from tests.support.streams import poll
 
 app = typer.Typer()
 app.command()(doctor)
@@ -86,7 +86,7 @@ def test_the_report_fits_the_terminal(
 def test_without_a_broker_what_needs_one_is_skipped_and_the_rest_is_checked(
     examine: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.kafka_client.CONNECT_TIMEOUT_MS", 500)
+    monkeypatch.setattr("prefstream.consumer.client.clients.CONNECT_TIMEOUT_MS", 500)
     result = examine(StreamConfig.load(bootstrap_servers="127.0.0.1:1"), "--json")
     findings = _findings(result)
     assert result.exit_code == 1
@@ -186,7 +186,7 @@ def test_a_transaction_time_out_that_the_broker_refuses_fails(
 def test_origins_of_settings_are_told_and_secrets_are_not(
     examine: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.kafka_client.CONNECT_TIMEOUT_MS", 300)
+    monkeypatch.setattr("prefstream.consumer.client.clients.CONNECT_TIMEOUT_MS", 300)
     file = tmp_path / "prefstream.yaml"
     file.write_text("linger_ms: 7\nssl_password: filed-secret\n", encoding="utf-8")
     result = examine(

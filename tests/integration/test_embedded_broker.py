@@ -23,7 +23,7 @@ from kafka.protocol.consumer import FetchRequest, JoinGroupRequest
 from kafka.protocol.metadata import ApiVersionsRequest, ApiVersionsResponse
 from kafka.structs import OffsetAndMetadata
 
-from consumer.broker import (
+from prefstream.consumer.broker import (
     BrokerNotRunningError,
     BrokerSettings,
     EmbeddedBroker,
@@ -330,7 +330,7 @@ def test_a_connection_that_talks_nonsense_is_closed_and_the_others_are_not(
     broker: EmbeddedBroker, raw: socket.socket, open_clients: ExitStack, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = connect(broker, open_clients)
-    with caplog.at_level(logging.CRITICAL, "consumer.broker.connection"), suppress(ConnectionError):
+    with caplog.at_level(logging.CRITICAL, "prefstream.consumer.broker.connection"), suppress(ConnectionError):
         raw.sendall(data)
         assert receive(raw) == b""
     other.sendall(frame(ApiVersionsRequest.API_KEY, 0, 3))

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
-from consumer import kafka_client
-from consumer.config import StreamConfig
-from consumer.kafka_client import create_topics
-from schemas import PrefstreamError
+from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.schemas import PrefstreamError
 from tests.chaos.clock import ENV_CLOCK
 from tests.chaos.trap import ENV_TRAP, Trap
 from tests.conftest import NO_APACHE, Kafka
-from tests.figures import record
-from tests.kafka.cluster import KafkaCluster, kafka_home
-from tests.process_harness import Prefstream, run_arguments, write_prior_panel
-from tests.stream_harness import (
+from tests.support.figures import record
+from tests.support.kafka.cluster import KafkaCluster, kafka_home
+from tests.support.processes import Prefstream, run_arguments, write_prior_panel
+from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,

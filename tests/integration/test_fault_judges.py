@@ -12,15 +12,15 @@ from typing import Final
 import pytest
 import yaml
 
-from consumer.config import StreamConfig
-from consumer.watchdog import EXIT_STALLED
+from prefstream.consumer.client.watchdog import EXIT_STALLED
+from prefstream.consumer.config import StreamConfig
 from tests.chaos.judges import JUDGING
 from tests.chaos.trap import ENV_TRAP, Trap
 from tests.conftest import APACHE, EMBEDDED, Kafka
-from tests.figures import record
-from tests.models import make_tiny_panel
-from tests.process_harness import Prefstream, run_arguments, write_prior_panel
-from tests.stream_harness import (
+from tests.support.figures import record
+from tests.support.models import make_tiny_panel
+from tests.support.processes import Prefstream, run_arguments, write_prior_panel
+from tests.support.streams import (
     MARKERS,
     PRIOR,
     Position,
@@ -40,7 +40,7 @@ import os, pathlib
 from tests.chaos.judges import spoil_judges
 from tests.chaos.trap import Trap
 spoil_judges(Trap(pathlib.Path(os.environ["{ENV_TRAP}"])))
-from consumer.cli import main
+from prefstream.consumer.cli import main
 main()
 """
 

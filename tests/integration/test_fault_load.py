@@ -14,11 +14,11 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from consumer.config import StreamConfig
+from prefstream.consumer.config import StreamConfig
 from tests.conftest import APACHE, EMBEDDED, Kafka
-from tests.figures import record
-from tests.process_harness import prefstream, run_arguments, write_prior_panel
-from tests.stream_harness import (
+from tests.support.figures import record
+from tests.support.processes import prefstream, run_arguments, write_prior_panel
+from tests.support.streams import (
     WAIT_S,
     Position,
     assert_exactly_once,

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from consumer import unknown_topics
-from consumer.config import StreamConfig
-from consumer.errors import DataLoss, StreamError, TopicMissing
-from consumer.kafka_client import GroupConsumer
-from consumer.messages import header
-from schemas import KafkaSource, Reason
-from schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
+from prefstream.consumer.client.clients import GroupConsumer
+from prefstream.consumer.client.patches import unknown_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import DataLoss, StreamError, TopicMissing
+from prefstream.consumer.stream.messages import header
+from prefstream.schemas import KafkaSource, Reason
+from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
 from tests.conftest import Kafka
-from tests.figures import record
-from tests.stream_harness import (
+from tests.support.figures import record
+from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from consumer import source, stream
-from consumer.broker import EmbeddedBroker
-from consumer.config import StreamConfig
-from consumer.errors import DeadLetterFlood, TransactionFailed
-from consumer.kafka_client import create_topics
-from tests.stream_harness import (
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import DeadLetterFlood, TransactionFailed
+from prefstream.consumer.stream import source, stream
+from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,

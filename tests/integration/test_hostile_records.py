@@ -8,12 +8,12 @@ from contextlib import closing
 import pytest
 from kafka import KafkaProducer
 
-from consumer.config import StreamConfig
-from consumer.header_keys import HeaderKey
-from consumer.messages import header
-from schemas import ERROR_HEADERS
-from schemas.dead_letter import HEADER_VALUE_SIZE
-from tests.stream_harness import assert_exactly_once, battle_event, produce, running
+from prefstream.consumer.client.patches.header_keys import HeaderKey
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.stream.messages import header
+from prefstream.schemas import ERROR_HEADERS
+from prefstream.schemas.dead_letter import HEADER_VALUE_SIZE
+from tests.support.streams import assert_exactly_once, battle_event, produce, running
 
 MakeConfig = Callable[..., StreamConfig]
 

@@ -11,14 +11,14 @@ from contextlib import closing
 import pytest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
-from consumer import stream
-from consumer.broker import EmbeddedBroker
-from consumer.config import StreamConfig
-from consumer.kafka_client import create_topics
-from scoring.judge import JudgeBatch, Scores
-from scoring.panel import Panel
-from scoring.prior import PriorJudge
-from tests.stream_harness import (
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.stream import stream
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
+from prefstream.scoring.judges.prior import PriorJudge
+from prefstream.scoring.panel.panel import Panel
+from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,
@@ -31,7 +31,7 @@ from tests.stream_harness import (
     visible_count,
     wait_until,
 )
-from tests.wire import Member, Wire
+from tests.support.wire import Member, Wire
 
 MakeConfig = Callable[..., StreamConfig]
 

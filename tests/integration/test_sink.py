@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
-from consumer import kafka_client
-from consumer.broker import EmbeddedBroker
-from consumer.broker.faults import ApiName
-from consumer.config import StreamConfig
-from consumer.errors import Fenced, NotAuthorized, TransactionFailed
-from consumer.kafka_client import create_topics
-from schemas import PrefstreamError
-from tests.stream_harness import (
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker.faults import ApiName
+from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import Fenced, NotAuthorized, TransactionFailed
+from prefstream.schemas import PrefstreamError
+from tests.support.streams import (
     assert_exactly_once,
     battle_event,
     committed_offsets,

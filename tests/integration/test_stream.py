@@ -11,12 +11,13 @@ from itertools import pairwise
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from consumer import kafka_client, stream
-from consumer.config import StreamConfig
-from consumer.errors import BrokerUnreachable, DataLoss, TopicMissing
-from consumer.messages import header
-from schemas import Battle, KafkaSource, Provenance
-from schemas.dead_letter import (
+from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, DataLoss, TopicMissing
+from prefstream.consumer.stream import stream
+from prefstream.consumer.stream.messages import header
+from prefstream.schemas import Battle, KafkaSource, Provenance
+from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,
     HEADER_EXCEPTION,
     HEADER_MESSAGE,
@@ -27,10 +28,10 @@ from schemas.dead_letter import (
     HEADER_STACKTRACE,
     HEADER_TOPIC,
 )
-from scoring.errors import JudgeFault
-from scoring.judge import JudgeBatch, Scores
-from scoring.panel import Panel
-from tests.stream_harness import (
+from prefstream.scoring.errors import JudgeFault
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
+from prefstream.scoring.panel.panel import Panel
+from tests.support.streams import (
     MALFORMED,
     MARKERS,
     assert_exactly_once,
@@ -89,7 +90,7 @@ def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfi
     assert (record.key, record.value) == (b"zqkey", b"zqprompt, no JSON")
     assert [item for item in record.headers if item[0] not in ERROR_HEADERS] == own
     assert header(record, HEADER_REASON) == "not_json"
-    assert header(record, HEADER_EXCEPTION) == "schemas.errors.InvalidEvent"
+    assert header(record, HEADER_EXCEPTION) == "prefstream.schemas.errors.InvalidEvent"
     assert "not JSON at line 1" in (header(record, HEADER_MESSAGE) or "")
     assert "decode_battle (" in (header(record, HEADER_STACKTRACE) or "")
     assert header(record, HEADER_TOPIC) == config.battles_topic

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from scoring.runtime import MALLOC_SETTINGS
+from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.chaos.world import World
-from tests.kafka.cluster import KafkaCluster, kafka_home
-from tests.process_harness import broker_process
 from tests.soak.steady import WARM_UP_S, Course, Sample, steady
+from tests.support.kafka.cluster import KafkaCluster, kafka_home
+from tests.support.processes import broker_process
 
 
 def soak(

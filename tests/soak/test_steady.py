@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.runtime import MALLOC_SETTINGS
+from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.chaos.verifier import Verdict
 from tests.chaos.world import World
 from tests.conftest import Kafka

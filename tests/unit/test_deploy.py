@@ -15,12 +15,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from consumer.config import ENV_PREFIX, StreamConfig
-from consumer.health import HealthState
-from consumer.metrics import METRICS, StreamMetrics, metrics_markdown
-from scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
-from scoring.runtime import MALLOC_SETTINGS
-from tests.kafka.security import Right, needed_rights
+from prefstream.consumer.config import ENV_PREFIX, StreamConfig
+from prefstream.consumer.observe.health import HealthState
+from prefstream.consumer.observe.metrics import METRICS, StreamMetrics, metrics_markdown
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from prefstream.scoring.runtime import MALLOC_SETTINGS
+from tests.support.kafka.security import Right, needed_rights
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -112,8 +112,10 @@ def test_every_alert_says_what_to_do(alert: dict[str, Any]) -> None:
 
 def test_the_guide_has_the_table_of_metrics() -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
-    table = guide.partition("<!-- metrics: python -m consumer.metrics -->\n")[2].partition("<!-- /metrics -->")[0]
-    assert table == metrics_markdown(), "run: python -m consumer.metrics"
+    table = guide.partition("<!-- metrics: python -m prefstream.consumer.observe.metrics -->\n")[2].partition(
+        "<!-- /metrics -->"
+    )[0]
+    assert table == metrics_markdown(), "run: python -m prefstream.consumer.observe.metrics"
 
 
 # --- panels --------------------------------------------------------------------------------------------------------
@@ -220,7 +222,10 @@ def test_what_the_image_copies_is_let_through_and_exists_in_the_layout() -> None
     }
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{source}" for source in copied} == {line for line in ignored if line.startswith("!")}
-    assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= copied
+    (package,) = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    links = {link.resolve().name for link in (DEPLOY.parent / package).iterdir() if link.is_symlink()}
+    assert len(links) == 3
+    assert {package, *links} <= copied
 
 
 def test_the_image_installs_nothing_but_what_the_locks_name() -> None:

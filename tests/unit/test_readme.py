@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from consumer.cli import app
+from prefstream.consumer.cli import app
 from tests.chaos.table import read_runs, with_tables
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from kafka.protocol.admin import (
     IncrementalAlterConfigsResponse,
 )
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.topics import CONFIG_DEFAULTS, Topic
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.topics import CONFIG_DEFAULTS, Topic
 
 _CreatedTopic = CreateTopicsResponse.CreatableTopicResult
 _DeletedTopic = DeleteTopicsResponse.DeletableTopicResult

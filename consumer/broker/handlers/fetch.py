@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from kafka.protocol.consumer import FetchResponse
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.log import PartitionLog
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.log import PartitionLog
 
 _Topic = FetchResponse.FetchableTopicResponse
 _Partition = _Topic.PartitionData

@@ -12,10 +12,10 @@ from kafka.protocol.consumer import (
     SyncGroupResponse,
 )
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.group import Group, GroupState
-from consumer.broker.members import JoinRequest, JoinResult, Member, SyncResult
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.group import Group, GroupState
+from prefstream.consumer.broker.node.members import JoinRequest, JoinResult, Member, SyncResult
 
 _Described = DescribeGroupsResponse.DescribedGroup
 

@@ -7,8 +7,8 @@ from typing import Final
 from kafka.protocol.admin import DeleteRecordsResponse
 from kafka.protocol.consumer import ListOffsetsResponse, OffsetForLeaderEpochResponse
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
 
 _LATEST: Final = -1
 _EARLIEST: Final = -2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kafka.protocol.consumer import OffsetCommitResponse, OffsetFetchResponse
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.offsets import CommittedOffset, GroupOffsets, TopicPartition
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.offsets import CommittedOffset, GroupOffsets, TopicPartition
 
 _CommittedTopic = OffsetCommitResponse.OffsetCommitResponseTopic
 _FetchedTopic = OffsetFetchResponse.OffsetFetchResponseTopic

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from kafka.protocol.producer import ProduceResponse
 
-from consumer.broker.batch import RecordBatch, parse_produced
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.topics import Topic
-from consumer.broker.transactions import ProducerIdentity
+from prefstream.consumer.broker.node.batch import RecordBatch, parse_produced
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.topics import Topic
+from prefstream.consumer.broker.node.transactions import ProducerIdentity
 
 _Topic = ProduceResponse.TopicProduceResponse
 _Partition = _Topic.PartitionProduceResponse

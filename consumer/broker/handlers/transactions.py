@@ -10,10 +10,10 @@ from kafka.protocol.producer import (
     TxnOffsetCommitResponse,
 )
 
-from consumer.broker.call import Call, Message
-from consumer.broker.errors import ErrorCode, RequestRefusedError
-from consumer.broker.handlers.offsets import collect_offsets
-from consumer.broker.transactions import NO_IDENTITY, ProducerIdentity
+from prefstream.consumer.broker.handlers.offsets import collect_offsets
+from prefstream.consumer.broker.node.call import Call, Message
+from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
+from prefstream.consumer.broker.node.transactions import NO_IDENTITY, ProducerIdentity
 
 _AddedTopic = AddPartitionsToTxnResponse.AddPartitionsToTxnTopicResult
 _CommittedTopic = TxnOffsetCommitResponse.TxnOffsetCommitResponseTopic

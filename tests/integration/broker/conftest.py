@@ -17,8 +17,8 @@ from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from tests.conftest import Kafka
-from tests.stream_harness import poll, poll_at_once
-from tests.wire import PATIENCE_S, Wire
+from tests.support.streams import poll, poll_at_once
+from tests.support.wire import PATIENCE_S, Wire
 
 
 @pytest.fixture

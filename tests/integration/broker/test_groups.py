@@ -12,7 +12,7 @@ from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
-from tests.wire import Member
+from tests.support.wire import Member
 
 OFFSET_METADATA_TOO_LARGE = 12
 ILLEGAL_GENERATION = 22

@@ -28,7 +28,7 @@ from kafka.protocol.producer import (
     ProduceResponse,
 )
 
-from tests.wire import patiently
+from tests.support.wire import patiently
 
 OFFSET_OUT_OF_RANGE = 1
 CORRUPT_MESSAGE = 2

@@ -33,8 +33,8 @@ from kafka.protocol.producer import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from tests.stream_harness import poll
-from tests.wire import NOT_YET, patiently
+from tests.support.streams import poll
+from tests.support.wire import NOT_YET, patiently
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
 ILLEGAL_GENERATION = 22

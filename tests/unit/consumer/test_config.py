@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from consumer.config import ENV_CONFIG_FILE, ENV_SECRETS_DIR, KafkaConnection, StreamConfig
-from consumer.errors import UsageError
+from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_SECRETS_DIR, KafkaConnection, StreamConfig
+from prefstream.consumer.errors import UsageError
 
 SECRET = "correct-horse"  # noqa: S105 - looked for where it must not be
 LOGIN: dict[str, Any] = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me"}

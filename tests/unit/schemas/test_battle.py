@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import Battle, InvalidEvent, Reason, encode_battle, parse_battle, parse_row
-from schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
-from tests.unit.schemas.samples import USER_TEXT, battles, fields, json_values, texts, turn_lists
+from prefstream.schemas import Battle, InvalidEvent, Reason, encode_battle, parse_battle, parse_row
+from prefstream.schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
+from tests.support.samples import USER_TEXT, battles, fields, json_values, texts, turn_lists
 
 
 def reason_of(given_fields: dict[str, Any]) -> Reason:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
-from schemas import dead_letter as module
+from prefstream.schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
+from prefstream.schemas import dead_letter as module
 
 KAFKA_NAMES = {
     f"__streams.errors.{name}" for name in ("exception", "message", "stacktrace", "topic", "partition", "offset")
@@ -14,7 +14,7 @@ KAFKA_NAMES = {
 
 HEADERS = {
     "prefstream.reason": "not_json",
-    "__streams.errors.exception": "schemas.errors.InvalidEvent",
+    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEvent",
     "__streams.errors.message": "not_json: not JSON at line 1 column 1",
     "__streams.errors.stacktrace": "decode_battle (schemas/wire.py:30)",
     "__streams.errors.topic": "battles",

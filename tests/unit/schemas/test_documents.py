@@ -13,18 +13,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import schemas
-from schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
-from schemas.documents import documents, stale_documents, write_documents
-from schemas.errors import InvalidEvent
-from tests.unit.schemas.samples import a_preference, battles, fields, json_values
+from prefstream import schemas
+from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
+from prefstream.schemas.documents import documents, stale_documents, write_documents
+from prefstream.schemas.errors import InvalidEvent
+from tests.support.samples import a_preference, battles, fields, json_values
 
 COMMITTED = Path(schemas.__file__).parent
 JSON_SCHEMAS = ("battle.schema.json", "preference.schema.json", "dead-letter.schema.json")
 
 DEAD_LETTER_HEADERS = {
     "prefstream.reason": "not_json",
-    "__streams.errors.exception": "schemas.errors.InvalidEvent",
+    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEvent",
     "__streams.errors.message": "not_json: not JSON at line 1 column 1",
     "__streams.errors.stacktrace": "decode_battle (schemas/wire.py:30)",
     "__streams.errors.topic": "battles",

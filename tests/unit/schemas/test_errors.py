@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from schemas import InvalidEvent, PrefstreamError, Reason
+from prefstream.schemas import InvalidEvent, PrefstreamError, Reason
 
 
 def test_message_is_reason_and_detail() -> None:

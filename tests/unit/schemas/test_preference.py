@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from schemas import (
-    OUTCOMES,
-    SCHEMA_VERSION,
-    FileSource,
-    KafkaSource,
-    Probabilities,
-    Timings,
-    Truncation,
-)
-from tests.unit.schemas.samples import a_preference, triples
+from prefstream.schemas import OUTCOMES, SCHEMA_VERSION, FileSource, KafkaSource, Probabilities, Timings, Truncation
+from tests.support.samples import a_preference, triples
 
 
 @given(triples())

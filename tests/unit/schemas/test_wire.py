@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas import (
+from prefstream.schemas import (
     Battle,
     InvalidEvent,
     JudgeOpinion,
@@ -24,7 +24,7 @@ from schemas import (
     encode_battle,
     encode_preference,
 )
-from tests.unit.schemas.samples import USER_TEXT, a_preference, battles, fields, json_values, triples
+from tests.support.samples import USER_TEXT, a_preference, battles, fields, json_values, triples
 
 
 def reason_of(value: bytes | None) -> Reason:

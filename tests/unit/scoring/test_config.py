@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scoring import ConfigError, ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from prefstream import ConfigError, ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 
 PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}}
 COMMIT = "11c9b309abf73637e4b6f9a3fa1e92e615547819"

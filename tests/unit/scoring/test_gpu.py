@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from schemas import Battle
-from scoring import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
-from scoring.devices import place_judges
-from scoring.finetune.run import finetune
-from scoring.load import load_judge
-from scoring.model_judge import ModelJudge
-from scoring.probabilities import Triples
-from tests.models import make_tiny_base, make_tiny_judge
-from tests.unit.scoring.finetune.judged import SilentObserver, make_recipe, make_rows, read_rows, write_rows
+from prefstream import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
+from prefstream.schemas import Battle
+from prefstream.scoring.finetune.run import finetune
+from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.loading.judge import load_judge
+from prefstream.scoring.probabilities import Triples
+from tests.support.labelled_pairs import SilentObserver, make_recipe, make_rows, read_rows, write_rows
+from tests.support.models import make_tiny_base, make_tiny_judge
 
 pytestmark = [
     pytest.mark.gpu,

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from scoring import runtime
+from prefstream.scoring import runtime
 
 PRINT_AFTER = """
 import os, sys
-from scoring.runtime import ensure_fast_process
+from prefstream.scoring.runtime import ensure_fast_process
 print("start", os.getpid(), flush=True)
 ensure_fast_process()
 settings = [os.environ.get(name) for name in ("MALLOC_TOP_PAD_", "HF_HUB_DISABLE_TELEMETRY")]
@@ -101,7 +101,10 @@ def test_cores_are_shared_out_by_the_quota(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_description_is_text_and_imports_no_torch() -> None:
-    code = "import sys; from scoring.runtime import describe; print(describe()); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from prefstream.scoring.runtime import describe; "
+        "print(describe()); assert 'torch' not in sys.modules"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert "usable cores" in result.stdout

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from consumer.broker.apis import Api
-from consumer.broker.batch import RecordBatch, parse_produced
-from consumer.broker.clock import ManualClock
+from prefstream.consumer.broker.apis import Api
+from prefstream.consumer.broker.node.batch import RecordBatch, parse_produced
+from prefstream.consumer.broker.node.clock import ManualClock
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from kafka.protocol.api_message import ApiMessage
 
-from consumer.broker.apis import APIS, Api
-from consumer.broker.call import Call
-from consumer.broker.clock import ManualClock
-from consumer.broker.errors import UnknownApiError
-from consumer.broker.faults import API_NAMES, FaultKind, FaultPlan
-from consumer.broker.rejections import reject
-from consumer.broker.settings import BrokerSettings
-from consumer.broker.state import BrokerState
+from prefstream.consumer.broker.apis import APIS, Api
+from prefstream.consumer.broker.error_responses import reject
+from prefstream.consumer.broker.faults import API_NAMES, FaultKind, FaultPlan
+from prefstream.consumer.broker.node.call import Call
+from prefstream.consumer.broker.node.clock import ManualClock
+from prefstream.consumer.broker.node.errors import UnknownApiError
+from prefstream.consumer.broker.node.settings import BrokerSettings
+from prefstream.consumer.broker.node.state import BrokerState
 
 
 def test_a_fault_happens_as_often_as_planned() -> None:

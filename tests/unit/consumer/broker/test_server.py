@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from kafka.protocol.api_header import ResponseClassRegistry
 
-from consumer.broker.apis import APIS, Api
-from consumer.broker.clock import ManualClock
-from consumer.broker.connection import HangUpError
-from consumer.broker.faults import FaultPlan
-from consumer.broker.server import Dispatcher
-from consumer.broker.settings import BrokerSettings
-from consumer.broker.state import BrokerState
+from prefstream.consumer.broker.apis import APIS, Api
+from prefstream.consumer.broker.connection import HangUpError
+from prefstream.consumer.broker.faults import FaultPlan
+from prefstream.consumer.broker.node.clock import ManualClock
+from prefstream.consumer.broker.node.settings import BrokerSettings
+from prefstream.consumer.broker.node.state import BrokerState
+from prefstream.consumer.broker.server import Dispatcher
 
 
 @pytest.fixture

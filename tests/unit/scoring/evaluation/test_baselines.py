@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY, fit_baselines, length_features
-from scoring.evaluation.facts import gather_facts
-from scoring.labelled import Label
-from tests.unit.scoring.evaluation.judged import exchange, make_labelled
+from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY, fit_baselines, length_features
+from prefstream.scoring.evaluation.facts import gather_facts
+from prefstream.scoring.files.labelled import Label
+from tests.support.judged import exchange, make_labelled
 
 
 def test_lengths_beat_the_prior_where_the_longer_wins() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoring.evaluation.bias import length_bias, length_ratios, position_bias
-from scoring.evaluation.bootstrap import Resamples
-from scoring.evaluation.facts import BattleFacts, gather_facts
-from scoring.labelled import Label, LabelledBattle
-from scoring.predict import Forecast
-from tests.unit.scoring.evaluation.judged import make_labelled
+from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
+from prefstream.scoring.evaluation.bootstrap import Resamples
+from prefstream.scoring.evaluation.facts import BattleFacts, gather_facts
+from prefstream.scoring.files.labelled import Label, LabelledBattle
+from prefstream.scoring.panel.predict import Forecast
+from tests.support.judged import make_labelled
 
 LABELS = {
     "model_a": Label("model_a", (1.0, 0.0, 0.0)),

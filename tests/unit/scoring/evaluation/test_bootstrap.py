@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.evaluation import metrics
-from scoring.evaluation.bootstrap import Estimate, Resamples
-from tests.unit.scoring.evaluation.judged import make_probabilities
+from prefstream.scoring.evaluation import metrics
+from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
+from tests.support.judged import make_probabilities
 
 
 def of_mean(values: list[float], prompts: list[int], *, resamples: int = 500, seed: int = 0) -> Estimate:
@@ -68,7 +68,7 @@ def test_a_seed_gives_the_same_interval_and_another_one_another() -> None:
 def test_draws_are_the_same_however_they_are_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
     values, prompts = np.random.default_rng(0).normal(size=30).tolist(), list(range(30))
     whole = of_mean(values, prompts)
-    monkeypatch.setattr("scoring.evaluation.bootstrap._BLOCK_NUMBERS", 100)
+    monkeypatch.setattr("prefstream.scoring.evaluation.bootstrap._BLOCK_NUMBERS", 100)
     in_blocks = of_mean(values, prompts)
     assert in_blocks.low == pytest.approx(whole.low, rel=1e-12)
     assert in_blocks.high == pytest.approx(whole.high, rel=1e-12)

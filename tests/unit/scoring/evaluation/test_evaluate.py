@@ -10,19 +10,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from scoring.errors import FileError
-from scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
-from scoring.evaluation.evaluate import evaluate
-from scoring.evaluation.results import Evaluation
-from scoring.labelled import LabelledBattle
-from scoring.predict import Predictions
-from tests.unit.scoring.evaluation.judged import (
-    EVALUATED,
-    exchange,
-    make_labelled,
-    make_predictions,
-    make_probabilities,
-)
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
+from prefstream.scoring.evaluation.evaluate import evaluate
+from prefstream.scoring.evaluation.results import Evaluation
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.panel.predict import Predictions
+from tests.support.judged import EVALUATED, exchange, make_labelled, make_predictions, make_probabilities
 
 
 def evaluation_of(labelled: list[LabelledBattle], predictions: Predictions, *, seed: int = 0) -> Evaluation:
@@ -138,7 +132,8 @@ def test_nothing_answered_is_refused(labelled: list[LabelledBattle]) -> None:
 
 def test_evaluating_imports_no_torch() -> None:
     code = (
-        "import sys, scoring.evaluation.evaluate, scoring.evaluation.report, scoring.prediction_files\n"
+        "import sys\n"
+        "from prefstream.scoring.evaluation import evaluate, report, prediction_files\n"
         "print(*{'torch', 'transformers', 'kafka', 'matplotlib.pyplot'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas import Battle
-from scoring.evaluation.injection import HARMLESS, INJECTIONS, SIDES, inject, injected, injection_effects
-from scoring.evaluation.results import InjectionEffect
-from scoring.labelled import LabelledBattle
-from scoring.predict import Forecast, Predictions, panel_forecast
-from scoring.probabilities import Triples
-from tests.unit.scoring.evaluation.judged import make_labelled
+from prefstream.schemas import Battle
+from prefstream.scoring.evaluation.injection import HARMLESS, INJECTIONS, SIDES, inject, injected, injection_effects
+from prefstream.scoring.evaluation.results import InjectionEffect
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
+from prefstream.scoring.probabilities import Triples
+from tests.support.judged import make_labelled
 
 JudgedBy = Callable[[Battle], tuple[float, float, float]]
 

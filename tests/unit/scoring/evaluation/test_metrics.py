@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from scoring.evaluation import metrics
-from scoring.probabilities import Triples
-from tests.unit.scoring.evaluation.judged import make_probabilities
+from prefstream.scoring.evaluation import metrics
+from prefstream.scoring.probabilities import Triples
+from tests.support.judged import make_probabilities
 
 EXCHANGED = np.array([1, 0, 2])
 ALL = (

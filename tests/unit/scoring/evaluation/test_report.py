@@ -7,18 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from schemas import Provenance
-from scoring.evaluation.bootstrap import Estimate
-from scoring.evaluation.evaluate import evaluate
-from scoring.evaluation.report import render_report, verdicts
-from scoring.evaluation.results import Evaluation
-from tests.unit.scoring.evaluation.judged import (
-    EVALUATED,
-    MARK,
-    make_labelled,
-    make_predictions,
-    make_probabilities,
-)
+from prefstream.schemas import Provenance
+from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.evaluation.evaluate import evaluate
+from prefstream.scoring.evaluation.report import render_report, verdicts
+from prefstream.scoring.evaluation.results import Evaluation
+from tests.support.judged import EVALUATED, MARK, make_labelled, make_predictions, make_probabilities
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use", "line", "rect"}
 

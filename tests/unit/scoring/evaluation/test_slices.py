@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoring.evaluation.facts import gather_facts
-from scoring.evaluation.slices import MAX_VALUES, NOT_GIVEN, OTHERS, cut_slices
-from scoring.labelled import LabelledBattle
-from tests.unit.scoring.evaluation.judged import make_labelled
+from prefstream.scoring.evaluation.facts import gather_facts
+from prefstream.scoring.evaluation.slices import MAX_VALUES, NOT_GIVEN, OTHERS, cut_slices
+from prefstream.scoring.files.labelled import LabelledBattle
+from tests.support.judged import make_labelled
 
 
 def values(labelled: list[LabelledBattle], dimension: str) -> dict[str, int]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import Family, make_tiny_base
-from tests.unit.scoring.finetune.judged import on_one_cpu_thread
+from tests.support.labelled_pairs import on_one_cpu_thread
+from tests.support.models import Family, make_tiny_base
 
 MakeBase = Callable[[Family], Path]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from scoring.errors import FinetuneError
-from scoring.finetune.callbacks import (
+from prefstream.scoring.errors import FinetuneError
+from prefstream.scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     COMPLETE,
     FiniteLoss,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
-from scoring.finetune.dev import dev_metrics, dev_part, take
-from scoring.finetune.pairs import Pairs
-from scoring.probabilities import SMALLEST_PROBABILITY, Triples
-from scoring.reading import read_pairwise, read_pointwise
-from tests.unit.scoring.finetune.judged import make_pairs, with_names
+from prefstream.scoring.finetune.dev import dev_metrics, dev_part, take
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
+from prefstream.scoring.probabilities import SMALLEST_PROBABILITY, Triples
+from tests.support.labelled_pairs import make_pairs, with_names
 
 few = settings(max_examples=40)
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
-from scoring.reading import read_pairwise, read_pointwise
+from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
+from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
 few = settings(max_examples=40)
 """Each holds four pairs."""

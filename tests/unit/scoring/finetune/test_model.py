@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from scoring.errors import ConfigError, LoadError
-from scoring.finetune.model import load_student, open_student
-from scoring.forward import Float32Head
+from prefstream.scoring.errors import ConfigError, LoadError
+from prefstream.scoring.finetune.model import load_student, open_student
+from prefstream.scoring.judges.forward import Float32Head
+from tests.support.labelled_pairs import make_recipe
 from tests.unit.scoring.finetune.conftest import MakeBase
-from tests.unit.scoring.finetune.judged import make_recipe
 
 
 def ignore(_line: str) -> None: ...

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from schemas import OUTCOMES, Battle
-from scoring.config import ModelJudgeConfig
-from scoring.devices import place_judges
-from scoring.encode import Encoder
-from scoring.finetune.model import open_student
-from scoring.finetune.pairs import encode_pairs, keep_one_order
-from scoring.labelled import Label, LabelledBattle
-from scoring.load import load_judge
-from scoring.load_tokenizer import load_tokenizer
-from scoring.template import Kind, template_for
-from tests.models import Family, tiny_tokenizer
+from prefstream.schemas import OUTCOMES, Battle
+from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.encoding.encode import Encoder
+from prefstream.scoring.encoding.template import Kind, template_for
+from prefstream.scoring.files.labelled import Label, LabelledBattle
+from prefstream.scoring.finetune.model import open_student
+from prefstream.scoring.finetune.pairs import encode_pairs, keep_one_order
+from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.loading.judge import load_judge
+from prefstream.scoring.loading.tokenizer import load_tokenizer
+from tests.support.labelled_pairs import make_recipe
+from tests.support.models import Family, tiny_tokenizer
 from tests.unit.scoring.finetune.conftest import MakeBase
-from tests.unit.scoring.finetune.judged import make_recipe
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 30
 

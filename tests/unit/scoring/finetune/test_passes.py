@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.finetune.passes import StepDataset, forward_passes, pad
-from scoring.finetune.recipe import DataRecipe
-from scoring.finetune.steps import plan_steps
-from tests.unit.scoring.finetune.judged import make_pairs, make_recipe
+from prefstream.scoring.finetune.passes import StepDataset, forward_passes, pad
+from prefstream.scoring.finetune.recipe import DataRecipe
+from prefstream.scoring.finetune.steps import plan_steps
+from tests.support.labelled_pairs import make_pairs, make_recipe
 
 PAD = 99
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scoring.demo_judges import DEMO_MODELS
-from scoring.errors import ConfigError
-from scoring.finetune.model import DEMO_PREFIX
-from scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
+from prefstream.scoring.demo.judges import DEMO_MODELS
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.model import DEMO_PREFIX
+from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
 
 SMALL = {"name": "mine", "base": "org/base", "kind": "pairwise"}
 

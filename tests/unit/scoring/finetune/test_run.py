@@ -18,17 +18,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scoring.adapter import AdapterRecord
-from scoring.config import ModelJudgeConfig
-from scoring.data_report import DataReport
-from scoring.devices import place_judges
-from scoring.errors import ConfigError, FileError, FinetuneError, LoadError
-from scoring.finetune.callbacks import COMPLETE, StepReport, newest_checkpoint
-from scoring.finetune.recipe import Recipe
-from scoring.finetune.run import WORK, Outcome, check_run, finetune
-from scoring.load import load_judge
+from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.errors import ConfigError, FileError, FinetuneError, LoadError
+from prefstream.scoring.files.data_report import DataReport
+from prefstream.scoring.finetune.callbacks import COMPLETE, StepReport, newest_checkpoint
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.run import WORK, Outcome, check_run, finetune
+from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.loading.adapter_record import AdapterRecord
+from prefstream.scoring.loading.judge import load_judge
+from tests.support.labelled_pairs import MARK, make_recipe, make_rows, read_rows, write_rows
 from tests.unit.scoring.finetune.conftest import MakeBase
-from tests.unit.scoring.finetune.judged import MARK, make_recipe, make_rows, read_rows, write_rows
 
 STOP_AT = 6
 """Step at which runs are interrupted: between two checkpoints, and between two looks at the dev pairs."""
@@ -406,7 +406,7 @@ def test_a_card_that_is_too_small_is_told_with_what_to_change(
     def run_out(_trainer: object, **_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("scoring.finetune.trainer.JudgeTrainer.train", run_out)
+    monkeypatch.setattr("prefstream.scoring.finetune.trainer.JudgeTrainer.train", run_out)
     with pytest.raises(FinetuneError, match=r"memory is too small for this run; lower step\.micro_batch_tokens"):
         finetune(recipe, files.train, tmp_path / "out", observer=Watching())
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scoring.errors import ConfigError
-from scoring.finetune.pairs import Pairs
-from scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
-from scoring.finetune.steps import length_balance, longer_win_rate, micro_batches, pair_weights, plan_steps
-from tests.unit.scoring.finetune.judged import make_pairs, with_names
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
+from prefstream.scoring.finetune.steps import length_balance, longer_win_rate, micro_batches, pair_weights, plan_steps
+from tests.support.labelled_pairs import make_pairs, with_names
 
 STEP = StepRecipe(weight=4.0, prompt_pairs=3)
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from scoring.errors import ConfigError
-from scoring.finetune.losses import divergence
-from scoring.finetune.model import load_student, open_student
-from scoring.finetune.pairs import Pairs, encode_pairs
-from scoring.finetune.passes import StepDataset
-from scoring.finetune.recipe import OptimizerRecipe
-from scoring.finetune.steps import plan_steps
-from scoring.finetune.trainer import BATCH, JudgeTrainer, Reading, training_arguments
-from scoring.labelled import LabelledBattle
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.finetune.losses import divergence
+from prefstream.scoring.finetune.model import load_student, open_student
+from prefstream.scoring.finetune.pairs import Pairs, encode_pairs
+from prefstream.scoring.finetune.passes import StepDataset
+from prefstream.scoring.finetune.recipe import OptimizerRecipe
+from prefstream.scoring.finetune.steps import plan_steps
+from prefstream.scoring.finetune.trainer import BATCH, JudgeTrainer, Reading, training_arguments
+from tests.support.labelled_pairs import make_recipe, make_rows, read_rows, write_rows
 from tests.unit.scoring.finetune.conftest import MakeBase
-from tests.unit.scoring.finetune.judged import make_recipe, make_rows, read_rows, write_rows
 
 Gradients = dict[str, torch.Tensor]
 MakeTrainer = Callable[..., JudgeTrainer]
@@ -292,7 +292,7 @@ def test_looks_and_checkpoints_are_spread_over_the_updates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, accumulation: int, processes: int, every: int
 ) -> None:
     recipe = make_recipe(tmp_path, step={"accumulation": accumulation}, dev={"evaluations": 3}, checkpoints=3)
-    monkeypatch.setattr("scoring.finetune.trainer.process_count", lambda: processes)
+    monkeypatch.setattr("prefstream.scoring.finetune.trainer.process_count", lambda: processes)
     arguments = training_arguments(recipe, str(tmp_path), steps=steps, on_cpu=True, evaluates=True)
     assert (arguments.eval_steps, arguments.save_steps) == (every, every)
     assert arguments.n_gpu <= 1

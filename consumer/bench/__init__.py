@@ -1,0 +1,1 @@
+"""Benchmarks of the stream, each against a second program in the same run."""

@@ -1,0 +1,1 @@
+"""One broker node: what it holds and what it decides about topics, logs, groups and transactions."""

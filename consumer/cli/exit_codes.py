@@ -1,0 +1,47 @@
+"""How commands end: exit codes, and the one line that an error becomes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Final, NoReturn
+
+from rich.console import Console
+from rich.markup import escape
+
+from prefstream.consumer.errors import UsageError
+from prefstream.schemas import PrefstreamError
+from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
+
+EXIT_FAULT: Final = 1
+"""A lasting fault that another start may find gone, or a check that failed."""
+
+EXIT_USAGE: Final = 2
+"""Wrong usage or configuration, judges that can't be loaded among it."""
+
+EXIT_REJECTED: Final = 3
+"""Every usable row was handled, and at least one was rejected."""
+
+EXIT_INTERRUPTED: Final = 130
+"""Ended by Ctrl-C or SIGTERM with work left; what is done is kept."""
+
+
+def complain(error: PrefstreamError) -> int:
+    """Print an error as one line on standard error.
+
+    Returns:
+        The exit code that goes with it.
+    """
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)
+    if isinstance(error, FetchError):
+        return EXIT_FAULT
+    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
+
+
+def leave_now(code: int) -> NoReturn:
+    """End the process although a forward pass is under way: the interpreter would wait for its thread."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,81 @@
+"""What the stream must be allowed to do at the broker, and how a right that is missing is told.
+
+One operation for each resource. In Kafka's own authorizer Read and Write include Describe; there is no right on the
+cluster that the stream needs. The table with what each is for stands in deploy/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import NotAuthorized
+
+
+def topic_operations(config: StreamConfig) -> dict[str, str]:
+    """The operation that the stream needs on each of its topics, as kafka-python spells it."""
+    return {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
+
+
+def on_topic(config: StreamConfig, topic: str) -> str:
+    """The right on one of the stream's topics, as Kafka's tools spell it."""
+    return f"{topic_operations(config)[topic].title()} on topic {topic}"
+
+
+def on_group(config: StreamConfig) -> str:
+    """The right on the consumer group."""
+    return f"Read on group {config.group_id}"
+
+
+def on_transactional_ids(config: StreamConfig) -> str:
+    """The right on the transactional ids: one for each instance, made of group and instance id."""
+    return f"Write on transactional ids that start with {config.group_id}-"
+
+
+def missing_on_topics(config: StreamConfig, described: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The rights on topics that we lack; brokers that do not say what we may do are taken to allow it.
+
+    Args:
+        config: names the topics.
+        described: the topics, as an admin client describes them.
+    """
+    operations = topic_operations(config)
+    return [
+        on_topic(config, topic["name"])
+        for topic in described
+        if topic["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno
+        or operations[topic["name"]] not in (topic["authorized_operations"] or operations.values())
+    ]
+
+
+def denied_by(error: kafka_errors.AuthorizationError, config: StreamConfig, topics: Iterable[str]) -> NotAuthorized:
+    """Our error for what the broker denied.
+
+    Args:
+        error: kafka-python's.
+        config: names the resources.
+        topics: of the stream, those that the call was about, for an error that names none.
+    """
+    if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+        named = [topic for topic in topic_operations(config) if any(_names(value, topic) for value in error.args)]
+        return denied(*(on_topic(config, topic) for topic in named or topics))
+    if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
+        return denied(on_group(config))
+    if isinstance(error, kafka_errors.TransactionalIdAuthorizationFailedError):
+        return denied(on_transactional_ids(config))
+    return denied(f"what we ask for ({type(error).__name__})")
+
+
+def denied(*rights: str) -> NotAuthorized:
+    """Our error for rights that are missing."""
+    return NotAuthorized(
+        f"the broker denies {', '.join(rights)}: grant that to this user; prefstream doctor tells what else is missing"
+    )
+
+
+def _names(value: object, topic: str) -> bool:
+    """Whether an error is about a topic: kafka-python gives it the name, or a set of names."""
+    return value == topic or (isinstance(value, set | frozenset) and topic in value)

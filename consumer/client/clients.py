@@ -1,0 +1,286 @@
+"""Makes kafka-python's clients, with the defaults that exactly-once needs, and explains why a broker refuses us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import tenacity
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.net.compat import KafkaNetClient
+
+from prefstream.consumer.client.connection_errors import explain, overheard
+from prefstream.consumer.client.oauth import token_provider
+from prefstream.consumer.client.patches.coordinator import mend_coordinators
+from prefstream.consumer.client.patches.fetcher import hand_out_what_was_parked
+from prefstream.consumer.client.patches.header_keys import accept_any_header_key
+from prefstream.consumer.client.patches.transport import hear_brokers_out
+from prefstream.consumer.client.patches.unknown_topics import give_up_on_unknown_topics
+from prefstream.consumer.client.tls import client_context
+from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
+
+_Answer = TypeVar("_Answer")
+_Client = TypeVar("_Client")
+
+CONNECT_TIMEOUT_MS = 15_000
+"""A broker that restarts answers within some seconds; beyond that a person should hear about it."""
+
+PATIENCE_S = 15.0
+"""How long a question is asked again. A leader or coordinator moves in about 9 s."""
+
+REQUEST_TIMEOUT_MS = 10_000
+"""A coordinator fails over in about 9 s; a request that takes longer is better sent to the new one."""
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
+
+
+SENDER_TURN_MS = 100
+"""Longest that a producer's thread sleeps before it looks at its requests again: what a lost one costs."""
+
+
+_NO_ID = UUID(int=0)
+"""What brokers say that have no ids for topics."""
+
+
+class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
+    """The network client of all of ours: it asks for topics, and never for their creation.
+
+    kafka-python 3.0.12 takes `allow_auto_create_topics` and hands it on to nobody: where brokers create what is asked
+    for (Kafka's default), a topic that was deleted would come back empty, with the wrong number of partitions.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.cluster.config["allow_auto_create_topics"] = False
+
+
+class ProducerClient(Client):
+    """The network client of a producer, which forgets no request of a transaction.
+
+    In kafka-python 3.0.12 who waits for a transaction's offsets, its commit or its abort may wait for ever:
+
+    * The producer's thread looks a coordinator up and tries again where `await_ready` says that it is away. But
+      `await_ready` raises, and after that the request is neither sent nor kept.
+    * When a message fails (too large for the broker, say), the thread answers one waiting request with the error and
+      goes to sleep until the network wakes it. If that request added a partition, which nobody waits for, the
+      offsets' request behind it is never answered.
+    """
+
+    def poll(self, timeout_ms: float | None = None, future: Any = None) -> None:
+        """Wait for the network; not long, unless for something that it brings."""
+        if future is None:
+            timeout_ms = SENDER_TURN_MS if timeout_ms is None else min(timeout_ms, SENDER_TURN_MS)
+        super().poll(timeout_ms, future)
+
+    def await_ready(self, node_id: Any, timeout_ms: float = REQUEST_TIMEOUT_MS) -> bool:
+        """Whether the node can be sent to, within the time given in milliseconds."""
+        try:
+            return bool(super().await_ready(node_id, timeout_ms))
+        except kafka_errors.KafkaConnectionError:
+            return False
+
+
+class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
+    """A consumer that tells what it knows of a topic."""
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether the brokers knew the topic when they were asked last."""
+        return self._cluster.partitions_for_topic(topic) is not None
+
+    def ask_for_topics(self) -> None:
+        """Ask the brokers again; does not wait for the answer."""
+        self._cluster.request_update()
+
+    def forget_fetched(self) -> None:
+        """Drop what was fetched and not handed out yet: it may be of a topic that had this one's name before."""
+        self._fetcher.forget()
+
+    def topic_id(self, topic: str) -> UUID | None:
+        """What tells a topic from another one of the same name; None where nobody says."""
+        found: UUID | None = self._cluster.topic_id(topic)
+        return None if found == _NO_ID else found
+
+
+def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
+    """kafka-python's keyword arguments for reaching and logging in to the brokers.
+
+    Raises:
+        UsageError: a file of certificates or keys can't be used.
+    """
+    settings: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
+        "security_protocol": connection.security_protocol,
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        # A broker that came back should be found within a second, not after half a minute.
+        "reconnect_backoff_max_ms": 1_000,
+    }
+    if connection.sasl_mechanism:
+        settings |= {
+            "sasl_mechanism": connection.sasl_mechanism,
+            "sasl_plain_username": connection.sasl_username,
+            "sasl_plain_password": connection.sasl_password and connection.sasl_password.get_secret_value(),
+            "sasl_oauth_token_provider": connection.oauth_client and token_provider(connection.oauth_client),
+        }
+    if connection.security_protocol.endswith("SSL"):
+        settings["ssl_context"] = client_context(connection)
+    return settings
+
+
+def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
+    """A KafkaConsumer that never commits by itself, reads committed records only and never skips unasked.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
+    """
+    defaults = {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "none",
+        "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
+        "kafka_client": Client,
+    }
+    accept_any_header_key()
+    mend_coordinators()
+    hand_out_what_was_parked()
+    return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
+
+
+def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
+    """The stream's consumer: a member of its group, cooperative-sticky, static if so configured.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
+    """
+    return make_consumer(
+        config,
+        client_id=f"{config.group_id}-{instance_id}",
+        group_id=config.group_id,
+        group_instance_id=instance_id if config.static_membership else None,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        session_timeout_ms=config.session_timeout_ms,
+        heartbeat_interval_ms=max(100, config.session_timeout_ms // 15),
+        max_poll_interval_ms=config.max_poll_interval_ms,
+        fetch_max_wait_ms=100,
+        # New partitions of the topic are found this soon, and that it was made anew while nothing was read.
+        metadata_max_age_ms=10_000,
+    )
+
+
+def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
+    """An idempotent KafkaProducer.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
+    """
+    defaults = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "metrics_enabled": False,
+        "kafka_client": ProducerClient,
+        "max_request_size": MAX_RECORD_BYTES,
+        # One request takes about 1 ms whatever its size: larger batches are fewer requests.
+        "batch_size": 256 * 1024,
+        "linger_ms": 5,
+        # Must exceed linger_ms + request_timeout_ms; four tries before a record counts as undeliverable.
+        "delivery_timeout_ms": 4 * REQUEST_TIMEOUT_MS + 1_000,
+    }
+    give_up_on_unknown_topics()
+    return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
+
+
+def make_transactional_producer(config: StreamConfig, transactional_id: str) -> Any:
+    """The stream's producer; a second one with the same id fences the first.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
+    """
+    return make_producer(
+        config,
+        client_id=transactional_id,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=config.transaction_timeout_ms,
+        # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
+        # small ones, and the client's thread would compete with the loop for the interpreter.
+        linger_ms=1_000,
+        # Asking for a topic's partitions takes that long when it was deleted; before the watchdog thinks that we hang.
+        max_block_ms=int(config.broker_timeout_s * 1000 * 3 / 4),
+    )
+
+
+def make_admin(connection: KafkaConnection) -> Any:
+    """A KafkaAdminClient.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+        UsageError: an address or a setting is not one.
+    """
+    return _connect(connection, KafkaAdminClient, **connection_settings(connection))
+
+
+@contextmanager
+def admin_client(connection: KafkaConnection) -> Iterator[Any]:
+    """A KafkaAdminClient that is closed at the end."""
+    admin = make_admin(connection)
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def patiently(call: Callable[[], _Answer]) -> _Answer:
+    """Ask again while a broker is away, and while a leader or coordinator moves or starts, for `PATIENCE_S`.
+
+    Args:
+        call: asks one of kafka-python's clients, which gives up when the broker that it chose does not answer.
+
+    Raises:
+        KafkaError: what the last call raised.
+    """
+    asking = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_fixed(0.5),
+        retry=tenacity.retry_if_exception_type(kafka_errors.RetriableError),
+        reraise=True,
+    )
+    return asking(call)
+
+
+def create_topics(config: StreamConfig, partitions: int) -> None:
+    """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
+
+    Raises:
+        BrokerUnreachable: no broker answered, or it refused the login.
+    """
+    topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+    with admin_client(config) as admin:
+        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topics})
+
+
+def _connect(connection: KafkaConnection, client: Callable[..., _Client], **settings: Any) -> _Client:
+    """Make a client; when no broker answers, say why, which kafka-python only writes to its log."""
+    if provider := settings.get("sasl_oauth_token_provider"):
+        provider.valid_token()  # what is wrong there is told at once; kafka-python would try until its time is up
+    hear_brokers_out()
+    with overheard("kafka") as heard:
+        try:
+            return client(**settings)
+        except (ValueError, kafka_errors.KafkaConfigurationError) as error:
+            raise UsageError(f"the connection to {connection.bootstrap_servers} can't be set up: {error}") from error
+        except kafka_errors.AuthorizationError as error:
+            raise NotAuthorized(f"the broker denies access: {error}") from error
+        except kafka_errors.KafkaError as error:
+            why = explain(heard, connection) or f"{error}; check address, security_protocol and login"
+            raise BrokerUnreachable(
+                f"no connection to {connection.bootstrap_servers} ({connection.security_protocol}): {why}"
+            ) from error

@@ -1,0 +1,1 @@
+"""Dead letters: read without a trace, and sent back once."""

@@ -1,0 +1,315 @@
+"""Reads dead letters from their topic: without a group and without committing, so that looking changes nothing.
+
+`prefstream.consumer.dead_letters.retry` sends them back; `prefstream dead-letters` is the face of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.client.clients import make_consumer
+from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing, UsageError
+from prefstream.schemas.dead_letter import (
+    HEADER_MESSAGE,
+    HEADER_OFFSET,
+    HEADER_PARTITION,
+    HEADER_REASON,
+    HEADER_TOPIC,
+    HEADER_VALUE_SHA256,
+    HEADER_VALUE_SIZE,
+)
+
+Header = tuple[str, bytes | None]
+
+HEADER_RETRIES: Final = "prefstream.retries"
+"""How many times a record was sent back to its topic; it stays on the record, so a loop can be seen."""
+
+UNKNOWN_REASON: Final = "unknown"
+"""Stands for the reason of a dead letter that another program wrote."""
+
+POLL_MS: Final = 100
+"""A poll that passes nothing but transaction markers returns no sooner than this."""
+
+SILENCE_S: Final = 30.0
+"""A read that gets no further for so long is given up: a coordinator or leader fails over in about 9 s."""
+
+OFFSETS_TIMEOUT_MS: Final = 15_000
+
+MAX_GAP_RECORDS: Final = 500
+"""Records that one poll returns at most: reading over so many costs less than another request."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a record stands; written TOPIC/PARTITION/OFFSET."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str, topic: str) -> Self:
+        """Read PARTITION/OFFSET, or TOPIC/PARTITION/OFFSET with the same topic.
+
+        Args:
+            text: what a person wrote.
+            topic: the topic that is meant.
+
+        Raises:
+            UsageError: it is no position, or one on another topic.
+        """
+        *named, partition, offset = text.split("/") if text.count("/") in {1, 2} else ("", "", "")
+        if not all(number.isascii() and number.isdecimal() for number in (partition, offset)):
+            raise UsageError(f"{text!r} is no position; write PARTITION/OFFSET, such as 0/42")
+        if named and named != [topic]:
+            raise UsageError(f"{text!r} is not on {topic}; choose its topic with --topic")
+        return cls(topic, int(partition), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record of the dead letters' topic.
+
+    Attributes:
+        position: where it stands.
+        timestamp_ms: when it was written, ms since the epoch.
+        key: of the original record.
+        value: of the original record; empty where it was too large to copy.
+        headers: all of them, in order.
+    """
+
+    position: Position
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+
+    @property
+    def time(self) -> datetime:
+        """When it was written."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+
+    @property
+    def reason(self) -> str:
+        """Code of what was wrong."""
+        return self.header(HEADER_REASON) or UNKNOWN_REASON
+
+    @property
+    def message(self) -> str:
+        """What was wrong, in words."""
+        return self.header(HEADER_MESSAGE) or ""
+
+    @property
+    def origin(self) -> Position | None:
+        """Where the original record stands; None where the headers don't say."""
+        topic, partition, offset = (self.header(name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
+        if not topic or partition is None or offset is None or not (partition + offset).isdecimal():
+            return None
+        return Position(topic, int(partition), int(offset))
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the value was too large to copy: only its size and hash are here."""
+        digest = self.header(HEADER_VALUE_SHA256)
+        return digest is not None and digest != hashlib.sha256(self.value or b"").hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the original value."""
+        original = self.header(HEADER_VALUE_SIZE)
+        return int(original) if self.left_out and original and original.isdecimal() else len(self.value or b"")
+
+    @property
+    def retries(self) -> int:
+        """How many times it was sent back before it became this dead letter."""
+        count = self.header(HEADER_RETRIES)
+        return int(count) if count and count.isascii() and count.isdecimal() else 0
+
+    def header(self, name: str) -> str | None:
+        """Text of a header, None where there is none.
+
+        Of several the last counts: the stream appends its own behind those of the original record, which could
+        otherwise claim to come from another topic.
+        """
+        for key, value in reversed(self.headers):
+            if key == name and value is not None:
+                return value.decode(errors="replace")
+        return None
+
+
+def read_dead_letters(
+    connection: KafkaConnection,
+    topic: str,
+    *,
+    since: datetime | None = None,
+    from_offsets: Mapping[int, int] | None = None,
+) -> Iterator[DeadLetter]:
+    """Everything that is on the topic now, each partition in order, committed records only.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: the dead letters' topic.
+        since: leave out what was written before.
+        from_offsets: per partition, where to start; elsewhere at the beginning.
+
+    Raises:
+        TopicMissing: there is no such topic.
+        NotAuthorized: we may not read it.
+        StreamError: reading failed.
+    """
+    with _reader(connection, topic) as (consumer, partitions):
+        starts = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+        for partition, offset in (from_offsets or {}).items():
+            if TopicPartition(topic, partition) in starts:
+                starts[TopicPartition(topic, partition)] = max(offset, starts[TopicPartition(topic, partition)])
+        # With read_committed these are the last stable offsets: nothing behind an open transaction is waited for.
+        ends = consumer.end_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+        since_ms = None if since is None else max(0, int(since.timestamp() * 1000))
+        if since_ms is not None:
+            found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms), timeout_ms=OFFSETS_TIMEOUT_MS)
+            starts = {p: max(starts[p], at.offset) if (at := found.get(p)) else ends[p] for p in partitions}
+        for letter in _read(consumer, {p: range(starts[p], ends[p]) for p in partitions}):
+            if since_ms is None or letter.timestamp_ms >= since_ms:
+                yield letter
+
+
+def read_positions(
+    connection: KafkaConnection, topic: str, positions: Iterable[Position], *, on_missing: Callable[[Position], None]
+) -> Iterator[DeadLetter]:
+    """The dead letters at certain positions, ordered by position.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: the dead letters' topic.
+        positions: all on that topic.
+        on_missing: told about each position where no dead letter stands (any more).
+
+    Raises:
+        TopicMissing: there is no such topic.
+        NotAuthorized: we may not read it.
+        StreamError: reading failed.
+    """
+    wanted = set(positions)
+    with _reader(connection, topic) as (consumer, partitions):
+        starts = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+        ends = consumer.end_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+        for partition in partitions:
+            offsets = sorted(
+                position.offset
+                for position in wanted
+                if position.partition == partition.partition and starts[partition] <= position.offset < ends[partition]
+            )
+            for span in _spans(offsets):
+                for letter in _read(consumer, {partition: span}):
+                    if letter.position in wanted:
+                        wanted.remove(letter.position)
+                        yield letter
+    for position in sorted(wanted):
+        on_missing(position)
+
+
+def _spans(offsets: Sequence[int]) -> Iterator[range]:
+    """Ranges that hold all of the offsets; what lies closer together than one poll reaches is read in one go."""
+    first = 0
+    for index, offset in enumerate(offsets):
+        if index + 1 == len(offsets) or offsets[index + 1] - offset > MAX_GAP_RECORDS:
+            yield range(offsets[first], offset + 1)
+            first = index + 1
+
+
+def refuse_missing(position: Position) -> None:
+    """For `read_positions`: a position without a dead letter is a mistake of the caller.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(f"no dead letter stands at {position}: retention deleted it, or it never was there")
+
+
+@contextmanager
+def reading(topic: str) -> Iterator[None]:
+    """Translate kafka-python's errors of the block into ours."""
+    try:
+        yield
+    except kafka_errors.AuthorizationError as error:
+        raise NotAuthorized(
+            f"the broker denies reading {topic}: {type(error).__name__}; it needs Read and Describe"
+        ) from error
+    except kafka_errors.KafkaTimeoutError as error:
+        raise BrokerUnreachable(f"reading {topic} took too long: the partition's leader does not answer") from error
+    except kafka_errors.KafkaError as error:
+        raise StreamError(f"reading {topic} failed: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Any, list[TopicPartition]]]:
+    """A consumer without a group, and the topic's partitions."""
+    with reading(topic), closing(make_consumer(connection)) as consumer:
+        yield consumer, find_partitions(consumer, topic)
+
+
+def find_partitions(client: Any, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic.
+
+    Args:
+        client: a KafkaConsumer.
+        topic: its name.
+
+    Raises:
+        TopicMissing: there is no such topic, or it may not be seen.
+    """
+    found: Collection[int] = client.partitions_for_topic(topic) or ()
+    if not found:
+        raise TopicMissing(f"there is no topic {topic}, or it may not be seen; check its name, or grant Describe on it")
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+
+def _read(consumer: Any, ranges: Mapping[TopicPartition, range]) -> Iterator[DeadLetter]:
+    """The records of some offsets of each partition. Ends although offsets are missing or hold no record."""
+    left = {partition: offsets for partition, offsets in ranges.items() if offsets}
+    consumer.assign(list(left))
+    consumer.resume(*left)  # paused at the end of an earlier read
+    for partition, offsets in left.items():
+        consumer.seek(partition, offsets.start)
+    moved_at = time.monotonic()
+    while left:
+        try:
+            polled = consumer.poll(timeout_ms=POLL_MS)
+        except kafka_errors.OffsetOutOfRangeError as error:
+            # Retention was faster than we were: go on with what is left.
+            consumer.seek_to_beginning(*error.args[0])
+            continue
+        for partition, records in polled.items():
+            yield from (_letter(record) for record in records if record.offset in ranges[partition])
+        # Transaction markers and aborted records are no records, but the position passes them.
+        passed = [partition for partition, offsets in left.items() if consumer.position(partition) >= offsets.stop]
+        for partition in passed:
+            del left[partition]
+            consumer.pause(partition)
+        if polled or passed:
+            moved_at = time.monotonic()
+        elif time.monotonic() - moved_at > SILENCE_S:
+            raise kafka_errors.KafkaTimeoutError
+
+
+def _letter(record: Any) -> DeadLetter:
+    return DeadLetter(
+        position=Position(record.topic, record.partition, record.offset),
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )

@@ -1,0 +1,378 @@
+"""Sends dead letters back to the topic they came from, and remembers which, so that none is sent twice unasked.
+
+What was sent is remembered where Kafka itself can tie it to the sending: in the committed offsets of a consumer
+group, which move in the same transaction as the records. A committed offset says "everything before is sent"; the
+offsets beyond it that were sent as well (one reason may be retried before another) stand in its metadata. So the
+group's lag is what was never retried, and resetting its offsets with any of Kafka's tools forgets what was sent.
+
+One transactional id per group: of two retries at the same time the later one fences the earlier.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.client.clients import make_consumer, make_producer
+from prefstream.consumer.client.watchdog import Watchdog
+from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.dead_letters.ledger import Ledger
+from prefstream.consumer.dead_letters.reader import (
+    HEADER_RETRIES,
+    OFFSETS_TIMEOUT_MS,
+    DeadLetter,
+    Position,
+    find_partitions,
+    read_dead_letters,
+    read_positions,
+    reading,
+    refuse_missing,
+)
+from prefstream.consumer.errors import Fenced, NotAuthorized, StreamError, TransactionFailed, UsageError
+from prefstream.consumer.stream.sink import FENCED
+from prefstream.schemas.dead_letter import ERROR_HEADERS
+
+DEFAULT_GROUP: Final = "prefstream-dead-letters"
+
+MAX_TRANSACTION_RECORDS: Final = 10_000
+MAX_TRANSACTION_BYTES: Final = 256 * 1024 * 1024
+"""Bounds of one transaction: sent in seconds, well before its time-out. More is sent in several, each whole."""
+
+TRANSACTION_TIMEOUT_MS: Final = 60_000
+"""A retry that is killed holds up readers of the battles for so long, unless it is started again."""
+
+CALL_TIMEOUT_S: Final = 90.0
+"""Longer than the transaction's time-out: by then the broker has ended it, whatever the call was waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which dead letters to send back.
+
+    Attributes:
+        positions: exactly these, although they were sent before; empty for all that were not.
+        reasons: only these; empty for any.
+        since: only what was written then or later.
+        limit: at most so many, the oldest first.
+    """
+
+    positions: tuple[Position, ...] = ()
+    reasons: frozenset[str] = frozenset()
+    since: datetime | None = None
+    limit: int | None = None
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether reason and time fit."""
+        return (not self.reasons or letter.reason in self.reasons) and (self.since is None or letter.time >= self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A dead letter that is to be sent, without its value: a plan may hold a million."""
+
+    position: Position
+    timestamp_ms: int
+    reason: str
+    destination: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A dead letter that was chosen and can't be sent, and why."""
+
+    position: Position
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a retry would do.
+
+    Attributes:
+        entries: to be sent, in this order.
+        refusals: chosen, but impossible to send.
+        sent_before: how many that fit the choice were left out because they were sent before.
+        again: whether to send what was sent before, too.
+        seen: per partition, the offset of every dead letter that was never sent before, or stands behind one such,
+            then the end. Empty where nobody looked at all of them.
+    """
+
+    entries: tuple[Entry, ...]
+    refusals: tuple[Refusal, ...]
+    sent_before: int
+    again: bool
+    seen: Mapping[int, Sequence[int]]
+
+
+def make_plan(
+    connection: KafkaConnection, topic: str, group: str, choice: Choice, destination: str | None = None
+) -> Plan:
+    """Find out what a retry would send; sends nothing and changes nothing.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: the dead letters' topic.
+        group: the consumer group that remembers what was sent.
+        choice: which ones.
+        destination: topic to send to; None sends each one to where it came from.
+
+    Raises:
+        UsageError: no dead letter stands at a chosen position, or the destination makes no sense.
+        TopicMissing: a topic does not exist.
+        NotAuthorized: we may not read the topic or the group.
+        StreamError: reading failed.
+    """
+    if destination == topic:
+        raise UsageError(f"{topic} is the dead letters' own topic; give --to another one")
+    with reading(f"{topic} or group {group}"), closing(make_consumer(connection, group_id=group)) as consumer:
+        ledgers = _read_ledgers(consumer, topic)
+        seen: dict[int, array[int]] = {}
+        if choice.positions:
+            letters = read_positions(connection, topic, choice.positions, on_missing=refuse_missing)
+        else:
+            seen = {partition: array("q") for partition in ledgers}
+            # Older ones than `since` are read, too: the ledger moves on only over what was looked at.
+            starts = {partition: ledger.offset for partition, ledger in ledgers.items()}
+            letters = _noting(read_dead_letters(connection, topic, from_offsets=starts), seen)
+            ends = consumer.end_offsets(find_partitions(consumer, topic), timeout_ms=OFFSETS_TIMEOUT_MS)
+        entries, refusals, sent_before = _sort_out(letters, ledgers, choice, destination)
+        for partition, offsets in seen.items():
+            end = ends[TopicPartition(topic, partition)]
+            if not offsets or offsets[-1] < end:
+                offsets.append(end)
+        for name in sorted({entry.destination for entry in entries}):
+            find_partitions(consumer, name)
+    return Plan(tuple(entries), tuple(refusals), sent_before, again=bool(choice.positions), seen=seen)
+
+
+def resubmit(
+    connection: KafkaConnection, topic: str, group: str, plan: Plan, *, on_sent: Callable[[int], None] = lambda _: None
+) -> int:
+    """Do what a plan says, in transactions: each is sent whole and remembered, or not at all.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: the dead letters' topic.
+        group: the consumer group that remembers what was sent.
+        plan: made for the same topic and group.
+        on_sent: told how many records each committed transaction sent.
+
+    Returns:
+        How many were sent: fewer than planned where another retry was faster.
+
+    Raises:
+        Fenced: another retry with the same group began.
+        NotAuthorized: we may not write the destination, the group or the transactional id.
+        StreamError: sending failed; nothing of the open transaction is visible.
+        KeyboardInterrupt: likewise.
+    """
+    transactional_id = f"{group}-~retry"  # no instance of the stream can have this name: ~ is not allowed there
+    sent = 0
+    with (
+        closing(Watchdog(CALL_TIMEOUT_S)) as watchdog,
+        closing(
+            make_producer(connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
+        ) as producer,
+        reading(f"{topic} or group {group}"),
+        closing(make_consumer(connection, group_id=group)) as consumer,
+    ):
+        with _sending(transactional_id), watchdog.guard("init_transactions"):
+            producer.init_transactions()
+        # From here on no other retry changes what is remembered: the plan is checked against it once more.
+        ledgers = _read_ledgers(consumer, topic)
+        due = [entry for entry in plan.entries if plan.again or not _was_sent(entry.position, ledgers)]
+        for chunk in _chunks(due):
+            offsets = _note(topic, ledgers, chunk, plan.seen)
+            letters = read_positions(connection, topic, [entry.position for entry in chunk], on_missing=refuse_missing)
+            destinations = {entry.position: entry.destination for entry in chunk}
+            with _sending(transactional_id), watchdog.guard("transaction"):
+                futures = _fill_transaction(producer, letters, destinations, offsets, group)
+                with _interrupts_put_off():
+                    _commit(producer, futures)
+                    sent += len(chunk)
+                    on_sent(len(chunk))
+    return sent
+
+
+def _read_ledgers(consumer: Any, topic: str) -> dict[int, Ledger]:
+    partitions = find_partitions(consumer, topic)
+    begins = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+    return {
+        partition.partition: Ledger.decode(
+            consumer.committed(partition, metadata=True, timeout_ms=OFFSETS_TIMEOUT_MS), begins[partition]
+        )
+        for partition in partitions
+    }
+
+
+def _noting(letters: Iterable[DeadLetter], seen: Mapping[int, array[int]]) -> Iterator[DeadLetter]:
+    """Pass dead letters on, noting their offsets."""
+    for letter in letters:
+        seen[letter.position.partition].append(letter.position.offset)
+        yield letter
+
+
+def _sort_out(
+    letters: Iterable[DeadLetter], ledgers: Mapping[int, Ledger], choice: Choice, destination: str | None
+) -> tuple[list[Entry], list[Refusal], int]:
+    """What is to be sent, what can't be, and how many were sent before."""
+    entries: list[Entry] = []
+    refusals: list[Refusal] = []
+    sent_before = 0
+    for letter in letters:
+        if not choice.takes(letter):
+            continue
+        if not choice.positions and _was_sent(letter.position, ledgers):
+            sent_before += 1
+            continue
+        to = destination or (letter.origin.topic if letter.origin else None)
+        if why := _why_not(letter, to):
+            refusals.append(Refusal(letter.position, letter.reason, why))
+        elif to:
+            entries.append(Entry(letter.position, letter.timestamp_ms, letter.reason, to, letter.size))
+    entries.sort(key=lambda entry: (entry.timestamp_ms, entry.position))
+    return entries[: choice.limit], refusals, sent_before
+
+
+def _why_not(letter: DeadLetter, destination: str | None) -> str | None:
+    if destination is None:
+        return "its headers don't say where it came from; give --to"
+    if destination == letter.position.topic:
+        return "it came from the dead letters' own topic; give --to"
+    if letter.left_out:
+        return f"its value of {letter.size} bytes was too large to copy; send the original again"
+    return None
+
+
+def _was_sent(position: Position, ledgers: Mapping[int, Ledger]) -> bool:
+    return position.offset in ledgers[position.partition]
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """What goes into one transaction each."""
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if chunk and (len(chunk) == MAX_TRANSACTION_RECORDS or size + entry.size > MAX_TRANSACTION_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += entry.size
+    if chunk:
+        yield chunk
+
+
+def _note(
+    topic: str, ledgers: Mapping[int, Ledger], chunk: Iterable[Entry], seen: Mapping[int, Sequence[int]]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Note a chunk as sent; returns the offsets to commit with it."""
+    changed = set()
+    for entry in chunk:
+        ledgers[entry.position.partition].add(entry.position.offset)
+        changed.add(entry.position.partition)
+    for partition in changed:
+        ledgers[partition].advance(seen.get(partition, ()))
+    return {TopicPartition(topic, partition): ledgers[partition].encode() for partition in changed}
+
+
+def _fill_transaction(
+    producer: Any,
+    letters: Iterable[DeadLetter],
+    destinations: Mapping[Position, str],
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    group: str,
+) -> list[Any]:
+    """Begin, send and note what was sent; whatever goes wrong, Ctrl-C included, nothing of it stays."""
+    futures: list[Any] = []
+    producer.begin_transaction()
+    try:
+        futures.extend(_send(producer, letter, destinations[letter.position]) for letter in letters)
+        producer.send_offsets_to_transaction(offsets, group)
+    except BaseException as error:
+        _abort(producer, error)
+        raise
+    return futures
+
+
+def _send(producer: Any, letter: DeadLetter, destination: str) -> Any:
+    """Send the original record: its key, its value, its headers without ours."""
+    headers = [
+        (name, value or b"") for name, value in letter.headers if name not in ERROR_HEADERS and name != HEADER_RETRIES
+    ]
+    headers.append((HEADER_RETRIES, b"%d" % (letter.retries + 1)))
+    partition = None
+    origin = letter.origin
+    if origin and origin.topic == destination and origin.partition in producer.partitions_for(destination):
+        # Its key may have been assigned by another client's rule; what belongs together must stay so.
+        partition = origin.partition
+    return producer.send(destination, value=letter.value, key=letter.key, headers=headers, partition=partition)
+
+
+def _commit(producer: Any, futures: Iterable[Any]) -> None:
+    try:
+        producer.commit_transaction()
+    except kafka_errors.KafkaError as error:
+        _abort(producer, error)
+        if any(f.is_done and isinstance(f.exception, kafka_errors.MessageSizeTooLargeError) for f in futures):
+            raise UsageError(
+                "a dead letter is larger than its destination takes (max.message.bytes); nothing of this "
+                "transaction was sent"
+            ) from error
+        raise
+
+
+def _abort(producer: Any, cause: BaseException) -> None:
+    try:
+        producer.abort_transaction()
+    except FENCED:
+        raise
+    except kafka_errors.KafkaError as error:
+        raise TransactionFailed(
+            f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}); the "
+            f"broker ends it within {TRANSACTION_TIMEOUT_MS // 1000} s. Run the same again: what was sent is remembered"
+        ) from cause
+
+
+@contextmanager
+def _sending(transactional_id: str) -> Iterator[None]:
+    """Translate kafka-python's errors of the block into ours."""
+    try:
+        yield
+    except FENCED as error:
+        raise Fenced(f"another retry with the transactional id {transactional_id} began; wait for its end") from error
+    except kafka_errors.AuthorizationError as error:
+        raise NotAuthorized(
+            f"the broker denies sending: {type(error).__name__}; a retry needs Write on the destination, Read on the "
+            f"group, Write and Describe on the transactional id {transactional_id}"
+        ) from error
+    except kafka_errors.KafkaError as error:
+        raise StreamError(
+            f"sending failed: {type(error).__name__}: {error}. Nothing of the transaction is visible; try again"
+        ) from error
+
+
+@contextmanager
+def _interrupts_put_off() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: in the middle of a commit nobody could say what was sent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C reaches the main thread alone
+        return
+    asked: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if asked:
+        raise KeyboardInterrupt

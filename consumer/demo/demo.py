@@ -1,0 +1,289 @@
+"""The demo: real battles through the real stream, and a check of what came out. Knows no screen.
+
+The check trusts nothing that the stream says: a consumer of its own reads the output topics back, committed records
+only, and every record that was produced must have exactly one answer there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from kafka import TopicPartition
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics, make_consumer, make_producer
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.consumer.stream.messages import header
+from prefstream.consumer.stream.pipeline import Scored
+from prefstream.consumer.stream.service import Service
+from prefstream.schemas import OUTCOMES, Battle, Outcome, Preference, decode_battle, decode_preference, encode_battle
+from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
+from prefstream.scoring.files.battles import read_battles
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.predict import triples
+
+SAMPLES: Final = "samples"
+PARTITIONS: Final = 3
+DEMO_BATCH_BATTLES: Final = 8
+"""Small, so that verdicts come a handful at a time for somebody who watches."""
+
+READ_BACK_TIMEOUT_S: Final = 30.0
+"""Everything was committed before the check starts; more than some seconds mean that a broker is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the demo: what is sent, and what of it can be shown.
+
+    Attributes:
+        name: the battle's id, or a made-up name for what is no battle.
+        value: the record's value.
+        battle: None for what is no battle.
+        label: which answer people preferred; known for the package's own battles.
+    """
+
+    name: str
+    value: bytes
+    battle: Battle | None = None
+    label: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the independent consumer found.
+
+    Attributes:
+        produced: records sent to the battles topic.
+        preferences: read back, in topic order.
+        dead_letters: reasons of the dead letters read back.
+        lost: records without an answer.
+        twice: records with more than one answer.
+    """
+
+    produced: int
+    preferences: tuple[Preference, ...]
+    dead_letters: tuple[str, ...]
+    lost: int
+    twice: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every record has exactly one answer."""
+        return self.lost == 0 and self.twice == 0
+
+
+@dataclass(slots=True)
+class DemoRun:
+    """A demo under way: topics, service, and where each record went."""
+
+    config: StreamConfig
+    service: Service
+    sent: dict[tuple[int, int], Entry] = field(default_factory=dict)
+    error: BaseException | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    def raise_error(self) -> None:
+        """Raise what ended the service, if anything did."""
+        if self.error:
+            raise self.error
+
+
+def sample_entries() -> list[Entry]:
+    """The package's own battles, and three events that are none."""
+    folder = files("prefstream.consumer.demo") / SAMPLES
+    lines = (folder / "battles.jsonl").read_bytes().splitlines()
+    with_battles = [_entry_of_line(line) for line in lines]
+    malformed = (folder / "malformed.txt").read_bytes().splitlines()
+    return with_battles + [Entry(f"malformed-{number}", line) for number, line in enumerate(malformed, 1)]
+
+
+def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
+    """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV can't be.
+
+    Args:
+        path: JSONL, or CSV in Kaggle's format.
+        on_bad_row: told which row of CSV is left out, and why.
+
+    Raises:
+        FileError: the file can't be read.
+        UsageError: it holds no battle.
+    """
+    entries = []
+    for record in read_battles(path):
+        if record.battle:
+            entries.append(Entry(record.battle.id, encode_battle(record.battle), record.battle))
+        elif path.suffix.lower() != ".csv":
+            entries.append(Entry(f"{path.name}:{record.line}", record.raw))
+        else:
+            on_bad_row(f"{path.name}:{record.line} is left out: {record.error}")
+    if not any(entry.battle for entry in entries):
+        raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well the panel foresaw what people said.
+
+    Attributes:
+        battles: with a label.
+        log_loss: mean, in nats; log 3 = 1.0986 is knowing nothing.
+        accuracy: share whose most probable outcome happened.
+    """
+
+    battles: int
+    log_loss: float
+    accuracy: float
+
+
+def agreement(preferences: Sequence[Preference], entries: Iterable[Entry]) -> Agreement | None:
+    """Hold preferences against the labels of their battles; None where there are no labels."""
+    from sklearn.metrics import log_loss
+
+    labels = {entry.name: entry.label for entry in entries if entry.label}
+    judged = [(preference, labels[preference.id]) for preference in preferences if preference.id in labels]
+    if not judged:
+        return None
+    rows = triples([preference.probabilities for preference, _ in judged])
+    outcomes = [OUTCOMES.index(label) for _, label in judged]
+    return Agreement(
+        battles=len(judged),
+        log_loss=float(log_loss(outcomes, rows, labels=range(len(OUTCOMES)))),
+        accuracy=sum(preference.preferred == label for preference, label in judged) / len(judged),
+    )
+
+
+@contextmanager
+def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
+    """A configuration with topics and a group of its own, on a given cluster or on an embedded broker."""
+    with ExitStack() as stack:
+        prefix = ""
+        if bootstrap_servers is None:
+            bootstrap_servers = stack.enter_context(EmbeddedBroker()).bootstrap_servers
+        else:
+            prefix = f"prefstream-demo-{uuid.uuid4().hex[:8]}."
+        config = StreamConfig.load(
+            bootstrap_servers=bootstrap_servers,
+            group_id=f"{prefix}prefstream-demo",
+            battles_topic=f"{prefix}battles",
+            preferences_topic=f"{prefix}preferences",
+            dead_letters_topic=f"{prefix}battles.dead-letters",
+            max_batch_battles=DEMO_BATCH_BATTLES,
+            dead_letter_limit=1,  # somebody's file that is mostly unusable is for them to see, to its end
+            http_port=0,
+            log_level="warning",
+        )
+        create_topics(config, PARTITIONS)
+        yield config
+
+
+def produce(config: StreamConfig, entries: Sequence[Entry]) -> dict[tuple[int, int], Entry]:
+    """Send every entry; where each one went, by partition and offset.
+
+    Raises:
+        StreamError: a record could not be delivered.
+    """
+    with closing(make_producer(config)) as producer:
+        futures = [
+            (entry, producer.send(config.battles_topic, key=entry.name.encode(), value=entry.value))
+            for entry in entries
+        ]
+        producer.flush()
+        sent = {}
+        for entry, future in futures:
+            if future.failed():
+                raise StreamError(f"{entry.name} could not be sent: {future.exception}")
+            sent[future.value.partition, future.value.offset] = entry
+    return sent
+
+
+@contextmanager
+def streaming(
+    config: StreamConfig,
+    panel: Panel,
+    *,
+    on_committed: Callable[[Scored], None],
+) -> Iterator[DemoRun]:
+    """The service in a thread of its own; stopped, and its error raised, at the end.
+
+    Raises:
+        BaseException: what ended the service.
+    """
+    run = DemoRun(config, Service(config, lambda: panel, on_committed=on_committed))
+
+    def serve() -> None:
+        try:
+            run.service.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            run.error = error
+        finally:
+            run.finished.set()
+
+    thread = threading.Thread(target=serve, name="stream")
+    thread.start()
+    try:
+        yield run
+    finally:
+        run.service.stop()
+        thread.join()
+    run.raise_error()
+
+
+def check(config: StreamConfig, sent: Mapping[tuple[int, int], Entry]) -> Check:
+    """Read both output topics back and hold them against what was sent.
+
+    Raises:
+        StreamError: the topics could not be read to their ends in time.
+    """
+    preferences: list[Preference] = []
+    reasons: list[str] = []
+    answers: Counter[tuple[int, int]] = Counter()
+    for record in _read_back(config):
+        if record.topic == config.preferences_topic:
+            preference = decode_preference(record.value)
+            preferences.append(preference)
+            answers[getattr(preference.source, "partition", -1), getattr(preference.source, "offset", -1)] += 1
+        else:
+            reasons.append(header(record, HEADER_REASON) or "?")
+            answers[int(header(record, HEADER_PARTITION) or -1), int(header(record, HEADER_OFFSET) or -1)] += 1
+    return Check(
+        produced=len(sent),
+        preferences=tuple(preferences),
+        dead_letters=tuple(reasons),
+        lost=sum(position not in answers for position in sent),
+        twice=sum(count > 1 for count in answers.values()),
+    )
+
+
+def _read_back(config: StreamConfig) -> Iterator[Any]:
+    """Every committed record of both output topics, up to where they end now."""
+    with closing(make_consumer(config, auto_offset_reset="earliest")) as consumer:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in (config.preferences_topic, config.dead_letters_topic)
+            for number in consumer.partitions_for_topic(topic) or ()
+        ]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        deadline = time.monotonic() + READ_BACK_TIMEOUT_S
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise StreamError(f"the output topics could not be read back within {READ_BACK_TIMEOUT_S:.0f} s")
+            for records in consumer.poll(timeout_ms=200).values():
+                yield from records
+
+
+def _entry_of_line(line: bytes) -> Entry:
+    battle = decode_battle(line)
+    return Entry(battle.id, line, battle, orjson.loads(line).get("winner"))

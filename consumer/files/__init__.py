@@ -1,0 +1,1 @@
+"""Files without the stream: scored, or fed to a topic."""

@@ -1,0 +1,255 @@
+"""Feeds a file to a topic as battles, one record a row, by an idempotent producer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from prefstream.consumer.client.clients import admin_client, make_producer
+from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
+from prefstream.consumer.files.observer import Observer
+from prefstream.schemas import Battle, encode_battle
+from prefstream.scoring.files.battles import FileRecord, RowFault, read_battles
+
+TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
+"""Reason of a row that is larger than the topic takes."""
+
+BATCH_BYTES: Final = 256 * 1024
+"""Of one produce batch, where the topic takes as much; see `make_producer`."""
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 64 << 20
+"""kafka-python buffers without a bound: a file larger than memory would end up in it when the broker is slower."""
+
+GRACE_S: Final = 5.0
+"""Over the delivery time-out, within which kafka-python should have reported on every record. It can miss one: a
+record whose retries ended at about its time-out stayed without an answer (seen on 3.0.12)."""
+
+CLOSE_TIMEOUT_S: Final = 5.0
+"""Nothing is left to wait for by then, but kafka-python waits for ever for a record that it lost."""
+
+_LIMIT_CONFIG: Final = "max.message.bytes"
+
+PROGRESS_EVERY_ROWS: Final = 200
+"""Often enough for a smooth bar at any rate that matters, rare enough to cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What a replay did.
+
+    Attributes:
+        delivered: records that the broker acknowledged.
+        malformed: how many of them were rows that are no battle, sent as they are.
+        rejected: rows that were not sent.
+        seconds: from the first row to the last acknowledgement.
+        complete: whether the file's end was reached.
+    """
+
+    delivered: int
+    malformed: int
+    rejected: int
+    seconds: float
+    complete: bool
+
+
+@contextmanager
+def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> Iterator[Any]:
+    """An idempotent producer for a topic, closed at the end.
+
+    Args:
+        connection: how to reach the brokers.
+        topic: must exist: a producer would wait a minute for it, then say no more than "timeout".
+        settings: kafka-python's, over those of `make_producer`.
+
+    Raises:
+        TopicMissing: the topic does not exist, or may not be seen.
+        BrokerUnreachable: no broker answered.
+    """
+    limit = _record_limit_bytes(connection, topic)
+    if limit is not None:
+        # A record, or a batch of several, that the broker finds too large stops an idempotent producer for good
+        # (seen on 3.0.12). With the topic's own bounds the producer refuses such a record alone.
+        settings = {"max_request_size": limit, "batch_size": min(BATCH_BYTES, limit), **settings}
+    producer = make_producer(connection, **settings)
+    try:
+        yield producer
+    finally:
+        # Whatever was sent was waited for, or the failure is on its way up; closing could only hide it.
+        with suppress(kafka_errors.KafkaError):
+            producer.close(timeout=CLOSE_TIMEOUT_S)
+
+
+def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
+    """The largest record that the topic takes; None where the broker does not tell."""
+    with admin_client(connection) as admin:
+        if topic not in admin.list_topics():
+            raise TopicMissing(
+                f"no topic {topic} at {connection.bootstrap_servers}: create it, or grant Describe on it"
+            )
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_LIMIT_CONFIG])
+        described = admin.describe_configs([resource], config_filter="all")
+    # Without the permission to see it, the answer has no entry.
+    entry = described.get("topic", {}).get(topic, {}).get(_LIMIT_CONFIG)
+    return int(entry["value"]) if entry else None
+
+
+def replay_file(
+    path: Path,
+    producer: Any,
+    topic: str,
+    *,
+    observer: Observer,
+    stop: threading.Event,
+    rate: float | None = None,
+    keep_malformed: bool = False,
+) -> ReplaySummary:
+    """Send every battle of a file; the key is its id.
+
+    Args:
+        path: CSV or JSONL.
+        producer: an idempotent KafkaProducer, as of `topic_producer`; stays open.
+        topic: where to.
+        observer: is told of progress and rejected rows.
+        stop: when set, nothing more is sent; what was sent is waited for.
+        rate: battles per second; None as fast as it goes.
+        keep_malformed: send rows that are no battle as they are, without a key, instead of rejecting them.
+
+    Raises:
+        FileError: the file can't be used.
+        StreamError: a record could not be delivered; the message says how many were.
+    """
+    started = time.perf_counter()
+    deliveries = _Deliveries(producer, topic)
+    pace = _Pace(rate, stop)
+    rejected = malformed = rows = 0
+    complete = True
+    try:
+        for record in read_battles(path):
+            if not pace.wait():
+                complete = False
+                break
+            rows += 1
+            fault = record.error
+            if fault is None or keep_malformed:
+                fault = deliveries.send(record)
+                malformed += record.error is not None and fault is None
+            if fault is not None:
+                rejected += 1
+                observer.rejected(record.line, fault)
+            if rows % PROGRESS_EVERY_ROWS == 0:
+                observer.advanced(record.end.offset, rows)
+    finally:
+        deliveries.wait_all()
+    return ReplaySummary(
+        delivered=deliveries.delivered,
+        malformed=malformed,
+        rejected=rejected,
+        seconds=time.perf_counter() - started,
+        complete=complete,
+    )
+
+
+class _Pace:
+    """Lets rows pass at a steady rate, until told to stop."""
+
+    def __init__(self, rate: float | None, stop: threading.Event) -> None:
+        self._interval_s = 1 / rate if rate else 0.0
+        self._stop = stop
+        self._next = time.perf_counter()
+
+    def wait(self) -> bool:
+        """Wait until the next row is due; False when told to stop."""
+        pause_s = self._next - time.perf_counter()
+        # A row that comes late does not move those behind it: the mean rate holds.
+        self._next += self._interval_s
+        if pause_s > 0:
+            self._stop.wait(pause_s)
+        return not self._stop.is_set()
+
+
+class _Deliveries:
+    """What became of the records that were sent. The producer's thread reports, the sending thread reads."""
+
+    def __init__(self, producer: Any, topic: str) -> None:
+        self.delivered = 0
+        self._producer = producer
+        self._topic = topic
+        self._patience_s = producer.config["delivery_timeout_ms"] / 1000 + GRACE_S
+        self._sent = 0
+        self._unacknowledged_bytes = 0
+        self._first_error: Exception | None = None
+        self._changed = threading.Condition()
+
+    def send(self, record: FileRecord[Battle]) -> RowFault | None:
+        """Send one row, waiting while too much is under way.
+
+        Returns:
+            Why the row can't be sent, None when it is on its way.
+
+        Raises:
+            StreamError: an earlier record could not be delivered.
+        """
+        battle = record.battle
+        key, value = (battle.id.encode(), encode_battle(battle)) if battle else (None, record.raw)
+        size = len(value)
+        self._wait_until_below(MAX_UNACKNOWLEDGED_BYTES)
+        self._count(sent=1, size=size)
+        try:
+            future = self._producer.send(self._topic, value=value, key=key)
+        except kafka_errors.MessageSizeTooLargeError:
+            self._count(sent=-1, size=-size)
+            return RowFault(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
+        except kafka_errors.KafkaError as error:
+            self._count(size=-size, error=error)
+            return None
+        future.add_callback(lambda _metadata: self._count(size=-size, delivered=1))
+        future.add_errback(lambda error: self._count(size=-size, error=error))
+        return None
+
+    def wait_all(self) -> None:
+        """Wait until every record was acknowledged or has failed. The producer lingers for milliseconds only.
+
+        Raises:
+            StreamError: one has failed.
+        """
+        self._wait_until_below(1)
+
+    def _wait_until_below(self, size: int) -> None:
+        """Wait until fewer bytes than this are under way; raise when one record has failed, or was lost."""
+        with self._changed:
+            while self._unacknowledged_bytes >= size:
+                if not self._changed.wait(self._patience_s):
+                    self._first_error = self._first_error or kafka_errors.KafkaTimeoutError()
+                    break
+            if self._first_error is not None:
+                count = f"{self.delivered:,} records were delivered, {self._sent - self.delivered:,} were not"
+                raise _translate(self._first_error, self._topic, count) from self._first_error
+
+    def _count(self, *, sent: int = 0, size: int = 0, delivered: int = 0, error: Exception | None = None) -> None:
+        with self._changed:
+            self._sent += sent
+            self.delivered += delivered
+            self._unacknowledged_bytes += size
+            self._first_error = self._first_error or error
+            self._changed.notify_all()
+
+
+def _translate(error: Exception, topic: str, outcome: str) -> StreamError:
+    """Our error for one of kafka-python's; its name says which, its text could hold a record's key."""
+    name = type(error).__name__
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return NotAuthorized(f"the broker denies writing to topic {topic} ({name}); {outcome}")
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return TopicMissing(f"topic {topic} was deleted meanwhile ({name}); {outcome}")
+    if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.RetriableError):
+        return BrokerUnreachable(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
+    return StreamError(f"topic {topic} did not take a record ({name}); {outcome}")

@@ -1,0 +1,147 @@
+"""How far `score` has come: a small file beside the output, so that an interrupted run can go on.
+
+The checkpoint is replaced in one step, and only after the output that it counts is on the disk. Whenever the process
+dies, the file on disk is whole and the output is at least as long as it says; what stands beyond that is cut off on
+resuming and scored again. The part of the input that was read is held by its hash, so that going on with another file
+is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.scoring.files.battles import START, Position
+
+_HASH_BLOCK_BYTES: Final = 1 << 20
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Checkpoint(BaseModel):
+    """State of a run between two chunks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: Annotated[int, Field(ge=1, le=1, description="Layout of this file.")] = 1
+    input_bytes: Annotated[Count, Field(description="Size of the input.")]
+    input_sha256: Annotated[str, Field(description="SHA-256 of the input up to `offset`.")]
+    panel: Annotated[str, Field(description="Identity of the panel: what decides its every answer.")]
+    chunk_rows: Annotated[int, Field(ge=1, description="Rows of a chunk.")]
+    offset: Annotated[Count, Field(description="Bytes of the input that are done.")] = START.offset
+    line: Annotated[int, Field(ge=1, description="Line of the input that comes next.")] = START.line
+    scored: Annotated[Count, Field(description="Rows in the output.")] = 0
+    rejected: Annotated[Count, Field(description="Rows in the file of rejected rows.")] = 0
+    output_bytes: Annotated[Count, Field(description="Length of the output.")] = 0
+    rejected_bytes: Annotated[Count, Field(description="Length of the file of rejected rows.")] = 0
+
+    @property
+    def position(self) -> Position:
+        """Where the next chunk begins."""
+        return Position(self.offset, self.line)
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """Read a checkpoint; None where there is none.
+
+        Raises:
+            UsageError: the file is no checkpoint of this version.
+        """
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageError(f"can't read {path}: {error.strerror}") from None
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            raise UsageError(
+                f"{path} is no progress file of this version of prefstream; score again from the beginning with --force"
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Replace the checkpoint in one step, and return when it is on the disk.
+
+        Raises:
+            StreamError: it can't be written.
+        """
+        new = new_checkpoint_path(path)
+        try:
+            with new.open("wb") as file:
+                file.write(json.dumps(self.model_dump(), indent=1).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise StreamError(f"can't write {path}: {error.strerror}") from error
+
+    def refuse_other(self, now: Checkpoint, path: Path) -> None:
+        """Refuse to go on when input, panel or chunks are not those of the interrupted run.
+
+        Args:
+            now: what this run would start with, its `input_sha256` taken up to this checkpoint's offset.
+            path: where this checkpoint stands, for the message.
+
+        Raises:
+            UsageError: naming all that differs.
+        """
+        differing = [
+            name
+            for name, same in (
+                (
+                    "the input file",
+                    (self.input_bytes, self.input_sha256) == (now.input_bytes, now.input_sha256),
+                ),
+                ("the panel", self.panel == now.panel),
+                (f"--chunk (it was {self.chunk_rows})", self.chunk_rows == now.chunk_rows),
+            )
+            if not same
+        ]
+        if differing:
+            raise UsageError(
+                f"can't resume from {path}: not the same as in the interrupted run: {', '.join(differing)}. "
+                "Give back what was given then, or score again from the beginning with --force"
+            )
+
+
+def new_checkpoint_path(path: Path) -> Path:
+    """Where a checkpoint is written before it takes the place of the one at `path`; a crash can leave it there."""
+    return path.with_name(path.name + ".new")
+
+
+class PrefixHash:
+    """SHA-256 of a growing beginning of a file. Reads it anew: what was just scored is still in the page cache."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._offset = 0
+
+    def up_to(self, offset: int) -> str:
+        """The hash of the first `offset` bytes; offsets only grow."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            while self._offset < offset:
+                block = file.read(min(_HASH_BLOCK_BYTES, offset - self._offset))
+                if not block:
+                    break  # the file is shorter now: its hash will be another's, too
+                self._hash.update(block)
+                self._offset += len(block)
+        return self._hash.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the folder's entries to the disk: a rename is safe from a power cut only after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

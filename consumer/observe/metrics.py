@@ -1,0 +1,394 @@
+"""Metrics of the stream: one typed table, from which the collectors, the docs and the dashboard checks are made.
+
+`METRICS` is the closed list of names. A dashboard or an alert that names anything else fails a test.
+
+Methods of `StreamMetrics` may be called from any thread. All but `truncated` are called once a batch: per-battle values
+go into a histogram together (`_BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
+from typing import Final, Literal, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from prefstream.schemas import Reason
+
+MetricKind: TypeAlias = Literal["counter", "gauge", "histogram"]
+
+TRUNCATED_PARTS: Final = ("prompt", "response_a", "response_b")
+"""Values of the label `part`."""
+
+_SHORT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Tokenising, queueing and committing: milliseconds when all is well, seconds when a broker is slow."""
+
+_LONG_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""A forward pass takes milliseconds for a small judge and minutes for a big one on CPU."""
+
+_AGE_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+"""A battle may have waited on its topic for a day before the stream came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table.
+
+    Attributes:
+        name: as it is scraped, without a histogram's suffixes.
+        kind: counter, gauge or histogram.
+        unit: what one unit of the value is.
+        help: one sentence for people.
+        labels: names of its labels.
+        buckets: upper bounds, for a histogram; +Inf is added.
+    """
+
+    name: str
+    kind: MetricKind
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names under which this metric's samples can be queried."""
+        if self.kind == "histogram":
+            return tuple(f"{self.name}_{suffix}" for suffix in ("bucket", "sum", "count"))
+        return (self.name,)
+
+
+BATTLES_CONSUMED: Final = Metric(
+    "prefstream_battles_consumed_total",
+    "counter",
+    "records",
+    "Records taken from the battles topic, dead letters included.",
+)
+PREFERENCES_PUBLISHED: Final = Metric(
+    "prefstream_preferences_published_total", "counter", "records", "Preferences in committed transactions."
+)
+DEAD_LETTERS: Final = Metric(
+    "prefstream_dead_letters_total", "counter", "records", "Dead letters in committed transactions.", ("reason",)
+)
+BATCH_BATTLES: Final = Metric(
+    "prefstream_batch_battles",
+    "histogram",
+    "battles",
+    "Battles scored together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+)
+BATCH_PADDED_TOKENS: Final = Metric(
+    "prefstream_batch_padded_tokens",
+    "histogram",
+    "tokens",
+    "Tokens, padding included, that a batch's forward passes read in the costliest judge.",
+    buckets=tuple(2.0**power for power in range(7, 21)),
+)
+TOKENISE_SECONDS: Final = Metric(
+    "prefstream_tokenise_seconds",
+    "histogram",
+    "seconds",
+    "Time to encode a batch for all judges.",
+    buckets=_SHORT_SECONDS,
+)
+QUEUE_SECONDS: Final = Metric(
+    "prefstream_queue_seconds",
+    "histogram",
+    "seconds",
+    "Time an encoded batch waited for the judges.",
+    buckets=_LONG_SECONDS,
+)
+INFERENCE_SECONDS: Final = Metric(
+    "prefstream_inference_seconds",
+    "histogram",
+    "seconds",
+    "Time the judges took for a batch, the slowest one counting.",
+    buckets=_LONG_SECONDS,
+)
+COMMIT_SECONDS: Final = Metric(
+    "prefstream_commit_seconds",
+    "histogram",
+    "seconds",
+    "Time of a batch's transaction, from begin to commit.",
+    buckets=_SHORT_SECONDS,
+)
+END_TO_END_SECONDS: Final = Metric(
+    "prefstream_end_to_end_seconds",
+    "histogram",
+    "seconds",
+    "Age of a battle, by its record's timestamp, when its answer was committed; 0 where the clocks disagree.",
+    buckets=_AGE_SECONDS,
+)
+CONSUMER_LAG: Final = Metric(
+    "prefstream_consumer_lag_records",
+    "gauge",
+    "records",
+    "Records of an assigned partition that are not read yet.",
+    ("topic", "partition"),
+)
+BATCHES_IN_FLIGHT: Final = Metric(
+    "prefstream_batches_in_flight", "gauge", "batches", "Batches closed but not committed yet."
+)
+TRUNCATED_TOKENS: Final = Metric(
+    "prefstream_truncated_tokens_total",
+    "counter",
+    "tokens",
+    "Tokens that a judge did not get to read because they did not fit.",
+    ("judge", "part"),
+)
+DISAGREEMENT: Final = Metric(
+    "prefstream_judge_disagreement_bits",
+    "histogram",
+    "bits",
+    "Mean Jensen-Shannon divergence over pairs of judges, per battle.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0),
+)
+TRANSACTIONS_ABORTED: Final = Metric(
+    "prefstream_transactions_aborted_total",
+    "counter",
+    "transactions",
+    "Transactions aborted; their batch is sent again.",
+)
+STALE_RECORDS_DROPPED: Final = Metric(
+    "prefstream_stale_records_dropped_total",
+    "counter",
+    "records",
+    "Results dropped before their transaction because a rebalance took the partition away; its new owner scores them.",
+)
+JUDGE_FAULTS: Final = Metric(
+    "prefstream_judge_faults_total",
+    "counter",
+    "faults",
+    "Faults of a judge, also those that passed when it was tried again: non-finite logits, device errors.",
+    ("judge",),
+)
+JUDGES_LEFT_OUT: Final = Metric(
+    "prefstream_judges_left_out_total",
+    "counter",
+    "batches",
+    "Batches answered without this judge because it failed for good.",
+    ("judge",),
+)
+BUILD_INFO: Final = Metric(
+    "prefstream_build_info", "gauge", "none", "Always 1; the labels say what runs.", ("version", "python")
+)
+
+METRICS: Final[tuple[Metric, ...]] = (
+    BATTLES_CONSUMED,
+    PREFERENCES_PUBLISHED,
+    DEAD_LETTERS,
+    BATCH_BATTLES,
+    BATCH_PADDED_TOKENS,
+    TOKENISE_SECONDS,
+    QUEUE_SECONDS,
+    INFERENCE_SECONDS,
+    COMMIT_SECONDS,
+    END_TO_END_SECONDS,
+    CONSUMER_LAG,
+    BATCHES_IN_FLIGHT,
+    TRUNCATED_TOKENS,
+    DISAGREEMENT,
+    TRANSACTIONS_ABORTED,
+    STALE_RECORDS_DROPPED,
+    JUDGE_FAULTS,
+    JUDGES_LEFT_OUT,
+    BUILD_INFO,
+)
+"""Every metric that prefstream exposes, beside the `process_*` ones of prometheus_client."""
+
+
+def metrics_markdown() -> str:
+    """The table as Markdown, for the operator's guide."""
+    rows = ["| metric | type | unit | labels | meaning |", "|---|---|---|---|---|"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.help} |")
+    return "\n".join(rows) + "\n"
+
+
+class _BatchHistogram(Collector):
+    """A histogram without labels that takes a batch's values under one lock."""
+
+    def __init__(self, metric: Metric, registry: CollectorRegistry) -> None:
+        self._metric = metric
+        self._bounds: Sequence[float] = metric.buckets
+        self._counts = [0] * (len(metric.buckets) + 1)
+        self._sum = 0.0
+        self._lock = Lock()
+        registry.register(self)
+
+    def observe_many(self, values: Iterable[float]) -> None:
+        """Count each value; a negative one (a clock that was set back) counts as 0."""
+        bounds, total = self._bounds, 0.0
+        fresh = [0] * len(self._counts)
+        for value in values:
+            if value > 0.0:
+                total += value
+                fresh[bisect_left(bounds, value)] += 1
+            else:
+                fresh[0] += 1
+        with self._lock:
+            self._counts = [old + new for old, new in zip(self._counts, fresh, strict=True)]
+            self._sum += total
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """One family with cumulative buckets, as the exposition format wants them."""
+        with self._lock:
+            counts, total = self._counts, self._sum
+        cumulative, buckets = 0, []
+        for bound, count in zip((*self._bounds, float("inf")), counts, strict=True):
+            cumulative += count
+            buckets.append(("+Inf" if bound == float("inf") else str(float(bound)), float(cumulative)))
+        family = HistogramMetricFamily(self._metric.name, self._metric.help)
+        family.add_metric((), buckets, total)
+        return (family,)
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        """The family without samples: lets the registry notice a name used twice."""
+        return (HistogramMetricFamily(self._metric.name, self._metric.help),)
+
+
+class StreamMetrics:
+    """What the stream counts, in a registry of its own.
+
+    Attributes:
+        registry: what `/metrics` exposes.
+    """
+
+    def __init__(self) -> None:
+        # The `_created` twin of every counter doubles what is stored and nothing reads it; prometheus_client has no
+        # switch per registry.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._battles_consumed = self._counter(BATTLES_CONSUMED)
+        self._preferences_published = self._counter(PREFERENCES_PUBLISHED)
+        self._dead_letters = self._counter(DEAD_LETTERS)
+        self._batch_battles = _BatchHistogram(BATCH_BATTLES, self.registry)
+        self._batch_padded_tokens = _BatchHistogram(BATCH_PADDED_TOKENS, self.registry)
+        self._tokenise = _BatchHistogram(TOKENISE_SECONDS, self.registry)
+        self._queue = _BatchHistogram(QUEUE_SECONDS, self.registry)
+        self._inference = _BatchHistogram(INFERENCE_SECONDS, self.registry)
+        self._commit = _BatchHistogram(COMMIT_SECONDS, self.registry)
+        self._end_to_end = _BatchHistogram(END_TO_END_SECONDS, self.registry)
+        self._lag = self._gauge(CONSUMER_LAG)
+        self._in_flight = self._gauge(BATCHES_IN_FLIGHT)
+        self._truncated = self._counter(TRUNCATED_TOKENS)
+        self._truncated_by_judge: dict[str, tuple[Counter, ...]] = {}
+        self._disagreement = _BatchHistogram(DISAGREEMENT, self.registry)
+        self._aborted = self._counter(TRANSACTIONS_ABORTED)
+        self._stale = self._counter(STALE_RECORDS_DROPPED)
+        self._judge_faults = self._counter(JUDGE_FAULTS)
+        self._left_out = self._counter(JUDGES_LEFT_OUT)
+        self._gauge(BUILD_INFO).labels(version=_own_version(), python=platform.python_version()).set(1)
+        for reason in Reason:
+            # An alert on a rate misses the first increment of a series that did not exist before.
+            self._dead_letters.labels(reason.value)
+
+    def battles_consumed(self, count: int) -> None:
+        """Records were taken from the battles topic."""
+        self._battles_consumed.inc(count)
+
+    def preferences_published(self, count: int) -> None:
+        """A transaction with this many preferences was committed."""
+        self._preferences_published.inc(count)
+
+    def dead_letter(self, reason: Reason, count: int = 1) -> None:
+        """A transaction with this many dead letters for `reason` was committed."""
+        self._dead_letters.labels(reason.value).inc(count)
+
+    def batch_scored(
+        self, size: int, padded_tokens: int, tokenise_s: float, queue_s: float, inference_s: float
+    ) -> None:
+        """A batch of `size` battles was encoded, waited, and was scored."""
+        self._batch_battles.observe_many((size,))
+        self._batch_padded_tokens.observe_many((padded_tokens,))
+        self._tokenise.observe_many((tokenise_s,))
+        self._queue.observe_many((queue_s,))
+        self._inference.observe_many((inference_s,))
+
+    def batch_committed(self, commit_s: float, latencies_s: Iterable[float]) -> None:
+        """A batch's transaction was committed.
+
+        Args:
+            commit_s: from begin to commit.
+            latencies_s: per record, commit time minus the record's timestamp; leave records without a timestamp out.
+                A producer's clock that is ahead makes it negative: it counts as 0.
+        """
+        self._commit.observe_many((commit_s,))
+        self._end_to_end.observe_many(latencies_s)
+
+    def disagreements(self, values: Iterable[float]) -> None:
+        """The judges' disagreement on each battle of a batch, in bits."""
+        self._disagreement.observe_many(values)
+
+    def truncated(self, judge: str, prompt: int, response_a: int, response_b: int) -> None:
+        """Tokens that `judge` did not get to read, by the part they were cut from."""
+        children = self._truncated_by_judge.get(judge)
+        if children is None:
+            children = tuple(self._truncated.labels(judge, part) for part in TRUNCATED_PARTS)
+            self._truncated_by_judge[judge] = children
+        for child, tokens in zip(children, (prompt, response_a, response_b), strict=True):
+            if tokens:  # most battles fit, and this is called for each
+                child.inc(tokens)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """This many records of an assigned partition are not read yet."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def forget_partitions(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Partitions were revoked: another process reports their lag from now on.
+
+        Args:
+            partitions: pairs of topic and partition; kafka-python's `TopicPartition` is one.
+        """
+        for topic, partition in partitions:
+            try:
+                self._lag.remove(topic, str(partition))
+            except KeyError:
+                continue  # revoked before its lag was ever known
+
+    def in_flight(self, batches: int) -> None:
+        """This many batches are closed but not committed yet."""
+        self._in_flight.set(batches)
+
+    def transaction_aborted(self) -> None:
+        """A transaction was aborted."""
+        self._aborted.inc()
+
+    def dropped_stale(self, count: int) -> None:
+        """Results were dropped because a rebalance took their partition away."""
+        self._stale.inc(count)
+
+    def judge_fault(self, judge: str) -> None:
+        """`judge` had a fault."""
+        self._judge_faults.labels(judge).inc()
+
+    def judge_left_out(self, judge: str) -> None:
+        """A batch was answered without `judge`."""
+        self._left_out.labels(judge).inc()
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+
+
+def _own_version() -> str:
+    try:
+        return version("prefstream")
+    except PackageNotFoundError:
+        return "unknown"  # run from a source tree that was never installed
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_markdown())

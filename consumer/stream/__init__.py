@@ -1,0 +1,1 @@
+"""The stream: battles in, preferences and dead letters out, exactly once."""

@@ -1,0 +1,77 @@
+"""Batches: events polled together, scored together, committed in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from prefstream.consumer.stream.assignment import Event
+
+BYTES_PER_TOKEN: Final = 4
+"""JSON of English chat has about 4.3 bytes a token, other scripts 3 to 6: near enough to close a batch by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that travel together; `opened_at` is the monotonic time at which the first one arrived."""
+
+    events: tuple[Event, ...]
+    opened_at: float
+
+
+class Batcher:
+    """Closes a batch on count, on estimated tokens, or some time after its first event.
+
+    Args:
+        max_events: a batch has at most so many events.
+        max_tokens: a batch closes when its events are estimated at so many tokens.
+        linger_s: a batch closes so many seconds after its first event, so that a lone battle is not kept waiting.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, max_events: int, max_tokens: int, linger_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._max_events = max_events
+        self._max_tokens = max_tokens
+        self._linger_s = linger_s
+        self._clock = clock
+        self._events: list[Event] = []
+        self._tokens = 0
+        self._opened_at = 0.0
+
+    @property
+    def room(self) -> int:
+        """Events that still fit into the open batch."""
+        return self._max_events - len(self._events)
+
+    def add(self, events: Iterable[Event]) -> list[Batch]:
+        """Add events in order; the batches that they closed."""
+        closed = []
+        for event in events:
+            if not self._events:
+                self._opened_at = self._clock()
+            self._events.append(event)
+            self._tokens += len(event.record.value or b"") // BYTES_PER_TOKEN
+            if len(self._events) >= self._max_events or self._tokens >= self._max_tokens:
+                closed.append(self._close())
+        return closed
+
+    def due(self) -> Batch | None:
+        """The open batch, if it has lingered long enough."""
+        if self._events and self._clock() >= self._opened_at + self._linger_s:
+            return self._close()
+        return None
+
+    def wait_s(self) -> float | None:
+        """Seconds until the open batch is due; None when none is open."""
+        if not self._events:
+            return None
+        return max(0.0, self._opened_at + self._linger_s - self._clock())
+
+    def _close(self) -> Batch:
+        batch = Batch(tuple(self._events), self._opened_at)
+        self._events, self._tokens = [], 0
+        return batch

@@ -1,0 +1,71 @@
+"""A name for this process that is stable over restarts and unique among live processes of its group.
+
+Transactional ids and static membership are built on it. With a random name, a process that was killed leaves an open
+transaction that holds readers up until it times out; with a stable one its successor ends it at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from prefstream.consumer.errors import UsageError
+
+MAX_SLOTS: Final = 1_000
+"""More processes of one group on one host than any machine has cores."""
+
+
+class InstanceName:
+    """Holds the name as long as the process lives; the kernel frees it even after SIGKILL.
+
+    Args:
+        group_id: the consumer group in which the name must be unique.
+        name: a name that the operator vouches for; None takes the host's name and its first free slot.
+
+    Raises:
+        UsageError: no slot is free.
+    """
+
+    def __init__(self, group_id: str, name: str | None = None) -> None:
+        self._lock: IO[bytes] | None = None
+        self.name = name or self._take_slot(group_id)
+
+    def release(self) -> None:
+        """Give the slot back."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _take_slot(self, group_id: str) -> str:
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "host"
+        group = hashlib.sha256(group_id.encode()).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"prefstream-{os.getuid()}"
+        for slot in range(MAX_SLOTS):
+            try:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                lock = (folder / f"{group}.{slot}").open("ab")
+            except OSError as error:
+                raise UsageError(f"no slot file in {folder} ({error.strerror}); set instance_id") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._lock = lock
+            return f"{host}-{slot}"
+        raise UsageError(f"{MAX_SLOTS} processes of group {group_id} run on this host; set instance_id")

@@ -1,0 +1,159 @@
+"""What leaves the stream for one event: a preference, or a dead letter. Knows the contract, not the client.
+
+Oversized messages have smaller forms: a preference becomes a dead letter; a dead letter loses its value, then its key
+and the original's headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from prefstream.consumer.stream.assignment import Event
+from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
+from prefstream.schemas.dead_letter import (
+    ERROR_HEADERS,
+    HEADER_EXCEPTION,
+    HEADER_KEY_SHA256,
+    HEADER_KEY_SIZE,
+    HEADER_MESSAGE,
+    HEADER_OFFSET,
+    HEADER_ORIGINAL_TIMESTAMP,
+    HEADER_PARTITION,
+    HEADER_REASON,
+    HEADER_STACKTRACE,
+    HEADER_TOPIC,
+    HEADER_VALUE_SHA256,
+    HEADER_VALUE_SIZE,
+)
+
+Header = tuple[str, bytes]
+
+CE_TYPE: Final = "prefstream.preference.v1"
+TRACEPARENT: Final = "traceparent"
+
+
+class PreferenceTooLarge(PrefstreamError):
+    """A preference that the broker would not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to send for one event.
+
+    `reason` is None for a preference. `left_out` counts what a dead letter lost already: 1 its value, 2 also its key
+    and the original's headers.
+    """
+
+    event: Event
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+    reason: Reason | None = None
+    left_out: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+
+class Composer:
+    """Writes messages; one per stream, because part of every header is the same.
+
+    Args:
+        group_id: named as the CloudEvents source.
+    """
+
+    def __init__(self, group_id: str) -> None:
+        self._fixed: tuple[Header, ...] = (
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_type", CE_TYPE.encode()),
+            ("ce_source", f"/prefstream/{group_id}".encode()),
+        )
+
+    def preference(self, event: Event, preference: Preference, scored_at: datetime) -> Message:
+        """The preference for an event, in CloudEvents' binary mode.
+
+        Args:
+            event: what was scored.
+            preference: the answer.
+            scored_at: when, in UTC.
+        """
+        record = event.record
+        headers = [
+            *self._fixed,
+            ("ce_id", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+            ("ce_time", scored_at.isoformat(timespec="milliseconds").encode()),
+        ]
+        if record.headers:
+            headers += [(name, value) for name, value in record.headers if name == TRACEPARENT and value is not None]
+        return Message(event, preference.id.encode(), encode_preference(preference), headers)
+
+
+def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
+    """The event as it came, with headers that say why it was not scored.
+
+    Args:
+        event: the event.
+        reason: the stable code.
+        error: what was raised; its message must hold nothing of the event's text, as those of our errors do.
+    """
+    record = event.record
+    headers = [(name, value or b"") for name, value in record.headers]
+    headers += [
+        (HEADER_REASON, reason.encode()),
+        (HEADER_EXCEPTION, f"{type(error).__module__}.{type(error).__qualname__}".encode()),
+        (HEADER_MESSAGE, str(error).encode()),
+        (HEADER_STACKTRACE, _where(error)),
+        (HEADER_TOPIC, record.topic.encode()),
+        (HEADER_PARTITION, b"%d" % record.partition),
+        (HEADER_OFFSET, b"%d" % record.offset),
+        (HEADER_ORIGINAL_TIMESTAMP, b"%d" % record.timestamp),
+    ]
+    value = record.value
+    if value is None and record.key is None:
+        value = b""  # kafka-python sends no record without key and value; the reason null_value says what it was
+    return Message(event, record.key, value, headers, reason)
+
+
+def shrink(message: Message) -> Message | None:
+    """The smaller form of a message that the broker found too large; None when there is none."""
+    if message.reason is None:
+        size = len(message.value or b"")
+        error = PreferenceTooLarge(f"the preference has {size} bytes, more than the broker takes")
+        return dead_letter(message.event, Reason.PREFERENCE_TOO_LARGE, error)
+    if message.left_out == 0:
+        described = _describe(HEADER_VALUE_SIZE, HEADER_VALUE_SHA256, message.value or b"")
+        return replace(message, value=b"", headers=[*message.headers, *described], left_out=1)
+    if message.left_out == 1:
+        ours = [(name, value) for name, value in message.headers if name in ERROR_HEADERS]
+        described = _describe(HEADER_KEY_SIZE, HEADER_KEY_SHA256, message.key or b"")
+        return replace(message, key=None, headers=[*ours, *described], left_out=2)
+    return None
+
+
+def header(record: Any, name: str) -> str | None:
+    """The text of a record's header, None where it has no such header."""
+    for key, value in reversed(record.headers):  # the last one counts: ours stand behind those of the original
+        if key == name and value is not None:
+            return bytes(value).decode(errors="replace")
+    return None
+
+
+def _describe(size_header: str, digest_header: str, content: bytes) -> list[Header]:
+    return [
+        (size_header, b"%d" % len(content)),
+        (digest_header, hashlib.sha256(content).hexdigest().encode()),
+    ]
+
+
+def _where(error: Exception) -> bytes:
+    """Code positions from the stream down to the fault; no values, which could be a user's text."""
+    frames = traceback.extract_tb(error.__traceback__, limit=20)
+    return "\n".join(f"{frame.name} ({frame.filename.rsplit('/', 2)[-1]}:{frame.lineno})" for frame in frames).encode()

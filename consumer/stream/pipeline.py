@@ -1,0 +1,175 @@
+"""Two threads between Kafka in and Kafka out: one decodes and tokenises, one waits for the panel and composes.
+
+While one batch is scored the next one is prepared; results come out in the order in which batches went in. Neither
+thread ever touches a Kafka client.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.messages import Composer, Message, dead_letter
+from prefstream.schemas import Battle, InvalidEvent, KafkaSource, Reason, Timings, decode_battle
+from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.panel.combine import PanelAnswer
+from prefstream.scoring.panel.panel import EncodedBatch
+
+
+class Scorer(Protocol):
+    """What the pipeline needs of a panel."""
+
+    def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
+        """Tokenise; called by one thread while another one scores."""
+
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+        """Score; one result per battle, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch, decoded and tokenised. `battles[i]` belongs to `events[i]`; what is no battle is in `refused`."""
+
+    batch: Batch
+    events: tuple[Event, ...]
+    battles: tuple[Battle, ...]
+    refused: tuple[Message, ...]
+    encoded: EncodedBatch | None
+    ready_at: float
+    tokenise_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A batch with one message per event, and the seconds it took.
+
+    `queue_s` is how long, tokenised, it waited for the judges.
+    """
+
+    batch: Batch
+    messages: tuple[Message, ...]
+    answers: tuple[PanelAnswer, ...]
+    padded_tokens: int
+    queue_s: float
+    tokenise_s: float
+    inference_s: float
+
+
+class Pipeline:
+    """Prepares and scores batches in order.
+
+    Args:
+        scorer: the panel.
+        composer: writes the messages.
+    """
+
+    def __init__(self, scorer: Scorer, composer: Composer) -> None:
+        self._scorer = scorer
+        self._composer = composer
+        self._prepare_thread = ThreadPoolExecutor(1, "prepare")
+        self._score_thread = ThreadPoolExecutor(1, "score")
+        self._in_flight: deque[Future[Scored]] = deque()
+        self._head_since = time.monotonic()
+        self._finished = threading.Event()
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def head_age_s(self) -> float:
+        """Seconds since the oldest batch in flight became the oldest; 0 when none is in flight."""
+        return time.monotonic() - self._head_since if self._in_flight else 0.0
+
+    def submit(self, batch: Batch) -> None:
+        """Put a batch in; returns at once."""
+        if not self._in_flight:
+            self._head_since = time.monotonic()
+        prepared = self._prepare_thread.submit(self._prepare, batch)
+        scored = self._score_thread.submit(self._score, prepared)
+        scored.add_done_callback(lambda _: self._finished.set())
+        self._in_flight.append(scored)
+
+    def take(self) -> Scored | None:
+        """The oldest batch in flight, if it is scored.
+
+        Raises:
+            JudgeFault: a judge failed for good.
+        """
+        if not self._in_flight or not self._in_flight[0].done():
+            return None
+        self._head_since = time.monotonic()
+        return self._in_flight.popleft().result()
+
+    def wait_finished(self, timeout_s: float) -> None:
+        """Wait until the oldest batch is scored, or the time is up."""
+        self._finished.clear()
+        if self._in_flight and not self._in_flight[0].done():
+            self._finished.wait(timeout_s)
+
+    def close(self) -> None:
+        """Forget what is in flight. A forward pass can't be interrupted: its thread ends with it."""
+        self._prepare_thread.shutdown(wait=False, cancel_futures=True)
+        self._score_thread.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self, batch: Batch) -> Prepared:
+        started = time.monotonic()
+        events: list[Event] = []
+        battles: list[Battle] = []
+        refused: list[Message] = []
+        for event in batch.events:
+            try:
+                battles.append(decode_battle(event.record.value))
+            except InvalidEvent as error:
+                refused.append(dead_letter(event, error.reason, error))
+            else:
+                events.append(event)
+        encoded = self._scorer.encode(battles) if battles else None
+        return Prepared(
+            batch,
+            tuple(events),
+            tuple(battles),
+            tuple(refused),
+            encoded,
+            ready_at=(ready_at := time.monotonic()),
+            tokenise_s=ready_at - started,
+        )
+
+    def _score(self, preparing: Future[Prepared]) -> Scored:
+        prepared = preparing.result()
+        started = time.monotonic()
+        results = self._scorer.score(prepared.encoded) if prepared.encoded else []
+        inference_s = time.monotonic() - started
+        timings = Timings(
+            queue_s=started - prepared.ready_at,
+            tokenise_s=prepared.tokenise_s,
+            inference_s=inference_s,
+            scored_at=datetime.now(UTC),
+        )
+        messages = list(prepared.refused)
+        answers = []
+        for event, battle, result in zip(prepared.events, prepared.battles, results, strict=True):
+            if isinstance(result, BattleTooLarge):
+                messages.append(dead_letter(event, Reason.TOO_LARGE_FOR_JUDGE, result))
+                continue
+            answers.append(result)
+            record = event.record
+            source = KafkaSource(topic=record.topic, partition=record.partition, offset=record.offset)
+            preference = result.to_preference(battle.id, source, timings)
+            messages.append(self._composer.preference(event, preference, timings.scored_at))
+        return Scored(
+            prepared.batch,
+            tuple(messages),
+            tuple(answers),
+            prepared.encoded.padded_tokens if prepared.encoded else 0,
+            timings.queue_s,
+            timings.tokenise_s,
+            timings.inference_s,
+        )

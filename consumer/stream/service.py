@@ -1,0 +1,162 @@
+"""One running service: builds every part of the stream in order, runs it, takes it down again in reverse.
+
+Cheap checks come first: a wrong topic name is told before minutes are spent on loading judges, and the group is
+joined only when there is somebody to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Final
+
+import structlog
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.client.acl import denied, missing_on_topics, topic_operations
+from prefstream.consumer.client.clients import admin_client, make_group_consumer, make_transactional_producer, patiently
+from prefstream.consumer.client.watchdog import Watchdog, end_process
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, TopicMissing
+from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.consumer.observe.logs import adopt_library_loggers
+from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.stream.instance import InstanceName
+from prefstream.consumer.stream.messages import Composer
+from prefstream.consumer.stream.pipeline import Pipeline, Scored
+from prefstream.consumer.stream.sink import Sink
+from prefstream.consumer.stream.source import Source
+from prefstream.consumer.stream.stream import Stream
+from prefstream.scoring.panel.panel import Panel
+
+log = structlog.get_logger(__name__)
+
+LIVENESS_GRACE_S: Final = 15.0
+"""Over the broker time-out: the watchdog should end a stuck process first, because it says where it hung."""
+
+
+class Service:
+    """The service behind `prefstream run` and `prefstream demo`.
+
+    Args:
+        config: the settings.
+        load_panel: loads the judges; called once, before the group is joined.
+        on_committed: called with each batch once readers can see it, in the stream's thread.
+        on_stall: called when a broker call hangs, with its name; ends the process unless a test wants to live on.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        load_panel: Callable[[], Panel],
+        *,
+        on_committed: Callable[[Scored], None] = lambda _: None,
+        on_stall: Callable[[str], None] = end_process,
+    ) -> None:
+        self.health = HealthState()
+        self.metrics = StreamMetrics()
+        self.http_url: str | None = None
+        self.gave_up = False
+        self._config = config
+        self._load_panel = load_panel
+        self._on_committed = on_committed
+        self._on_stall = on_stall
+        self._stop_asked = False
+        self._stream: Stream | None = None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether battles may be in flight; not while judges are being loaded."""
+        return self._stream is not None
+
+    def stop(self) -> None:
+        """Ask the service to finish and return; callable from any thread and from a signal handler."""
+        self._stop_asked = True
+        if self._stream:
+            self._stream.stop()
+
+    def run(self) -> None:
+        """Serve until `stop`.
+
+        Afterwards `gave_up` says whether a batch was still being scored when the time to drain was over: its thread
+        can't be interrupted and would hold the interpreter up.
+
+        Raises:
+            PrefstreamError: what can't be mended from inside; nothing is lost.
+        """
+        config = self._config
+        with ExitStack() as stack:
+            if config.http:
+                server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
+                self.http_url = stack.enter_context(server).url
+            require_topics(config)
+            self.health.set_not_ready("loading judges")
+            panel = self._load_panel()
+            panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge)
+            stack.callback(self._close_panel, panel)
+            adopt_library_loggers()
+            instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
+            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
+            producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
+            sink = stack.enter_context(
+                closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
+            )
+            consumer = make_group_consumer(config, instance.name)
+            stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
+            with watchdog.guard("topic metadata"):
+                source = Source(consumer, config)
+            pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
+            self._stream = Stream(
+                config,
+                source,
+                sink,
+                pipeline,
+                self.metrics,
+                watchdog,
+                on_obstacle=self._on_obstacle,
+                on_poll=lambda: self.health.beat("stream"),
+                on_committed=self._on_committed,
+            )
+            if self._stop_asked:
+                return
+            log.info("streaming", group=config.group_id, instance=instance.name, http=self.http_url)
+            self.health.set_not_ready("joining the group")
+            self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S)
+            try:
+                self._stream.run()
+            finally:
+                self.health.set_not_ready("stopping")
+                self.gave_up = len(pipeline) > 0
+
+    def _on_obstacle(self, obstacle: str | None) -> None:
+        if obstacle is None:
+            self.health.set_ready()
+        else:
+            self.health.set_not_ready(obstacle)
+
+    def _close_panel(self, panel: Panel) -> None:
+        if not self.gave_up:  # closing waits for the forward pass
+            panel.close()
+
+
+def require_topics(config: StreamConfig) -> None:
+    """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
+
+    Raises:
+        TopicMissing: a topic does not exist.
+        NotAuthorized: we may not read or write a topic; whether it exists is not told then.
+        BrokerUnreachable: no broker answered.
+    """
+    with admin_client(config) as admin:
+        try:
+            described = patiently(lambda: admin.describe_topics(list(topic_operations(config))))
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnreachable(
+                f"asking {config.bootstrap_servers} for the topics failed: {type(error).__name__}"
+            ) from error
+    unknown = kafka_errors.UnknownTopicOrPartitionError.errno
+    if absent := [topic["name"] for topic in described if topic["error_code"] == unknown]:
+        raise TopicMissing(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
+    if missing := missing_on_topics(config, described):
+        raise denied(*missing)

@@ -1,0 +1,53 @@
+from .schemas import (
+    OUTCOMES as OUTCOMES,
+)
+from .schemas import (
+    Battle as Battle,
+)
+from .schemas import (
+    InvalidEvent as InvalidEvent,
+)
+from .schemas import (
+    JudgeOpinion as JudgeOpinion,
+)
+from .schemas import (
+    Outcome as Outcome,
+)
+from .schemas import (
+    Preference as Preference,
+)
+from .schemas import (
+    PrefstreamError as PrefstreamError,
+)
+from .schemas import (
+    Probabilities as Probabilities,
+)
+from .schemas import (
+    decode_battle as decode_battle,
+)
+from .schemas import (
+    decode_preference as decode_preference,
+)
+from .schemas import (
+    encode_battle as encode_battle,
+)
+from .schemas import (
+    encode_preference as encode_preference,
+)
+from .scoring.config import ModelJudgeConfig as ModelJudgeConfig
+from .scoring.config import PanelConfig as PanelConfig
+from .scoring.config import PriorJudgeConfig as PriorJudgeConfig
+from .scoring.config import load_panel_config as load_panel_config
+from .scoring.errors import BattleTooLarge as BattleTooLarge
+from .scoring.errors import ConfigError as ConfigError
+from .scoring.errors import FileError as FileError
+from .scoring.errors import JudgeFault as JudgeFault
+from .scoring.errors import LoadError as LoadError
+from .scoring.errors import NoReward as NoReward
+from .scoring.errors import ScoringError as ScoringError
+from .scoring.panel.combine import PanelAnswer as PanelAnswer
+from .scoring.panel.panel import EncodedBatch as EncodedBatch
+from .scoring.panel.panel import Panel as Panel
+from .scoring.panel.panel import load_panel as load_panel
+from .scoring.reward.model import RewardModel as RewardModel
+from .scoring.reward.trl import TrlReward as TrlReward

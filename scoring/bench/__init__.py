@@ -1,0 +1,1 @@
+"""Benchmarks of judging and training, each against a second program in the same run."""

@@ -1,0 +1,287 @@
+"""Throughput of a panel against a plain loop: same machine, same run, same weights, same battles.
+
+The plain loop is what public notebooks do: padded batches of eight sequences in arrival order, adapters beside the
+base weights, malloc as it comes, one judge after the other. Both sides run in processes of their own, taking turns,
+so that neither inherits the other's memory, threads or warmth, and a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from prefstream.schemas import Battle
+from prefstream.scoring.bench.process import run_worker
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.errors import ConfigError
+
+Arm: TypeAlias = Literal["panel", "plain"]
+"""One side of the comparison."""
+
+DEFAULT_BATTLES: Final = 200
+"""All lengths of the table, once."""
+
+DEFAULT_BATCH_BATTLES: Final = 64
+"""Battles that the panel gets at a time, as from the stream."""
+
+DEFAULT_MAX_LENGTH: Final = 1024
+"""Of judges that don't say: the demo's, and the notebooks'."""
+
+_SEED: Final = 0
+
+_TEMPLATE_TOKENS: Final = 64
+"""More than any template has around one round."""
+
+_LENGTHS: Final = Path(__file__).resolve().parent / "lengths.csv"
+_WORKER: Final = "prefstream.scoring.bench.throughput_worker"
+
+# Each is a single token in the vocabularies of Gemma and SmolLM2, with and without a space before it, so that a text
+# of n words has n tokens for both.
+_WORDS: Final = (
+    "that with from this have your which more other about were also into these some when time under there than "
+    "over know people like year such been help what would need through work only first child system between learn "
+    "where should well every high world even form water sign just make data then result those each because effect "
+    "while process during found count long after test life very being find right person back students both follow "
+    "write important does grow much main before level study great food start children good might school within"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRun:
+    """One run of one side.
+
+    Attributes:
+        seconds: from the battles' text to all probabilities, loading and warm-up excluded.
+        cpu_seconds: that the process computed in this time, over all cores.
+        tokens: that were read by all judges together, padding excluded.
+        padded_tokens: with padding.
+        probabilities: of each battle, in the order of `schemas.OUTCOMES`.
+        settings: what decides its speed: threads, dtype, attention, malloc.
+        peak_memory_bytes: most memory that the process held.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    tokens: int
+    padded_tokens: int
+    probabilities: tuple[tuple[float, float, float], ...]
+    settings: Mapping[str, str]
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What was measured.
+
+    Attributes:
+        battles: scored in each run.
+        panel_s: seconds of each of the panel's runs.
+        plain_s: seconds of each of the plain loop's runs.
+        panel_cpu_s: CPU seconds of each of the panel's runs: where they are far fewer than seconds times cores, other
+            programs were running, and the ratio is not to be trusted.
+        plain_cpu_s: CPU seconds of each of the plain loop's runs.
+        ratio: median of `plain_s` by median of `panel_s`: how many times faster the panel is.
+        panel_battles_per_s: by the median.
+        plain_battles_per_s: by the median.
+        panel_padded_tokens: tokens that the panel's forward passes read.
+        plain_padded_tokens: tokens that the plain loop's forward passes read.
+        largest_gap: most that a probability of one side differs from the other's, in battles that fit uncut.
+        mean_gap: mean of these differences: what rounding in another order and merged adapters make.
+        panel_settings: what decides the panel's speed.
+        plain_settings: what decides the plain loop's speed.
+        panel_memory_bytes: most memory that the panel's process held.
+        plain_memory_bytes: most memory that the plain loop's process held.
+    """
+
+    battles: int
+    panel_s: tuple[float, ...]
+    plain_s: tuple[float, ...]
+    panel_cpu_s: tuple[float, ...]
+    plain_cpu_s: tuple[float, ...]
+    ratio: float
+    panel_battles_per_s: float
+    plain_battles_per_s: float
+    panel_padded_tokens: int
+    plain_padded_tokens: int
+    largest_gap: float
+    mean_gap: float
+    panel_settings: Mapping[str, str]
+    plain_settings: Mapping[str, str]
+    panel_memory_bytes: int
+    plain_memory_bytes: int
+
+    def to_json(self) -> str:
+        """All of it, for a file."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def read_lengths() -> list[tuple[int, int, int]]:
+    """Tokens of prompt, response A and response B of 200 real battles, in SmolLM2's vocabulary.
+
+    Every 5.5th of 1,110 human-judged battles by length, in random order. Gemma's tokens are 3 % fewer.
+    """
+    with _LENGTHS.open(encoding="ascii", newline="") as file:
+        return [(int(row["prompt"]), int(row["response_a"]), int(row["response_b"])) for row in csv.DictReader(file)]
+
+
+def bench_battles(count: int = DEFAULT_BATTLES) -> list[Battle]:
+    """Battles of real lengths and meaningless text, always the same ones.
+
+    Args:
+        count: how many; beyond 200 the lengths repeat.
+    """
+    words = random.Random(_SEED)  # noqa: S311 - text to measure with, not a secret
+    vocabulary = _WORDS.split()
+    lengths = read_lengths()
+    return [
+        Battle.model_validate(
+            {
+                "id": f"bench-{number}",
+                **{
+                    field: (" ".join(words.choices(vocabulary, k=tokens)),)
+                    for field, tokens in zip(
+                        ("prompt", "response_a", "response_b"), lengths[number % len(lengths)], strict=True
+                    )
+                },
+            }
+        )
+        for number in range(count)
+    ]
+
+
+def bench_panel(
+    config: PanelConfig,
+    *,
+    battles: Sequence[Battle] | None = None,
+    repetitions: int = 1,
+    batch_battles: int = DEFAULT_BATCH_BATTLES,
+    progress: Callable[[str], None],
+) -> BenchResult:
+    """Measure a panel against the plain loop.
+
+    A judge without an adapter gets one with random weights (rank 16 on every linear layer), the same file for both
+    sides: it costs as much as a trained one.
+
+    Args:
+        config: the panel, without swap and without quantised judges.
+        battles: by default `bench_battles()`.
+        repetitions: runs of each side; they take turns.
+        batch_battles: that the panel gets at a time.
+        progress: told what is being run, a line at a time.
+
+    Raises:
+        ConfigError: the plain loop can't do what the panel does.
+        BenchError: a run failed.
+    """
+    _check(config)
+    config = config.model_copy(update={"judges": tuple(_with_max_length(judge) for judge in _models(config))})
+    chosen = list(bench_battles() if battles is None else battles)
+    runs: dict[Arm, list[ArmRun]] = {"panel": [], "plain": []}
+    with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
+        request = _Request(config, tuple(chosen), batch_battles, Path(folder))
+        if any(judge.adapter is None for judge in _models(config)):
+            progress("making random adapters")
+            request.config = PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write()))
+        for repetition in range(repetitions):
+            order: tuple[Arm, Arm] = ("plain", "panel") if repetition % 2 == 0 else ("panel", "plain")
+            for arm in order:
+                progress(f"run {repetition + 1} of {repetitions}: {arm}")
+                # The panel's process applies the fast settings itself if this one has not, as every command does.
+                run = _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
+                progress(f"run {repetition + 1} of {repetitions}: {arm} took {run.seconds:.1f} s")
+                runs[arm].append(run)
+    return _summarise(runs["panel"], runs["plain"], uncut=[_fits(battle, config) for battle in chosen])
+
+
+@dataclass(slots=True)
+class _Request:
+    """What the worker processes are told."""
+
+    config: PanelConfig
+    battles: tuple[Battle, ...]
+    batch_battles: int
+    folder: Path
+
+    def write(self) -> Path:
+        path = self.folder / "request.json"
+        fields = {
+            "config": self.config.model_dump(mode="json"),
+            "battles": [battle.model_dump(mode="json") for battle in self.battles],
+            "batch_battles": self.batch_battles,
+            "folder": str(self.folder),
+        }
+        path.write_text(json.dumps(fields), encoding="utf-8")
+        return path
+
+
+def _models(config: PanelConfig) -> list[ModelJudgeConfig]:
+    return [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
+
+
+def _with_max_length(judge: ModelJudgeConfig) -> ModelJudgeConfig:
+    """Both sides must read as much, also where the adapter would say how much."""
+    return judge.model_copy(update={"max_length": judge.max_length or DEFAULT_MAX_LENGTH})
+
+
+def _check(config: PanelConfig) -> None:
+    faults = [
+        f"judge {judge.name}: quantization is {judge.quantization}; the bench compares unquantised judges"
+        for judge in _models(config)
+        if judge.quantization != "none"
+    ]
+    if len(_models(config)) < len(config.judges):
+        faults.append("a prior reads nothing, so there is nothing to compare; leave it out")
+    if config.swap:
+        faults.append("swap is on; the bench compares panels without it")
+    if faults:
+        raise ConfigError("bench", tuple(faults))
+
+
+def _read_run(fields: Mapping[str, Any]) -> ArmRun:
+    probabilities = tuple((float(a), float(b), float(tie)) for a, b, tie in fields["probabilities"])
+    return ArmRun(**{**fields, "probabilities": probabilities})
+
+
+def _fits(battle: Battle, config: PanelConfig) -> bool:
+    """Whether both sides surely read all of a battle: they cut differently, so what is cut can't be compared."""
+    words = max(len(f"{battle.prompt[0]} {answer[0]}".split()) for answer in (battle.response_a, battle.response_b))
+    pairwise = len(" ".join((*battle.prompt, *battle.response_a, *battle.response_b)).split())
+    room = min(judge.max_length or DEFAULT_MAX_LENGTH for judge in _models(config)) - _TEMPLATE_TOKENS
+    return (pairwise if any(judge.kind == "pairwise" for judge in _models(config)) else words) <= room
+
+
+def _summarise(panel: Sequence[ArmRun], plain: Sequence[ArmRun], *, uncut: Sequence[bool]) -> BenchResult:
+    panel_s = tuple(run.seconds for run in panel)
+    plain_s = tuple(run.seconds for run in plain)
+    count = len(panel[0].probabilities)
+    gaps = [
+        abs(ours - theirs)
+        for fits, one, other in zip(uncut, panel[0].probabilities, plain[0].probabilities, strict=True)
+        if fits
+        for ours, theirs in zip(one, other, strict=True)
+    ]
+    return BenchResult(
+        battles=count,
+        panel_s=panel_s,
+        plain_s=plain_s,
+        panel_cpu_s=tuple(run.cpu_seconds for run in panel),
+        plain_cpu_s=tuple(run.cpu_seconds for run in plain),
+        ratio=statistics.median(plain_s) / statistics.median(panel_s),
+        panel_battles_per_s=count / statistics.median(panel_s),
+        plain_battles_per_s=count / statistics.median(plain_s),
+        panel_padded_tokens=panel[0].padded_tokens,
+        plain_padded_tokens=plain[0].padded_tokens,
+        largest_gap=max(gaps, default=0.0),
+        mean_gap=statistics.fmean(gaps) if gaps else 0.0,
+        panel_settings=panel[0].settings,
+        plain_settings=plain[0].settings,
+        panel_memory_bytes=max(run.peak_memory_bytes for run in panel),
+        plain_memory_bytes=max(run.peak_memory_bytes for run in plain),
+    )

@@ -1,0 +1,287 @@
+"""One task of the benchmark, in a process of its own: `python -m MODULE TASK REQUEST ANSWER`.
+
+TASK is `adapters` (make random ones), `panel` or `plain` (score the battles and take the time). REQUEST and ANSWER
+are JSON files of `prefstream.scoring.bench.throughput`. When it fails, the last line of stderr says why.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from prefstream.schemas import OUTCOMES, Battle
+from prefstream.scoring import runtime
+from prefstream.scoring.bench.process import Clock, peak_memory_bytes
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+
+if TYPE_CHECKING:
+    from prefstream.scoring.encoding.template import Template
+    from prefstream.scoring.judges.devices import Placement
+    from prefstream.scoring.probabilities import Triples
+
+PLAIN_BATCH_SEQUENCES: Final = 8
+"""As in the public notebooks."""
+
+_WARM_UP_BATTLES: Final = 4
+"""Scored before the clock starts: the first passes choose kernels and fill the allocator."""
+
+_RANK: Final = 16
+
+_ALPHA: Final = 1.0
+"""Keeps random adapters small beside the base weights: the hidden states stay in a trained model's range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `prefstream.scoring.bench.throughput` asks for."""
+
+    config: PanelConfig
+    battles: tuple[Battle, ...]
+    batch_battles: int
+    folder: Path
+
+    @classmethod
+    def read(cls, path: Path) -> Request:
+        """Read a request file."""
+        fields = json.loads(path.read_bytes())
+        return cls(
+            config=PanelConfig.model_validate(fields["config"]),
+            battles=tuple(Battle.model_validate(battle) for battle in fields["battles"]),
+            batch_battles=fields["batch_battles"],
+            folder=Path(fields["folder"]),
+        )
+
+    @property
+    def judges(self) -> list[ModelJudgeConfig]:
+        """The panel's judges; the bench takes no priors."""
+        return [judge for judge in self.config.judges if isinstance(judge, ModelJudgeConfig)]
+
+
+def run_panel(request: Request) -> dict[str, Any]:
+    """Score the battles as the stream does."""
+    from prefstream.scoring.panel.panel import load_panel
+
+    count = request.batch_battles
+    batches = [request.battles[start : start + count] for start in range(0, len(request.battles), count)]
+    with load_panel(request.config) as panel:
+        panel.score(panel.encode(request.battles[:_WARM_UP_BATTLES]))
+        encoded = []
+        answers = []
+        with Clock() as clock:
+            for battles in batches:
+                encoded.append(panel.encode(battles))
+                answers += panel.score(encoded[-1])
+        provenances = {judge.name: judge.provenance for judge in panel.judges}
+    parts = [part for batch in encoded for part in batch.parts if part is not None]
+    return {
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
+        "tokens": sum(encoding.tokens for part in parts for encoding in part.encodings),
+        "padded_tokens": sum(part.padded_tokens for part in parts),
+        "probabilities": [
+            [getattr(answer.probabilities, outcome) for outcome in OUTCOMES]
+            for answer in answers
+            if not isinstance(answer, Exception)
+        ],
+        "settings": {
+            **{name: f"{used.dtype}, {used.attention}, {used.device}" for name, used in provenances.items()},
+            **runtime.describe(),
+        },
+    }
+
+
+def run_plain(request: Request) -> dict[str, Any]:
+    """Score the battles as a notebook does."""
+    import numpy as np
+    import torch
+
+    from prefstream.scoring.judges.devices import place_judges
+
+    placements = place_judges(request.judges)
+    loops = [_PlainLoop(judge, placements[judge.name]) for judge in request.judges]
+    for loop in loops:
+        loop.score(request.battles[:_WARM_UP_BATTLES])
+        loop.tokens = loop.padded_tokens = 0
+    with Clock() as clock:
+        triples = [loop.score(request.battles) for loop in loops]
+    weights = [judge.weight for judge in request.judges]
+    return {
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
+        "tokens": sum(loop.tokens for loop in loops),
+        "padded_tokens": sum(loop.padded_tokens for loop in loops),
+        "probabilities": np.average(triples, axis=0, weights=weights).tolist(),
+        "settings": {
+            **{loop.name: loop.description for loop in loops},
+            "threads": str(torch.get_num_threads()),
+            **runtime.describe(),
+        },
+    }
+
+
+class _PlainLoop:
+    """One judge of the plain loop: the adapter beside the base, eight texts at a time as they come."""
+
+    def __init__(self, judge: ModelJudgeConfig, placement: Placement) -> None:
+        from peft import PeftModel
+
+        from prefstream.scoring.loading.adapter import read_lora
+        from prefstream.scoring.loading.base_model import local_folder
+        from prefstream.scoring.loading.weights import weight_files
+
+        model, self._tokenizer = _load_base(judge, placement)
+        adapter = local_folder(str(judge.adapter), judge.adapter_revision)
+        weight_files(adapter)
+        read_lora(adapter)
+        model = PeftModel.from_pretrained(model, str(adapter))
+        self._model = model.to(placement.device).eval()
+        self._placement = placement
+        self._template = _template(judge, model.config.model_type, self._tokenizer)
+        self._max_length = _max_length(judge)
+        self.name = judge.name
+        self.description = f"{placement.dtype}, {model.config._attn_implementation}, {placement.device}"  # noqa: SLF001
+        self.tokens = 0
+        self.padded_tokens = 0
+
+    def score(self, battles: Sequence[Battle]) -> Triples:
+        """Probabilities of each battle."""
+        import torch
+
+        from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
+
+        texts = [text for battle in battles for text in _texts(battle, self._template)]
+        rows = []
+        with torch.no_grad(), self._autocast():
+            for start in range(0, len(texts), PLAIN_BATCH_SEQUENCES):
+                batch = self._tokenizer(
+                    texts[start : start + PLAIN_BATCH_SEQUENCES],
+                    add_special_tokens=False,  # the template has them
+                    padding=True,
+                    truncation=True,
+                    max_length=self._max_length,
+                    return_tensors="pt",
+                ).to(self._placement.device)
+                rows.append(self._model(**batch).logits.float().cpu())
+                self.tokens += int(batch["attention_mask"].sum())
+                self.padded_tokens += batch["input_ids"].numel()
+        logits = torch.cat(rows).numpy()
+        return read_pairwise(logits) if self._template.kind == "pairwise" else read_pointwise(logits, tau=0.0)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        import torch
+
+        dtype = self._placement.dtype
+        return torch.autocast(self._placement.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def make_adapters(request: Request) -> dict[str, Any]:
+    """Write a random adapter for every judge that has none; the panel with them."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    from prefstream.scoring.judges.devices import place_judges
+    from prefstream.scoring.loading.adapter_record import AdapterRecord
+
+    placements = place_judges(request.judges)
+    judges = []
+    for judge in request.judges:
+        if judge.adapter is None:
+            model, tokenizer = _load_base(judge, placements[judge.name])
+            template = _template(judge, model.config.model_type, tokenizer)
+            lora = LoraConfig(
+                task_type=TaskType.SEQ_CLS,
+                r=_RANK,
+                lora_alpha=_ALPHA,
+                target_modules="all-linear",
+                init_lora_weights=False,
+            )
+            folder = request.folder / judge.name
+            get_peft_model(model, lora).save_pretrained(folder)
+            AdapterRecord.describe(template, max_length=_max_length(judge)).write(folder)
+            judge = judge.model_copy(update={"adapter": str(folder), "allow_untrained": False})  # noqa: PLW2901
+        judges.append(judge.model_dump(mode="json"))
+    return {**request.config.model_dump(mode="json"), "judges": judges}
+
+
+def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]:
+    """Classifier with a random head, and tokenizer, set to pad alike."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from prefstream.scoring.encoding.template import LABELS
+    from prefstream.scoring.judges import cpu_attention
+    from prefstream.scoring.loading.base_model import local_folder
+    from prefstream.scoring.loading.weights import base_files
+
+    folder = local_folder(judge.base, judge.revision)
+    base_files(folder)
+    # A plain loop, but not so plain as to run what a model brings along.
+    safely = {"trust_remote_code": False, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **safely)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=placement.dtype, num_labels=len(LABELS[judge.kind]), use_safetensors=True, **safely
+    )
+    if judge.attention not in {"auto", cpu_attention.NAME}:
+        model.set_attn_implementation(judge.attention)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _max_length(judge: ModelJudgeConfig) -> int:
+    if judge.max_length is None:
+        raise ValueError(f"judge {judge.name} has no max_length; prefstream.scoring.bench.throughput sets one")
+    return judge.max_length
+
+
+def _template(judge: ModelJudgeConfig, model_type: str, tokenizer: Any) -> Template:
+    from prefstream.scoring.encoding.template import template_for
+
+    return template_for(model_type, judge.kind, tokenizer)
+
+
+def _texts(battle: Battle, template: Template) -> list[str]:
+    """The battle as the template lays it out, as text: one per sequence."""
+    answers = [battle.response_a, battle.response_b] if template.kind == "pointwise" else [battle.response_a]
+    texts = []
+    for answer in answers:
+        slots = {
+            "{prompt}": battle.prompt,
+            "{answer}": answer,
+            "{response_a}": battle.response_a,
+            "{response_b}": battle.response_b,
+        }
+        rounds = []
+        for number in range(len(battle.prompt)):
+            text = template.each_round
+            for slot, turns in slots.items():
+                text = text.replace(slot, turns[number])
+            rounds.append(text)
+        texts.append(template.opening + "".join(rounds) + template.closing)
+    return texts
+
+
+_TASKS: Final[dict[str, Callable[[Request], dict[str, Any]]]] = {
+    "adapters": make_adapters,
+    "panel": run_panel,
+    "plain": run_plain,
+}
+
+
+def main() -> None:
+    """Do the task that the arguments name."""
+    task, request, answer = sys.argv[1:]
+    if task == "panel":
+        runtime.ensure_fast_process()
+    fields = _TASKS[task](Request.read(Path(request)))
+    if task != "adapters":
+        fields["peak_memory_bytes"] = peak_memory_bytes()
+    Path(answer).write_text(json.dumps(fields), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Fitting a calibration: temperature, tie bias and weights of a panel, on battles that people judged."""

@@ -1,0 +1,331 @@
+"""Calibrating a panel on battles that people judged, and what that is worth on prompts that it has not seen.
+
+The prompts are dealt into folds. Parameters that were fitted on all other folds answer the battles of each, so that
+what is measured after calibration carries no optimism. The parameters that are kept are fitted on all battles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.schemas import OUTCOMES
+from prefstream.scoring.calibration.fit import JudgeReadings, PanelFit, Targets, fit_panel
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, Estimate, Resamples
+from prefstream.scoring.evaluation.metrics import Statistic, accuracy, calibration_error, difference, log_loss
+from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.panel.predict import Forecast, Predictions
+from prefstream.scoring.probabilities import Triples
+
+Balance: TypeAlias = Literal["none", "tier", "source"]
+"""What counts equally: battles, or groups of them whatever their size."""
+
+Labels: TypeAlias = Literal["verdict", "votes"]
+"""What is fitted to: the outcome that most people chose, or the share that each outcome got."""
+
+DEFAULT_FOLDS: Final = 5
+DEFAULT_SEED: Final = 0
+
+MIN_BATTLES: Final = 50
+"""With fewer, the interval of a log loss is wider than anything that two parameters a judge can gain."""
+
+PANEL: Final = "panel"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How good answers are, each with its 95 % interval over prompts.
+
+    Attributes:
+        log_loss: nats, against the verdict.
+        accuracy: how often the verdict was the most probable outcome.
+        calibration_error: expected; top outcome, 10 equal-width bins.
+    """
+
+    log_loss: Estimate
+    accuracy: Estimate
+    calibration_error: Estimate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeforeAfter:
+    """What calibration changes for one judge or the panel. Where ties were impossible, A and B share all probability.
+
+    Attributes:
+        name: of the judge; `panel` for the panel.
+        before: answers without any calibration, shape (battles, 3).
+        after: answers by parameters that were fitted on other prompts.
+        figures_before: how good the first are.
+        figures_after: how good the second are.
+        log_loss_change: after minus before, on the same draws of prompts; below 0 where calibration helps.
+    """
+
+    name: str
+    before: Triples
+    after: Triples
+    figures_before: Figures
+    figures_after: Figures
+    log_loss_change: Estimate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationResult:
+    """Fitted parameters, and what they are worth.
+
+    Attributes:
+        file: what the panel file's `calibration` names; fitted on all battles.
+        fit: the same parameters.
+        panel: before and after, for the panel.
+        judges: likewise for each judge, in the panel's order.
+        battles: those that took part, row by row as in `panel` and `judges`.
+        outcomes: column of the verdict of each, in the order of `schemas.OUTCOMES`.
+        out_of_fold: the panel's answers as serving would give them, by parameters that were fitted on other prompts.
+        prompts: how many different ones there are.
+        warnings: what the user should know about the data, one sentence each.
+    """
+
+    file: CalibrationFile
+    fit: PanelFit
+    panel: BeforeAfter
+    judges: tuple[BeforeAfter, ...]
+    battles: tuple[LabelledBattle, ...]
+    outcomes: NDArray[np.intp]
+    out_of_fold: Triples
+    prompts: int
+    warnings: tuple[str, ...]
+
+
+def calibrate_panel(
+    labelled: Sequence[LabelledBattle],
+    predictions: Predictions,
+    *,
+    labels: Labels = "verdict",
+    balance: Balance = "none",
+    folds: int = DEFAULT_FOLDS,
+    seed: int = DEFAULT_SEED,
+    resamples: int = DEFAULT_RESAMPLES,
+    source: str = "the battles",
+) -> CalibrationResult:
+    """Fit a panel's calibration, and measure it on prompts that it was not fitted on.
+
+    Args:
+        labelled: the battles that the predictions are about, with what people said.
+        predictions: of a panel that `load_uncalibrated_panel` loaded.
+        labels: what to fit to; figures are always against the verdict.
+        balance: whose total weight is made equal.
+        folds: into how many the prompts are dealt, at least 2.
+        seed: of the dealing and of the bootstrap.
+        resamples: of the bootstrap.
+        source: what the battles were read from, for messages.
+
+    Raises:
+        FileError: there is too little to fit on, or one side never won.
+    """
+    battles = [labelled[position] for position in predictions.positions]
+    counted = np.array([one.label.weight > 0 for one in battles], dtype=np.bool_)
+    battles = [one for one, counts in zip(battles, counted, strict=True) if counts]
+    prompts = [prompt_key(one.battle) for one in battles]
+    warnings = check_battles(battles, folds=folds, source=source)
+    readings = [_readings(judge).take(counted) for judge in predictions.judges]
+    targets = Targets(
+        shares=_shares(battles, labels),
+        weights=balanced_weights(battles, balance),
+        masked=np.array([not one.label.ties_possible for one in battles], dtype=np.bool_),
+    )
+    fitted = fit_panel(readings, targets)
+    judges_before, panel_before = PanelFit.unchanged(readings).apply(readings)
+    judges_after, panel_after = fit_out_of_fold(readings, targets, deal_prompts(prompts, folds, seed))
+    outcomes = np.array([OUTCOMES.index(one.label.outcome) for one in battles], dtype=np.intp)
+    draws = Resamples(prompts, resamples=resamples, seed=seed)
+
+    def compare(name: str, before: Triples, after: Triples) -> BeforeAfter:
+        return _compare(name, before, after, outcomes, targets, draws)
+
+    return CalibrationResult(
+        file=fitted.file(readings),
+        fit=fitted,
+        panel=compare(PANEL, panel_before, panel_after),
+        judges=tuple(compare(name, before, judges_after[name]) for name, before in judges_before.items()),
+        battles=tuple(battles),
+        outcomes=outcomes,
+        out_of_fold=panel_after,
+        prompts=len(set(prompts)),
+        warnings=warnings,
+    )
+
+
+def balanced_weights(battles: Sequence[LabelledBattle], balance: Balance) -> NDArray[np.float64]:
+    """The battles' own weights, scaled so that each tier or source has the same total. They sum to what they did.
+
+    Battles that name no tier or source are a group of their own.
+
+    Args:
+        battles: any number, with weights above 0.
+        balance: whose total is made equal.
+    """
+    weights = np.array([one.label.weight for one in battles], dtype=np.float64)
+    if balance == "none" or not battles:
+        return weights
+    names = [one.tier if balance == "tier" else one.source for one in battles]
+    groups: Counter[str | None] = Counter()
+    for name, weight in zip(names, weights.tolist(), strict=True):
+        groups[name] += weight
+    share = weights.sum() / len(groups)
+    scales: NDArray[np.float64] = np.array([share / groups[name] for name in names])
+    return weights * scales
+
+
+def deal_prompts(prompts: Sequence[str], folds: int, seed: int) -> NDArray[np.intp]:
+    """The fold of each battle; battles of one prompt are in one fold, and folds are about equally large.
+
+    Depends on the prompts, their counts and the seed, not on the order of the battles.
+
+    Args:
+        prompts: what tells each battle's prompt from others.
+        folds: how many.
+        seed: which of the many ways to deal them.
+    """
+    names, numbers, counts = np.unique(np.array(prompts), return_inverse=True, return_counts=True)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    sizes = np.zeros(folds)
+    fold_of = np.zeros(len(names), dtype=np.intp)
+    for name in shuffled[np.argsort(-counts[shuffled], kind="stable")]:  # the large ones while any fold has room
+        fold_of[name] = sizes.argmin()
+        sizes[fold_of[name]] += counts[name]
+    dealt: NDArray[np.intp] = fold_of[numbers]
+    return dealt
+
+
+def fit_out_of_fold(
+    readings: Sequence[JudgeReadings],
+    targets: Targets,
+    fold_of: NDArray[np.intp],
+) -> tuple[dict[str, Triples], Triples]:
+    """Answers to each battle by parameters that were fitted on the other folds.
+
+    Args:
+        readings: of each judge.
+        targets: what people said.
+        fold_of: the fold of each battle.
+
+    Returns:
+        Each judge's answers by name, and the panel's.
+    """
+    judges = {judge.name: np.zeros((len(fold_of), len(OUTCOMES))) for judge in readings}
+    panel = np.zeros((len(fold_of), len(OUTCOMES)))
+    for fold in np.unique(fold_of):
+        held_out = fold_of == fold
+        fitted = fit_panel([judge.take(~held_out) for judge in readings], targets.take(~held_out))
+        answers, panel[held_out] = fitted.apply([judge.take(held_out) for judge in readings])
+        for name, answer in answers.items():
+            judges[name][held_out] = answer
+    return judges, panel
+
+
+def check_battles(labelled: Sequence[LabelledBattle], *, folds: int, source: str) -> tuple[str, ...]:
+    """Refuse what can't be fitted on, before judges are loaded for it.
+
+    Args:
+        labelled: the battles; those of weight 0 don't count.
+        folds: into how many their prompts will be dealt.
+        source: what they were read from, for the message.
+
+    Returns:
+        What is worth a warning, one sentence each.
+
+    Raises:
+        FileError: there is too little to fit on, or one side never won.
+    """
+    battles = [one for one in labelled if one.label.weight > 0]
+    if len(battles) < MIN_BATTLES:
+        raise FileError(
+            f"{source}: {len(battles)} labelled battles count, too few to calibrate on; at least {MIN_BATTLES} are "
+            "needed, some hundreds are better"
+        )
+    prompts = len({prompt_key(one.battle) for one in battles})
+    if prompts < folds:
+        raise FileError(
+            f"{source}: {prompts} different prompts can't be dealt into {folds} folds; take fewer folds, or battles "
+            "of more prompts"
+        )
+    won = Counter(one.label.outcome for one in battles)
+    never = [outcome for outcome in OUTCOMES[:2] if not won[outcome]]
+    if never:
+        raise FileError(
+            f"{source}: {' and '.join(never)} never won, so nothing tells a good judge from one that prefers a side; "
+            "exchange the answers of half of the battles, and their labels"
+        )
+    could_tie = sum(one.label.ties_possible for one in battles)
+    warnings = []
+    if not could_tie:
+        warnings.append("Ties were impossible in every battle: the tie bias stays 0, nothing is learnt about ties.")
+    elif not won["tie"]:
+        warnings.append(
+            f"None of {could_tie:,} battles ended in a tie, so ties become improbable. If their source knows no ties, "
+            "mark them with ties_possible: false."
+        )
+    return tuple(warnings)
+
+
+def _readings(judge: Forecast) -> JudgeReadings:
+    is_prior = judge.provenance is not None and judge.provenance.kind == "prior"  # serving calibrates no prior
+    orders = [judge.as_given]
+    if judge.swapped is not None and not judge.symmetric:
+        orders.append(judge.swapped)
+    return JudgeReadings(judge.name, np.stack(orders), judge.weight, adjustable=not is_prior)
+
+
+def _shares(battles: Sequence[LabelledBattle], labels: Labels) -> Triples:
+    if labels == "votes":
+        return np.array([one.label.target for one in battles], dtype=np.float64)
+    verdicts: Triples = np.eye(len(OUTCOMES))[[OUTCOMES.index(one.label.outcome) for one in battles]]
+    return verdicts
+
+
+def _compare(
+    name: str, before: Triples, after: Triples, outcomes: NDArray[np.intp], targets: Targets, draws: Resamples
+) -> BeforeAfter:
+    answers = {"before": _possible(before, targets.masked), "after": _possible(after, targets.masked)}
+    statistics = {
+        (when, what): _weighted(measure(answer, outcomes), targets.weights)
+        for when, answer in answers.items()
+        for what, measure in _MEASURES.items()
+    }
+    named = {" ".join(key): statistic for key, statistic in statistics.items()}
+    named["change"] = difference(statistics["after", "log_loss"], statistics["before", "log_loss"])
+    estimates = draws.estimate(named)
+    figures = {when: Figures(**{what: estimates[f"{when} {what}"] for what in _MEASURES}) for when in answers}
+    return BeforeAfter(
+        name=name,
+        before=answers["before"],
+        after=answers["after"],
+        figures_before=figures["before"],
+        figures_after=figures["after"],
+        log_loss_change=estimates["change"],
+    )
+
+
+_MEASURES: Final = {"log_loss": log_loss, "accuracy": accuracy, "calibration_error": calibration_error}
+
+
+def _possible(answers: Triples, masked: NDArray[np.bool_]) -> Triples:
+    """What the answers say about the outcomes that were possible."""
+    possible = answers.copy()
+    possible[masked, 2] = 0.0
+    total = possible.sum(axis=1, keepdims=True)
+    # A judge that is sure of a tie where there is none says nothing about A and B.
+    nothing = np.broadcast_to([0.5, 0.5, 0.0], possible.shape).copy()
+    divided: Triples = np.divide(possible, total, out=nothing, where=total > 0)
+    return divided
+
+
+def _weighted(statistic: Statistic, weights: NDArray[np.float64]) -> Statistic:
+    """Battles count as often as they did in the fit: every metric is made of sums over battles."""
+    return Statistic(statistic.columns * weights[:, None], statistic.value)

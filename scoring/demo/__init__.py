@@ -1,0 +1,1 @@
+"""The demo's two small judges: where their weights come from, and the adapters that ship."""

@@ -1,0 +1,140 @@
+"""Predictions from a file, matched by id with labelled battles.
+
+Reads what `prefstream score` writes: Kaggle's submission format (CSV: an id and three probabilities), or preferences
+(JSONL), which also say what each judge answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from prefstream.schemas import OUTCOMES, Battle, Preference, Probabilities
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.files.battles import RowFault, RowParser, read_file
+from prefstream.scoring.files.labelled import WINNER_COLUMNS
+from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
+
+BAD_PREDICTION: Final = "bad_prediction"
+"""Reason of a row that holds no usable prediction."""
+
+SUM_TOLERANCE: Final = 0.01
+"""A submission's rows may be rounded to a few digits; they are divided by their sum. Farther from 1, columns are mixed
+up or something else than a probability stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFile:
+    """What a file of predictions says about a list of battles.
+
+    Attributes:
+        predictions: for the battles that it knows; the others are left out.
+        unknown_ids: how many of its rows are about none of the battles.
+        repeated_ids: how many of its rows were replaced by a later one of the same id.
+        faults: rows that hold no prediction, by line.
+        partial_judges: judges that did not answer every battle, and are left out for it.
+    """
+
+    predictions: Predictions
+    unknown_ids: int
+    repeated_ids: int
+    faults: Mapping[int, RowFault]
+    partial_judges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    probabilities: Probabilities
+    preference: Preference | None
+
+
+def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
+    """Read predictions and match them with battles by id.
+
+    Args:
+        path: CSV or JSONL, told apart by `prefstream.scoring.files.battles.file_format`.
+        battles: any number; of one id, all get the same prediction.
+
+    Raises:
+        FileError: the file can't be read, or is about none of the battles.
+    """
+    wanted = {battle.id for battle in battles}
+    rows: dict[str, _Row] = {}
+    faults: dict[int, RowFault] = {}
+    unknown = repeated = 0
+    for record in read_file(path, _PARSER):
+        if isinstance(record.content, RowFault):
+            faults[record.line] = record.content
+        elif record.content.id not in wanted:
+            unknown += 1
+        else:
+            repeated += record.content.id in rows
+            rows[record.content.id] = record.content
+    if not rows:
+        raise FileError(
+            f"{path}: none of its predictions is about a labelled battle; they are matched by id, so score the very "
+            "file that is evaluated"
+        )
+    positions = [position for position, battle in enumerate(battles) if battle.id in rows]
+    matched = [rows[battles[position].id] for position in positions]
+    judges, partial = _judges([row.preference for row in matched])
+    predictions = Predictions(
+        positions=np.array(positions, dtype=np.intp),
+        ids=tuple(row.id for row in matched),
+        panel=panel_forecast(triples([row.probabilities for row in matched]), () if partial else judges),
+        judges=judges,
+        left_out={
+            position: "the predictions leave it out" for position, battle in enumerate(battles) if battle.id not in rows
+        },
+    )
+    return PredictionFile(predictions, unknown, repeated, faults, partial)
+
+
+def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, ...], tuple[str, ...]]:
+    """The forecasts of the judges that answered every battle, and the names of those that did not."""
+    known = [preference for preference in preferences if preference]
+    by_name = [{opinion.name: opinion for opinion in preference.judges} for preference in known]
+    names = list(dict.fromkeys(name for opinions in by_name for name in opinions))
+    whole = [name for name in names if all(name in opinions for opinions in by_name)]
+    if len(known) < len(preferences):
+        whole = []
+    forecasts = []
+    for name in whole:
+        opinions = [row[name] for row in by_name]
+        # A pointwise judge is symmetric by construction; of other judges only swap could tell.
+        symmetric = all(opinion.provenance.kind == "pointwise" for opinion in opinions)
+        forecasts.append(opinions_forecast(name, opinions, symmetric=symmetric))
+    return tuple(forecasts), tuple(name for name in names if name not in whole)
+
+
+def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RowFault:
+    del line
+    try:
+        preference = Preference.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the row"
+        return RowFault(BAD_PREDICTION, f"no preference as `prefstream score` writes it: {place}: {first['msg']}")
+    return _Row(preference.id, preference.probabilities, preference)
+
+
+def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RowFault:
+    del line
+    try:
+        row = np.array([float(cells[name]) for name in WINNER_COLUMNS])
+    except ValueError:
+        return RowFault(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be numbers")
+    total = row.sum()
+    if not (np.isfinite(row).all() and (row >= 0).all() and abs(total - 1.0) <= SUM_TOLERANCE):
+        return RowFault(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be from 0 to 1 and sum to 1")
+    shares = dict(zip(OUTCOMES, (row / total).tolist(), strict=True))
+    return _Row(cells["id"], Probabilities(**shares), None)
+
+
+_PARSER: Final = RowParser(("id", *WINNER_COLUMNS), (), from_object=_from_object, from_cells=_from_cells)

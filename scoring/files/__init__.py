@@ -1,0 +1,1 @@
+"""Files of battles: rows in and out, what people said of them, what a file holds."""

@@ -1,0 +1,244 @@
+"""Battles that people judged: which answer they preferred, how sure that is, and how much it counts.
+
+A label stands in Kaggle's three columns, or in JSONL as `winner`, as `votes` (how many people said what), or both.
+
+    winner, winner_model_a ...   the outcome; of votes alone, the one with the most, a tie where several have the most
+    votes                        the target: their shares; without votes, everything on the outcome
+    weight                       how much the battle counts (1)
+    ties_possible                false where the source has no ties (true)
+    source, tier                 where the battle comes from, for weights and reports
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle, parse_row
+from prefstream.scoring.files.battles import (
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
+    FileRecord,
+    RowFault,
+    RowParser,
+    check_file,
+    read_file,
+)
+
+BAD_LABEL: Final = "bad_label"
+"""Reason of a row whose battle can be read, but not what people said about it."""
+
+WINNER_COLUMNS: Final = tuple(f"winner_{outcome}" for outcome in OUTCOMES)
+"""Kaggle's: exactly one of them is 1, the others are 0."""
+
+MAX_NAME_CHARS: Final = 100
+"""Bound of `source` and `tier`: they head lines of reports; what is longer is no name."""
+
+_SPELLINGS: Final[dict[object, Outcome]] = {
+    **{outcome: outcome for outcome in OUTCOMES},
+    "tie (bothbad)": "tie",  # Chatbot Arena's second kind of tie
+}
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What people said about a battle.
+
+    Attributes:
+        outcome: the verdict; of several votes the one with the most, and a tie where several have the most.
+        target: shares of the outcomes in the order of `schemas.OUTCOMES`, summing to 1: those of the votes where the
+            votes are known, else everything on `outcome`.
+        weight: how much the battle counts in a mean; at least 0, finite.
+        ties_possible: False where the source has no ties: the label then says who was better, nothing about ties.
+    """
+
+    outcome: Outcome
+    target: tuple[float, float, float]
+    weight: float = 1.0
+    ties_possible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBattle:
+    """A battle and what people said about it.
+
+    Attributes:
+        battle: what was judged.
+        label: what was said.
+        line: number of the line of the file where its row starts, from 1.
+        source: data set it comes from, where the row says it.
+        tier: group of data sets, where the row says it.
+    """
+
+    battle: Battle
+    label: Label
+    line: int
+    source: str | None
+    tier: str | None
+
+
+def prompt_key(battle: Battle) -> str:
+    """Hash of the prompt's turns: battles of one key must not be torn apart by a split or a bootstrap."""
+    return hashlib.sha256(orjson.dumps(battle.prompt)).hexdigest()
+
+
+def check_labelled_file(path: Path) -> None:
+    """Find what makes the whole file unusable, before anything costly starts.
+
+    Raises:
+        FileError: the file can't be read, is UTF-16, or is CSV without the columns of a battle and its label.
+    """
+    check_file(path, _LABELLED)
+
+
+def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, None]:
+    """Read a file row by row, with the promises of `prefstream.scoring.files.battles.read_battles`.
+
+    A row without a usable label comes back as a `RowFault` of reason `bad_label`.
+
+    Args:
+        path: CSV or JSONL, told apart by `prefstream.scoring.files.battles.file_format`.
+
+    Raises:
+        FileError: as `check_labelled_file`, when the first row is asked for.
+    """
+    return read_file(path, _LABELLED)
+
+
+class _BadLabelError(Exception):
+    """Its text is the fault's detail: what was wrong and what to write instead, nothing of the row's own."""
+
+
+def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | RowFault:
+    return _labelled(parse_battle(fields), fields, line)
+
+
+def _from_cells(cells: Mapping[str, str], line: int) -> LabelledBattle | RowFault:
+    # Cells become what the same field would be in JSON; what they can't become is refused there. An empty cell is how
+    # CSV says null. Votes are JSONL's alone.
+    kinds: dict[str, Callable[[str], object]] = {
+        **dict.fromkeys((*WINNER_COLUMNS, "weight"), _to_number),
+        "ties_possible": lambda cell: _FLAGS.get(cell.lower(), cell),
+        "source": str,
+        "tier": str,
+    }
+    fields = {name: to_value(cells[name]) for name, to_value in kinds.items() if cells.get(name)}
+    return _labelled(parse_row(cells), fields, line)
+
+
+def _to_number(cell: str) -> object:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+_LABELLED: Final = RowParser(
+    (*REQUIRED_COLUMNS, *WINNER_COLUMNS),
+    (*OPTIONAL_COLUMNS, "weight", "ties_possible", "source", "tier"),
+    from_object=_from_object,
+    from_cells=_from_cells,
+)
+
+
+def _labelled(battle: Battle, fields: Mapping[str, Any], line: int) -> LabelledBattle | RowFault:
+    try:
+        return LabelledBattle(battle, _label(fields), line, _name(fields, "source"), _name(fields, "tier"))
+    except _BadLabelError as error:
+        return RowFault(BAD_LABEL, str(error))
+
+
+def _label(fields: Mapping[str, Any]) -> Label:
+    winner = _winner(fields)
+    votes = _votes(fields)
+    if votes is not None:
+        most = [outcome for outcome, count in zip(OUTCOMES, votes, strict=True) if count == max(votes)]
+        if winner in OUTCOMES[:2] and winner not in most:
+            raise _BadLabelError("winner has fewer votes than another outcome; correct one of them, or leave one out")
+        winner = winner or (most[0] if len(most) == 1 else "tie")
+    if winner is None:
+        raise _BadLabelError(
+            f"no label: give winner ({', '.join(OUTCOMES)}), votes, or the columns {', '.join(WINNER_COLUMNS)}"
+        )
+    target = votes or _one_hot(winner)
+    ties_possible = _ties_possible(fields)
+    if not ties_possible and (winner == "tie" or target[2]):
+        raise _BadLabelError("a tie although ties_possible is false; correct the label, or set ties_possible to true")
+    return Label(winner, target, _weight(fields), ties_possible)
+
+
+def _winner(fields: Mapping[str, Any]) -> Outcome | None:
+    """What `winner` and Kaggle's columns say; None where neither is there."""
+    spelled = fields.get("winner")
+    named = _SPELLINGS.get(spelled) if isinstance(spelled, str) else None
+    if spelled is not None and named is None:
+        raise _BadLabelError(f"winner is none of {', '.join(map(str, _SPELLINGS))}")
+    marked = _marked_winner(fields)
+    if named and marked and named != marked:
+        raise _BadLabelError(f"winner and the columns {', '.join(WINNER_COLUMNS)} contradict each other; leave one out")
+    return named or marked
+
+
+def _marked_winner(fields: Mapping[str, Any]) -> Outcome | None:
+    marks = [fields.get(name) for name in WINNER_COLUMNS]
+    if marks == [None, None, None]:
+        return None
+    if (marks.count(1), marks.count(0)) != (1, 2) or any(isinstance(mark, bool) for mark in marks):
+        raise _BadLabelError(f"of {', '.join(WINNER_COLUMNS)} exactly one must be 1, the others 0")
+    return OUTCOMES[marks.index(1)]
+
+
+def _votes(fields: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """The shares of the votes; None where there are none."""
+    votes = fields.get("votes")
+    if votes is None:
+        return None
+    if not isinstance(votes, dict) or not set(votes) <= set(OUTCOMES):
+        raise _BadLabelError(f"votes must be an object from {', '.join(OUTCOMES)} to how many said so; no other keys")
+    counts = [votes.get(outcome, 0) for outcome in OUTCOMES]
+    if not all(_is_amount(count) for count in counts) or not 0 < sum(counts) < math.inf:
+        raise _BadLabelError("votes must be numbers from 0 up, at least one of them above 0")
+    total = sum(counts)
+    return counts[0] / total, counts[1] / total, counts[2] / total
+
+
+def _one_hot(winner: Outcome) -> tuple[float, float, float]:
+    return float(winner == "model_a"), float(winner == "model_b"), float(winner == "tie")
+
+
+def _weight(fields: Mapping[str, Any]) -> float:
+    weight = fields.get("weight")
+    if weight is None:
+        return 1.0
+    if not _is_amount(weight):
+        raise _BadLabelError("weight must be a finite number from 0 up")
+    return float(weight)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _ties_possible(fields: Mapping[str, Any]) -> bool:
+    flag = fields.get("ties_possible")
+    if flag is None:
+        return True
+    if not isinstance(flag, bool):
+        raise _BadLabelError("ties_possible must be true or false")
+    return flag
+
+
+def _name(fields: Mapping[str, Any], field: str) -> str | None:
+    name = fields.get(field)
+    if name is None or name == "":
+        return None
+    if not isinstance(name, str) or len(name) > MAX_NAME_CHARS:
+        raise _BadLabelError(f"{field} must be a name of at most {MAX_NAME_CHARS} characters")
+    return name

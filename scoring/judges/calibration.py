@@ -1,0 +1,89 @@
+"""Calibration: a temperature and a tie bias, for a judge or for the panel's mean.
+
+A and B share their bias (zero), so that exchanging the sides exchanges the answer before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.probabilities import Triples, normalise
+from prefstream.scoring.validation_messages import explain
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Calibration(_Settings):
+    """Log probabilities are divided by `temperature`, then `tie_bias` is added to the tie's."""
+
+    temperature: Annotated[
+        float, Field(ge=0.01, le=100.0, description="Above 1 flattens, below 1 sharpens; 1 changes nothing.")
+    ] = 1.0
+    tie_bias: Annotated[float, Field(ge=-30.0, le=30.0, description="In nats; above 0 makes ties likelier.")] = 0.0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether this is the identity."""
+        return self.temperature == 1.0 and self.tie_bias == 0.0
+
+    def apply(self, probabilities: Triples) -> Triples:
+        """Calibrate.
+
+        Args:
+            probabilities: shape (battles, 3), in the order of `schemas.OUTCOMES`.
+
+        Returns:
+            The same shape; rows sum to 1.
+        """
+        if self.changes_nothing:
+            return probabilities
+        with np.errstate(divide="ignore"):  # log 0 is -inf here, and its exponential 0 again
+            logits = np.log(probabilities) / self.temperature
+        logits[:, 2] += self.tie_bias
+        return normalise(np.exp(logits - logits.max(axis=1, keepdims=True)))
+
+
+class CalibrationFile(_Settings):
+    """What the panel's `calibration` file holds."""
+
+    format: Literal[1] = 1
+    panel: Annotated[Calibration, Field(description="For the panel's mean.")] = Calibration()
+    judges: Annotated[
+        Mapping[str, Calibration],
+        Field(description="By name; takes the place of what the judge's adapter recorded."),
+    ] = {}
+    weights: Annotated[
+        Mapping[str, Annotated[float, Field(ge=0.0)]],
+        Field(description="By name; takes the place of the weight in the panel file."),
+    ] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file.
+
+        Raises:
+            ConfigError: it can't be read, or holds faults.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(str(path), (f"can't be read: {error.strerror or error}",)) from None
+        except ValidationError as error:
+            raise ConfigError(str(path), explain(error, cls)) from None
+
+    def encode(self) -> bytes:
+        """The file's content."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+    def write(self, path: Path) -> None:
+        """Write the file; what stood there is replaced at once or not at all."""
+        write_whole(path, self.encode())

@@ -1,0 +1,118 @@
+"""Where each judge runs, and in what: device, dtype, attention, CPU threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from prefstream.scoring.config import CPU_MICRO_BATCH_TOKENS, CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
+from prefstream.scoring.errors import LoadError
+from prefstream.scoring.judges import cpu_attention
+from prefstream.scoring.runtime import cpu_computes_bfloat16
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A judge's place.
+
+    Attributes:
+        device: with its index, if it is a CUDA card.
+        dtype: of the weights, and to compute in.
+        threads: intra-op threads on CPU; None on a card.
+        micro_batch_tokens: padded tokens of one forward pass, at most.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int | None
+    micro_batch_tokens: int
+
+
+def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
+    """Give every judge a device, and share the cores out among those on the CPU.
+
+    Judges with `device: auto` take the CUDA cards in turn, those that no other judge names first.
+
+    Args:
+        configs: all judges with weights of one panel.
+
+    Returns:
+        By name.
+
+    Raises:
+        LoadError: a judge names a device that is not there, or a dtype that it can't compute in.
+    """
+    devices = _assign(configs)
+    on_cpu = [config.name for config in configs if devices[config.name].type == "cpu"]
+    # What torch found, or the user set by OMP_NUM_THREADS; each judge needs at least one.
+    cores = torch.get_num_threads()
+    shares = {name: max(1, cores // len(on_cpu) + (place < cores % len(on_cpu))) for place, name in enumerate(on_cpu)}
+    return {
+        config.name: Placement(
+            device=(device := devices[config.name]),
+            dtype=_dtype(config, device),
+            threads=shares.get(config.name),
+            micro_batch_tokens=config.micro_batch_tokens
+            or (CUDA_MICRO_BATCH_TOKENS if device.type == "cuda" else CPU_MICRO_BATCH_TOKENS),
+        )
+        for config in configs
+    }
+
+
+def attention_for(config: ModelJudgeConfig, model_type: str, placement: Placement) -> str:
+    """The attention implementation, known to transformers: the fastest that the model and its place allow."""
+    chosen: str = config.attention
+    if chosen == "auto":
+        bfloat16_on_cpu = placement.device.type == "cpu" and placement.dtype == torch.bfloat16
+        if bfloat16_on_cpu and model_type in cpu_attention.MODEL_TYPES:
+            chosen = cpu_attention.NAME
+        else:
+            chosen = "eager" if model_type == "gemma2" else "sdpa"  # sdpa can't cap logits, as Gemma 2 does
+    if chosen == cpu_attention.NAME:
+        cpu_attention.register()
+    return chosen
+
+
+def _assign(configs: Sequence[ModelJudgeConfig]) -> dict[str, torch.device]:
+    cards = torch.cuda.device_count()
+    named = {config.name: _named_device(config, cards) for config in configs if config.device != "auto"}
+    taken = {device.index for device in named.values() if device.type == "cuda"}
+    free = [card for card in range(cards) if card not in taken] or list(range(cards))
+    devices = dict(named)
+    for place, config in enumerate(config for config in configs if config.device == "auto"):
+        devices[config.name] = torch.device("cuda", free[place % len(free)]) if free else torch.device("cpu")
+    return devices
+
+
+def _named_device(config: ModelJudgeConfig, cards: int) -> torch.device:
+    device = torch.device(config.device)
+    if device.type == "cpu":
+        return device
+    index = device.index or 0
+    if index >= cards:
+        found = {0: "no CUDA device was found", 1: "the only one is cuda:0"}.get(cards, f"there are {cards}")
+        raise LoadError(
+            f"judge {config.name}: device {config.device} is not there ({found}); name another, or use device: auto"
+        )
+    return torch.device("cuda", index)
+
+
+def _dtype(config: ModelJudgeConfig, device: torch.device) -> torch.dtype:
+    """The dtype to use; auto never picks float16, which overflows on Gemma."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            computes_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        computes_bfloat16 = cpu_computes_bfloat16()
+    if config.dtype == "auto":
+        return torch.bfloat16 if computes_bfloat16 else torch.float32
+    if config.dtype == "bfloat16" and device.type == "cuda" and not computes_bfloat16:
+        raise LoadError(
+            f"judge {config.name}: {torch.cuda.get_device_name(device)} does not compute in bfloat16; "
+            "use dtype: float32, or float16 for a family that does not overflow in it"
+        )
+    return _DTYPES[config.dtype]

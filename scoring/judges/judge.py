@@ -1,0 +1,97 @@
+"""What a panel asks of a judge: battles in, one probability triple per battle out.
+
+Two steps, so that tokenising the next batch overlaps scoring this one: `encode` may be called from any thread,
+`score` is called by the judge's own thread alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.schemas import Battle, Provenance
+from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.probabilities import Triples
+
+if TYPE_CHECKING:
+    from prefstream.scoring.encoding.encode import Encoding, Turns
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeBatch:
+    """Battles as one judge reads them.
+
+    Attributes:
+        count: battles, those exchanged for the swap included.
+        padded_tokens: tokens that the forward passes will read, padding included.
+        encodings: one per battle, in order; empty for a judge that reads nothing.
+    """
+
+    count: int
+    padded_tokens: int
+    encodings: tuple[Encoding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one judge answered.
+
+    Attributes:
+        probabilities: one row per battle; rows of battles that were too large hold a third each.
+        too_large: position of each battle that did not fit, with the error that says so.
+    """
+
+    probabilities: Triples
+    too_large: Mapping[int, BattleTooLarge]
+
+
+class Judge(Protocol):
+    """One that judges battles: a model with its adapter and template on one device, or a stand-in."""
+
+    @property
+    def name(self) -> str:
+        """As in preferences, metrics and logs."""
+
+    @property
+    def weight(self) -> float:
+        """Share in the panel's mean."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """What exactly answers."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether exchanging A and B exchanges the answer by construction: nothing is gained by scoring both."""
+
+    def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
+        """Tokenise; callable from any thread."""
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        """Judge; called by one thread.
+
+        Raises:
+            JudgeFault: the judge broke down.
+        """
+
+    def close(self) -> None:
+        """Free the device's memory."""
+
+
+class PointwiseJudge(Judge, Protocol):
+    """A judge that reads each answer alone, and so has a score for every single one."""
+
+    def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:
+        """Tokenise single answers; callable from any thread."""
+
+    def rewards(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Each answer's score; called by one thread."""
+
+
+def is_pointwise(judge: Judge) -> TypeGuard[PointwiseJudge]:
+    """Whether a judge scores single answers."""
+    return judge.provenance.kind == "pointwise"

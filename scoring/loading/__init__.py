@@ -1,0 +1,1 @@
+"""Loading a judge: tokenizer, base, adapter and head, each verified."""

@@ -1,0 +1,150 @@
+"""A LoRA adapter onto its base: every tensor accounted for, head included, merged unless the base is quantised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from prefstream.scoring.errors import LoadError
+from prefstream.scoring.loading.adapter_record import WEIGHTS
+from prefstream.scoring.loading.weights import read_settings, read_shapes, weight_files
+
+_PREFIX = "base_model.model."
+"""What peft puts before the base's own names."""
+
+_SHOWN = 4
+"""Names in a message: enough to see the pattern."""
+
+CONFIG: Final = "adapter_config.json"
+"""peft's own settings of an adapter."""
+
+_SHAPE: Final = frozenset(
+    {
+        *("r", "lora_alpha", "lora_dropout", "bias", "lora_bias", "fan_in_fan_out", "use_rslora", "use_dora"),
+        *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern"),
+        *("alpha_pattern", "modules_to_save", "init_lora_weights", "ensure_weight_tying", "task_type"),
+    }
+)
+"""What shapes a LoRA adapter: all that is taken from its settings."""
+
+_NO_MATTER: Final = frozenset(
+    {
+        *("peft_type", "peft_version", "auto_mapping", "inference_mode"),
+        # Folders are moved; whether it is the right base shows tensor by tensor.
+        *("base_model_name_or_path", "revision"),
+        # Of kinds of LoRA that are switched off, or say nothing about an adapter that is trained.
+        *("megatron_core", "qalora_group_size", "runtime_config"),
+    }
+)
+"""What is left as it is, whatever it says."""
+
+
+def verify_adapter_files(folder: Path, head_names: frozenset[str]) -> dict[str, tuple[int, ...]]:
+    """Check what can be checked before the base is loaded, which may take minutes.
+
+    Args:
+        folder: of the adapter.
+        head_names: parameters of the base's classification head.
+
+    Returns:
+        Name to shape of the adapter's tensors.
+
+    Raises:
+        LoadError: files are missing or pickled, it is no plain LoRA adapter, or the head is not among the weights.
+    """
+    weight_files(folder)
+    for name in (WEIGHTS, CONFIG):
+        if not (folder / name).is_file():
+            raise LoadError(f"{folder}: has no {name}; give the folder that peft's save_pretrained wrote")
+    read_lora(folder)
+    shapes = read_shapes(folder / WEIGHTS)
+    missing = sorted(name for name in head_names if _PREFIX + name not in shapes)
+    if missing:
+        raise LoadError(
+            f"{folder / WEIGHTS}: the classification head ({', '.join(missing)}) is missing, without which the "
+            "answers would be random; save the adapter with task_type SEQ_CLS, or with the head in modules_to_save"
+        )
+    return shapes
+
+
+def read_lora(folder: Path) -> dict[str, Any]:
+    """What shapes an adapter, for `peft.LoraConfig`.
+
+    peft's other kinds of adapters read files, load tokenizers and import modules that their settings name. So they are
+    refused by name, and of LoRA's own settings only those that shape it are taken.
+
+    Args:
+        folder: of the adapter.
+
+    Raises:
+        LoadError: it is of another kind, or of a kind of LoRA that needs more than its shape.
+    """
+    settings = read_settings(folder / CONFIG)
+    kind = settings.get("peft_type")
+    if kind != "LORA":
+        raise LoadError(f"{folder / CONFIG}: peft_type is {str(kind)[:40]}; only LORA adapters are loaded")
+    more = sorted(name for name in settings.keys() - _SHAPE - _NO_MATTER if settings[name])
+    if more:
+        raise LoadError(
+            f"{folder / CONFIG}: sets {', '.join(more[:_SHOWN])}; only plain LoRA adapters are loaded, and DoRA and "
+            "rank-stabilised ones"
+        )
+    return {name: value for name, value in settings.items() if name in _SHAPE}
+
+
+def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], *, merge: bool) -> Any:
+    """Put an adapter onto its base.
+
+    Args:
+        model: the sequence classifier, on its device.
+        folder: of the adapter.
+        shapes: what `verify_adapter_files` returned.
+        merge: add the adapter to the base's weights, which runs 1.5 times faster. Never onto a quantised base:
+            rounding would undo the adapter.
+
+    Returns:
+        The classifier itself if merged, else peft's wrapping of it.
+
+    Raises:
+        LoadError: the adapter does not fit the base, tensor by tensor.
+    """
+    import peft
+    from safetensors.torch import load_file
+
+    try:
+        config = peft.LoraConfig(**read_lora(folder), inference_mode=True)
+        adapted = peft.get_peft_model(model, config)
+    except (ValueError, TypeError, KeyError) as error:
+        raise LoadError(f"{folder}: does not fit this base: {error}") from error
+    wanted = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    _verify_fit(folder, shapes, {name: tuple(tensor.shape) for name, tensor in wanted.items()})
+    peft.set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS, device=str(model.device)))
+    adapted.eval()
+    return adapted.merge_and_unload() if merge else adapted
+
+
+def _verify_fit(folder: Path, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+    faults = [
+        *_listed("missing", sorted(wanted.keys() - found.keys())),
+        *_listed("not in this base", sorted(found.keys() - wanted.keys())),
+        *_listed(
+            "of another shape",
+            [
+                f"{name} {list(found[name])} for {list(wanted[name])}"
+                for name in sorted(found.keys() & wanted.keys())
+                if found[name] != wanted[name]
+            ],
+        ),
+    ]
+    if faults:
+        raise LoadError(
+            f"{folder / WEIGHTS}: does not fit this base: {'; '.join(faults)}; use the base it was trained on, with "
+            "the rank and targets that adapter_config.json names"
+        )
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [f"{what}: {', '.join(names[:_SHOWN])}{more}"]

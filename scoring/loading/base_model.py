@@ -1,0 +1,245 @@
+"""A base model as a sequence classifier: found, verified, loaded. Serving and fine-tuning load it by the same way.
+
+Bases are loaded one after the other: two `from_pretrained` at the same time confuse each other's meta tensors.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import torch
+
+from prefstream.scoring.errors import FetchError, LoadError
+from prefstream.scoring.loading.tokenizer import load_tokenizer
+from prefstream.scoring.loading.weights import base_files, hash_base
+
+Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
+"""By bitsandbytes; the head is never quantised."""
+
+_HEAD_SEED: Final = 0
+"""Of a random head, so that even an untrained judge's answers can be reproduced."""
+
+_HUB_FILES: Final = ("*.safetensors", "*.json", "*.model", "*.jinja")
+_HUB_FILES_NOT: Final = ("original/*", "consolidated*")
+"""The second copies that some repositories hold, in formats of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model, its weights not yet loaded.
+
+    Attributes:
+        folder: where its files are.
+        config: transformers' own, with the judge's number of labels and the tokenizer's pad token.
+        tokenizer: fast, with a pad token that pooling can tell from text.
+        head_names: parameters of the classification head: those outside the backbone.
+        hash: of the weights, as a preference's provenance states it.
+    """
+
+    folder: Path
+    config: Any
+    tokenizer: Any
+    head_names: frozenset[str]
+    hash: str
+
+
+def local_folder(source: str, revision: str | None) -> Path:
+    """The folder of a local model, or of a hub model after fetching what is not in the hub's cache.
+
+    Raises:
+        FetchError: the hub could not be asked.
+        LoadError: it does not give us this model.
+    """
+    if Path(source).is_absolute():
+        return Path(source)
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                source, revision=revision, allow_patterns=list(_HUB_FILES), ignore_patterns=list(_HUB_FILES_NOT)
+            )
+        )
+    except (OSError, ValueError) as error:
+        refused = isinstance(error, HFValidationError | RepositoryNotFoundError | RevisionNotFoundError)
+        raise (LoadError if refused else FetchError)(
+            f"{source} at {revision}: can't be fetched from the hub ({type(error).__name__}: "
+            f"{first_line(error)}); check the id, the revision, your access and HF_TOKEN, or give a local folder"
+        ) from error
+
+
+def open_base(source: str, revision: str | None, *, labels: int) -> Base:
+    """Find a base model and read everything but its weights.
+
+    Args:
+        source: absolute folder, or hub id.
+        revision: commit of a hub id.
+        labels: outputs of the classification head.
+
+    Raises:
+        LoadError: it can't be had, is pickled, or has no sequence classifier.
+    """
+    folder = local_folder(source, revision)
+    files = base_files(folder)
+    config = _load_config(folder, labels)
+    head_names = _head_names(config)
+    tokenizer = load_tokenizer(folder, config)
+    config.pad_token_id = tokenizer.pad_token_id
+    return Base(folder, config, tokenizer, head_names, hash_base(files))
+
+
+def load_classifier(
+    base: Base,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    quantization: Quantization = "none",
+    quant_storage: torch.dtype | None = None,
+) -> Any:
+    """Load a base model's weights as a sequence classifier.
+
+    Args:
+        base: what `open_base` returned.
+        device: where to.
+        dtype: of what is not quantised.
+        attention: implementation, as transformers knows it.
+        quantization: of the linear layers.
+        quant_storage: dtype in which 4-bit weights are stored; FSDP can only shard what has the dtype of the rest.
+
+    Returns:
+        The classifier; a head that the weights lack is drawn at random, the same at every load.
+
+    Raises:
+        LoadError: weights and config don't belong together, or a library refuses them.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            base.folder,
+            config=base.config,
+            dtype=dtype,
+            attn_implementation=attention,
+            quantization_config=_quantization(quantization, dtype, base.head_names, quant_storage),
+            device_map={"": str(device)} if device.type == "cuda" else None,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise LoadError(f"{base.folder}: its weights can't be loaded: {first_line(error)}") from error
+    _verify_report(base.folder, model, report, base.head_names)
+    for name in sorted(base.head_names & report["missing_keys"]):
+        _fill_reproducibly(model.get_parameter(name), base.config)
+    return model
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, without the stack that follows."""
+    return str(error).partition("\n")[0]
+
+
+def public_name(source: str) -> str:
+    """A hub id as it is; of a local folder the name alone: its place is nobody's business."""
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence what libraries print while loading: what matters in it is checked here, and raised."""
+    from transformers.utils import logging as transformers_logging
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line per matrix product, also later
+    verbosity = transformers_logging.get_verbosity()
+    shows_progress = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # Deprecations between these libraries are theirs to settle.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if shows_progress:
+            transformers_logging.enable_progress_bar()
+
+
+def _load_config(folder: Path, labels: int) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, num_labels=labels, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadError(f"{folder}: its config can't be loaded: {first_line(error)}") from error
+
+
+def _head_names(config: Any) -> frozenset[str]:
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        with torch.device("meta"):
+            # The config's own choice may be the name of a kernel on the hub, which is code.
+            skeleton = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    except ValueError as error:
+        raise LoadError(
+            f"{config.model_type}: transformers has no sequence classifier of this architecture; use a base "
+            "that AutoModelForSequenceClassification loads, such as Gemma 2, Gemma 3 (text) or Llama"
+        ) from error
+    backbone = skeleton.base_model_prefix + "."
+    return frozenset(name for name, _ in skeleton.named_parameters() if not name.startswith(backbone))
+
+
+def _verify_report(folder: Path, model: Any, report: dict[str, Any], head_names: frozenset[str]) -> None:
+    """Refuse a backbone of which anything is missing, left over or of another shape."""
+    backbone = model.base_model_prefix + "."
+    faults = {
+        "missing": sorted(set(report["missing_keys"]) - head_names),
+        # Heads for other tasks, such as lm_head, are of no use here and do no harm.
+        "left over": sorted(name for name in report["unexpected_keys"] if name.startswith(backbone)),
+        "of another shape": sorted(str(name) for name in report["mismatched_keys"]),
+    }
+    if any(faults.values()) or report["error_msgs"]:
+        listed = "; ".join(f"{what}: {', '.join(names[:4])} ({len(names)})" for what, names in faults.items() if names)
+        raise LoadError(f"{folder}: weights and config don't belong together ({listed}); fetch the model again")
+
+
+def _quantization(
+    quantization: Quantization, dtype: torch.dtype, head_names: frozenset[str], storage: torch.dtype | None
+) -> Any:
+    if quantization == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    heads = sorted({name.rpartition(".")[0] for name in head_names})
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=storage,
+        llm_int8_skip_modules=heads,
+    )
+
+
+def _fill_reproducibly(parameter: torch.nn.Parameter, config: Any) -> None:
+    """Draw a missing head as transformers does, but the same on every device and at every load."""
+    generator = torch.Generator().manual_seed(_HEAD_SEED)
+    std = getattr(config, "initializer_range", 0.02)
+    drawn = torch.randn(parameter.shape, generator=generator) * std
+    with torch.no_grad():
+        parameter.copy_(drawn)

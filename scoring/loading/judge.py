@@ -1,0 +1,190 @@
+"""Loading a judge: tokenizer, base, adapter and head, each verified; a judge that is half loaded never votes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import torch
+
+from prefstream.schemas import Battle, Provenance
+from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.encoding.encode import Encoder
+from prefstream.scoring.encoding.template import LABELS, Template, template_for
+from prefstream.scoring.encoding.truncate import Shares
+from prefstream.scoring.errors import ConfigError, JudgeFault, LoadError
+from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.judges.devices import Placement, attention_for
+from prefstream.scoring.judges.forward import Float32Head, Forward
+from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
+from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
+from prefstream.scoring.loading.base_model import load_classifier, local_folder, open_base, public_name, quiet_libraries
+
+_WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapter:
+    """A verified adapter folder; its weights are not loaded yet."""
+
+    folder: Path
+    record: AdapterRecord
+    shapes: dict[str, tuple[int, ...]]
+
+
+def load_judge(
+    config: ModelJudgeConfig,
+    placement: Placement,
+    *,
+    calibration: Calibration | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ModelJudge:
+    """Load one judge, verify it, and let it judge one battle.
+
+    Args:
+        config: from the panel file.
+        placement: its device and dtype.
+        calibration: in place of what the adapter recorded.
+        progress: told what is being loaded.
+
+    Raises:
+        LoadError: the judge can't be loaded, or must not judge; the message names the file and the remedy.
+        ConfigError: its settings don't fit its model.
+    """
+    say = progress or (lambda _: None)
+    if config.adapter is None and not config.allow_untrained:
+        raise LoadError(
+            f"judge {config.name}: has no adapter, so its head would be random; name one, or set "
+            "allow_untrained: true for a demo"
+        )
+    try:
+        # What is drawn at random and then overwritten must not move the program's own draws.
+        with quiet_libraries(), torch.random.fork_rng(devices=[]):
+            return _load(config, placement, calibration, say)
+    except torch.OutOfMemoryError as error:
+        raise LoadError(
+            f"judge {config.name}: {config.base} does not fit on {placement.device}; set quantization: 8bit or "
+            "4bit, or another device"
+        ) from error
+    except ConfigError as error:
+        raise ConfigError(f"judge {config.name}", error.faults) from error
+
+
+def _load(
+    config: ModelJudgeConfig, placement: Placement, calibration: Calibration | None, say: Callable[[str], None]
+) -> ModelJudge:
+    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]))
+    template = template_for(base.config.model_type, config.kind, base.tokenizer)
+    adapter = _verified_adapter(config, template, base.head_names)
+    _verify_length(config, base.config)
+    encoder = Encoder(
+        base.tokenizer,
+        template,
+        max_length=config.max_length,
+        shares=Shares(prompt=config.shares.prompt, response=config.shares.response),
+        # A judge reads well only what it was trained on, so this is the adapter's to say, not the panel file's.
+        mask_identity=adapter is not None and adapter.record.mask_identity,
+    )
+    attention = attention_for(config, base.config.model_type, placement)
+    provenance = Provenance(
+        kind=config.kind,
+        base=public_name(config.base),
+        revision=config.revision,
+        base_hash=base.hash,
+        adapter_hash=hash_adapter(adapter.folder) if adapter else None,
+        template=template.name,
+        template_hash=template.hash,
+        dtype=str(placement.dtype).removeprefix("torch."),
+        quantization=config.quantization,
+        attention=attention,
+        device=str(placement.device),
+        max_length=config.max_length,
+        mask_identity=encoder.mask_identity,
+        trained=adapter is not None,
+    )
+    _warn_of_other_base(config, adapter, provenance)
+    say(f"{config.name}: loading {provenance.base} onto {placement.device} in {provenance.dtype}")
+    model = load_classifier(
+        base,
+        device=placement.device,
+        dtype=placement.dtype,
+        attention=attention,
+        quantization=config.quantization,
+    )
+    if adapter:
+        say(f"{config.name}: loading its adapter {public_name(str(config.adapter))}")
+        model = apply_adapter(model, adapter.folder, adapter.shapes, merge=config.quantization == "none")
+    _keep_head_in_float32(model)
+    model.eval()
+    judge = ModelJudge(
+        name=config.name,
+        weight=config.weight,
+        provenance=provenance,
+        encoder=encoder,
+        forward=Forward(
+            model,
+            judge=config.name,
+            device=placement.device,
+            dtype=placement.dtype,
+            pad_id=base.tokenizer.pad_token_id,
+            outputs=len(LABELS[config.kind]),
+            budget_tokens=placement.micro_batch_tokens,
+            threads=placement.threads,
+        ),
+        tau=adapter.record.tau if adapter else 0.0,
+        calibration=calibration or (adapter.record.calibration if adapter else None),
+    )
+    _warm_up(judge)
+    return judge
+
+
+def _verified_adapter(config: ModelJudgeConfig, template: Template, head_names: frozenset[str]) -> _Adapter | None:
+    if config.adapter is None:
+        return None
+    folder = local_folder(config.adapter, config.adapter_revision)
+    shapes = verify_adapter_files(folder, head_names)
+    record = AdapterRecord.read(folder)
+    record.verify(folder, template)
+    return _Adapter(folder, record, shapes)
+
+
+def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:
+    limit = getattr(model_config, "max_position_embeddings", None)
+    if isinstance(limit, int) and config.max_length > limit:
+        fault = f"max_length is {config.max_length}, but its base was made for at most {limit} tokens"
+        raise ConfigError(f"judge {config.name}", (fault,))
+
+
+def _keep_head_in_float32(model: Any) -> None:
+    """Take the head out of peft's wrapping, if it has one, and out of autocast."""
+    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = getattr(classifier, "score", None)
+    trained = getattr(head, "modules_to_save", None)
+    head = trained["default"] if trained is not None else head
+    if isinstance(head, torch.nn.Linear):
+        classifier.score = Float32Head.of(head)
+
+
+def _warn_of_other_base(config: ModelJudgeConfig, adapter: _Adapter | None, provenance: Provenance) -> None:
+    """Say so when the base differs from the one in training: legitimate after a conversion, else a mistake."""
+    trained_on = adapter.record.base_hash if adapter else None
+    if trained_on is not None and trained_on != provenance.base_hash:
+        structlog.get_logger().warning(
+            "adapter_was_trained_on_other_weights", judge=config.name, base=provenance.base, expected=trained_on
+        )
+
+
+def _warm_up(judge: ModelJudge) -> None:
+    """One battle through the whole judge: what fails now would fail on the first real one."""
+    try:
+        scores = judge.score(judge.encode([_WARM_UP]))
+    except JudgeFault as fault:
+        judge.close()
+        raise LoadError(f"{fault} (at a test battle while loading: it can't judge)") from fault
+    if scores.too_large:
+        judge.close()
+        raise LoadError(f"{scores.too_large[0]}; not even a short battle fits")

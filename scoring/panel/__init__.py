@@ -1,0 +1,1 @@
+"""The panel: judges in threads, and the answer that they give together."""

@@ -1,0 +1,331 @@
+"""The panel: judges in threads, one each, and the answer they give together.
+
+Each judge scores its whole part of a batch in its own thread, which nothing else uses: what torch keeps per thread
+(autocast, inference mode, thread count, CUDA stream) belongs to that judge. Threads run at the same time because
+torch and the tokenizers release the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self, TypeVar
+
+import numpy as np
+import structlog
+import tenacity
+
+from prefstream.schemas import Battle
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.errors import BattleTooLarge, ConfigError, JudgeFault
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
+from prefstream.scoring.judges.prior import PriorJudge
+from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
+from prefstream.scoring.probabilities import exchange
+
+ATTEMPTS: Final = 3
+"""A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
+
+RETRY_WAIT_S: Final = 0.2
+"""First wait between attempts, doubled for the second: short against a batch, long for a device's hiccup."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """Battles, tokenised for every judge.
+
+    Attributes:
+        count: number of battles.
+        padded_tokens: tokens that the forward passes of the costliest judge will read, padding included.
+        parts: what each judge reads, in the panel's order; None for one that was left out.
+    """
+
+    count: int
+    padded_tokens: int
+    parts: tuple[JudgeBatch | None, ...]
+
+
+class Panel:
+    """Judges that vote together. A context manager; closes its judges.
+
+    `encode` may be called from any thread, also while `score` runs. `score` may be called by several threads; their
+    batches then queue up at each judge.
+
+    Attributes:
+        on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
+            thread notices; set it to be told.
+    """
+
+    def __init__(
+        self,
+        judges: Sequence[Judge],
+        *,
+        swap: bool = False,
+        calibration: Calibration | None = None,
+        on_judge_failure: Literal["stop", "degrade"] = "stop",
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            judges: at least one, with a positive sum of weights and different names.
+            swap: score both orders of every battle with the judges for which that matters.
+            calibration: of the weighted mean.
+            on_judge_failure: raise when a judge fails for good, or go on without it.
+        """
+        self.judges = tuple(judges)
+        self.swap = swap
+        self._calibration = calibration or Calibration()
+        self._degrade = on_judge_failure == "degrade"
+        self._left_out: tuple[str, ...] = ()
+        self.on_fault: Callable[[JudgeFault], None] = lambda _: None
+        self._lock = threading.Lock()
+        self._threads = {
+            judge.name: ThreadPoolExecutor(1, thread_name_prefix=f"judge-{judge.name}") for judge in self.judges
+        }
+
+    @property
+    def trained(self) -> bool:
+        """Whether every judge has a trained head: if not, the probabilities mean nothing."""
+        return all(judge.provenance.trained for judge in self.judges)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of judges that failed for good, in the panel's order."""
+        return self._left_out
+
+    def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
+        """Tokenise battles for every judge that still takes part.
+
+        Args:
+            battles: any number, none included.
+        """
+        exchanged: list[Battle] = []
+        if self.swap and not all(judge.symmetric for judge in self.judges):
+            exchanged = [battle.swap() for battle in battles]
+        both = [*battles, *exchanged]
+        parts = tuple(
+            None if judge.name in self._left_out else judge.encode(battles if judge.symmetric else both)
+            for judge in self.judges
+        )
+        padded_tokens = max((part.padded_tokens for part in parts if part), default=0)
+        return EncodedBatch(len(battles), padded_tokens, parts)
+
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+        """Let every judge score the batch, and combine what they say.
+
+        Args:
+            batch: what `encode` returned.
+
+        Returns:
+            One per battle, in order: the answer, or the error of a judge's device that is too small for it.
+
+        Raises:
+            JudgeFault: a judge failed for good and the panel is set to stop, or no judge that counts is left.
+        """
+        if not batch.count:
+            return []
+        running = [
+            (judge, part, self.submit(judge, functools.partial(judge.score, part)))
+            for judge, part in zip(self.judges, batch.parts, strict=True)
+            if part is not None and judge.name not in self._left_out
+        ]
+        answers: list[JudgeAnswers] = []
+        too_large: dict[int, BattleTooLarge] = {}
+        faults: list[JudgeFault] = []
+        for judge, part, future in running:
+            try:
+                scores = wait_for(judge, future)
+                _require_finite(judge, scores)
+            except JudgeFault as fault:
+                self.on_fault(fault)
+                faults.append(fault)
+                continue
+            answers.append(_split(judge, part, scores, batch.count, swap=self.swap))
+            too_large.update({position % batch.count: error for position, error in scores.too_large.items()})
+        if faults:
+            self._leave_out(faults)
+        if not sum(answer.weight for answer in answers):
+            raise self._nobody_left(faults)
+        return combine(answers, calibration=self._calibration, left_out=self._left_out, too_large=too_large)
+
+    def submit(self, judge: Judge, work: Callable[[], T]) -> Future[T]:
+        """Let a judge work in its own thread, where nothing else uses it; again after a fault that may pass.
+
+        Args:
+            judge: one of the panel's.
+            work: what to call there. Read its result by `wait_for`.
+        """
+        return self._threads[judge.name].submit(self._with_retry, work)
+
+    def close(self) -> None:
+        """Wait for batches that are being scored, then free every judge's memory. May be called twice."""
+        for judge in self.judges:
+            self._threads[judge.name].shutdown(wait=True, cancel_futures=True)
+        for judge in self.judges:
+            judge.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _with_retry(self, work: Callable[[], T]) -> T:
+        def tell(attempt: tenacity.RetryCallState) -> None:
+            if attempt.outcome and isinstance(fault := attempt.outcome.exception(), JudgeFault):
+                self.on_fault(fault)
+
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential(multiplier=RETRY_WAIT_S),
+            retry=tenacity.retry_if_exception(_may_pass),
+            before_sleep=tell,
+            reraise=True,
+        )(work)
+
+    def _leave_out(self, faults: Sequence[JudgeFault]) -> None:
+        """Go on without the judges that failed, or raise where the panel is set to stop."""
+        if not self._degrade:
+            raise faults[0]
+        failed = {fault.judge for fault in faults}
+        with self._lock:
+            self._left_out = tuple(
+                judge.name for judge in self.judges if judge.name in failed or judge.name in self._left_out
+            )
+        for fault in faults:
+            structlog.get_logger().error("judge_left_out", judge=fault.judge, detail=fault.detail)
+
+    def _nobody_left(self, faults: Sequence[JudgeFault]) -> JudgeFault:
+        if faults:
+            return faults[-1]
+        return JudgeFault(", ".join(self._left_out), "every judge that counts has failed", transient=False)
+
+
+def load_panel(
+    config: PanelConfig | Path | str,
+    *,
+    calibration: CalibrationFile | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Panel:
+    """Load every judge of a panel, one after the other, and start their threads.
+
+    Args:
+        config: the panel, or the path of its file.
+        calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
+        progress: told what is being loaded, one short line at a time.
+
+    Raises:
+        ConfigError: the panel file or its calibration is wrong.
+        LoadError: a judge can't be loaded, or must not judge.
+    """
+    if not isinstance(config, PanelConfig):
+        config = load_panel_config(Path(config))
+    if calibration is None:
+        calibration = read_calibration(config)
+    else:
+        _verify_calibration(calibration, config, "the calibration")
+    judges: list[Judge] = []
+    models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
+    if models:
+        from prefstream.scoring.judges.devices import place_judges  # a panel of priors must not pay for torch
+        from prefstream.scoring.loading.judge import load_judge
+
+        placements = place_judges(models)
+    try:
+        for described in config.judges:
+            weight = calibration.weights.get(described.name, described.weight)
+            judge = described.model_copy(update={"weight": weight})
+            if isinstance(judge, ModelJudgeConfig):
+                own = calibration.judges.get(judge.name)
+                judges.append(load_judge(judge, placements[judge.name], calibration=own, progress=progress))
+            else:
+                judges.append(PriorJudge(judge))
+    except BaseException:
+        for loaded in judges:
+            loaded.close()
+        raise
+    return Panel(
+        judges,
+        swap=config.swap,
+        calibration=calibration.panel,
+        on_judge_failure=config.on_judge_failure,
+    )
+
+
+def read_calibration(config: PanelConfig) -> CalibrationFile:
+    """The calibration file that a panel names; one that changes nothing where it names none.
+
+    Raises:
+        ConfigError: the file can't be read, is wrong, or belongs to another panel.
+    """
+    if config.calibration is None:
+        return CalibrationFile()
+    path = Path(config.calibration)
+    calibration = CalibrationFile.read(path)
+    _verify_calibration(calibration, config, str(path))
+    return calibration
+
+
+def _verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:
+    names = {judge.name for judge in config.judges}
+    strangers = sorted({*calibration.judges, *calibration.weights} - names)
+    if strangers:
+        raise ConfigError(
+            source,
+            (f"calibrates {', '.join(strangers)}, which the panel doesn't have; fit it again for this panel",),
+        )
+    if not any(calibration.weights.get(judge.name, judge.weight) for judge in config.judges):
+        raise ConfigError(source, ("weights: every weight is 0; at least one judge must count",))
+
+
+def wait_for(judge: Judge, future: Future[T]) -> T:
+    """Wait for what `Panel.submit` began.
+
+    Raises:
+        JudgeFault: the judge failed for good, in whatever way.
+        BattleTooLarge: the judge's device is too small for a sequence.
+    """
+    try:
+        return future.result()
+    except (JudgeFault, BattleTooLarge):
+        raise
+    except Exception as error:
+        # The text of a foreign exception may hold anything; its type and trace say where to look.
+        raise JudgeFault(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
+
+
+def _require_finite(judge: Judge, scores: Scores) -> None:
+    """No answer of the panel is made of what is no number, whatever kind of judge gave it."""
+    if not np.isfinite(scores.probabilities).all():
+        raise JudgeFault(judge.name, "a probability is no finite number", transient=False)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, JudgeFault) and error.transient
+
+
+def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:
+    """Take the rows of the battles as given and of the exchanged ones apart."""
+    as_given = scores.probabilities[:count]
+    swapped = None
+    if swap:
+        # A symmetric judge's answer to the exchanged battle is its answer to this one, exchanged.
+        swapped = exchange(as_given) if judge.symmetric else scores.probabilities[count:]
+    return JudgeAnswers(
+        name=judge.name,
+        weight=judge.weight,
+        provenance=judge.provenance,
+        as_given=as_given,
+        swapped=swapped,
+        truncations=[encoding.truncation for encoding in part.encodings[:count]],
+    )

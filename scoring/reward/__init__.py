@@ -1,0 +1,1 @@
+"""A panel as a reward model, on its own and in TRL."""

@@ -1,0 +1,176 @@
+"""What a secured Kafka cluster needs: certificates, users, rights. Everything is made anew for each test run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trustme
+from cryptography.hazmat.primitives import serialization
+from kafka import KafkaAdminClient
+from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import ACLResourcePatternType as PatternType
+
+from prefstream.consumer.config import StreamConfig
+
+ADDRESSES: Final = ("localhost", "127.0.0.1")
+"""What the brokers' certificates are for."""
+
+
+@dataclass(frozen=True)
+class Right:
+    """One operation on one resource.
+
+    Attributes:
+        operation: as Kafka's tools write it: `Read`.
+        resource: `topic`, `group` or `transactional-id`.
+        name: of the resource.
+        prefixed: whether all resources are meant whose names begin so.
+    """
+
+    operation: str
+    resource: str
+    name: str
+    prefixed: bool = False
+
+    def acl(self, user: str) -> ACL:
+        """What allows it to a user, from everywhere."""
+        pattern = PatternType.PREFIXED if self.prefixed else PatternType.LITERAL
+        return ACL(
+            f"User:{user}",
+            "*",
+            ACLOperation[self.operation.upper()],
+            ACLPermissionType.ALLOW,
+            ResourcePattern(ResourceType[self.resource.replace("-", "_").upper()], self.name, pattern),
+        )
+
+
+def needed_rights(config: StreamConfig) -> tuple[Right, ...]:
+    """All that `prefstream run` needs: what deploy/README.md says, which a test compares."""
+    return (
+        Right("Read", "topic", config.battles_topic),
+        Right("Write", "topic", config.preferences_topic),
+        Right("Write", "topic", config.dead_letters_topic),
+        Right("Read", "group", config.group_id),
+        Right("Write", "transactional-id", f"{config.group_id}-", prefixed=True),
+    )
+
+
+def grant(bootstrap_servers: str, rights: Mapping[str, Iterable[Right]]) -> None:
+    """Allow users what they need.
+
+    Args:
+        bootstrap_servers: a listener on which we are a super user.
+        rights: by user.
+    """
+    acls = [right.acl(user) for user, some in rights.items() for right in some]
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        assert admin.create_acls(acls)["failed"] == []
+
+
+def revoke(bootstrap_servers: str, user: str, right: Right) -> None:
+    """Take a right away.
+
+    Args:
+        bootstrap_servers: a listener on which we are a super user.
+        user: who has it.
+        right: as it was granted.
+    """
+    acl = right.acl(user)
+    pattern = ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, acl.resource_pattern)
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        [(_, removed, _)] = admin.delete_acls([pattern])
+    assert len(removed) == 1
+
+
+class Authority:
+    """Signs certificates, and writes them as PEM where brokers and clients find them.
+
+    Args:
+        folder: for its own certificate and those that it signs.
+
+    Attributes:
+        cafile: its own certificate.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ca = trustme.CA()
+        self.cafile = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(self.cafile)
+
+    def keystore(self, *addresses: str) -> Path:
+        """A broker's key and certificate in one file, as Kafka reads them.
+
+        Args:
+            addresses: of the broker.
+        """
+        signed = self._ca.issue_cert(*addresses)
+        path = self._folder / f"keystore-{addresses[0]}.pem"
+        path.write_bytes(_pkcs8(signed) + b"".join(pem.bytes() for pem in signed.cert_chain_pems))
+        return path
+
+    def client(self, name: str, password: str) -> tuple[Path, Path]:
+        """A client's certificate, and its key in a file of its own.
+
+        Args:
+            name: who the client is.
+            password: that the key is encrypted with.
+        """
+        signed = self._ca.issue_cert(f"{name}.test", common_name=name)
+        certfile, keyfile = (self._folder / f"{name}.{kind}.pem" for kind in ("certificate", "key"))
+        certfile.write_bytes(b"".join(pem.bytes() for pem in signed.cert_chain_pems))
+        keyfile.write_bytes(_pkcs8(signed, password))
+        return certfile, keyfile
+
+
+def broker_settings(authority: Authority) -> dict[str, object]:
+    """A broker's properties for TLS and rights: nothing is allowed unless a right says so.
+
+    Who has no name, on the listener between brokers above all, may do everything.
+    """
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": authority.keystore(*ADDRESSES),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": authority.cafile,
+        # A client's certificate names its user by the common name alone.
+        "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "false",
+    }
+
+
+def plain_users(listener: str, users: Mapping[str, str]) -> dict[str, object]:
+    """A broker's properties for users who log in by PLAIN.
+
+    Args:
+        listener: its name, in small letters.
+        users: name to password.
+    """
+    logins = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return {f"listener.name.{listener}.plain.sasl.jaas.config": f"{module} required {logins};"}
+
+
+def scram_listener(listener: str) -> dict[str, object]:
+    """A broker's properties for users who log in by SCRAM; who they are is said when the data folder is made.
+
+    Args:
+        listener: its name, in small letters.
+    """
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    return {f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": f"{module} required;"}
+
+
+def _pkcs8(signed: trustme.LeafCert, password: str | None = None) -> bytes:
+    """The private key in the one form that Kafka reads."""
+    key = serialization.load_pem_private_key(signed.private_key_pem.bytes(), None)
+    encryption = (
+        serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password.encode())
+    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)

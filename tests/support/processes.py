@@ -1,0 +1,152 @@
+"""`prefstream` in processes of its own, to be signalled and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from prefstream.consumer.config import StreamConfig
+from tests.support.streams import MARKERS, PRIOR, wait_until
+
+START_S: Final = 60.0
+"""Longest start of a process, torch included, on a machine with other things to do."""
+
+PREFSTREAM: Final = "from prefstream.consumer.cli import main; main()"
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a `prefstream` in a process of its own: ours, without its settings."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PREFSTREAM_")}
+    return environment | {
+        "PREFSTREAM_NO_REEXEC": "1",  # starting twice for faster malloc pays for real judges only
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+
+
+class Prefstream:
+    """A running `prefstream` command.
+
+    Args:
+        arguments: of the command.
+        log: file that gets what it writes to standard error; several processes may share one.
+        program: Python that runs the command.
+        environment: variables beside those of `child_environment`.
+    """
+
+    def __init__(
+        self, *arguments: str, log: Path, program: str = PREFSTREAM, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._log = log
+        self._log_starts_at = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=child_environment() | dict(environment or {}),
+                text=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it wrote to standard error until now."""
+        with self._log.open("rb") as file:
+            file.seek(self._log_starts_at)
+            return file.read().decode()
+
+    def log_events(self, name: str) -> list[dict[str, Any]]:
+        """The structured log lines of this name."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == name]
+
+    @property
+    def published(self) -> int:
+        """Records that it says readers can see."""
+        return sum(int(line["battles"]) for line in self.log_events("batch published"))
+
+    def wait_streaming(self) -> dict[str, Any]:
+        """Wait until it reads battles; its log line that says so."""
+        wait_until(lambda: self.log_events("streaming") or self.ended, START_S, "the start of the stream")
+        events = self.log_events("streaming")
+        assert events, f"ended with {self.process.returncode}: {self.log}"
+        return events[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self.process.poll() is not None
+
+    def wait(self, timeout_s: float = START_S) -> int:
+        """Wait for its end; the exit code, negative for the number of a signal."""
+        return self.process.wait(timeout_s)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once and take it off the process table."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@contextmanager
+def prefstream(*arguments: str, log: Path) -> Iterator[Prefstream]:
+    """Run a `prefstream` command; killed at the end if it still runs. What users wrote must not be in its log."""
+    process = Prefstream(*arguments, log=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+    leaks = [marker for marker in MARKERS if marker in process.log]
+    assert not leaks, f"text of battles in the log: {leaks}"
+
+
+@contextmanager
+def broker_process(log: Path) -> Iterator[str]:
+    """Run the embedded broker in a process of its own; its address."""
+    with prefstream("broker", "--port", "0", log=log) as broker:
+        assert broker.process.stdout
+        yield broker.process.stdout.readline().removeprefix("listening at ").strip()
+
+
+def run_arguments(config: StreamConfig, panel: Path, **settings: object) -> list[str]:
+    """The arguments of `prefstream run` for a configuration; `settings` override."""
+    options: dict[str, object] = {
+        "bootstrap-servers": config.bootstrap_servers,
+        "group-id": config.group_id,
+        "battles-topic": config.battles_topic,
+        "preferences-topic": config.preferences_topic,
+        "dead-letters-topic": config.dead_letters_topic,
+        "panel": panel,
+        "log-format": "json",
+        **{name.replace("_", "-"): setting for name, setting in settings.items()},
+    }
+    arguments = ["run", *(part for name, setting in options.items() for part in (f"--{name}", str(setting)))]
+    return arguments if "http-port" in options else [*arguments, "--no-http"]
+
+
+def write_prior_panel(folder: Path, seconds_per_batch: float = 0.0) -> Path:
+    """A panel file whose judges cost nothing but time."""
+    judge = {
+        "name": "prior",
+        "kind": "prior",
+        "probabilities": PRIOR.model_dump(),
+        "simulate": {"seconds_per_batch": seconds_per_batch},
+    }
+    path = folder / f"prior-{seconds_per_batch}.yaml"
+    path.write_text(yaml.safe_dump({"judges": [judge]}))
+    return path

@@ -1,0 +1,186 @@
+"""`prefstream calibrate`: what it writes is what serving then answers with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from prefstream.consumer.cli import app
+from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
+from prefstream.schemas import Battle, PrefstreamError
+from prefstream.scoring.files.labelled import read_labelled
+from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.panel.panel import load_panel
+from prefstream.scoring.panel.predict import Predictions, load_uncalibrated_panel, predict
+from tests.support.models import make_tiny_judge, one_torch_thread
+
+WORDS = ("quick", "brown", "fox", "lazy", "dog", "answer", "better", "sum", "numbers", "return", "correct", "wrong")
+BATTLES = 90
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """A pairwise judge, which has to answer both orders, and a pointwise one."""
+    folder = tmp_path_factory.mktemp("judges")
+    return [
+        make_tiny_judge(folder / "gemma", "gemma2", "pairwise", 0),
+        make_tiny_judge(folder / "llama", "llama", "pointwise", 1, weight=3.0),
+    ]
+
+
+@pytest.fixture
+def panel(tmp_path: Path, judges: list[dict[str, Any]]) -> Path:
+    return write_panel(tmp_path / "panel.yaml", judges)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled battles of two tiers; a row that is none stands among them."""
+    rng = random.Random(0)
+
+    def turns() -> list[str]:
+        return [" ".join(rng.choices(WORDS, k=rng.randint(2, 12)))]
+
+    rows = [
+        json.dumps(
+            {
+                "id": str(number),
+                "prompt": [f"question {number % 30}"],
+                "response_a": turns(),
+                "response_b": turns(),
+                "winner": rng.choice(["model_a", "model_b", "tie"]),
+                "tier": "core" if number % 3 else "arena",
+            }
+        )
+        for number in range(BATTLES)
+    ]
+    path = tmp_path_factory.mktemp("data") / "judged.jsonl"
+    path.write_text("\n".join([*rows, '{"id": "none"}']) + "\n")
+    return path
+
+
+def write_panel(path: Path, judges: list[dict[str, Any]], **panel: Any) -> Path:
+    path.write_text(yaml.safe_dump({"judges": judges, "swap": True, **panel}))
+    return path
+
+
+def calibrate(*arguments: str | Path) -> Result:
+    """Run the command inside this process, errors as `main` shows them."""
+    with one_torch_thread():
+        result = CliRunner().invoke(app, ["calibrate", *map(str, arguments)], env={"COLUMNS": "120"})
+    if isinstance(result.exception, PrefstreamError):
+        result.exit_code = complain(result.exception)
+    return result
+
+
+def answers(panel: Path, battles: list[Battle], *, calibrated: bool = True) -> Predictions:
+    with one_torch_thread(), (load_panel if calibrated else load_uncalibrated_panel)(panel) as loaded:
+        return predict(loaded, battles)
+
+
+def battles_of(path: Path) -> list[Battle]:
+    return [record.battle.battle for record in read_labelled(path) if record.battle]
+
+
+def test_serving_answers_by_what_was_written(panel: Path, judged: Path, judges: list[dict[str, Any]]) -> None:
+    output = panel.with_name("calibration.json")
+    result = calibrate(judged, "-o", output, "--panel", panel)
+    assert result.exit_code == EXIT_REJECTED, result.output
+    assert f"{judged}:{BATTLES + 1}:" in result.stderr
+    assert f"put this line into {panel}: calibration: calibration.json" in result.stderr
+    written = CalibrationFile.read(output)
+    assert set(written.judges) == set(written.weights) == {"gemma", "llama"}
+
+    battles = battles_of(judged)
+    before = answers(panel, battles)
+    after = answers(write_panel(panel, judges, calibration="calibration.json"), battles)
+    by_name = {judge.name: judge for judge in before.judges}
+    for judge in after.judges:
+        raw, calibration = by_name[judge.name], written.judges[judge.name]
+        assert raw.swapped is not None
+        expected = (calibration.apply(raw.as_given) + calibration.apply(raw.swapped)) / 2
+        assert judge.probabilities == pytest.approx(expected, abs=1e-6)
+        assert judge.weight == written.weights[judge.name]
+    mean = sum(judge.weight * judge.probabilities for judge in after.judges)
+    assert after.panel.probabilities == pytest.approx(written.panel.apply(np.asarray(mean)), abs=1e-6)
+    assert np.abs(after.panel.probabilities - before.panel.probabilities).max() > 0.01
+
+
+def test_the_table_shows_each_judge_and_the_panel_before_and_after(panel: Path, judged: Path) -> None:
+    result = calibrate(judged, "-o", panel.with_name("c.json"), "--panel", panel, "--folds", "3")
+    assert f"{BATTLES} battles, 30 prompts" in result.stdout
+    assert "(3 folds)" in result.stdout
+    for word in ("gemma", "llama", "panel", "before", "after", "change", "log loss", "calibration error", "tie bias"):
+        assert word in result.stdout
+    assert not any(word in result.output for word in ("question 7", "lazy"))
+
+
+def test_a_calibration_that_the_panel_names_is_left_out_of_account(
+    panel: Path, judged: Path, judges: list[dict[str, Any]]
+) -> None:
+    """Whether it exists or not: the first one is fitted for a panel file that names it already."""
+    write_panel(panel, judges, calibration="calibration.json")
+    output = panel.with_name("calibration.json")
+    first = calibrate(judged, "-o", output, "--panel", panel)
+    assert "names it already" in first.stderr
+    fitted = output.read_bytes()
+    second = calibrate(judged, "-o", output, "--panel", panel, "--force")
+    assert second.stdout == first.stdout
+    assert output.read_bytes() == fitted
+    other = calibrate(judged, "-o", panel.with_name("other.json"), "--panel", panel)
+    assert "change it to: calibration: other.json" in other.stderr
+
+
+def test_the_plot_and_the_answers_out_of_fold_are_written(panel: Path, judged: Path) -> None:
+    plot, out_of_fold = panel.with_name("reliability.png"), panel.with_name("out.csv")
+    result = calibrate(
+        *(judged, "-o", panel.with_name("c.json"), "--panel", panel),
+        *("--plot", plot, "--out-of-fold", out_of_fold, "--tier", "core", "--balance", "source"),
+    )
+    assert result.exit_code == EXIT_REJECTED, result.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    with out_of_fold.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [str(number) for number in range(BATTLES) if number % 3]
+    assert all(
+        abs(sum(float(row[f"winner_{name}"]) for name in ("model_a", "model_b", "tie")) - 1) < 1e-9 for row in rows
+    )
+
+
+def test_the_panel_file_and_the_data_are_not_overwritten(panel: Path, judged: Path) -> None:
+    existing = panel.with_name("there.json")
+    existing.write_text("{}")
+    refused: list[list[str | Path]] = [
+        ["-o", judged, "--panel", panel, "--force"],
+        ["-o", panel, "--panel", panel, "--force"],
+        ["-o", panel.with_name("x"), "--plot", panel.with_name("x"), "--panel", panel],
+        ["-o", existing, "--panel", panel],
+        ["-o", panel.parent / "none" / "c.json", "--panel", panel],
+        ["-o", panel.parent, "--panel", panel, "--force"],
+    ]
+    for arguments in refused:
+        result = calibrate(judged, *arguments)
+        assert result.exit_code == EXIT_USAGE, arguments
+        assert isinstance(result.exception, PrefstreamError)
+    assert existing.read_text() == "{}"
+
+
+def test_a_tier_that_is_not_there_is_refused_with_those_that_are(panel: Path, judged: Path) -> None:
+    result = calibrate(judged, "-o", panel.with_name("c.json"), "--panel", panel, "--tier", "ocre")
+    assert result.exit_code == EXIT_USAGE
+    assert "no battle has --tier ocre; those named in it: core (60), arena (30)" in str(result.exception)
+
+
+def test_too_few_battles_are_refused_before_a_judge_is_loaded(judged: Path, tmp_path: Path) -> None:
+    result = calibrate(judged, "-o", tmp_path / "c.json", "--panel", tmp_path / "none.yaml", "--tier", "arena")
+    assert result.exit_code == EXIT_USAGE
+    assert "30 labelled battles count, too few" in str(result.exception)
+    assert not (tmp_path / "c.json").exists()

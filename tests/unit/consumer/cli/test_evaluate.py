@@ -1,0 +1,213 @@
+"""`prefstream evaluate`: tables, JSON and report of a panel or of predictions, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from prefstream.consumer.cli import app
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, EXIT_USAGE, complain
+from prefstream.schemas import PrefstreamError
+from prefstream.scoring.evaluation.results import Evaluation
+from tests.support.models import make_tiny_judge, one_torch_thread
+
+MARK = "battletext"
+BATTLES = 60
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled battles of two tiers, and one row that is none."""
+    rng = random.Random(0)
+    rows = [
+        json.dumps(
+            {
+                "id": f"b{number}",
+                "prompt": [f"{MARK} {number % 20}"],
+                "response_a": [f"{MARK} " + "better answer " * rng.randint(1, 9)],
+                "response_b": [f"{MARK} " + "quick fox " * rng.randint(1, 9)],
+                "winner": rng.choice(["model_a", "model_b", "tie"]),
+                "tier": "core" if number % 3 else "arena",
+            }
+        )
+        for number in range(BATTLES)
+    ]
+    path = tmp_path_factory.mktemp("data") / "judged.jsonl"
+    path.write_text("\n".join([rows[0], '{"id": "none"}', *rows[1:]]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def clean(judged: Path) -> Path:
+    """The same without the row that is none."""
+    path = judged.with_name("clean.jsonl")
+    path.write_text("".join(line for line in judged.read_text().splitlines(keepends=True) if "winner" in line))
+    return path
+
+
+def prior_panel(folder: Path, **entry: object) -> Path:
+    judge = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.5, "model_b": 0.25, "tie": 0.25}}
+    path = folder / "panel.yaml"
+    path.write_text(yaml.safe_dump({"judges": [{**judge, **entry}]}))
+    return path
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Path:
+    return prior_panel(tmp_path)
+
+
+def evaluate(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    """Run the command inside this process, errors as `main` shows them."""
+    words = ["evaluate", *map(str, arguments), "--bootstrap", "100"]
+    with one_torch_thread():
+        result = CliRunner().invoke(app, words, env={"COLUMNS": "120", **(env or {})})
+    if isinstance(result.exception, PrefstreamError):
+        result.exit_code = complain(result.exception)
+    return result
+
+
+def test_table_json_and_report_of_a_panel(tmp_path: Path, judged: Path, panel: Path) -> None:
+    found, page = tmp_path / "found.json", tmp_path / "report.html"
+    result = evaluate(judged, "--panel", panel, "--json", found, "--html", page)
+    assert result.exit_code == EXIT_REJECTED, result.output
+    assert f"{judged}:2:" in result.stderr
+    for name in ("panel", "prior", "class prior", "length only"):
+        assert name in result.stdout
+    assert "seed 0" in result.stdout
+    evaluation = Evaluation.model_validate_json(found.read_text())
+    assert (evaluation.battles, evaluation.prompts) == (BATTLES, 20)
+    assert evaluation.evaluated.rows_rejected == 1
+    assert MARK not in page.read_text() + found.read_text() + result.output
+
+
+def test_a_real_panel_is_measured_in_both_orders(tmp_path: Path, clean: Path) -> None:
+    judges = [
+        make_tiny_judge(tmp_path / "pairs", "gemma2", "pairwise", 0),
+        make_tiny_judge(tmp_path / "points", "llama", "pointwise", 1),
+    ]
+    panel = tmp_path / "panel.yaml"
+    panel.write_text(yaml.safe_dump({"judges": judges}))
+    found = tmp_path / "found.json"
+    result = evaluate(clean, "--panel", panel, "--swap", "--json", found)
+    assert result.exit_code == 0, result.output
+    evaluation = Evaluation.model_validate_json(found.read_text())
+    by_name = {one.name: one for one in evaluation.position}
+    assert by_name["panel"].by_construction
+    assert by_name["points"].by_construction
+    gap = by_name["pairs"].mean_gap
+    assert gap is not None
+    assert gap.value is not None
+    assert gap.value > 0
+    assert "pairs: with A and B exchanged" in result.stdout
+    assert evaluation.systems[1].provenance is not None
+    assert evaluation.systems[1].provenance.adapter_hash is not None
+
+
+def test_injections_are_measured_on_request(tmp_path: Path, clean: Path) -> None:
+    panel = tmp_path / "panel.yaml"
+    panel.write_text(yaml.safe_dump({"judges": [make_tiny_judge(tmp_path / "points", "chatml", "pointwise")]}))
+    found, page = tmp_path / "found.json", tmp_path / "report.html"
+    result = evaluate(clean, "--panel", panel, "--limit", "3", "--injections", "--json", found, "--html", page)
+    assert result.exit_code == 0, result.output
+    effects = Evaluation.model_validate_json(found.read_text()).injections
+    assert {(one.judge, one.battles) for one in effects} == {("panel", 3), ("points", 3)}
+    assert any(one.gain.value for one in effects)
+    assert "What an answer gains by a text that speaks to its judge" in result.stdout
+    assert "forged turn" in result.stdout
+    assert "<td>forged turn</td>" in page.read_text()
+
+
+def test_predictions_of_score_give_what_the_panel_gives(tmp_path: Path, clean: Path, panel: Path) -> None:
+    scored, direct, read = (tmp_path / name for name in ("scored.jsonl", "direct.json", "read.json"))
+    assert CliRunner().invoke(app, ["score", str(clean), "-o", str(scored), "--panel", str(panel)]).exit_code == 0
+    assert evaluate(clean, "--panel", panel, "--json", direct).exit_code == 0
+    assert evaluate(clean, "--predictions", scored, "--json", read).exit_code == 0
+    of_panel, of_file = (Evaluation.model_validate_json(path.read_text()) for path in (direct, read))
+    assert of_file.systems == of_panel.systems
+    assert of_file.evaluated.predictions == "scored.jsonl"
+
+
+def test_battles_without_a_prediction_are_named(tmp_path: Path, clean: Path) -> None:
+    csv = tmp_path / "submission.csv"
+    rows = [f"b{number},0.5,0.3,0.2" for number in range(1, BATTLES)]
+    csv.write_text("\n".join(["id,winner_model_a,winner_model_b,winner_tie", *rows, "stranger,1,0,0", "b1,2,2,2"]))
+    result = evaluate(clean, "--predictions", csv)
+    assert result.exit_code == EXIT_REJECTED
+    assert f"{clean}:1: no prediction in {csv} has its id" in result.stderr
+    assert f"1 of {BATTLES} labelled battles have no prediction" in result.stderr
+    assert "1 predictions are about none of the labelled battles" in result.stderr
+    assert f"{csv}:{BATTLES + 2}: bad_prediction" in result.stderr
+
+
+def test_tier_and_limit_choose_battles(tmp_path: Path, clean: Path, panel: Path) -> None:
+    found = tmp_path / "found.json"
+    assert evaluate(clean, "--panel", panel, "--tier", "core", "--limit", "7", "--json", found).exit_code == 0
+    assert Evaluation.model_validate_json(found.read_text()).battles == 7
+    wrong = evaluate(clean, "--panel", panel, "--tier", "cora")
+    assert wrong.exit_code == EXIT_USAGE
+    assert "core (40)" in str(wrong.exception)
+
+
+def test_predictions_and_a_panel_exclude_each_other(tmp_path: Path, clean: Path, panel: Path) -> None:
+    csv = tmp_path / "submission.csv"
+    csv.write_text("id,winner_model_a,winner_model_b,winner_tie\nb0,1,0,0\nb1,0,1,0\n")
+    assert evaluate(clean, "--predictions", csv, "--panel", panel).exit_code == EXIT_USAGE
+    assert evaluate(clean, "--predictions", csv, "--swap").exit_code == EXIT_USAGE
+    assert evaluate(clean, "--predictions", csv, "--injections").exit_code == EXIT_USAGE
+    # A variable that every command reads is no wish to run judges here.
+    assert evaluate(clean, "--predictions", csv, env={"PREFSTREAM_PANEL": str(panel)}).exit_code == EXIT_REJECTED
+
+
+def test_outputs_are_not_overwritten_unasked(tmp_path: Path, clean: Path, panel: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("mine")
+    refused = evaluate(clean, "--panel", panel, "--html", page)
+    assert refused.exit_code == EXIT_USAGE
+    assert page.read_text() == "mine"
+    assert evaluate(clean, "--panel", panel, "--html", page, "--force").exit_code == 0
+    assert "<!doctype html>" in page.read_text()
+    assert evaluate(clean, "--panel", panel, "--json", clean, "--force").exit_code == EXIT_USAGE
+    assert evaluate(clean, "--panel", panel, "--json", tmp_path / "no" / "found.json").exit_code == EXIT_USAGE
+
+
+def test_a_file_without_labels_is_refused(tmp_path: Path, panel: Path) -> None:
+    path = tmp_path / "unlabelled.jsonl"
+    path.write_text('{"id": "x", "prompt": ["p"], "response_a": ["a"], "response_b": ["b"]}\n')
+    result = evaluate(path, "--panel", panel)
+    assert result.exit_code == EXIT_USAGE
+    assert f"{path}:1: bad_label" in result.stderr
+
+
+def test_ctrl_c_ends_it_at_once_and_writes_nothing(tmp_path: Path, clean: Path) -> None:
+    panel = prior_panel(tmp_path, simulate={"seconds_per_batch": 60})
+    found = tmp_path / "found.json"
+    words = ["evaluate", str(clean), "--panel", str(panel), "--json", str(found)]
+    code = (
+        "from prefstream.scoring.judges.prior import PriorJudge\n"
+        "score = PriorJudge.score\n"
+        "PriorJudge.score = lambda *given: print('scoring', flush=True) or score(*given)\n"
+        "from prefstream.consumer.cli import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "scoring\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == EXIT_INTERRUPTED
+    assert time.monotonic() - began < 20
+    assert "nothing is written" in errors
+    assert "Traceback" not in errors
+    assert not found.exists()

@@ -1,0 +1,195 @@
+"""`prefstream finetune`: what it shows, what it refuses with which exit code, what it says without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from prefstream.consumer.cli import app
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_USAGE, complain
+from prefstream.consumer.cli.ui import progress
+from prefstream.schemas import PrefstreamError
+from tests.support.labelled_pairs import MARK, make_rows, on_one_cpu_thread, write_rows
+from tests.support.models import make_tiny_base
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with on_one_cpu_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = make_rows(16, prompts=4)
+    return write_rows(tmp_path_factory.mktemp("data") / "train.jsonl", [*rows, {"id": "no battle"}])
+
+
+@pytest.fixture(scope="module")
+def dev(train: Path) -> Path:
+    return write_rows(train.with_name("dev.jsonl"), make_rows(8, prompts=2, seed=1))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    make_tiny_base(folder / "base", "llama")
+    path = folder / "tiny.yaml"
+    fields = {
+        "name": "tiny",
+        "base": str(folder / "base"),
+        "kind": "pointwise",
+        "max_length": 96,
+        "dtype": "float32",
+        "step": {"weight": 2},
+    }
+    path.write_text(yaml.safe_dump(fields))
+    return path
+
+
+def finetune(*arguments: str | Path) -> Result:
+    """Run the command inside this process, errors as `main` shows them."""
+    result = CliRunner().invoke(app, ["finetune", *map(str, arguments)], env={"COLUMNS": "160"})
+    if isinstance(result.exception, PrefstreamError):
+        result.exit_code = complain(result.exception)
+    elif result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_show_prints_every_setting_and_what_the_data_hold_and_writes_nothing(
+    train: Path, recipe: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    result = finetune(train, "-r", recipe, "-o", output, "--show", "--set", "lora.rank=3", "--set", "seed=5")
+    assert result.exit_code == 0, result.output
+    shown, _, report = result.stdout.partition("licence: ''\n")
+    fields = yaml.safe_load(shown)
+    assert (fields["lora"]["rank"], fields["seed"], fields["optimizer"]["schedule"]) == (3, 5, "cosine")
+    assert "17 rows" in report
+    assert "16 usable" in report
+    assert MARK not in result.output
+    assert not output.exists()
+
+
+def test_a_shipped_recipe_is_shown_by_its_name(train: Path, tmp_path: Path) -> None:
+    result = finetune(train, "-r", "gemma-2-9b", "-o", tmp_path, "--show")
+    assert result.exit_code == 0, result.output
+    assert "base: google/gemma-2-9b-it" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("lora.rank", "--set needs KEY=VALUE"),
+        ("=3", "--set needs KEY=VALUE"),
+        ("seed=[1", "--set seed: the value is not YAML"),
+        ("lora.rnak=3", "lora.rnak: unknown key; did you mean rank?"),
+        ("optimizer.learning_rate=fast", "optimizer.learning_rate: "),
+        ("kind.of=1", "kind is no group of settings"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told(
+    train: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, told: str
+) -> None:
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--set", setting)
+    assert result.exit_code == EXIT_USAGE
+    assert told in capsys.readouterr().err
+
+
+def one_class() -> list[dict[str, Any]]:
+    return [{**row, "winner": "model_a", "votes": None} for row in make_rows(4, prompts=2)]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--show",)])
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [([], "nothing to learn from"), (one_class(), "every label is model_a"), ([{"id": 1}], "nothing to learn from")],
+)
+def test_data_that_cannot_be_learnt_from_exit_with_2(
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[dict[str, Any]],
+    told: str,
+    arguments: tuple[str, ...],
+) -> None:
+    file = write_rows(tmp_path / "train.jsonl", rows)
+    result = finetune(file, "-r", recipe, "-o", tmp_path / "out", *arguments)
+    assert result.exit_code == EXIT_USAGE
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"file": "missing.jsonl"}, "missing.jsonl"),
+        ({"--eval": "missing.csv"}, "missing.csv"),
+        ({"-r": "no-such-recipe"}, "no such recipe; give a YAML file, or one of"),
+        ({"-o": "taken"}, "can't write to"),
+    ],
+)
+def test_what_is_not_there_exits_with_2(
+    train: Path,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
+    options = {"file": str(train), "-r": str(recipe), "-o": "out", **changes}
+    words = [options.pop("file"), *(word for pair in options.items() for word in pair)]
+    assert finetune(*words).exit_code == EXIT_USAGE
+    assert told in capsys.readouterr().err
+
+
+def test_force_and_resume_exclude_each_other(
+    train: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--resume", "--force")
+    assert result.exit_code == EXIT_USAGE
+    assert "choose one" in capsys.readouterr().err
+
+
+def test_a_run_says_without_a_terminal_how_it_goes_and_refuses_to_be_overwritten(
+    train: Path,
+    dev: Path,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    output = tmp_path / "[adapters]" / "mine"
+    result = finetune(train, "--eval", dev, "-r", recipe, "-o", output)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    for start in ("train:", "dev:", "reading train.jsonl", "16 pairs, ", "step 1 of ", "log_loss: "):
+        assert any(line.startswith(start) for line in lines), start
+    assert any(line.startswith("step 2 of ") and "loss " in line and "left" in line for line in lines)
+    assert sum("dev log_loss" in line for line in lines) == 4
+    assert lines[-1] == f"the adapter is in {output}; in a panel file: adapter: {output}"
+    assert MARK not in result.output
+    assert (output / "adapter_model.safetensors").is_file()
+
+    assert finetune(train, "--eval", dev, "-r", recipe, "-o", output).exit_code == EXIT_USAGE
+    assert "holds a run already; go on with --resume" in capsys.readouterr().err
+    other_seed = finetune(train, "--eval", dev, "-r", recipe, "-o", output, "--resume", "--set", "seed=1")
+    assert other_seed.exit_code == EXIT_USAGE
+    assert "started with another recipe" in capsys.readouterr().err
+
+
+def test_a_training_that_fails_exits_with_1(
+    train: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--set", "optimizer.learning_rate=1e36")
+    assert result.exit_code == EXIT_FAULT
+    assert "is no number; lower optimizer.learning_rate" in capsys.readouterr().err

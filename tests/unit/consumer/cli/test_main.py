@@ -1,0 +1,98 @@
+"""The command line as a whole: every command explains itself, and errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from prefstream.consumer.cli import app
+from prefstream.consumer.config import StreamConfig
+
+ROOT = typer.main.get_command(app)
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
+    """Every command that does something, with its full name."""
+    if hasattr(command, "commands"):
+        return [leaf for name, child in command.commands.items() for leaf in leaves(child, (*path, name))]
+    return [(" ".join(path), command)]
+
+
+COMMANDS = leaves(ROOT)
+
+
+def options(command: Any) -> list[Any]:
+    """Its own ones: not `--help`."""
+    return [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
+
+
+def variable(command: str, option: Any) -> str:
+    """What sets the option where the command line does not."""
+    words = f"prefstream {command} {option.name}"
+    return str(option.envvar or re.sub(r"\W", "_", words).upper())
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_and_option_has_help_and_every_option_a_variable(name: str, command: Any) -> None:
+    assert command.help
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"}).output
+    for option in options(command):
+        assert option.help, option.name
+        assert f"[env var: {variable(name, option)}]" in shown
+
+
+def test_a_variable_that_several_commands_read_is_a_setting_of_the_service() -> None:
+    """One that is set for a command changes nothing in another: `--limit` is not the same limit everywhere."""
+    read = Counter(variable(name, option) for name, command in COMMANDS for option in options(command))
+    settings = {f"PREFSTREAM_{field.upper()}" for field in StreamConfig.model_fields}
+    assert {name for name, commands in read.items() if commands > 1} <= {*settings, "PREFSTREAM_CONFIG"}
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_no_option_takes_a_secret(name: str, command: Any) -> None:
+    """Whoever may list processes reads their arguments. Files and addresses are no secrets."""
+    words = {part for option in command.params for word in option.opts for part in word.strip("-").split("-")}
+    assert not words & {"password", "passphrase", "secret", "key", "credential", "credentials"}
+    assert {word for option in command.params for word in option.opts if "token" in word.split("-")} <= {
+        "--sasl-oauth-token-url"
+    }
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_help_shows_no_secret_of_the_environment(name: str, command: Any) -> None:
+    secrets = ("SASL_PASSWORD", "SSL_PASSWORD", "SASL_OAUTH_CLIENT_SECRET")
+    environment = {f"PREFSTREAM_{secret}": "correct-horse" for secret in secrets}
+    result = CliRunner().invoke(app, [*name.split(), "--help"], env=environment)
+    assert result.exit_code == 0
+    assert "correct-horse" not in result.output
+
+
+def prefstream(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from prefstream.consumer.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:
+    result = prefstream("run", "--bootstrap-servers", "127.0.0.1:1", "--no-http")
+    assert result.returncode == 1
+    assert "no connection to 127.0.0.1:1" in result.stderr
+    assert "nothing listens there" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_settings_are_one_line_and_exit_code_2() -> None:
+    result = prefstream("run", "--security-protocol", "SASL_SSL")
+    assert result.returncode == 2
+    assert "needs sasl_mechanism, sasl_username and sasl_password" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_version_is_told() -> None:
+    assert prefstream("--version").stdout.startswith("prefstream ")

@@ -1,0 +1,84 @@
+"""What was set aside while its partition was paused is handed out when it is resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics, make_consumer
+from prefstream.consumer.config import StreamConfig
+
+PARTITIONS = [TopicPartition("battles", number) for number in range(2)]
+RECORDS = 20
+
+
+@pytest.fixture
+def consumer() -> Iterator[Any]:
+    """Of two partitions with records."""
+    with EmbeddedBroker() as broker:
+        config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
+        create_topics(config, len(PARTITIONS))
+        with closing(KafkaProducer(bootstrap_servers=broker.bootstrap_servers)) as producer:
+            for number in range(RECORDS):
+                for partition in PARTITIONS:
+                    producer.send(partition.topic, b"%d" % number, partition=partition.partition)
+        with closing(make_consumer(config, auto_offset_reset="earliest")) as consumer:
+            consumer.assign(PARTITIONS)
+            yield consumer
+
+
+def take(consumer: Any, count: int, max_records: int, timeout_s: float = 10.0) -> list[tuple[int, int]]:
+    """Partition and offset of the next records."""
+    taken: list[tuple[int, int]] = []
+    deadline = time.monotonic() + timeout_s
+    while len(taken) < count and time.monotonic() < deadline:
+        for records in consumer.poll(timeout_ms=200, max_records=max_records).values():
+            taken += [(record.partition, record.offset) for record in records]
+    return taken
+
+
+@pytest.mark.parametrize("max_records", [3, 500])
+def test_two_partitions_that_were_parked_one_after_the_other_both_go_on(consumer: Any, max_records: int) -> None:
+    """As happens when a rebalance brings a partition while all others are paused."""
+    taken = take(consumer, 1, max_records=1)
+    first = PARTITIONS[taken[0][0]]
+    consumer.pause(first)
+    taken += take(consumer, 1, max_records=1)
+    assert {partition for partition, _ in taken} == {0, 1}
+    consumer.pause(*PARTITIONS)
+    assert consumer.poll(timeout_ms=200) == {}
+    consumer.resume(*PARTITIONS)
+    taken += take(consumer, 2 * RECORDS - 2, max_records)
+    for partition in range(2):
+        assert [offset for found, offset in taken if found == partition] == list(range(RECORDS))
+
+
+def test_of_a_topic_that_was_made_anew_nothing_that_was_parked_comes_out_once_it_is_forgotten(consumer: Any) -> None:
+    """Positions are the same in both, and nothing else is compared."""
+    servers = consumer.config["bootstrap_servers"]
+    first = PARTITIONS[take(consumer, 1, max_records=1)[0][0]]
+    consumer.pause(*PARTITIONS)
+    assert consumer.poll(timeout_ms=200) == {}
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.delete_topics([first.topic])
+        admin.create_topics({first.topic: {"num_partitions": len(PARTITIONS), "replication_factor": 1}})
+    with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
+        for partition in PARTITIONS:
+            producer.send(partition.topic, b"new", partition=partition.partition).get(10)
+    consumer.topics()
+    consumer.seek_to_beginning(*PARTITIONS)
+    consumer.forget_fetched()
+    for partition in PARTITIONS:
+        assert consumer.position(partition, timeout_ms=10_000) == 0
+    consumer.resume(*PARTITIONS)
+    values: list[bytes] = []
+    deadline = time.monotonic() + 10
+    while len(values) < len(PARTITIONS) and time.monotonic() < deadline:
+        values += [record.value for records in consumer.poll(timeout_ms=200).values() for record in records]
+    assert values == [b"new"] * len(PARTITIONS)

@@ -1,0 +1,243 @@
+"""The clients' defaults, and what a person reads when a broker does not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from pydantic import SecretStr
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.client.clients import (
+    admin_client,
+    connection_settings,
+    create_topics,
+    make_admin,
+    make_consumer,
+    make_group_consumer,
+    make_producer,
+    make_transactional_producer,
+    patiently,
+)
+from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, UsageError
+
+MakeClient = Callable[[KafkaConnection], Any]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "CONNECT_TIMEOUT_MS", 1_000)
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+def test_several_brokers_are_a_list() -> None:
+    settings = connection_settings(KafkaConnection.load(bootstrap_servers="a:1, b:2"))
+    assert settings["bootstrap_servers"] == ["a:1", "b:2"]
+
+
+def test_without_login_nothing_is_said_about_one() -> None:
+    assert not [name for name in connection_settings(KafkaConnection.load()) if name.startswith(("sasl", "ssl"))]
+
+
+def test_a_login_reaches_the_client() -> None:
+    connection = KafkaConnection.load(
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="me",
+        sasl_password=SecretStr("password"),
+    )
+    settings = connection_settings(connection)
+    assert {name: text for name, text in settings.items() if name.startswith(("sasl", "ssl", "security"))} == {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "me",
+        "sasl_plain_password": "password",
+        "sasl_oauth_token_provider": None,
+    }
+
+
+def test_clients_of_one_login_share_its_tokens() -> None:
+    def settings() -> dict[str, Any]:
+        return connection_settings(
+            KafkaConnection.load(
+                security_protocol="SASL_PLAINTEXT",
+                sasl_mechanism="OAUTHBEARER",
+                sasl_oauth_token_url="https://login.test/token",  # noqa: S106 - an address
+                sasl_oauth_client_id="me",
+                sasl_oauth_client_secret=SecretStr("password"),
+            )
+        )
+
+    assert settings()["sasl_oauth_token_provider"] is settings()["sasl_oauth_token_provider"]
+
+
+def test_a_consumer_never_commits_or_skips_by_itself(broker: EmbeddedBroker) -> None:
+    consumer = make_consumer(KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers))
+    try:
+        assert consumer.config["enable_auto_commit"] is False
+        assert consumer.config["isolation_level"] == "read_committed"
+        assert consumer.config["auto_offset_reset"] == "none"
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(("static", "expected"), [(True, "one"), (False, None)])
+def test_a_group_consumer_is_cooperative_and_static_only_if_told_so(
+    broker: EmbeddedBroker, static: bool, expected: str | None
+) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, static_membership=static)
+    consumer = make_group_consumer(config, "one")
+    try:
+        assert [kind.name for kind in consumer.config["partition_assignment_strategy"]] == ["cooperative-sticky"]
+        assert consumer.config["group_instance_id"] == expected
+    finally:
+        consumer.close()
+
+
+def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, transaction_timeout_ms=5_000)
+    producer = make_transactional_producer(config, "g-one")
+    try:
+        assert producer.config["acks"] == -1
+        assert producer.config["transactional_id"] == "g-one"
+        assert producer.config["transaction_timeout_ms"] == 5_000
+    finally:
+        producer.close()
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"])
+def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broker: EmbeddedBroker, call: str) -> None:
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, broker_timeout_s=20.0)
+    create_topics(config, 1)
+    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
+    values = (offsets, config.group_id) if call == "send_offsets_to_transaction" else ()
+    producer = make_transactional_producer(config, "g-one")
+    answer: Future[None] = Future()
+    calling = threading.Thread(target=lambda: answer.set_result(getattr(producer, call)(*values)), daemon=True)
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(config.preferences_topic, b"value")
+        producer.flush()
+        broker.stop()
+        calling.start()
+        time.sleep(1)  # long enough for the client to try in vain
+        assert not answer.done()
+        broker.start()
+        answer.result(timeout=15)
+    finally:
+        producer.close(timeout=0)
+
+
+def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker: EmbeddedBroker) -> None:
+    """Also the second of two that wait, when the network has nothing more to say."""
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
+    create_topics(config, 1)
+    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
+    producer = make_transactional_producer(config, "g-one")
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        manager = producer._transaction_manager
+        with manager._lock:  # the producer's thread finds all of it done at once
+            manager.maybe_add_partition_to_transaction(TopicPartition(config.preferences_topic, 0))
+            manager._enqueue_request(manager._add_partitions_to_transaction_handler())
+            answer = manager.send_offsets_to_transaction(offsets, config.group_id)
+            manager.transition_to_abortable_error(MessageSizeTooLargeError())
+        producer._sender.wakeup()
+        with pytest.raises(MessageSizeTooLargeError):
+            answer.wait(timeout_ms=5_000)
+        producer.abort_transaction()
+    finally:
+        producer.close(timeout=0)
+
+
+@pytest.mark.parametrize("make", [make_admin, make_consumer, make_producer])
+def test_where_nothing_listens_the_address_is_named(make: MakeClient) -> None:
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 .*nothing listens there"):
+        make(KafkaConnection.load(bootstrap_servers="127.0.0.1:1"))
+
+
+def test_a_port_that_does_not_speak_kafka_is_told_within_the_time_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with pytest.raises(BrokerUnreachable, match=str(port)):
+            make_admin(KafkaConnection.load(bootstrap_servers=f"127.0.0.1:{port}"))
+
+
+def test_tls_towards_a_port_without_it_says_so(broker: EmbeddedBroker) -> None:
+    connection = KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers, security_protocol="SSL")
+    with pytest.raises(BrokerUnreachable, match="TLS"):
+        make_admin(connection)
+
+
+def test_a_refused_login_says_so_and_not_with_what(broker: EmbeddedBroker) -> None:
+    connection = KafkaConnection.load(
+        bootstrap_servers=broker.bootstrap_servers,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_username="me",
+        sasl_password=SecretStr("correct-horse"),
+    )
+    with pytest.raises(BrokerUnreachable) as refusal:
+        make_admin(connection)
+    assert "correct-horse" not in str(refusal.value)
+
+
+def test_an_address_that_is_none_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="localhost:many"):
+        make_admin(KafkaConnection.load(bootstrap_servers="localhost:many"))
+
+
+def test_a_certificate_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.pem"):
+        KafkaConnection.load(security_protocol="SSL", ssl_cafile=tmp_path / "nowhere.pem")
+
+
+def test_an_admin_client_is_closed_at_the_end(broker: EmbeddedBroker) -> None:
+    with admin_client(KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers)) as admin:
+        assert admin.list_topics() == []
+    assert admin._closed
+
+
+def asked_of(*answers: Exception | str) -> Callable[[], str]:
+    """Answers in turn; the last one for ever."""
+    left = list(answers)
+
+    def ask() -> str:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return ask
+
+
+def test_a_question_is_asked_again_while_a_broker_is_away() -> None:
+    assert patiently(asked_of(KafkaConnectionError("refused"), "answer")) == "answer"
+
+
+def test_a_question_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "PATIENCE_S", 0.1)
+    with pytest.raises(KafkaConnectionError):
+        patiently(asked_of(KafkaConnectionError("refused")))
+
+
+def test_a_refusal_is_final() -> None:
+    with pytest.raises(TopicAuthorizationFailedError):
+        patiently(asked_of(TopicAuthorizationFailedError(), "answer"))

@@ -1,0 +1,86 @@
+"""Calls that hang are noticed; calls that return in time are not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from prefstream.consumer.client.watchdog import EXIT_STALLED, Watchdog
+from tests.support.streams import wait_until
+
+
+@pytest.fixture
+def stalls() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def watchdog(stalls: list[str]) -> Iterator[Watchdog]:
+    with closing(Watchdog(0.2, stalls.append)) as watchdog:
+        yield watchdog
+
+
+def test_a_call_that_hangs_is_named_once(watchdog: Watchdog, stalls: list[str]) -> None:
+    with watchdog.guard("commit"):
+        wait_until(lambda: stalls, 5)
+        time.sleep(0.3)
+    assert stalls == ["commit"]
+
+
+def test_calls_in_time_are_left_alone_however_many(watchdog: Watchdog, stalls: list[str]) -> None:
+    for _ in range(20):
+        with watchdog.guard("commit"):
+            time.sleep(0.02)
+    assert stalls == []
+
+
+def test_time_between_calls_does_not_count(watchdog: Watchdog, stalls: list[str]) -> None:
+    with watchdog.guard("commit"):
+        pass
+    time.sleep(0.4)
+    assert stalls == []
+
+
+def test_what_is_left_of_a_call_after_one_inside_it_is_watched_too(watchdog: Watchdog, stalls: list[str]) -> None:
+    with watchdog.guard("transaction"):
+        with watchdog.guard("commit"):
+            pass
+        wait_until(lambda: stalls, 5)
+    assert stalls == ["transaction"]
+
+
+def test_a_call_inside_another_gets_no_time_of_its_own(watchdog: Watchdog, stalls: list[str]) -> None:
+    started = time.monotonic()
+    with watchdog.guard("transaction"):
+        while not stalls and time.monotonic() - started < 5:
+            with watchdog.guard("commit"):
+                time.sleep(0.02)
+    assert stalls
+
+
+def test_a_call_that_raises_is_no_longer_watched(watchdog: Watchdog, stalls: list[str]) -> None:
+    with suppress(OSError), watchdog.guard("commit"):
+        raise OSError
+    time.sleep(0.4)
+    assert stalls == []
+
+
+def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:
+    """Places only: a value could be what a user wrote."""
+    code = (
+        "import time\n"
+        "from prefstream.consumer.client.watchdog import Watchdog\n"
+        "def commit(text):\n"
+        "    time.sleep(60)\n"
+        "with Watchdog(0.2).guard('commit'):\n"
+        "    commit('zqprompt')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == EXIT_STALLED == 70
+    assert "in commit" in done.stderr
+    assert "zqprompt" not in done.stderr

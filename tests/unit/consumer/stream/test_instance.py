@@ -1,0 +1,73 @@
+"""Names that are stable over restarts and unique among live processes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.stream import instance
+from prefstream.consumer.stream.instance import InstanceName
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def test_a_name_that_is_given_is_taken_as_it_is() -> None:
+    assert InstanceName("g", "one").name == "one"
+
+
+def test_live_holders_have_different_names() -> None:
+    with InstanceName("g") as first, InstanceName("g") as second:
+        assert first.name != second.name
+
+
+def test_a_name_that_was_given_back_is_given_out_again() -> None:
+    with InstanceName("g") as first:
+        name = first.name
+    with InstanceName("g") as second:
+        assert second.name == name
+
+
+def test_groups_do_not_share_slots() -> None:
+    with InstanceName("g") as first, InstanceName("other") as second:
+        assert first.name.rpartition("-")[2] == second.name.rpartition("-")[2] == "0"
+
+
+def test_the_name_can_be_an_instance_id_whatever_the_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "büro/42 é")
+    with InstanceName("group/with strange: characters") as name:
+        assert name.name == "b-ro-42---0"
+
+
+def test_a_killed_process_gives_its_name_back(tmp_path: Path) -> None:
+    """Without this its successor would wait for the transaction time-out."""
+    code = (
+        "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "from prefstream.consumer.stream.instance import InstanceName\n"
+        "held = InstanceName('g'); print(held.name, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        taken = process.stdout.readline().strip()
+        with InstanceName("g") as other:
+            assert other.name != taken
+        process.kill()
+        process.wait()
+    with InstanceName("g") as successor:
+        assert successor.name == taken
+
+
+def test_too_many_processes_are_told_to_name_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "MAX_SLOTS", 1)
+    with InstanceName("g"), pytest.raises(UsageError, match="instance_id"):
+        InstanceName("g")

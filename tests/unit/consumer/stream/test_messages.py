@@ -1,0 +1,149 @@
+"""What leaves the stream for one event, header by header."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import pytest
+
+from prefstream.consumer.stream.messages import Composer, Message, dead_letter, header, shrink
+from prefstream.schemas import (
+    InvalidEvent,
+    JudgeOpinion,
+    KafkaSource,
+    Preference,
+    Provenance,
+    Reason,
+    decode_battle,
+    decode_preference,
+)
+from prefstream.schemas.dead_letter import (
+    ERROR_HEADERS,
+    HEADER_KEY_SHA256,
+    HEADER_VALUE_SHA256,
+    HEADER_VALUE_SIZE,
+    DeadLetterHeaders,
+)
+from prefstream.scoring.panel.combine import PanelAnswer
+from tests.support.streams import MALFORMED, MARKERS, PRIOR, make_event
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+def refused(value: bytes | None) -> InvalidEvent:
+    with pytest.raises(InvalidEvent) as refusal:
+        decode_battle(value)
+    return refusal.value
+
+
+def preference(battle_id: str = "b") -> Preference:
+    opinion = JudgeOpinion(name="prior", probabilities=PRIOR, provenance=Provenance(kind="prior"))
+    answer = PanelAnswer(PRIOR, "model_a", (opinion,), (), 0.0)
+    return answer.to_preference(battle_id, KafkaSource(topic="battles", partition=3, offset=7))
+
+
+def test_a_preference_is_keyed_by_its_battle_and_can_be_read_back() -> None:
+    message = Composer("g").preference(make_event(partition=3, offset=7), preference("é"), NOW)
+    assert message.reason is None
+    assert message.key == "é".encode()
+    assert message.value is not None
+    assert decode_preference(message.value) == preference("é")
+    headers = dict(message.headers)
+    assert headers["ce_id"] == b"battles/3/7"
+    assert datetime.fromisoformat(headers["ce_time"].decode()) == NOW.replace(microsecond=123_000)
+
+
+def test_of_the_records_headers_a_preference_keeps_the_trace_alone() -> None:
+    event = make_event(headers=[("traceparent", b"00-1"), ("zqheader", b"x"), ("ce_id", b"theirs")])
+    names = [name for name, _ in Composer("g").preference(event, preference(), NOW).headers]
+    assert names.count("ce_id") == 1
+    assert "traceparent" in names
+    assert "zqheader" not in names
+
+
+def test_a_trace_without_value_is_left_out() -> None:
+    event = make_event(headers=[("traceparent", None)])
+    assert "traceparent" not in dict(Composer("g").preference(event, preference(), NOW).headers)
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_dead_letter_has_the_record_and_every_error_header(kind: str) -> None:
+    value, reason = MALFORMED[kind]
+    event = make_event(value, partition=2, offset=11, headers=[("zqheader", b"\xff")])
+    message = dead_letter(event, reason, refused(value))
+    assert (message.key, message.value, message.reason) == (b"zqkey", value, reason)
+    assert message.headers[0] == ("zqheader", b"\xff")
+    told = DeadLetterHeaders.model_validate({name: text.decode() for name, text in message.headers[1:]})
+    assert (told.reason, told.topic, told.partition, told.offset) == (reason, "battles", "2", "11")
+    assert told.original_timestamp == "1700000000000"
+    assert not [marker for marker in MARKERS if marker in repr(message.headers[1:])]
+
+
+def test_error_headers_of_an_earlier_failure_are_followed_by_the_new_ones() -> None:
+    """A dead letter that was sent back untouched and failed again: the last header of a name counts."""
+    value, reason = MALFORMED["array"]
+    once = dead_letter(make_event(value), reason, refused(value))
+    twice = dead_letter(make_event(value, offset=9, headers=once.headers), reason, refused(value))
+    assert dict(twice.headers)["__streams.errors.offset"] == b"9"
+
+
+def test_a_header_without_value_can_be_sent_by_the_client() -> None:
+    """kafka-python takes bytes alone."""
+    message = dead_letter(make_event(headers=[("empty", None)]), Reason.WRONG_TYPE, ValueError())
+    assert all(isinstance(text, bytes) for _, text in message.headers)
+
+
+def test_a_record_without_key_and_value_can_be_sent_by_the_client() -> None:
+    message = dead_letter(make_event(None, key=None), Reason.NULL_VALUE, refused(None))
+    assert (message.key, message.value, message.reason) == (None, b"", Reason.NULL_VALUE)
+
+
+def test_the_stacktrace_names_places_and_no_values() -> None:
+    message = dead_letter(make_event(b"zqprompt"), Reason.NOT_JSON, refused(b"zqprompt"))
+    trace = dict(message.headers)["__streams.errors.stacktrace"].decode()
+    assert trace.splitlines()[-1].startswith("decode_object (")
+
+
+def test_a_preference_that_is_too_large_becomes_a_dead_letter_of_its_record() -> None:
+    event = make_event(b"the battle")
+    smaller = shrink(Composer("g").preference(event, preference(), NOW))
+    assert smaller is not None
+    assert (smaller.value, smaller.reason) == (b"the battle", Reason.PREFERENCE_TOO_LARGE)
+
+
+def test_a_dead_letter_that_is_too_large_loses_its_value_and_tells_size_and_hash() -> None:
+    value = b"zqprompt" * 100
+    smaller = shrink(dead_letter(make_event(value), Reason.NOT_JSON, refused(value)))
+    assert smaller is not None
+    headers = dict(smaller.headers)
+    assert (smaller.key, smaller.value, smaller.reason) == (b"zqkey", b"", Reason.NOT_JSON)
+    assert headers[HEADER_VALUE_SIZE] == str(len(value)).encode()
+    assert headers[HEADER_VALUE_SHA256] == sha256(value).hexdigest().encode()
+
+
+def test_what_is_too_large_without_its_value_loses_key_and_headers_and_then_has_no_smaller_form() -> None:
+    event = make_event(b"[", headers=[("h", b"x" * 9)])
+    first = shrink(dead_letter(event, Reason.NOT_JSON, refused(b"[")))
+    assert first is not None
+    second = shrink(first)
+    assert second is not None
+    assert (second.key, second.value) == (None, b"")
+    assert "h" not in dict(second.headers)
+    assert dict(second.headers)[HEADER_KEY_SHA256] == sha256(event.record.key).hexdigest().encode()
+    assert shrink(second) is None
+
+
+def test_every_header_that_is_added_is_one_that_retry_takes_off_again() -> None:
+    message: Message | None = dead_letter(make_event(b"["), Reason.NOT_JSON, refused(b"["))
+    added: set[str] = set()
+    while message is not None:
+        added |= {name for name, _ in message.headers}
+        message = shrink(message)
+    assert added == ERROR_HEADERS
+
+
+def test_reading_a_header_takes_the_last_of_its_name_that_has_a_value() -> None:
+    record = make_event(headers=[("h", b"1"), ("h", b"\xff2"), ("h", None)]).record
+    assert header(record, "h") == "\ufffd2"
+    assert header(record, "other") is None

@@ -1,0 +1,46 @@
+"""What stands beside a committed offset comes back as it was; what others wrote there means nothing."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefstream.consumer.stream.offset_metadata import OffsetNote
+
+TOPIC = UUID(int=7)
+
+
+@given(st.none() | st.uuids(), st.integers(min_value=0))
+def test_a_note_comes_back_as_it_was(topic_id: UUID | None, dead_letters: int) -> None:
+    note = OffsetNote(topic_id, dead_letters)
+    assert OffsetNote.decode(note.encode()) == note
+
+
+@given(st.text())
+def test_any_text_can_be_read(text: str) -> None:
+    OffsetNote.decode(text)
+
+
+def test_the_note_of_earlier_versions_has_no_topic() -> None:
+    assert OffsetNote.decode("dead-letters:1f") == OffsetNote(None, 0x1F)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "sent:abc",
+        "dead-letters:",
+        "dead-letters:xyz",
+        "dead-letters:-f",
+        "ff",
+        "\n",
+        f"topic:{TOPIC.hex}",
+        "topic:1 f",
+    ],
+)
+def test_the_note_of_another_program_says_nothing(metadata: str) -> None:
+    assert OffsetNote.decode(metadata) == OffsetNote()

@@ -1,0 +1,171 @@
+"""Batches go through in order; one is prepared while another is scored; faults come out where results do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import pytest
+
+from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.messages import Composer
+from prefstream.consumer.stream.pipeline import Pipeline, Scored
+from prefstream.schemas import Battle, Reason, decode_preference
+from prefstream.scoring.errors import BattleTooLarge, JudgeFault
+from prefstream.scoring.panel.combine import PanelAnswer
+from prefstream.scoring.panel.panel import EncodedBatch, Panel
+from tests.support.streams import battle_event, make_event, prior_panel, wait_until
+
+
+class Gated:
+    """A real panel whose `score` waits until it is let through; keeps the order of what is called."""
+
+    def __init__(self) -> None:
+        self.panel = prior_panel()
+        self.gate = threading.Semaphore(0)
+        self.calls: list[str] = []
+
+    def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
+        self.calls.append(f"encode {battles[0].id}")
+        return self.panel.encode(battles)
+
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+        self.calls.append("score")
+        assert self.gate.acquire(timeout=10)
+        return self.panel.score(batch)
+
+
+@pytest.fixture
+def gated() -> Iterator[Gated]:
+    gated = Gated()
+    yield gated
+    gated.gate.release(100)
+    gated.panel.close()
+
+
+@pytest.fixture
+def panel() -> Iterator[Panel]:
+    with prior_panel() as panel:
+        yield panel
+
+
+def batch(*values: bytes | None, first: int = 0) -> Batch:
+    return Batch(tuple(make_event(value, offset=first + number) for number, value in enumerate(values)), 0.0)
+
+
+def take(pipeline: Pipeline) -> Scored:
+    """The next result."""
+    while (scored := pipeline.take()) is None:
+        pipeline.wait_finished(1.0)
+    return scored
+
+
+def test_every_event_leaves_as_one_message(panel: Panel) -> None:
+    with closing(Pipeline(panel, Composer("g"))) as pipeline:
+        pipeline.submit(batch(battle_event(0), b"[]", battle_event(2), None))
+        scored = take(pipeline)
+    by_offset = {message.event.record.offset: message for message in scored.messages}
+    assert {offset: message.reason for offset, message in by_offset.items()} == {
+        0: None,
+        1: Reason.NOT_AN_OBJECT,
+        2: None,
+        3: Reason.NULL_VALUE,
+    }
+    for offset in (0, 2):
+        value = by_offset[offset].value
+        assert value is not None
+        assert decode_preference(value).id == f"battle-{offset}"
+    assert len(scored.answers) == 2
+
+
+def test_a_batch_without_any_battle_needs_no_judge(gated: Gated) -> None:
+    with closing(Pipeline(gated, Composer("g"))) as pipeline:
+        pipeline.submit(batch(b"[]", None))
+        scored = take(pipeline)
+    assert [message.reason for message in scored.messages] == [Reason.NOT_AN_OBJECT, Reason.NULL_VALUE]
+    assert gated.calls == []
+
+
+def test_the_next_batch_is_prepared_while_one_is_scored(gated: Gated) -> None:
+    with closing(Pipeline(gated, Composer("g"))) as pipeline:
+        pipeline.submit(batch(battle_event(0)))
+        pipeline.submit(batch(battle_event(1)))
+        wait_until(lambda: len(gated.calls) == 3, 10)
+        assert sorted(gated.calls) == ["encode battle-0", "encode battle-1", "score"]
+        gated.gate.release(2)
+        take(pipeline)
+        take(pipeline)
+
+
+def test_results_come_out_in_the_order_of_the_batches(panel: Panel) -> None:
+    with closing(Pipeline(panel, Composer("g"))) as pipeline:
+        for number in range(20):
+            pipeline.submit(batch(battle_event(number), first=number))
+        assert len(pipeline) == 20
+        offsets = [take(pipeline).messages[0].event.record.offset for _ in range(20)]
+    assert offsets == list(range(20))
+    assert len(pipeline) == 0
+
+
+def test_nothing_can_be_taken_before_it_is_finished(gated: Gated) -> None:
+    with closing(Pipeline(gated, Composer("g"))) as pipeline:
+        assert pipeline.take() is None
+        pipeline.submit(batch(battle_event(0)))
+        assert pipeline.take() is None
+        assert pipeline.head_age_s >= 0
+        pipeline.wait_finished(0.05)
+        assert pipeline.take() is None
+        gated.gate.release()
+        take(pipeline)
+        assert pipeline.head_age_s == 0
+
+
+def test_the_age_counts_from_when_a_batch_became_the_oldest(gated: Gated) -> None:
+    """A batch behind a slow one is not blamed for its wait."""
+    with closing(Pipeline(gated, Composer("g"))) as pipeline:
+        pipeline.submit(batch(battle_event(0)))
+        pipeline.submit(batch(battle_event(1)))
+        threading.Event().wait(0.3)
+        assert pipeline.head_age_s >= 0.3
+        released = time.monotonic()
+        gated.gate.release()
+        take(pipeline)
+        assert pipeline.head_age_s <= time.monotonic() - released
+        gated.gate.release()
+        take(pipeline)
+
+
+def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
+    class Broken(Gated):
+        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+            raise JudgeFault("broken", "its card fell off the bus", transient=False)
+
+    broken = Broken()
+    with closing(Pipeline(broken, Composer("g"))) as pipeline, broken.panel:
+        pipeline.submit(batch(battle_event(0)))
+        with pytest.raises(JudgeFault, match="card"):
+            take(pipeline)
+
+
+def test_a_battle_too_large_for_a_judge_becomes_a_dead_letter_and_the_rest_is_answered() -> None:
+    class Small(Gated):
+        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+            _, *rest = self.panel.score(batch)
+            return [BattleTooLarge("the judge needs more memory"), *rest]
+
+    small = Small()
+    with closing(Pipeline(small, Composer("g"))) as pipeline, small.panel:
+        pipeline.submit(batch(battle_event(0), battle_event(1)))
+        scored = take(pipeline)
+    assert [message.reason for message in scored.messages] == [Reason.TOO_LARGE_FOR_JUDGE, None]
+    assert len(scored.answers) == 1
+
+
+def test_closing_does_not_wait_for_a_forward_pass(gated: Gated) -> None:
+    pipeline = Pipeline(gated, Composer("g"))
+    pipeline.submit(batch(battle_event(0)))
+    wait_until(lambda: "score" in gated.calls, 10)
+    pipeline.close()
+    assert len(pipeline) == 1

@@ -1,0 +1,257 @@
+"""Every error of the client inside a transaction is survived, or ends the process with one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.future import Future
+from kafka.structs import ConsumerGroupMetadata, MemberState
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import create_topics, make_consumer, make_transactional_producer
+from prefstream.consumer.client.watchdog import Watchdog
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing
+from prefstream.consumer.stream.assignment import Membership
+from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.sink import FENCED, Aborted, Sink, Unsettled
+from tests.support.kafka_errors import kafka_error_classes
+from tests.support.streams import make_event
+
+STEPS = ("begin_transaction", "send", "send_offsets_to_transaction", "delivery", "commit_transaction")
+MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STABLE), 3, {})
+OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
+
+ErrorClass = type[kafka_errors.KafkaError]
+
+
+class ScriptedProducer:
+    """Raises what it is told to; a real one can't be made to raise every error at every step."""
+
+    def __init__(self, step: str | None = None, error: Exception | None = None) -> None:
+        self.step = step
+        self.error = error
+        self.calls: list[str] = []
+        self.abort_error: Exception | None = None
+
+    def _call(self, step: str) -> None:
+        self.calls.append(step)
+        if step == self.step and self.error:
+            raise self.error
+
+    def init_transactions(self) -> None:
+        self._call("init_transactions")
+
+    def begin_transaction(self) -> None:
+        self._call("begin_transaction")
+
+    def send(self, topic: str, **message: Any) -> Any:
+        self._call("send")
+        future = DeliveredFuture()
+        if self.step == "delivery" and self.error:
+            future.failure(self.error)
+        else:
+            future.success(None)
+        return future
+
+    def send_offsets_to_transaction(self, offsets: Any, metadata: Any) -> None:
+        self._call("send_offsets_to_transaction")
+
+    def flush(self) -> None:
+        self._call("flush")
+
+    def commit_transaction(self) -> None:
+        self._call("commit_transaction")
+
+    def abort_transaction(self) -> None:
+        self.calls.append("abort_transaction")
+        if self.abort_error:
+            raise self.abort_error
+
+    def close(self, timeout: float) -> None:
+        self.calls.append("close")
+
+
+class DeliveredFuture(Future):  # type: ignore[misc]
+    def get(self) -> None:
+        if self.failed():
+            raise self.exception
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    with closing(Watchdog(60, lambda _: None)) as watchdog:
+        yield watchdog
+
+
+def publish(producer: ScriptedProducer, watchdog: Watchdog, *more: ScriptedProducer) -> None:
+    producers = iter([producer, *more, ScriptedProducer()])
+    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
+    sink.open()
+    message = Message(make_event(), b"key", b"value", [])
+    sink.publish([message], OFFSETS, MEMBERSHIP)
+
+
+def test_a_transaction_is_begin_send_offsets_commit(watchdog: Watchdog) -> None:
+    producer = ScriptedProducer()
+    publish(producer, watchdog)
+    steps = [call for call in producer.calls if call in STEPS]
+    assert steps == ["begin_transaction", "send", "send_offsets_to_transaction", "commit_transaction"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_error_aborts_or_ends_the_process_and_nothing_is_committed(step: str, watchdog: Watchdog) -> None:
+    for kind in kafka_error_classes():
+        producer = ScriptedProducer(step, kind("told by the broker"))
+        with pytest.raises((Aborted, Fenced, NotAuthorized)) as ended:
+            publish(producer, watchdog)
+        if issubclass(kind, FENCED):
+            assert ended.type is Fenced, kind
+        elif issubclass(kind, kafka_errors.AuthorizationError):
+            assert ended.type is NotAuthorized, kind
+        else:
+            assert ended.type is Aborted, kind
+            assert "abort_transaction" in producer.calls, kind
+        assert step == "commit_transaction" or "commit_transaction" not in producer.calls, kind
+
+
+def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of_fencing(watchdog: Watchdog) -> None:
+    for kind in kafka_error_classes():
+        producer = ScriptedProducer("commit_transaction", kafka_errors.KafkaError("commit"))
+        producer.abort_error = kind("told by the broker")
+        with pytest.raises(Fenced if issubclass(kind, FENCED) else Unsettled):
+            publish(producer, watchdog)
+
+
+@pytest.mark.parametrize("kind", FENCED, ids=lambda kind: kind.__name__)
+def test_fencing_that_the_client_tells_in_words_alone_is_fencing(kind: ErrorClass, watchdog: Watchdog) -> None:
+    producer = ScriptedProducer("send_offsets_to_transaction", kafka_errors.KafkaError("in an error state"))
+    producer.abort_error = kafka_errors.KafkaError(f"we are in an error state: {kind.__name__}")
+    with pytest.raises(Fenced, match="instance_id"):
+        publish(producer, watchdog)
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: ErrorClass, watchdog: Watchdog) -> None:
+    with pytest.raises(NotAuthorized if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachable):
+        publish(ScriptedProducer("init_transactions", kind("told by the broker")), watchdog)
+
+
+def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_be_aborted(watchdog: Watchdog) -> None:
+    producer = ScriptedProducer(
+        "send_offsets_to_transaction", kafka_errors.TransactionalIdAuthorizationFailedError("prefstream-one")
+    )
+    producer.abort_error = kafka_errors.KafkaError("in an error state")
+    with pytest.raises(NotAuthorized, match="Write on transactional ids that start with prefstream-"):
+        publish(producer, watchdog)
+
+
+@pytest.mark.parametrize("step", ["delivery", "send_offsets_to_transaction", "commit_transaction"])
+def test_after_an_abort_the_producer_is_replaced(watchdog: Watchdog, step: str) -> None:
+    """Its sequence numbers may be out of step with the broker's, and it keeps offsets that were refused."""
+    first, second = ScriptedProducer(step, kafka_errors.InvalidRecordError()), ScriptedProducer()
+    with pytest.raises(Aborted):
+        publish(first, watchdog, second)
+    assert first.calls[-1] == "close"
+    assert second.calls == ["init_transactions"]
+
+
+def test_a_producer_that_can_not_be_replaced_leaves_the_transaction_unsettled(watchdog: Watchdog) -> None:
+    """It is aborted, but nothing more can be sent until a producer is there."""
+    first = ScriptedProducer("delivery", kafka_errors.InvalidRecordError())
+    second = ScriptedProducer("init_transactions", kafka_errors.KafkaTimeoutError())
+    with pytest.raises(Unsettled):
+        publish(first, watchdog, second)
+
+
+def test_opened_again_it_publishes_with_another_producer(watchdog: Watchdog) -> None:
+    first, second = ScriptedProducer(), ScriptedProducer()
+    producers = iter([first, second])
+    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
+    sink.open()
+    sink.open()
+    sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
+    assert first.calls == ["init_transactions", "close"]
+    assert second.calls[0] == "init_transactions"
+    assert second.calls[-1] == "commit_transaction"
+
+
+@pytest.mark.parametrize(
+    "error", [kafka_errors.UnknownTopicOrPartitionError(), kafka_errors.KafkaTimeoutError()], ids=repr
+)
+def test_a_transaction_that_fails_as_if_a_topic_were_gone_has_the_topics_looked_at(
+    error: kafka_errors.KafkaError, watchdog: Watchdog
+) -> None:
+    """After the abort; what is found there ends the stream, and nobody reached means another try."""
+
+    def publish_where(topics: Exception) -> ScriptedProducer:
+        def look() -> None:
+            raise topics
+
+        producer = ScriptedProducer("send_offsets_to_transaction", error)
+        sink = Sink(lambda: producer, StreamConfig.load(), watchdog, require_topics=look)
+        sink.open()
+        sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
+        return producer
+
+    with pytest.raises(TopicMissing, match="preferences"):
+        publish_where(TopicMissing("no topic preferences"))
+    with pytest.raises(Aborted):
+        publish_where(BrokerUnreachable("nobody"))
+
+
+@pytest.mark.parametrize("step", ["send", "delivery"])
+def test_a_message_that_is_too_large_is_named(step: str, watchdog: Watchdog) -> None:
+    with pytest.raises(Aborted) as aborted:
+        publish(ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError()), watchdog)
+    assert [message.key for message in aborted.value.oversized] == [b"key"]
+
+
+def test_a_producer_that_can_not_close_cleanly_does_not_hide_why_the_stream_ends(watchdog: Watchdog) -> None:
+    class Stuck(ScriptedProducer):
+        def close(self, timeout: float) -> None:
+            raise kafka_errors.KafkaTimeoutError
+
+    sink = Sink(Stuck, StreamConfig.load(), watchdog)
+    sink.open()
+    sink.close()
+
+
+def test_offsets_that_the_coordinator_refused_are_not_sent_along_with_later_ones(watchdog: Watchdog) -> None:
+    """kafka-python keeps them; their partition may be another member's by then, which has gone on."""
+    with EmbeddedBroker() as broker:
+        config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
+        create_topics(config, 2)
+        with (
+            closing(make_consumer(config, group_id=config.group_id)) as consumer,
+            closing(Sink(lambda: DeliversAtOnce(config), config, watchdog)) as sink,
+        ):
+            nobody = Membership(ConsumerGroupMetadata(config.group_id, -1, "", None, MemberState.UNJOINED), -1, {})
+            ours, moved = (TopicPartition(config.battles_topic, partition) for partition in (0, 1))
+            at_5, at_7 = (OffsetAndMetadata(offset, "", -1) for offset in (5, 7))
+            message = Message(make_event(), b"key", b"value", [])
+            sink.open()
+            broker.faults.fail("TxnOffsetCommit", error_code=kafka_errors.IllegalGenerationError.errno)
+            with pytest.raises(Aborted):
+                sink.publish([message], {ours: at_7, moved: at_5}, nobody)
+            sink.publish([message], {ours: at_7}, nobody)
+            assert [consumer.committed(partition, timeout_ms=10_000) for partition in (ours, moved)] == [7, None]
+
+
+class DeliversAtOnce:
+    """A real producer whose messages are on their topic before the offsets are sent."""
+
+    def __init__(self, config: StreamConfig) -> None:
+        self._producer = make_transactional_producer(config, "one")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def send_offsets_to_transaction(self, *given: Any) -> None:
+        self._producer.flush()
+        self._producer.send_offsets_to_transaction(*given)

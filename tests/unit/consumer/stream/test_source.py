@@ -1,0 +1,560 @@
+"""Epochs: what moved is not ours. And every error of the client becomes one of ours, a retry, or a clear end."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import ConsumerGroupMetadata, MemberState
+
+from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError, TopicMissing
+from prefstream.consumer.stream import source
+from prefstream.consumer.stream.assignment import Assignment
+from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
+from tests.support.kafka_errors import kafka_error_classes
+from tests.support.streams import make_event
+
+P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
+OLD, NEW = UUID(int=1), UUID(int=2)
+AT_3 = OffsetAndMetadata(3, "", -1)
+JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
+
+
+@pytest.fixture(autouse=True)
+def _no_hearsay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "HEARSAY_S", 0)
+
+
+class ScriptedConsumer:
+    """Polls what it is told to; a real one can't be made to raise every error."""
+
+    def __init__(self, *polls: Any, state: str = MemberState.STABLE) -> None:
+        self.polls = list(polls)
+        self.state = state
+        self.timeouts_ms: list[int] = []
+        self.assigned: set[TopicPartition] = set()
+        self.held: set[TopicPartition] = set()
+        self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
+        self.listener: Assignment | None = None
+        self.position_error: Exception | None = None
+        self.member_id = JOINED.member_id
+        self.generation_id = JOINED.generation_id
+        self.committed_offsets: dict[TopicPartition, Any] = {}
+        self.known_topic_id: UUID | None = OLD
+        self.real_topic_id = OLD
+        self.forgot = 0
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0, 1}
+
+    def has_topic(self, topic: str) -> bool:
+        return self.known_topic_id is not None
+
+    def topic_id(self, topic: str) -> UUID | None:
+        return self.known_topic_id
+
+    def ask_for_topics(self) -> None:
+        self.known_topic_id = self.real_topic_id
+
+    def forget_fetched(self) -> None:
+        self.forgot = len(self.sought)
+
+    def topics(self) -> set[str]:
+        self.known_topic_id = self.real_topic_id
+        return {"battles"}
+
+    def subscribe(self, topics: list[str], listener: Assignment) -> None:
+        self.listener = listener
+
+    def assign(self, *partitions: TopicPartition) -> None:
+        assert self.listener
+        self.assigned |= set(partitions)
+        self.listener.on_partitions_assigned(partitions)
+
+    def poll(self, timeout_ms: int, max_records: int) -> Any:
+        self.timeouts_ms.append(timeout_ms)
+        polled = self.polls.pop(0) if self.polls else {}
+        if isinstance(polled, Exception):
+            raise polled
+        return polled
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        return JOINED._replace(state=self.state, member_id=self.member_id, generation_id=self.generation_id)
+
+    def committed(self, partition: TopicPartition, *, metadata: bool, timeout_ms: int) -> Any:
+        committed = self.committed_offsets.get(partition)
+        if isinstance(committed, Exception):
+            raise committed
+        return committed
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((f"offset {offset}", (partition,)))
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.assigned)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self.held)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.held |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.held -= set(partitions)
+
+    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.sought.append(("beginning", partitions))
+
+    def seek_to_end(self, *partitions: TopicPartition) -> None:
+        self.sought.append(("end", partitions))
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return {0: 10, 1: None}[partition.partition]
+
+    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+        if self.position_error:
+            raise self.position_error
+        return 4
+
+
+def make_source(consumer: ScriptedConsumer, **settings: Any) -> Source:
+    return Source(consumer, StreamConfig.load(**settings))
+
+
+def records(*offsets: int) -> list[Any]:
+    return [make_event(offset=offset).record for offset in offsets]
+
+
+def test_polled_records_carry_the_epoch_of_their_partition() -> None:
+    consumer = ScriptedConsumer({P0: records(5, 6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    events = source.poll(0.1, 10)
+    assert [event.record.offset for event in events] == [5, 6]
+    assert all(source.membership().owns(event) for event in events)
+
+
+def test_a_partition_without_a_committed_offset_starts_at_its_beginning_and_no_other_is_moved() -> None:
+    """Another one may be in flight: moved back it would be scored and published twice."""
+    consumer = ScriptedConsumer(kafka_errors.NoOffsetForPartitionError({P1}))
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P1,))]
+
+
+@pytest.mark.parametrize(("policy", "end"), [("earliest", "beginning"), ("latest", "end")])
+def test_lost_records_are_skipped_only_when_told_so(policy: str, end: str) -> None:
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
+    assert make_source(consumer, on_data_loss=policy).poll(0.1, 10) == []
+    assert consumer.sought == [(end, (P0,))]
+
+
+def test_lost_records_stop_the_stream_by_default() -> None:
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
+    with pytest.raises(DataLoss, match="battles/0 offset 5"):
+        make_source(consumer).poll(0.1, 10)
+    assert consumer.sought == []
+
+
+def test_a_topic_made_anew_stops_the_stream_by_default() -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    with pytest.raises(DataLoss, match="battles was deleted and made anew"):
+        source.poll(0.1, 10)
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_is_not_ours(policy: str) -> None:
+    """Nothing of it was answered yet, whatever is to be done about lost records."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(0)})
+    source = make_source(consumer, on_data_loss=policy)
+    consumer.assign(P0)
+    (before,) = source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+    assert not source.membership().owns(before)
+    (after,) = source.poll(0.1, 10)
+    assert source.membership().owns(after)
+
+
+def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they answered is not answered again, although we hear of it later; nor while nobody tells where they are."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)})
+    stream_source = make_source(consumer, on_data_loss="earliest")
+    consumer.assign(P0)
+    stream_source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    consumer.committed_offsets = {P0: AT_3}
+    assert stream_source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 3", (P0,))]
+
+
+def test_a_broker_that_lags_behind_makes_no_topic_anew() -> None:
+    """It tells of the topic before for a moment; asked again, brokers tell of the one that we read."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = NEW
+    assert len(source.poll(0.1, 10)) == 1
+
+
+def committed_at_3_of(topic_id: UUID | None) -> OffsetAndMetadata:
+    return OffsetAndMetadata(3, OffsetNote(topic_id).encode(), -1)
+
+
+def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
+    """It was committed too late to be deleted with it. What was read from there is not ours; the beginning is next."""
+    consumer = ScriptedConsumer({P0: records(3), P1: records(3)}, {P0: records(0)})
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
+    before = source.poll(0.1, 10)
+    assert not source.began_in_this_topic([P0, P1])
+    assert sorted(consumer.sought) == [("beginning", (P0,)), ("offset 3", (P1,))]
+    assert not any(source.membership().owns(event) for event in before)
+    (after,) = source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0, P1])
+    assert source.membership().owns(after)
+
+
+def test_reading_begins_again_at_all_partitions_or_at_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose records are dropped, and that goes on behind them, would lose them."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(3), P1: records(3)})
+    stream_source = make_source(consumer)
+    consumer.assign(P0, P1)
+    held = stream_source.poll(0.1, 10)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: kafka_errors.KafkaTimeoutError()}
+    with pytest.raises(BrokerUnreachable):
+        stream_source.began_in_this_topic([P0])
+    assert consumer.sought == []
+    assert all(stream_source.membership().owns(event) for event in held)
+    consumer.committed_offsets[P1] = committed_at_3_of(OLD)
+    assert not stream_source.began_in_this_topic([P0])
+    assert sorted(consumer.sought) == [("beginning", (P0,)), ("offset 3", (P1,))]
+    assert not any(stream_source.membership().owns(event) for event in held)
+
+
+@pytest.mark.parametrize("topic_id", [OLD, None])
+def test_an_offset_of_this_topic_or_of_one_that_nobody_tells_is_taken_as_it_is(topic_id: UUID | None) -> None:
+    consumer = ScriptedConsumer({P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(topic_id)}
+    source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0])
+    assert consumer.sought == []
+
+
+def test_what_is_committed_is_looked_at_once_per_assignment() -> None:
+    """Afterwards it is ours."""
+    consumer = ScriptedConsumer({P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    assert source.began_in_this_topic([P0])
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    assert source.began_in_this_topic([P0])
+    consumer.assign(P0)
+    assert not source.began_in_this_topic([P0])
+
+
+def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> None:
+    consumer = ScriptedConsumer({}, kafka_errors.OffsetOutOfRangeError({P0: 3}))
+    source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    source.poll(0.1, 10)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+
+
+def test_where_others_are_in_a_topic_made_anew_reading_goes_on_and_where_they_were_in_the_old_one_it_begins() -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
+    source = make_source(consumer, on_data_loss="earliest")
+    consumer.assign(P0, P1)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
+    assert source.poll(0.1, 10) == []
+    assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
+    assert source.topic_id == NEW
+
+
+@pytest.mark.parametrize("sign", [kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError])
+def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same(sign: type[kafka_errors.KafkaError]) -> None:
+    """A position out of range may be the first sign that the topic was made anew: then it is not skipped."""
+    consumer = ScriptedConsumer({P0: records(5)}, sign({P0: 6}))
+    source = make_source(consumer, on_data_loss="latest")
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.real_topic_id = NEW
+    for _ in range(2):
+        assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+
+
+def test_a_topic_whose_id_nobody_tells_is_the_same() -> None:
+    """Brokers that know it not for a moment, and old ones that have no ids."""
+    consumer = ScriptedConsumer({P0: records(5)}, {}, {P0: records(6)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = None
+    source.poll(0.1, 10)
+    consumer.known_topic_id = OLD
+    assert len(source.poll(0.1, 10)) == 1
+
+
+def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
+    """No fetch tells then that it was made anew."""
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    source.pause()
+    consumer.real_topic_id = NEW
+    with pytest.raises(DataLoss, match="made anew"):
+        source.poll(0.1, 10)
+
+
+def test_what_keeps_us_from_reading_is_told() -> None:
+    consumer = ScriptedConsumer(state=MemberState.UNJOINED)
+    source = make_source(consumer)
+    assert isinstance(source.obstacle(), BrokerUnreachable)
+    consumer.state = MemberState.STABLE
+    assert source.obstacle() is None
+    consumer.known_topic_id = None
+    assert isinstance(source.obstacle(), TopicMissing)
+
+
+def test_a_truncated_log_is_data_loss_too() -> None:
+    """Records that were scored are gone, and others stand in their place."""
+    with pytest.raises(DataLoss, match="truncated"):
+        make_source(ScriptedConsumer(kafka_errors.LogTruncationError({P0: 5}))).poll(0.1, 10)
+
+
+@pytest.mark.parametrize(
+    ("error", "right"),
+    [
+        (kafka_errors.TopicAuthorizationFailedError({"battles"}), "Read on topic battles"),
+        (kafka_errors.GroupAuthorizationFailedError("prefstream"), "Read on group prefstream"),
+    ],
+)
+def test_a_denied_right_is_named(error: kafka_errors.KafkaError, right: str) -> None:
+    with pytest.raises(NotAuthorized, match=right):
+        make_source(ScriptedConsumer(error)).poll(0.1, 10)
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_client_is_a_retry_or_one_of_ours(
+    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-python may gain errors; none may end the process with a traceback, none that passes may end it at all."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer(kind({P0: 1}))
+    stream_source = make_source(consumer)
+    try:
+        assert stream_source.poll(0.1, 10) == []
+    except StreamError:
+        assert not issubclass(kind, kafka_errors.RetriableError) or issubclass(
+            kind, kafka_errors.AuthorizationError | kafka_errors.LogTruncationError
+        )
+    else:
+        assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
+
+
+def test_under_another_member_id_nothing_read_before_is_ours_and_reading_starts_at_the_committed_offsets() -> None:
+    """The coordinator had thrown us out: others may have read on, although nobody told the listener."""
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(3)})
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    (before,) = source.poll(0.1, 10)
+    consumer.member_id = "another"
+    consumer.committed_offsets = {P0: AT_3}
+    assert not source.membership().owns(before)
+    assert source.poll(0.1, 10) == []
+    assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 3", (P0,))]
+    assert consumer.forgot == len(consumer.sought)
+    assert not source.membership().owns(before)
+    (after,) = source.poll(0.1, 10)
+    assert source.membership().owns(after)
+
+
+def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> None:
+    """While we join, whoever has our partitions goes on; what is committed then is the place to begin."""
+    consumer = ScriptedConsumer({P0: records(5)}, {}, {}, {P0: records(7)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    consumer.member_id, consumer.state = "another", MemberState.REBALANCING
+    consumer.committed_offsets = {P0: AT_3}
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == []
+    consumer.state = MemberState.STABLE
+    consumer.committed_offsets = {P0: AT_3._replace(offset=7)}
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 7", (P0,))]
+    (event,) = source.poll(0.1, 10)
+    assert source.membership().owns(event)
+
+
+def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_again_at_the_next_poll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether the offset out of range is one of this topic can't be said without it."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    out_of_range = kafka_errors.OffsetOutOfRangeError({P0: 3})
+    consumer = ScriptedConsumer(out_of_range, out_of_range)
+    stream_source = make_source(consumer)
+    consumer.assign(P0)
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    consumer.committed_offsets = {P0: AT_3}
+    with pytest.raises(DataLoss, match="offset 3"):
+        stream_source.poll(0.1, 10)
+
+
+def test_until_the_committed_offsets_are_known_nothing_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)}, {P0: records(3)})
+    stream_source = make_source(consumer)
+    consumer.assign(P0)
+    stream_source.poll(0.1, 10)
+    consumer.member_id = "another"
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert stream_source.poll(0.1, 10) == []
+    assert stream_source.membership().epochs == {}
+    consumer.committed_offsets = {P0: AT_3}
+    assert stream_source.poll(0.1, 10) == []
+    (event,) = stream_source.poll(0.1, 10)
+    assert stream_source.membership().owns(event)
+
+
+def test_while_out_of_the_group_nothing_is_ours() -> None:
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.member_id = ""
+    assert not source.membership().owns(event)
+
+
+def test_in_a_rebalance_we_are_a_member_until_the_next_generation_and_again_once_its_assignment_is_known() -> None:
+    """kafka-python has the new generation before it tells what is ours: another member may have our partition in it."""
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.state = MemberState.REBALANCING
+    assert source.membership().joined
+    consumer.generation_id += 1
+    assert not source.membership().joined
+    assert source.membership().owns(event)  # as far as we know: it is kept
+    consumer.state = MemberState.STABLE
+    assert source.membership().joined
+
+
+def test_while_paused_new_partitions_are_held_back_too() -> None:
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.pause()
+    source.poll(0, 1)
+    consumer.assign(P1)
+    source.poll(0, 1)
+    assert consumer.held == {P0, P1}
+    source.resume()
+    assert consumer.held == set()
+
+
+@pytest.mark.parametrize("state", [MemberState.REBALANCING, MemberState.UNJOINED])
+def test_while_joining_polls_wait_so_that_the_join_is_not_thrown_away(state: str) -> None:
+    consumer = ScriptedConsumer(state=state)
+    make_source(consumer).poll(0, 1)
+    assert consumer.timeouts_ms == [int(JOIN_WAIT_S * 1000)]
+
+
+def test_a_member_polls_as_long_as_it_is_asked_to() -> None:
+    consumer = ScriptedConsumer()
+    make_source(consumer).poll(0.01, 1)
+    assert consumer.timeouts_ms == [10]
+
+
+@pytest.mark.parametrize(
+    ("committed", "note"),
+    [
+        (None, OffsetNote()),
+        (OffsetAndMetadata(3, OffsetNote(OLD, 5).encode(), -1), OffsetNote(OLD, 5)),
+        (OffsetAndMetadata(3, None, -1), OffsetNote()),
+    ],
+)
+def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMetadata | None, note: OffsetNote) -> None:
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: committed}
+    assert make_source(consumer).committed_note(P0) == note
+
+
+@pytest.mark.parametrize(("committed", "offset"), [(None, 0), (AT_3, 3)])
+def test_the_committed_offset_is_behind_the_last_record_that_was_answered(
+    committed: OffsetAndMetadata | None, offset: int
+) -> None:
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: committed}
+    assert make_source(consumer).committed_offset(P0) == offset
+
+
+@pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
+def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
+    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what passes may be asked again."""
+    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+    consumer = ScriptedConsumer()
+    consumer.committed_offsets = {P0: kind({P0: 1})}
+    with pytest.raises(StreamError) as error:
+        make_source(consumer).committed_note(P0)
+    if type(error.value) is BrokerUnreachable:
+        assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
+
+
+def test_lag_is_told_for_partitions_of_which_the_end_is_known() -> None:
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.assign(P0, P1)
+    assert source.lag() == {P0: 6}
+
+
+def test_a_lag_that_can_not_be_known_now_is_left_out() -> None:
+    """Just after a rebalance the client has no positions; metrics must not end the stream."""
+    consumer = ScriptedConsumer()
+    consumer.position_error = kafka_errors.NoOffsetForPartitionError({P0})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    assert source.lag() == {}
+
+
+def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "PATIENCE_S", 0)
+
+    class Mute(ScriptedConsumer):
+        def partitions_for_topic(self, topic: str) -> set[int]:
+            raise kafka_errors.KafkaTimeoutError
+
+    with pytest.raises(BrokerUnreachable, match="battles"):
+        make_source(Mute())

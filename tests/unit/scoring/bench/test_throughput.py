@@ -1,0 +1,105 @@
+"""The benchmark: battles of real lengths, and two sides that compute the same thing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from prefstream.schemas import Battle
+from prefstream.scoring.bench.process import BenchError
+from prefstream.scoring.bench.throughput import BenchResult, bench_battles, bench_panel, read_lengths
+from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.errors import ConfigError
+from tests.support.models import make_tiny_judge
+
+PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}}
+
+
+def _ignore(_line: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def test_the_table_has_200_battles_of_plausible_lengths() -> None:
+    lengths = read_lengths()
+    assert len(lengths) == 200
+    assert 200 < sum(first for _, first, _ in lengths) / 200 < 400
+    assert max(map(max, lengths)) > 1024  # some must not fit: truncation is a part of the work
+
+
+def test_battles_have_the_tables_lengths_in_words_of_one_token() -> None:
+    battles = bench_battles()
+    lengths = [
+        tuple(len(" ".join(turns).split()) for turns in (battle.prompt, battle.response_a, battle.response_b))
+        for battle in battles
+    ]
+    assert lengths == read_lengths()
+
+
+def test_battles_are_always_the_same_and_differ_from_each_other() -> None:
+    assert bench_battles(30) == bench_battles(60)[:30]
+    assert len({battle.prompt + battle.response_a for battle in bench_battles(60)}) == 60
+
+
+def test_more_battles_than_the_table_has_repeat_its_lengths_with_other_ids() -> None:
+    battles = bench_battles(205)
+    assert len({battle.id for battle in battles}) == 205
+    assert len(battles[204].prompt[0].split()) == len(battles[4].prompt[0].split())
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    """A run with a pointwise judge that has an adapter and a pairwise one that needs a random one."""
+    folder = tmp_path_factory.mktemp("bench")
+    judges = [
+        make_tiny_judge(folder / "gemma", "gemma3", "pointwise", weight=3.0),
+        make_tiny_judge(folder / "llama", "chatml", "pairwise", adapter=False),
+    ]
+    battles = [Battle(id=str(n), prompt=("fox?",), response_a=("dog " * n,), response_b=("fox",)) for n in range(1, 12)]
+    config = PanelConfig.model_validate({"judges": judges})
+    return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, progress=_ignore)
+
+
+def test_both_sides_compute_the_same_probabilities(result: BenchResult) -> None:
+    assert result.battles == 11
+    assert result.largest_gap < 1e-4  # float32: merged adapters and other batches, nothing else
+
+
+def test_the_ratio_is_that_of_the_times(result: BenchResult) -> None:
+    assert result.ratio == result.plain_s[0] / result.panel_s[0]
+    assert result.panel_battles_per_s == 11 / result.panel_s[0]
+
+
+def test_the_result_is_json(result: BenchResult) -> None:
+    fields = json.loads(result.to_json())
+    assert fields["ratio"] == result.ratio
+    assert set(fields["panel_settings"]) >= {"gemma", "llama", "malloc"}
+
+
+@pytest.mark.parametrize(
+    ("panel", "fault"),
+    [
+        ({"judges": [PRIOR]}, "prior"),
+        ({"judges": [{"name": "j", "kind": "pairwise", "base": "/b", "allow_untrained": True}], "swap": True}, "swap"),
+        (
+            {"judges": [{"name": "j", "kind": "pairwise", "base": "/b", "quantization": "8bit", "adapter": "/a"}]},
+            "quantization is 8bit",
+        ),
+    ],
+)
+def test_what_the_plain_loop_cannot_do_is_refused(panel: dict[str, object], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        bench_panel(PanelConfig.model_validate(panel), progress=_ignore)
+
+
+def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter that fails like Python does: a traceback, and the reason in its last line."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\necho 'Traceback ...' >&2\necho 'OSError: no such model' >&2\nexit 1\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    judge = {"name": "j", "kind": "pairwise", "base": str(tmp_path), "allow_untrained": True}
+    with pytest.raises(BenchError, match=r"^bench: adapters failed: OSError: no such model$"):
+        bench_panel(PanelConfig.model_validate({"judges": [judge]}), progress=_ignore)

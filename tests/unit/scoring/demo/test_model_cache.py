@@ -1,0 +1,294 @@
+"""Converting GGUF files for real, on a Llama of one layer: what comes out, and what crashes and races leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from prefstream.scoring.demo.convert_gguf import ConversionRequest, convert
+from prefstream.scoring.demo.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
+from prefstream.scoring.errors import LoadError
+
+PAD = "<|endoftext|>"
+SPECIALS = (PAD, "<|im_start|>", "<|im_end|>")
+HIDDEN, INNER, HEADS, HEAD_SIZE = 32, 64, 2, 16
+
+# Converts in another process: `python -c DRIVER gguf-file cache-folder`.
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.unit.scoring.demo.test_model_cache import describe
+from prefstream.scoring.demo.model_cache import prepare_models
+prepare_models([describe(Path(sys.argv[1]))], Path(sys.argv[2]), progress=lambda line: print(line, flush=True))
+"""
+
+
+def _byte_level_alphabet() -> list[str]:
+    """The 256 characters by which byte-level tokenizers write bytes."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return sorted(ByteLevel.alphabet())
+
+
+def write_tiny_llama(path: Path, *, seed: int = 0) -> Path:
+    """A GGUF file as llama.cpp writes it, with SmolLM2's kind of tokenizer and random weights."""
+    vocabulary = [*SPECIALS, *_byte_level_alphabet(), "ĠĠ"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(64)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(HEAD_SIZE)
+    writer.add_vocab_size(len(vocabulary))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(vocabulary)
+    writer.add_token_types([gguf.TokenType.CONTROL] * len(SPECIALS) + [gguf.TokenType.NORMAL] * 257)
+    writer.add_token_merges(["Ġ Ġ"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    writer.add_add_bos_token(False)
+    shapes = {
+        "token_embd": (len(vocabulary), HIDDEN),
+        "output_norm": (HIDDEN,),
+        "blk.0.attn_norm": (HIDDEN,),
+        "blk.0.attn_q": (HEADS * HEAD_SIZE, HIDDEN),
+        "blk.0.attn_k": (HEAD_SIZE, HIDDEN),
+        "blk.0.attn_v": (HEAD_SIZE, HIDDEN),
+        "blk.0.attn_output": (HIDDEN, HEADS * HEAD_SIZE),
+        "blk.0.ffn_norm": (HIDDEN,),
+        "blk.0.ffn_gate": (INNER, HIDDEN),
+        "blk.0.ffn_up": (INNER, HIDDEN),
+        "blk.0.ffn_down": (HIDDEN, INNER),
+    }
+    random = np.random.default_rng(seed)
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def describe(file: Path, **changes: object) -> SourceModel:
+    """The model in a GGUF file that lies somewhere already."""
+    fields: dict[str, object] = {
+        "name": "tiny",
+        "folder": "tiny-1.0",
+        "model_type": "llama",
+        "gguf_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "pad_token": PAD,
+        "special_tokens": SPECIALS,
+        "notice": "Tiny is nobody's.",
+        "disk_bytes": 1_000_000,
+        "fetch": lambda _scratch, _progress: file,
+        **changes,
+    }
+    return SourceModel(**fields)  # type: ignore[arg-type]
+
+
+def _in_another_process(file: Path, cache: Path) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[4]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(file), str(cache)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_llama(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder that a first preparation makes, and what it told the user."""
+    told: list[str] = []
+    folders = prepare_models([describe(tiny_gguf)], tmp_path_factory.mktemp("cache"), progress=told.append)
+    return folders["tiny"], told
+
+
+def test_a_converted_model_computes_what_the_gguf_file_does(converted: tuple[Path, list[str]], tiny_gguf: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    ours = AutoModelForCausalLM.from_pretrained(converted[0])
+    original = AutoModelForCausalLM.from_pretrained(
+        tiny_gguf.parent,
+        gguf_file=tiny_gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    ids = torch.arange(3, 40).unsqueeze(0)
+    with torch.inference_mode():
+        assert torch.equal(ours(ids).logits, original(ids).logits)
+
+
+def test_a_converted_model_pads_with_a_token_that_ends_no_turn(converted: tuple[Path, list[str]]) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(converted[0])
+    assert tokenizer.pad_token == PAD
+    assert AutoConfig.from_pretrained(converted[0]).pad_token_id == tokenizer.pad_token_id == 0
+
+
+def test_digits_are_split_as_the_gguf_file_says(converted: tuple[Path, list[str]]) -> None:
+    """Two spaces before a number stay together only if the digit is split off before the spaces are."""
+    from transformers import AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(converted[0]).tokenize("a  12") == ["a", "ĠĠ", "1", "2"]
+
+
+def test_the_first_preparation_shows_the_licence_and_the_place(converted: tuple[Path, list[str]]) -> None:
+    folder, told = converted
+    assert told[0] == "Tiny is nobody's."
+    assert str(folder) in told[-1]
+
+
+def test_nothing_but_the_model_and_its_lock_stays_in_the_cache(converted: tuple[Path, list[str]]) -> None:
+    assert sorted(path.name for path in converted[0].parent.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
+
+
+def test_the_files_can_be_read_by_whom_the_umask_lets(converted: tuple[Path, list[str]]) -> None:
+    modes = {file.stat().st_mode & 0o777 for file in converted[0].iterdir()}
+    assert modes == {converted[0].stat().st_mode & 0o666}
+
+
+def test_a_prepared_model_is_not_fetched_again(converted: tuple[Path, list[str]], tiny_gguf: Path) -> None:
+    def fail(_scratch: Path, _progress: object) -> Path:
+        raise AssertionError("fetched again")
+
+    model = describe(tiny_gguf, fetch=fail)
+    cache = converted[0].parents[1]
+    assert prepare_models([model], cache, progress=fail) == {"tiny": converted[0]}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "no receipt", "other receipt", "garbage receipt"])
+def test_a_damaged_folder_does_not_count_as_prepared(tmp_path: Path, tiny_gguf: Path, damage: str) -> None:
+    model = describe(tiny_gguf)
+    folder = tmp_path / "models" / model.folder
+    _pretend_prepared(model, folder)
+    assert is_prepared(model, tmp_path)
+    receipt = folder / "prefstream.json"
+    match damage:
+        case "truncated":
+            (folder / "model.safetensors").write_bytes(b"weigh")
+        case "missing":
+            (folder / "model.safetensors").unlink()
+        case "no receipt":
+            receipt.unlink()
+        case "other receipt":
+            receipt.write_text(receipt.read_text().replace(model.gguf_sha256, "0" * 64))
+        case "garbage receipt":
+            receipt.write_bytes(b"[1, \xff")
+    assert not is_prepared(model, tmp_path)
+
+
+def _pretend_prepared(model: SourceModel, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    receipt = {"conversion": 1, "gguf_sha256": model.gguf_sha256, "files": {"model.safetensors": 7}}
+    (folder / "prefstream.json").write_text(json.dumps(receipt))
+
+
+def test_a_kill_in_the_middle_leaves_nothing_that_looks_complete(tmp_path: Path, tiny_gguf: Path) -> None:
+    process = _in_another_process(tiny_gguf, tmp_path)
+    assert process.stdout is not None
+    with process:
+        while "converting" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "models" / "tiny-1.0").exists()
+
+
+def test_two_processes_at_once_convert_once_and_replace_what_was_damaged(tmp_path: Path, tiny_gguf: Path) -> None:
+    model = describe(tiny_gguf)
+    store = tmp_path / "models"
+    _pretend_prepared(model, store / model.folder)
+    (store / model.folder / "model.safetensors").unlink()
+    (store / f".{model.folder}.abc.tmp" / "model").mkdir(parents=True)  # of a process that was killed
+    processes = [_in_another_process(tiny_gguf, tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(output.count("converting") for output in outputs) == [0, 1]
+    assert is_prepared(model, tmp_path)
+    assert sorted(path.name for path in store.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
+
+
+def test_an_interruption_ends_the_conversion_process(tmp_path: Path, tiny_gguf: Path) -> None:
+    """Ctrl-C reaches only the parent here; it must take its child and its scratch folder along."""
+    process = _in_another_process(tiny_gguf, tmp_path)
+    assert process.stdout is not None
+    with process:
+        while "converting" not in process.stdout.readline():
+            assert process.poll() is None
+        time.sleep(0.2)  # the child is up; the parent waits for it
+        process.send_signal(signal.SIGINT)
+    assert process.returncode != 0
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".tiny-1.0.lock"]
+
+
+@pytest.mark.parametrize(
+    ("expectation", "message"),
+    [
+        ({"special_tokens": (*SPECIALS, "<start_of_turn>")}, "lacks the special tokens <start_of_turn>"),
+        ({"model_type": "gemma3_text"}, "converted to model type llama, expected gemma3_text"),
+    ],
+)
+def test_a_model_other_than_the_expected_one_is_refused(
+    tmp_path: Path, tiny_gguf: Path, expectation: dict[str, Any], message: str
+) -> None:
+    fields = {"model_type": "llama", "pad_token": PAD, "special_tokens": SPECIALS, **expectation}
+    with pytest.raises(LoadError, match=message):
+        convert(ConversionRequest(gguf=str(tiny_gguf), folder=str(tmp_path), **fields))
+
+
+def test_a_file_that_is_no_gguf_is_refused_in_one_line(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.gguf"
+    garbage.write_bytes(b"not a model" * 100)
+    with pytest.raises(LoadError, match=r"converting tiny-1\.0 failed: ") as caught:
+        prepare_models([describe(garbage)], tmp_path, progress=lambda _line: None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_noticed_before_anything_is_fetched(tmp_path: Path, tiny_gguf: Path) -> None:
+    model = describe(tiny_gguf, disk_bytes=10**18)
+    with pytest.raises(LoadError, match="PREFSTREAM_CACHE_DIR"):
+        prepare_models([model], tmp_path, progress=lambda _line: None)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path: Path, tiny_gguf: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LoadError, match="PREFSTREAM_CACHE_DIR"):
+        prepare_models([describe(tiny_gguf)], tmp_path / "file", progress=lambda _line: None)
+
+
+def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFSTREAM_CACHE_DIR", str(tmp_path))
+    assert default_cache_dir() == tmp_path
+
+
+def test_the_cache_is_the_users_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFSTREAM_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/cache")
+    assert default_cache_dir() == Path("/somewhere/cache/prefstream")

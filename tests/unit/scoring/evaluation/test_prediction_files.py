@@ -1,0 +1,124 @@
+"""Predictions from files: what `score` writes comes back as the panel said it, and what does not fit is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from prefstream.schemas import Battle, FileSource, encode_preference
+from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.prediction_files import BAD_PREDICTION, read_predictions
+from prefstream.scoring.panel.combine import PanelAnswer
+from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.predict import predict
+
+BATTLES = [Battle(id=name, prompt=("p",), response_a=("a",), response_b=("b",)) for name in ("x", "y", "z")]
+HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"
+
+
+def submission(tmp_path: Path, *rows: str) -> Path:
+    path = tmp_path / "submission.csv"
+    path.write_text(HEADER + "".join(row + "\n" for row in rows))
+    return path
+
+
+def preferences(tmp_path: Path, panel: Panel, **changes: Any) -> Path:
+    """What `score` writes; `changes` to the fields of the first one."""
+    with panel:
+        answers = panel.score(panel.encode(BATTLES))
+    path = tmp_path / "preferences.jsonl"
+    lines = []
+    for line, (battle, answer) in enumerate(zip(BATTLES, answers, strict=True), start=1):
+        assert isinstance(answer, PanelAnswer)
+        fields = orjson.loads(encode_preference(answer.to_preference(battle.id, FileSource(file="f", line=line))))
+        lines.append(orjson.dumps({**fields, **(changes if line == 1 else {})}))
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+def priors(*, swap: bool = True) -> Panel:
+    judges = [
+        {"name": "one", "kind": "prior", "probabilities": {"model_a": 0.5, "model_b": 0.25, "tie": 0.25}},
+        {"name": "two", "kind": "prior", "probabilities": {"model_a": 0.25, "model_b": 0.25, "tie": 0.5}},
+    ]
+    return load_panel(PanelConfig.model_validate({"judges": judges, "swap": swap}))
+
+
+def test_a_submission_is_matched_by_id_whatever_its_order(tmp_path: Path) -> None:
+    read = read_predictions(submission(tmp_path, "z,0,0,1", "x,1,0,0", "y,0,1,0"), BATTLES)
+    np.testing.assert_array_equal(read.predictions.panel.probabilities, np.eye(3))
+    assert read.predictions.ids == ("x", "y", "z")
+    assert read.predictions.judges == ()
+    assert not read.predictions.panel.symmetric
+
+
+def test_missing_unknown_and_repeated_ids_are_told(tmp_path: Path) -> None:
+    read = read_predictions(submission(tmp_path, "x,1,0,0", "other,1,0,0", "x,0,0,1", "z,0,1,0"), BATTLES)
+    assert read.predictions.positions.tolist() == [0, 2]
+    assert list(read.predictions.left_out) == [1]
+    assert (read.unknown_ids, read.repeated_ids) == (1, 1)
+    np.testing.assert_array_equal(read.predictions.panel.probabilities[0], [0, 0, 1])
+
+
+def test_rounded_rows_are_divided_by_their_sum(tmp_path: Path) -> None:
+    read = read_predictions(submission(tmp_path, "x,0.333,0.333,0.333"), BATTLES)
+    np.testing.assert_allclose(read.predictions.panel.probabilities, 1 / 3)
+
+
+@pytest.mark.parametrize("cells", ["x,1,1,0", "x,-0.5,1,0.5", "x,nan,0.5,0.5", "x,one,0,0", "x,0,0,0", "x,,,"])
+def test_a_row_without_probabilities_is_a_fault_at_its_line(tmp_path: Path, cells: str) -> None:
+    read = read_predictions(submission(tmp_path, "y,1,0,0", cells), BATTLES)
+    assert {line: fault.reason for line, fault in read.faults.items()} == {3: BAD_PREDICTION}
+
+
+def test_preferences_come_back_as_the_panel_said_them(tmp_path: Path) -> None:
+    with priors() as panel:
+        expected = predict(panel, BATTLES)
+    read = read_predictions(preferences(tmp_path, priors()), BATTLES)
+    np.testing.assert_array_equal(read.predictions.panel.probabilities, expected.panel.probabilities)
+    assert [judge.name for judge in read.predictions.judges] == ["one", "two"]
+    for judge, other in zip(read.predictions.judges, expected.judges, strict=True):
+        assert judge.swapped is not None
+        assert other.swapped is not None
+        np.testing.assert_array_equal(judge.as_given, other.as_given)
+        np.testing.assert_array_equal(judge.swapped, other.swapped)
+    assert read.predictions.panel.symmetric
+
+
+def test_without_swap_nothing_is_known_of_the_other_order(tmp_path: Path) -> None:
+    read = read_predictions(preferences(tmp_path, priors(swap=False)), BATTLES)
+    assert [judge.swapped for judge in read.predictions.judges] == [None, None]
+    assert not read.predictions.panel.symmetric
+
+
+def test_a_judge_that_was_left_out_of_an_answer_is_not_evaluated(tmp_path: Path) -> None:
+    whole = orjson.loads(preferences(tmp_path, priors()).read_bytes().splitlines()[0])
+    read = read_predictions(preferences(tmp_path, priors(), judges=whole["judges"][:1], left_out=["two"]), BATTLES)
+    assert [judge.name for judge in read.predictions.judges] == ["one"]
+    assert read.partial_judges == ("two",)
+    assert not read.predictions.panel.symmetric
+
+
+def test_a_row_that_is_no_preference_is_a_fault_without_its_text(tmp_path: Path) -> None:
+    read = read_predictions(preferences(tmp_path, priors(), probabilities="private words"), BATTLES)
+    (fault,) = read.faults.values()
+    assert fault.reason == BAD_PREDICTION
+    assert "private" not in fault.detail
+    assert "probabilities" in fault.detail
+
+
+def test_predictions_of_other_battles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="none of its predictions is about a labelled battle"):
+        read_predictions(submission(tmp_path, "other,1,0,0"), BATTLES)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("id,score\nx,1\n")
+    with pytest.raises(FileError, match="no column winner_model_a"):
+        read_predictions(path, BATTLES)

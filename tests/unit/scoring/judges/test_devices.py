@@ -1,0 +1,81 @@
+"""Where judges run: cards, cores, dtypes, attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from prefstream import LoadError, ModelJudgeConfig
+from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
+
+
+def model_configs(*devices: str, **entry: Any) -> list[ModelJudgeConfig]:
+    return [
+        ModelJudgeConfig.model_validate(
+            {"name": f"j{place}", "kind": "pairwise", "base": "/models/x", "device": device, **entry}
+        )
+        for place, device in enumerate(devices)
+    ]
+
+
+def places(*devices: str, **entry: Any) -> list[Placement]:
+    return list(place_judges(model_configs(*devices, **entry)).values())
+
+
+def test_cores_are_shared_out_among_the_judges_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    assert [place.threads for place in places("cpu", "cpu")] == [3, 2]
+    assert [place.threads for place in places("cpu")] == [5]
+    assert [place.threads for place in places(*["cpu"] * 8)] == [1] * 8
+
+
+def test_auto_takes_free_cards_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr("prefstream.scoring.judges.devices._dtype", lambda *_: torch.bfloat16)
+    assert [str(place.device) for place in places("auto", "cuda:0", "auto", "auto")] == [
+        "cuda:1",
+        "cuda:0",
+        "cuda:2",
+        "cuda:1",
+    ]
+
+
+def test_auto_is_the_cpu_where_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert str(places("auto")[0].device) == "cpu"
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_dtype_auto_follows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr("prefstream.scoring.judges.devices.cpu_computes_bfloat16", lambda: has_bfloat16)
+    assert places("cpu")[0].dtype == expected
+
+
+def test_the_budget_defaults_by_device_and_can_be_set() -> None:
+    assert places("cpu")[0].micro_batch_tokens == 1024
+    assert places("cpu", micro_batch_tokens=77)[0].micro_batch_tokens == 77
+
+
+@pytest.mark.parametrize(("family", "expected"), [("gemma2", "eager"), ("gemma3_text", "sdpa"), ("llama", "sdpa")])
+def test_attention_follows_the_family(family: str, expected: str) -> None:
+    [place] = places("cpu", dtype="float32")
+    assert attention_for(model_configs("cpu")[0], family, place) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"), [("gemma2", "causal_blocks"), ("llama", "causal_blocks"), ("qwen2", "sdpa")]
+)
+def test_in_bfloat16_on_cpu_known_families_get_the_attention_made_for_it(family: str, expected: str) -> None:
+    [place] = places("cpu", dtype="bfloat16")
+    assert attention_for(model_configs("cpu")[0], family, place) == expected
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(LoadError, match=f"judge j0: device {device} is not there"):
+        places(device)

@@ -1,0 +1,166 @@
+"""Predictions: the panel's very answers, as arrays, with and without calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefstream.schemas import Battle, Provenance
+from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.errors import BattleTooLarge, ConfigError, JudgeFault
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
+from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.predict import load_uncalibrated_panel, predict
+
+BATTLES = [Battle(id=f"b{n}", prompt=("p",), response_a=("a" * n,), response_b=("b" * 3,)) for n in range(1, 8)]
+
+
+class LengthJudge:
+    """Prefers the longer answer, and what stands first."""
+
+    def __init__(self, name: str = "one", *, symmetric: bool = False, too_large: int | None = None) -> None:
+        self.name = name
+        self.weight = 2.0
+        self.symmetric = symmetric
+        self.provenance = Provenance(kind="pairwise")
+        self.batches: list[int] = []
+        self._too_large = too_large
+        self._battles: list[Battle] = []
+
+    def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
+        self._battles = list(battles)
+        self.batches.append(len(battles))
+        return JudgeBatch(len(battles), 1)
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        lengths = np.array([[len(battle.response_a[0]) + 1, len(battle.response_b[0]), 2] for battle in self._battles])
+        too_large = {
+            place: BattleTooLarge("too large")
+            for place, battle in enumerate(self._battles)
+            if len(battle.response_a[0]) == self._too_large
+        }
+        return Scores(lengths / lengths.sum(axis=1, keepdims=True), too_large)
+
+    def close(self) -> None:
+        pass
+
+
+def prior(name: str, a: float = 0.5) -> dict[str, Any]:
+    return {"name": name, "kind": "prior", "probabilities": {"model_a": a, "model_b": 0.75 - a, "tie": 0.25}}
+
+
+def test_rows_are_the_panels_answers_whatever_the_chunks() -> None:
+    with Panel([LengthJudge()], swap=True) as panel:
+        whole = predict(panel, BATTLES)
+        chunked = predict(panel, BATTLES, chunk_battles=3)
+    np.testing.assert_array_equal(whole.panel.probabilities, chunked.panel.probabilities)
+    assert whole.ids == tuple(battle.id for battle in BATTLES)
+    assert whole.positions.tolist() == list(range(7))
+
+
+def test_both_orders_stand_in_terms_of_the_battle_as_given() -> None:
+    with Panel([LengthJudge()], swap=True) as panel:
+        (judge,) = predict(panel, BATTLES[:1]).judges
+    assert judge.swapped is not None
+    np.testing.assert_allclose(judge.as_given[0], [2 / 7, 3 / 7, 2 / 7])
+    np.testing.assert_allclose(judge.swapped[0], [1 / 7, 4 / 7, 2 / 7])
+    np.testing.assert_allclose(judge.probabilities, (judge.as_given + judge.swapped) / 2)
+    assert judge.weight == 2.0
+    assert not judge.symmetric
+
+
+def test_without_swap_the_other_order_is_known_of_symmetric_judges_alone() -> None:
+    with Panel([LengthJudge("x"), LengthJudge("y", symmetric=True)]) as panel:
+        found = predict(panel, BATTLES)
+    x, y = found.judges
+    assert x.swapped is None
+    assert y.swapped is not None
+    np.testing.assert_array_equal(y.swapped, y.probabilities)
+    assert not found.panel.symmetric
+
+
+def test_a_panel_is_symmetric_when_all_its_judges_answer_both_orders() -> None:
+    with Panel([LengthJudge("x"), LengthJudge("y", symmetric=True)], swap=True) as panel:
+        assert predict(panel, BATTLES).panel.symmetric
+
+
+def test_a_battle_that_is_too_large_is_left_out_with_its_reason() -> None:
+    with Panel([LengthJudge(too_large=3)]) as panel:
+        found = predict(panel, BATTLES, chunk_battles=2)
+    assert found.left_out == {2: "too large"}
+    assert found.positions.tolist() == [0, 1, 3, 4, 5, 6]
+    assert found.panel.probabilities.shape == found.judges[0].probabilities.shape == (6, 3)
+
+
+def test_progress_is_told_after_every_chunk() -> None:
+    done: list[int] = []
+    with Panel([LengthJudge()]) as panel:
+        predict(panel, BATTLES, progress=done.append, chunk_battles=3)
+    assert done == [3, 6, 7]
+
+
+def test_no_battles_give_no_rows() -> None:
+    with Panel([LengthJudge()]) as panel:
+        found = predict(panel, [])
+    assert found.panel.probabilities.shape == (0, 3)
+    assert found.judges[0].probabilities.shape == (0, 3)
+
+
+def test_a_panel_that_lost_a_judge_is_not_measured() -> None:
+    class Broken(LengthJudge):
+        def score(self, batch: JudgeBatch) -> Scores:
+            raise JudgeFault(self.name, "broke", transient=False)
+
+    with (
+        Panel([LengthJudge("x"), Broken("y")], on_judge_failure="degrade") as panel,
+        pytest.raises(JudgeFault, match=r"y.*measured with all its judges"),
+    ):
+        predict(panel, BATTLES)
+
+
+def config_with(tmp_path: Path, calibration: dict[str, Any]) -> PanelConfig:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(calibration))
+    return PanelConfig.model_validate({"judges": [prior("x"), prior("y", 0.25)], "calibration": str(path)})
+
+
+def test_an_uncalibrated_panel_keeps_its_weights_alone(tmp_path: Path) -> None:
+    config = config_with(tmp_path, {"panel": {"tie_bias": 1.0}, "weights": {"x": 3.0}})
+    with load_uncalibrated_panel(config) as panel:
+        found = predict(panel, BATTLES[:1])
+    assert [judge.weight for judge in found.judges] == [3.0, 1.0]
+    np.testing.assert_allclose(found.panel.probabilities[0], [0.4375, 0.3125, 0.25])
+
+
+def test_an_uncalibrated_panel_overrides_what_adapters_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Calibration | None] = {}
+
+    def load_judge(config: Any, placement: Any, *, calibration: Calibration | None, progress: Any) -> LengthJudge:
+        seen[config.name] = calibration
+        return LengthJudge(config.name)
+
+    monkeypatch.setattr("prefstream.scoring.loading.judge.load_judge", load_judge)
+    judge = {"name": "x", "kind": "pairwise", "base": str(tmp_path), "allow_untrained": True, "device": "cpu"}
+    with load_uncalibrated_panel(PanelConfig.model_validate({"judges": [judge]})):
+        pass
+    assert seen == {"x": Calibration()}
+
+
+def test_a_calibration_in_hand_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    config = config_with(tmp_path, {"panel": {"tie_bias": 1.0}, "weights": {"x": 3.0}})
+    with load_panel(config, calibration=CalibrationFile(weights={"y": 0.0})) as panel:
+        found = predict(panel, BATTLES[:1])
+    np.testing.assert_allclose(found.panel.probabilities[0], [0.5, 0.25, 0.25])
+
+
+def test_a_calibration_in_hand_must_be_of_this_panel(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="calibrates z"):
+        load_panel(config_with(tmp_path, {}), calibration=CalibrationFile(weights={"z": 1.0}))
