@@ -2,17 +2,17 @@
 
     PrefstreamError
     └── StreamError
-        ├── UsageError              what was asked can't be done as asked; exit code 2
-        │   └── HttpPortInUse       the port of metrics and health is taken
-        ├── BrokerUnreachable       no broker answers, or it refuses who we are
-        │   └── NoToken             the token endpoint gives us no access token to log in with
-        ├── TopicMissing            a topic does not exist, or was deleted
-        ├── NotAuthorized           the broker denies an operation that the stream needs
-        ├── Fenced                  another process took over our transactional or instance id
-        ├── DataLoss                records were deleted unread, or the topic was made anew
-        ├── DeadLetterFlood         too many records of a partition can't be scored
-        ├── TransactionFailed       a transaction can't be committed
-        └── Stalled                 a forward pass did not return in time; exit code 70
+        ├── UsageError               what was asked can't be done as asked; exit code 2
+        │   └── HttpPortInUseError   the port of metrics and health is taken
+        ├── BrokerUnreachableError   no broker answers, or it refuses who we are
+        │   └── NoTokenError         the token endpoint gives us no access token to log in with
+        ├── TopicMissingError        a topic does not exist, or was deleted
+        ├── NotAuthorizedError       the broker denies an operation that the stream needs
+        ├── FencedError              another process took over our transactional or instance id
+        ├── DataLossError            records were deleted unread, or the topic was made anew
+        ├── DeadLetterFloodError     too many records of a partition can't be scored
+        ├── TransactionFailedError   a transaction can't be committed
+        └── StalledError             a forward pass did not return in time; exit code 70
 
 Any other `StreamError` ends the process with exit code 1, so that its supervisor restarts it.
 """
@@ -30,41 +30,41 @@ class UsageError(StreamError):
     """What was asked can't be done as asked; the message says what to change."""
 
 
-class HttpPortInUse(UsageError):
+class HttpPortInUseError(UsageError):
     """The port of metrics and health is taken by another process."""
 
 
-class BrokerUnreachable(StreamError):
+class BrokerUnreachableError(StreamError):
     """No broker answers at the bootstrap addresses, or it refuses the credentials."""
 
 
-class NoToken(BrokerUnreachable):
+class NoTokenError(BrokerUnreachableError):
     """The token endpoint gives us no access token: it does not answer, or it refuses our client."""
 
 
-class TopicMissing(StreamError):
+class TopicMissingError(StreamError):
     """A topic does not exist, or was deleted."""
 
 
-class NotAuthorized(StreamError):
+class NotAuthorizedError(StreamError):
     """The broker denies an operation that the stream needs."""
 
 
-class Fenced(StreamError):
+class FencedError(StreamError):
     """Another process took over this one's transactional id or group instance id."""
 
 
-class DataLoss(StreamError):
+class DataLossError(StreamError):
     """Records were deleted before they were scored, or the whole topic was, and made anew."""
 
 
-class DeadLetterFlood(StreamError):
+class DeadLetterFloodError(StreamError):
     """Too many of a partition's last records can't be scored: going on would empty the topic into dead letters."""
 
 
-class TransactionFailed(StreamError):
+class TransactionFailedError(StreamError):
     """A batch could not be committed for too long; or, sending dead letters again, not even be aborted."""
 
 
-class Stalled(StreamError):
+class StalledError(StreamError):
     """A forward pass did not return in time."""

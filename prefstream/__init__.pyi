@@ -5,7 +5,7 @@ from .schemas import (
     Battle as Battle,
 )
 from .schemas import (
-    InvalidEvent as InvalidEvent,
+    InvalidEventError as InvalidEventError,
 )
 from .schemas import (
     JudgeOpinion as JudgeOpinion,
@@ -38,12 +38,12 @@ from .scoring.config import ModelJudgeConfig as ModelJudgeConfig
 from .scoring.config import PanelConfig as PanelConfig
 from .scoring.config import PriorJudgeConfig as PriorJudgeConfig
 from .scoring.config import load_panel_config as load_panel_config
-from .scoring.errors import BattleTooLarge as BattleTooLarge
+from .scoring.errors import BattleTooLargeError as BattleTooLargeError
 from .scoring.errors import ConfigError as ConfigError
 from .scoring.errors import FileError as FileError
-from .scoring.errors import JudgeFault as JudgeFault
+from .scoring.errors import JudgeFaultError as JudgeFaultError
 from .scoring.errors import LoadError as LoadError
-from .scoring.errors import NoReward as NoReward
+from .scoring.errors import NoRewardError as NoRewardError
 from .scoring.errors import ScoringError as ScoringError
 from .scoring.panel.combine import PanelAnswer as PanelAnswer
 from .scoring.panel.panel import EncodedBatch as EncodedBatch

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from prefstream.schemas.dead_letter import Reason
-from prefstream.schemas.errors import InvalidEvent
+from prefstream.schemas.errors import InvalidEventError
 
 Outcome: TypeAlias = Literal["model_a", "model_b", "tie"]
 OUTCOMES: Final[tuple[Outcome, Outcome, Outcome]] = ("model_a", "model_b", "tie")
@@ -145,14 +145,14 @@ def parse_battle(fields: Mapping[str, Any]) -> Battle:
         fields: the object; unknown fields are ignored.
 
     Raises:
-        InvalidEvent: a field is missing, of the wrong type, too large, or the numbers of turns differ.
+        InvalidEventError: a field is missing, of the wrong type, too large, or the numbers of turns differ.
     """
     try:
         battle = Battle.model_validate(fields)
     except ValidationError as error:
         raise _explain(error.errors(include_url=False, include_input=False)[0]) from None
     if not len(battle.prompt) == len(battle.response_a) == len(battle.response_b):
-        raise InvalidEvent(
+        raise InvalidEventError(
             Reason.TURNS_DIFFER,
             f"prompt has {len(battle.prompt)} turns, response_a {len(battle.response_a)}, "
             f"response_b {len(battle.response_b)}; each needs as many as the prompt",
@@ -169,7 +169,7 @@ def parse_row(row: Mapping[str, str | None]) -> Battle:
         row: column name to text, as `csv.DictReader` gives it.
 
     Raises:
-        InvalidEvent: as `parse_battle`.
+        InvalidEventError: as `parse_battle`.
     """
     fields: dict[str, Any] = {
         name: text for name, text in row.items() if text is not None and name in Battle.model_fields
@@ -187,14 +187,14 @@ def _replace_surrogates(text: str) -> list[str]:
     return [_LONE_SURROGATE.sub("\ufffd", turn or "") for turn in _split_turns(text)]
 
 
-def _explain(error: ErrorDetails) -> InvalidEvent:
+def _explain(error: ErrorDetails) -> InvalidEventError:
     """Turn pydantic's first error into ours: reason, field and rule, without the input."""
     field = ".".join(str(part) for part in error["loc"]) or "the event"
     kind = error["type"]
     if kind == "missing":
-        return InvalidEvent(Reason.MISSING_FIELD, f"field {field} is missing")
+        return InvalidEventError(Reason.MISSING_FIELD, f"field {field} is missing")
     if kind == "lone_surrogate":
-        return InvalidEvent(Reason.NOT_UTF8, f"field {field} {error['msg']}")
+        return InvalidEventError(Reason.NOT_UTF8, f"field {field} {error['msg']}")
     if kind in {"field_too_large", "string_too_long"}:
-        return InvalidEvent(Reason.FIELD_TOO_LARGE, f"field {field}: {error['msg']}")
-    return InvalidEvent(Reason.WRONG_TYPE, f"field {field}: {error['msg']}")
+        return InvalidEventError(Reason.FIELD_TOO_LARGE, f"field {field}: {error['msg']}")
+    return InvalidEventError(Reason.WRONG_TYPE, f"field {field}: {error['msg']}")

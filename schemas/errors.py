@@ -1,9 +1,9 @@
 """Errors of the wire contract, and the root of every error that prefstream raises on purpose.
 
     PrefstreamError
-    ├── InvalidEvent            an event or row that is no battle; carries its dead-letter reason
-    ├── prefstream.scoring.errors.ScoringError ...
-    └── prefstream.consumer.errors.StreamError ...
+    ├── InvalidEventError               an event or row that is no battle; carries its dead-letter reason
+    ├── scoring.errors.ScoringError     ...
+    └── consumer.errors.StreamError     ...
 
 Messages say what was wrong, where, and what to do. They never hold text that a user wrote.
 """
@@ -17,7 +17,7 @@ class PrefstreamError(Exception):
     """Root of prefstream's errors: catch this to catch them all."""
 
 
-class InvalidEvent(PrefstreamError):
+class InvalidEventError(PrefstreamError):
     """An input that can't be read as a battle.
 
     Attributes:
@@ -30,5 +30,5 @@ class InvalidEvent(PrefstreamError):
         self.reason = reason
         self.detail = detail
 
-    def __reduce__(self) -> tuple[type[InvalidEvent], tuple[Reason, str]]:
+    def __reduce__(self) -> tuple[type[InvalidEventError], tuple[Reason, str]]:
         return type(self), (self.reason, self.detail)

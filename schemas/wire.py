@@ -9,7 +9,7 @@ import orjson
 
 from prefstream.schemas.battle import Battle, parse_battle
 from prefstream.schemas.dead_letter import Reason
-from prefstream.schemas.errors import InvalidEvent
+from prefstream.schemas.errors import InvalidEventError
 from prefstream.schemas.preference import Preference
 
 _NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
@@ -22,7 +22,7 @@ def decode_battle(value: bytes | None) -> Battle:
         value: the record's value, None for a tombstone.
 
     Raises:
-        InvalidEvent: the value is no battle; its reason says why, its text holds nothing of the value.
+        InvalidEventError: the value is no battle; its reason says why, its text holds nothing of the value.
     """
     return parse_battle(decode_object(value))
 
@@ -34,16 +34,16 @@ def decode_object(value: bytes | None) -> dict[str, Any]:
         value: as for `decode_battle`.
 
     Raises:
-        InvalidEvent: the value is no JSON object.
+        InvalidEventError: the value is no JSON object.
     """
     if value is None:
-        raise InvalidEvent(Reason.NULL_VALUE, "the record has no value")
+        raise InvalidEventError(Reason.NULL_VALUE, "the record has no value")
     try:
         fields = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise _explain_bad_json(value, error) from None
     if not isinstance(fields, dict):
-        raise InvalidEvent(Reason.NOT_AN_OBJECT, f"the value is a JSON {_json_type(fields)}, not an object")
+        raise InvalidEventError(Reason.NOT_AN_OBJECT, f"the value is a JSON {_json_type(fields)}, not an object")
     return fields
 
 
@@ -66,21 +66,21 @@ def decode_preference(value: bytes) -> Preference:
     return Preference.model_validate_json(value)
 
 
-def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEvent:
+def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEventError:
     try:
         text = value.decode()
     except UnicodeDecodeError as unicode_error:
-        return InvalidEvent(Reason.NOT_UTF8, f"byte {unicode_error.start} is not UTF-8")
+        return InvalidEventError(Reason.NOT_UTF8, f"byte {unicode_error.start} is not UTF-8")
     if "depth limit" in error.msg or "recursion limit" in error.msg:  # orjson 3.13, and before
-        return InvalidEvent(Reason.TOO_DEEP, "objects or lists are nested too deeply")
+        return InvalidEventError(Reason.TOO_DEEP, "objects or lists are nested too deeply")
     place = f"line {error.lineno} column {error.colno}"
     if "surrogate" in error.msg:
-        return InvalidEvent(Reason.NOT_UTF8, f"a lone surrogate, which is no text, at {place}")
+        return InvalidEventError(Reason.NOT_UTF8, f"a lone surrogate, which is no text, at {place}")
     # orjson points at or just behind the first character that it could not take.
     token = _NOT_FINITE.search(text, max(0, error.pos - 2), error.pos + len("Infinity") + 1)
     if "infinity" in error.msg or (token is not None and token.start() <= error.pos):
-        return InvalidEvent(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
-    return InvalidEvent(Reason.NOT_JSON, f"not JSON at {place}")
+        return InvalidEventError(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
+    return InvalidEventError(Reason.NOT_JSON, f"not JSON at {place}")
 
 
 def _json_type(value: object) -> str:

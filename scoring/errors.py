@@ -2,14 +2,14 @@
 
     PrefstreamError
     └── ScoringError
-        ├── ConfigError      the panel file is wrong; all its faults at once
-        ├── FileError        a file of battles can't be used as it is
-        ├── LoadError        weights, adapter or tokenizer can't be trusted to judge
-        │   └── FetchError   they could not be downloaded just now
-        ├── BattleTooLarge   one battle does not fit on its judge's device, even alone
-        ├── NoReward         a reward for a single answer was asked of judges that only compare
-        ├── JudgeFault       a judge broke down while scoring
-        └── FinetuneError    a training run went wrong
+        ├── ConfigError           the panel file is wrong; all its faults at once
+        ├── FileError             a file of battles can't be used as it is
+        ├── LoadError             weights, adapter or tokenizer can't be trusted to judge
+        │   └── FetchError        they could not be downloaded just now
+        ├── BattleTooLargeError   one battle does not fit on its judge's device, even alone
+        ├── NoRewardError         a reward for a single answer was asked of judges that only compare
+        ├── JudgeFaultError       a judge broke down while scoring
+        └── FinetuneError         a training run went wrong
 
 Messages say what was wrong, where, and what to do. They never hold text of a battle.
 """
@@ -53,7 +53,7 @@ class FetchError(LoadError):
     """Weights could not be downloaded; trying again may help."""
 
 
-class BattleTooLarge(ScoringError):
+class BattleTooLargeError(ScoringError):
     """One battle needs more memory than its judge's device has, even in a micro-batch of its own."""
 
 
@@ -61,11 +61,11 @@ class FinetuneError(ScoringError):
     """A training run went wrong, and going on would not mend it."""
 
 
-class NoReward(ScoringError):
+class NoRewardError(ScoringError):
     """A reward for a single answer was asked of a panel whose judges only compare answers."""
 
 
-class JudgeFault(ScoringError):
+class JudgeFaultError(ScoringError):
     """A judge broke down while scoring.
 
     Attributes:
@@ -84,5 +84,5 @@ class JudgeFault(ScoringError):
         return _rebuild_fault, (self.judge, self.detail, self.transient)
 
 
-def _rebuild_fault(judge: str, detail: str, transient: bool) -> JudgeFault:  # noqa: FBT001 - pickle passes positions
-    return JudgeFault(judge, detail, transient=transient)
+def _rebuild_fault(judge: str, detail: str, transient: bool) -> JudgeFaultError:  # noqa: FBT001 - pickle passes positions
+    return JudgeFaultError(judge, detail, transient=transient)

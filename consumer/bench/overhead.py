@@ -42,7 +42,7 @@ RUN_TIMEOUT_S: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SideBySide:
     """Rates of two programs, measured in turn.
 
     Attributes:
@@ -59,7 +59,7 @@ class Comparison:
         return statistics.median(a / b for a, b in zip(self.ours_per_s, self.theirs_per_s, strict=True))
 
 
-def overhead(battles: int, batch: int, repetitions: int, bootstrap_servers: str | None = None) -> Comparison:
+def overhead(battles: int, batch: int, repetitions: int, bootstrap_servers: str | None = None) -> SideBySide:
     """The service with prior judges against a bare consume-send-commit loop, exactly once both.
 
     Args:
@@ -76,12 +76,12 @@ def overhead(battles: int, batch: int, repetitions: int, bootstrap_servers: str 
                 config = _fresh_config(servers, batch)
                 _fill(config, [_two_kilobytes(number) for number in range(battles)])
                 rates.append(_in_own_process(program, config, battles))
-    return Comparison(tuple(ours), tuple(theirs))
+    return SideBySide(tuple(ours), tuple(theirs))
 
 
 def stream_against_offline(
     panel: Panel, battles: Sequence[Battle], batch: int, repetitions: int, bootstrap_servers: str | None = None
-) -> Comparison:
+) -> SideBySide:
     """The same battles and panel through Kafka and from a file, in batches of the same size."""
     with _broker(bootstrap_servers) as servers:
         ours, theirs = [], []
@@ -90,7 +90,7 @@ def stream_against_offline(
             config = _fresh_config(servers, batch)
             _fill(config, battles)
             ours.append(_stream_rate(config, panel, len(battles)))
-    return Comparison(tuple(ours), tuple(theirs))
+    return SideBySide(tuple(ours), tuple(theirs))
 
 
 @contextmanager

@@ -25,12 +25,12 @@ from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,
     DeadLetter,
-    Position,
+    RecordPosition,
     read_dead_letters,
     read_positions,
     refuse_missing,
 )
-from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, Plan, make_plan, resubmit
+from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, RetryPlan, make_plan, resubmit
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.schemas import Reason
@@ -208,7 +208,7 @@ def retry(
         raise typer.Exit(EXIT_REJECTED)
 
 
-def _resubmit(connection: KafkaConnection, topic: str, group: str, plan: Plan) -> int:
+def _resubmit(connection: KafkaConnection, topic: str, group: str, plan: RetryPlan) -> int:
     done = 0
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("sending", total=len(plan.entries))
@@ -273,7 +273,7 @@ def _print_counts(console: Console, counts: Counter[str], *, shown: int) -> None
     console.print(table)
 
 
-def _print_plan(console: Console, plan: Plan) -> None:
+def _print_plan(console: Console, plan: RetryPlan) -> None:
     if plan.entries:
         counts: Counter[tuple[str, str]] = Counter()
         sizes: Counter[tuple[str, str]] = Counter()
@@ -314,13 +314,13 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _parse_positions(texts: Iterable[str], topic: str) -> tuple[str, list[Position]]:
+def _parse_positions(texts: Iterable[str], topic: str) -> tuple[str, list[RecordPosition]]:
     """The topic that positions name, or the one given, and the positions on it."""
     named = {text.split("/")[0] for text in texts if text.count("/") == 2}
     if len(named) > 1:
         raise UsageError(f"positions on several topics ({', '.join(sorted(named))}); take one topic at a time")
     topic = named.pop() if named else topic
-    return topic, [Position.parse(text, topic) for text in texts]
+    return topic, [RecordPosition.parse(text, topic) for text in texts]
 
 
 def _check_reasons(reasons: Iterable[str] | None) -> list[str]:

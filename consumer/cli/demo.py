@@ -23,8 +23,8 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import (
     Agreement,
     Check,
+    DemoEvent,
     DemoRun,
-    Entry,
     agreement,
     check,
     demo_broker,
@@ -141,7 +141,7 @@ class Screen:
         """The clock starts when battles are there to be read."""
         self._started = time.monotonic()
 
-    def add(self, message: Message, entry: Entry | None) -> None:
+    def add(self, message: Message, entry: DemoEvent | None) -> None:
         """Show one more verdict."""
         self._done += 1
         self.seconds = time.monotonic() - (self._started or time.monotonic())
@@ -208,7 +208,7 @@ def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -
 
 
 def _verdict_row(
-    name: str, entry: Entry | None, preference: Preference, judges: list[str]
+    name: str, entry: DemoEvent | None, preference: Preference, judges: list[str]
 ) -> tuple[RenderableType, ...]:
     opinions = {opinion.name: opinion.probabilities for opinion in preference.judges}
     battle = entry.battle if entry else None

@@ -15,7 +15,7 @@ from prefstream.consumer.cli.exit_codes import complain, leave_now
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import Stalled
+from prefstream.consumer.errors import StalledError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.panel.panel import Panel
@@ -60,7 +60,7 @@ def run(config: StreamConfig) -> None:
         signal.signal(number, stop)
     try:
         service.run()
-    except Stalled as error:
+    except StalledError as error:
         logging.getLogger(__name__).critical("%s", error)
         end_process("scoring")
     except PrefstreamError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import NotAuthorized
+from prefstream.consumer.errors import NotAuthorizedError
 
 
 def topic_operations(config: StreamConfig) -> dict[str, str]:
@@ -51,7 +51,9 @@ def missing_on_topics(config: StreamConfig, described: Iterable[Mapping[str, Any
     ]
 
 
-def denied_by(error: kafka_errors.AuthorizationError, config: StreamConfig, topics: Iterable[str]) -> NotAuthorized:
+def denied_by(
+    error: kafka_errors.AuthorizationError, config: StreamConfig, topics: Iterable[str]
+) -> NotAuthorizedError:
     """Our error for what the broker denied.
 
     Args:
@@ -69,9 +71,9 @@ def denied_by(error: kafka_errors.AuthorizationError, config: StreamConfig, topi
     return denied(f"what we ask for ({type(error).__name__})")
 
 
-def denied(*rights: str) -> NotAuthorized:
+def denied(*rights: str) -> NotAuthorizedError:
     """Our error for rights that are missing."""
-    return NotAuthorized(
+    return NotAuthorizedError(
         f"the broker denies {', '.join(rights)}: grant that to this user; prefstream doctor tells what else is missing"
     )
 

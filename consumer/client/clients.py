@@ -22,7 +22,7 @@ from prefstream.consumer.client.patches.transport import hear_brokers_out
 from prefstream.consumer.client.patches.unknown_topics import give_up_on_unknown_topics
 from prefstream.consumer.client.tls import client_context
 from prefstream.consumer.config import KafkaConnection, StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, UsageError
+from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, UsageError
 
 _Answer = TypeVar("_Answer")
 _Client = TypeVar("_Client")
@@ -137,7 +137,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
     """A KafkaConsumer that never commits by itself, reads committed records only and never skips unasked.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
         UsageError: an address or a setting is not one.
     """
     defaults = {
@@ -157,7 +157,7 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
     """The stream's consumer: a member of its group, cooperative-sticky, static if so configured.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
         UsageError: an address or a setting is not one.
     """
     return make_consumer(
@@ -179,7 +179,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
     """An idempotent KafkaProducer.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
         UsageError: an address or a setting is not one.
     """
     defaults = {
@@ -202,7 +202,7 @@ def make_transactional_producer(config: StreamConfig, transactional_id: str) -> 
     """The stream's producer; a second one with the same id fences the first.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
         UsageError: an address or a setting is not one.
     """
     return make_producer(
@@ -222,7 +222,7 @@ def make_admin(connection: KafkaConnection) -> Any:
     """A KafkaAdminClient.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
         UsageError: an address or a setting is not one.
     """
     return _connect(connection, KafkaAdminClient, **connection_settings(connection))
@@ -260,7 +260,7 @@ def create_topics(config: StreamConfig, partitions: int) -> None:
     """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
 
     Raises:
-        BrokerUnreachable: no broker answered, or it refused the login.
+        BrokerUnreachableError: no broker answered, or it refused the login.
     """
     topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
     with admin_client(config) as admin:
@@ -278,9 +278,9 @@ def _connect(connection: KafkaConnection, client: Callable[..., _Client], **sett
         except (ValueError, kafka_errors.KafkaConfigurationError) as error:
             raise UsageError(f"the connection to {connection.bootstrap_servers} can't be set up: {error}") from error
         except kafka_errors.AuthorizationError as error:
-            raise NotAuthorized(f"the broker denies access: {error}") from error
+            raise NotAuthorizedError(f"the broker denies access: {error}") from error
         except kafka_errors.KafkaError as error:
             why = explain(heard, connection) or f"{error}; check address, security_protocol and login"
-            raise BrokerUnreachable(
+            raise BrokerUnreachableError(
                 f"no connection to {connection.bootstrap_servers} ({connection.security_protocol}): {why}"
             ) from error

@@ -29,7 +29,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from prefstream.consumer.client.tls import trusting_context
 from prefstream.consumer.config import OAuthClient
-from prefstream.consumer.errors import NoToken
+from prefstream.consumer.errors import NoTokenError
 
 log = structlog.get_logger(__name__)
 
@@ -103,27 +103,27 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         """
         try:
             return self.valid_token()
-        except NoToken as error:
+        except NoTokenError as error:
             raise KafkaConnectionError(str(error)) from error
 
     def valid_token(self) -> str:
         """A token that is valid now.
 
         Raises:
-            NoToken: the endpoint did not answer in time, or refused us, and no valid token is left.
+            NoTokenError: the endpoint did not answer in time, or refused us, and no valid token is left.
         """
         with self._lock:
             now = self._clock()
             if now >= max(self._token.renew_at, self._ask_again_at):
                 try:
                     self._token = self._fetch(now)
-                except NoToken as error:
+                except NoTokenError as error:
                     self._refusal = str(error)
                     self._ask_again_at = self._clock() + PAUSE_S
                     if now < self._token.expires_at:
                         log.warning("no new access token", error=self._refusal)
             if now >= self._token.expires_at:
-                raise NoToken(self._refusal)
+                raise NoTokenError(self._refusal)
             return self._token.text
 
     def _fetch(self, now: float) -> _Token:
@@ -134,9 +134,9 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
             life_s = float(document.get("expires_in", UNSTATED_LIFE_S))
         except (ValueError, TypeError, KeyError, RecursionError):
             # Without the error itself: it quotes the answer.
-            raise NoToken(f"{self._where} answers with something else than a token; is it one?") from None
+            raise NoTokenError(f"{self._where} answers with something else than a token; is it one?") from None
         if not isinstance(text, str) or not _TOKEN.fullmatch(text) or str(kind).lower() != "bearer" or not life_s > 0:
-            raise NoToken(f"{self._where} gives no valid bearer token; look at the client's settings there")
+            raise NoTokenError(f"{self._where} gives no valid bearer token; look at the client's settings there")
         return _Token(text, now + RENEW_AT * life_s, now + life_s)
 
     def _ask_in_time(self) -> bytes:
@@ -153,7 +153,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         try:
             return answer.result(TIMEOUT_S)
         except TimeoutError:
-            raise NoToken(f"{self._where} does not answer within {TIMEOUT_S:g} s; is it up?") from None
+            raise NoTokenError(f"{self._where} does not answer within {TIMEOUT_S:g} s; is it up?") from None
 
     def _ask(self) -> bytes:
         form = {"grant_type": "client_credentials"} | ({"scope": self._client.scope} if self._client.scope else {})
@@ -175,14 +175,14 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         except urllib.error.URLError as error:
             untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
             remedy = "check sasl_oauth_cafile" if untrusted else "check sasl_oauth_token_url"
-            raise NoToken(f"{self._where} can't be reached ({error.reason}); {remedy}") from error
+            raise NoTokenError(f"{self._where} can't be reached ({error.reason}); {remedy}") from error
         except (OSError, http.client.HTTPException) as error:
-            raise NoToken(f"{self._where} breaks off its answer ({type(error).__name__}); is it one?") from error
+            raise NoTokenError(f"{self._where} breaks off its answer ({type(error).__name__}); is it one?") from error
 
-    def _refused(self, status: int, code: str) -> NoToken:
+    def _refused(self, status: int, code: str) -> NoTokenError:
         reason = f"HTTP {status}" + (f", {code}" if code in _REMEDIES else "")
         remedy = _REMEDIES.get(code) or (_CHECK_LOGIN if status == http.HTTPStatus.UNAUTHORIZED else "look at its log")
-        return NoToken(f"{self._where} refuses the client {self._client.client_id} ({reason}); {remedy}")
+        return NoTokenError(f"{self._where} refuses the client {self._client.client_id} ({reason}); {remedy}")
 
 
 @cache

@@ -18,7 +18,13 @@ from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.config import KafkaConnection
-from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing, UsageError
+from prefstream.consumer.errors import (
+    BrokerUnreachableError,
+    NotAuthorizedError,
+    StreamError,
+    TopicMissingError,
+    UsageError,
+)
 from prefstream.schemas.dead_letter import (
     HEADER_MESSAGE,
     HEADER_OFFSET,
@@ -50,7 +56,7 @@ MAX_GAP_RECORDS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Position:
+class RecordPosition:
     """Where a record stands; written TOPIC/PARTITION/OFFSET."""
 
     topic: str
@@ -91,7 +97,7 @@ class DeadLetter:
         headers: all of them, in order.
     """
 
-    position: Position
+    position: RecordPosition
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
@@ -113,12 +119,12 @@ class DeadLetter:
         return self.header(HEADER_MESSAGE) or ""
 
     @property
-    def origin(self) -> Position | None:
+    def origin(self) -> RecordPosition | None:
         """Where the original record stands; None where the headers don't say."""
         topic, partition, offset = (self.header(name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
         if not topic or partition is None or offset is None or not (partition + offset).isdecimal():
             return None
-        return Position(topic, int(partition), int(offset))
+        return RecordPosition(topic, int(partition), int(offset))
 
     @property
     def left_out(self) -> bool:
@@ -166,8 +172,8 @@ def read_dead_letters(
         from_offsets: per partition, where to start; elsewhere at the beginning.
 
     Raises:
-        TopicMissing: there is no such topic.
-        NotAuthorized: we may not read it.
+        TopicMissingError: there is no such topic.
+        NotAuthorizedError: we may not read it.
         StreamError: reading failed.
     """
     with _reader(connection, topic) as (consumer, partitions):
@@ -187,7 +193,11 @@ def read_dead_letters(
 
 
 def read_positions(
-    connection: KafkaConnection, topic: str, positions: Iterable[Position], *, on_missing: Callable[[Position], None]
+    connection: KafkaConnection,
+    topic: str,
+    positions: Iterable[RecordPosition],
+    *,
+    on_missing: Callable[[RecordPosition], None],
 ) -> Iterator[DeadLetter]:
     """The dead letters at certain positions, ordered by position.
 
@@ -198,8 +208,8 @@ def read_positions(
         on_missing: told about each position where no dead letter stands (any more).
 
     Raises:
-        TopicMissing: there is no such topic.
-        NotAuthorized: we may not read it.
+        TopicMissingError: there is no such topic.
+        NotAuthorizedError: we may not read it.
         StreamError: reading failed.
     """
     wanted = set(positions)
@@ -230,7 +240,7 @@ def _spans(offsets: Sequence[int]) -> Iterator[range]:
             first = index + 1
 
 
-def refuse_missing(position: Position) -> None:
+def refuse_missing(position: RecordPosition) -> None:
     """For `read_positions`: a position without a dead letter is a mistake of the caller.
 
     Raises:
@@ -245,11 +255,13 @@ def reading(topic: str) -> Iterator[None]:
     try:
         yield
     except kafka_errors.AuthorizationError as error:
-        raise NotAuthorized(
+        raise NotAuthorizedError(
             f"the broker denies reading {topic}: {type(error).__name__}; it needs Read and Describe"
         ) from error
     except kafka_errors.KafkaTimeoutError as error:
-        raise BrokerUnreachable(f"reading {topic} took too long: the partition's leader does not answer") from error
+        raise BrokerUnreachableError(
+            f"reading {topic} took too long: the partition's leader does not answer"
+        ) from error
     except kafka_errors.KafkaError as error:
         raise StreamError(f"reading {topic} failed: {type(error).__name__}: {error}") from error
 
@@ -269,11 +281,13 @@ def find_partitions(client: Any, topic: str) -> list[TopicPartition]:
         topic: its name.
 
     Raises:
-        TopicMissing: there is no such topic, or it may not be seen.
+        TopicMissingError: there is no such topic, or it may not be seen.
     """
     found: Collection[int] = client.partitions_for_topic(topic) or ()
     if not found:
-        raise TopicMissing(f"there is no topic {topic}, or it may not be seen; check its name, or grant Describe on it")
+        raise TopicMissingError(
+            f"there is no topic {topic}, or it may not be seen; check its name, or grant Describe on it"
+        )
     return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
@@ -307,7 +321,7 @@ def _read(consumer: Any, ranges: Mapping[TopicPartition, range]) -> Iterator[Dea
 
 def _letter(record: Any) -> DeadLetter:
     return DeadLetter(
-        position=Position(record.topic, record.partition, record.offset),
+        position=RecordPosition(record.topic, record.partition, record.offset),
         timestamp_ms=record.timestamp,
         key=record.key,
         value=record.value,

@@ -30,14 +30,14 @@ from prefstream.consumer.dead_letters.reader import (
     HEADER_RETRIES,
     OFFSETS_TIMEOUT_MS,
     DeadLetter,
-    Position,
+    RecordPosition,
     find_partitions,
     read_dead_letters,
     read_positions,
     reading,
     refuse_missing,
 )
-from prefstream.consumer.errors import Fenced, NotAuthorized, StreamError, TransactionFailed, UsageError
+from prefstream.consumer.errors import FencedError, NotAuthorizedError, StreamError, TransactionFailedError, UsageError
 from prefstream.consumer.stream.sink import FENCED
 from prefstream.schemas.dead_letter import ERROR_HEADERS
 
@@ -65,7 +65,7 @@ class Choice:
         limit: at most so many, the oldest first.
     """
 
-    positions: tuple[Position, ...] = ()
+    positions: tuple[RecordPosition, ...] = ()
     reasons: frozenset[str] = frozenset()
     since: datetime | None = None
     limit: int | None = None
@@ -76,10 +76,10 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlannedRetry:
     """A dead letter that is to be sent, without its value: a plan may hold a million."""
 
-    position: Position
+    position: RecordPosition
     timestamp_ms: int
     reason: str
     destination: str
@@ -90,13 +90,13 @@ class Entry:
 class Refusal:
     """A dead letter that was chosen and can't be sent, and why."""
 
-    position: Position
+    position: RecordPosition
     reason: str
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetryPlan:
     """What a retry would do.
 
     Attributes:
@@ -108,7 +108,7 @@ class Plan:
             then the end. Empty where nobody looked at all of them.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PlannedRetry, ...]
     refusals: tuple[Refusal, ...]
     sent_before: int
     again: bool
@@ -117,7 +117,7 @@ class Plan:
 
 def make_plan(
     connection: KafkaConnection, topic: str, group: str, choice: Choice, destination: str | None = None
-) -> Plan:
+) -> RetryPlan:
     """Find out what a retry would send; sends nothing and changes nothing.
 
     Args:
@@ -129,8 +129,8 @@ def make_plan(
 
     Raises:
         UsageError: no dead letter stands at a chosen position, or the destination makes no sense.
-        TopicMissing: a topic does not exist.
-        NotAuthorized: we may not read the topic or the group.
+        TopicMissingError: a topic does not exist.
+        NotAuthorizedError: we may not read the topic or the group.
         StreamError: reading failed.
     """
     if destination == topic:
@@ -153,11 +153,16 @@ def make_plan(
                 offsets.append(end)
         for name in sorted({entry.destination for entry in entries}):
             find_partitions(consumer, name)
-    return Plan(tuple(entries), tuple(refusals), sent_before, again=bool(choice.positions), seen=seen)
+    return RetryPlan(tuple(entries), tuple(refusals), sent_before, again=bool(choice.positions), seen=seen)
 
 
 def resubmit(
-    connection: KafkaConnection, topic: str, group: str, plan: Plan, *, on_sent: Callable[[int], None] = lambda _: None
+    connection: KafkaConnection,
+    topic: str,
+    group: str,
+    plan: RetryPlan,
+    *,
+    on_sent: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Do what a plan says, in transactions: each is sent whole and remembered, or not at all.
 
@@ -172,8 +177,8 @@ def resubmit(
         How many were sent: fewer than planned where another retry was faster.
 
     Raises:
-        Fenced: another retry with the same group began.
-        NotAuthorized: we may not write the destination, the group or the transactional id.
+        FencedError: another retry with the same group began.
+        NotAuthorizedError: we may not write the destination, the group or the transactional id.
         StreamError: sending failed; nothing of the open transaction is visible.
         KeyboardInterrupt: likewise.
     """
@@ -225,9 +230,9 @@ def _noting(letters: Iterable[DeadLetter], seen: Mapping[int, array[int]]) -> It
 
 def _sort_out(
     letters: Iterable[DeadLetter], ledgers: Mapping[int, Ledger], choice: Choice, destination: str | None
-) -> tuple[list[Entry], list[Refusal], int]:
+) -> tuple[list[PlannedRetry], list[Refusal], int]:
     """What is to be sent, what can't be, and how many were sent before."""
-    entries: list[Entry] = []
+    entries: list[PlannedRetry] = []
     refusals: list[Refusal] = []
     sent_before = 0
     for letter in letters:
@@ -240,7 +245,7 @@ def _sort_out(
         if why := _why_not(letter, to):
             refusals.append(Refusal(letter.position, letter.reason, why))
         elif to:
-            entries.append(Entry(letter.position, letter.timestamp_ms, letter.reason, to, letter.size))
+            entries.append(PlannedRetry(letter.position, letter.timestamp_ms, letter.reason, to, letter.size))
     entries.sort(key=lambda entry: (entry.timestamp_ms, entry.position))
     return entries[: choice.limit], refusals, sent_before
 
@@ -255,13 +260,13 @@ def _why_not(letter: DeadLetter, destination: str | None) -> str | None:
     return None
 
 
-def _was_sent(position: Position, ledgers: Mapping[int, Ledger]) -> bool:
+def _was_sent(position: RecordPosition, ledgers: Mapping[int, Ledger]) -> bool:
     return position.offset in ledgers[position.partition]
 
 
-def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _chunks(entries: Iterable[PlannedRetry]) -> Iterator[list[PlannedRetry]]:
     """What goes into one transaction each."""
-    chunk: list[Entry] = []
+    chunk: list[PlannedRetry] = []
     size = 0
     for entry in entries:
         if chunk and (len(chunk) == MAX_TRANSACTION_RECORDS or size + entry.size > MAX_TRANSACTION_BYTES):
@@ -274,7 +279,7 @@ def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _note(
-    topic: str, ledgers: Mapping[int, Ledger], chunk: Iterable[Entry], seen: Mapping[int, Sequence[int]]
+    topic: str, ledgers: Mapping[int, Ledger], chunk: Iterable[PlannedRetry], seen: Mapping[int, Sequence[int]]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """Note a chunk as sent; returns the offsets to commit with it."""
     changed = set()
@@ -289,7 +294,7 @@ def _note(
 def _fill_transaction(
     producer: Any,
     letters: Iterable[DeadLetter],
-    destinations: Mapping[Position, str],
+    destinations: Mapping[RecordPosition, str],
     offsets: Mapping[TopicPartition, OffsetAndMetadata],
     group: str,
 ) -> list[Any]:
@@ -338,7 +343,7 @@ def _abort(producer: Any, cause: BaseException) -> None:
     except FENCED:
         raise
     except kafka_errors.KafkaError as error:
-        raise TransactionFailed(
+        raise TransactionFailedError(
             f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}); the "
             f"broker ends it within {TRANSACTION_TIMEOUT_MS // 1000} s. Run the same again: what was sent is remembered"
         ) from cause
@@ -350,9 +355,11 @@ def _sending(transactional_id: str) -> Iterator[None]:
     try:
         yield
     except FENCED as error:
-        raise Fenced(f"another retry with the transactional id {transactional_id} began; wait for its end") from error
+        raise FencedError(
+            f"another retry with the transactional id {transactional_id} began; wait for its end"
+        ) from error
     except kafka_errors.AuthorizationError as error:
-        raise NotAuthorized(
+        raise NotAuthorizedError(
             f"the broker denies sending: {type(error).__name__}; a retry needs Write on the destination, Read on the "
             f"group, Write and Describe on the transactional id {transactional_id}"
         ) from error

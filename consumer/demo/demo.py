@@ -43,7 +43,7 @@ READ_BACK_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DemoEvent:
     """One event of the demo: what is sent, and what of it can be shown.
 
     Attributes:
@@ -89,7 +89,7 @@ class DemoRun:
 
     config: StreamConfig
     service: Service
-    sent: dict[tuple[int, int], Entry] = field(default_factory=dict)
+    sent: dict[tuple[int, int], DemoEvent] = field(default_factory=dict)
     error: BaseException | None = None
     finished: threading.Event = field(default_factory=threading.Event)
 
@@ -99,16 +99,16 @@ class DemoRun:
             raise self.error
 
 
-def sample_entries() -> list[Entry]:
+def sample_entries() -> list[DemoEvent]:
     """The package's own battles, and three events that are none."""
     folder = files("prefstream.consumer.demo") / SAMPLES
     lines = (folder / "battles.jsonl").read_bytes().splitlines()
     with_battles = [_entry_of_line(line) for line in lines]
     malformed = (folder / "malformed.txt").read_bytes().splitlines()
-    return with_battles + [Entry(f"malformed-{number}", line) for number, line in enumerate(malformed, 1)]
+    return with_battles + [DemoEvent(f"malformed-{number}", line) for number, line in enumerate(malformed, 1)]
 
 
-def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
+def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEvent]:
     """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV can't be.
 
     Args:
@@ -122,9 +122,9 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[Entry]:
     entries = []
     for record in read_battles(path):
         if record.battle:
-            entries.append(Entry(record.battle.id, encode_battle(record.battle), record.battle))
+            entries.append(DemoEvent(record.battle.id, encode_battle(record.battle), record.battle))
         elif path.suffix.lower() != ".csv":
-            entries.append(Entry(f"{path.name}:{record.line}", record.raw))
+            entries.append(DemoEvent(f"{path.name}:{record.line}", record.raw))
         else:
             on_bad_row(f"{path.name}:{record.line} is left out: {record.error}")
     if not any(entry.battle for entry in entries):
@@ -147,7 +147,7 @@ class Agreement:
     accuracy: float
 
 
-def agreement(preferences: Sequence[Preference], entries: Iterable[Entry]) -> Agreement | None:
+def agreement(preferences: Sequence[Preference], entries: Iterable[DemoEvent]) -> Agreement | None:
     """Hold preferences against the labels of their battles; None where there are no labels."""
     from sklearn.metrics import log_loss
 
@@ -188,7 +188,7 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
         yield config
 
 
-def produce(config: StreamConfig, entries: Sequence[Entry]) -> dict[tuple[int, int], Entry]:
+def produce(config: StreamConfig, entries: Sequence[DemoEvent]) -> dict[tuple[int, int], DemoEvent]:
     """Send every entry; where each one went, by partition and offset.
 
     Raises:
@@ -240,7 +240,7 @@ def streaming(
     run.raise_error()
 
 
-def check(config: StreamConfig, sent: Mapping[tuple[int, int], Entry]) -> Check:
+def check(config: StreamConfig, sent: Mapping[tuple[int, int], DemoEvent]) -> Check:
     """Read both output topics back and hold them against what was sent.
 
     Raises:
@@ -284,6 +284,6 @@ def _read_back(config: StreamConfig) -> Iterator[Any]:
                 yield from records
 
 
-def _entry_of_line(line: bytes) -> Entry:
+def _entry_of_line(line: bytes) -> DemoEvent:
     battle = decode_battle(line)
-    return Entry(battle.id, line, battle, orjson.loads(line).get("winner"))
+    return DemoEvent(battle.id, line, battle, orjson.loads(line).get("winner"))

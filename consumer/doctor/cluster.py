@@ -16,7 +16,7 @@ from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_
 from prefstream.consumer.client.clients import PATIENCE_S, make_admin, make_producer, patiently
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
-from prefstream.consumer.doctor.topics import Topic, check_topic
+from prefstream.consumer.doctor.topics import DescribedTopic, check_topic
 from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
@@ -34,7 +34,7 @@ class Cluster:
 
     admin: Any
     brokers: tuple[int, ...]
-    topics: tuple[Topic, ...]
+    topics: tuple[DescribedTopic, ...]
     settings: Mapping[str, str]
     """Of one broker; empty where we may not see them."""
 
@@ -112,7 +112,7 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
         name, code = described["name"], described["error_code"]
         operations = described["authorized_operations"]
         topics.append(
-            Topic(
+            DescribedTopic(
                 name=name,
                 role=roles[name],
                 error=kafka_errors.for_code(code) if code else None,
@@ -204,7 +204,7 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
 
 
 def _offsets(
-    admin: Any, group_id: str, topic: Topic
+    admin: Any, group_id: str, topic: DescribedTopic
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], dict[TopicPartition, int]]:
     """Committed, first and end offsets of the topic's partitions."""
     partitions = [TopicPartition(topic.name, partition["partition_index"]) for partition in topic.partitions]
@@ -242,7 +242,7 @@ def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group:
     return judged("permissions", found, [Problem("fail", f"no {right}", f"grant {right}") for right in denied])
 
 
-def _may_use(topic: Topic, config: StreamConfig) -> bool | None:
+def _may_use(topic: DescribedTopic, config: StreamConfig) -> bool | None:
     if topic.error is kafka_errors.TopicAuthorizationFailedError:
         return False
     return None if topic.operations is None else topic_operations(config)[topic.name] in topic.operations

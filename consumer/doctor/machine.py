@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, ok, warn
-from prefstream.consumer.errors import HttpPortInUse, UsageError
+from prefstream.consumer.errors import HttpPortInUseError, UsageError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.scoring.runtime import MALLOC_SETTINGS, OFF_SWITCH, cpu_computes_bfloat16, describe, usable_cores
 
@@ -134,7 +134,7 @@ def check_http_port(config: StreamConfig) -> Finding:
         return ok(check, f"any free port on {config.http_host}")
     try:
         HealthServer(HealthState(), CollectorRegistry(), host=config.http_host, port=config.http_port).stop()
-    except HttpPortInUse as error:
+    except HttpPortInUseError as error:
         if _is_ours(config.http_host, config.http_port):
             found = f"{config.http_host}:{config.http_port} is served by a prefstream that is running"
             return warn(check, found, "nothing if that is the service; a second one needs another --http-port")

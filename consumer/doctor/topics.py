@@ -14,7 +14,7 @@ from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, p
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class DescribedTopic:
     """A topic as the broker describes it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Topic:
         return int(self.settings[setting]) if setting in self.settings else None
 
 
-def check_topic(topic: Topic, topics: Sequence[Topic], brokers: int, config: StreamConfig) -> Finding:
+def check_topic(topic: DescribedTopic, topics: Sequence[DescribedTopic], brokers: int, config: StreamConfig) -> Finding:
     """Whether a topic is there, led and in sync, with settings that keep the promises.
 
     Args:
@@ -76,7 +76,7 @@ def check_topic(topic: Topic, topics: Sequence[Topic], brokers: int, config: Str
     return judged(check, found, problems)
 
 
-def _replica_problems(topic: Topic, brokers: int, replicas: int) -> Iterator[Problem]:
+def _replica_problems(topic: DescribedTopic, brokers: int, replicas: int) -> Iterator[Problem]:
     leaderless = [partition["partition_index"] for partition in topic.partitions if partition["leader_id"] < 0]
     if leaderless:
         yield Problem("fail", f"no leader for partitions {leaderless}", "bring their brokers back")
@@ -96,7 +96,9 @@ def _replica_problems(topic: Topic, brokers: int, replicas: int) -> Iterator[Pro
             yield Problem("warn", what, f"set min.insync.replicas to 2 on {topic.name}")
 
 
-def _setting_problems(topic: Topic, topics: Sequence[Topic], config: StreamConfig) -> Iterator[Problem]:
+def _setting_problems(
+    topic: DescribedTopic, topics: Sequence[DescribedTopic], config: StreamConfig
+) -> Iterator[Problem]:
     compacted = "compact" in topic.settings.get("cleanup.policy", "")
     if compacted and topic.name == config.dead_letters_topic:
         remedy = f"set cleanup.policy to delete on {topic.name}"

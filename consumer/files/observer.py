@@ -7,7 +7,7 @@ from typing import Protocol
 from prefstream.scoring.files.battles import RowFault
 
 
-class Observer(Protocol):
+class FileObserver(Protocol):
     """Told by those who go through a file what happens, on the thread that called them."""
 
     def rejected(self, line: int, fault: RowFault) -> None:

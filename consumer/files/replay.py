@@ -15,8 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from prefstream.consumer.client.clients import admin_client, make_producer
 from prefstream.consumer.config import KafkaConnection
-from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
-from prefstream.consumer.files.observer import Observer
+from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
+from prefstream.consumer.files.observer import FileObserver
 from prefstream.schemas import Battle, encode_battle
 from prefstream.scoring.files.battles import FileRecord, RowFault, read_battles
 
@@ -71,8 +71,8 @@ def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> 
         settings: kafka-python's, over those of `make_producer`.
 
     Raises:
-        TopicMissing: the topic does not exist, or may not be seen.
-        BrokerUnreachable: no broker answered.
+        TopicMissingError: the topic does not exist, or may not be seen.
+        BrokerUnreachableError: no broker answered.
     """
     limit = _record_limit_bytes(connection, topic)
     if limit is not None:
@@ -92,7 +92,7 @@ def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
     """The largest record that the topic takes; None where the broker does not tell."""
     with admin_client(connection) as admin:
         if topic not in admin.list_topics():
-            raise TopicMissing(
+            raise TopicMissingError(
                 f"no topic {topic} at {connection.bootstrap_servers}: create it, or grant Describe on it"
             )
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_LIMIT_CONFIG])
@@ -107,7 +107,7 @@ def replay_file(
     producer: Any,
     topic: str,
     *,
-    observer: Observer,
+    observer: FileObserver,
     stop: threading.Event,
     rate: float | None = None,
     keep_malformed: bool = False,
@@ -247,9 +247,9 @@ def _translate(error: Exception, topic: str, outcome: str) -> StreamError:
     """Our error for one of kafka-python's; its name says which, its text could hold a record's key."""
     name = type(error).__name__
     if isinstance(error, kafka_errors.AuthorizationError):
-        return NotAuthorized(f"the broker denies writing to topic {topic} ({name}); {outcome}")
+        return NotAuthorizedError(f"the broker denies writing to topic {topic} ({name}); {outcome}")
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return TopicMissing(f"topic {topic} was deleted meanwhile ({name}); {outcome}")
+        return TopicMissingError(f"topic {topic} was deleted meanwhile ({name}); {outcome}")
     if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.RetriableError):
-        return BrokerUnreachable(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
+        return BrokerUnreachableError(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
     return StreamError(f"topic {topic} did not take a record ({name}); {outcome}")

@@ -26,13 +26,13 @@ from typing import Final
 import orjson
 
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.files.observer import Observer
+from prefstream.consumer.files.observer import FileObserver
 from prefstream.consumer.files.output import ScoreOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint, PrefixHash
 from prefstream.schemas import Battle, Reason
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.errors import BattleTooLarge
-from prefstream.scoring.files.battles import START, FileRecord, Position, RowFault, check_battles_file, read_battles
+from prefstream.scoring.errors import BattleTooLargeError
+from prefstream.scoring.files.battles import START, FilePosition, FileRecord, RowFault, check_battles_file, read_battles
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 128
@@ -91,7 +91,7 @@ def score_file(
     panel: Panel,
     *,
     identity: str,
-    observer: Observer,
+    observer: FileObserver,
     stop: threading.Event,
     resume: bool = False,
     force: bool = False,
@@ -113,7 +113,7 @@ def score_file(
         FileError: the input can't be used.
         UsageError: output or checkpoint can't be used as asked.
         StreamError: the output can't be written.
-        JudgeFault: the panel can't answer; what was written can be resumed.
+        JudgeFaultError: the panel can't answer; what was written can be resumed.
     """
     check_score(paths, resume=resume, force=force)
     with ScoreOutput(paths) as output:
@@ -149,7 +149,7 @@ class _Chunk:
     encoded: EncodedBatch | None
 
     @property
-    def end(self) -> Position:
+    def end(self) -> FilePosition:
         return self.records[-1].end
 
 
@@ -157,7 +157,7 @@ class _Run:
     """One run of `score_file`, between opening its files and closing them."""
 
     def __init__(
-        self, paths: ScorePaths, panel: Panel, output: ScoreOutput, hashed: PrefixHash, observer: Observer
+        self, paths: ScorePaths, panel: Panel, output: ScoreOutput, hashed: PrefixHash, observer: FileObserver
     ) -> None:
         self._paths = paths
         self._panel = panel
@@ -216,7 +216,7 @@ class _Run:
                 rejected.append(self._reject(record, record.content))
                 continue
             answer = next(answers)
-            if isinstance(answer, BattleTooLarge):
+            if isinstance(answer, BattleTooLargeError):
                 rejected.append(self._reject(record, RowFault(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
             else:
                 scored.append(self._output.row(record.content.id, record.line, answer))

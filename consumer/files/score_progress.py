@@ -17,7 +17,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.scoring.files.battles import START, Position
+from prefstream.scoring.files.battles import START, FilePosition
 
 _HASH_BLOCK_BYTES: Final = 1 << 20
 
@@ -42,9 +42,9 @@ class Checkpoint(BaseModel):
     rejected_bytes: Annotated[Count, Field(description="Length of the file of rejected rows.")] = 0
 
     @property
-    def position(self) -> Position:
+    def position(self) -> FilePosition:
         """Where the next chunk begins."""
-        return Position(self.offset, self.line)
+        return FilePosition(self.offset, self.line)
 
     @classmethod
     def load(cls, path: Path) -> Self | None:

@@ -26,7 +26,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from prefstream.consumer.errors import HttpPortInUse, UsageError
+from prefstream.consumer.errors import HttpPortInUseError, UsageError
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeAnswer:
     """Answer to a probe: yes or no, and why not."""
 
     ok: bool
@@ -92,7 +92,7 @@ class HealthState:
         """Whether `/readyz` says yes."""
         return self.readiness().ok
 
-    def liveness(self) -> Verdict:
+    def liveness(self) -> ProbeAnswer:
         """Whether every expected heartbeat came in time; if not, which did not."""
         with self._lock:
             now = self._clock()
@@ -101,14 +101,14 @@ class HealthState:
                 for name, bound_s in self._bounds_s.items()
                 if now - self._last_beats[name] > bound_s
             ]
-        return Verdict(ok=not late, reason="; ".join(late))
+        return ProbeAnswer(ok=not late, reason="; ".join(late))
 
-    def readiness(self) -> Verdict:
+    def readiness(self) -> ProbeAnswer:
         """Whether the stream does its work; if not, why."""
         with self._lock:
             reason = self._not_ready_because
         if reason is not None:
-            return Verdict(ok=False, reason=reason)
+            return ProbeAnswer(ok=False, reason=reason)
         return self.liveness()
 
 
@@ -122,7 +122,7 @@ class HealthServer:
         port: 0 picks a free one.
 
     Raises:
-        HttpPortInUse: another process listens there.
+        HttpPortInUseError: another process listens there.
         UsageError: the address can't be listened on.
     """
 
@@ -172,7 +172,7 @@ def _listen(state: HealthState, registry: CollectorRegistry, host: str, port: in
         raise UsageError(f"HTTP port {port} is none; choose one from 0 to 65535") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise HttpPortInUse(
+            raise HttpPortInUseError(
                 f"HTTP port {port} on {host} is taken by another process; choose another with --http-port, "
                 "0 for any free one, or go without by --no-http"
             ) from error
@@ -274,7 +274,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
         return False
 
-    def _probe(self, verdict: Verdict) -> None:
+    def _probe(self, verdict: ProbeAnswer) -> None:
         body = {"status": "ok"} if verdict.ok else {"status": "failed", "reason": verdict.reason}
         status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))

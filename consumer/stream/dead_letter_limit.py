@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from kafka import TopicPartition
 
-from prefstream.consumer.errors import DeadLetterFlood
+from prefstream.consumer.errors import DeadLetterFloodError
 from prefstream.consumer.stream.messages import Message
-from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class DeadLetterLimit:
             after `forget`.
     """
 
-    def __init__(self, share: float, size: int, committed_note: Callable[[TopicPartition], OffsetNote]) -> None:
+    def __init__(self, share: float, size: int, committed_note: Callable[[TopicPartition], OffsetMetadata]) -> None:
         self._share = share
         self._size = size
         self._mask = (1 << size) - 1
@@ -60,7 +60,7 @@ class DeadLetterLimit:
             messages: of one batch, each of a partition that is ours.
 
         Raises:
-            DeadLetterFlood: one of them trips the limit; none of them may be published.
+            DeadLetterFloodError: one of them trips the limit; none of them may be published.
             StreamError: what `committed_note` raises.
         """
         if self._share >= 1:
@@ -102,11 +102,11 @@ class DeadLetterLimit:
             self._windows[partition] = window
         return window
 
-    def _flood(self, partition: TopicPartition, messages: Sequence[Message], count: int) -> DeadLetterFlood:
+    def _flood(self, partition: TopicPartition, messages: Sequence[Message], count: int) -> DeadLetterFloodError:
         where = f"{partition.topic}/{partition.partition}"
         letters = [message for message in messages if message.reason is not None]
         [(reason, times)] = Counter(message.reason for message in letters).most_common(1)
-        return DeadLetterFlood(
+        return DeadLetterFloodError(
             f"{count} of the last {self._size} records of {where} can't be scored, more than dead_letter_limit "
             f"{self._share:g} allows. The batch that got there was not published: {len(letters)} of its "
             f"{len(messages)} records are dead letters, {times} of them {reason}, the first is "

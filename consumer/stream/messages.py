@@ -36,7 +36,7 @@ CE_TYPE: Final = "prefstream.preference.v1"
 TRACEPARENT: Final = "traceparent"
 
 
-class PreferenceTooLarge(PrefstreamError):
+class PreferenceTooLargeError(PrefstreamError):
     """A preference that the broker would not take."""
 
 
@@ -126,7 +126,7 @@ def shrink(message: Message) -> Message | None:
     """The smaller form of a message that the broker found too large; None when there is none."""
     if message.reason is None:
         size = len(message.value or b"")
-        error = PreferenceTooLarge(f"the preference has {size} bytes, more than the broker takes")
+        error = PreferenceTooLargeError(f"the preference has {size} bytes, more than the broker takes")
         return dead_letter(message.event, Reason.PREFERENCE_TOO_LARGE, error)
     if message.left_out == 0:
         described = _describe(HEADER_VALUE_SIZE, HEADER_VALUE_SHA256, message.value or b"")

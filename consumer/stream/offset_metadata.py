@@ -15,7 +15,7 @@ _NOTE: Final = re.compile(r"(?:topic:([0-9a-f]{32}) )?dead-letters:([0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class OffsetNote:
+class OffsetMetadata:
     """The metadata of one committed offset.
 
     Attributes:

@@ -18,8 +18,8 @@ from typing import Protocol
 from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
-from prefstream.schemas import Battle, InvalidEvent, KafkaSource, Reason, Timings, decode_battle
-from prefstream.scoring.errors import BattleTooLarge
+from prefstream.schemas import Battle, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
+from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
 
@@ -30,7 +30,7 @@ class Scorer(Protocol):
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         """Tokenise; called by one thread while another one scores."""
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         """Score; one result per battle, in order."""
 
 
@@ -101,7 +101,7 @@ class Pipeline:
         """The oldest batch in flight, if it is scored.
 
         Raises:
-            JudgeFault: a judge failed for good.
+            JudgeFaultError: a judge failed for good.
         """
         if not self._in_flight or not self._in_flight[0].done():
             return None
@@ -127,7 +127,7 @@ class Pipeline:
         for event in batch.events:
             try:
                 battles.append(decode_battle(event.record.value))
-            except InvalidEvent as error:
+            except InvalidEventError as error:
                 refused.append(dead_letter(event, error.reason, error))
             else:
                 events.append(event)
@@ -156,7 +156,7 @@ class Pipeline:
         messages = list(prepared.refused)
         answers = []
         for event, battle, result in zip(prepared.events, prepared.battles, results, strict=True):
-            if isinstance(result, BattleTooLarge):
+            if isinstance(result, BattleTooLargeError):
                 messages.append(dead_letter(event, Reason.TOO_LARGE_FOR_JUDGE, result))
                 continue
             answers.append(result)

@@ -18,7 +18,7 @@ from prefstream.consumer.client.acl import denied, missing_on_topics, topic_oper
 from prefstream.consumer.client.clients import admin_client, make_group_consumer, make_transactional_producer, patiently
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, TopicMissing
+from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.metrics import StreamMetrics
@@ -144,19 +144,19 @@ def require_topics(config: StreamConfig) -> None:
     """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
 
     Raises:
-        TopicMissing: a topic does not exist.
-        NotAuthorized: we may not read or write a topic; whether it exists is not told then.
-        BrokerUnreachable: no broker answered.
+        TopicMissingError: a topic does not exist.
+        NotAuthorizedError: we may not read or write a topic; whether it exists is not told then.
+        BrokerUnreachableError: no broker answered.
     """
     with admin_client(config) as admin:
         try:
             described = patiently(lambda: admin.describe_topics(list(topic_operations(config))))
         except kafka_errors.KafkaError as error:
-            raise BrokerUnreachable(
+            raise BrokerUnreachableError(
                 f"asking {config.bootstrap_servers} for the topics failed: {type(error).__name__}"
             ) from error
     unknown = kafka_errors.UnknownTopicOrPartitionError.errno
     if absent := [topic["name"] for topic in described if topic["error_code"] == unknown]:
-        raise TopicMissing(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
+        raise TopicMissingError(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
     if missing := missing_on_topics(config, described):
         raise denied(*missing)

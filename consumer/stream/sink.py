@@ -26,7 +26,7 @@ from kafka import errors as kafka_errors
 from prefstream.consumer.client.acl import denied_by
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, Fenced, StreamError
+from prefstream.consumer.errors import BrokerUnreachableError, FencedError, StreamError
 from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
 
@@ -42,7 +42,7 @@ MAYBE_GONE = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.KafkaTimeo
 """What a producer raises when a topic was deleted: while it adds its partitions, and when it asks where they are."""
 
 
-class Aborted(StreamError):
+class AbortedError(StreamError):
     """The transaction was aborted; nothing of it is visible, and it may be tried again.
 
     Attributes:
@@ -54,7 +54,7 @@ class Aborted(StreamError):
         self.oversized = tuple(oversized)
 
 
-class Unsettled(StreamError):
+class UnsettledError(StreamError):
     """The transaction may be committed, aborted or open; `Sink.open` settles it, and the committed offsets tell how."""
 
 
@@ -89,8 +89,8 @@ class Sink:
         Called again it replaces the producer, and ends what that one left open.
 
         Raises:
-            NotAuthorized: the transactional id is not ours to write.
-            BrokerUnreachable: no broker, or not the transaction coordinator, answered in time.
+            NotAuthorizedError: the transactional id is not ours to write.
+            BrokerUnreachableError: no broker, or not the transaction coordinator, answered in time.
         """
         try:
             with self._watchdog.guard("init_transactions"):
@@ -100,7 +100,7 @@ class Sink:
         except kafka_errors.AuthorizationError as error:
             raise denied_by(error, self._config, self._topics) from error
         except kafka_errors.KafkaError as error:
-            raise BrokerUnreachable(
+            raise BrokerUnreachableError(
                 f"no answer of use from the transaction coordinator: {type(error).__name__}"
             ) from error
 
@@ -115,11 +115,11 @@ class Sink:
             membership: the snapshot that the messages were checked against; the broker fences a stale one.
 
         Raises:
-            Aborted: nothing became visible; try again.
-            Unsettled: nobody knows; open again, then the committed offsets tell.
-            Fenced: another process has our transactional id or instance id.
-            NotAuthorized: we may not write a topic.
-            TopicMissing: a topic was deleted.
+            AbortedError: nothing became visible; try again.
+            UnsettledError: nobody knows; open again, then the committed offsets tell.
+            FencedError: another process has our transactional id or instance id.
+            NotAuthorizedError: we may not write a topic.
+            TopicMissingError: a topic was deleted.
         """
         sent: list[tuple[Message, Any]] = []
         with self._watchdog.guard("transaction"):
@@ -129,21 +129,21 @@ class Sink:
                 self._producer.send_offsets_to_transaction(offsets, membership.metadata)  # 4.3
                 self._require_delivered(sent)
                 self._producer.commit_transaction()  # 4.4
-            except _TooLarge as error:
+            except _TooLargeError as error:
                 self._abort(error)
-                raise Aborted("a message exceeds the client's bound", [error.record]) from None
+                raise AbortedError("a message exceeds the client's bound", [error.record]) from None
             except FENCED as error:
                 raise self._fenced(error) from error
             except kafka_errors.AuthorizationError as error:
-                with suppress(Unsettled):  # then a new process ends the transaction
+                with suppress(UnsettledError):  # then a new process ends the transaction
                     self._abort(error)
                 raise denied_by(error, self._config, self._topics) from error
             except kafka_errors.KafkaError as error:
                 self._abort(error)
                 if isinstance(error, MAYBE_GONE):
-                    with suppress(BrokerUnreachable):  # then nobody knows, and the batch is tried again
+                    with suppress(BrokerUnreachableError):  # then nobody knows, and the batch is tried again
                         self._require_topics()
-                raise Aborted(f"{type(error).__name__}: {error}", _oversized(sent)) from error
+                raise AbortedError(f"{type(error).__name__}: {error}", _oversized(sent)) from error
 
     def close(self) -> None:
         """Close the producer; an open transaction is left to its successor or to its time-out."""
@@ -157,7 +157,7 @@ class Sink:
         try:
             return self._producer.send(topic, value=message.value, key=message.key, headers=message.headers)
         except kafka_errors.MessageSizeTooLargeError as error:
-            raise _TooLarge(message) from error
+            raise _TooLargeError(message) from error
 
     def _require_delivered(self, sent: Sequence[tuple[Message, Any]]) -> None:
         """Wait until every message is on its topic, and raise what kept one from it.
@@ -179,7 +179,7 @@ class Sink:
         except kafka_errors.KafkaError as error:
             if _tells_of_fencing(error):
                 raise self._fenced(error) from cause
-            raise Unsettled(
+            raise UnsettledError(
                 f"{type(cause).__name__} in a transaction that could not be aborted: {type(error).__name__}: {error}"
             ) from error
         # The client keeps what the broker does not have: sequence numbers of messages that failed, so that every
@@ -187,17 +187,17 @@ class Sink:
         # transaction's, whoever has their partitions by then. A new producer begins with neither.
         try:
             self.open()
-        except BrokerUnreachable as error:
-            raise Unsettled(str(error)) from error
+        except BrokerUnreachableError as error:
+            raise UnsettledError(str(error)) from error
 
-    def _fenced(self, error: Exception) -> Fenced:
-        return Fenced(
+    def _fenced(self, error: Exception) -> FencedError:
+        return FencedError(
             f"another process uses our transactional id, or the broker timed our transaction out "
             f"({type(error).__name__}); give every process an instance_id of its own"
         )
 
 
-class _TooLarge(Exception):
+class _TooLargeError(Exception):
     """The client itself refuses the message's size."""
 
     def __init__(self, record: Message) -> None:

@@ -16,9 +16,9 @@ from kafka.structs import MemberState
 from prefstream.consumer.client.acl import denied_by
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, DataLoss, StreamError, TopicMissing
+from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, StreamError, TopicMissingError
 from prefstream.consumer.stream.assignment import Assignment, Event, Membership
-from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Source:
         config: the stream's settings.
 
     Raises:
-        BrokerUnreachable: the broker does not tell about the topic.
+        BrokerUnreachableError: the broker does not tell about the topic.
     """
 
     def __init__(self, consumer: Any, config: StreamConfig) -> None:
@@ -70,7 +70,7 @@ class Source:
         try:
             patiently(lambda: consumer.partitions_for_topic(config.battles_topic))
         except kafka_errors.KafkaError as error:
-            raise BrokerUnreachable(f"asking for {config.battles_topic} failed: {type(error).__name__}") from error
+            raise BrokerUnreachableError(f"asking for {config.battles_topic} failed: {type(error).__name__}") from error
         consumer.subscribe([config.battles_topic], listener=self._assignment)
 
     def poll(self, timeout_s: float, max_records: int) -> list[Event]:
@@ -81,8 +81,8 @@ class Source:
             max_records: at most so many.
 
         Raises:
-            DataLoss: records were deleted before we read them, or the whole topic, and `on_data_loss` is `stop`.
-            NotAuthorized: we may not read the topic or join the group.
+            DataLossError: records were deleted before we read them, or the whole topic, and `on_data_loss` is `stop`.
+            NotAuthorizedError: we may not read the topic or join the group.
             StreamError: any other fault that another poll can't mend.
         """
         if self._paused:
@@ -95,7 +95,7 @@ class Source:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         try:
             polled = self._poll_mending(int(timeout_s * 1000), max_records)
-        except BrokerUnreachable:  # the coordinator did not tell what was committed: asked again at the next poll
+        except BrokerUnreachableError:  # the coordinator did not tell what was committed: asked again at the next poll
             return []
         epochs = self._assignment.epochs()
         return [
@@ -132,9 +132,11 @@ class Source:
         """What keeps us from reading, as far as we know: the error that it becomes if it lasts."""
         config = self._config
         if not self._consumer.has_topic(config.battles_topic):
-            return TopicMissing(f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?")
+            return TopicMissingError(
+                f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?"
+            )
         if self._consumer.group_metadata().state != MemberState.STABLE:
-            return BrokerUnreachable(
+            return BrokerUnreachableError(
                 f"not a member of group {config.group_id}; are the brokers at {config.bootstrap_servers} up?"
             )
         return None
@@ -156,7 +158,7 @@ class Source:
         If not, reading begins again at the right ones, and nothing we hold is ours.
 
         Raises:
-            BrokerUnreachable: the group's coordinator did not tell in time; it may be asked again.
+            BrokerUnreachableError: the group's coordinator did not tell in time; it may be asked again.
             StreamError: a fault that asking again can't mend.
         """
         epochs = self._assignment.epochs()
@@ -169,7 +171,7 @@ class Source:
         self._sure |= unsure
         return True
 
-    def committed_note(self, partition: TopicPartition) -> OffsetNote:
+    def committed_note(self, partition: TopicPartition) -> OffsetMetadata:
         """What was committed with the partition's offset; raises what `began_in_this_topic` does."""
         return _note(self._committed(partition))
 
@@ -252,7 +254,7 @@ class Source:
             return self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
         except kafka_errors.KafkaError as error:
             self._mend(error)
-            raise BrokerUnreachable(
+            raise BrokerUnreachableError(
                 f"the coordinator of group {self._config.group_id} does not tell what was committed for "
                 f"{partition.topic}/{partition.partition}: {type(error).__name__}"
             ) from error
@@ -281,7 +283,7 @@ class Source:
             return False
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
-            raise DataLoss(
+            raise DataLossError(
                 f"topic {topic} was deleted and made anew: what was not answered until then is lost, and with it "
                 f"Kafka forgot the offsets of group {self._config.group_id}. A new start reads the new one from its "
                 "beginning"
@@ -303,7 +305,7 @@ class Source:
         elif isinstance(error, kafka_errors.LogTruncationError):
             if self._is_new_now():
                 return  # no loss of records, but of the topic: the next poll meets it
-            raise DataLoss(
+            raise DataLossError(
                 f"{config.battles_topic} was truncated behind our position (an unclean leader election?); "
                 "compare the topic with the preferences before starting again"
             ) from error
@@ -331,7 +333,7 @@ class Source:
         )
         policy = self._config.on_data_loss
         if policy == "stop":
-            raise DataLoss(
+            raise DataLossError(
                 f"{lost}: the record is no longer on the topic (retention, or the topic was made anew). "
                 "Find out what was lost, then start once with --on-data-loss earliest or latest"
             ) from error
@@ -340,10 +342,10 @@ class Source:
         seek(*positions)
 
 
-def _note(committed: OffsetAndMetadata | None) -> OffsetNote:
-    return OffsetNote.decode((committed.metadata or "") if committed else "")
+def _note(committed: OffsetAndMetadata | None) -> OffsetMetadata:
+    return OffsetMetadata.decode((committed.metadata or "") if committed else "")
 
 
-def _is_of_another(note: OffsetNote, topic_id: UUID | None) -> bool:
+def _is_of_another(note: OffsetMetadata, topic_id: UUID | None) -> bool:
     """Whether an offset with this note means another topic than the one of that id, as far as both are known."""
     return None not in {note.topic_id, topic_id} and note.topic_id != topic_id

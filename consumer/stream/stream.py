@@ -19,14 +19,20 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, Stalled, StreamError, TopicMissing, TransactionFailed
+from prefstream.consumer.errors import (
+    BrokerUnreachableError,
+    StalledError,
+    StreamError,
+    TopicMissingError,
+    TransactionFailedError,
+)
 from prefstream.consumer.observe.metrics import StreamMetrics
 from prefstream.consumer.stream.batch import Batcher
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit, Window
 from prefstream.consumer.stream.messages import Message, shrink
-from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
-from prefstream.consumer.stream.sink import Aborted, Sink, Unsettled
+from prefstream.consumer.stream.sink import AbortedError, Sink, UnsettledError
 from prefstream.consumer.stream.source import Source
 
 log = structlog.get_logger(__name__)
@@ -149,7 +155,7 @@ class Stream:
         if told != self._obstacle:
             self._obstacle = told
             self._on_obstacle(told)
-            if isinstance(obstacle, TopicMissing):  # to be out of the group for a moment is everyday life
+            if isinstance(obstacle, TopicMissingError):  # to be out of the group for a moment is everyday life
                 log.error("reading is held up", why=told)
         if obstacle is None:
             self._free_until = now
@@ -170,7 +176,7 @@ class Stream:
             if not self._try_publish(scored):
                 return
         if self._pipeline.head_age_s > self._config.score_timeout_s:
-            raise Stalled(
+            raise StalledError(
                 f"a batch has been scored for more than {self._config.score_timeout_s:.0f} s; "
                 "raise score_timeout_s if the judges are that slow"
             )
@@ -180,10 +186,10 @@ class Stream:
             if self._unsettled and self._learn_outcome(scored):
                 return True
             return self._publish_owned(scored)
-        except Aborted as aborted:
+        except AbortedError as aborted:
             self._metrics.transaction_aborted()
             self._retry_later(_shrink(scored, aborted.oversized) if aborted.oversized else scored, aborted)
-        except (Unsettled, BrokerUnreachable) as error:
+        except (UnsettledError, BrokerUnreachableError) as error:
             self._retry_later(scored, error)
         return False
 
@@ -201,7 +207,7 @@ class Stream:
         if owned:
             try:
                 self._sink.publish(owned, _offsets(owned, windows, self._source.topic_id), membership)  # step 4
-            except Unsettled:
+            except UnsettledError:
                 self._unsettled = owned
                 raise
             self._limit.accept(windows)
@@ -230,7 +236,7 @@ class Stream:
         if self._aborted_since is None:
             self._aborted_since, self._retry_wait_s = now, RETRY_FIRST_S
         elif now - self._aborted_since > self._config.broker_timeout_s:
-            raise TransactionFailed(
+            raise TransactionFailedError(
                 f"a batch could not be committed for {self._config.broker_timeout_s:.0f} s; last: {cause}"
             ) from cause
         self._aborted = scored
@@ -308,7 +314,7 @@ def _offsets(
         ends[partition] = max(ends.get(partition, 0), message.event.record.offset + 1)
     bits = {partition: window.bits for partition, window in windows.items()}
     return {
-        partition: OffsetAndMetadata(end, OffsetNote(topic_id, bits.get(partition, 0)).encode(), -1)
+        partition: OffsetAndMetadata(end, OffsetMetadata(topic_id, bits.get(partition, 0)).encode(), -1)
         for partition, end in ends.items()
     }
 

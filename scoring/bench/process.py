@@ -29,7 +29,7 @@ class BenchError(ScoringError):
     """One side of the comparison failed."""
 
 
-class Clock:
+class Stopwatch:
     """Takes the time that passes, and that this process computes, in a `with` block."""
 
     seconds = 0.0

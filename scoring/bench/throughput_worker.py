@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
-from prefstream.scoring.bench.process import Clock, peak_memory_bytes
+from prefstream.scoring.bench.process import Stopwatch, peak_memory_bytes
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_panel(request: Request) -> dict[str, Any]:
         panel.score(panel.encode(request.battles[:_WARM_UP_BATTLES]))
         encoded = []
         answers = []
-        with Clock() as clock:
+        with Stopwatch() as clock:
             for battles in batches:
                 encoded.append(panel.encode(battles))
                 answers += panel.score(encoded[-1])
@@ -107,7 +107,7 @@ def run_plain(request: Request) -> dict[str, Any]:
     for loop in loops:
         loop.score(request.battles[:_WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
-    with Clock() as clock:
+    with Stopwatch() as clock:
         triples = [loop.score(request.battles) for loop in loops]
     weights = [judge.weight for judge in request.judges]
     return {

@@ -21,14 +21,14 @@ from transformers.integrations import TensorBoardCallback
 
 from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
-from prefstream.scoring.bench.process import Clock
+from prefstream.scoring.bench.process import Stopwatch
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.finetune.callbacks import FiniteLoss, Interruption, Report, StepReport, WholeCheckpoints
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.pairs import encode_pairs, keep_one_order
 from prefstream.scoring.finetune.passes import MicroBatchTensors, StepDataset
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
-from prefstream.scoring.finetune.steps import Plan, plan_steps
+from prefstream.scoring.finetune.steps import TrainingPlan, plan_steps
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 
 
@@ -45,7 +45,7 @@ class Job:
     """
 
     student: Student
-    plan: Plan
+    plan: TrainingPlan
     steps: StepDataset
     reading: Reading
     folder: Path
@@ -97,7 +97,7 @@ class Job:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def describe(self, clock: Clock, losses: Sequence[torch.Tensor]) -> dict[str, Any]:
+    def describe(self, clock: Stopwatch, losses: Sequence[torch.Tensor]) -> dict[str, Any]:
         """The answer of a run, for `prefstream.scoring.bench.training.read_run`."""
         timed = range(self.recipe.step.accumulation, len(self.steps))
         passes = [one for step in timed for batch in self.steps[step] for one in batch["passes"]]
@@ -122,7 +122,7 @@ class Job:
 
 def run_trainer(job: Job) -> dict[str, Any]:
     """Train as `finetune` does, with all that it does at each step: progress, checks, TensorBoard's files."""
-    clock = Clock()
+    clock = Stopwatch()
     arguments = training_arguments(
         job.recipe, str(job.folder), steps=len(job.steps), on_cpu=job.device.type == "cpu", evaluates=False
     )
@@ -162,7 +162,7 @@ def run_bare(job: Job) -> dict[str, Any]:
         num_training_steps=len(updates),
     )
     trained = [weight for group in optimizer.param_groups for weight in group["params"]]
-    clock = Clock()
+    clock = Stopwatch()
     losses: list[torch.Tensor] = []
     for number, together in enumerate(updates):
         for step in together:
@@ -202,7 +202,7 @@ class _WatchedTrainer(JudgeTrainer):
 class _Stopwatch(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
     """Times what lies between the ends of the first update and the last: as much of each kind of work as updates."""
 
-    def __init__(self, clock: Clock, job: Job) -> None:
+    def __init__(self, clock: Stopwatch, job: Job) -> None:
         self._clock = clock
         self._job = job
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from prefstream.schemas import Battle, InvalidEvent, Reason, Truncation
+from prefstream.schemas import Battle, InvalidEventError, Reason, Truncation
 from prefstream.scoring.encoding.identity import mask_identity as mask
 from prefstream.scoring.encoding.template import Template
 from prefstream.scoring.encoding.tokenise import FastTokenizer, TextTokenizer
@@ -146,7 +146,7 @@ class Encoder:
             One encoding per battle, in order.
 
         Raises:
-            InvalidEvent: a battle built by hand has unequal numbers of turns.
+            InvalidEventError: a battle built by hand has unequal numbers of turns.
         """
         fitted = iter(self._encode([columns for battle in battles for columns in self._columns(battle)]))
         if self.template.kind == "pairwise":
@@ -194,7 +194,9 @@ class Encoder:
     def _columns(self, battle: Battle) -> tuple[tuple[Turns, ...], ...]:
         """For each sequence, the turns of each slot."""
         if not len(battle.prompt) == len(battle.response_a) == len(battle.response_b):
-            raise InvalidEvent(Reason.TURNS_DIFFER, "prompt, response_a and response_b need the same number of turns")
+            raise InvalidEventError(
+                Reason.TURNS_DIFFER, "prompt, response_a and response_b need the same number of turns"
+            )
         response_a, response_b = self._read(battle.response_a), self._read(battle.response_b)
         if self.template.kind == "pairwise":
             return ((battle.prompt, response_a, response_b),)

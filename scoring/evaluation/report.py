@@ -20,7 +20,7 @@ _TEMPLATE: Final = "report.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Conclusion:
     """One sentence about the panel.
 
     Attributes:
@@ -56,7 +56,7 @@ def render_report(evaluation: Evaluation) -> str:
     )
 
 
-def verdicts(evaluation: Evaluation) -> list[Verdict]:
+def verdicts(evaluation: Evaluation) -> list[Conclusion]:
     """What the comparison with each baseline comes to, in words."""
     return [_verdict(comparison) for comparison in evaluation.panel.comparisons]
 
@@ -66,19 +66,19 @@ def untrained(evaluation: Evaluation) -> list[str]:
     return [system.name for system in evaluation.systems if system.provenance and not system.provenance.trained]
 
 
-def _verdict(comparison: Comparison) -> Verdict:
+def _verdict(comparison: Comparison) -> Conclusion:
     gap = comparison.log_loss
     name = comparison.baseline
     if gap.value is None or gap.low is None or gap.high is None:
-        return Verdict("open", f"Too few prompts to compare the panel with {name}.")
+        return Conclusion("open", f"Too few prompts to compare the panel with {name}.")
     if not gap.excludes_zero:
-        return Verdict(
+        return Conclusion(
             "open",
             f"The panel's log loss can't be told from that of {name}: the difference is {gap.value:+.3f}, "
             f"between {gap.low:+.3f} and {gap.high:+.3f}.",
         )
     side, low, high = ("better", -gap.high, -gap.low) if gap.value < 0 else ("worse", gap.low, gap.high)
-    return Verdict(
+    return Conclusion(
         "better" if gap.value < 0 else "worse",
         f"The panel's log loss is {side} than that of {name} by {abs(gap.value):.3f}, "
         f"between {low:.3f} and {high:.3f}.",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from prefstream.schemas import Battle, InvalidEvent, Reason, parse_battle, parse_row
+from prefstream.schemas import Battle, InvalidEventError, Reason, parse_battle, parse_row
 from prefstream.schemas.battle import MAX_TEXT_CHARS
 from prefstream.schemas.wire import decode_object
 from prefstream.scoring.errors import FileError
@@ -42,14 +42,14 @@ _SKIP_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class FilePosition:
     """A place between two rows: the byte offset, and the number of the line that begins there."""
 
     offset: int
     line: int
 
 
-START: Final = Position(offset=0, line=1)
+START: Final = FilePosition(offset=0, line=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class FileRecord(Generic[BattleT_co]):
     line: int
     content: BattleT_co | RowFault
     raw: bytes
-    end: Position
+    end: FilePosition
 
     @property
     def battle(self) -> BattleT_co | None:
@@ -97,7 +97,7 @@ class FileRecord(Generic[BattleT_co]):
 
 @dataclass(frozen=True, slots=True)
 class RowParser(Generic[BattleT_co]):
-    """What the rows of a file are parsed to. Both functions may raise `InvalidEvent`, which becomes a `RowFault`.
+    """What the rows of a file are parsed to. Both functions may raise `InvalidEventError`, which becomes a `RowFault`.
 
     Attributes:
         columns: columns that CSV must have.
@@ -146,7 +146,7 @@ def check_battles_file(path: Path) -> None:
     check_file(path, _BATTLES)
 
 
-def read_battles(path: Path, *, start: Position = START) -> Generator[FileRecord[Battle], None, None]:
+def read_battles(path: Path, *, start: FilePosition = START) -> Generator[FileRecord[Battle], None, None]:
     """Read a file row by row; blank lines are skipped.
 
     Args:
@@ -174,7 +174,7 @@ def check_file(path: Path, parser: RowParser[object]) -> None:
 
 
 def read_file(
-    path: Path, parser: RowParser[BattleT], *, start: Position = START
+    path: Path, parser: RowParser[BattleT], *, start: FilePosition = START
 ) -> Generator[FileRecord[BattleT], None, None]:
     """As `read_battles`, for whatever rows are parsed to.
 
@@ -227,7 +227,7 @@ class _Lines:
         self.bad_byte: int | None = None
         """Offset in the row at hand of the first byte that is not UTF-8."""
 
-    def jump(self, position: Position) -> None:
+    def jump(self, position: FilePosition) -> None:
         """Go to a place between two rows."""
         self._file.seek(position.offset)
         self._given_back.clear()
@@ -239,10 +239,10 @@ class _Lines:
         return self._begin.line
 
     @property
-    def end(self) -> Position:
+    def end(self) -> FilePosition:
         """Where the row after the one at hand begins."""
         size = sum([line.size for line in self._taken])
-        return Position(self._begin.offset + size, self._begin.line + len(self._taken))
+        return FilePosition(self._begin.offset + size, self._begin.line + len(self._taken))
 
     @property
     def raw(self) -> bytes:
@@ -284,7 +284,7 @@ class _Lines:
                 self.bad_byte = before + error.start
             return raw.decode(errors="replace")
 
-    def _begin_row(self, position: Position) -> None:
+    def _begin_row(self, position: FilePosition) -> None:
         self._begin = position
         self._taken = []
         self._taken_bytes = 0
@@ -323,7 +323,7 @@ def _read_jsonl(lines: _Lines, parser: RowParser[BattleT]) -> Iterator[FileRecor
 def _parse_line(raw: bytes, number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
     try:
         return parser.from_object(decode_object(raw), number)
-    except InvalidEvent as event:
+    except InvalidEventError as event:
         return RowFault(event.reason, event.detail)
 
 
@@ -372,7 +372,7 @@ def _cells_fault(cells: Sequence[str], columns: Sequence[str], lines: _Lines) ->
 def _parse_cells(cells: Mapping[str, str], number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
     try:
         return parser.from_cells(cells, number)
-    except InvalidEvent as event:
+    except InvalidEventError as event:
         return RowFault(event.reason, event.detail)
 
 

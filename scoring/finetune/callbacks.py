@@ -42,7 +42,7 @@ class StepReport:
     left_s: float | None
 
 
-class Observer(Protocol):
+class TrainingObserver(Protocol):
     """Told what a run is doing, on the thread that trains."""
 
     def say(self, line: str) -> None:
@@ -55,7 +55,7 @@ class Observer(Protocol):
 class Report(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
     """Passes on how the run is getting on."""
 
-    def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, observer: TrainingObserver, clock: Callable[[], float] = time.monotonic) -> None:
         self._observer = observer
         self._clock = clock
         self._began = 0.0

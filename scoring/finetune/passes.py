@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
-from prefstream.scoring.finetune.steps import MicroBatch, Plan, length_balance, micro_batches
+from prefstream.scoring.finetune.steps import BackwardPass, TrainingPlan, length_balance, micro_batches
 from prefstream.scoring.judges.microbatch import plan_micro_batches
 
 MicroBatchTensors: TypeAlias = dict[str, Any]
@@ -24,7 +24,7 @@ and `second` of shape (pairs,): rows of the passes' outputs laid end to end; `ta
 class StepDataset(Dataset[list[MicroBatchTensors]]):
     """One item per optimiser step: its micro-batches."""
 
-    def __init__(self, pairs: Pairs, plan: Plan, recipe: Recipe, *, pad_id: int) -> None:
+    def __init__(self, pairs: Pairs, plan: TrainingPlan, recipe: Recipe, *, pad_id: int) -> None:
         self._pairs = pairs
         self._plan = plan
         self._balance = recipe.data.balance_length == "step"
@@ -42,7 +42,7 @@ class StepDataset(Dataset[list[MicroBatchTensors]]):
         planned = micro_batches(self._pairs, chosen, weights, tokens=self._step.micro_batch_tokens)
         return [self._tensors(micro_batch) for micro_batch in planned]
 
-    def _tensors(self, micro_batch: MicroBatch) -> MicroBatchTensors:
+    def _tensors(self, micro_batch: BackwardPass) -> MicroBatchTensors:
         pairs = self._pairs
         passes = forward_passes(pairs, micro_batch.sequences, self._pad_id, padded_tokens=self._step.pass_tokens)
         row = {int(place): number for number, place in enumerate(np.concatenate([places for places, _, _ in passes]))}

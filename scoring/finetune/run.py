@@ -24,8 +24,8 @@ from prefstream.scoring.finetune.callbacks import (
     FiniteLoss,
     Interruption,
     KeepBest,
-    Observer,
     Report,
+    TrainingObserver,
     WholeCheckpoints,
     newest_checkpoint,
     read_best,
@@ -37,7 +37,7 @@ from prefstream.scoring.finetune.model import Student, load_student, open_studen
 from prefstream.scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.recipe import Recipe
-from prefstream.scoring.finetune.steps import Plan, longer_win_rate, plan_steps
+from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 from prefstream.scoring.loading.base_model import public_name, quiet_libraries
 from prefstream.scoring.runtime import is_first_process
@@ -102,7 +102,7 @@ def finetune(
     *,
     dev: Path | None = None,
     resume: bool = False,
-    observer: Observer,
+    observer: TrainingObserver,
     interrupted: Callable[[], bool] = lambda: False,
     seen: Callable[[str, DataReport], None] = lambda _name, _report: None,
 ) -> Outcome:
@@ -231,7 +231,7 @@ def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
 
 
 def _read(
-    student: Student, train: Path, dev: Path | None, observer: Observer, seen: Callable[[str, DataReport], None]
+    student: Student, train: Path, dev: Path | None, observer: TrainingObserver, seen: Callable[[str, DataReport], None]
 ) -> _Data:
     def encoded(path: Path, name: str) -> tuple[Pairs, DataReport]:
         observer.say(f"reading {path.name}")
@@ -260,7 +260,7 @@ def _read(
 
 
 def _trainer(
-    student: Student, data: _Data, plan: Plan, reading: Reading, work: Path, callbacks: list[Any]
+    student: Student, data: _Data, plan: TrainingPlan, reading: Reading, work: Path, callbacks: list[Any]
 ) -> JudgeTrainer:
     recipe = student.recipe
     part = None
@@ -317,7 +317,7 @@ def _read_as_stored(trainer: JudgeTrainer, dev: Pairs, output: Path) -> DevReadi
     return trainer.read_dev(dev)
 
 
-def _first_tau(pairs: Pairs, plan: Plan) -> float:
+def _first_tau(pairs: Pairs, plan: TrainingPlan) -> float:
     """Tie's offset with which equal scores give the share of ties in the pairs that can have them."""
     seen = np.concatenate(plan.steps)
     weights = plan.weights[seen] * pairs.ties_possible[seen]
@@ -328,7 +328,7 @@ def _first_tau(pairs: Pairs, plan: Plan) -> float:
     return math.log(2 * share / (1 - share))
 
 
-def _describe(pairs: Pairs, plan: Plan) -> str:
+def _describe(pairs: Pairs, plan: TrainingPlan) -> str:
     tokens = sum(map(len, pairs.sequences))
     return (
         f"{len(pairs):,} pairs, {len(pairs.sequences):,} distinct sequences of {tokens:,} tokens; "
@@ -336,7 +336,7 @@ def _describe(pairs: Pairs, plan: Plan) -> str:
     )
 
 
-def _plan_record(pairs: Pairs, plan: Plan) -> dict[str, Any]:
+def _plan_record(pairs: Pairs, plan: TrainingPlan) -> dict[str, Any]:
     return {
         "steps": len(plan.steps),
         "pairs_seen": plan.pairs_seen,

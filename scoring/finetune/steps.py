@@ -23,7 +23,7 @@ decide alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class MicroBatch:
+class BackwardPass:
     """Pairs that share one backward pass.
 
     Attributes:
@@ -38,7 +38,7 @@ class MicroBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """All optimiser steps of a run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Plan:
         return sum(map(len, self.steps))
 
 
-def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -> Plan:
+def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -> TrainingPlan:
     """Plan a run.
 
     Args:
@@ -81,7 +81,7 @@ def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -
             groups = _groups(pairs, chosen, step.prompt_pairs, generator)
             steps += _fill(groups, weights, step.weight, share=min(left, 1.0))
             left -= 1.0
-    return Plan(steps, weights)
+    return TrainingPlan(steps, weights)
 
 
 def pair_weights(pairs: Pairs, data: DataRecipe) -> NDArray[np.float64]:
@@ -126,7 +126,7 @@ def longer_win_rate(pairs: Pairs, weights: NDArray[np.float64]) -> float | None:
 
 def micro_batches(
     pairs: Pairs, chosen: NDArray[np.int64], weights: NDArray[np.float64], *, tokens: int
-) -> list[MicroBatch]:
+) -> list[BackwardPass]:
     """Split a step into backward passes, those with the most tokens in a pair first.
 
     Pairs that share a sequence follow each other, so it is read once for all of them where the bound allows.
@@ -138,7 +138,7 @@ def micro_batches(
         tokens: of the distinct sequences of one backward pass; a pair that has more goes alone.
     """
     shares = weights / weights.sum()
-    batches: list[MicroBatch] = []
+    batches: list[BackwardPass] = []
     taken: list[int] = []
     sequences: dict[int, None] = {}
     for place in _longest_prompts_first(pairs, chosen):
@@ -156,8 +156,8 @@ def micro_batches(
 
 def _micro_batch(
     sequences: dict[int, None], chosen: NDArray[np.int64], shares: NDArray[np.float64], taken: list[int]
-) -> MicroBatch:
-    return MicroBatch(np.array(list(sequences), dtype=np.int64), chosen[taken], shares[taken])
+) -> BackwardPass:
+    return BackwardPass(np.array(list(sequences), dtype=np.int64), chosen[taken], shares[taken])
 
 
 def _longest_prompts_first(pairs: Pairs, chosen: NDArray[np.int64]) -> list[int]:

@@ -17,7 +17,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
-from prefstream.scoring.errors import JudgeFault
+from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.microbatch import MicroBatch, distinct, plan_micro_batches
 
 _CUDA_WIDTH_MULTIPLE = 8
@@ -96,7 +96,7 @@ class Forward:
             sequences: token ids, at least one each.
 
         Raises:
-            JudgeFault: the device failed (not transient), or a logit is no finite number (transient: a flaky card
+            JudgeFaultError: the device failed (not transient), or a logit is no finite number (transient: a flaky card
                 gives one once; a broken model gives it again, and then it is final).
         """
         sequences, positions = distinct(sequences)
@@ -121,7 +121,7 @@ class Forward:
                     pending = deque(self._plan(sequences, left))
             self._collect(done, values)
         if not np.isfinite(values).all():
-            raise JudgeFault(
+            raise JudgeFaultError(
                 self._judge,
                 f"logits are not finite in {self._dtype} on {self._device}; float16 overflows on Gemma: use bfloat16",
                 transient=True,
@@ -149,7 +149,7 @@ class Forward:
     def _pass(self, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]) -> torch.Tensor | None:
         """One forward pass: float32 logits on the device, or None where memory ran out."""
         if self._model is None:
-            raise JudgeFault(self._judge, "is closed", transient=False)
+            raise JudgeFaultError(self._judge, "is closed", transient=False)
         try:
             ids, mask = self._to_device([sequences[index] for index in micro_batch.indices], micro_batch.width)
             output = self._model(input_ids=ids, attention_mask=mask, use_cache=False)
@@ -184,11 +184,11 @@ class Forward:
             raise self._fault(error) from error
         values[[index for indices, _ in done for index in indices]] = rows
 
-    def _fault(self, error: Exception) -> JudgeFault:
+    def _fault(self, error: Exception) -> JudgeFaultError:
         # Messages from below speak of shapes, dtypes and devices; only numbers come from the battle.
         reason = str(error).partition("\n")[0][:_REASON_CHARS]
         detail = f"{type(error).__name__} on {self._device} in a forward pass: {reason}"
-        return JudgeFault(self._judge, detail, transient=False)
+        return JudgeFaultError(self._judge, detail, transient=False)
 
     def _release_memory(self) -> None:
         if self._cuda:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.schemas import Battle, Provenance
-from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.probabilities import Triples
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Scores:
     """
 
     probabilities: Triples
-    too_large: Mapping[int, BattleTooLarge]
+    too_large: Mapping[int, BattleTooLargeError]
 
 
 class Judge(Protocol):
@@ -75,7 +75,7 @@ class Judge(Protocol):
         """Judge; called by one thread.
 
         Raises:
-            JudgeFault: the judge broke down.
+            JudgeFaultError: the judge broke down.
         """
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefstream.schemas import Battle, Provenance
 from prefstream.scoring.encoding.encode import Encoder, Turns
 from prefstream.scoring.encoding.template import LABELS
-from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
@@ -68,7 +68,7 @@ class ModelJudge:
         """Judge; called by one thread at a time.
 
         Raises:
-            JudgeFault: the device or the model failed.
+            JudgeFaultError: the device or the model failed.
         """
         if not batch.count:
             return Scores(np.zeros((0, 3)), {})
@@ -102,8 +102,8 @@ class ModelJudge:
             sequences: what `encode_answers` returned.
 
         Raises:
-            JudgeFault: the device or the model failed.
-            BattleTooLarge: a sequence does not fit on the device, even alone.
+            JudgeFaultError: the device or the model failed.
+            BattleTooLargeError: a sequence does not fit on the device, even alone.
         """
         logits = self._forward.logits(sequences)
         if logits.too_large:
@@ -114,8 +114,8 @@ class ModelJudge:
         """Free the device's memory."""
         self._forward.close()
 
-    def _too_large(self, tokens: int) -> BattleTooLarge:
-        return BattleTooLarge(
+    def _too_large(self, tokens: int) -> BattleTooLargeError:
+        return BattleTooLargeError(
             f"judge {self.name}: {tokens} tokens do not fit on {self.provenance.device}, even alone; lower the "
             "judge's max_length, quantise it, or give it a larger device"
         )

@@ -15,7 +15,7 @@ from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.encoding.truncate import Shares
-from prefstream.scoring.errors import ConfigError, JudgeFault, LoadError
+from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
@@ -182,7 +182,7 @@ def _warm_up(judge: ModelJudge) -> None:
     """One battle through the whole judge: what fails now would fail on the first real one."""
     try:
         scores = judge.score(judge.encode([_WARM_UP]))
-    except JudgeFault as fault:
+    except JudgeFaultError as fault:
         judge.close()
         raise LoadError(f"{fault} (at a test battle while loading: it can't judge)") from fault
     if scores.too_large:

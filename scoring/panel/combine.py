@@ -25,7 +25,7 @@ from prefstream.schemas import (
     Timings,
     Truncation,
 )
-from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.probabilities import Triples, exchange, normalise
 
@@ -105,8 +105,8 @@ def combine(
     *,
     calibration: Calibration,
     left_out: tuple[str, ...],
-    too_large: Mapping[int, BattleTooLarge],
-) -> list[PanelAnswer | BattleTooLarge]:
+    too_large: Mapping[int, BattleTooLargeError],
+) -> list[PanelAnswer | BattleTooLargeError]:
     """Make the panel's answers.
 
     Args:
@@ -125,7 +125,7 @@ def combine(
     opinions = [_opinions(answer, mean, rows) for answer, mean in zip(answers, means, strict=True)]
     preferred = [OUTCOMES[column] for column in panel.argmax(axis=1).tolist()]
     disagreement = _disagreement(means).tolist()
-    answered: list[PanelAnswer | BattleTooLarge] = [
+    answered: list[PanelAnswer | BattleTooLargeError] = [
         PanelAnswer(rows[row], winner, judges, left_out, gap)
         for row, winner, judges, gap in zip(
             map(tuple, panel.tolist()), preferred, zip(*opinions, strict=True), disagreement, strict=True

@@ -22,7 +22,7 @@ import tenacity
 
 from prefstream.schemas import Battle
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
-from prefstream.scoring.errors import BattleTooLarge, ConfigError, JudgeFault
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
@@ -85,7 +85,7 @@ class Panel:
         self._calibration = calibration or Calibration()
         self._degrade = on_judge_failure == "degrade"
         self._left_out: tuple[str, ...] = ()
-        self.on_fault: Callable[[JudgeFault], None] = lambda _: None
+        self.on_fault: Callable[[JudgeFaultError], None] = lambda _: None
         self._lock = threading.Lock()
         self._threads = {
             judge.name: ThreadPoolExecutor(1, thread_name_prefix=f"judge-{judge.name}") for judge in self.judges
@@ -118,7 +118,7 @@ class Panel:
         padded_tokens = max((part.padded_tokens for part in parts if part), default=0)
         return EncodedBatch(len(battles), padded_tokens, parts)
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         """Let every judge score the batch, and combine what they say.
 
         Args:
@@ -128,7 +128,7 @@ class Panel:
             One per battle, in order: the answer, or the error of a judge's device that is too small for it.
 
         Raises:
-            JudgeFault: a judge failed for good and the panel is set to stop, or no judge that counts is left.
+            JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
         """
         if not batch.count:
             return []
@@ -138,13 +138,13 @@ class Panel:
             if part is not None and judge.name not in self._left_out
         ]
         answers: list[JudgeAnswers] = []
-        too_large: dict[int, BattleTooLarge] = {}
-        faults: list[JudgeFault] = []
+        too_large: dict[int, BattleTooLargeError] = {}
+        faults: list[JudgeFaultError] = []
         for judge, part, future in running:
             try:
                 scores = wait_for(judge, future)
                 _require_finite(judge, scores)
-            except JudgeFault as fault:
+            except JudgeFaultError as fault:
                 self.on_fault(fault)
                 faults.append(fault)
                 continue
@@ -182,7 +182,7 @@ class Panel:
 
     def _with_retry(self, work: Callable[[], T]) -> T:
         def tell(attempt: tenacity.RetryCallState) -> None:
-            if attempt.outcome and isinstance(fault := attempt.outcome.exception(), JudgeFault):
+            if attempt.outcome and isinstance(fault := attempt.outcome.exception(), JudgeFaultError):
                 self.on_fault(fault)
 
         return tenacity.Retrying(
@@ -193,7 +193,7 @@ class Panel:
             reraise=True,
         )(work)
 
-    def _leave_out(self, faults: Sequence[JudgeFault]) -> None:
+    def _leave_out(self, faults: Sequence[JudgeFaultError]) -> None:
         """Go on without the judges that failed, or raise where the panel is set to stop."""
         if not self._degrade:
             raise faults[0]
@@ -205,10 +205,10 @@ class Panel:
         for fault in faults:
             structlog.get_logger().error("judge_left_out", judge=fault.judge, detail=fault.detail)
 
-    def _nobody_left(self, faults: Sequence[JudgeFault]) -> JudgeFault:
+    def _nobody_left(self, faults: Sequence[JudgeFaultError]) -> JudgeFaultError:
         if faults:
             return faults[-1]
-        return JudgeFault(", ".join(self._left_out), "every judge that counts has failed", transient=False)
+        return JudgeFaultError(", ".join(self._left_out), "every judge that counts has failed", transient=False)
 
 
 def load_panel(
@@ -292,26 +292,26 @@ def wait_for(judge: Judge, future: Future[T]) -> T:
     """Wait for what `Panel.submit` began.
 
     Raises:
-        JudgeFault: the judge failed for good, in whatever way.
-        BattleTooLarge: the judge's device is too small for a sequence.
+        JudgeFaultError: the judge failed for good, in whatever way.
+        BattleTooLargeError: the judge's device is too small for a sequence.
     """
     try:
         return future.result()
-    except (JudgeFault, BattleTooLarge):
+    except (JudgeFaultError, BattleTooLargeError):
         raise
     except Exception as error:
         # The text of a foreign exception may hold anything; its type and trace say where to look.
-        raise JudgeFault(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
+        raise JudgeFaultError(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
 
 
 def _require_finite(judge: Judge, scores: Scores) -> None:
     """No answer of the panel is made of what is no number, whatever kind of judge gave it."""
     if not np.isfinite(scores.probabilities).all():
-        raise JudgeFault(judge.name, "a probability is no finite number", transient=False)
+        raise JudgeFaultError(judge.name, "a probability is no finite number", transient=False)
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, JudgeFault) and error.transient
+    return isinstance(error, JudgeFaultError) and error.transient
 
 
 def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prefstream.schemas import OUTCOMES, Battle, JudgeOpinion, Probabilities, Provenance
 from prefstream.scoring.config import PanelConfig, load_panel_config
-from prefstream.scoring.errors import BattleTooLarge, JudgeFault
+from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge
 from prefstream.scoring.panel.combine import PanelAnswer
@@ -116,14 +116,14 @@ def predict(
         chunk_battles: battles of one batch; part of what decides the last bits of the probabilities.
 
     Raises:
-        JudgeFault: a judge failed for good. Also of a panel that is set to go on without it: one that was measured
+        JudgeFaultError: a judge failed for good. Also of a panel that is set to go on without it: one that was measured
             with one judge fewer half of the time is no panel that anybody will run.
     """
-    answers: list[PanelAnswer | BattleTooLarge] = []
+    answers: list[PanelAnswer | BattleTooLargeError] = []
     for start in range(0, len(battles), chunk_battles):
         answers += panel.score(panel.encode(battles[start : start + chunk_battles]))
         if panel.left_out:
-            raise JudgeFault(
+            raise JudgeFaultError(
                 ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False
             )
         if progress:
@@ -137,7 +137,7 @@ def predict(
         panel=panel_forecast(triples([row.probabilities for row in rows]), judges),
         judges=judges,
         left_out={
-            position: str(answer) for position, answer in enumerate(answers) if isinstance(answer, BattleTooLarge)
+            position: str(answer) for position, answer in enumerate(answers) if isinstance(answer, BattleTooLargeError)
         },
     )
 

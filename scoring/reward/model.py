@@ -32,7 +32,7 @@ from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, Probabilities, parse_battle
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
-from prefstream.scoring.errors import BattleTooLarge, ConfigError, NoReward
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, NoRewardError
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
 from prefstream.scoring.reward.davidson import fit_strengths
@@ -139,9 +139,9 @@ class RewardModel:
         """How probable it is that a person prefers A, prefers B, or calls it a tie.
 
         Raises:
-            InvalidEvent: numbers of turns differ, or a text is none.
-            BattleTooLarge: a judge's device is too small for it.
-            JudgeFault: a judge broke down.
+            InvalidEventError: numbers of turns differ, or a text is none.
+            BattleTooLargeError: a judge's device is too small for it.
+            JudgeFaultError: a judge broke down.
         """
         return self.scores([prompt], [response_a], [response_b])[0]
 
@@ -157,17 +157,17 @@ class RewardModel:
         """The pointwise judges' own score of a response, before calibration; their mean by weight.
 
         Raises:
-            NoReward: no pointwise judge counts in the panel.
-            InvalidEvent: numbers of turns differ, or a text is none.
-            BattleTooLarge: a judge's device is too small for it.
-            JudgeFault: a judge broke down. It is never left out: without it the scale would be another one.
+            NoRewardError: no pointwise judge counts in the panel.
+            InvalidEventError: numbers of turns differ, or a text is none.
+            BattleTooLargeError: a judge's device is too small for it.
+            JudgeFaultError: a judge broke down. It is never left out: without it the scale would be another one.
         """
         return self.rewards([prompt], [response])[0]
 
     def rewards(self, prompts: Sequence[Text], responses: Sequence[Text]) -> list[float]:
         """`reward` for many answers, in order."""
         if not self._pointwise:
-            raise NoReward(
+            raise NoRewardError(
                 "no pointwise judge counts in this panel, and pairwise judges have no score for a single answer; "
                 "compare several answers to the prompt with rank(), or add a pointwise judge"
             )
@@ -193,9 +193,9 @@ class RewardModel:
             One per response, with mean zero: the difference of two is the log-odds that the first is preferred.
 
         Raises:
-            InvalidEvent: numbers of turns differ, or a text is none.
-            BattleTooLarge: a judge's device is too small for a comparison.
-            JudgeFault: a judge broke down.
+            InvalidEventError: numbers of turns differ, or a text is none.
+            BattleTooLargeError: a judge's device is too small for a comparison.
+            JudgeFaultError: a judge broke down.
         """
         return self.ranks([prompt], [responses])[0]
 
@@ -220,9 +220,9 @@ class RewardModel:
     def _score(self, battles: Sequence[Battle]) -> list[Probabilities]:
         answers = self.panel.score(self.panel.encode(battles))
         for answer in answers:
-            if isinstance(answer, BattleTooLarge):
+            if isinstance(answer, BattleTooLargeError):
                 raise answer
-        return [answer.probabilities for answer in answers if not isinstance(answer, BattleTooLarge)]
+        return [answer.probabilities for answer in answers if not isinstance(answer, BattleTooLargeError)]
 
     def _compare(self, battles: Sequence[Battle]) -> list[tuple[float, ...]]:
         """Probability triples, the same for either order of the responses up to the exchange."""

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 from rich.table import Table
 
-from prefstream.schemas import Battle, InvalidEvent, Reason, decode_battle, encode_battle
+from prefstream.schemas import Battle, InvalidEventError, Reason, decode_battle, encode_battle
 from tests.fuzz.corpus import CANARY
 from tests.fuzz.hostile import HostileEvent, hostile_events
-from tests.fuzz.layout import FuzzedJudge, LayoutBroken
+from tests.fuzz.layout import FuzzedJudge, LayoutBrokenError
 
 BATCH: Final = 64
 """Events encoded together, as many as the stream's default."""
@@ -168,7 +168,7 @@ def decode_and_encode(
 def _decode(event: HostileEvent, report: Report) -> Battle | None:
     try:
         battle, reason = decode_battle(event.value), None
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         battle, reason = None, error.reason
         _check_error(event, error, report)
     except Exception as error:  # noqa: BLE001 - what this campaign looks for
@@ -182,7 +182,7 @@ def _decode(event: HostileEvent, report: Report) -> Battle | None:
     return battle
 
 
-def _check_error(event: HostileEvent, error: InvalidEvent, report: Report) -> None:
+def _check_error(event: HostileEvent, error: InvalidEventError, report: Report) -> None:
     text = str(error)
     if CANARY in text or len(text) > LONGEST_ERROR_CHARS or not text.isprintable():
         report.escape(event, f"the error of reason {error.reason} quotes the event, or grows with it")
@@ -203,5 +203,5 @@ def _encode(judge: FuzzedJudge, decoded: Sequence[tuple[HostileEvent, Battle]], 
     for (event, battle), encoding in zip(decoded, encodings, strict=True):
         try:
             judge.check(battle, encoding)
-        except LayoutBroken as broken:
+        except LayoutBrokenError as broken:
             report.escape(event, f"{judge.name}: {broken}")

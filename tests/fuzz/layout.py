@@ -32,7 +32,7 @@ Round: TypeAlias = list[list[int]]
 """The ids of each slot of one round."""
 
 
-class LayoutBroken(AssertionError):
+class LayoutBrokenError(AssertionError):
     """A sequence is not what the template says."""
 
 
@@ -78,7 +78,7 @@ class LayoutReader:
         """The slots of every round.
 
         Raises:
-            LayoutBroken: a control token, or a word of the template, does not stand where the template has it.
+            LayoutBrokenError: a control token, or a word of the template, does not stand where the template has it.
         """
         left = list(sequence)
         marks = [place for place, token in enumerate(left) if token in self.controls]
@@ -101,7 +101,7 @@ def _after(sequence: list[int], place: int, expected: list[int]) -> int:
     """The place behind `expected`, which must stand at `place`."""
     end = place + len(expected)
     if sequence[place:end] != expected or place >= len(sequence):
-        raise LayoutBroken(f"at token {place} of {len(sequence)}: not what the template has there")
+        raise LayoutBrokenError(f"at token {place} of {len(sequence)}: not what the template has there")
     return end
 
 
@@ -117,17 +117,19 @@ class FuzzedJudge:
         """Fail unless the encoding is a whole, true account of the battle.
 
         Raises:
-            LayoutBroken: too long, not laid out by the template, or with a wrong receipt.
+            LayoutBrokenError: too long, not laid out by the template, or with a wrong receipt.
         """
         receipt = encoding.truncation
         lengths = [len(sequence) for sequence in encoding.sequences]
         if max(lengths) > self.encoder.max_length:
-            raise LayoutBroken(f"{max(lengths)} tokens, more than {self.encoder.max_length}")
+            raise LayoutBrokenError(f"{max(lengths)} tokens, more than {self.encoder.max_length}")
         if receipt.tokens != sum(lengths):
-            raise LayoutBroken(f"the receipt counts {receipt.tokens} tokens of {sum(lengths)}")
+            raise LayoutBrokenError(f"the receipt counts {receipt.tokens} tokens of {sum(lengths)}")
         rounds = [len(self.reader.rounds_of(sequence)) for sequence in encoding.sequences]
         if min(rounds) < 1 or min(rounds) != len(battle.prompt) - receipt.dropped_rounds:
-            raise LayoutBroken(f"{rounds} rounds of {len(battle.prompt)}, {receipt.dropped_rounds} dropped by receipt")
+            raise LayoutBrokenError(
+                f"{rounds} rounds of {len(battle.prompt)}, {receipt.dropped_rounds} dropped by receipt"
+            )
 
 
 @cache

@@ -22,7 +22,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prefstream.consumer.client.patches.header_keys import accept_any_header_key
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream.messages import header
-from prefstream.schemas import ERROR_HEADERS, InvalidEvent, KafkaSource, Reason, decode_battle, decode_preference
+from prefstream.schemas import ERROR_HEADERS, InvalidEventError, KafkaSource, Reason, decode_battle, decode_preference
 from prefstream.schemas.dead_letter import (
     HEADER_KEY_SIZE,
     HEADER_MESSAGE,
@@ -216,7 +216,7 @@ def _prepare(event: HostileEvent) -> Sent:
         key, headers = b"", []
     try:
         battle_id, reason = decode_battle(event.value).id, None
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         battle_id, reason = None, error.reason
     if reason is None and GIANT_TRACE in headers:
         reason = Reason.PREFERENCE_TOO_LARGE

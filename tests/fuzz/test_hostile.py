@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.schemas import InvalidEvent, Reason, decode_battle
+from prefstream.schemas import InvalidEventError, Reason, decode_battle
 from tests.fuzz.hostile import GIANT_TRACE, KINDS, MAX_ENVELOPE_BYTES, hostile_envelope, hostile_event, hostile_values
 from tests.fuzz.kinds import RECORD_BYTES, Kind
 
@@ -42,7 +42,7 @@ def test_a_kind_becomes_what_it_says(kind: Kind, seeded: random.Random) -> None:
         try:
             decode_battle(value)
             fate = None
-        except InvalidEvent as error:
+        except InvalidEventError as error:
             fate = error.reason
         assert fate in kind.fates, value and value[:200]
 
@@ -53,7 +53,7 @@ def test_under_hypothesis_too_an_event_becomes_what_its_kind_says(case: tuple[Ki
     try:
         decode_battle(value)
         fate = None
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         fate = error.reason
     assert fate in kind.fates
 

@@ -16,7 +16,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.encoding.template import Kind
 from tests.fuzz.corpus import FORGED_TURNS, INSTRUCTIONS, SPECIAL_TOKENS
 from tests.fuzz.hostile import hostile_texts
-from tests.fuzz.layout import FAMILIES, KINDS, FuzzedJudge, LayoutBroken, Round, fuzzed_judge
+from tests.fuzz.layout import FAMILIES, KINDS, FuzzedJudge, LayoutBrokenError, Round, fuzzed_judge
 
 ROOMY = 100_000
 """A max_length that nothing here reaches."""
@@ -115,5 +115,5 @@ def test_the_reader_itself_would_notice_a_forged_turn(family: str, kind: Kind, a
         return  # markers of another family
     (first, *_) = judge.reader.rounds_of(whole)
     start = next(place for place in range(len(whole)) if list(whole[place : place + len(first[1])]) == first[1])
-    with pytest.raises(LayoutBroken):
+    with pytest.raises(LayoutBrokenError):
         judge.reader.rounds_of([*whole[:start], *forged, *whole[start:]])

@@ -15,12 +15,12 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli.dead_letters import dead_letters
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.dead_letters.reader import DeadLetter, Position, read_dead_letters
+from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition, read_dead_letters
 from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
-from prefstream.consumer.errors import Fenced, StreamError, TopicMissing, UsageError
+from prefstream.consumer.errors import FencedError, StreamError, TopicMissingError, UsageError
 from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
-from prefstream.schemas import InvalidEvent, Reason
+from prefstream.schemas import InvalidEventError, Reason
 from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
 
 Write = Callable[..., None]
@@ -75,7 +75,7 @@ def _dead_letter(config: StreamConfig, offset: int, reason: Reason, **record: An
         "headers": [("traceparent", b"00-ab-cd-01")],
         **record,
     }
-    return dead_letter(Event(SimpleNamespace(**fields), 1), reason, InvalidEvent(reason, "at byte 7"))
+    return dead_letter(Event(SimpleNamespace(**fields), 1), reason, InvalidEventError(reason, "at byte 7"))
 
 
 def _call(config: StreamConfig, *arguments: str, text: str | None = None) -> Result:
@@ -179,7 +179,7 @@ def test_a_missing_topic_is_named(config: StreamConfig) -> None:
     result = CliRunner().invoke(
         dead_letters, ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", "nowhere"]
     )
-    assert isinstance(result.exception, TopicMissing)
+    assert isinstance(result.exception, TopicMissingError)
     assert "nowhere" in str(result.exception)
 
 
@@ -311,7 +311,7 @@ def test_a_null_value_is_sent_back_as_null(config: StreamConfig, write: Write) -
 
 def test_a_destination_that_does_not_exist_is_named_before_anything_is_sent(config: StreamConfig, write: Write) -> None:
     write([1])
-    with pytest.raises(TopicMissing, match="nowhere"):
+    with pytest.raises(TopicMissingError, match="nowhere"):
         _retry(config, "--all", "--yes", "--to", "nowhere")
     assert _battles(config) == []
 
@@ -407,7 +407,7 @@ def test_of_two_retries_at_a_time_the_later_one_wins_and_nothing_is_sent_twice(
     def start_another(_: int) -> None:
         later.append(resubmit(config, topic, group, plan))
 
-    with pytest.raises((Fenced, StreamError)):
+    with pytest.raises((FencedError, StreamError)):
         resubmit(config, topic, group, plan, on_sent=start_another)
     assert later == [1]
     assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2"]
@@ -427,13 +427,13 @@ def test_a_group_that_somebody_else_uses_is_refused(config: StreamConfig, write:
 
 
 def test_position_parses_both_forms() -> None:
-    assert Position.parse("3/17", "t") == Position.parse("t/3/17", "t") == Position("t", 3, 17)
+    assert RecordPosition.parse("3/17", "t") == RecordPosition.parse("t/3/17", "t") == RecordPosition("t", 3, 17)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3/", "/3", "a/b", "t/3/17/1", "3/-1", "²/1", "other/3/17"])
 def test_position_refuses_what_is_none(text: str) -> None:
     with pytest.raises(UsageError):
-        Position.parse(text, "t")
+        RecordPosition.parse(text, "t")
 
 
 def test_reason_is_kept_for_foreign_dead_letters(config: StreamConfig) -> None:

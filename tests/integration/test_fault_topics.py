@@ -17,7 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicParti
 from prefstream.consumer.client.clients import GroupConsumer
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import DataLoss, StreamError, TopicMissing
+from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError
 from prefstream.consumer.stream.messages import header
 from prefstream.schemas import KafkaSource, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
@@ -104,7 +104,7 @@ def test_an_input_topic_that_is_deleted_is_told_at_once_and_ends_the_stream_if_i
         delete(admin, config.battles_topic)
         wait_until(lambda: "is gone" in readiness(service), what="readiness to tell")
         error = service.wait_ended()
-    assert isinstance(error, TopicMissing)
+    assert isinstance(error, TopicMissingError)
     assert config.battles_topic in str(error)
     assert not exists(admin, config.battles_topic)
 
@@ -122,14 +122,16 @@ def test_an_input_topic_made_anew_stops_the_stream(
         create(admin, config.battles_topic)
         produce(config, battles(10, refilled))
         error = service.wait_ended()
-    assert isinstance(error, DataLoss)
+    assert isinstance(error, DataLossError)
     assert f"topic {config.battles_topic} was deleted and made anew" in str(error)
     assert battles_seen(config) == each_once(range(10))
     produce(config, battles(10 + refilled, 5))
     started = time.monotonic()
     with running(config) as service:
         service.wait_published(refilled + 5)
-    record(f"input topic made anew, {kafka.name}", time.monotonic() - started, "stop with DataLoss, then all of it")
+    record(
+        f"input topic made anew, {kafka.name}", time.monotonic() - started, "stop with DataLossError, then all of it"
+    )
     assert battles_seen(config) == each_once(range(15 + refilled))
 
 
@@ -180,7 +182,7 @@ def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
         assert battles_seen(config) == each_once(range(5))
         committed.set()
         if policy == "stop":
-            assert isinstance(service.wait_ended(), DataLoss)
+            assert isinstance(service.wait_ended(), DataLossError)
         else:
             service.wait_published(20)
     if policy == "stop":
@@ -200,7 +202,7 @@ def test_a_committed_offset_beyond_the_end_of_the_topic_stops_the_stream(stream_
         consumer.commit({partition: OffsetAndMetadata(50, "", -1)})
     with running(config) as service:
         error = service.wait_ended()
-    assert isinstance(error, DataLoss)
+    assert isinstance(error, DataLossError)
     assert f"{config.battles_topic}/0 offset 50" in str(error)
     with running(config.model_copy(update={"on_data_loss": "earliest"})) as service:
         service.wait_published(5)
@@ -227,7 +229,7 @@ def test_records_deleted_in_front_of_a_running_stream_stop_it(
     """What was read before is answered; the line says from where on records are lost."""
     service = cut_off(config := stream_config(partitions=1, max_batch_battles=5, max_in_flight=1))
     error = service.wait_ended()
-    assert isinstance(error, DataLoss)
+    assert isinstance(error, DataLossError)
     seen = offsets_seen(config)
     assert seen == list(range(len(seen)))
     assert len(seen) < 38
@@ -261,7 +263,7 @@ def test_an_output_topic_that_is_deleted_ends_the_stream_by_its_name(
         delete(admin, topic)
         later = produce(config, [*battles(4, 3), BAD])
         error = service.wait_ended()
-    assert isinstance(error, TopicMissing)
+    assert isinstance(error, TopicMissingError)
     assert topic in str(error)
     assert not exists(admin, topic)
     assert committed_offsets(config, 1) == {0: 4}
@@ -269,7 +271,9 @@ def test_an_output_topic_that_is_deleted_ends_the_stream_by_its_name(
     started = time.monotonic()
     with running(config) as service:
         service.wait_published(4)
-    record(f"{which} topic deleted, {kafka.name}", time.monotonic() - started, "nothing new; stop with TopicMissing")
+    record(
+        f"{which} topic deleted, {kafka.name}", time.monotonic() - started, "nothing new; stop with TopicMissingError"
+    )
     counts = read_outcome(config).positions
     assert {position: counts[position] for position in later} == dict.fromkeys(later, 1)
 
@@ -285,7 +289,7 @@ def test_an_output_topic_that_was_deleted_while_nothing_was_sent_is_missed_at_th
         delete(admin, config.preferences_topic)
         produce(config, battles(0, 1))
         error = service.wait_ended()
-    assert isinstance(error, TopicMissing)
+    assert isinstance(error, TopicMissingError)
     assert service.stalled is None
     assert config.preferences_topic in str(error)
 

@@ -10,7 +10,7 @@ import pytest
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import DeadLetterFlood, TransactionFailed
+from prefstream.consumer.errors import DeadLetterFloodError, TransactionFailedError
 from prefstream.consumer.stream import source, stream
 from tests.support.streams import (
     Running,
@@ -48,7 +48,7 @@ def test_a_flood_stops_the_stream_and_nothing_of_its_batch_is_published(small: S
     produce(small, battles(10) + bad(50))
     with running(small) as service:
         error = service.wait_ended()
-    assert isinstance(error, DeadLetterFlood)
+    assert isinstance(error, DeadLetterFloodError)
     assert f"{small.battles_topic}/0/20" in str(error)
     assert "not_json" in str(error)
     assert committed_offsets(small, 1) == {0: 20}
@@ -60,7 +60,7 @@ def test_no_number_of_restarts_gets_past_it_until_somebody_acts(small: StreamCon
     sent = produce(small, battles(10) + bad(50) + battles(5))
     for batch in (5, 3, 1, 7):
         with running(small.model_copy(update={"max_batch_battles": batch, "linger_ms": 1})) as service:
-            assert isinstance(service.wait_ended(), DeadLetterFlood)
+            assert isinstance(service.wait_ended(), DeadLetterFloodError)
     assert visible_count(small) == 20
     with running(small.model_copy(update={"dead_letter_limit": 1.0})) as service:
         service.wait_published(45)
@@ -75,7 +75,7 @@ def test_no_number_of_restarts_gets_past_it_until_somebody_acts(small: StreamCon
 def test_a_raised_limit_lets_it_go_on(small: StreamConfig) -> None:
     sent = produce(small, battles(10) + bad(15) + battles(10))
     with running(small) as service:
-        assert isinstance(service.wait_ended(), DeadLetterFlood)
+        assert isinstance(service.wait_ended(), DeadLetterFloodError)
     with running(small.model_copy(update={"dead_letter_limit": 0.75})) as service:
         service.wait_published(15)
     assert_exactly_once(small, sent)
@@ -106,7 +106,7 @@ def test_a_partition_takes_its_window_along_to_another_process(small: StreamConf
     produce(small, bad(1))
     with running(small.model_copy(update={"instance_id": "two"})) as service:
         error = service.wait_ended()
-    assert isinstance(error, DeadLetterFlood)
+    assert isinstance(error, DeadLetterFloodError)
     assert "11 of the last 20" in str(error)
     assert visible_count(small) == 10
 
@@ -177,7 +177,7 @@ def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: py
             broker.faults.fail("OffsetFetch", error_code=COORDINATOR_LOADING, times=10_000, client_id="g-one")
             produce(config, battles(2))
             error = service.wait_ended()
-        assert isinstance(error, TransactionFailed)
+        assert isinstance(error, TransactionFailedError)
         assert "does not tell what was committed for battles/0" in str(error)
         assert service.stalled is None
         assert visible_count(config) == 0

@@ -30,7 +30,7 @@ from prefstream.consumer.cli.doctor import doctor
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.client.clients import admin_client, make_admin
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized
+from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 from tests.support.kafka.security import (
     Authority,
@@ -345,7 +345,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refusal(config: StreamConfig) -> str:
     """Why there is no connection."""
-    with pytest.raises(BrokerUnreachable) as refused:
+    with pytest.raises(BrokerUnreachableError) as refused:
         make_admin(config)
     assert MARKER not in "".join(traceback.format_exception(refused.value))
     return str(refused.value)
@@ -442,5 +442,5 @@ def test_a_right_that_is_taken_away_ends_a_running_service_and_is_named(secured:
         revoke(secured.cluster.internal_servers, robbed.user, robbed.right)
         wait_until(lambda: produce(secured.inside(config), [event]) and not service.alive, what="the end")
         error = service.wait_ended()
-    assert isinstance(error, NotAuthorized)
+    assert isinstance(error, NotAuthorizedError)
     assert robbed.words in str(error)

@@ -15,7 +15,7 @@ from prefstream.consumer.broker.faults import ApiName
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.client.clients import create_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import Fenced, NotAuthorized, TransactionFailed
+from prefstream.consumer.errors import FencedError, NotAuthorizedError, TransactionFailedError
 from prefstream.schemas import PrefstreamError
 from tests.support.streams import (
     assert_exactly_once,
@@ -146,8 +146,8 @@ REFUSED: dict[ApiName, tuple[int, ...]] = {
 """Requests inside a transaction, and answers after which it can't be committed as it is."""
 
 ENDS_IT: dict[int, type[PrefstreamError]] = {
-    **dict.fromkeys((29, 30, 53), NotAuthorized),
-    **dict.fromkeys((47, 82, 90), Fenced),
+    **dict.fromkeys((29, 30, 53), NotAuthorizedError),
+    **dict.fromkeys((47, 82, 90), FencedError),
 }
 """Answers that the process can't help itself after: a person has to, or the process with its name."""
 
@@ -209,7 +209,7 @@ def test_a_process_whose_transactional_id_was_taken_over_ends(broker: EmbeddedBr
             usurper.init_transactions()
         sent += produce(config, battles(5, 5))
         error = service.wait_ended()
-    assert isinstance(error, Fenced | TransactionFailed)
+    assert isinstance(error, FencedError | TransactionFailedError)
     assert sum(read_outcome(config).positions.values()) == 5
     serve_until_all_is_out(config, 10)
     assert_exactly_once(config, sent)
@@ -224,7 +224,7 @@ def test_a_fenced_process_says_so(broker: EmbeddedBroker) -> None:
         broker.faults.fail("AddPartitionsToTxn", error_code=90, client_id=client_id(config))
         produce(config, battles(5, 5))
         error = service.wait_ended()
-    assert isinstance(error, Fenced)
+    assert isinstance(error, FencedError)
     assert "instance_id" in str(error)
 
 
@@ -235,7 +235,7 @@ def test_a_denied_topic_ends_the_process_and_names_the_rights(broker: EmbeddedBr
     broker.faults.fail("Produce", error_code=29, client_id=client_id(config))
     with running(config) as service:
         error = service.wait_ended()
-    assert isinstance(error, NotAuthorized)
+    assert isinstance(error, NotAuthorizedError)
     assert config.preferences_topic in str(error)
 
 

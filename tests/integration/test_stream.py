@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, DataLoss, TopicMissing
+from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, TopicMissingError
 from prefstream.consumer.stream import stream
 from prefstream.consumer.stream.messages import header
 from prefstream.schemas import Battle, KafkaSource, Provenance
@@ -28,7 +28,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_STACKTRACE,
     HEADER_TOPIC,
 )
-from prefstream.scoring.errors import JudgeFault
+from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
 from tests.support.streams import (
@@ -90,7 +90,7 @@ def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfi
     assert (record.key, record.value) == (b"zqkey", b"zqprompt, no JSON")
     assert [item for item in record.headers if item[0] not in ERROR_HEADERS] == own
     assert header(record, HEADER_REASON) == "not_json"
-    assert header(record, HEADER_EXCEPTION) == "prefstream.schemas.errors.InvalidEvent"
+    assert header(record, HEADER_EXCEPTION) == "prefstream.schemas.errors.InvalidEventError"
     assert "not JSON at line 1" in (header(record, HEADER_MESSAGE) or "")
     assert "decode_battle (" in (header(record, HEADER_STACKTRACE) or "")
     assert header(record, HEADER_TOPIC) == config.battles_topic
@@ -210,7 +210,7 @@ class BrokenJudge:
         return JudgeBatch(len(battles), 0)
 
     def score(self, batch: JudgeBatch) -> Scores:
-        raise JudgeFault(self.name, "its card fell off the bus", transient=False)
+        raise JudgeFaultError(self.name, "its card fell off the bus", transient=False)
 
     def close(self) -> None:
         pass
@@ -222,7 +222,7 @@ def test_a_judge_that_fails_for_good_ends_the_stream_and_commits_nothing(stream_
     sent = produce(config, battles(5))
     with running(config, lambda: Panel([BrokenJudge()])) as service:
         error = service.wait_ended()
-    assert isinstance(error, JudgeFault)
+    assert isinstance(error, JudgeFaultError)
     assert "broken" in str(error)
     assert service.service.metrics.registry.get_sample_value("prefstream_judge_faults_total", {"judge": "broken"}) == 1
     assert set(committed_offsets(config).values()) == {None}
@@ -282,7 +282,7 @@ def test_records_that_were_deleted_unread_stop_the_stream(lossy: StreamConfig) -
     """Going on unasked would hide that battles were lost."""
     with running(lossy) as service:
         error = service.wait_ended()
-    assert isinstance(error, DataLoss)
+    assert isinstance(error, DataLossError)
     assert f"{lossy.battles_topic}/0 offset 5" in str(error)
     assert "--on-data-loss" in str(error)
     assert committed_offsets(lossy, 1) == {0: 5}
@@ -319,7 +319,7 @@ def test_a_missing_topic_is_told_before_judges_are_loaded(stream_config: MakeCon
 
     with running(config, load) as service:
         error = service.wait_ended()
-    assert isinstance(error, TopicMissing)
+    assert isinstance(error, TopicMissingError)
     assert "no-such-topic" in str(error)
 
 
@@ -328,7 +328,7 @@ def test_an_unreachable_broker_is_told_with_its_address(monkeypatch: pytest.Monk
     config = StreamConfig.load(bootstrap_servers="127.0.0.1:1", http=False)
     with running(config) as service:
         error = service.wait_ended()
-    assert isinstance(error, BrokerUnreachable)
+    assert isinstance(error, BrokerUnreachableError)
     assert "127.0.0.1:1" in str(error)
     assert "nothing listens there" in str(error)
 

@@ -19,7 +19,7 @@ from prefstream.consumer.files.output import ScorePaths
 from prefstream.consumer.files.score import ScoreSummary, score_file
 from prefstream.schemas import Battle, Provenance, Truncation
 from prefstream.scoring.encoding.encode import Encoding
-from prefstream.scoring.errors import BattleTooLarge
+from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.files.battles import RowFault
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
@@ -56,7 +56,7 @@ class HashJudge:
         rows = [np.frombuffer(_digest(everyone + b"%d" % number), np.uint8)[:3] + 1.0 for number in numbers]
         triples = np.array([row / row.sum() for row in rows])
         too_large = {
-            position: BattleTooLarge("does not fit on the device")
+            position: BattleTooLargeError("does not fit on the device")
             for position, number in enumerate(numbers)
             if number == 0
         }

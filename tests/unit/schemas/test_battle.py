@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.schemas import Battle, InvalidEvent, Reason, encode_battle, parse_battle, parse_row
+from prefstream.schemas import Battle, InvalidEventError, Reason, encode_battle, parse_battle, parse_row
 from prefstream.schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
 from tests.support.samples import USER_TEXT, battles, fields, json_values, texts, turn_lists
 
 
 def reason_of(given_fields: dict[str, Any]) -> Reason:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         parse_battle(given_fields)
     return caught.value.reason
 
@@ -106,7 +106,7 @@ def test_an_id_too_long_for_a_key_is_refused() -> None:
 def test_a_missing_field_is_named(name: str) -> None:
     given_fields = fields()
     del given_fields[name]
-    with pytest.raises(InvalidEvent, match=f"field {name} is missing") as caught:
+    with pytest.raises(InvalidEventError, match=f"field {name} is missing") as caught:
         parse_battle(given_fields)
     assert caught.value.reason is Reason.MISSING_FIELD
 
@@ -156,7 +156,7 @@ def test_a_pair_of_surrogates_in_escapes_is_one_character() -> None:
 def test_any_fields_give_a_battle_or_an_invalid_event(given_fields: dict[str, Any]) -> None:
     try:
         battle = parse_battle(given_fields)
-    except InvalidEvent:
+    except InvalidEventError:
         return
     encode_battle(battle)
 
@@ -189,7 +189,7 @@ BAD_EVENTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", BAD_EVENTS)
 def test_an_error_says_nothing_of_what_the_user_wrote(name: str) -> None:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         parse_battle(BAD_EVENTS[name])
     assert "elephants" not in f"{caught.value} {caught.value.detail} {caught.value!r}"
     assert caught.value.__cause__ is None
@@ -218,7 +218,7 @@ def test_lone_surrogates_of_a_row_become_replacement_characters() -> None:
 
 
 def test_a_short_row_misses_fields() -> None:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         parse_row(row(response_b=None))
     assert caught.value.reason is Reason.MISSING_FIELD
 
@@ -227,7 +227,7 @@ def test_a_short_row_misses_fields() -> None:
 def test_any_row_gives_a_battle_that_can_be_written_or_an_invalid_event(cells: dict[str, str | None]) -> None:
     try:
         battle = parse_row(cells)
-    except InvalidEvent:
+    except InvalidEventError:
         return
     encode_battle(battle)
 

@@ -14,7 +14,7 @@ KAFKA_NAMES = {
 
 HEADERS = {
     "prefstream.reason": "not_json",
-    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEvent",
+    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEventError",
     "__streams.errors.message": "not_json: not JSON at line 1 column 1",
     "__streams.errors.stacktrace": "decode_battle (schemas/wire.py:30)",
     "__streams.errors.topic": "battles",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prefstream import schemas
 from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
 from prefstream.schemas.documents import documents, stale_documents, write_documents
-from prefstream.schemas.errors import InvalidEvent
+from prefstream.schemas.errors import InvalidEventError
 from tests.support.samples import a_preference, battles, fields, json_values
 
 COMMITTED = Path(schemas.__file__).parent
@@ -24,7 +24,7 @@ JSON_SCHEMAS = ("battle.schema.json", "preference.schema.json", "dead-letter.sch
 
 DEAD_LETTER_HEADERS = {
     "prefstream.reason": "not_json",
-    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEvent",
+    "__streams.errors.exception": "prefstream.schemas.errors.InvalidEventError",
     "__streams.errors.message": "not_json: not JSON at line 1 column 1",
     "__streams.errors.stacktrace": "decode_battle (schemas/wire.py:30)",
     "__streams.errors.topic": "battles",
@@ -121,7 +121,7 @@ def test_every_accepted_spelling_fits_the_schema(changes: dict[str, object]) -> 
 )
 def test_what_breaks_the_schema_is_refused_by_the_code_too(event: object) -> None:
     assert not BATTLE.is_valid(event)
-    with pytest.raises(InvalidEvent):
+    with pytest.raises(InvalidEventError):
         decode_battle(orjson.dumps(event))
 
 
@@ -130,7 +130,7 @@ def test_what_the_code_accepts_fits_the_schema(event: dict[str, object]) -> None
     try:
         value = orjson.dumps(fields() | event)
         decode_battle(value)
-    except (InvalidEvent, orjson.JSONEncodeError):
+    except (InvalidEventError, orjson.JSONEncodeError):
         return
     BATTLE.validate(orjson.loads(value))
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from prefstream.schemas import (
     Battle,
-    InvalidEvent,
+    InvalidEventError,
     JudgeOpinion,
     Preference,
     Probabilities,
@@ -28,7 +28,7 @@ from tests.support.samples import USER_TEXT, a_preference, battles, fields, json
 
 
 def reason_of(value: bytes | None) -> Reason:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         decode_battle(value)
     return caught.value.reason
 
@@ -42,7 +42,7 @@ def test_a_battle_survives_the_wire(battle: Battle) -> None:
 def test_any_bytes_give_a_battle_or_an_invalid_event(value: bytes) -> None:
     try:
         decode_battle(value)
-    except InvalidEvent:
+    except InvalidEventError:
         return
 
 
@@ -50,7 +50,7 @@ def test_any_bytes_give_a_battle_or_an_invalid_event(value: bytes) -> None:
 def test_any_text_gives_a_battle_or_an_invalid_event(text: str) -> None:
     try:
         decode_battle(text.encode(errors="surrogatepass"))
-    except InvalidEvent:
+    except InvalidEventError:
         return
 
 
@@ -58,7 +58,7 @@ def test_any_text_gives_a_battle_or_an_invalid_event(text: str) -> None:
 def test_any_json_gives_a_battle_or_an_invalid_event(value: object) -> None:
     try:
         decode_battle(json.dumps(value).encode())
-    except InvalidEvent:
+    except InvalidEventError:
         return
 
 
@@ -71,7 +71,7 @@ def test_a_broken_battle_gives_a_battle_or_an_invalid_event(data: st.DataObject)
     broken = good[:at] if data.draw(st.booleans()) else good[:at] + data.draw(st.binary(max_size=2)) + good[at + 1 :]
     try:
         decode_battle(broken)
-    except InvalidEvent:
+    except InvalidEventError:
         return
 
 
@@ -110,7 +110,7 @@ def test_each_fault_has_its_reason(value: bytes | None, reason: Reason) -> None:
 
 @pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value, _ in BAD_VALUES])
 def test_an_error_says_nothing_of_the_value(value: bytes | None) -> None:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         decode_battle(value)
     assert "elephants" not in f"{caught.value} {caught.value.detail} {caught.value!r}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

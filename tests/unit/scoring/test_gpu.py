@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefstream import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
+from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer
 from prefstream.schemas import Battle
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.judges.devices import place_judges
@@ -121,7 +121,7 @@ def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(lo
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, 0)
     assert list(scores.too_large) == [1]
-    assert isinstance(scores.too_large[1], BattleTooLarge)
+    assert isinstance(scores.too_large[1], BattleTooLargeError)
 
 
 def test_closing_gives_the_memory_back(load: Load) -> None:

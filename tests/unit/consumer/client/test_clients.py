@@ -29,7 +29,7 @@ from prefstream.consumer.client.clients import (
     patiently,
 )
 from prefstream.consumer.config import KafkaConnection, StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, UsageError
+from prefstream.consumer.errors import BrokerUnreachableError, UsageError
 
 MakeClient = Callable[[KafkaConnection], Any]
 
@@ -169,20 +169,20 @@ def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker:
 
 @pytest.mark.parametrize("make", [make_admin, make_consumer, make_producer])
 def test_where_nothing_listens_the_address_is_named(make: MakeClient) -> None:
-    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 .*nothing listens there"):
+    with pytest.raises(BrokerUnreachableError, match=r"127\.0\.0\.1:1 .*nothing listens there"):
         make(KafkaConnection.load(bootstrap_servers="127.0.0.1:1"))
 
 
 def test_a_port_that_does_not_speak_kafka_is_told_within_the_time_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
-        with pytest.raises(BrokerUnreachable, match=str(port)):
+        with pytest.raises(BrokerUnreachableError, match=str(port)):
             make_admin(KafkaConnection.load(bootstrap_servers=f"127.0.0.1:{port}"))
 
 
 def test_tls_towards_a_port_without_it_says_so(broker: EmbeddedBroker) -> None:
     connection = KafkaConnection.load(bootstrap_servers=broker.bootstrap_servers, security_protocol="SSL")
-    with pytest.raises(BrokerUnreachable, match="TLS"):
+    with pytest.raises(BrokerUnreachableError, match="TLS"):
         make_admin(connection)
 
 
@@ -194,7 +194,7 @@ def test_a_refused_login_says_so_and_not_with_what(broker: EmbeddedBroker) -> No
         sasl_username="me",
         sasl_password=SecretStr("correct-horse"),
     )
-    with pytest.raises(BrokerUnreachable) as refusal:
+    with pytest.raises(BrokerUnreachableError) as refusal:
         make_admin(connection)
     assert "correct-horse" not in str(refusal.value)
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from prefstream.consumer.client import oauth
 from prefstream.consumer.client.oauth import ClientCredentials
 from prefstream.consumer.config import OAuthClient
-from prefstream.consumer.errors import NoToken, UsageError
+from prefstream.consumer.errors import NoTokenError, UsageError
 from tests.support.kafka.security import Authority
 from tests.support.kafka.token_server import TokenServer, token_server
 
@@ -72,7 +72,7 @@ def client_of(server: TokenServer, **changes: Any) -> OAuthClient:
 
 def refusal(provider: ClientCredentials) -> str:
     """What it says when it gives no token."""
-    with pytest.raises(NoToken) as refused:
+    with pytest.raises(NoTokenError) as refused:
         provider.valid_token()
     error: BaseException | None = refused.value
     while error is not None:  # what a traceback would show
@@ -218,7 +218,7 @@ def test_any_answer_is_a_token_or_an_error_of_ours(
 ) -> None:
     provider = ClientCredentials(client_of(server))
     monkeypatch.setattr(provider, "_ask", lambda: body)
-    with pytest.raises(NoToken):
+    with pytest.raises(NoTokenError):
         provider.valid_token()
 
 

@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 
 from prefstream.consumer.broker import BrokerSettings, EmbeddedBroker
 from prefstream.consumer.config import KafkaConnection
-from prefstream.consumer.errors import BrokerUnreachable, NotAuthorized, StreamError, TopicMissing
+from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.replay import replay_file, topic_producer
 from prefstream.schemas import decode_battle
 from tests.support.hash_judge import Recorder
@@ -197,8 +197,8 @@ def test_no_more_than_the_bound_is_under_way(
 @pytest.mark.parametrize(
     ("refusal", "error"),
     [
-        (kafka_errors.TopicAuthorizationFailedError, NotAuthorized),
-        (kafka_errors.NotLeaderForPartitionError, BrokerUnreachable),
+        (kafka_errors.TopicAuthorizationFailedError, NotAuthorizedError),
+        (kafka_errors.NotLeaderForPartitionError, BrokerUnreachableError),
     ],
 )
 def test_undeliverable_record_ends_the_replay_with_the_count(
@@ -236,5 +236,5 @@ def test_lost_acknowledgements_double_nothing(
 
 
 def test_missing_topic_is_named_before_anything_is_sent(connection: KafkaConnection) -> None:
-    with pytest.raises(TopicMissing, match="no topic nowhere at"), topic_producer(connection, "nowhere"):
+    with pytest.raises(TopicMissingError, match="no topic nowhere at"), topic_producer(connection, "nowhere"):
         pass

@@ -24,7 +24,7 @@ from prefstream.consumer.files.score import panel_identity, score_file
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import Probabilities, decode_preference
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
-from prefstream.scoring.errors import FileError, JudgeFault
+from prefstream.scoring.errors import FileError, JudgeFaultError
 from prefstream.scoring.panel.panel import Panel, load_panel
 from tests.support import hash_judge
 from tests.support.hash_judge import TOO_LARGE, Recorder, hash_panel, score_with_hashes
@@ -367,11 +367,11 @@ def test_judge_that_breaks_down_leaves_a_run_to_resume(tmp_path: Path) -> None:
     class Faulty(hash_judge.HashJudge):
         def score(self, batch: Any) -> Any:
             if next(calls) == 3:
-                raise JudgeFault("hash", "non-finite logits", transient=False)
+                raise JudgeFaultError("hash", "non-finite logits", transient=False)
             return super().score(batch)
 
     recorder = Recorder()
-    with Panel([Faulty()]) as panel, pytest.raises(JudgeFault):
+    with Panel([Faulty()]) as panel, pytest.raises(JudgeFaultError):
         score_file(
             ScorePaths(source, out),
             panel,

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import HttpPortInUse, UsageError
+from prefstream.consumer.errors import HttpPortInUseError, UsageError
 from prefstream.consumer.observe import health
 from prefstream.consumer.observe.health import HealthServer, HealthState
 
@@ -146,7 +146,7 @@ def test_listens_on_this_machine_only_by_default(server: HealthServer) -> None:
 
 
 def test_occupied_port_is_refused_with_the_remedy(server: HealthServer, registry: CollectorRegistry) -> None:
-    with pytest.raises(HttpPortInUse, match=rf"{server.port} on 127\.0\.0\.1 is taken.*--http-port"):
+    with pytest.raises(HttpPortInUseError, match=rf"{server.port} on 127\.0\.0\.1 is taken.*--http-port"):
         HealthServer(HealthState(), registry, port=server.port)
 
 

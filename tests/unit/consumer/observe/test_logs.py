@@ -22,7 +22,7 @@ from prefstream.consumer.observe.logs import (
     configure_logging,
     install_exception_hooks,
 )
-from prefstream.schemas import Battle, InvalidEvent, Reason
+from prefstream.schemas import Battle, InvalidEventError, Reason
 
 USER_TEXT = "the user's own words"
 
@@ -276,8 +276,10 @@ def test_exceptions_of_libraries_take_the_same_way(stderr: Stderr) -> None:
 
 def test_own_errors_keep_their_message(stderr: Stderr) -> None:
     configure_logging()
-    own_log().warning("e", error=InvalidEvent(Reason.NOT_JSON, "not JSON at line 1 column 2"))
-    assert stderr.lines[0]["error"] == "prefstream.schemas.errors.InvalidEvent: not_json: not JSON at line 1 column 2"
+    own_log().warning("e", error=InvalidEventError(Reason.NOT_JSON, "not JSON at line 1 column 2"))
+    assert (
+        stderr.lines[0]["error"] == "prefstream.schemas.errors.InvalidEventError: not_json: not JSON at line 1 column 2"
+    )
 
 
 def test_a_line_that_cannot_be_formatted_does_not_print_its_arguments(stderr: Stderr) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink
-from prefstream.schemas import ERROR_HEADERS, InvalidEvent, Preference, Reason, decode_battle
+from prefstream.schemas import ERROR_HEADERS, InvalidEventError, Preference, Reason, decode_battle
 from prefstream.schemas.documents import ASYNCAPI, documents
 from tests.support.samples import a_preference
 
@@ -57,7 +57,7 @@ def test_a_preference_and_its_headers(headers: list[tuple[str, bytes]]) -> None:
 
 
 def a_dead_letter(value: bytes) -> Message:
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         decode_battle(value)
     return dead_letter(event(value, [TRACE]), caught.value.reason, caught.value)
 

@@ -13,16 +13,16 @@ from kafka import TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters.ledger import MAX_METADATA_BYTES
-from prefstream.consumer.errors import DeadLetterFlood
+from prefstream.consumer.errors import DeadLetterFloodError
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
-from prefstream.consumer.stream.offset_metadata import OffsetNote
-from prefstream.schemas import InvalidEvent, Reason
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.schemas import InvalidEventError, Reason
 from tests.support.streams import MARKERS, make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
 
-ERROR = InvalidEvent(Reason.NOT_JSON, "not JSON")
+ERROR = InvalidEventError(Reason.NOT_JSON, "not JSON")
 
 
 def message(
@@ -41,18 +41,18 @@ def messages(pattern: str, *, first: int = 0, **fields: Any) -> list[Message]:
 class Broker:
     """What is committed with each partition's offset."""
 
-    def __init__(self, **notes: OffsetNote) -> None:
-        self.notes: dict[TopicPartition, OffsetNote] = {P0: notes.get("p0", OffsetNote())}
+    def __init__(self, **notes: OffsetMetadata) -> None:
+        self.notes: dict[TopicPartition, OffsetMetadata] = {P0: notes.get("p0", OffsetMetadata())}
         self.asked: list[TopicPartition] = []
 
-    def committed_note(self, partition: TopicPartition) -> OffsetNote:
+    def committed_note(self, partition: TopicPartition) -> OffsetMetadata:
         self.asked.append(partition)
-        return self.notes.get(partition, OffsetNote())
+        return self.notes.get(partition, OffsetMetadata())
 
     def commit(self, limit: DeadLetterLimit, batch: Sequence[Message]) -> None:
         """Check, publish and commit a batch as the stream does."""
         windows = limit.check(batch)
-        self.notes |= {partition: OffsetNote(dead_letters=window.bits) for partition, window in windows.items()}
+        self.notes |= {partition: OffsetMetadata(dead_letters=window.bits) for partition, window in windows.items()}
         limit.accept(windows)
 
 
@@ -105,7 +105,7 @@ def test_what_is_published_depends_on_the_records_alone(
                     published = ends
                 else:
                     limit.check(batch)
-            except DeadLetterFlood:
+            except DeadLetterFloodError:
                 assert trips
             else:
                 assert not trips
@@ -114,7 +114,7 @@ def test_what_is_published_depends_on_the_records_alone(
 
 @given(st.integers(0, 2**10_000 - 1), st.integers(1, 10_000))
 def test_a_window_survives_being_committed_and_fits_into_what_a_broker_takes(bits: int, size: int) -> None:
-    note = OffsetNote(UUID(int=1), bits & ((1 << size) - 1))
+    note = OffsetMetadata(UUID(int=1), bits & ((1 << size) - 1))
     assert len(note.encode()) <= MAX_METADATA_BYTES
     assert make_limit(Broker(p0=note), 0.9999, size).check([message(dead=False)])[P0].bits == (bits << 1) & (
         (1 << size) - 1
@@ -125,7 +125,7 @@ def test_at_the_limit_the_stream_goes_on_and_above_it_stops() -> None:
     broker = Broker()
     limit = make_limit(broker)
     broker.commit(limit, messages("xxxxx....."))
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         make_limit(Broker()).check(messages("xxxxx....x"))
 
 
@@ -134,7 +134,7 @@ def test_a_share_is_not_exceeded_by_rounding(share: float) -> None:
     """29 of 100 are not more than 0.29, although 0.29 * 100 is less than 29."""
     allowed = round(share * 100)
     make_limit(Broker(), share, 100).check(messages("x" * allowed))
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         make_limit(Broker(), share, 100).check(messages("x" * (allowed + 1)))
 
 
@@ -145,7 +145,7 @@ def test_one_bad_record_does_nothing_by_default() -> None:
 
 def test_a_batch_longer_than_the_window_is_looked_at_all_along() -> None:
     """A flood in its middle is one, although the window has forgotten it by the batch's end."""
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         make_limit(Broker()).check(messages("." * 20 + "x" * 6 + "." * 20))
 
 
@@ -165,7 +165,7 @@ def test_a_preference_that_became_a_dead_letter_counts_as_one() -> None:
     sent = messages("......")
     limit = make_limit(Broker())
     limit.check(sent)
-    with pytest.raises(DeadLetterFlood, match="preference_too_large"):
+    with pytest.raises(DeadLetterFloodError, match="preference_too_large"):
         limit.check([smaller for one in sent if (smaller := shrink(one))])
 
 
@@ -178,7 +178,7 @@ def test_a_limit_of_1_never_stops_and_neither_asks_nor_writes_anything() -> None
 def test_a_limit_of_0_stops_at_the_first_dead_letter() -> None:
     limit = make_limit(Broker(), 0.0)
     limit.check(messages("....."))
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         limit.check(messages("....x"))
 
 
@@ -187,14 +187,14 @@ def test_after_the_limit_was_lowered_good_records_go_on_and_the_next_bad_one_sto
     broker.commit(make_limit(broker, 0.9), messages("xxxxxxxx"))
     lower = make_limit(broker, 0.5)
     broker.commit(lower, messages("..", first=8))
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         lower.check(messages("x", first=10))
 
 
 def test_a_shorter_window_forgets_what_is_older() -> None:
     broker = Broker()
     broker.commit(make_limit(broker, 0.9, 10), messages("xxxxxxx..."))
-    with pytest.raises(DeadLetterFlood):
+    with pytest.raises(DeadLetterFloodError):
         make_limit(broker, 0.5, 10).check(messages("x", first=10))
     make_limit(broker, 0.5, 4).check(messages("x", first=10))
 
@@ -206,8 +206,8 @@ def test_the_committed_window_is_read_once_per_assignment() -> None:
     broker.commit(limit, messages("xxx"))
     broker.commit(limit, messages("..", first=3))
     assert broker.asked == [P0]
-    broker.notes[P0] = OffsetNote(dead_letters=0b11111)  # of the process that had it meanwhile
-    with pytest.raises(DeadLetterFlood):
+    broker.notes[P0] = OffsetMetadata(dead_letters=0b11111)  # of the process that had it meanwhile
+    with pytest.raises(DeadLetterFloodError):
         limit.check(messages("x", first=9, epoch=2))
     assert broker.asked == [P0, P0]
 
@@ -225,7 +225,7 @@ def test_the_error_says_how_many_why_where_and_what_to_do_and_nothing_of_the_eve
         message(dead=True, offset=46, partition=1, reason=Reason.MISSING_FIELD),
         message(dead=True, offset=3, partition=0, reason=Reason.TOO_DEEP),
     ]
-    with pytest.raises(DeadLetterFlood) as flood:
+    with pytest.raises(DeadLetterFloodError) as flood:
         make_limit(Broker()).check(batch)
     text = str(flood.value)
     assert "6 of the last 10 records of battles/1" in text

@@ -9,7 +9,7 @@ import pytest
 
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter, header, shrink
 from prefstream.schemas import (
-    InvalidEvent,
+    InvalidEventError,
     JudgeOpinion,
     KafkaSource,
     Preference,
@@ -31,8 +31,8 @@ from tests.support.streams import MALFORMED, MARKERS, PRIOR, make_event
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 
 
-def refused(value: bytes | None) -> InvalidEvent:
-    with pytest.raises(InvalidEvent) as refusal:
+def refused(value: bytes | None) -> InvalidEventError:
+    with pytest.raises(InvalidEventError) as refusal:
         decode_battle(value)
     return refusal.value
 

@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 
 TOPIC = UUID(int=7)
 
 
 @given(st.none() | st.uuids(), st.integers(min_value=0))
 def test_a_note_comes_back_as_it_was(topic_id: UUID | None, dead_letters: int) -> None:
-    note = OffsetNote(topic_id, dead_letters)
-    assert OffsetNote.decode(note.encode()) == note
+    note = OffsetMetadata(topic_id, dead_letters)
+    assert OffsetMetadata.decode(note.encode()) == note
 
 
 @given(st.text())
 def test_any_text_can_be_read(text: str) -> None:
-    OffsetNote.decode(text)
+    OffsetMetadata.decode(text)
 
 
 def test_the_note_of_earlier_versions_has_no_topic() -> None:
-    assert OffsetNote.decode("dead-letters:1f") == OffsetNote(None, 0x1F)
+    assert OffsetMetadata.decode("dead-letters:1f") == OffsetMetadata(None, 0x1F)
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_the_note_of_earlier_versions_has_no_topic() -> None:
     ],
 )
 def test_the_note_of_another_program_says_nothing(metadata: str) -> None:
-    assert OffsetNote.decode(metadata) == OffsetNote()
+    assert OffsetMetadata.decode(metadata) == OffsetMetadata()

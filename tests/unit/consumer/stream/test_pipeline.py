@@ -13,7 +13,7 @@ from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.schemas import Battle, Reason, decode_preference
-from prefstream.scoring.errors import BattleTooLarge, JudgeFault
+from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 from tests.support.streams import battle_event, make_event, prior_panel, wait_until
@@ -31,7 +31,7 @@ class Gated:
         self.calls.append(f"encode {battles[0].id}")
         return self.panel.encode(battles)
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         self.calls.append("score")
         assert self.gate.acquire(timeout=10)
         return self.panel.score(batch)
@@ -139,21 +139,21 @@ def test_the_age_counts_from_when_a_batch_became_the_oldest(gated: Gated) -> Non
 
 def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
     class Broken(Gated):
-        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
-            raise JudgeFault("broken", "its card fell off the bus", transient=False)
+        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+            raise JudgeFaultError("broken", "its card fell off the bus", transient=False)
 
     broken = Broken()
     with closing(Pipeline(broken, Composer("g"))) as pipeline, broken.panel:
         pipeline.submit(batch(battle_event(0)))
-        with pytest.raises(JudgeFault, match="card"):
+        with pytest.raises(JudgeFaultError, match="card"):
             take(pipeline)
 
 
 def test_a_battle_too_large_for_a_judge_becomes_a_dead_letter_and_the_rest_is_answered() -> None:
     class Small(Gated):
-        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLarge]:
+        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
             _, *rest = self.panel.score(batch)
-            return [BattleTooLarge("the judge needs more memory"), *rest]
+            return [BattleTooLargeError("the judge needs more memory"), *rest]
 
     small = Small()
     with closing(Pipeline(small, Composer("g"))) as pipeline, small.panel:

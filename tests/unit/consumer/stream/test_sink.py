@@ -16,10 +16,10 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics, make_consumer, make_transactional_producer
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, Fenced, NotAuthorized, TopicMissing
+from prefstream.consumer.errors import BrokerUnreachableError, FencedError, NotAuthorizedError, TopicMissingError
 from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
-from prefstream.consumer.stream.sink import FENCED, Aborted, Sink, Unsettled
+from prefstream.consumer.stream.sink import FENCED, AbortedError, Sink, UnsettledError
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.streams import make_event
 
@@ -108,14 +108,14 @@ def test_a_transaction_is_begin_send_offsets_commit(watchdog: Watchdog) -> None:
 def test_every_error_aborts_or_ends_the_process_and_nothing_is_committed(step: str, watchdog: Watchdog) -> None:
     for kind in kafka_error_classes():
         producer = ScriptedProducer(step, kind("told by the broker"))
-        with pytest.raises((Aborted, Fenced, NotAuthorized)) as ended:
+        with pytest.raises((AbortedError, FencedError, NotAuthorizedError)) as ended:
             publish(producer, watchdog)
         if issubclass(kind, FENCED):
-            assert ended.type is Fenced, kind
+            assert ended.type is FencedError, kind
         elif issubclass(kind, kafka_errors.AuthorizationError):
-            assert ended.type is NotAuthorized, kind
+            assert ended.type is NotAuthorizedError, kind
         else:
-            assert ended.type is Aborted, kind
+            assert ended.type is AbortedError, kind
             assert "abort_transaction" in producer.calls, kind
         assert step == "commit_transaction" or "commit_transaction" not in producer.calls, kind
 
@@ -124,7 +124,7 @@ def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of
     for kind in kafka_error_classes():
         producer = ScriptedProducer("commit_transaction", kafka_errors.KafkaError("commit"))
         producer.abort_error = kind("told by the broker")
-        with pytest.raises(Fenced if issubclass(kind, FENCED) else Unsettled):
+        with pytest.raises(FencedError if issubclass(kind, FENCED) else UnsettledError):
             publish(producer, watchdog)
 
 
@@ -132,13 +132,15 @@ def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of
 def test_fencing_that_the_client_tells_in_words_alone_is_fencing(kind: ErrorClass, watchdog: Watchdog) -> None:
     producer = ScriptedProducer("send_offsets_to_transaction", kafka_errors.KafkaError("in an error state"))
     producer.abort_error = kafka_errors.KafkaError(f"we are in an error state: {kind.__name__}")
-    with pytest.raises(Fenced, match="instance_id"):
+    with pytest.raises(FencedError, match="instance_id"):
         publish(producer, watchdog)
 
 
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: ErrorClass, watchdog: Watchdog) -> None:
-    with pytest.raises(NotAuthorized if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachable):
+    with pytest.raises(
+        NotAuthorizedError if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachableError
+    ):
         publish(ScriptedProducer("init_transactions", kind("told by the broker")), watchdog)
 
 
@@ -147,7 +149,7 @@ def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_b
         "send_offsets_to_transaction", kafka_errors.TransactionalIdAuthorizationFailedError("prefstream-one")
     )
     producer.abort_error = kafka_errors.KafkaError("in an error state")
-    with pytest.raises(NotAuthorized, match="Write on transactional ids that start with prefstream-"):
+    with pytest.raises(NotAuthorizedError, match="Write on transactional ids that start with prefstream-"):
         publish(producer, watchdog)
 
 
@@ -155,7 +157,7 @@ def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_b
 def test_after_an_abort_the_producer_is_replaced(watchdog: Watchdog, step: str) -> None:
     """Its sequence numbers may be out of step with the broker's, and it keeps offsets that were refused."""
     first, second = ScriptedProducer(step, kafka_errors.InvalidRecordError()), ScriptedProducer()
-    with pytest.raises(Aborted):
+    with pytest.raises(AbortedError):
         publish(first, watchdog, second)
     assert first.calls[-1] == "close"
     assert second.calls == ["init_transactions"]
@@ -165,7 +167,7 @@ def test_a_producer_that_can_not_be_replaced_leaves_the_transaction_unsettled(wa
     """It is aborted, but nothing more can be sent until a producer is there."""
     first = ScriptedProducer("delivery", kafka_errors.InvalidRecordError())
     second = ScriptedProducer("init_transactions", kafka_errors.KafkaTimeoutError())
-    with pytest.raises(Unsettled):
+    with pytest.raises(UnsettledError):
         publish(first, watchdog, second)
 
 
@@ -199,15 +201,15 @@ def test_a_transaction_that_fails_as_if_a_topic_were_gone_has_the_topics_looked_
         sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
         return producer
 
-    with pytest.raises(TopicMissing, match="preferences"):
-        publish_where(TopicMissing("no topic preferences"))
-    with pytest.raises(Aborted):
-        publish_where(BrokerUnreachable("nobody"))
+    with pytest.raises(TopicMissingError, match="preferences"):
+        publish_where(TopicMissingError("no topic preferences"))
+    with pytest.raises(AbortedError):
+        publish_where(BrokerUnreachableError("nobody"))
 
 
 @pytest.mark.parametrize("step", ["send", "delivery"])
 def test_a_message_that_is_too_large_is_named(step: str, watchdog: Watchdog) -> None:
-    with pytest.raises(Aborted) as aborted:
+    with pytest.raises(AbortedError) as aborted:
         publish(ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError()), watchdog)
     assert [message.key for message in aborted.value.oversized] == [b"key"]
 
@@ -237,7 +239,7 @@ def test_offsets_that_the_coordinator_refused_are_not_sent_along_with_later_ones
             message = Message(make_event(), b"key", b"value", [])
             sink.open()
             broker.faults.fail("TxnOffsetCommit", error_code=kafka_errors.IllegalGenerationError.errno)
-            with pytest.raises(Aborted):
+            with pytest.raises(AbortedError):
                 sink.publish([message], {ours: at_7, moved: at_5}, nobody)
             sink.publish([message], {ours: at_7}, nobody)
             assert [consumer.committed(partition, timeout_ms=10_000) for partition in (ours, moved)] == [7, None]

@@ -12,10 +12,16 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachable, DataLoss, NotAuthorized, StreamError, TopicMissing
+from prefstream.consumer.errors import (
+    BrokerUnreachableError,
+    DataLossError,
+    NotAuthorizedError,
+    StreamError,
+    TopicMissingError,
+)
 from prefstream.consumer.stream import source
 from prefstream.consumer.stream.assignment import Assignment
-from prefstream.consumer.stream.offset_metadata import OffsetNote
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.streams import make_event
@@ -158,7 +164,7 @@ def test_lost_records_are_skipped_only_when_told_so(policy: str, end: str) -> No
 
 def test_lost_records_stop_the_stream_by_default() -> None:
     consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
-    with pytest.raises(DataLoss, match="battles/0 offset 5"):
+    with pytest.raises(DataLossError, match="battles/0 offset 5"):
         make_source(consumer).poll(0.1, 10)
     assert consumer.sought == []
 
@@ -169,7 +175,7 @@ def test_a_topic_made_anew_stops_the_stream_by_default() -> None:
     consumer.assign(P0)
     source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
-    with pytest.raises(DataLoss, match="battles was deleted and made anew"):
+    with pytest.raises(DataLossError, match="battles was deleted and made anew"):
         source.poll(0.1, 10)
 
 
@@ -214,7 +220,7 @@ def test_a_broker_that_lags_behind_makes_no_topic_anew() -> None:
 
 
 def committed_at_3_of(topic_id: UUID | None) -> OffsetAndMetadata:
-    return OffsetAndMetadata(3, OffsetNote(topic_id).encode(), -1)
+    return OffsetAndMetadata(3, OffsetMetadata(topic_id).encode(), -1)
 
 
 def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
@@ -240,7 +246,7 @@ def test_reading_begins_again_at_all_partitions_or_at_none(monkeypatch: pytest.M
     consumer.assign(P0, P1)
     held = stream_source.poll(0.1, 10)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: kafka_errors.KafkaTimeoutError()}
-    with pytest.raises(BrokerUnreachable):
+    with pytest.raises(BrokerUnreachableError):
         stream_source.began_in_this_topic([P0])
     assert consumer.sought == []
     assert all(stream_source.membership().owns(event) for event in held)
@@ -329,23 +335,23 @@ def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
     source.poll(0.1, 10)
     source.pause()
     consumer.real_topic_id = NEW
-    with pytest.raises(DataLoss, match="made anew"):
+    with pytest.raises(DataLossError, match="made anew"):
         source.poll(0.1, 10)
 
 
 def test_what_keeps_us_from_reading_is_told() -> None:
     consumer = ScriptedConsumer(state=MemberState.UNJOINED)
     source = make_source(consumer)
-    assert isinstance(source.obstacle(), BrokerUnreachable)
+    assert isinstance(source.obstacle(), BrokerUnreachableError)
     consumer.state = MemberState.STABLE
     assert source.obstacle() is None
     consumer.known_topic_id = None
-    assert isinstance(source.obstacle(), TopicMissing)
+    assert isinstance(source.obstacle(), TopicMissingError)
 
 
 def test_a_truncated_log_is_data_loss_too() -> None:
     """Records that were scored are gone, and others stand in their place."""
-    with pytest.raises(DataLoss, match="truncated"):
+    with pytest.raises(DataLossError, match="truncated"):
         make_source(ScriptedConsumer(kafka_errors.LogTruncationError({P0: 5}))).poll(0.1, 10)
 
 
@@ -357,7 +363,7 @@ def test_a_truncated_log_is_data_loss_too() -> None:
     ],
 )
 def test_a_denied_right_is_named(error: kafka_errors.KafkaError, right: str) -> None:
-    with pytest.raises(NotAuthorized, match=right):
+    with pytest.raises(NotAuthorizedError, match=right):
         make_source(ScriptedConsumer(error)).poll(0.1, 10)
 
 
@@ -426,7 +432,7 @@ def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_aga
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
     consumer.committed_offsets = {P0: AT_3}
-    with pytest.raises(DataLoss, match="offset 3"):
+    with pytest.raises(DataLossError, match="offset 3"):
         stream_source.poll(0.1, 10)
 
 
@@ -499,12 +505,14 @@ def test_a_member_polls_as_long_as_it_is_asked_to() -> None:
 @pytest.mark.parametrize(
     ("committed", "note"),
     [
-        (None, OffsetNote()),
-        (OffsetAndMetadata(3, OffsetNote(OLD, 5).encode(), -1), OffsetNote(OLD, 5)),
-        (OffsetAndMetadata(3, None, -1), OffsetNote()),
+        (None, OffsetMetadata()),
+        (OffsetAndMetadata(3, OffsetMetadata(OLD, 5).encode(), -1), OffsetMetadata(OLD, 5)),
+        (OffsetAndMetadata(3, None, -1), OffsetMetadata()),
     ],
 )
-def test_the_note_is_what_was_committed_with_the_offset(committed: OffsetAndMetadata | None, note: OffsetNote) -> None:
+def test_the_note_is_what_was_committed_with_the_offset(
+    committed: OffsetAndMetadata | None, note: OffsetMetadata
+) -> None:
     consumer = ScriptedConsumer()
     consumer.committed_offsets = {P0: committed}
     assert make_source(consumer).committed_note(P0) == note
@@ -529,7 +537,7 @@ def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
     consumer.committed_offsets = {P0: kind({P0: 1})}
     with pytest.raises(StreamError) as error:
         make_source(consumer).committed_note(P0)
-    if type(error.value) is BrokerUnreachable:
+    if type(error.value) is BrokerUnreachableError:
         assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
 
 
@@ -556,5 +564,5 @@ def test_a_broker_that_does_not_tell_about_the_topic_is_unreachable(monkeypatch:
         def partitions_for_topic(self, topic: str) -> set[int]:
             raise kafka_errors.KafkaTimeoutError
 
-    with pytest.raises(BrokerUnreachable, match="battles"):
+    with pytest.raises(BrokerUnreachableError, match="battles"):
         make_source(Mute())

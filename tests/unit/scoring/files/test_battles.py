@@ -16,8 +16,8 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files import battles as files
 from prefstream.scoring.files.battles import (
+    FilePosition,
     FileRecord,
-    Position,
     RowFault,
     check_battles_file,
     file_format,
@@ -256,7 +256,7 @@ def check_round_trip(folder: Path, content: bytes, rows: list[tuple[str, ...] | 
         assert list(read_battles(path, start=record.end)) == records[place + 1 :]
         assert content.count(b"\n", 0, record.end.offset) == record.end.line - 1
     if records:
-        assert records[-1].end == Position(len(content), content.count(b"\n") + 1)
+        assert records[-1].end == FilePosition(len(content), content.count(b"\n") + 1)
 
 
 @given(
@@ -275,7 +275,7 @@ def test_damage_to_a_csv_file_never_loses_a_byte(
     records = list(read_battles(write(tmp_path_factory.mktemp("damaged"), content)))
     covered = b"".join(
         content[start.offset : record.end.offset]
-        for start, record in zip([Position(len(HEADER), 2), *[r.end for r in records]], records, strict=False)
+        for start, record in zip([FilePosition(len(HEADER), 2), *[r.end for r in records]], records, strict=False)
     )
     assert covered.rstrip(b"\r\n") == bytes(body).rstrip(b"\r\n")
     assert len(set(ids(records))) >= 40 - 2 * len(damage)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefstream.scoring.errors import JudgeFault
+from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.forward import Float32Head, Forward
 
 PAD = 0
@@ -144,7 +144,7 @@ def test_other_ways_to_say_out_of_memory_are_understood(error: Exception) -> Non
 
 def test_any_other_failure_is_a_fault_for_good() -> None:
     model = CountingModel(capacity_tokens=0, error=RuntimeError("CUDA error: an illegal memory access\nmore"))
-    with pytest.raises(JudgeFault, match="judge j: RuntimeError on cpu in a forward pass: CUDA error") as caught:
+    with pytest.raises(JudgeFaultError, match="judge j: RuntimeError on cpu in a forward pass: CUDA error") as caught:
         forward_of(model).logits(sequences_of(3))
     assert not caught.value.transient
     assert "more" not in str(caught.value)
@@ -154,7 +154,7 @@ def test_any_other_failure_is_a_fault_for_good() -> None:
 def test_logits_that_are_not_finite_are_a_fault_that_may_pass(scale: float) -> None:
     model = CountingModel()
     model.scale.data.fill_(scale)
-    with pytest.raises(JudgeFault, match="not finite") as caught:
+    with pytest.raises(JudgeFaultError, match="not finite") as caught:
         forward_of(model).logits(sequences_of(3))
     assert caught.value.transient
 
@@ -198,5 +198,5 @@ def test_the_head_stays_in_float32_under_autocast() -> None:
 def test_a_closed_judge_says_so() -> None:
     forward = forward_of(CountingModel())
     forward.close()
-    with pytest.raises(JudgeFault, match="is closed"):
+    with pytest.raises(JudgeFaultError, match="is closed"):
         forward.logits(sequences_of(3))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefstream import BattleTooLarge, ModelJudgeConfig, Panel, PanelAnswer
+from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer
 from prefstream.schemas import Battle
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
@@ -204,7 +204,7 @@ def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(
     monkeypatch.setattr(forward, "_model", ShortOfMemory(forward._model, capacity))
     scores = judge.score(judge.encode(BATTLES))
     assert set(scores.too_large) == {place for place, length in enumerate(lengths) if length == longest}
-    assert all(isinstance(error, BattleTooLarge) for error in scores.too_large.values())
+    assert all(isinstance(error, BattleTooLargeError) for error in scores.too_large.values())
     fits = [place for place, length in enumerate(lengths) if length < longest]
     np.testing.assert_allclose(scores.probabilities[fits], expected[fits], atol=1e-5)
     assert judge.budget_tokens <= capacity

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream import BattleTooLarge, ConfigError, JudgeFault, Panel, PanelAnswer, PanelConfig, load_panel
+from prefstream import BattleTooLargeError, ConfigError, JudgeFaultError, Panel, PanelAnswer, PanelConfig, load_panel
 from prefstream.schemas import Battle, FileSource, Provenance, encode_preference
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
@@ -60,7 +60,7 @@ class ScriptedJudge:
         self.calls += 1
         self._act(self.calls)
         rows = np.array([self._rows[place % len(self._rows)] for place in range(batch.count)], dtype=np.float64)
-        return Scores(rows.reshape(-1, 3), {place: BattleTooLarge("too large") for place in self._too_large})
+        return Scores(rows.reshape(-1, 3), {place: BattleTooLargeError("too large") for place in self._too_large})
 
     def close(self) -> None:
         self.closed += 1
@@ -80,7 +80,7 @@ def triple(one: PanelAnswer) -> tuple[float, float, float]:
 def failing(name: str, *, transient: bool = False, times: int = 10**9) -> Callable[[int], None]:
     def act(call: int) -> None:
         if call <= times:
-            raise JudgeFault(name, "broke", transient=transient)
+            raise JudgeFaultError(name, "broke", transient=transient)
 
     return act
 
@@ -179,13 +179,13 @@ def test_a_battle_too_large_for_one_judge_is_too_large_for_the_panel() -> None:
     judges = [ScriptedJudge("x"), ScriptedJudge("y", too_large=[1])]
     with Panel(judges) as panel:
         answers = panel.score(panel.encode(BATTLES))
-    assert [isinstance(one, BattleTooLarge) for one in answers] == [False, True, False, False]
+    assert [isinstance(one, BattleTooLargeError) for one in answers] == [False, True, False, False]
 
 
 def test_a_battle_too_large_in_the_exchanged_order_only_is_too_large() -> None:
     with Panel([ScriptedJudge(too_large=[6])], swap=True) as panel:
         answers = panel.score(panel.encode(BATTLES))
-    assert [isinstance(one, BattleTooLarge) for one in answers] == [False, False, True, False]
+    assert [isinstance(one, BattleTooLargeError) for one in answers] == [False, False, True, False]
 
 
 def test_judges_run_at_the_same_time() -> None:
@@ -239,14 +239,14 @@ def test_a_fault_that_does_not_pass_is_raised() -> None:
     judge, faults = ScriptedJudge(act=failing("one", transient=True)), list[str]()
     panel = Panel([judge])
     panel.on_fault = lambda fault: faults.append(str(fault))
-    with panel, pytest.raises(JudgeFault, match="judge one: broke"):
+    with panel, pytest.raises(JudgeFaultError, match="judge one: broke"):
         panel.score(panel.encode(BATTLES))
     assert judge.calls == len(faults) == panel_module.ATTEMPTS
 
 
 def test_a_lasting_fault_is_not_tried_again() -> None:
     judge = ScriptedJudge(act=failing("one"))
-    with Panel([judge]) as panel, pytest.raises(JudgeFault):
+    with Panel([judge]) as panel, pytest.raises(JudgeFaultError):
         panel.score(panel.encode(BATTLES))
     assert judge.calls == 1
 
@@ -255,7 +255,7 @@ def test_an_unforeseen_exception_is_a_fault_without_its_text() -> None:
     def act(_: int) -> None:
         raise KeyError("what a user wrote")
 
-    with Panel([ScriptedJudge(act=act)]) as panel, pytest.raises(JudgeFault) as caught:
+    with Panel([ScriptedJudge(act=act)]) as panel, pytest.raises(JudgeFaultError) as caught:
         panel.score(panel.encode(BATTLES))
     assert str(caught.value) == "judge one: KeyError while scoring"
     assert not caught.value.transient
@@ -263,7 +263,7 @@ def test_an_unforeseen_exception_is_a_fault_without_its_text() -> None:
 
 def test_stop_raises_even_if_others_could_answer() -> None:
     judges = [ScriptedJudge("x", act=failing("x")), ScriptedJudge("y")]
-    with Panel(judges) as panel, pytest.raises(JudgeFault, match="judge x"):
+    with Panel(judges) as panel, pytest.raises(JudgeFaultError, match="judge x"):
         panel.score(panel.encode(BATTLES))
 
 
@@ -295,15 +295,15 @@ def test_a_batch_encoded_before_the_fault_is_scored_without_the_judge() -> None:
 
 def test_a_panel_that_lost_every_judge_raises() -> None:
     with Panel([ScriptedJudge("x", act=failing("x"))], on_judge_failure="degrade") as panel:
-        with pytest.raises(JudgeFault, match="broke"):
+        with pytest.raises(JudgeFaultError, match="broke"):
             panel.score(panel.encode(BATTLES))
-        with pytest.raises(JudgeFault, match="every judge that counts has failed"):
+        with pytest.raises(JudgeFaultError, match="every judge that counts has failed"):
             panel.score(panel.encode(BATTLES))
 
 
 def test_a_panel_where_only_weight_zero_is_left_raises() -> None:
     judges = [ScriptedJudge("x", act=failing("x")), ScriptedJudge("y", weight=0.0)]
-    with Panel(judges, on_judge_failure="degrade") as panel, pytest.raises(JudgeFault):
+    with Panel(judges, on_judge_failure="degrade") as panel, pytest.raises(JudgeFaultError):
         panel.score(panel.encode(BATTLES))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from prefstream.schemas import Battle, Provenance
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.errors import BattleTooLarge, ConfigError, JudgeFault
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel, load_panel
@@ -41,7 +41,7 @@ class LengthJudge:
     def score(self, batch: JudgeBatch) -> Scores:
         lengths = np.array([[len(battle.response_a[0]) + 1, len(battle.response_b[0]), 2] for battle in self._battles])
         too_large = {
-            place: BattleTooLarge("too large")
+            place: BattleTooLargeError("too large")
             for place, battle in enumerate(self._battles)
             if len(battle.response_a[0]) == self._too_large
         }
@@ -115,11 +115,11 @@ def test_no_battles_give_no_rows() -> None:
 def test_a_panel_that_lost_a_judge_is_not_measured() -> None:
     class Broken(LengthJudge):
         def score(self, batch: JudgeBatch) -> Scores:
-            raise JudgeFault(self.name, "broke", transient=False)
+            raise JudgeFaultError(self.name, "broke", transient=False)
 
     with (
         Panel([LengthJudge("x"), Broken("y")], on_judge_failure="degrade") as panel,
-        pytest.raises(JudgeFault, match=r"y.*measured with all its judges"),
+        pytest.raises(JudgeFaultError, match=r"y.*measured with all its judges"),
     ):
         predict(panel, BATTLES)
 

@@ -11,8 +11,17 @@ import huggingface_hub
 import numpy as np
 import pytest
 
-from prefstream import BattleTooLarge, ConfigError, JudgeFault, NoReward, Panel, PanelConfig, RewardModel, load_panel
-from prefstream.schemas import Battle, InvalidEvent, Provenance
+from prefstream import (
+    BattleTooLargeError,
+    ConfigError,
+    JudgeFaultError,
+    NoRewardError,
+    Panel,
+    PanelConfig,
+    RewardModel,
+    load_panel,
+)
+from prefstream.schemas import Battle, InvalidEventError, Provenance
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores, is_pointwise
 from prefstream.scoring.loading.adapter_record import AdapterRecord
@@ -75,7 +84,7 @@ class LengthJudge:
         gaps = [len(battle.response_a[-1]) - len(battle.response_b[-1]) for battle in self._seen]
         half = (np.array(gaps) * self._per_char + self._first_bias) / 2
         odds = np.exp(np.stack([half, -half, np.zeros_like(half)], axis=1))
-        too_large = {0: BattleTooLarge("judge length: too large")} if self._too_large else {}
+        too_large = {0: BattleTooLargeError("judge length: too large")} if self._too_large else {}
         return Scores(odds / odds.sum(axis=1, keepdims=True), too_large)
 
     def close(self) -> None: ...
@@ -137,7 +146,7 @@ def test_a_string_that_looks_like_a_list_is_one_turn(models: dict[str, RewardMod
 
 @pytest.mark.parametrize("response", [["one", "two"], []])
 def test_turns_that_do_not_match_are_refused(models: dict[str, RewardModel], response: list[str]) -> None:
-    with pytest.raises(InvalidEvent, match="turns"):
+    with pytest.raises(InvalidEventError, match="turns"):
         models["gemma"].reward(["only one", "or three", "turns"], response)
 
 
@@ -148,7 +157,7 @@ def test_lists_of_unequal_length_are_refused(models: dict[str, RewardModel]) -> 
 
 def test_a_panel_without_pointwise_judges_points_to_rank(models: dict[str, RewardModel]) -> None:
     assert not models["pair"].gives_rewards
-    with pytest.raises(NoReward, match=r"rank\(\)"):
+    with pytest.raises(NoRewardError, match=r"rank\(\)"):
         models["pair"].reward(PROMPT, "no")
 
 
@@ -164,7 +173,7 @@ def test_a_judge_that_breaks_down_is_never_left_out_of_a_reward(entries: dict[st
     config = PanelConfig.model_validate({"judges": judges, "on_judge_failure": "degrade"})
     with RewardModel.load(config) as model:
         model.panel.judges[1].close()
-        with pytest.raises(JudgeFault, match="llama"):
+        with pytest.raises(JudgeFaultError, match="llama"):
             model.reward(PROMPT, "no")
 
 
@@ -174,7 +183,7 @@ def test_an_answer_too_large_for_the_device_is_an_error(
     with RewardModel.load(PanelConfig.model_validate({"judges": [entries["gemma"]]})) as model:
         forward = vars(model.panel.judges[0])["_forward"]
         monkeypatch.setattr(forward, "_pass", lambda *_: None)  # as where memory runs out every time
-        with pytest.raises(BattleTooLarge, match="gemma"):
+        with pytest.raises(BattleTooLargeError, match="gemma"):
             model.reward(PROMPT, "no")
 
 
@@ -242,7 +251,7 @@ def test_a_pairwise_judge_ranks_alike_in_any_order(models: dict[str, RewardModel
 
 
 def test_a_comparison_too_large_for_the_device_is_an_error() -> None:
-    with RewardModel(Panel([LengthJudge(too_large=True)])) as model, pytest.raises(BattleTooLarge, match="length"):
+    with RewardModel(Panel([LengthJudge(too_large=True)])) as model, pytest.raises(BattleTooLargeError, match="length"):
         model.rank(PROMPT, ["a", "b"])
 
 
