@@ -6,13 +6,17 @@ cluster that the stream needs. The table with what each is for stands in deploy/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
+from prefstream.consumer.client.kafka_errors import KafkaError
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import NotAuthorizedError
+
+GRANT: Final = "grant that to this user; prefstream doctor tells what else is missing"
+"""What to do about rights of the stream that are missing."""
 
 
 def topic_operations(config: StreamConfig) -> dict[str, str]:
@@ -51,31 +55,30 @@ def missing_on_topics(config: StreamConfig, described: Iterable[Mapping[str, Any
     ]
 
 
-def denied_by(
-    error: kafka_errors.AuthorizationError, config: StreamConfig, topics: Iterable[str]
-) -> NotAuthorizedError:
-    """Our error for what the broker denied.
+def rights_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable[[KafkaError], str]:
+    """Names the rights that the broker denied, for a translator of kafka-python's errors.
 
     Args:
-        error: kafka-python's.
         config: names the resources.
-        topics: of the stream, those that the call was about, for an error that names none.
+        topics: of the stream, those that requests are about, for an error that names none.
     """
-    if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
-        named = [topic for topic in topic_operations(config) if any(_names(value, topic) for value in error.args)]
-        return denied(*(on_topic(config, topic) for topic in named or topics))
-    if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
-        return denied(on_group(config))
-    if isinstance(error, kafka_errors.TransactionalIdAuthorizationFailedError):
-        return denied(on_transactional_ids(config))
-    return denied(f"what we ask for ({type(error).__name__})")
+
+    def missing(error: KafkaError) -> str:
+        if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+            named = [topic for topic in topic_operations(config) if any(_names(value, topic) for value in error.args)]
+            return ", ".join(on_topic(config, topic) for topic in named or topics)
+        if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
+            return on_group(config)
+        if isinstance(error, kafka_errors.TransactionalIdAuthorizationFailedError):
+            return on_transactional_ids(config)
+        return "what we ask for"
+
+    return missing
 
 
 def denied(*rights: str) -> NotAuthorizedError:
     """Our error for rights that are missing."""
-    return NotAuthorizedError(
-        f"the broker denies {', '.join(rights)}: grant that to this user; prefstream doctor tells what else is missing"
-    )
+    return NotAuthorizedError(f"the broker denies {', '.join(rights)}: {GRANT}")
 
 
 def _names(value: object, topic: str) -> bool:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.clients import make_consumer
+from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import (
-    BrokerUnreachableError,
-    NotAuthorizedError,
-    StreamError,
     TopicMissingError,
     UsageError,
 )
@@ -34,8 +32,6 @@ from prefstream.schemas.dead_letter import (
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
 )
-
-Header = tuple[str, bytes | None]
 
 HEADER_RETRIES: Final = "prefstream.retries"
 """How many times a record was sent back to its topic; it stays on the record, so a loop can be seen."""
@@ -249,31 +245,23 @@ def refuse_missing(position: RecordPosition) -> None:
     raise UsageError(f"no dead letter stands at {position}: retention deleted it, or it never was there")
 
 
-@contextmanager
-def reading(topic: str) -> Iterator[None]:
+def reading(topic: str) -> AbstractContextManager[None]:
     """Translate kafka-python's errors of the block into ours."""
-    try:
-        yield
-    except kafka_errors.AuthorizationError as error:
-        raise NotAuthorizedError(
-            f"the broker denies reading {topic}: {type(error).__name__}; it needs Read and Describe"
-        ) from error
-    except kafka_errors.KafkaTimeoutError as error:
-        raise BrokerUnreachableError(
-            f"reading {topic} took too long: the partition's leader does not answer"
-        ) from error
-    except kafka_errors.KafkaError as error:
-        raise StreamError(f"reading {topic} failed: {type(error).__name__}: {error}") from error
+    return Translator(
+        f"reading {topic}",
+        rights=lambda _: f"Read and Describe on {topic}",
+        remedies={Meaning.PASSING: "the partition's leader does not answer; try again"},
+    ).translating()
 
 
 @contextmanager
-def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Any, list[TopicPartition]]]:
+def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Consumer, list[TopicPartition]]]:
     """A consumer without a group, and the topic's partitions."""
     with reading(topic), closing(make_consumer(connection)) as consumer:
         yield consumer, find_partitions(consumer, topic)
 
 
-def find_partitions(client: Any, topic: str) -> list[TopicPartition]:
+def find_partitions(client: Consumer, topic: str) -> list[TopicPartition]:
     """The partitions of a topic.
 
     Args:
@@ -291,7 +279,7 @@ def find_partitions(client: Any, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
-def _read(consumer: Any, ranges: Mapping[TopicPartition, range]) -> Iterator[DeadLetter]:
+def _read(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterator[DeadLetter]:
     """The records of some offsets of each partition. Ends although offsets are missing or hold no record."""
     left = {partition: offsets for partition, offsets in ranges.items() if offsets}
     consumer.assign(list(left))
@@ -309,7 +297,9 @@ def _read(consumer: Any, ranges: Mapping[TopicPartition, range]) -> Iterator[Dea
         for partition, records in polled.items():
             yield from (_letter(record) for record in records if record.offset in ranges[partition])
         # Transaction markers and aborted records are no records, but the position passes them.
-        passed = [partition for partition, offsets in left.items() if consumer.position(partition) >= offsets.stop]
+        passed = [
+            partition for partition, offsets in left.items() if (consumer.position(partition) or 0) >= offsets.stop
+        ]
         for partition in passed:
             del left[partition]
             consumer.pause(partition)
@@ -319,7 +309,7 @@ def _read(consumer: Any, ranges: Mapping[TopicPartition, range]) -> Iterator[Dea
             raise kafka_errors.KafkaTimeoutError
 
 
-def _letter(record: Any) -> DeadLetter:
+def _letter(record: ConsumerRecord) -> DeadLetter:
     return DeadLetter(
         position=RecordPosition(record.topic, record.partition, record.offset),
         timestamp_ms=record.timestamp,

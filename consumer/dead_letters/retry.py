@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-from kafka import OffsetAndMetadata, TopicPartition
-from kafka import errors as kafka_errors
+from functools import partial
+from typing import Final
 
 from prefstream.consumer.client.clients import make_consumer, make_producer
+from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
+from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.dead_letters.ledger import Ledger
@@ -37,8 +38,7 @@ from prefstream.consumer.dead_letters.reader import (
     reading,
     refuse_missing,
 )
-from prefstream.consumer.errors import FencedError, NotAuthorizedError, StreamError, TransactionFailedError, UsageError
-from prefstream.consumer.stream.sink import FENCED
+from prefstream.consumer.errors import StreamError, TransactionFailedError, UsageError
 from prefstream.schemas.dead_letter import ERROR_HEADERS
 
 DEFAULT_GROUP: Final = "prefstream-dead-letters"
@@ -179,38 +179,99 @@ def resubmit(
     Raises:
         FencedError: another retry with the same group began.
         NotAuthorizedError: we may not write the destination, the group or the transactional id.
-        StreamError: sending failed; nothing of the open transaction is visible.
-        KeyboardInterrupt: likewise.
+        UsageError: a dead letter is larger than its destination takes.
+        StreamError: sending failed; nothing of the open transaction is visible, or nobody knows.
+        KeyboardInterrupt: nothing of the open transaction is visible.
     """
     transactional_id = f"{group}-~retry"  # no instance of the stream can have this name: ~ is not allowed there
+    make = partial(
+        make_producer, connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+    )
     sent = 0
     with (
         closing(Watchdog(CALL_TIMEOUT_S)) as watchdog,
-        closing(
-            make_producer(connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
-        ) as producer,
+        closing(Transactions(make, watchdog, retry_translator(transactional_id))) as transactions,
         reading(f"{topic} or group {group}"),
         closing(make_consumer(connection, group_id=group)) as consumer,
     ):
-        with _sending(transactional_id), watchdog.guard("init_transactions"):
-            producer.init_transactions()
+        transactions.open()
         # From here on no other retry changes what is remembered: the plan is checked against it once more.
         ledgers = _read_ledgers(consumer, topic)
-        due = [entry for entry in plan.entries if plan.again or not _was_sent(entry.position, ledgers)]
+        due = [retry for retry in plan.entries if plan.again or not _was_sent(retry.position, ledgers)]
         for chunk in _chunks(due):
             offsets = _note(topic, ledgers, chunk, plan.seen)
-            letters = read_positions(connection, topic, [entry.position for entry in chunk], on_missing=refuse_missing)
-            destinations = {entry.position: entry.destination for entry in chunk}
-            with _sending(transactional_id), watchdog.guard("transaction"):
-                futures = _fill_transaction(producer, letters, destinations, offsets, group)
-                with _interrupts_put_off():
-                    _commit(producer, futures)
-                    sent += len(chunk)
-                    on_sent(len(chunk))
+            letters = read_positions(connection, topic, [retry.position for retry in chunk], on_missing=refuse_missing)
+            destinations = {retry.position: retry.destination for retry in chunk}
+            with send_back(
+                transactions, ((letter, destinations[letter.position]) for letter in letters), offsets, group
+            ):
+                sent += len(chunk)
+                on_sent(len(chunk))
     return sent
 
 
-def _read_ledgers(consumer: Any, topic: str) -> dict[int, Ledger]:
+@contextmanager
+def send_back(
+    transactions: Transactions,
+    letters: Iterable[tuple[DeadLetter, str]],
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    group: str,
+) -> Iterator[None]:
+    """Send dead letters back in one transaction; the block runs once they are visible, and before Ctrl-C is heard.
+
+    Args:
+        transactions: open.
+        letters: each with the topic that it goes to.
+        offsets: what the group remembers from then on.
+        group: the consumer group that remembers.
+
+    Raises:
+        UsageError: a dead letter is larger than its destination takes; nothing was sent.
+        StreamError: nothing of it is visible; it may be tried again.
+        TransactionFailedError: nobody knows.
+    """
+    with _told_to_a_person(), transactions.begin() as transaction:
+        for letter, destination in letters:
+            _send(transaction, letter, destination)
+        with _interrupts_put_off():
+            transaction.commit(offsets, group)
+            yield
+
+
+def retry_translator(transactional_id: str) -> Translator:
+    """What kafka-python's errors mean to who sends dead letters back."""
+    return Translator(
+        "sending dead letters back",
+        rights=lambda _: (
+            "one of Write on the destination, Read on the group, Write and Describe on the transactional id "
+            + transactional_id
+        ),
+        remedies={
+            Meaning.FENCED: f"another retry with the transactional id {transactional_id} began: wait for its end"
+        },
+    )
+
+
+@contextmanager
+def _told_to_a_person() -> Iterator[None]:
+    """Say of a transaction that failed what the person who asked for the retry can do."""
+    try:
+        yield
+    except AbortedError as aborted:
+        if aborted.oversized:
+            raise UsageError(
+                "a dead letter is larger than its destination takes (max.message.bytes); nothing of this "
+                "transaction was sent"
+            ) from aborted
+        raise StreamError(f"sending failed: {aborted}. Nothing of the transaction is visible; try again") from aborted
+    except UnsettledError as unsettled:
+        raise TransactionFailedError(
+            f"{unsettled}. The broker ends it within {TRANSACTION_TIMEOUT_MS // 1000} s: run the same again, what was "
+            "sent is remembered"
+        ) from unsettled
+
+
+def _read_ledgers(consumer: Consumer, topic: str) -> dict[int, Ledger]:
     partitions = find_partitions(consumer, topic)
     begins = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
     return {
@@ -291,26 +352,7 @@ def _note(
     return {TopicPartition(topic, partition): ledgers[partition].encode() for partition in changed}
 
 
-def _fill_transaction(
-    producer: Any,
-    letters: Iterable[DeadLetter],
-    destinations: Mapping[RecordPosition, str],
-    offsets: Mapping[TopicPartition, OffsetAndMetadata],
-    group: str,
-) -> list[Any]:
-    """Begin, send and note what was sent; whatever goes wrong, Ctrl-C included, nothing of it stays."""
-    futures: list[Any] = []
-    producer.begin_transaction()
-    try:
-        futures.extend(_send(producer, letter, destinations[letter.position]) for letter in letters)
-        producer.send_offsets_to_transaction(offsets, group)
-    except BaseException as error:
-        _abort(producer, error)
-        raise
-    return futures
-
-
-def _send(producer: Any, letter: DeadLetter, destination: str) -> Any:
+def _send(transaction: Transaction, letter: DeadLetter, destination: str) -> None:
     """Send the original record: its key, its value, its headers without ours."""
     headers = [
         (name, value or b"") for name, value in letter.headers if name not in ERROR_HEADERS and name != HEADER_RETRIES
@@ -318,55 +360,10 @@ def _send(producer: Any, letter: DeadLetter, destination: str) -> Any:
     headers.append((HEADER_RETRIES, b"%d" % (letter.retries + 1)))
     partition = None
     origin = letter.origin
-    if origin and origin.topic == destination and origin.partition in producer.partitions_for(destination):
+    if origin and origin.topic == destination and origin.partition in transaction.partitions_for(destination):
         # Its key may have been assigned by another client's rule; what belongs together must stay so.
         partition = origin.partition
-    return producer.send(destination, value=letter.value, key=letter.key, headers=headers, partition=partition)
-
-
-def _commit(producer: Any, futures: Iterable[Any]) -> None:
-    try:
-        producer.commit_transaction()
-    except kafka_errors.KafkaError as error:
-        _abort(producer, error)
-        if any(f.is_done and isinstance(f.exception, kafka_errors.MessageSizeTooLargeError) for f in futures):
-            raise UsageError(
-                "a dead letter is larger than its destination takes (max.message.bytes); nothing of this "
-                "transaction was sent"
-            ) from error
-        raise
-
-
-def _abort(producer: Any, cause: BaseException) -> None:
-    try:
-        producer.abort_transaction()
-    except FENCED:
-        raise
-    except kafka_errors.KafkaError as error:
-        raise TransactionFailedError(
-            f"a transaction failed ({type(cause).__name__}) and could not be aborted ({type(error).__name__}); the "
-            f"broker ends it within {TRANSACTION_TIMEOUT_MS // 1000} s. Run the same again: what was sent is remembered"
-        ) from cause
-
-
-@contextmanager
-def _sending(transactional_id: str) -> Iterator[None]:
-    """Translate kafka-python's errors of the block into ours."""
-    try:
-        yield
-    except FENCED as error:
-        raise FencedError(
-            f"another retry with the transactional id {transactional_id} began; wait for its end"
-        ) from error
-    except kafka_errors.AuthorizationError as error:
-        raise NotAuthorizedError(
-            f"the broker denies sending: {type(error).__name__}; a retry needs Write on the destination, Read on the "
-            f"group, Write and Describe on the transactional id {transactional_id}"
-        ) from error
-    except kafka_errors.KafkaError as error:
-        raise StreamError(
-            f"sending failed: {type(error).__name__}: {error}. Nothing of the transaction is visible; try again"
-        ) from error
+    transaction.send(destination, value=letter.value, key=letter.key, headers=headers, partition=partition)
 
 
 @contextmanager

@@ -11,10 +11,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
-from kafka import ConsumerRebalanceListener, TopicPartition
+
+from prefstream.consumer.client.protocols import (
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    GroupMetadata,
+    TopicPartition,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +28,13 @@ log = structlog.get_logger(__name__)
 class Event:
     """One record and the epoch of its partition when it was polled."""
 
-    record: Any
+    record: ConsumerRecord
     epoch: int
+
+    @property
+    def partition(self) -> TopicPartition:
+        """Where the record stands."""
+        return TopicPartition(self.record.topic, self.record.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Membership:
         epochs: of the partitions that are ours in it.
     """
 
-    metadata: Any
+    metadata: GroupMetadata
     generation: int
     epochs: dict[TopicPartition, int]
 
@@ -52,11 +62,10 @@ class Membership:
 
     def owns(self, event: Event) -> bool:
         """Whether the event's partition has been ours without a break since it was polled."""
-        record = event.record
-        return self.epochs.get(TopicPartition(record.topic, record.partition)) == event.epoch
+        return self.epochs.get(event.partition) == event.epoch
 
 
-class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
+class Assignment(ConsumerRebalanceListener):
     """Which partitions are ours, each with its epoch. Thread-safe; never blocks."""
 
     def __init__(self) -> None:

@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kafka import TopicPartition
-
+from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.errors import DeadLetterFloodError
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.offset_metadata import OffsetMetadata
@@ -42,15 +41,15 @@ class DeadLetterLimit:
     Args:
         share: more than this share of a window stops the stream; 1 never does, and then nothing is kept.
         size: records in a window.
-        committed_note: what was committed with a partition's offset; called once per partition and epoch, and again
+        committed_metadata: what was committed with a partition's offset; called once per partition and epoch, and again
             after `forget`.
     """
 
-    def __init__(self, share: float, size: int, committed_note: Callable[[TopicPartition], OffsetMetadata]) -> None:
+    def __init__(self, share: float, size: int, committed_metadata: Callable[[TopicPartition], OffsetMetadata]) -> None:
         self._share = share
         self._size = size
         self._mask = (1 << size) - 1
-        self._committed_note = committed_note
+        self._committed_metadata = committed_metadata
         self._windows: dict[TopicPartition, Window] = {}
 
     def check(self, messages: Iterable[Message]) -> dict[TopicPartition, Window]:
@@ -61,14 +60,13 @@ class DeadLetterLimit:
 
         Raises:
             DeadLetterFloodError: one of them trips the limit; none of them may be published.
-            StreamError: what `committed_note` raises.
+            StreamError: what `committed_metadata` raises.
         """
         if self._share >= 1:
             return {}
         partitions: dict[TopicPartition, list[Message]] = {}
         for message in messages:
-            record = message.event.record
-            partitions.setdefault(TopicPartition(record.topic, record.partition), []).append(message)
+            partitions.setdefault(message.event.partition, []).append(message)
         return {
             # A batch lists what could not be decoded first: back into the order of the topic.
             partition: self._extend(partition, sorted(theirs, key=lambda message: message.event.record.offset))
@@ -98,7 +96,7 @@ class DeadLetterLimit:
     def _window(self, partition: TopicPartition, epoch: int) -> Window:
         window = self._windows.get(partition)
         if window is None or window.epoch != epoch:  # another process may have committed since
-            window = Window(epoch, self._committed_note(partition).dead_letters & self._mask)
+            window = Window(epoch, self._committed_metadata(partition).dead_letters & self._mask)
             self._windows[partition] = window
         return window
 

@@ -10,8 +10,9 @@ import hashlib
 import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
+from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
 from prefstream.schemas.dead_letter import (
@@ -138,7 +139,7 @@ def shrink(message: Message) -> Message | None:
     return None
 
 
-def header(record: Any, name: str) -> str | None:
+def header(record: ConsumerRecord, name: str) -> str | None:
     """The text of a record's header, None where it has no such header."""
     for key, value in reversed(record.headers):  # the last one counts: ours stand behind those of the original
         if key == name and value is not None:

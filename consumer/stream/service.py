@@ -16,18 +16,20 @@ from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.acl import denied, missing_on_topics, topic_operations
 from prefstream.consumer.client.clients import admin_client, make_group_consumer, make_transactional_producer, patiently
+from prefstream.consumer.client.instance import InstanceName
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.metrics import StreamMetrics
-from prefstream.consumer.stream.instance import InstanceName
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
+from prefstream.consumer.stream.publisher import Publisher
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
 from prefstream.consumer.stream.stream import Stream
+from prefstream.consumer.stream.telemetry import Telemetry
 from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
@@ -107,12 +109,13 @@ class Service:
             with watchdog.guard("topic metadata"):
                 source = Source(consumer, config)
             pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
+            publisher = Publisher(config, source, sink, self.metrics, watchdog)
             self._stream = Stream(
                 config,
                 source,
-                sink,
                 pipeline,
-                self.metrics,
+                publisher,
+                Telemetry(self.metrics),
                 watchdog,
                 on_obstacle=self._on_obstacle,
                 on_poll=lambda: self.health.beat("stream"),

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli.dead_letters import dead_letters
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
+from prefstream.consumer.client.transaction import Transaction
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition, read_dead_letters
 from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
@@ -356,14 +357,14 @@ def test_an_interrupt_while_sending_leaves_nothing_visible(
     plan = make_plan(config, topic, group, Choice())
     from prefstream.consumer.dead_letters import retry as module
 
-    sends: list[Any] = []
+    sends: list[str] = []
     send = module._send
 
-    def interrupted(producer: Any, letter: Any, destination: str) -> Any:
+    def interrupted(transaction: Transaction, letter: DeadLetter, destination: str) -> None:
         if len(sends) == 2:
             raise KeyboardInterrupt
-        sends.append(send(producer, letter, destination))
-        return sends[-1]
+        send(transaction, letter, destination)
+        sends.append(destination)
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "_send", interrupted)
@@ -378,16 +379,14 @@ def test_ctrl_c_during_a_commit_waits_for_its_end(
 ) -> None:
     write([1, 2])
     topic, group = config.dead_letters_topic, f"{config.group_id}-retries"
-    from prefstream.consumer.dead_letters import retry as module
+    commit = Transaction.commit
 
-    commit = module._commit
-
-    def interrupted(producer: Any, futures: Iterable[Any]) -> None:
+    def interrupted(transaction: Transaction, *what: Any) -> None:
         signal.raise_signal(signal.SIGINT)
-        commit(producer, futures)
+        commit(transaction, *what)
 
     told: list[int] = []
-    monkeypatch.setattr(module, "_commit", interrupted)
+    monkeypatch.setattr(Transaction, "commit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         resubmit(config, topic, group, make_plan(config, topic, group, Choice()), on_sent=told.append)
     assert told == [2]

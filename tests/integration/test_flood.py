@@ -11,7 +11,7 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DeadLetterFloodError, TransactionFailedError
-from prefstream.consumer.stream import source, stream
+from prefstream.consumer.stream import start_positions, telemetry
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -152,8 +152,8 @@ def test_a_batch_that_was_aborted_and_sent_again_counts_once() -> None:
 
 
 def test_while_the_window_is_not_known_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
-    monkeypatch.setattr(source, "COMMITTED_TIMEOUT_MS", 200)
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(start_positions, "COMMITTED_TIMEOUT_MS", 200)
     with EmbeddedBroker() as broker:
         config = on(broker)
         with running(config) as service:
@@ -168,8 +168,8 @@ def test_while_the_window_is_not_known_nothing_is_published(monkeypatch: pytest.
 
 
 def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
-    monkeypatch.setattr(source, "COMMITTED_TIMEOUT_MS", 200)
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(start_positions, "COMMITTED_TIMEOUT_MS", 200)
     with EmbeddedBroker() as broker:
         config = on(broker, broker_timeout_s=2.0)
         with running(config) as service:
@@ -178,6 +178,6 @@ def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: py
             produce(config, battles(2))
             error = service.wait_ended()
         assert isinstance(error, TransactionFailedError)
-        assert "does not tell what was committed for battles/0" in str(error)
+        assert "what was committed for battles/0 is not known" in str(error)
         assert service.stalled is None
         assert visible_count(config) == 0

@@ -14,7 +14,7 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, Consume
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream import stream
+from prefstream.consumer.stream import telemetry
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.panel import Panel
@@ -62,7 +62,7 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
     stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Results for partitions that moved meanwhile are dropped, and their new owner's are the only ones."""
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(max_batch_battles=8, linger_ms=1_000, session_timeout_ms=6_000)
     sent = [at for partition in range(4) for at in produce(config, battles(2), partition=partition)]
     with running(instance(config, "one"), lambda: prior_panel(2.0)) as first:
@@ -111,7 +111,7 @@ def test_a_static_member_that_restarts_keeps_its_partitions(
     stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the session time-out nobody else gets them, so nothing moves."""
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(static_membership=True, session_timeout_ms=6_000)
     sent = produce(config, battles(20))
     with running(instance(config, "one")) as first:

@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, TopicMissingError
-from prefstream.consumer.stream import stream
+from prefstream.consumer.stream import telemetry
 from prefstream.consumer.stream.messages import header
 from prefstream.schemas import Battle, KafkaSource, Provenance
 from prefstream.schemas.dead_letter import (
@@ -58,7 +58,7 @@ def test_valid_and_malformed_events_leave_exactly_once(
     stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """N battles and all kinds of malformed events become N preferences and one dead letter each."""
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0)  # asking for the lag at every turn must not disturb
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0)  # asking for the lag at every turn must not disturb
     config = stream_config()
     events: list[bytes | None] = list(battles(300))
     for position, (value, _) in enumerate(malformed_events(2 * len(MALFORMED))):
@@ -300,7 +300,7 @@ def test_told_to_the_stream_goes_on_with_the_earliest_record(lossy: StreamConfig
 def test_told_to_the_stream_goes_on_with_the_latest_record(
     lossy: StreamConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     with running(lossy.model_copy(update={"on_data_loss": "latest"})) as service:
         sample = service.service.metrics.registry.get_sample_value
         lag = {"topic": lossy.battles_topic, "partition": "0"}

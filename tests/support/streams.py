@@ -366,12 +366,13 @@ def make_event(
     partition: int = 0,
     offset: int = 0,
     epoch: int = 1,
+    topic: str = "battles",
     key: bytes | None = b"zqkey",
     headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> Event:
     """An event that no broker has seen, for tests of the stream's parts."""
     record = SimpleNamespace(
-        topic="battles",
+        topic=topic,
         partition=partition,
         offset=offset,
         key=key,

@@ -85,7 +85,7 @@ def test_every_event_is_in_one_batch_in_order_and_no_batch_could_have_closed_bef
     rest = batcher.due()
     assert [event for batch in [*batches, *([rest] if rest else [])] for event in batch.events] == events
     for batch in batches:
-        tokens = [len(event.record.value) // BYTES_PER_TOKEN for event in batch.events]
+        tokens = [len(event.record.value or b"") // BYTES_PER_TOKEN for event in batch.events]
         assert len(tokens) <= max_events
         assert sum(tokens[:-1]) < max_tokens
         assert len(tokens) == max_events or sum(tokens) >= max_tokens

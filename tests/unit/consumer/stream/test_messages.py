@@ -130,7 +130,7 @@ def test_what_is_too_large_without_its_value_loses_key_and_headers_and_then_has_
     assert second is not None
     assert (second.key, second.value) == (None, b"")
     assert "h" not in dict(second.headers)
-    assert dict(second.headers)[HEADER_KEY_SHA256] == sha256(event.record.key).hexdigest().encode()
+    assert dict(second.headers)[HEADER_KEY_SHA256] == sha256(event.record.key or b"").hexdigest().encode()
     assert shrink(second) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.client.protocols import ConsumerRebalanceListener
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import (
     BrokerUnreachableError,
@@ -19,8 +21,7 @@ from prefstream.consumer.errors import (
     StreamError,
     TopicMissingError,
 )
-from prefstream.consumer.stream import source
-from prefstream.consumer.stream.assignment import Assignment
+from prefstream.consumer.stream import topic_identity
 from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
 from tests.support.kafka_errors import kafka_error_classes
@@ -34,7 +35,7 @@ JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 
 @pytest.fixture(autouse=True)
 def _no_hearsay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "HEARSAY_S", 0)
+    monkeypatch.setattr(topic_identity, "HEARSAY_S", 0)
 
 
 class ScriptedConsumer:
@@ -47,7 +48,7 @@ class ScriptedConsumer:
         self.assigned: set[TopicPartition] = set()
         self.held: set[TopicPartition] = set()
         self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
-        self.listener: Assignment | None = None
+        self.listener: ConsumerRebalanceListener | None = None
         self.position_error: Exception | None = None
         self.member_id = JOINED.member_id
         self.generation_id = JOINED.generation_id
@@ -75,7 +76,7 @@ class ScriptedConsumer:
         self.known_topic_id = self.real_topic_id
         return {"battles"}
 
-    def subscribe(self, topics: list[str], listener: Assignment) -> None:
+    def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None:
         self.listener = listener
 
     def assign(self, *partitions: TopicPartition) -> None:
@@ -83,7 +84,7 @@ class ScriptedConsumer:
         self.assigned |= set(partitions)
         self.listener.on_partitions_assigned(partitions)
 
-    def poll(self, timeout_ms: int, max_records: int) -> Any:
+    def poll(self, *, timeout_ms: int, max_records: int | None = None) -> Any:
         self.timeouts_ms.append(timeout_ms)
         polled = self.polls.pop(0) if self.polls else {}
         if isinstance(polled, Exception):
@@ -123,10 +124,15 @@ class ScriptedConsumer:
     def highwater(self, partition: TopicPartition) -> int | None:
         return {0: 10, 1: None}[partition.partition]
 
-    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+    def position(self, partition: TopicPartition, *, timeout_ms: int | None = None) -> int | None:
         if self.position_error:
             raise self.position_error
         return 4
+
+    def assign_alone(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("a member of a group asks the group")
+
+    beginning_offsets = end_offsets = offsets_for_times = close = assign_alone
 
 
 def make_source(consumer: ScriptedConsumer, **settings: Any) -> Source:
@@ -194,9 +200,8 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_i
     assert source.membership().owns(after)
 
 
-def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it() -> None:
     """What they answered is not answered again, although we hear of it later; nor while nobody tells where they are."""
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)})
     stream_source = make_source(consumer, on_data_loss="earliest")
     consumer.assign(P0)
@@ -207,6 +212,36 @@ def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it(monkeypatc
     consumer.committed_offsets = {P0: AT_3}
     assert stream_source.poll(0.1, 10) == []
     assert consumer.sought == [("offset 3", (P0,))]
+
+
+def test_while_it_is_too_early_to_tell_which_topic_it_is_nothing_is_read_and_nothing_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Brokers need a moment until they all have heard of a topic; nobody sleeps meanwhile."""
+    monkeypatch.setattr(topic_identity, "HEARSAY_S", 60.0)
+
+    class ToldByAFetch(ScriptedConsumer):
+        def poll(self, *, timeout_ms: int, max_records: int | None = None) -> Any:
+            polled = super().poll(timeout_ms=timeout_ms, max_records=max_records)
+            self.known_topic_id = NEW if len(self.timeouts_ms) == 2 else self.known_topic_id
+            return polled
+
+    consumer = ToldByAFetch({P0: records(5)}, {P0: records(6, 7)})
+    source = make_source(consumer)
+    consumer.assign(P0)
+    source.poll(0.1, 10)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("offset 6", (P0,))]
+    assert source.backoff_s > 1.0
+    assert source.poll(0.1, 10) == []
+    assert len(consumer.timeouts_ms) == 2
+
+
+def test_a_passing_fault_is_told_as_a_time_to_wait() -> None:
+    source = make_source(ScriptedConsumer(kafka_errors.KafkaTimeoutError()))
+    assert source.backoff_s == 0
+    assert source.poll(0.1, 10) == []
+    assert source.backoff_s > 0
 
 
 def test_a_broker_that_lags_behind_makes_no_topic_anew() -> None:
@@ -238,9 +273,8 @@ def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
     assert source.membership().owns(after)
 
 
-def test_reading_begins_again_at_all_partitions_or_at_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_begins_again_at_all_partitions_or_at_none() -> None:
     """One whose records are dropped, and that goes on behind them, would lose them."""
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
     consumer = ScriptedConsumer({P0: records(3), P1: records(3)})
     stream_source = make_source(consumer)
     consumer.assign(P0, P1)
@@ -368,11 +402,8 @@ def test_a_denied_right_is_named(error: kafka_errors.KafkaError, right: str) -> 
 
 
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
-def test_every_error_of_the_client_is_a_retry_or_one_of_ours(
-    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_error_of_the_client_is_a_retry_or_one_of_ours(kind: type[kafka_errors.KafkaError]) -> None:
     """kafka-python may gain errors; none may end the process with a traceback, none that passes may end it at all."""
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
     consumer = ScriptedConsumer(kind({P0: 1}))
     stream_source = make_source(consumer)
     try:
@@ -420,11 +451,8 @@ def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> 
     assert source.membership().owns(event)
 
 
-def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_again_at_the_next_poll(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_again_at_the_next_poll() -> None:
     """Whether the offset out of range is one of this topic can't be said without it."""
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
     out_of_range = kafka_errors.OffsetOutOfRangeError({P0: 3})
     consumer = ScriptedConsumer(out_of_range, out_of_range)
     stream_source = make_source(consumer)
@@ -436,8 +464,7 @@ def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_aga
         stream_source.poll(0.1, 10)
 
 
-def test_until_the_committed_offsets_are_known_nothing_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
+def test_until_the_committed_offsets_are_known_nothing_is_ours() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)}, {P0: records(3)})
     stream_source = make_source(consumer)
     consumer.assign(P0)
@@ -515,7 +542,7 @@ def test_the_note_is_what_was_committed_with_the_offset(
 ) -> None:
     consumer = ScriptedConsumer()
     consumer.committed_offsets = {P0: committed}
-    assert make_source(consumer).committed_note(P0) == note
+    assert make_source(consumer).committed_metadata(P0) == note
 
 
 @pytest.mark.parametrize(("committed", "offset"), [(None, 0), (AT_3, 3)])
@@ -529,14 +556,13 @@ def test_the_committed_offset_is_behind_the_last_record_that_was_answered(
 
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
-    kind: type[kafka_errors.KafkaError], monkeypatch: pytest.MonkeyPatch
+    kind: type[kafka_errors.KafkaError],
 ) -> None:
     """Only what passes may be asked again."""
-    monkeypatch.setattr(source, "RETRY_WAIT_S", 0)
     consumer = ScriptedConsumer()
     consumer.committed_offsets = {P0: kind({P0: 1})}
     with pytest.raises(StreamError) as error:
-        make_source(consumer).committed_note(P0)
+        make_source(consumer).committed_metadata(P0)
     if type(error.value) is BrokerUnreachableError:
         assert issubclass(kind, kafka_errors.RetriableError | kafka_errors.NoOffsetForPartitionError)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from prefstream.consumer.client import instance
+from prefstream.consumer.client.instance import InstanceName
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.stream import instance
-from prefstream.consumer.stream.instance import InstanceName
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_a_killed_process_gives_its_name_back(tmp_path: Path) -> None:
     """Without this its successor would wait for the transaction time-out."""
     code = (
         "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
-        "from prefstream.consumer.stream.instance import InstanceName\n"
+        "from prefstream.consumer.client.instance import InstanceName\n"
         "held = InstanceName('g'); print(held.name, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

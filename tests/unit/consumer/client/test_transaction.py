@@ -1,8 +1,11 @@
-"""Every error of the client inside a transaction is survived, or ends the process with one of ours."""
+"""Every error of the client inside a transaction is survived, or becomes one of ours: for all who publish exactly once.
+
+The table of faults runs over both: the stream's sink, and dead letters that are sent back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,12 +17,24 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics, make_consumer, make_transactional_producer
+from prefstream.consumer.client.kafka_errors import TABLE, Meaning
+from prefstream.consumer.client.transaction import AbortedError, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, FencedError, NotAuthorizedError, TopicMissingError
+from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition
+from prefstream.consumer.dead_letters.retry import retry_translator, send_back
+from prefstream.consumer.errors import (
+    BrokerUnreachableError,
+    FencedError,
+    NotAuthorizedError,
+    StreamError,
+    TopicMissingError,
+    TransactionFailedError,
+    UsageError,
+)
 from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
-from prefstream.consumer.stream.sink import FENCED, AbortedError, Sink, UnsettledError
+from prefstream.consumer.stream.sink import Sink
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.streams import make_event
 
@@ -28,6 +43,9 @@ MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STA
 OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
 
 ErrorClass = type[kafka_errors.KafkaError]
+Make = Callable[[], "ScriptedProducer"]
+
+(FENCED,) = (row.kinds for row in TABLE if row.meaning is Meaning.FENCED)
 
 
 class ScriptedProducer:
@@ -73,7 +91,10 @@ class ScriptedProducer:
         if self.abort_error:
             raise self.abort_error
 
-    def close(self, timeout: float) -> None:
+    def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    def close(self, *, timeout: float) -> None:
         self.calls.append("close")
 
 
@@ -89,96 +110,145 @@ def watchdog() -> Iterator[Watchdog]:
         yield watchdog
 
 
-def publish(producer: ScriptedProducer, watchdog: Watchdog, *more: ScriptedProducer) -> None:
-    producers = iter([producer, *more, ScriptedProducer()])
-    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
-    sink.open()
-    message = Message(make_event(), b"key", b"value", [])
-    sink.publish([message], OFFSETS, MEMBERSHIP)
+class Stream:
+    """The stream publishes a batch of one."""
+
+    aborted: type[StreamError] = AbortedError
+    unsettled: type[StreamError] = UnsettledError
+    rights = "Write on transactional ids that start with prefstream-"
+    fenced = "instance_id"
+
+    def __init__(self, make: Make, watchdog: Watchdog, look: Callable[[], None] = lambda: None) -> None:
+        self.sink = Sink(make, StreamConfig.load(), watchdog, require_topics=look)
+
+    def publish(self) -> None:
+        self.sink.open()
+        self.sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
 
 
-def test_a_transaction_is_begin_send_offsets_commit(watchdog: Watchdog) -> None:
+class Retry:
+    """A dead letter is sent back."""
+
+    aborted: type[StreamError] = StreamError
+    unsettled: type[StreamError] = TransactionFailedError
+    rights = "Write and Describe on the transactional id g-~retry"
+    fenced = "another retry"
+
+    def __init__(self, make: Make, watchdog: Watchdog, look: Callable[[], None] = lambda: None) -> None:
+        self.transactions = Transactions(make, watchdog, retry_translator("g-~retry"), look)
+        self.told = 0
+
+    def publish(self) -> None:
+        self.transactions.open()
+        letter = DeadLetter(RecordPosition("dead-letters", 0, 7), 0, b"key", b"value", ())
+        with send_back(self.transactions, [(letter, "battles")], OFFSETS, "g"):
+            self.told += 1
+
+
+User = type[Stream] | type[Retry]
+
+
+@pytest.fixture(params=[Stream, Retry], ids=["the stream", "a retry of dead letters"])
+def user(request: pytest.FixtureRequest) -> User:
+    """Who publishes exactly once."""
+    chosen: User = request.param
+    return chosen
+
+
+def publish(user: User, watchdog: Watchdog, *producers: ScriptedProducer) -> None:
+    scripted = iter([*producers, ScriptedProducer()])
+    user(lambda: next(scripted), watchdog).publish()
+
+
+def test_a_transaction_is_begin_send_offsets_commit(user: User, watchdog: Watchdog) -> None:
     producer = ScriptedProducer()
-    publish(producer, watchdog)
+    publish(user, watchdog, producer)
     steps = [call for call in producer.calls if call in STEPS]
     assert steps == ["begin_transaction", "send", "send_offsets_to_transaction", "commit_transaction"]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_every_error_aborts_or_ends_the_process_and_nothing_is_committed(step: str, watchdog: Watchdog) -> None:
+def test_every_error_aborts_or_is_told_and_nothing_is_committed(step: str, user: User, watchdog: Watchdog) -> None:
     for kind in kafka_error_classes():
         producer = ScriptedProducer(step, kind("told by the broker"))
-        with pytest.raises((AbortedError, FencedError, NotAuthorizedError)) as ended:
-            publish(producer, watchdog)
+        with pytest.raises((user.aborted, UsageError, FencedError, NotAuthorizedError)) as ended:
+            publish(user, watchdog, producer)
         if issubclass(kind, FENCED):
             assert ended.type is FencedError, kind
         elif issubclass(kind, kafka_errors.AuthorizationError):
             assert ended.type is NotAuthorizedError, kind
         else:
-            assert ended.type is AbortedError, kind
+            assert ended.type in {user.aborted, UsageError}, kind
             assert "abort_transaction" in producer.calls, kind
         assert step == "commit_transaction" or "commit_transaction" not in producer.calls, kind
 
 
-def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of_fencing(watchdog: Watchdog) -> None:
+def test_an_abort_that_fails_leaves_the_transaction_unsettled_unless_it_tells_of_fencing(
+    user: User, watchdog: Watchdog
+) -> None:
     for kind in kafka_error_classes():
         producer = ScriptedProducer("commit_transaction", kafka_errors.KafkaError("commit"))
         producer.abort_error = kind("told by the broker")
-        with pytest.raises(FencedError if issubclass(kind, FENCED) else UnsettledError):
-            publish(producer, watchdog)
+        with pytest.raises(FencedError if issubclass(kind, FENCED) else user.unsettled):
+            publish(user, watchdog, producer)
 
 
 @pytest.mark.parametrize("kind", FENCED, ids=lambda kind: kind.__name__)
-def test_fencing_that_the_client_tells_in_words_alone_is_fencing(kind: ErrorClass, watchdog: Watchdog) -> None:
+def test_fencing_that_the_client_tells_in_words_alone_is_fencing(
+    kind: ErrorClass, user: User, watchdog: Watchdog
+) -> None:
     producer = ScriptedProducer("send_offsets_to_transaction", kafka_errors.KafkaError("in an error state"))
     producer.abort_error = kafka_errors.KafkaError(f"we are in an error state: {kind.__name__}")
-    with pytest.raises(FencedError, match="instance_id"):
-        publish(producer, watchdog)
+    with pytest.raises(FencedError, match=user.fenced):
+        publish(user, watchdog, producer)
 
 
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
-def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(kind: ErrorClass, watchdog: Watchdog) -> None:
+def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(
+    kind: ErrorClass, user: User, watchdog: Watchdog
+) -> None:
     with pytest.raises(
         NotAuthorizedError if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachableError
     ):
-        publish(ScriptedProducer("init_transactions", kind("told by the broker")), watchdog)
+        publish(user, watchdog, ScriptedProducer("init_transactions", kind("told by the broker")))
 
 
-def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_be_aborted(watchdog: Watchdog) -> None:
+def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_be_aborted(
+    user: User, watchdog: Watchdog
+) -> None:
     producer = ScriptedProducer(
         "send_offsets_to_transaction", kafka_errors.TransactionalIdAuthorizationFailedError("prefstream-one")
     )
     producer.abort_error = kafka_errors.KafkaError("in an error state")
-    with pytest.raises(NotAuthorizedError, match="Write on transactional ids that start with prefstream-"):
-        publish(producer, watchdog)
+    with pytest.raises(NotAuthorizedError, match=user.rights):
+        publish(user, watchdog, producer)
 
 
 @pytest.mark.parametrize("step", ["delivery", "send_offsets_to_transaction", "commit_transaction"])
-def test_after_an_abort_the_producer_is_replaced(watchdog: Watchdog, step: str) -> None:
+def test_after_an_abort_the_producer_is_replaced(user: User, watchdog: Watchdog, step: str) -> None:
     """Its sequence numbers may be out of step with the broker's, and it keeps offsets that were refused."""
     first, second = ScriptedProducer(step, kafka_errors.InvalidRecordError()), ScriptedProducer()
-    with pytest.raises(AbortedError):
-        publish(first, watchdog, second)
+    with pytest.raises(user.aborted):
+        publish(user, watchdog, first, second)
     assert first.calls[-1] == "close"
     assert second.calls == ["init_transactions"]
 
 
-def test_a_producer_that_can_not_be_replaced_leaves_the_transaction_unsettled(watchdog: Watchdog) -> None:
+def test_a_producer_that_can_not_be_replaced_leaves_the_transaction_unsettled(user: User, watchdog: Watchdog) -> None:
     """It is aborted, but nothing more can be sent until a producer is there."""
     first = ScriptedProducer("delivery", kafka_errors.InvalidRecordError())
     second = ScriptedProducer("init_transactions", kafka_errors.KafkaTimeoutError())
-    with pytest.raises(UnsettledError):
-        publish(first, watchdog, second)
+    with pytest.raises(user.unsettled):
+        publish(user, watchdog, first, second)
 
 
-def test_opened_again_it_publishes_with_another_producer(watchdog: Watchdog) -> None:
+def test_opened_again_it_publishes_with_another_producer(user: User, watchdog: Watchdog) -> None:
     first, second = ScriptedProducer(), ScriptedProducer()
     producers = iter([first, second])
-    sink = Sink(lambda: next(producers), StreamConfig.load(), watchdog)
-    sink.open()
-    sink.open()
-    sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
-    assert first.calls == ["init_transactions", "close"]
+    one = user(lambda: next(producers), watchdog)
+    one.publish()
+    one.publish()
+    assert first.calls[-1] == "close"
     assert second.calls[0] == "init_transactions"
     assert second.calls[-1] == "commit_transaction"
 
@@ -187,36 +257,75 @@ def test_opened_again_it_publishes_with_another_producer(watchdog: Watchdog) -> 
     "error", [kafka_errors.UnknownTopicOrPartitionError(), kafka_errors.KafkaTimeoutError()], ids=repr
 )
 def test_a_transaction_that_fails_as_if_a_topic_were_gone_has_the_topics_looked_at(
-    error: kafka_errors.KafkaError, watchdog: Watchdog
+    error: kafka_errors.KafkaError, user: User, watchdog: Watchdog
 ) -> None:
     """After the abort; what is found there ends the stream, and nobody reached means another try."""
 
-    def publish_where(topics: Exception) -> ScriptedProducer:
+    def publish_where(topics: Exception) -> None:
         def look() -> None:
             raise topics
 
         producer = ScriptedProducer("send_offsets_to_transaction", error)
-        sink = Sink(lambda: producer, StreamConfig.load(), watchdog, require_topics=look)
-        sink.open()
-        sink.publish([Message(make_event(), b"key", b"value", [])], OFFSETS, MEMBERSHIP)
-        return producer
+        user(lambda: producer, watchdog, look).publish()
 
     with pytest.raises(TopicMissingError, match="preferences"):
         publish_where(TopicMissingError("no topic preferences"))
-    with pytest.raises(AbortedError):
+    with pytest.raises(user.aborted):
         publish_where(BrokerUnreachableError("nobody"))
 
 
 @pytest.mark.parametrize("step", ["send", "delivery"])
-def test_a_message_that_is_too_large_is_named(step: str, watchdog: Watchdog) -> None:
+def test_a_record_that_is_too_large_is_named(step: str, watchdog: Watchdog) -> None:
+    producer = ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError())
     with pytest.raises(AbortedError) as aborted:
-        publish(ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError()), watchdog)
-    assert [message.key for message in aborted.value.oversized] == [b"key"]
+        publish(Stream, watchdog, producer)
+    assert aborted.value.oversized == (0,)
+    with pytest.raises(UsageError, match=r"max\.message\.bytes"):
+        publish(Retry, watchdog, ScriptedProducer(step, kafka_errors.MessageSizeTooLargeError()))
+
+
+@pytest.mark.parametrize("sizes", [(10, 1_000, 20), (1_000, 10)])
+def test_of_a_produce_batch_that_was_refused_the_large_ones_are_named(
+    sizes: tuple[int, ...], watchdog: Watchdog
+) -> None:
+    """The broker fails small records along with the large one."""
+    producer = ScriptedProducer("delivery", kafka_errors.MessageSizeTooLargeError())
+    sink = Sink(lambda: producer, StreamConfig.load(), watchdog)
+    sink.open()
+    with pytest.raises(AbortedError) as aborted:
+        sink.publish([Message(make_event(), b"", b"x" * size, []) for size in sizes], OFFSETS, MEMBERSHIP)
+    assert aborted.value.oversized == (sizes.index(1_000),)
+
+
+@pytest.mark.parametrize("wrong", [KeyboardInterrupt(), UsageError("gone meanwhile")], ids=repr)
+def test_what_goes_wrong_on_our_side_aborts_the_transaction_and_is_told(
+    wrong: BaseException, watchdog: Watchdog
+) -> None:
+    def letters() -> Iterator[tuple[DeadLetter, str]]:
+        raise wrong
+        yield
+
+    producer = ScriptedProducer()
+    producers = iter([producer, ScriptedProducer()])
+    transactions = Transactions(lambda: next(producers), watchdog, retry_translator("g-~retry"))
+    transactions.open()
+    with pytest.raises(type(wrong)), send_back(transactions, letters(), OFFSETS, "g"):
+        pytest.fail("nothing was sent")
+    assert producer.calls[-2:] == ["abort_transaction", "close"]
+
+
+def test_what_goes_wrong_after_the_commit_aborts_nothing(watchdog: Watchdog) -> None:
+    producer = ScriptedProducer()
+    transactions = Transactions(lambda: producer, watchdog, retry_translator("g-~retry"))
+    transactions.open()
+    with pytest.raises(KeyboardInterrupt), send_back(transactions, [], OFFSETS, "g"):
+        raise KeyboardInterrupt
+    assert producer.calls[-1] == "commit_transaction"
 
 
 def test_a_producer_that_can_not_close_cleanly_does_not_hide_why_the_stream_ends(watchdog: Watchdog) -> None:
     class Stuck(ScriptedProducer):
-        def close(self, timeout: float) -> None:
+        def close(self, *, timeout: float) -> None:
             raise kafka_errors.KafkaTimeoutError
 
     sink = Sink(Stuck, StreamConfig.load(), watchdog)

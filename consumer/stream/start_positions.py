@@ -1,0 +1,182 @@
+"""Where reading begins: at what the group has committed in this very topic, and again whenever that may have moved on.
+
+An offset is committed with the id of its topic. Where that is another one, the offset means nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from prefstream.consumer.client.kafka_errors import KafkaError, Translator, is_retriable
+from prefstream.consumer.client.protocols import STABLE, GroupConsumer, OffsetAndMetadata, TopicPartition
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, StreamError
+from prefstream.consumer.stream.assignment import Assignment
+from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.topic_identity import TopicIdentity
+
+log = structlog.get_logger(__name__)
+
+COMMITTED_TIMEOUT_MS: Final = 10_000
+"""A coordinator fails over in about 9 s; what is not known by then is asked again at the next poll."""
+
+
+class StartPositions:
+    """Begins reading again where it must: after a topic was recreated, and after we fell out of the group.
+
+    Args:
+        consumer: whose positions are set.
+        config: the settings.
+        assignment: what is ours.
+        identity: which topic it is.
+        translator: of errors of reading.
+    """
+
+    def __init__(
+        self,
+        consumer: GroupConsumer,
+        config: StreamConfig,
+        assignment: Assignment,
+        identity: TopicIdentity,
+        translator: Translator,
+    ) -> None:
+        self._consumer = consumer
+        self._config = config
+        self._assignment = assignment
+        self._identity = identity
+        self._translator = translator
+        self._sure: dict[TopicPartition, int] = {}  # under which epoch reading began at an offset of this topic
+        self._member_id = ""
+
+    @property
+    def member_id(self) -> str:
+        """Under which id reading began; another one has been out of the group."""
+        return self._member_id
+
+    def committed_metadata(self, partition: TopicPartition) -> OffsetMetadata:
+        """What was noted with the partition's committed offset; raises what `committed_offset` does."""
+        return _metadata(self._committed(partition))
+
+    def committed_offset(self, partition: TopicPartition) -> int:
+        """The offset behind the last record of the partition that the group has answered; 0 where none is.
+
+        Raises:
+            BrokerUnreachableError: the group's coordinator did not tell in time; it may be asked again.
+            StreamError: a fault that asking again can't mend.
+        """
+        committed = self._committed(partition)
+        return committed.offset if committed else 0
+
+    def began_in_this_topic(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether reading began at offsets of the topic that is there, and not of one that had its name before.
+
+        If not, reading begins again at the right ones, now or at one of the next polls, and nothing we hold is ours.
+        Raises what `committed_offset` does.
+        """
+        epochs = self._assignment.epochs()
+        unsure = {partition: epochs[partition] for partition in partitions if partition in epochs}
+        unsure = dict(unsure.items() - self._sure.items())
+        if any(_is_of_another(self.committed_metadata(partition), self._identity.id) for partition in unsure):
+            if self._identity.confirm() is False:  # else the next poll meets it
+                self._start_again(self._identity.id)
+            return False
+        self._sure |= unsure
+        return True
+
+    def recreated(self) -> bool | None:
+        """Whether the topic was recreated since the last look; then reading has begun again in the new one.
+
+        Returns:
+            None while it is too early to tell.
+
+        Raises:
+            DataLossError: it was, and `on_data_loss` is `stop`.
+            BrokerUnreachableError: the coordinator did not tell where to begin; to be tried again.
+        """
+        if not self._identity.looks_recreated():
+            return False
+        if recreated := self._identity.confirm():
+            self._begin_with_recreated_topic()
+        return recreated
+
+    def came_back(self) -> bool:
+        """Whether we fell out of the group and are back under another name; then reading has begun where it stands.
+
+        kafka-python tells the listener when it loses its partitions, but not when it is thrown out while it rejoins:
+        a partition that somebody else read meanwhile would come back to us with its old position. While we join it is
+        too early to ask what was committed: until all members have joined, they go on.
+
+        Raises:
+            BrokerUnreachableError: the coordinator did not tell where; to be tried again.
+        """
+        metadata = self._consumer.group_metadata()
+        member_id = metadata.member_id
+        if metadata.state != STABLE or member_id in {"", self._member_id}:
+            return False
+        known = bool(self._member_id)
+        if known:
+            log.warning("rejoined the group as a new member, starting again from its offsets")
+            self._start_again(self._identity.id)
+        self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
+        return known
+
+    def _begin_with_recreated_topic(self) -> None:
+        """Begin with a topic that was deleted and created again, where that is wanted.
+
+        Its records have the offsets of others: our positions, and results that we hold, mean nothing any more. The
+        group's offsets were deleted along; what is committed now is of members that began before us, or of none.
+        """
+        topic = self._config.battles_topic
+        if self._config.on_data_loss == "stop":
+            raise DataLossError(
+                f"topic {topic} was deleted and made anew: what was not answered until then is lost, and with it "
+                f"Kafka forgot the offsets of group {self._config.group_id}. A new start reads the new one from its "
+                "beginning"
+            )
+        log.error("topic recreated, reading it from its beginning", topic=topic)
+        topic_id = self._consumer.topic_id(topic)
+        self._start_again(topic_id)
+        self._identity.adopt(topic_id)  # only now: until every position is right, we try again
+
+    def _start_again(self, topic_id: UUID | None) -> None:
+        """Read every partition from where the group is in the topic of that id; nothing we hold is ours.
+
+        All or none of them: one that was renewed and stays where it is would skip what we held of it.
+        """
+        epochs = self._assignment.epochs()
+        committed = {partition: self._committed(partition) for partition in epochs.keys() & self._consumer.assignment()}
+        for partition, epoch in self._assignment.renew(epochs).items():
+            if partition not in committed:
+                continue  # about to be taken from us, or not ours to seek in yet
+            start = committed[partition]
+            if start is not None and _is_of_another(_metadata(start), topic_id):
+                log.error("offset is of a deleted topic, reading from the beginning", partition=partition.partition)
+                start = None
+            if start is None:
+                self._consumer.seek_to_beginning(partition)
+            else:
+                self._consumer.seek(partition, start.offset)
+            self._sure[partition] = epoch
+        self._consumer.forget_fetched()
+
+    def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
+        try:
+            return self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
+        except KafkaError as error:
+            becomes = BrokerUnreachableError if is_retriable(error) else StreamError
+            where = f"what was committed for {partition.topic}/{partition.partition} is not known"
+            raise replace(self._translator, otherwise=becomes).error(error, where) from error
+
+
+def _metadata(committed: OffsetAndMetadata | None) -> OffsetMetadata:
+    return OffsetMetadata.decode((committed.metadata or "") if committed else "")
+
+
+def _is_of_another(metadata: OffsetMetadata, topic_id: UUID | None) -> bool:
+    """Whether an offset with this note means another topic than the one of that id, as far as both are known."""
+    return None not in {metadata.topic_id, topic_id} and metadata.topic_id != topic_id

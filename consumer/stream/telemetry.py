@@ -1,0 +1,94 @@
+"""What the stream tells operators: metrics and log lines of each batch, and now and then how far behind it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.pipeline import Scored
+from prefstream.consumer.stream.publisher import Published
+from prefstream.consumer.stream.source import Source
+
+log = structlog.get_logger(__name__)
+
+REPORT_EVERY_S: Final = 5.0
+"""Lag changes slowly, and dashboards read every 15 s or so."""
+
+
+class Telemetry:
+    """Tells metrics and log what happens. Belongs to the polling thread.
+
+    Args:
+        metrics: what operators see.
+    """
+
+    def __init__(self, metrics: StreamMetrics) -> None:
+        self._metrics = metrics
+        self._report_at = 0.0
+        self._lagging: set[TopicPartition] = set()
+
+    def battles_consumed(self, count: int) -> None:
+        """So many records were read."""
+        self._metrics.battles_consumed(count)
+
+    def batch_published(self, published: Published) -> None:
+        """A batch is dealt with."""
+        scored, messages = published.scored, published.messages
+        stale = len(scored.messages) - len(messages)
+        self._metrics.dropped_stale(stale)
+        if not messages:
+            log.info("batch dropped, its partitions moved", battles=stale)
+            return
+        self._tell_metrics(scored, messages, published.commit_s)
+        log.info(
+            "batch published",
+            battles=len(messages),
+            stale=stale,
+            inference_s=round(scored.inference_s, 3),
+            commit_s=round(published.commit_s, 3),
+        )
+
+    def report(self, source: Source, in_flight: int) -> None:
+        """Say how much is in flight, and every `REPORT_EVERY_S` how far we are behind."""
+        self._metrics.in_flight(in_flight)
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + REPORT_EVERY_S
+        lags = source.lag()
+        self._metrics.forget_partitions(self._lagging - lags.keys())
+        self._lagging = set(lags)
+        for partition, records in lags.items():
+            self._metrics.lag(partition.topic, partition.partition, records)
+
+    def _tell_metrics(self, scored: Scored, messages: tuple[Message, ...], commit_s: float) -> None:
+        metrics = self._metrics
+        metrics.batch_scored(
+            len(scored.messages), scored.padded_tokens, scored.tokenise_s, scored.queue_s, scored.inference_s
+        )
+        metrics.preferences_published(sum(message.reason is None for message in messages))
+        for message in messages:
+            if message.reason is not None:
+                metrics.dead_letter(message.reason)
+        metrics.batch_committed(commit_s, _ages_s(messages))
+        metrics.disagreements([answer.disagreement for answer in scored.answers])
+        for judge in {judge for answer in scored.answers for judge in answer.left_out}:
+            metrics.judge_left_out(judge)
+        for answer in scored.answers:
+            for opinion in answer.judges:
+                if cut := opinion.truncation:
+                    metrics.truncated(opinion.name, cut.dropped_prompt, cut.dropped_response_a, cut.dropped_response_b)
+
+
+def _ages_s(messages: Iterable[Message]) -> list[float]:
+    """Seconds since each record was written; a record without a timestamp has no age."""
+    now_s = time.time()
+    return [
+        now_s - message.event.record.timestamp / 1000 for message in messages if message.event.record.timestamp >= 0
+    ]
