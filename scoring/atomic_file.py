@@ -1,20 +1,70 @@
-"""Files that are there whole or not at all, and how they are told apart."""
+"""Files that are there whole or not at all, brought to the disk, and told apart by their hash."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file; what stood there is replaced at once or not at all, whenever the process is killed.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file; what stood there is replaced at once or not at all, whenever the process or the machine dies.
+
+    On returning, content and name are on the disk. A pipe or a device is written to as it is: nothing is replaced.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
 
     Raises:
-        OSError: the disk is full, or fails otherwise.
+        OSError: the disk is full, or fails otherwise; what stood there still does.
     """
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_bytes(content)
-    draft.replace(path)
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    draft = draft_path(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as JSON that people can read, by `write_atomically`.
+
+    Raises:
+        OSError: the disk is full, or fails otherwise; what stood there still does.
+    """
+    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def draft_path(path: Path) -> Path:
+    """Where `write_atomically` writes before it takes the place of `path`; a killed process can leave it there."""
+    return path.with_name(path.name + ".tmp")
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's entries, to the disk: only then a power cut can't undo a write or a rename.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def hash_file(path: Path) -> str:

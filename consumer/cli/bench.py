@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
+from prefstream.consumer.cli.outputs import write_output
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
@@ -87,7 +88,7 @@ def bench(
             results["offline"] = _offline(config, battles, repetitions, bootstrap_servers, console)
     _print(results)
     if output:
-        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_output(output, json.dumps(results, indent=2).encode() + b"\n")
     if not results.get("train", {}).get("same_work", True):
         raise typer.Exit(EXIT_FAULT)
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.atomic_file import write_atomically
 
 ForceOption: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 
@@ -47,6 +47,6 @@ def write_output(path: Path, content: bytes) -> None:
         StreamError: the disk is full, or fails otherwise.
     """
     try:
-        write_whole(path, content)
+        write_atomically(path, content)
     except OSError as error:
         raise StreamError(f"can't write {path}: {error.strerror}") from error

@@ -16,8 +16,9 @@ from typing import BinaryIO, Final, Literal, Self, TypeAlias
 import orjson
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.files.score_progress import Checkpoint, new_checkpoint_path
+from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import OUTCOMES, Battle, FileSource, encode_preference
+from prefstream.scoring.atomic_file import draft_path
 from prefstream.scoring.files.battles import FileRecord, RowFault
 from prefstream.scoring.files.submission import SUBMISSION_COLUMNS, csv_line
 from prefstream.scoring.panel.combine import PanelAnswer
@@ -148,7 +149,7 @@ class ScoreOutput:
 
     def finish(self) -> None:
         """The run is complete: remove the checkpoint, what a crash left of it, and an empty file of rejected rows."""
-        new_checkpoint_path(self._paths.progress).unlink(missing_ok=True)
+        draft_path(self._paths.progress).unlink(missing_ok=True)
         if self._rejected and self._rejected.tell() == 0:
             self._paths.rejected.unlink()
         self._paths.progress.unlink()

@@ -9,14 +9,13 @@ is refused.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.scoring.atomic_file import write_json
 from prefstream.scoring.files.battles import START, FilePosition
 
 _HASH_BLOCK_BYTES: Final = 1 << 20
@@ -72,14 +71,8 @@ class Checkpoint(BaseModel):
         Raises:
             StreamError: it can't be written.
         """
-        new = new_checkpoint_path(path)
         try:
-            with new.open("wb") as file:
-                file.write(json.dumps(self.model_dump(), indent=1).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-            sync_folder(path.parent)
+            write_json(path, self.model_dump())
         except OSError as error:
             raise StreamError(f"can't write {path}: {error.strerror}") from error
 
@@ -112,11 +105,6 @@ class Checkpoint(BaseModel):
             )
 
 
-def new_checkpoint_path(path: Path) -> Path:
-    """Where a checkpoint is written before it takes the place of the one at `path`; a crash can leave it there."""
-    return path.with_name(path.name + ".new")
-
-
 class PrefixHash:
     """SHA-256 of a growing beginning of a file. Reads it anew: what was just scored is still in the page cache."""
 
@@ -136,12 +124,3 @@ class PrefixHash:
                 self._hash.update(block)
                 self._offset += len(block)
         return self._hash.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the folder's entries to the disk: a rename is safe from a power cut only after this."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,6 +23,7 @@ from typing import Final, Self
 
 import platformdirs
 
+from prefstream.scoring.atomic_file import sync, write_json
 from prefstream.scoring.demo.convert_gguf import ConversionRequest
 from prefstream.scoring.demo.weights import Progress
 from prefstream.scoring.errors import LoadError
@@ -231,21 +232,13 @@ def _publish(model: SourceModel, result: Path, target: Path) -> None:
     for file in sorted(result.iterdir()):
         file.chmod(mode)
     sizes = {file.name: file.stat().st_size for file in sorted(result.iterdir())}
-    (result / _RECEIPT).write_text(json.dumps(_receipt(model, sizes), indent=2) + "\n", encoding="utf-8")
-    for path in (*result.iterdir(), result):
-        _sync(path)
+    for file in result.iterdir():
+        sync(file)
+    write_json(result / _RECEIPT, _receipt(model, sizes))
     if target.exists():  # incomplete, or of an older conversion
         target.rename(result.parent / "replaced")
     result.rename(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import torch
 from transformers import TrainerCallback
 
-from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.atomic_file import sync, write_atomically, write_json
 from prefstream.scoring.errors import FinetuneError
 
 COMPLETE: Final = "complete"
@@ -112,12 +112,15 @@ def _any_process(args: Any, *, wanted: bool) -> bool:
 
 
 class WholeCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Marks each checkpoint that was written to the end: a process may die while it writes one."""
+    """Marks each checkpoint that was written to the end: the process, or the machine, may die while it writes one."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Mark the newest."""
+        """Mark the newest, once all of it is on the disk."""
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            for file in checkpoint.iterdir():
+                sync(file)
+            write_atomically(checkpoint / COMPLETE, b"")
 
 
 class FiniteLoss(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -159,7 +162,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
             best = {"step": state.global_step, "log_loss": log_loss}
             if state.is_world_process_zero:
                 weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-                write_whole(self._folder / BEST_WEIGHTS, save(weights))
+                write_atomically(self._folder / BEST_WEIGHTS, save(weights))
                 write_json(self._folder / BEST_RECORD, best)
         # Counted by steps, not one by one: a resumed run meets again what it had looked at before the interruption.
         stale = math.ceil((state.global_step - best["step"]) / state.eval_steps)
@@ -174,11 +177,6 @@ def read_best(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return record
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file at once or not at all: the process may be killed at any moment."""
-    write_whole(path, json.dumps(content, indent=2).encode() + b"\n")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import platform
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.atomic_file import write_atomically, write_json
 from prefstream.scoring.files.submission import encode_submission
 from prefstream.scoring.finetune.model import Student
 from prefstream.scoring.finetune.pairs import Pairs
@@ -75,8 +76,8 @@ class Receipt:
             "machine": {"python": platform.python_version(), "processor": platform.machine()},
             "versions": {name: version(name) for name in _PACKAGES},
         }
-        (folder / RECEIPT).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-        (folder / CARD).write_text(self._card(), encoding="utf-8")
+        write_json(folder / RECEIPT, fields)
+        write_atomically(folder / CARD, self._card().encode())
 
     def _card(self) -> str:
         recipe = self.recipe
@@ -123,11 +124,11 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
     dtype = _DTYPES[recipe.store]
     weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
-    write_whole(folder / WEIGHTS, save(stored, metadata={"format": "pt"}))
+    write_atomically(folder / WEIGHTS, save(stored, metadata={"format": "pt"}))
     settings = model.peft_config["default"].to_dict()
     settings |= {"base_model_name_or_path": public_name(recipe.base), "inference_mode": True}
     text = json.dumps(_plain(settings), indent=2, sort_keys=True)
-    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+    write_atomically(folder / "adapter_config.json", text.encode() + b"\n")
     record = AdapterRecord.describe(
         student.template, max_length=recipe.max_length, tau=tau, mask_identity=recipe.data.mask_identity
     )
@@ -138,7 +139,7 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
 
 def write_predictions(folder: Path, dev: Pairs, probabilities: Triples) -> None:
     """Write the dev pairs' probabilities in Kaggle's submission format, for `prefstream evaluate --predictions`."""
-    write_whole(folder / PREDICTIONS, encode_submission(dev.ids, probabilities))
+    write_atomically(folder / PREDICTIONS, encode_submission(dev.ids, probabilities))
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
@@ -164,7 +165,9 @@ def write_curves(folder: Path, history: Sequence[Mapping[str, float]], *, title:
     axes.axhline(math.log(3), color="0.5", linestyle=":", linewidth=1, label="knowing nothing (log 3)")
     axes.set(title=title, xlabel="step", ylabel="log loss (nats)")
     axes.legend()
-    figure.savefig(folder / CURVES, dpi=120)
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, format="png", dpi=120)
+        write_atomically(folder / CURVES, drawn.getvalue())
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from prefstream.scoring.atomic_file import hash_file
+from prefstream.scoring.atomic_file import hash_file, write_json
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import check_labelled_file, read_labelled
@@ -29,7 +29,6 @@ from prefstream.scoring.finetune.callbacks import (
     WholeCheckpoints,
     newest_checkpoint,
     read_best,
-    write_json,
 )
 from prefstream.scoring.finetune.dev import DevReading, dev_part
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prefstream.scoring.atomic_file import write_whole
+from prefstream.scoring.atomic_file import write_atomically
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.probabilities import Triples, normalise
 from prefstream.scoring.validation_messages import explain
@@ -86,4 +86,4 @@ class CalibrationFile(_Settings):
 
     def write(self, path: Path) -> None:
         """Write the file; what stood there is replaced at once or not at all."""
-        write_whole(path, self.encode())
+        write_atomically(path, self.encode())

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prefstream.scoring.atomic_file import hash_file, write_whole
+from prefstream.scoring.atomic_file import hash_file, write_atomically
 from prefstream.scoring.encoding.template import LABELS, Kind, Template
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.calibration import Calibration
@@ -76,7 +76,7 @@ class AdapterRecord(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write the record into an adapter's folder; what stood there is replaced at once or not at all."""
-        write_whole(folder / RECORD, self.model_dump_json(indent=2).encode() + b"\n")
+        write_atomically(folder / RECORD, self.model_dump_json(indent=2).encode() + b"\n")
 
     def verify(self, folder: Path, template: Template) -> None:
         """Refuse an adapter that was trained to read otherwise.

@@ -23,6 +23,7 @@ from prefstream.consumer.files.output import ScoreOutput, ScorePaths
 from prefstream.consumer.files.score import panel_identity, score_file
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import Probabilities, decode_preference
+from prefstream.scoring.atomic_file import draft_path
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import FileError, JudgeFaultError
 from prefstream.scoring.panel.panel import Panel, load_panel
@@ -173,7 +174,7 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     def crashing_save(self: Checkpoint, path: Path) -> None:
         point()
-        path.with_name(path.name + ".new").write_bytes(b"half of")
+        draft_path(path).write_bytes(b"half of")
         point()
         save(self, path)
         point()
