@@ -6,7 +6,6 @@ transaction that holds readers up until it times out; with a stable one its succ
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -14,7 +13,9 @@ import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
+
+from filelock import Timeout, UnixFileLock
 
 from prefstream.consumer.errors import UsageError
 
@@ -34,13 +35,13 @@ class InstanceName:
     """
 
     def __init__(self, group_id: str, name: str | None = None) -> None:
-        self._lock: IO[bytes] | None = None
+        self._lock: UnixFileLock | None = None
         self.name = name or self._take_slot(group_id)
 
     def release(self) -> None:
         """Give the slot back."""
         if self._lock:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def __enter__(self) -> Self:
@@ -56,16 +57,16 @@ class InstanceName:
         group = hashlib.sha256(group_id.encode()).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"prefstream-{os.getuid()}"
         for slot in range(MAX_SLOTS):
+            # The kernel's lock or none: a marker in its place would outlive a killed process. Not bound to the thread
+            # that takes it: the name is the process's.
+            lock = UnixFileLock(folder / f"{group}.{slot}", blocking=False, fallback_to_soft=False, thread_local=False)
             try:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                lock = (folder / f"{group}.{slot}").open("ab")
+                lock.acquire()
+            except Timeout:
+                continue
             except OSError as error:
                 raise UsageError(f"no slot file in {folder} ({error.strerror}); set instance_id") from error
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                continue
             self._lock = lock
             return f"{host}-{slot}"
         raise UsageError(f"{MAX_SLOTS} processes of group {group_id} run on this host; set instance_id")

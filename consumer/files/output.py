@@ -6,7 +6,6 @@ One process writes at a time. Both files are only ever appended to, and on resum
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Literal, Self, TypeAlias
 
 import orjson
+from filelock import lock_descriptor
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files.score_progress import Checkpoint
@@ -105,10 +105,10 @@ class ScoreOutput:
         self._rejected: BinaryIO | None = None
         self._out = _open_to_append(paths.out)
         try:
-            fcntl.flock(self._out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            _lock(self._out, paths.out)
+        except UsageError:
             self._out.close()
-            raise UsageError(f"another process is writing {paths.out}; wait for it, or end it first") from None
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +181,16 @@ def _open_to_append(path: Path) -> BinaryIO:
         return path.open("ab")
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from None
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Lock the output itself: no lock file is left beside it, and the kernel frees it however the process dies."""
+    try:
+        locked = lock_descriptor(file.fileno(), blocking=False)
+    except OSError as error:
+        raise UsageError(f"can't lock {path}: {error.strerror}") from None
+    if not locked:
+        raise UsageError(f"another process is writing {path}; wait for it, or end it first")
 
 
 def _cut(file: BinaryIO, length: int, path: Path) -> None:

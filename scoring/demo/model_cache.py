@@ -7,7 +7,6 @@ killed one left behind is removed by the next.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import platformdirs
+from filelock import Timeout, UnixFileLock
 
 from prefstream.scoring.atomic_file import sync, write_json
 from prefstream.scoring.demo.convert_gguf import ConversionRequest
@@ -244,24 +244,22 @@ def _publish(model: SourceModel, result: Path, target: Path) -> None:
 @contextmanager
 def _exclusive(path: Path, model: SourceModel, progress: Progress) -> Iterator[None]:
     """Hold a lock that the kernel gives back when its process dies, however it dies."""
-    with path.open("ab") as file:
-        deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline_s:
-                    raise LoadError(
-                        f"another process has held {path} for over {_LOCK_TIMEOUT_S:.0f} s; "
-                        f"end it, or give another folder in {CACHE_VARIABLE}"
-                    ) from None
-            if not told:
-                progress(f"{model.name}: another process is preparing it; waiting")
-                told = True
-            time.sleep(_POLL_S)
+    lock = UnixFileLock(path, poll_interval=_POLL_S, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        progress(f"{model.name}: another process is preparing it; waiting")
+        try:
+            lock.acquire(timeout=_LOCK_TIMEOUT_S)
+        except Timeout:
+            raise LoadError(
+                f"another process has held {path} for over {_LOCK_TIMEOUT_S:.0f} s; "
+                f"end it, or give another folder in {CACHE_VARIABLE}"
+            ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -65,6 +66,37 @@ def test_a_killed_process_gives_its_name_back(tmp_path: Path) -> None:
         process.wait()
     with InstanceName("g") as successor:
         assert successor.name == taken
+
+
+def test_forked_children_neither_free_the_name_nor_hold_it(tmp_path: Path) -> None:
+    """A child has its parent's open files: its end must not free the name, and it must not keep it from a successor."""
+    code = (
+        "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "from prefstream.consumer.stream.instance import InstanceName\n"
+        "held = InstanceName('g')\n"
+        "short = os.fork()\n"
+        "if not short: os._exit(0)\n"
+        "os.waitpid(short, 0)\n"
+        "if os.fork(): print(held.name, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        taken = process.stdout.readline().strip()
+        with InstanceName("g") as other:
+            assert other.name != taken
+        process.kill()
+        process.wait()
+        with InstanceName("g") as successor:  # while the other child lives
+            assert successor.name == taken
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / f"prefstream-{os.getuid()}").touch()
+    with pytest.raises(UsageError, match=r"no slot file in .*exists.*; set instance_id"):
+        InstanceName("g")
 
 
 def test_too_many_processes_are_told_to_name_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
