@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,30 +31,13 @@ from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.schemas import Battle, Probabilities, encode_battle
+from prefstream.scoring.bench.side_by_side import SideBySide
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.panel.panel import Panel, load_panel
 
 PARTITIONS: Final = 4
 START_TIMEOUT_S: Final = 60.0
 RUN_TIMEOUT_S: Final = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class SideBySide:
-    """Rates of two programs, measured in turn.
-
-    Attributes:
-        ours_per_s: battles per second, one per repetition.
-        theirs_per_s: the same of the other program.
-    """
-
-    ours_per_s: tuple[float, ...]
-    theirs_per_s: tuple[float, ...]
-
-    @property
-    def ratio(self) -> float:
-        """Median of the ratios of neighbours: the machine's drift cancels out."""
-        return statistics.median(a / b for a, b in zip(self.ours_per_s, self.theirs_per_s, strict=True))
 
 
 def overhead(battles: int, batch: int, repetitions: int, bootstrap_servers: str | None = None) -> SideBySide:

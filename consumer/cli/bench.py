@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,18 +104,14 @@ def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, c
 
     with console.status(f"stream and bare loop, {battles} battles of 2 KB, {batch} in a transaction"):
         result = overhead(battles, batch, repetitions, servers)
-    return {"ratio": result.ratio, **asdict(result)}
+    return {"speed": result.to_fields()}
 
 
 def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
     from prefstream.scoring.bench.throughput import bench_battles, bench_panel
 
     result = bench_panel(config, battles=bench_battles(battles), repetitions=repetitions, progress=console.log)
-    return {
-        "ours_per_s": [battles / seconds for seconds in result.panel_s],
-        "theirs_per_s": [battles / seconds for seconds in result.plain_s],
-        **asdict(result),
-    }
+    return result.to_fields()
 
 
 def _offline(
@@ -127,7 +123,7 @@ def _offline(
 
     with load_panel(config) as panel, console.status(f"stream and offline, {battles} battles of real lengths"):
         result = stream_against_offline(panel, bench_battles(battles), DEFAULT_BATCH_BATTLES, repetitions, servers)
-    return {"ratio": result.ratio, **asdict(result)}
+    return {"speed": result.to_fields()}
 
 
 def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
@@ -137,12 +133,7 @@ def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dic
     result = bench_train(
         load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, progress=console.log
     )
-    return {
-        "ours_per_s": [result.pairs / seconds for seconds in result.trainer_s],
-        "theirs_per_s": [result.pairs / seconds for seconds in result.bare_s],
-        "same_work": result.same_work,
-        **asdict(result),
-    }
+    return result.to_fields()
 
 
 def _print(results: dict[str, Any]) -> None:
@@ -155,9 +146,8 @@ def _print(results: dict[str, Any]) -> None:
     }
     for key, result in results.items():
         ours, theirs = names[key]
-        table.add_row(
-            ours, _spread(result["ours_per_s"]), theirs, _spread(result["theirs_per_s"]), f"{result['ratio']:.2f}"
-        )
+        speed = result["speed"]
+        table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
     console = Console()
     console.print(table)
     if "train" in results:
@@ -166,11 +156,14 @@ def _print(results: dict[str, Any]) -> None:
 
 def _print_training(result: dict[str, Any], console: Console) -> None:
     """What the table has no room for."""
-    tokens = {arm: [result["tokens"] / seconds for seconds in result[f"{arm}_s"]] for arm in ("trainer", "bare")}
+    tokens_a_pair = result["tokens"] / result["pairs"]
+    ours, theirs = (
+        _spread([tokens_a_pair * rate for rate in result["speed"][f"{side}_per_s"]]) for side in ("ours", "theirs")
+    )
     say(
         console,
-        f"training {result['recipe']}: {_spread(tokens['trainer'])} tokens/s by finetune, {_spread(tokens['bare'])} by "
-        f"the bare loop; ratio by CPU seconds {result['cpu_ratio']:.2f}",
+        f"training {result['recipe']}: {ours} tokens/s by finetune, {theirs} by the bare loop; "
+        f"ratio by CPU seconds {_ratio(result['cpu_speed'])}",
     )
     losses = f"{result['trainer_loss']:.6f} and {result['bare_loss']:.6f}"
     gap = f"any step's differ by at most {result['largest_loss_gap']:.1e} (allowed: {result['loss_tolerance']:.0e})"
@@ -180,7 +173,13 @@ def _print_training(result: dict[str, Any], console: Console) -> None:
         say(console, f"final losses {losses}, {gap}: the sides did NOT do the same work, and the ratio means nothing")
 
 
-def _spread(rates: list[float]) -> str:
+def _ratio(speed: Mapping[str, Any]) -> str:
+    """The median over neighbouring runs; lowest and highest beside it, where there was more than one pair."""
+    spread = f" ({speed['ratio_lowest']:.2f} to {speed['ratio_highest']:.2f})" if len(speed["ours_per_s"]) > 1 else ""
+    return f"{speed['ratio']:.2f}{spread}"
+
+
+def _spread(rates: Sequence[float]) -> str:
     """Lowest to highest."""
     digits = 0 if min(rates) > 100 else 2
     return f"{min(rates):,.{digits}f} to {max(rates):,.{digits}f}"

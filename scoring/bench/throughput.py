@@ -15,15 +15,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
+from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, take_turns
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.errors import ConfigError
-
-Arm: TypeAlias = Literal["panel", "plain"]
-"""One side of the comparison."""
 
 DEFAULT_BATTLES: Final = 200
 """All lengths of the table, once."""
@@ -54,42 +52,24 @@ _WORDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class ArmRun:
-    """One run of one side.
+class PanelRun(TimedRun):
+    """One run of one side, from the battles' text to all probabilities; loading and warm-up are not in it.
 
     Attributes:
-        seconds: from the battles' text to all probabilities, loading and warm-up excluded.
-        cpu_seconds: that the process computed in this time, over all cores.
-        tokens: that were read by all judges together, padding excluded.
-        padded_tokens: with padding.
         probabilities: of each battle, in the order of `schemas.OUTCOMES`.
-        settings: what decides its speed: threads, dtype, attention, malloc.
-        peak_memory_bytes: most memory that the process held.
     """
 
-    seconds: float
-    cpu_seconds: float
-    tokens: int
-    padded_tokens: int
     probabilities: tuple[tuple[float, float, float], ...]
-    settings: Mapping[str, str]
-    peak_memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class BenchResult:
-    """What was measured.
+class PanelBenchResult:
+    """What was measured: the panel is *ours*, the plain loop *theirs*.
 
     Attributes:
         battles: scored in each run.
-        panel_s: seconds of each of the panel's runs.
-        plain_s: seconds of each of the plain loop's runs.
-        panel_cpu_s: CPU seconds of each of the panel's runs: where they are far fewer than seconds times cores, other
-            programs were running, and the ratio is not to be trusted.
-        plain_cpu_s: CPU seconds of each of the plain loop's runs.
-        ratio: median of `plain_s` by median of `panel_s`: how many times faster the panel is.
-        panel_battles_per_s: by the median.
-        plain_battles_per_s: by the median.
+        speed: battles per second.
+        cpu_speed: battles per CPU second.
         panel_padded_tokens: tokens that the panel's forward passes read.
         plain_padded_tokens: tokens that the plain loop's forward passes read.
         largest_gap: most that a probability of one side differs from the other's, in battles that fit uncut.
@@ -101,13 +81,8 @@ class BenchResult:
     """
 
     battles: int
-    panel_s: tuple[float, ...]
-    plain_s: tuple[float, ...]
-    panel_cpu_s: tuple[float, ...]
-    plain_cpu_s: tuple[float, ...]
-    ratio: float
-    panel_battles_per_s: float
-    plain_battles_per_s: float
+    speed: SideBySide
+    cpu_speed: SideBySide
     panel_padded_tokens: int
     plain_padded_tokens: int
     largest_gap: float
@@ -117,9 +92,9 @@ class BenchResult:
     panel_memory_bytes: int
     plain_memory_bytes: int
 
-    def to_json(self) -> str:
-        """All of it, for a file."""
-        return json.dumps(asdict(self), indent=2)
+    def to_fields(self) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        return {**asdict(self), "speed": self.speed.to_fields(), "cpu_speed": self.cpu_speed.to_fields()}
 
 
 def read_lengths() -> list[tuple[int, int, int]]:
@@ -163,7 +138,7 @@ def bench_panel(
     repetitions: int = 1,
     batch_battles: int = DEFAULT_BATCH_BATTLES,
     progress: Callable[[str], None],
-) -> BenchResult:
+) -> PanelBenchResult:
     """Measure a panel against the plain loop.
 
     A judge without an adapter gets one with random weights (rank 16 on every linear layer), the same file for both
@@ -183,21 +158,18 @@ def bench_panel(
     _check(config)
     config = config.model_copy(update={"judges": tuple(_with_max_length(judge) for judge in _models(config))})
     chosen = list(bench_battles() if battles is None else battles)
-    runs: dict[Arm, list[ArmRun]] = {"panel": [], "plain": []}
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = _Request(config, tuple(chosen), batch_battles, Path(folder))
         if any(judge.adapter is None for judge in _models(config)):
             progress("making random adapters")
             request.config = PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write()))
-        for repetition in range(repetitions):
-            order: tuple[Arm, Arm] = ("plain", "panel") if repetition % 2 == 0 else ("panel", "plain")
-            for arm in order:
-                progress(f"run {repetition + 1} of {repetitions}: {arm}")
-                # The panel's process applies the fast settings itself if this one has not, as every command does.
-                run = _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
-                progress(f"run {repetition + 1} of {repetitions}: {arm} took {run.seconds:.1f} s")
-                runs[arm].append(run)
-    return _summarise(runs["panel"], runs["plain"], uncut=[_fits(battle, config) for battle in chosen])
+
+        def run(arm: str) -> PanelRun:
+            # The panel's process applies the fast settings itself if this one has not, as every command does.
+            return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
+
+        panel, plain = take_turns("panel", "plain", run, repetitions, say=progress)
+    return _summarise(panel, plain, uncut=[_fits(battle, config) for battle in chosen])
 
 
 @dataclass(slots=True)
@@ -244,9 +216,9 @@ def _check(config: PanelConfig) -> None:
         raise ConfigError("bench", tuple(faults))
 
 
-def _read_run(fields: Mapping[str, Any]) -> ArmRun:
+def _read_run(fields: Mapping[str, Any]) -> PanelRun:
     probabilities = tuple((float(a), float(b), float(tie)) for a, b, tie in fields["probabilities"])
-    return ArmRun(**{**fields, "probabilities": probabilities})
+    return PanelRun(**{**fields, "probabilities": probabilities})
 
 
 def _fits(battle: Battle, config: PanelConfig) -> bool:
@@ -257,9 +229,7 @@ def _fits(battle: Battle, config: PanelConfig) -> bool:
     return (pairwise if any(judge.kind == "pairwise" for judge in _models(config)) else words) <= room
 
 
-def _summarise(panel: Sequence[ArmRun], plain: Sequence[ArmRun], *, uncut: Sequence[bool]) -> BenchResult:
-    panel_s = tuple(run.seconds for run in panel)
-    plain_s = tuple(run.seconds for run in plain)
+def _summarise(panel: Sequence[PanelRun], plain: Sequence[PanelRun], *, uncut: Sequence[bool]) -> PanelBenchResult:
     count = len(panel[0].probabilities)
     gaps = [
         abs(ours - theirs)
@@ -267,15 +237,10 @@ def _summarise(panel: Sequence[ArmRun], plain: Sequence[ArmRun], *, uncut: Seque
         if fits
         for ours, theirs in zip(one, other, strict=True)
     ]
-    return BenchResult(
+    return PanelBenchResult(
         battles=count,
-        panel_s=panel_s,
-        plain_s=plain_s,
-        panel_cpu_s=tuple(run.cpu_seconds for run in panel),
-        plain_cpu_s=tuple(run.cpu_seconds for run in plain),
-        ratio=statistics.median(plain_s) / statistics.median(panel_s),
-        panel_battles_per_s=count / statistics.median(panel_s),
-        plain_battles_per_s=count / statistics.median(plain_s),
+        speed=SideBySide.of_seconds(count, [run.seconds for run in panel], [run.seconds for run in plain]),
+        cpu_speed=SideBySide.of_seconds(count, [run.cpu_seconds for run in panel], [run.cpu_seconds for run in plain]),
         panel_padded_tokens=panel[0].padded_tokens,
         plain_padded_tokens=plain[0].padded_tokens,
         largest_gap=max(gaps, default=0.0),

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
+from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, take_turns
 from prefstream.scoring.bench.throughput import bench_battles
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe, StageRecipe, StepRecipe
-
-TrainArm: TypeAlias = Literal["trainer", "bare"]
-"""One side of the comparison."""
 
 DEFAULT_RECIPE: Final = "llama-demo"
 """The smallest of those that ship."""
@@ -41,35 +38,23 @@ _BARE_OPTIMIZERS: Final = ("adamw_torch", "adamw_torch_fused")
 
 
 @dataclass(frozen=True, slots=True)
-class TrainRun:
-    """One run of one side.
+class TrainRun(TimedRun):
+    """One run of one side; times and tokens are those of all steps but the first.
 
     Attributes:
-        seconds: of all steps but the first.
-        cpu_seconds: that the process computed in this time, over all cores.
         pairs: of these steps.
-        tokens: that these steps read, padding excluded.
-        padded_tokens: with padding.
         losses: of every step of the plan, the first included.
         dtype: computed in.
-        settings: what decides its speed: device, attention, threads, malloc.
-        peak_memory_bytes: most memory that the process held.
     """
 
-    seconds: float
-    cpu_seconds: float
     pairs: int
-    tokens: int
-    padded_tokens: int
     losses: tuple[float, ...]
     dtype: str
-    settings: Mapping[str, str]
-    peak_memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class TrainBenchResult:
-    """What was measured.
+    """What was measured: Trainer is *ours*, the bare loop *theirs*.
 
     Attributes:
         recipe: name of it.
@@ -77,13 +62,8 @@ class TrainBenchResult:
         pairs: timed in each run.
         tokens: timed in each run, padding excluded.
         padded_tokens: with padding.
-        trainer_s: seconds of each of Trainer's runs.
-        bare_s: seconds of each of the bare loop's runs.
-        trainer_cpu_s: CPU seconds of each of Trainer's runs.
-        bare_cpu_s: CPU seconds of each of the bare loop's runs.
-        ratio: Trainer's speed in units of the bare loop's: the median over neighbouring runs, so that a drift of the
-            machine cancels out.
-        cpu_ratio: the same by CPU seconds: what to look at on a machine that other programs use, too.
+        speed: pairs per second.
+        cpu_speed: pairs per CPU second: what to look at on a machine that other programs use, too.
         trainer_loss: of the last step.
         bare_loss: of the last step.
         largest_loss_gap: most that any step's loss of one side differs from the other's, relative to it, in any run.
@@ -99,12 +79,8 @@ class TrainBenchResult:
     pairs: int
     tokens: int
     padded_tokens: int
-    trainer_s: tuple[float, ...]
-    bare_s: tuple[float, ...]
-    trainer_cpu_s: tuple[float, ...]
-    bare_cpu_s: tuple[float, ...]
-    ratio: float
-    cpu_ratio: float
+    speed: SideBySide
+    cpu_speed: SideBySide
     trainer_loss: float
     bare_loss: float
     largest_loss_gap: float
@@ -119,9 +95,10 @@ class TrainBenchResult:
         """Whether the losses agree; otherwise the ratio compares unlike things."""
         return self.largest_loss_gap <= self.loss_tolerance
 
-    def to_json(self) -> str:
-        """All of it, for a file."""
-        return json.dumps({**asdict(self), "same_work": self.same_work}, indent=2)
+    def to_fields(self) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        speeds = {"speed": self.speed.to_fields(), "cpu_speed": self.cpu_speed.to_fields()}
+        return {**asdict(self), **speeds, "same_work": self.same_work}
 
 
 def bench_train(
@@ -150,17 +127,14 @@ def bench_train(
     if len(chosen) < least:
         fault = f"{recipe.name}: {len(chosen)} battles make one step, which warms up; take at least {least}"
         raise ConfigError("bench", (fault,))
-    runs: dict[TrainArm, list[TrainRun]] = {"trainer": [], "bare": []}
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = write_request(Path(folder), recipe, chosen)
-        for repetition in range(repetitions):
-            order: tuple[TrainArm, TrainArm] = ("bare", "trainer") if repetition % 2 == 0 else ("trainer", "bare")
-            for arm in order:
-                progress(f"run {repetition + 1} of {repetitions}: {arm}")
-                run = read_run(run_worker(_WORKER, arm, request))
-                progress(f"run {repetition + 1} of {repetitions}: {arm} took {run.seconds:.1f} s")
-                runs[arm].append(run)
-    return summarise(recipe.name, runs["trainer"], runs["bare"])
+
+        def run(arm: str) -> TrainRun:
+            return read_run(run_worker(_WORKER, arm, request))
+
+        trainer, bare = take_turns("trainer", "bare", run, repetitions, say=progress)
+    return summarise(recipe.name, trainer, bare)
 
 
 def read_run(fields: Mapping[str, Any]) -> TrainRun:
@@ -170,7 +144,6 @@ def read_run(fields: Mapping[str, Any]) -> TrainRun:
 
 def summarise(recipe: str, trainer: Sequence[TrainRun], bare: Sequence[TrainRun]) -> TrainBenchResult:
     """Compare runs of both sides; those at the same place are neighbours in time."""
-    pairs = list(zip(trainer, bare, strict=True))
     last = trainer[-1]
     return TrainBenchResult(
         recipe=recipe,
@@ -178,16 +151,16 @@ def summarise(recipe: str, trainer: Sequence[TrainRun], bare: Sequence[TrainRun]
         pairs=last.pairs,
         tokens=last.tokens,
         padded_tokens=last.padded_tokens,
-        trainer_s=tuple(run.seconds for run in trainer),
-        bare_s=tuple(run.seconds for run in bare),
-        trainer_cpu_s=tuple(run.cpu_seconds for run in trainer),
-        bare_cpu_s=tuple(run.cpu_seconds for run in bare),
-        ratio=statistics.median(theirs.seconds / ours.seconds for ours, theirs in pairs),
-        cpu_ratio=statistics.median(theirs.cpu_seconds / ours.cpu_seconds for ours, theirs in pairs),
+        speed=SideBySide.of_seconds(last.pairs, [run.seconds for run in trainer], [run.seconds for run in bare]),
+        cpu_speed=SideBySide.of_seconds(
+            last.pairs, [run.cpu_seconds for run in trainer], [run.cpu_seconds for run in bare]
+        ),
         trainer_loss=last.losses[-1],
         bare_loss=bare[-1].losses[-1],
         largest_loss_gap=max(
-            _gap(one, other) for ours, theirs in pairs for one, other in zip(ours.losses, theirs.losses, strict=True)
+            _gap(one, other)
+            for ours, theirs in zip(trainer, bare, strict=True)
+            for one, other in zip(ours.losses, theirs.losses, strict=True)
         ),
         loss_tolerance=LOSS_TOLERANCES[last.dtype],
         trainer_settings=last.settings,
