@@ -6,8 +6,9 @@ A dead letter is the original record, key, value and headers untouched, plus the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +42,26 @@ ERROR_HEADERS = frozenset(
     }
 )
 """Headers that prefstream adds; `dead-letters retry` takes them off again."""
+
+
+class WithHeaders(Protocol):
+    """A record, of whatever client."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values in their order; a name may stand there more than once."""
+
+
+def header(record: WithHeaders, name: str) -> str | None:
+    """The text of a record's header; None where it has no such header, or none with a value.
+
+    Of several the last counts: prefstream's own stand behind those of the original record, which could otherwise claim
+    to come from another topic. What is no UTF-8 becomes U+FFFD.
+    """
+    for key, value in reversed(record.headers):
+        if key == name and value is not None:
+            return bytes(value).decode(errors="replace")
+    return None
 
 
 class Reason(StrEnum):

@@ -31,6 +31,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_TOPIC,
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
+    header,
 )
 
 HEADER_RETRIES: Final = "prefstream.retries"
@@ -107,17 +108,17 @@ class DeadLetter:
     @property
     def reason(self) -> str:
         """Code of what was wrong."""
-        return self.header(HEADER_REASON) or UNKNOWN_REASON
+        return header(self, HEADER_REASON) or UNKNOWN_REASON
 
     @property
     def message(self) -> str:
         """What was wrong, in words."""
-        return self.header(HEADER_MESSAGE) or ""
+        return header(self, HEADER_MESSAGE) or ""
 
     @property
     def origin(self) -> RecordPosition | None:
         """Where the original record stands; None where the headers don't say."""
-        topic, partition, offset = (self.header(name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
+        topic, partition, offset = (header(self, name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
         if not topic or partition is None or offset is None or not (partition + offset).isdecimal():
             return None
         return RecordPosition(topic, int(partition), int(offset))
@@ -125,31 +126,20 @@ class DeadLetter:
     @property
     def left_out(self) -> bool:
         """Whether the value was too large to copy: only its size and hash are here."""
-        digest = self.header(HEADER_VALUE_SHA256)
+        digest = header(self, HEADER_VALUE_SHA256)
         return digest is not None and digest != hashlib.sha256(self.value or b"").hexdigest()
 
     @property
     def size(self) -> int:
         """Bytes of the original value."""
-        original = self.header(HEADER_VALUE_SIZE)
+        original = header(self, HEADER_VALUE_SIZE)
         return int(original) if self.left_out and original and original.isdecimal() else len(self.value or b"")
 
     @property
     def retries(self) -> int:
         """How many times it was sent back before it became this dead letter."""
-        count = self.header(HEADER_RETRIES)
+        count = header(self, HEADER_RETRIES)
         return int(count) if count and count.isascii() and count.isdecimal() else 0
-
-    def header(self, name: str) -> str | None:
-        """Text of a header, None where there is none.
-
-        Of several the last counts: the stream appends its own behind those of the original record, which could
-        otherwise claim to come from another topic.
-        """
-        for key, value in reversed(self.headers):
-            if key == name and value is not None:
-                return value.decode(errors="replace")
-        return None
 
 
 def read_dead_letters(

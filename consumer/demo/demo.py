@@ -24,11 +24,10 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics, make_consumer, make_producer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.stream.messages import header
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.schemas import OUTCOMES, Battle, Outcome, Preference, decode_battle, decode_preference, encode_battle
-from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
+from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
 from prefstream.scoring.files.battles import read_battles
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.predict import triples

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
 from prefstream.schemas.dead_letter import (
@@ -136,14 +135,6 @@ def shrink(message: Message) -> Message | None:
         ours = [(name, value) for name, value in message.headers if name in ERROR_HEADERS]
         described = _describe(HEADER_KEY_SIZE, HEADER_KEY_SHA256, message.key or b"")
         return replace(message, key=None, headers=[*ours, *described], left_out=2)
-    return None
-
-
-def header(record: ConsumerRecord, name: str) -> str | None:
-    """The text of a record's header, None where it has no such header."""
-    for key, value in reversed(record.headers):  # the last one counts: ours stand behind those of the original
-        if key == name and value is not None:
-            return bytes(value).decode(errors="replace")
     return None
 
 

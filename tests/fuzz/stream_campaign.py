@@ -21,7 +21,6 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from prefstream.consumer.client.patches.header_keys import accept_any_header_key
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.messages import header
 from prefstream.schemas import ERROR_HEADERS, InvalidEventError, KafkaSource, Reason, decode_battle, decode_preference
 from prefstream.schemas.dead_letter import (
     HEADER_KEY_SIZE,
@@ -32,6 +31,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_STACKTRACE,
     HEADER_TOPIC,
     HEADER_VALUE_SIZE,
+    header,
 )
 from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.fuzz.campaign import Report, fate_name

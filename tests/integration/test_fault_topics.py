@@ -18,9 +18,8 @@ from prefstream.consumer.client.clients import GroupConsumer
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError
-from prefstream.consumer.stream.messages import header
 from prefstream.schemas import KafkaSource, Reason
-from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE
+from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE, header
 from tests.conftest import Kafka
 from tests.support.figures import record
 from tests.support.streams import (

@@ -10,9 +10,8 @@ from kafka import KafkaProducer
 
 from prefstream.consumer.client.patches.header_keys import HeaderKey
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.messages import header
 from prefstream.schemas import ERROR_HEADERS
-from prefstream.schemas.dead_letter import HEADER_VALUE_SIZE
+from prefstream.schemas.dead_letter import HEADER_VALUE_SIZE, header
 from tests.support.streams import assert_exactly_once, battle_event, produce, running
 
 MakeConfig = Callable[..., StreamConfig]

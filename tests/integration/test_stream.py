@@ -15,7 +15,6 @@ from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, TopicMissingError
 from prefstream.consumer.stream import telemetry
-from prefstream.consumer.stream.messages import header
 from prefstream.schemas import Battle, KafkaSource, Provenance
 from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,
@@ -27,6 +26,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_REASON,
     HEADER_STACKTRACE,
     HEADER_TOPIC,
+    header,
 )
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.judge import JudgeBatch, Scores

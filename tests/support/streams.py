@@ -21,12 +21,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream.assignment import Event
-from prefstream.consumer.stream.messages import header
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.consumer.stream.source import JOIN_WAIT_S
 from prefstream.schemas import KafkaSource, Preference, Probabilities, Reason, decode_preference
-from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC
+from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, header
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig
 from prefstream.scoring.panel.panel import Panel, load_panel
 

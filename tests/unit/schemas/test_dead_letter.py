@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from pydantic import ValidationError
 
 from prefstream.schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
 from prefstream.schemas import dead_letter as module
+from prefstream.schemas.dead_letter import header
 
 KAFKA_NAMES = {
     f"__streams.errors.{name}" for name in ("exception", "message", "stacktrace", "topic", "partition", "offset")
@@ -73,3 +76,17 @@ def test_headers_are_read_by_their_names_beside_the_records_own() -> None:
 def test_headers_out_of_shape_are_refused(name: str, value: str) -> None:
     with pytest.raises(ValidationError):
         DeadLetterHeaders.model_validate(HEADERS | {name: value})
+
+
+@dataclass
+class SomeRecord:
+    """What a client hands out."""
+
+    headers: list[tuple[str, bytes | None]]
+
+
+def test_reading_a_header_takes_the_last_of_its_name_that_has_a_value() -> None:
+    record = SomeRecord([("h", b"1"), ("h", b"\xff2"), ("h", None), ("empty", b"")])
+    assert header(record, "h") == "\ufffd2"
+    assert header(record, "empty") == ""
+    assert header(record, "other") is None

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from prefstream.consumer.stream.messages import Composer, Message, dead_letter, header, shrink
+from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink
 from prefstream.schemas import (
     InvalidEventError,
     JudgeOpinion,
@@ -141,9 +141,3 @@ def test_every_header_that_is_added_is_one_that_retry_takes_off_again() -> None:
         added |= {name for name, _ in message.headers}
         message = shrink(message)
     assert added == ERROR_HEADERS
-
-
-def test_reading_a_header_takes_the_last_of_its_name_that_has_a_value() -> None:
-    record = make_event(headers=[("h", b"1"), ("h", b"\xff2"), ("h", None)]).record
-    assert header(record, "h") == "\ufffd2"
-    assert header(record, "other") is None
