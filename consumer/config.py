@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from prefstream.consumer.errors import UsageError
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 ENV_PREFIX = "PREFSTREAM_"
 ENV_CONFIG_FILE = "PREFSTREAM_CONFIG"
@@ -163,7 +163,7 @@ class KafkaConnection(BaseSettings):
             flags: settings given on the command line; None means not given.
 
         Raises:
-            UsageError: a setting is unknown or out of range; all faults are listed.
+            UsageError: a setting is unknown or out of range; all errors are listed.
         """
         file = file or (Path(name) if (name := os.environ.get(ENV_CONFIG_FILE)) else None)
         if file is not None and not file.is_file():
@@ -176,7 +176,7 @@ class KafkaConnection(BaseSettings):
         try:
             settings: Self = bound(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
-            raise UsageError(_list_faults(error, cls, file)) from None
+            raise UsageError(_list_errors(error, cls, file)) from None
         except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
             raise UsageError(f"configuration file {file} can't be read: {error}") from None
         except ValueError:  # pydantic-settings' own, from a file that holds a list or plain text
@@ -295,6 +295,6 @@ def _of_service(name: str) -> bool:
     return name in StreamConfig.model_fields
 
 
-def _list_faults(error: ValidationError, model: type[KafkaConnection], file: Path | None) -> str:
+def _list_errors(error: ValidationError, model: type[KafkaConnection], file: Path | None) -> str:
     source = f"flags, {ENV_PREFIX}* and {file}" if file else f"flags and {ENV_PREFIX}*"
-    return f"{'; '.join(explain(error, model))} (from {source})"
+    return f"{'; '.join(error_lines(error, model))} (from {source})"

@@ -1,6 +1,6 @@
 """The panel file: who judges, on which device, how their answers are combined.
 
-Every path may be relative to the panel file. Unknown keys are errors. All faults are reported together.
+Every path may be relative to the panel file. Unknown keys are errors. All errors are reported together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic import (
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""
@@ -179,9 +179,9 @@ class PanelConfig(_Settings):
 
     @model_validator(mode="after")
     def _judges_fit_together(self) -> Self:
-        faults = _joint_faults([(judge.name, judge.weight) for judge in self.judges])
-        if faults:
-            raise ValueError("; ".join(faults))
+        errors = _joint_errors([(judge.name, judge.weight) for judge in self.judges])
+        if errors:
+            raise ValueError("; ".join(errors))
         return self
 
 
@@ -192,40 +192,40 @@ def load_panel_config(path: Path) -> PanelConfig:
         path: the YAML file; relative paths in it are relative to its folder.
 
     Raises:
-        ConfigError: the file can't be read or holds faults; all of them are in the message.
+        ConfigError: the file can't be read or holds errors; all of them are in the message.
     """
     fields = read_yaml(path)
     try:
         return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})
     except ValidationError as error:
-        faults = explain(error, PanelConfig)
+        errors = error_lines(error, PanelConfig)
         # pydantic skips checks of the whole when a part is wrong; the reader wants them all.
         judges = fields.get("judges") if isinstance(fields, Mapping) else None
         if isinstance(judges, list):
             raw = [_name_and_weight(judge) for judge in judges]
-            faults += tuple(fault for fault in _joint_faults(raw) if not any(fault in known for known in faults))
-        raise ConfigError(str(path), faults) from None
+            errors += tuple(line for line in _joint_errors(raw) if not any(line in known for known in errors))
+        raise ConfigError(str(path), errors) from None
 
 
 def _name_and_weight(judge: object) -> tuple[object, object]:
     return (judge.get("name"), judge.get("weight")) if isinstance(judge, Mapping) else (None, None)
 
 
-def _joint_faults(judges: Sequence[tuple[object, object]]) -> list[str]:
-    """Faults that no single judge shows.
+def _joint_errors(judges: Sequence[tuple[object, object]]) -> list[str]:
+    """Errors that no single judge shows.
 
     Args:
         judges: name and weight of each, as far as they can be read.
     """
     names = Counter(name for name, _ in judges if isinstance(name, str))
-    faults = [
+    errors = [
         f"judges: {count} judges are named {name}; names must differ" for name, count in names.items() if count > 1
     ]
     if not judges:
-        faults.append("judges: is empty; a panel needs at least one judge")
+        errors.append("judges: is empty; a panel needs at least one judge")
     elif all(weight == 0 for _, weight in judges):
-        faults.append("judges: every weight is 0; at least one judge must count")
-    return faults
+        errors.append("judges: every weight is 0; at least one judge must count")
+    return errors
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -247,7 +247,7 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _u
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file holds; a key given twice is a fault.
+    """What a YAML file holds; a key given twice is an error.
 
     Raises:
         ConfigError: the file can't be read, or is not YAML.

@@ -2,7 +2,7 @@
 
     PrefstreamError
     └── ScoringError
-        ├── ConfigError           the panel file is wrong; all its faults at once
+        ├── ConfigError           the panel file is wrong; all its errors at once
         ├── FileError             a file of battles can't be used as it is
         ├── LoadError             weights, adapter or tokenizer can't be trusted to judge
         │   └── FetchError        they could not be downloaded just now
@@ -28,17 +28,17 @@ class ConfigError(ScoringError):
 
     Attributes:
         source: the file, or what else was read.
-        faults: one line per fault, each with its place.
+        errors: one line each with its place.
     """
 
-    def __init__(self, source: str, faults: tuple[str, ...]) -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {fault}" for fault in faults))
+    def __init__(self, source: str, errors: tuple[str, ...]) -> None:
+        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {error}" for error in errors))
         self.source = source
-        self.faults = faults
+        self.errors = errors
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.source, self.faults)
+        return type(self), (self.source, self.errors)
 
 
 class FileError(ScoringError):

@@ -10,17 +10,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
-    """One line per fault, in the order of the model's fields.
+def error_lines(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
+    """One line per error, in the order of the model's fields.
 
     Args:
         error: what validating `model` raised.
         model: the settings that were validated; its fields are the known keys.
     """
-    return tuple(_explain_one(details, model) for details in error.errors(include_url=False))
+    return tuple(_error_line(details, model) for details in error.errors(include_url=False))
 
 
-def _explain_one(details: ErrorDetails, model: type[BaseModel]) -> str:
+def _error_line(details: ErrorDetails, model: type[BaseModel]) -> str:
     path, known = _walk(details["loc"], model)
     kind = details["type"]
     if kind == "extra_forbidden":

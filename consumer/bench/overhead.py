@@ -226,7 +226,7 @@ def _offline_rate(panel: Panel, battles: Sequence[Battle], batch: int) -> float:
 class _Silent:
     """Watches a run and says nothing."""
 
-    def rejected(self, line: int, fault: object) -> None:
+    def rejected(self, line: int, row: object) -> None:
         """Every battle here is valid."""
 
     def advanced(self, done_bytes: int, rows: int) -> None:

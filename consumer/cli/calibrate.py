@@ -140,7 +140,7 @@ def calibrate(
     _write(result, output, plot, out_of_fold)
     _show(result, Console(), folds)
     say(console, _advice(output, panel, config))
-    if rejected or predictions.left_out:
+    if rejected or predictions.unanswered:
         raise typer.Exit(EXIT_REJECTED)
 
 
@@ -151,7 +151,7 @@ def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: C
     uncalibrated = config.model_copy(update={"calibration": None})
     with load_uncalibrated_panel(uncalibrated, progress=lambda line: say(console, line)) as judges:
         predictions = predict_all(judges, labelled, console)
-    for position, reason in predictions.left_out.items():
+    for position, reason in predictions.unanswered.items():
         say(console, f"line {labelled[position].line}: left out: {reason}")
     return predictions
 

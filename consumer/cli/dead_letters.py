@@ -144,7 +144,7 @@ def show(
     for name, value in letter.headers:
         console.print(Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default"))
     console.print(Text("key: ", "cyan").append(_bytes(letter.key), "default"))
-    if letter.left_out:
+    if letter.value_omitted:
         console.print(Text(f"value: left out, it had {letter.size} bytes", "yellow"))
     else:
         console.print(Text("value:", "cyan"))
@@ -255,7 +255,7 @@ def _table(letters: Iterable[DeadLetter], topic: str) -> Table:
             f"{letter.time:%Y-%m-%d %H:%M:%S}",
             reason,
             Text(origin).append(f"\n{_shorten(_bytes(letter.key), _KEY_CHARS)}", "dim"),
-            Text(_size(letter.size)).append("\nleft out" if letter.left_out else "", "yellow"),
+            Text(_size(letter.size)).append("\nleft out" if letter.value_omitted else "", "yellow"),
         )
     return table
 
@@ -309,7 +309,7 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
         "origin": str(letter.origin) if letter.origin else None,
         "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
         "size": letter.size,
-        "left_out": letter.left_out,
+        "left_out": letter.value_omitted,
         "retries": letter.retries,
     }
 

@@ -145,7 +145,7 @@ def evaluate(
     )
     _show(evaluation, Console())
     _write(evaluation, json, html, console)
-    if rejected or answers.faulty_rows or answers.predictions.left_out:
+    if rejected or answers.rejected_rows or answers.predictions.unanswered:
         raise typer.Exit(EXIT_REJECTED)
 
 
@@ -155,7 +155,7 @@ class _Answers:
 
     predictions: Predictions
     swap: bool
-    faulty_rows: int = 0
+    rejected_rows: int = 0
     injected: Predictions | None = None
 
 
@@ -184,7 +184,7 @@ def _predict(
     with load_panel(config, progress=lambda line: say(console, line)) as judges:
         predictions = predict_all(judges, labelled, console)
         after = predict_all(judges, injected(labelled), console) if injections else None
-    _name_rows(file, {labelled[at].line: reason for at, reason in predictions.left_out.items()}, console)
+    _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)
     return _Answers(predictions, config.swap, injected=after)
 
 
@@ -192,11 +192,11 @@ def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path
     from prefstream.scoring.evaluation.prediction_files import read_predictions
 
     read = read_predictions(path, [one.battle for one in labelled])
-    _name_rows(path, read.faults, console)
-    left_out = read.predictions.left_out
-    _name_rows(file, {labelled[at].line: f"no prediction in {path} has its id" for at in left_out}, console)
-    if left_out:
-        say(console, f"{len(left_out):,} of {len(labelled):,} labelled battles have no prediction: they don't count")
+    _name_rows(path, read.rejected, console)
+    unanswered = read.predictions.unanswered
+    _name_rows(file, {labelled[at].line: f"no prediction in {path} has its id" for at in unanswered}, console)
+    if unanswered:
+        say(console, f"{len(unanswered):,} of {len(labelled):,} labelled battles have no prediction: they don't count")
     if read.unknown_ids:
         say(console, f"{path}: {read.unknown_ids:,} predictions are about none of the labelled battles: ignored")
     if read.repeated_ids:
@@ -205,7 +205,7 @@ def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path
         say(console, f"{path}: {', '.join(read.partial_judges)} did not answer every battle: only the panel is shown")
     judges = read.predictions.judges
     both_orders = any(not judge.symmetric and judge.swapped is not None for judge in judges)
-    return _Answers(read.predictions, both_orders, len(read.faults))
+    return _Answers(read.predictions, both_orders, len(read.rejected))
 
 
 def _name_rows(file: Path, rows: Mapping[int, object], console: Console) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_chosen(
 
     Args:
         file: the labelled file.
-        console: for progress and faults.
+        console: for progress and rejected rows.
         tiers: only battles of these; empty or None for all.
         sources: only battles of these; empty or None for all.
         limit: stop after so many chosen battles.
@@ -59,7 +59,7 @@ def read_chosen(
     rejected = 0
     with FileProgress(console, file, verb="reading") as progress:
         for rows, record in enumerate(read_labelled(file), start=1):
-            if isinstance(record.content, RowFault):
+            if isinstance(record.content, RejectedRow):
                 rejected += 1
                 progress.rejected(record.line, record.content)
             else:

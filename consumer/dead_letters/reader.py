@@ -124,7 +124,7 @@ class DeadLetter:
         return RecordPosition(topic, int(partition), int(offset))
 
     @property
-    def left_out(self) -> bool:
+    def value_omitted(self) -> bool:
         """Whether the value was too large to copy: only its size and hash are here."""
         digest = header(self, HEADER_VALUE_SHA256)
         return digest is not None and digest != hashlib.sha256(self.value or b"").hexdigest()
@@ -133,7 +133,7 @@ class DeadLetter:
     def size(self) -> int:
         """Bytes of the original value."""
         original = header(self, HEADER_VALUE_SIZE)
-        return int(original) if self.left_out and original and original.isdecimal() else len(self.value or b"")
+        return int(original) if self.value_omitted and original and original.isdecimal() else len(self.value or b"")
 
     @property
     def retries(self) -> int:

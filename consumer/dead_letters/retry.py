@@ -316,7 +316,7 @@ def _why_not(letter: DeadLetter, destination: str | None) -> str | None:
         return "its headers don't say where it came from; give --to"
     if destination == letter.position.topic:
         return "it came from the dead letters' own topic; give --to"
-    if letter.left_out:
+    if letter.value_omitted:
         return f"its value of {letter.size} bytes was too large to copy; send the original again"
     return None
 

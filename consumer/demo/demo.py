@@ -125,7 +125,7 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
         elif path.suffix.lower() != ".csv":
             entries.append(DemoEvent(f"{path.name}:{record.line}", record.raw))
         else:
-            on_bad_row(f"{path.name}:{record.line} is left out: {record.error}")
+            on_bad_row(f"{path.name}:{record.line} is left out: {record.rejected}")
     if not any(entry.battle for entry in entries):
         raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
     return entries

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 
 
 class FileObserver(Protocol):
     """Told by those who go through a file what happens, on the thread that called them."""
 
-    def rejected(self, line: int, fault: RowFault) -> None:
+    def rejected(self, line: int, row: RejectedRow) -> None:
         """The row that starts at this line can't be used."""
 
     def advanced(self, done_bytes: int, rows: int) -> None:

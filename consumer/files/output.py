@@ -19,7 +19,7 @@ from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import OUTCOMES, Battle, FileSource, encode_preference
 from prefstream.scoring.atomic_file import draft_path
-from prefstream.scoring.files.battles import FileRecord, RowFault
+from prefstream.scoring.files.battles import FileRecord, RejectedRow
 from prefstream.scoring.files.submission import SUBMISSION_COLUMNS, csv_line
 from prefstream.scoring.panel.combine import PanelAnswer
 
@@ -166,9 +166,9 @@ class ScoreOutput:
         source = FileSource(file=self._paths.source.name, line=line)
         return encode_preference(answer.to_preference(battle_id, source)) + b"\n"
 
-    def rejected_row(self, record: FileRecord[Battle], fault: RowFault) -> bytes:
+    def rejected_row(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:
         """One rejected row, as it was given: a JSON object, with the bytes in base64 where they are no text."""
-        entry: dict[str, object] = {"line": record.line, "reason": fault.reason, "detail": fault.detail}
+        entry: dict[str, object] = {"line": record.line, "reason": row.reason, "detail": row.detail}
         try:
             entry["raw"] = record.raw.decode()
         except UnicodeDecodeError:

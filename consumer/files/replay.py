@@ -18,7 +18,7 @@ from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.observer import FileObserver
 from prefstream.schemas import Battle, encode_battle
-from prefstream.scoring.files.battles import FileRecord, RowFault, read_battles
+from prefstream.scoring.files.battles import FileRecord, RejectedRow, read_battles
 
 TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
 """Reason of a row that is larger than the topic takes."""
@@ -138,13 +138,13 @@ def replay_file(
                 complete = False
                 break
             rows += 1
-            fault = record.error
-            if fault is None or keep_malformed:
-                fault = deliveries.send(record)
-                malformed += record.error is not None and fault is None
-            if fault is not None:
+            refused = record.rejected
+            if refused is None or keep_malformed:
+                refused = deliveries.send(record)
+                malformed += record.rejected is not None and refused is None
+            if refused is not None:
                 rejected += 1
-                observer.rejected(record.line, fault)
+                observer.rejected(record.line, refused)
             if rows % PROGRESS_EVERY_ROWS == 0:
                 observer.advanced(record.end.offset, rows)
     finally:
@@ -189,7 +189,7 @@ class _Deliveries:
         self._first_error: Exception | None = None
         self._changed = threading.Condition()
 
-    def send(self, record: FileRecord[Battle]) -> RowFault | None:
+    def send(self, record: FileRecord[Battle]) -> RejectedRow | None:
         """Send one row, waiting while too much is under way.
 
         Returns:
@@ -207,7 +207,7 @@ class _Deliveries:
             future = self._producer.send(self._topic, value=value, key=key)
         except kafka_errors.MessageSizeTooLargeError:
             self._count(sent=-1, size=-size)
-            return RowFault(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
+            return RejectedRow(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
         except kafka_errors.KafkaError as error:
             self._count(size=-size, error=error)
             return None

@@ -32,7 +32,14 @@ from prefstream.consumer.files.score_progress import Checkpoint, PrefixHash
 from prefstream.schemas import Battle, Reason
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError
-from prefstream.scoring.files.battles import START, FilePosition, FileRecord, RowFault, check_battles_file, read_battles
+from prefstream.scoring.files.battles import (
+    START,
+    FilePosition,
+    FileRecord,
+    RejectedRow,
+    check_battles_file,
+    read_battles,
+)
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 128
@@ -212,12 +219,12 @@ class _Run:
         scored, rejected = [], []
         answers = iter(self._panel.score(chunk.encoded) if chunk.encoded else [])
         for record in chunk.records:
-            if isinstance(record.content, RowFault):
+            if isinstance(record.content, RejectedRow):
                 rejected.append(self._reject(record, record.content))
                 continue
             answer = next(answers)
             if isinstance(answer, BattleTooLargeError):
-                rejected.append(self._reject(record, RowFault(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
+                rejected.append(self._reject(record, RejectedRow(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
             else:
                 scored.append(self._output.row(record.content.id, record.line, answer))
         header = b"" if before.output_bytes else self._output.header()
@@ -236,6 +243,6 @@ class _Run:
         after.save(self._paths.progress)
         return after
 
-    def _reject(self, record: FileRecord[Battle], fault: RowFault) -> bytes:
-        self._observer.rejected(record.line, fault)
-        return self._output.rejected_row(record, fault)
+    def _reject(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:
+        self._observer.rejected(record.line, row)
+        return self._output.rejected_row(record, row)

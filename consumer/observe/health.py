@@ -226,7 +226,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
                     _cut(connection)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """Log a fault of ours; a client that went away in the middle of its answer is no event."""
+        """Log an error of ours; a client that went away in the middle of its answer is no event."""
         if not isinstance(sys.exception(), OSError):
             _log.exception("http_request_failed")
 

@@ -44,7 +44,7 @@ class PreferenceTooLargeError(PrefstreamError):
 class Message:
     """A record to send for one event.
 
-    `reason` is None for a preference. `left_out` counts what a dead letter lost already: 1 its value, 2 also its key
+    `reason` is None for a preference. `omitted` counts what a dead letter lost already: 1 its value, 2 also its key
     and the original's headers.
     """
 
@@ -53,7 +53,7 @@ class Message:
     value: bytes | None
     headers: list[Header]
     reason: Reason | None = None
-    left_out: int = 0
+    omitted: int = 0
 
     @property
     def size(self) -> int:
@@ -128,13 +128,13 @@ def shrink(message: Message) -> Message | None:
         size = len(message.value or b"")
         error = PreferenceTooLargeError(f"the preference has {size} bytes, more than the broker takes")
         return dead_letter(message.event, Reason.PREFERENCE_TOO_LARGE, error)
-    if message.left_out == 0:
+    if message.omitted == 0:
         described = _describe(HEADER_VALUE_SIZE, HEADER_VALUE_SHA256, message.value or b"")
-        return replace(message, value=b"", headers=[*message.headers, *described], left_out=1)
-    if message.left_out == 1:
+        return replace(message, value=b"", headers=[*message.headers, *described], omitted=1)
+    if message.omitted == 1:
         ours = [(name, value) for name, value in message.headers if name in ERROR_HEADERS]
         described = _describe(HEADER_KEY_SIZE, HEADER_KEY_SHA256, message.key or b"")
-        return replace(message, key=None, headers=[*ours, *described], left_out=2)
+        return replace(message, key=None, headers=[*ours, *described], omitted=2)
     return None
 
 
@@ -146,6 +146,6 @@ def _describe(size_header: str, digest_header: str, content: bytes) -> list[Head
 
 
 def _where(error: Exception) -> bytes:
-    """Code positions from the stream down to the fault; no values, which could be a user's text."""
+    """Code positions from the stream down to where it was raised; no values, which could be a user's text."""
     frames = traceback.extract_tb(error.__traceback__, limit=20)
     return "\n".join(f"{frame.name} ({frame.filename.rsplit('/', 2)[-1]}:{frame.lineno})" for frame in frames).encode()

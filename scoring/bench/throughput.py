@@ -203,17 +203,17 @@ def _with_max_length(judge: ModelJudgeConfig) -> ModelJudgeConfig:
 
 
 def _check(config: PanelConfig) -> None:
-    faults = [
+    errors = [
         f"judge {judge.name}: quantization is {judge.quantization}; the bench compares unquantised judges"
         for judge in _models(config)
         if judge.quantization != "none"
     ]
     if len(_models(config)) < len(config.judges):
-        faults.append("a prior reads nothing, so there is nothing to compare; leave it out")
+        errors.append("a prior reads nothing, so there is nothing to compare; leave it out")
     if config.swap:
-        faults.append("swap is on; the bench compares panels without it")
-    if faults:
-        raise ConfigError("bench", tuple(faults))
+        errors.append("swap is on; the bench compares panels without it")
+    if errors:
+        raise ConfigError("bench", tuple(errors))
 
 
 def _read_run(fields: Mapping[str, Any]) -> PanelRun:

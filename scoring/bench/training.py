@@ -125,8 +125,8 @@ def bench_train(
     recipe = comparable(recipe)
     least = _least_battles(recipe.step)
     if len(chosen) < least:
-        fault = f"{recipe.name}: {len(chosen)} battles make one step, which warms up; take at least {least}"
-        raise ConfigError("bench", (fault,))
+        error = f"{recipe.name}: {len(chosen)} battles make one step, which warms up; take at least {least}"
+        raise ConfigError("bench", (error,))
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = write_request(Path(folder), recipe, chosen)
 

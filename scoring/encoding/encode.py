@@ -175,21 +175,21 @@ class Encoder:
         return ids
 
     def _check(self, pad_token: int | None) -> None:
-        faults = []
+        errors = []
         if not self._closing or not all(self._before_turn):
-            faults.append(f"the tokenizer has no tokens for the words of template {self.template.name}")
+            errors.append(f"the tokenizer has no tokens for the words of template {self.template.name}")
         elif self.last_token == pad_token:
-            faults.append(
+            errors.append(
                 f"the pad token is the last token of template {self.template.name}, which pooling would skip; "
                 "give the tokenizer a pad token of its own"
             )
         if self.max_length <= self.template_tokens:
-            faults.append(
+            errors.append(
                 f"max_length is {self.max_length}, but template {self.template.name} alone takes "
                 f"{self.template_tokens} tokens; set it to more than that"
             )
-        if faults:
-            raise ConfigError("encoder", tuple(faults))
+        if errors:
+            raise ConfigError("encoder", tuple(errors))
 
     def _columns(self, battle: Battle) -> tuple[tuple[Turns, ...], ...]:
         """For each sequence, the turns of each slot."""

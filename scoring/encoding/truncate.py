@@ -37,13 +37,13 @@ class Shares:
     response: float = 2.0
 
     def __post_init__(self) -> None:
-        faults = tuple(
+        errors = tuple(
             f"{name} is {share}; it must be a positive number"
             for name, share in (("prompt", self.prompt), ("response", self.response))
             if not (math.isfinite(share) and share > 0)
         )
-        if faults:
-            raise ConfigError("shares", faults)
+        if errors:
+            raise ConfigError("shares", errors)
 
     def weights(self, responses: int) -> tuple[int, ...]:
         """Integer weights of the prompt and of each of `responses` responses, each at least 1."""

@@ -81,7 +81,7 @@ def evaluate(
     systems += [("judge", judge) for judge in predictions.judges]
     systems += [("baseline", baseline) for baseline in baselines]
     return Evaluation(
-        evaluated=evaluated.model_copy(update={"rows_without_answer": len(predictions.left_out)}),
+        evaluated=evaluated.model_copy(update={"rows_without_answer": len(predictions.unanswered)}),
         battles=len(facts),
         prompts=draws.prompts,
         outcomes=_counts(facts.outcomes),

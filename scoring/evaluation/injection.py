@@ -90,7 +90,7 @@ def _forecasts(predictions: Predictions) -> tuple[Forecast, ...]:
 
 def _on_all(forecast: Forecast, predictions: Predictions) -> _Values:
     """The probabilities by place among all battles that were asked about; NaN where there is no answer."""
-    spread = np.full((len(predictions.positions) + len(predictions.left_out), len(OUTCOMES)), np.nan)
+    spread = np.full((len(predictions.positions) + len(predictions.unanswered), len(OUTCOMES)), np.nan)
     spread[predictions.positions] = forecast.probabilities
     return spread
 

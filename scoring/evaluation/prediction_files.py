@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, Preference, Probabilities
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RowFault, RowParser, read_file
+from prefstream.scoring.files.battles import RejectedRow, RowParser, read_file
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
 
@@ -36,14 +36,14 @@ class PredictionFile:
         predictions: for the battles that it knows; the others are left out.
         unknown_ids: how many of its rows are about none of the battles.
         repeated_ids: how many of its rows were replaced by a later one of the same id.
-        faults: rows that hold no prediction, by line.
+        rejected: rows that hold no prediction, by line.
         partial_judges: judges that did not answer every battle, and are left out for it.
     """
 
     predictions: Predictions
     unknown_ids: int
     repeated_ids: int
-    faults: Mapping[int, RowFault]
+    rejected: Mapping[int, RejectedRow]
     partial_judges: tuple[str, ...]
 
 
@@ -66,11 +66,11 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     """
     wanted = {battle.id for battle in battles}
     rows: dict[str, _Row] = {}
-    faults: dict[int, RowFault] = {}
+    rejected: dict[int, RejectedRow] = {}
     unknown = repeated = 0
     for record in read_file(path, _PARSER):
-        if isinstance(record.content, RowFault):
-            faults[record.line] = record.content
+        if isinstance(record.content, RejectedRow):
+            rejected[record.line] = record.content
         elif record.content.id not in wanted:
             unknown += 1
         else:
@@ -89,11 +89,11 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
         ids=tuple(row.id for row in matched),
         panel=panel_forecast(triples([row.probabilities for row in matched]), () if partial else judges),
         judges=judges,
-        left_out={
+        unanswered={
             position: "the predictions leave it out" for position, battle in enumerate(battles) if battle.id not in rows
         },
     )
-    return PredictionFile(predictions, unknown, repeated, faults, partial)
+    return PredictionFile(predictions, unknown, repeated, rejected, partial)
 
 
 def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, ...], tuple[str, ...]]:
@@ -113,26 +113,26 @@ def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, .
     return tuple(forecasts), tuple(name for name in names if name not in whole)
 
 
-def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RowFault:
+def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RejectedRow:
     del line
     try:
         preference = Preference.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the row"
-        return RowFault(BAD_PREDICTION, f"no preference as `prefstream score` writes it: {place}: {first['msg']}")
+        return RejectedRow(BAD_PREDICTION, f"no preference as `prefstream score` writes it: {place}: {first['msg']}")
     return _Row(preference.id, preference.probabilities, preference)
 
 
-def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RowFault:
+def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RejectedRow:
     del line
     try:
         row = np.array([float(cells[name]) for name in WINNER_COLUMNS])
     except ValueError:
-        return RowFault(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be numbers")
+        return RejectedRow(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be numbers")
     total = row.sum()
     if not (np.isfinite(row).all() and (row >= 0).all() and abs(total - 1.0) <= SUM_TOLERANCE):
-        return RowFault(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be from 0 to 1 and sum to 1")
+        return RejectedRow(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be from 0 to 1 and sum to 1")
     shares = dict(zip(OUTCOMES, (row / total).tolist(), strict=True))
     return _Row(cells["id"], Probabilities(**shares), None)
 

@@ -53,8 +53,8 @@ START: Final = FilePosition(offset=0, line=1)
 
 
 @dataclass(frozen=True, slots=True)
-class RowFault:
-    """Why a row is no battle.
+class RejectedRow:
+    """A row that can't be used: why it is no battle.
 
     Attributes:
         reason: a `schemas.Reason`, `not_csv`, or `bad_label` of a row whose battle is good but not its label.
@@ -80,24 +80,26 @@ class FileRecord(Generic[BattleT_co]):
     """
 
     line: int
-    content: BattleT_co | RowFault
+    content: BattleT_co | RejectedRow
     raw: bytes
     end: FilePosition
 
     @property
     def battle(self) -> BattleT_co | None:
         """The battle as the reader gives it, plain or labelled; None when the row is none."""
-        return None if isinstance(self.content, RowFault) else self.content
+        return None if isinstance(self.content, RejectedRow) else self.content
 
     @property
-    def error(self) -> RowFault | None:
+    def rejected(self) -> RejectedRow | None:
         """Why the row is no battle, None when it is one."""
-        return self.content if isinstance(self.content, RowFault) else None
+        return self.content if isinstance(self.content, RejectedRow) else None
 
 
 @dataclass(frozen=True, slots=True)
 class RowParser(Generic[BattleT_co]):
-    """What the rows of a file are parsed to. Both functions may raise `InvalidEventError`, which becomes a `RowFault`.
+    """What the rows of a file are parsed to.
+
+    Both functions may raise `InvalidEventError`, which becomes a `RejectedRow`.
 
     Attributes:
         columns: columns that CSV must have.
@@ -108,8 +110,8 @@ class RowParser(Generic[BattleT_co]):
 
     columns: tuple[str, ...]
     optional_columns: tuple[str, ...]
-    from_object: Callable[[Mapping[str, Any], int], BattleT_co | RowFault]
-    from_cells: Callable[[Mapping[str, str], int], BattleT_co | RowFault]
+    from_object: Callable[[Mapping[str, Any], int], BattleT_co | RejectedRow]
+    from_cells: Callable[[Mapping[str, str], int], BattleT_co | RejectedRow]
 
 
 REQUIRED_COLUMNS: Final = ("id", "prompt", "response_a", "response_b")
@@ -306,7 +308,7 @@ class _Lines:
 def _read_jsonl(lines: _Lines, parser: RowParser[BattleT]) -> Iterator[FileRecord[BattleT]]:
     while True:
         number = lines.next_row()
-        content: BattleT | RowFault
+        content: BattleT | RejectedRow
         try:
             raw = lines.take()
         except _RowTooLargeError:
@@ -320,18 +322,18 @@ def _read_jsonl(lines: _Lines, parser: RowParser[BattleT]) -> Iterator[FileRecor
         yield FileRecord(number, content, lines.raw, lines.end)
 
 
-def _parse_line(raw: bytes, number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
+def _parse_line(raw: bytes, number: int, parser: RowParser[BattleT]) -> BattleT | RejectedRow:
     try:
         return parser.from_object(decode_object(raw), number)
     except InvalidEventError as event:
-        return RowFault(event.reason, event.detail)
+        return RejectedRow(event.reason, event.detail)
 
 
 def _read_csv(lines: _Lines, columns: Sequence[str], parser: RowParser[BattleT]) -> Iterator[FileRecord[BattleT]]:
     rows = _csv_rows(lines)
     while True:
         number = lines.next_row()
-        content: BattleT | RowFault
+        content: BattleT | RejectedRow
         try:
             cells = next(rows)
         except StopIteration:
@@ -340,15 +342,18 @@ def _read_csv(lines: _Lines, columns: Sequence[str], parser: RowParser[BattleT])
             content = _too_large()
             lines.give_back_all_but_first()
         except csv.Error:
-            content = RowFault(
+            content = RejectedRow(
                 NOT_CSV, "quotes don't pair: one that opens a cell must be closed, one inside it doubled"
             )
             lines.give_back_all_but_first()
         else:
             if not cells:
                 continue
-            fault = _cells_fault(cells, columns, lines)
-            content = _parse_cells(dict(zip(columns, cells, strict=True)), number, parser) if fault is None else fault
+            rejected = _check_cells(cells, columns, lines)
+            if rejected is None:
+                content = _parse_cells(dict(zip(columns, cells, strict=True)), number, parser)
+            else:
+                content = rejected
         yield FileRecord(number, content, lines.raw, lines.end)
 
 
@@ -359,21 +364,21 @@ def _csv_rows(lines: _Lines) -> Iterator[list[str]]:
     return csv.reader(lines, strict=True)
 
 
-def _cells_fault(cells: Sequence[str], columns: Sequence[str], lines: _Lines) -> RowFault | None:
+def _check_cells(cells: Sequence[str], columns: Sequence[str], lines: _Lines) -> RejectedRow | None:
     if lines.bad_byte is not None:
-        return RowFault(Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8")
+        return RejectedRow(Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8")
     if b"\0" in lines.raw:
-        return RowFault(NOT_CSV, "the row holds a NUL byte, which no text has")
+        return RejectedRow(NOT_CSV, "the row holds a NUL byte, which no text has")
     if len(cells) != len(columns):
-        return RowFault(NOT_CSV, f"the row has {len(cells)} cells, the header names {len(columns)} columns")
+        return RejectedRow(NOT_CSV, f"the row has {len(cells)} cells, the header names {len(columns)} columns")
     return None
 
 
-def _parse_cells(cells: Mapping[str, str], number: int, parser: RowParser[BattleT]) -> BattleT | RowFault:
+def _parse_cells(cells: Mapping[str, str], number: int, parser: RowParser[BattleT]) -> BattleT | RejectedRow:
     try:
         return parser.from_cells(cells, number)
     except InvalidEventError as event:
-        return RowFault(event.reason, event.detail)
+        return RejectedRow(event.reason, event.detail)
 
 
 def _read_header(lines: _Lines, path: Path, parser: RowParser[object]) -> list[str]:
@@ -394,5 +399,5 @@ def _read_header(lines: _Lines, path: Path, parser: RowParser[object]) -> list[s
     return columns
 
 
-def _too_large() -> RowFault:
-    return RowFault(Reason.FIELD_TOO_LARGE, f"the row has more than {MAX_ROW_BYTES:,} bytes")
+def _too_large() -> RejectedRow:
+    return RejectedRow(Reason.FIELD_TOO_LARGE, f"the row has more than {MAX_ROW_BYTES:,} bytes")

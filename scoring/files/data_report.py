@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import FileRecord, RowFault
+from prefstream.scoring.files.battles import FileRecord, RejectedRow
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 
 OutcomeCounts: TypeAlias = Counter[Outcome]
@@ -44,7 +44,7 @@ class DataReport:
     Attributes:
         usable: rows with battle and label.
         rejected: the others, by reason.
-        first_rejected: line and fault of the first `MAX_REJECTED_KEPT` of them.
+        first_rejected: the first `MAX_REJECTED_KEPT` of them, with their lines.
         outcomes: of all usable rows.
         outcomes_with_ties: of those whose source has ties.
         sources: outcomes per source.
@@ -57,7 +57,7 @@ class DataReport:
     def __init__(self) -> None:
         self.usable = 0
         self.rejected: Counter[str] = Counter()
-        self.first_rejected: list[tuple[int, RowFault]] = []
+        self.first_rejected: list[tuple[int, RejectedRow]] = []
         self.outcomes: OutcomeCounts = Counter()
         self.outcomes_with_ties: OutcomeCounts = Counter()
         self.sources: defaultdict[str, OutcomeCounts] = defaultdict(Counter)
@@ -76,7 +76,7 @@ class DataReport:
     def usable_rows(self, records: Iterable[FileRecord[LabelledBattle]]) -> Iterator[LabelledBattle]:
         """Count every row as it passes, and let the usable ones through."""
         for record in records:
-            if isinstance(record.content, RowFault):
+            if isinstance(record.content, RejectedRow):
                 self.reject(record.line, record.content)
             else:
                 self.add(record.content)
@@ -102,11 +102,11 @@ class DataReport:
         self._prompts.add(bytes.fromhex(prompt_key(battle)))
         self._add_id(battle.id)
 
-    def reject(self, line: int, fault: RowFault) -> None:
+    def reject(self, line: int, row: RejectedRow) -> None:
         """Count a row that can't be used."""
-        self.rejected[fault.reason] += 1
+        self.rejected[row.reason] += 1
         if len(self.first_rejected) < MAX_REJECTED_KEPT:
-            self.first_rejected.append((line, fault))
+            self.first_rejected.append((line, row))
 
     @property
     def rows(self) -> int:
@@ -193,8 +193,7 @@ class DataReport:
                 "rows": self.rejected.total(),
                 "reasons": dict(self.rejected.most_common()),
                 "first": [
-                    {"line": line, "reason": fault.reason, "detail": fault.detail}
-                    for line, fault in self.first_rejected
+                    {"line": line, "reason": row.reason, "detail": row.detail} for line, row in self.first_rejected
                 ],
             },
             "outcomes": {
@@ -231,8 +230,8 @@ class DataReport:
     def _why_nothing_is_usable(self) -> str:
         if not self.first_rejected:
             return "it has no rows; give labelled battles (CSV or JSONL)"
-        line, fault = self.first_rejected[0]
-        return f"all of its {self.rows:,} rows were rejected, the first at line {line} ({fault})"
+        line, row = self.first_rejected[0]
+        return f"all of its {self.rows:,} rows were rejected, the first at line {line} ({row})"
 
 
 def outcome_shares(counts: Mapping[Outcome, int]) -> dict[Outcome, float]:

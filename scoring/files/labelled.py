@@ -25,7 +25,7 @@ from prefstream.scoring.files.battles import (
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
     FileRecord,
-    RowFault,
+    RejectedRow,
     RowParser,
     check_file,
     read_file,
@@ -101,7 +101,7 @@ def check_labelled_file(path: Path) -> None:
 def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, None]:
     """Read a file row by row, with the promises of `prefstream.scoring.files.battles.read_battles`.
 
-    A row without a usable label comes back as a `RowFault` of reason `bad_label`.
+    A row without a usable label comes back as a `RejectedRow` of reason `bad_label`.
 
     Args:
         path: CSV or JSONL, told apart by `prefstream.scoring.files.battles.file_format`.
@@ -113,14 +113,14 @@ def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, Non
 
 
 class _BadLabelError(Exception):
-    """Its text is the fault's detail: what was wrong and what to write instead, nothing of the row's own."""
+    """Its text is the rejected row's detail: what was wrong and what to write instead, nothing of the row's own."""
 
 
-def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | RowFault:
+def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | RejectedRow:
     return _labelled(parse_battle(fields), fields, line)
 
 
-def _from_cells(cells: Mapping[str, str], line: int) -> LabelledBattle | RowFault:
+def _from_cells(cells: Mapping[str, str], line: int) -> LabelledBattle | RejectedRow:
     # Cells become what the same field would be in JSON; what they can't become is refused there. An empty cell is how
     # CSV says null. Votes are JSONL's alone.
     kinds: dict[str, Callable[[str], object]] = {
@@ -148,11 +148,11 @@ _LABELLED: Final = RowParser(
 )
 
 
-def _labelled(battle: Battle, fields: Mapping[str, Any], line: int) -> LabelledBattle | RowFault:
+def _labelled(battle: Battle, fields: Mapping[str, Any], line: int) -> LabelledBattle | RejectedRow:
     try:
         return LabelledBattle(battle, _label(fields), line, _name(fields, "source"), _name(fields, "tier"))
     except _BadLabelError as error:
-        return RowFault(BAD_LABEL, str(error))
+        return RejectedRow(BAD_LABEL, str(error))
 
 
 def _label(fields: Mapping[str, Any]) -> Label:

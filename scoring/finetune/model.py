@@ -20,7 +20,7 @@ from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
 from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 DEMO_PREFIX: Final = "demo:"
 """Of a base that the demo uses."""
@@ -66,8 +66,8 @@ def open_student(recipe: Recipe, *, progress: Callable[[str], None]) -> Student:
     template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
     layers = base.config.num_hidden_layers
     if recipe.lora.frozen_layers >= layers:
-        fault = f"lora.frozen_layers is {recipe.lora.frozen_layers}, but the base has {layers} layers"
-        raise ConfigError(recipe.name, (fault,))
+        error = f"lora.frozen_layers is {recipe.lora.frozen_layers}, but the base has {layers} layers"
+        raise ConfigError(recipe.name, (error,))
     encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
     attention = attention_for(described, base.config.model_type, placement)
     return Student(recipe, base, template, encoder, placement, attention)
@@ -140,7 +140,7 @@ def _described(recipe: Recipe, progress: Callable[[str], None]) -> ModelJudgeCon
             device=_own_device(),
         )
     except ValidationError as error:
-        raise ConfigError(recipe.name, explain(error, ModelJudgeConfig)) from None
+        raise ConfigError(recipe.name, error_lines(error, ModelJudgeConfig)) from None
 
 
 def _check_targets(model: Any, recipe: Recipe) -> None:
@@ -149,8 +149,8 @@ def _check_targets(model: Any, recipe: Recipe) -> None:
     unknown = [target for target in recipe.lora.targets if not any(f".{name}".endswith(f".{target}") for name in names)]
     if unknown:
         known = sorted({name.rpartition(".")[2] for name in names})
-        fault = f"lora.targets: the base has no linear layer {', '.join(unknown)}; it has {', '.join(known)}"
-        raise ConfigError(recipe.name, (fault,))
+        error = f"lora.targets: the base has no linear layer {', '.join(unknown)}; it has {', '.join(known)}"
+        raise ConfigError(recipe.name, (error,))
 
 
 def _source(recipe: Recipe, progress: Callable[[str], None]) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from prefstream.scoring.config import Commit, read_yaml
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 RECIPES: Final = Path(__file__).resolve().parent / "recipes"
 """Where the recipes that ship lie."""
@@ -168,7 +168,7 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
         overrides: dotted key to value, such as `optimizer.learning_rate`; stronger than the file.
 
     Raises:
-        ConfigError: there is no such recipe, or it holds faults.
+        ConfigError: there is no such recipe, or it holds errors.
     """
     path = RECIPES / f"{source}.yaml" if source in shipped_recipes() else Path(source)
     if not path.is_file():
@@ -181,7 +181,7 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise ConfigError(str(path), explain(error, Recipe)) from None
+        raise ConfigError(str(path), error_lines(error, Recipe)) from None
 
 
 def _set(fields: dict[str, Any], keys: list[str], value: Any) -> None:

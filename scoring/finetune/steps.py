@@ -74,8 +74,8 @@ def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -
     for number, stage in enumerate(data.stages):
         chosen = np.flatnonzero(_selected(pairs, stage) & (weights > 0))
         if not chosen.size:
-            fault = f"data.stages[{number}]: takes none of the {len(pairs):,} pairs that count"
-            raise ConfigError("recipe", (fault,))
+            error = f"data.stages[{number}]: takes none of the {len(pairs):,} pairs that count"
+            raise ConfigError("recipe", (error,))
         left = stage.epochs
         while left > 0:
             groups = _groups(pairs, chosen, step.prompt_pairs, generator)
@@ -183,14 +183,14 @@ def _check_names(pairs: Pairs, data: DataRecipe) -> None:
     for number, stage in enumerate(data.stages):
         asked.append((f"data.stages[{number}].tiers", stage.tiers, tiers))
         asked.append((f"data.stages[{number}].sources", stage.sources, sources))
-    faults = tuple(
+    errors = tuple(
         f"{place}: no pair has {name}; there are {', '.join(sorted(known)) or 'none'}"
         for place, names, known in asked
         for name in names
         if name not in known
     )
-    if faults:
-        raise ConfigError("recipe", faults)
+    if errors:
+        raise ConfigError("recipe", errors)
 
 
 def _selected(pairs: Pairs, stage: StageRecipe) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prefstream.scoring.atomic_file import write_atomically
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.probabilities import Triples, normalise
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 
 class _Settings(BaseModel):
@@ -71,14 +71,14 @@ class CalibrationFile(_Settings):
         """Read the file.
 
         Raises:
-            ConfigError: it can't be read, or holds faults.
+            ConfigError: it can't be read, or holds errors.
         """
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise ConfigError(str(path), (f"can't be read: {error.strerror or error}",)) from None
         except ValidationError as error:
-            raise ConfigError(str(path), explain(error, cls)) from None
+            raise ConfigError(str(path), error_lines(error, cls)) from None
 
     def encode(self) -> bytes:
         """The file's content."""

@@ -61,13 +61,13 @@ def plan_micro_batches(
     Raises:
         ConfigError: a bound is not positive.
     """
-    faults = tuple(
+    errors = tuple(
         f"{name} is {bound}; it must be at least 1"
         for name, bound in (("padded_tokens", padded_tokens), ("max_sequences", max_sequences))
         if bound is not None and bound < 1
     )
-    if faults:
-        raise ConfigError("micro-batches", faults)
+    if errors:
+        raise ConfigError("micro-batches", errors)
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     batches: list[MicroBatch] = []
     start = 0

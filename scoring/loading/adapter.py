@@ -124,7 +124,7 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
 
 
 def _verify_fit(folder: Path, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
-    faults = [
+    mismatches = [
         *_listed("missing", sorted(wanted.keys() - found.keys())),
         *_listed("not in this base", sorted(found.keys() - wanted.keys())),
         *_listed(
@@ -136,10 +136,10 @@ def _verify_fit(folder: Path, found: dict[str, tuple[int, ...]], wanted: dict[st
             ],
         ),
     ]
-    if faults:
+    if mismatches:
         raise LoadError(
-            f"{folder / WEIGHTS}: does not fit this base: {'; '.join(faults)}; use the base it was trained on, with "
-            "the rank and targets that adapter_config.json names"
+            f"{folder / WEIGHTS}: does not fit this base: {'; '.join(mismatches)}; use the base it was trained on, "
+            "with the rank and targets that adapter_config.json names"
         )
 
 

@@ -15,7 +15,7 @@ from prefstream.scoring.atomic_file import hash_file, write_atomically
 from prefstream.scoring.encoding.template import LABELS, Kind, Template
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.calibration import Calibration
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -59,7 +59,7 @@ class AdapterRecord(BaseModel):
         """Read the record of an adapter.
 
         Raises:
-            LoadError: there is none, or it holds faults.
+            LoadError: there is none, or it holds errors.
         """
         path = folder / RECORD
         try:
@@ -72,7 +72,7 @@ class AdapterRecord(BaseModel):
         except OSError as error:
             raise LoadError(f"{path}: can't be read: {error.strerror or error}") from None
         except ValidationError as error:
-            raise LoadError(f"{path}: {'; '.join(explain(error, cls))}") from None
+            raise LoadError(f"{path}: {'; '.join(error_lines(error, cls))}") from None
 
     def write(self, folder: Path) -> None:
         """Write the record into an adapter's folder; what stood there is replaced at once or not at all."""

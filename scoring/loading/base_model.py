@@ -205,14 +205,16 @@ def _head_names(config: Any) -> frozenset[str]:
 def _verify_report(folder: Path, model: Any, report: dict[str, Any], head_names: frozenset[str]) -> None:
     """Refuse a backbone of which anything is missing, left over or of another shape."""
     backbone = model.base_model_prefix + "."
-    faults = {
+    mismatches = {
         "missing": sorted(set(report["missing_keys"]) - head_names),
         # Heads for other tasks, such as lm_head, are of no use here and do no harm.
         "left over": sorted(name for name in report["unexpected_keys"] if name.startswith(backbone)),
         "of another shape": sorted(str(name) for name in report["mismatched_keys"]),
     }
-    if any(faults.values()) or report["error_msgs"]:
-        listed = "; ".join(f"{what}: {', '.join(names[:4])} ({len(names)})" for what, names in faults.items() if names)
+    if any(mismatches.values()) or report["error_msgs"]:
+        listed = "; ".join(
+            f"{what}: {', '.join(names[:4])} ({len(names)})" for what, names in mismatches.items() if names
+        )
         raise LoadError(f"{folder}: weights and config don't belong together ({listed}); fetch the model again")
 
 

@@ -71,7 +71,7 @@ def load_judge(
             "4bit, or another device"
         ) from error
     except ConfigError as error:
-        raise ConfigError(f"judge {config.name}", error.faults) from error
+        raise ConfigError(f"judge {config.name}", error.errors) from error
 
 
 def _load(
@@ -155,8 +155,8 @@ def _verified_adapter(config: ModelJudgeConfig, template: Template, head_names: 
 def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:
     limit = getattr(model_config, "max_position_embeddings", None)
     if isinstance(limit, int) and config.max_length > limit:
-        fault = f"max_length is {config.max_length}, but its base was made for at most {limit} tokens"
-        raise ConfigError(f"judge {config.name}", (fault,))
+        wrong = f"max_length is {config.max_length}, but its base was made for at most {limit} tokens"
+        raise ConfigError(f"judge {config.name}", (wrong,))
 
 
 def _keep_head_in_float32(model: Any) -> None:

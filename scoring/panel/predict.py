@@ -66,14 +66,14 @@ class Predictions:
         ids: their ids, in the same order.
         panel: the panel's answers.
         judges: each judge's, in the panel's order; empty where only the panel's answers are known.
-        left_out: battles without an answer, by position, with the reason.
+        unanswered: battles without an answer, by position, with the reason.
     """
 
     positions: NDArray[np.intp]
     ids: tuple[str, ...]
     panel: Forecast
     judges: tuple[Forecast, ...]
-    left_out: Mapping[int, str]
+    unanswered: Mapping[int, str]
 
 
 def load_uncalibrated_panel(
@@ -136,7 +136,7 @@ def predict(
         ids=tuple(battles[position].id for position, _ in answered),
         panel=panel_forecast(triples([row.probabilities for row in rows]), judges),
         judges=judges,
-        left_out={
+        unanswered={
             position: str(answer) for position, answer in enumerate(answers) if isinstance(answer, BattleTooLargeError)
         },
     )

@@ -36,7 +36,7 @@ from prefstream.scoring.errors import BattleTooLargeError, ConfigError, NoReward
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
 from prefstream.scoring.reward.davidson import fit_strengths
-from prefstream.scoring.validation_messages import explain
+from prefstream.scoring.validation_messages import error_lines
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.encode import Turns
@@ -127,7 +127,7 @@ class RewardModel:
                 quantization=quantization,
             )
         except ValidationError as error:
-            raise ConfigError(str(adapter), explain(error, ModelJudgeConfig)) from None
+            raise ConfigError(str(adapter), error_lines(error, ModelJudgeConfig)) from None
         return cls.load(PanelConfig(judges=(judge,)))
 
     @property

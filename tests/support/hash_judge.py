@@ -20,7 +20,7 @@ from prefstream.consumer.files.score import ScoreSummary, score_file
 from prefstream.schemas import Battle, Provenance, Truncation
 from prefstream.scoring.encoding.encode import Encoding
 from prefstream.scoring.errors import BattleTooLargeError
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
 
@@ -80,13 +80,13 @@ class Recorder:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop = threading.Event()
-        self.faults: list[tuple[int, str]] = []
+        self.rejections: list[tuple[int, str]] = []
         self.advances: list[tuple[int, int]] = []
         self._stop_after = stop_after
 
-    def rejected(self, line: int, fault: RowFault) -> None:
+    def rejected(self, line: int, row: RejectedRow) -> None:
         """Remember it."""
-        self.faults.append((line, fault.reason))
+        self.rejections.append((line, row.reason))
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Remember it."""

@@ -66,7 +66,7 @@ def make_predictions(labelled: Sequence[LabelledBattle], probabilities: Triples)
         ids=tuple(one.battle.id for one in labelled),
         panel=panel_forecast(probabilities, [judge]),
         judges=(judge,),
-        left_out={},
+        unanswered={},
     )
 
 

@@ -51,7 +51,7 @@ def _headline(report: DataReport) -> Text:
 
 def _rejected_lines(report: DataReport) -> list[Text]:
     shown = report.first_rejected[:MAX_SHOWN_REJECTED]
-    lines = [Text(f"  line {line}: {fault}", "yellow") for line, fault in shown]
+    lines = [Text(f"  line {line}: {row}", "yellow") for line, row in shown]
     left = report.rejected.total() - len(shown)
     return [*lines, Text(f"  ... and {left:,} more", "yellow")] if left else lines
 

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 
 MAX_SHOWN: Final = 20
 """Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""
@@ -139,11 +139,11 @@ class FileProgress:
         if self._rejected > MAX_SHOWN:
             self._meter.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
 
-    def rejected(self, line: int, fault: RowFault) -> None:
+    def rejected(self, line: int, row: RejectedRow) -> None:
         """Name the row, unless too many were named before."""
         self._rejected += 1
         if self._rejected <= MAX_SHOWN:
-            self._meter.say(f"{self._file}:{line}: {fault}")
+            self._meter.say(f"{self._file}:{line}: {row}")
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Show how far the file is done."""

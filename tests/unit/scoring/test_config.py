@@ -27,7 +27,7 @@ def write(folder: Path, panel: object) -> Path:
 def faults_of(folder: Path, panel: object) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         load_panel_config(write(folder, panel))
-    return caught.value.faults
+    return caught.value.errors
 
 
 def only_fault_of(folder: Path, panel: object) -> str:
@@ -153,7 +153,7 @@ def test_the_message_names_the_file_and_every_fault(tmp_path: Path) -> None:
     path = write(tmp_path, {"judges": [{**MODEL, "devise": 1}], "swop": 1})
     with pytest.raises(ConfigError) as caught:
         load_panel_config(path)
-    assert str(caught.value).splitlines()[0] == f"{path}: 2 faults"
+    assert str(caught.value).splitlines()[0] == f"{path}: 2 errors"
     assert len(str(caught.value).splitlines()) == 3
 
 
@@ -194,4 +194,4 @@ def test_any_yaml_is_read_or_refused_with_a_fault(tmp_path_factory: pytest.TempP
     try:
         load_panel_config(path)
     except ConfigError as error:
-        assert error.faults  # noqa: PT017 - valid panels must pass too
+        assert error.errors  # noqa: PT017 - valid panels must pass too

@@ -96,7 +96,7 @@ def test_rows_that_are_no_battle_are_reported_and_left_out(
     with topic_producer(connection, topic) as producer:
         summary = replay_file(source, producer, topic, observer=recorder, stop=recorder.stop)
     assert (summary.delivered, summary.rejected, summary.malformed) == (3, 2, 0)
-    assert recorder.faults == [(2, "not_json"), (4, "not_utf8")]
+    assert recorder.rejections == [(2, "not_json"), (4, "not_utf8")]
     assert len(read_all(broker, topic)) == 3
 
 
@@ -128,7 +128,7 @@ def test_battle_that_is_too_large_for_the_topic_is_reported_and_the_rest_arrives
             keep_malformed=True,
         )
     assert (summary.delivered, summary.rejected, summary.malformed) == (1999, 1, 1)
-    assert recorder.faults == [(8, "too_large_for_topic")]
+    assert recorder.rejections == [(8, "too_large_for_topic")]
     assert len(read_all(broker, topic)) == 1999
 
 

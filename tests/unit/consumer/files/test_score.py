@@ -99,8 +99,8 @@ def test_rejected_rows_are_told_and_kept_as_given(tmp_path: Path) -> None:
     summary = score_with_hashes(source, tmp_path / "out.csv", recorder=recorder)
     assert (summary.scored, summary.rejected) == (2, 5)
     entries = [json.loads(line) for line in (tmp_path / "out.csv.rejected").read_text().splitlines()]
-    assert recorder.faults == [(entry["line"], entry["reason"]) for entry in entries]
-    assert recorder.faults == [
+    assert recorder.rejections == [(entry["line"], entry["reason"]) for entry in entries]
+    assert recorder.rejections == [
         (3, "not_csv"),
         (4, "not_utf8"),
         (5, "too_large_for_judge"),

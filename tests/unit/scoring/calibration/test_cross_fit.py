@@ -181,7 +181,7 @@ def test_battles_of_weight_zero_do_not_take_part() -> None:
 def test_battles_without_an_answer_do_not_take_part() -> None:
     battles, answers = simulate()
     predictions = predictions_of({name: answer[1:] for name, answer in answers.items()})
-    without_first = dataclasses.replace(predictions, positions=np.arange(1, 300), left_out={0: "too large"})
+    without_first = dataclasses.replace(predictions, positions=np.arange(1, 300), unanswered={0: "too large"})
     result = calibrate_panel(battles, without_first, resamples=RESAMPLES)
     assert result.battles == tuple(battles[1:])
 

@@ -100,7 +100,7 @@ def test_only_answered_battles_count(labelled: list[LabelledBattle]) -> None:
     kept = np.arange(0, 150, 2)
     answered = make_predictions([labelled[row] for row in kept], make_probabilities(75))
     found = evaluation_of(
-        labelled, replace(answered, positions=kept, left_out=dict.fromkeys(range(1, 150, 2), "too large"))
+        labelled, replace(answered, positions=kept, unanswered=dict.fromkeys(range(1, 150, 2), "too large"))
     )
     assert (found.battles, found.evaluated.rows_without_answer) == (75, 75)
 

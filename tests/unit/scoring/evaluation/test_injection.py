@@ -21,8 +21,8 @@ JudgedBy = Callable[[Battle], tuple[float, float, float]]
 QUIET = (0.3, 0.4, 0.3)
 
 
-def predictions_of(battles: list[LabelledBattle], judged_by: JudgedBy, *left_out: int) -> Predictions:
-    positions = [place for place in range(len(battles)) if place not in left_out]
+def predictions_of(battles: list[LabelledBattle], judged_by: JudgedBy, *unanswered: int) -> Predictions:
+    positions = [place for place in range(len(battles)) if place not in unanswered]
     rows: Triples = np.array([judged_by(battles[place].battle) for place in positions]).reshape(-1, 3)
     judge = Forecast("one", rows, as_given=rows)
     return Predictions(
@@ -30,7 +30,7 @@ def predictions_of(battles: list[LabelledBattle], judged_by: JudgedBy, *left_out
         ids=tuple(battles[place].battle.id for place in positions),
         panel=panel_forecast(rows, [judge]),
         judges=(judge,),
-        left_out=dict.fromkeys(left_out, "too large"),
+        unanswered=dict.fromkeys(unanswered, "too large"),
     )
 
 

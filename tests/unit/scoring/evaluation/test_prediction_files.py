@@ -60,7 +60,7 @@ def test_a_submission_is_matched_by_id_whatever_its_order(tmp_path: Path) -> Non
 def test_missing_unknown_and_repeated_ids_are_told(tmp_path: Path) -> None:
     read = read_predictions(submission(tmp_path, "x,1,0,0", "other,1,0,0", "x,0,0,1", "z,0,1,0"), BATTLES)
     assert read.predictions.positions.tolist() == [0, 2]
-    assert list(read.predictions.left_out) == [1]
+    assert list(read.predictions.unanswered) == [1]
     assert (read.unknown_ids, read.repeated_ids) == (1, 1)
     np.testing.assert_array_equal(read.predictions.panel.probabilities[0], [0, 0, 1])
 
@@ -73,7 +73,7 @@ def test_rounded_rows_are_divided_by_their_sum(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", ["x,1,1,0", "x,-0.5,1,0.5", "x,nan,0.5,0.5", "x,one,0,0", "x,0,0,0", "x,,,"])
 def test_a_row_without_probabilities_is_a_fault_at_its_line(tmp_path: Path, cells: str) -> None:
     read = read_predictions(submission(tmp_path, "y,1,0,0", cells), BATTLES)
-    assert {line: fault.reason for line, fault in read.faults.items()} == {3: BAD_PREDICTION}
+    assert {line: row.reason for line, row in read.rejected.items()} == {3: BAD_PREDICTION}
 
 
 def test_preferences_come_back_as_the_panel_said_them(tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_judge_that_was_left_out_of_an_answer_is_not_evaluated(tmp_path: Path)
     assert not read.predictions.panel.symmetric
 
 
-def test_a_row_that_is_no_preference_is_a_fault_without_its_text(tmp_path: Path) -> None:
+def test_a_row_that_is_no_preference_is_rejected_without_its_text(tmp_path: Path) -> None:
     read = read_predictions(preferences(tmp_path, priors(), probabilities="private words"), BATTLES)
-    (fault,) = read.faults.values()
-    assert fault.reason == BAD_PREDICTION
-    assert "private" not in fault.detail
-    assert "probabilities" in fault.detail
+    (row,) = read.rejected.values()
+    assert row.reason == BAD_PREDICTION
+    assert "private" not in row.detail
+    assert "probabilities" in row.detail
 
 
 def test_predictions_of_other_battles_are_refused(tmp_path: Path) -> None:

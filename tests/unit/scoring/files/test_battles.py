@@ -18,7 +18,7 @@ from prefstream.scoring.files import battles as files
 from prefstream.scoring.files.battles import (
     FilePosition,
     FileRecord,
-    RowFault,
+    RejectedRow,
     check_battles_file,
     file_format,
     read_battles,
@@ -37,8 +37,8 @@ def read(folder: Path, content: bytes, name: str = "battles.csv") -> list[FileRe
     return list(read_battles(write(folder, content, name)))
 
 
-def faults(records: list[FileRecord[Battle]]) -> list[tuple[int, str]]:
-    return [(record.line, record.error.reason) for record in records if record.error]
+def rejections(records: list[FileRecord[Battle]]) -> list[tuple[int, str]]:
+    return [(record.line, record.rejected.reason) for record in records if record.rejected]
 
 
 def ids(records: list[FileRecord[Battle]]) -> list[str]:
@@ -68,7 +68,7 @@ def test_line_is_where_a_row_starts_though_rows_span_lines(tmp_path: Path) -> No
     assert records[0].battle
     assert records[0].battle.prompt == ("a\nb\r\nc",)
     assert records[0].raw == b'1,"a\nb\r\nc",x,y'
-    assert faults(records) == [(7, "not_csv")]
+    assert rejections(records) == [(7, "not_csv")]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_bad_csv_row_is_rejected_alone(tmp_path: Path, row: bytes, reason: str) 
     """The rows before and behind it are read, and what it held is kept for the user."""
     records = read(tmp_path, HEADER + b'1,"p",x,y\n' + row + b'\n3,"p\n",x,y\n4,p,x,y\n')
     assert ids(records) == ["1", "3", "4"]
-    assert faults(records) == [(3, reason)]
+    assert rejections(records) == [(3, reason)]
     assert records[1].raw == row
 
 
@@ -99,7 +99,7 @@ def test_quote_that_is_never_closed_costs_one_row_of_many(tmp_path: Path) -> Non
     rows[10] = b'10,"p,x,y\n'
     records = read(tmp_path, HEADER + b"".join(rows))
     assert ids(records) == [str(number) for number in range(100) if number != 10]
-    assert faults(records) == [(12, "not_csv")]
+    assert rejections(records) == [(12, "not_csv")]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_bad_jsonl_line_is_rejected_alone(tmp_path: Path, line: bytes, reason: s
     good = b'{"id":%d,"prompt":"p","response_a":["x"],"response_b":"[\\"y\\"]"}\n'
     records = read(tmp_path, good % 1 + b" \n" + line + b"\n" + good % 3, "battles.jsonl")
     assert ids(records) == ["1", "3"]
-    assert faults(records) == [(3, reason)]
+    assert rejections(records) == [(3, reason)]
     assert records[1].raw == line
 
 
@@ -140,7 +140,7 @@ def test_row_above_the_bound_is_rejected_and_the_rest_goes_on(
         expected, bad = ["1", "1"], [(2, "field_too_large")]
     records = read(tmp_path, content, name)
     assert ids(records) == expected
-    assert faults(records) == bad
+    assert rejections(records) == bad
     assert max(len(record.raw) for record in records) <= 101
     assert records[-1].end.offset == len(content)
 
@@ -226,7 +226,7 @@ BAD_JSON = st.sampled_from([b"{\n", b"\xff\n", b"[]\n", b'{"id":1}\n', b"null\n"
 def test_every_csv_row_comes_back_once_in_order(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...] | bytes]
 ) -> None:
-    """Good rows whole, bad ones as faults, whatever stands beside what; and reading can begin behind any of them."""
+    """Good rows whole, bad ones as rejected, whatever stands beside what; and reading can begin behind any of them."""
     content = HEADER + b"".join(row if isinstance(row, bytes) else as_csv_row(row) for row in rows)
     check_round_trip(tmp_path_factory.mktemp("csv"), content, rows, "battles.csv")
 
@@ -282,4 +282,4 @@ def test_damage_to_a_csv_file_never_loses_a_byte(
 
 
 def test_fault_reads_as_reason_and_detail() -> None:
-    assert str(RowFault("not_csv", "too short")) == "not_csv: too short"
+    assert str(RejectedRow("not_csv", "too short")) == "not_csv: too short"

@@ -10,7 +10,7 @@ import pytest
 
 from prefstream.schemas import Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.data_report import (
     MAX_GROUPS,
     MAX_LANGUAGES,
@@ -73,7 +73,7 @@ def test_rows_pass_through_and_are_counted(tmp_path: Path) -> None:
 def test_only_the_first_rejected_rows_are_kept() -> None:
     report = DataReport()
     for line in range(1, 100):
-        report.reject(line, RowFault("not_csv", "quotes"))
+        report.reject(line, RejectedRow("not_csv", "quotes"))
     assert report.rejected.total() == 99
     assert [line for line, _ in report.first_rejected] == list(range(1, MAX_REJECTED_KEPT + 1))
 
@@ -169,7 +169,7 @@ def test_what_can_not_be_learnt_from_is_refused(rows: list[LabelledBattle], told
 
 def test_refusal_of_a_file_without_a_usable_row_names_the_first_fault() -> None:
     report = DataReport()
-    report.reject(7, RowFault("bad_label", "no label: give winner"))
+    report.reject(7, RejectedRow("bad_label", "no label: give winner"))
     with pytest.raises(FileError, match=r"all of its 1 rows were rejected, the first at line 7 \(bad_label: no label"):
         report.check_learnable(FILE)
 
@@ -186,7 +186,7 @@ def test_the_report_as_a_receipt_is_plain_json() -> None:
         labelled("model_a", source="s", tier="core", lengths=(5, 1), language="en"),
         labelled("tie", battle_id="2", source="s", lengths=(1, 3), target=(0.25, 0.25, 0.5)),
     )
-    report.reject(3, RowFault("bad_label", "no label"))
+    report.reject(3, RejectedRow("bad_label", "no label"))
     content = report.to_dict()
     assert json.loads(json.dumps(content)) == content
     assert {name: content[name] for name in ("rows", "usable", "rejected", "soft_labels", "languages", "rounds")} == {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import FileRecord, RowFault
+from prefstream.scoring.files.battles import FileRecord, RejectedRow
 from prefstream.scoring.files.labelled import (
     BAD_LABEL,
     MAX_NAME_CHARS,
@@ -53,13 +53,13 @@ def read_cells(folder: Path, *rows: dict[str, object]) -> list[FileRecord[Labell
 
 
 def label_of(record: FileRecord[LabelledBattle]) -> Label:
-    assert record.battle, record.error
+    assert record.battle, record.rejected
     return record.battle.label
 
 
-def fault_of(record: FileRecord[LabelledBattle]) -> RowFault:
-    assert record.error
-    return record.error
+def rejected_of(record: FileRecord[LabelledBattle]) -> RejectedRow:
+    assert record.rejected
+    return record.rejected
 
 
 def marked(outcome: Outcome, one: object = 1, zero: object = 0) -> dict[str, object]:
@@ -162,9 +162,9 @@ def test_bad_label_is_rejected_alone_and_not_quoted(tmp_path: Path, row: dict[st
     before, record, behind = read_json(tmp_path, {"winner": "tie"}, row, {"winner": "model_a"})
     assert before.battle
     assert behind.battle
-    assert fault_of(record).reason == BAD_LABEL
-    assert told in fault_of(record).detail
-    assert SECRET not in fault_of(record).detail
+    assert rejected_of(record).reason == BAD_LABEL
+    assert told in rejected_of(record).detail
+    assert SECRET not in rejected_of(record).detail
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_bad_label_is_rejected_alone_and_not_quoted(tmp_path: Path, row: dict[st
 )
 def test_bad_label_in_csv_is_rejected_and_not_quoted(tmp_path: Path, cells: dict[str, object], told: str) -> None:
     [record] = read_cells(tmp_path, cells)
-    assert fault_of(record).reason == BAD_LABEL
-    assert told in fault_of(record).detail
-    assert SECRET not in fault_of(record).detail
+    assert rejected_of(record).reason == BAD_LABEL
+    assert told in rejected_of(record).detail
+    assert SECRET not in rejected_of(record).detail
 
 
 def test_battle_that_can_not_be_read_keeps_its_own_reason(tmp_path: Path) -> None:
     [record] = read_json(tmp_path, {"prompt": ["one", "two"], "winner": "tie"})
-    assert fault_of(record).reason == "turns_differ"
+    assert rejected_of(record).reason == "turns_differ"
     [record] = read_cells(tmp_path, {**marked("tie"), "response_a": '["a", "b"]'})
-    assert fault_of(record).reason == "turns_differ"
+    assert rejected_of(record).reason == "turns_differ"
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def test_label_adds_up_whatever_it_is_made_of(
         tmp_path_factory.mktemp("label"),
         {"winner": winner, "votes": votes, "weight": weight, "ties_possible": ties_possible},
     )
-    if record.error:
-        assert record.error.reason == BAD_LABEL
+    if record.rejected:
+        assert record.rejected.reason == BAD_LABEL
         return
     label = label_of(record)
     assert math.isclose(sum(label.target), 1, abs_tol=1e-12)

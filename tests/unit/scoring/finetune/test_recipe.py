@@ -76,7 +76,7 @@ def test_unknown_keys_are_named_with_what_was_meant(tmp_path: Path) -> None:
     told = faults(tmp_path, lora={"rnak": 8}, sede=1)
     assert "lora.rnak: unknown key; did you mean rank?" in told
     assert "sede: unknown key; did you mean seed?" in told
-    assert "2 faults" in told
+    assert "2 errors" in told
 
 
 @pytest.mark.parametrize(

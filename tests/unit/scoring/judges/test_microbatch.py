@@ -55,4 +55,4 @@ def test_nothing_to_plan_is_an_empty_plan() -> None:
 def test_bounds_below_one_are_refused_together() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_micro_batches([1], padded_tokens=0, max_sequences=0)
-    assert len(caught.value.faults) == 2
+    assert len(caught.value.errors) == 2

@@ -93,7 +93,7 @@ def test_a_panel_is_symmetric_when_all_its_judges_answer_both_orders() -> None:
 def test_a_battle_that_is_too_large_is_left_out_with_its_reason() -> None:
     with Panel([LengthJudge(too_large=3)]) as panel:
         found = predict(panel, BATTLES, chunk_battles=2)
-    assert found.left_out == {2: "too large"}
+    assert found.unanswered == {2: "too large"}
     assert found.positions.tolist() == [0, 1, 3, 4, 5, 6]
     assert found.panel.probabilities.shape == found.judges[0].probabilities.shape == (6, 3)
 

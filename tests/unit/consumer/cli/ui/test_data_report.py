@@ -8,7 +8,7 @@ from rich.console import Console
 
 from prefstream.consumer.cli.ui.data_report import MAX_SHOWN_GROUPS, MAX_SHOWN_REJECTED, render
 from prefstream.schemas import Battle, Outcome
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 
@@ -55,7 +55,7 @@ def test_what_the_rows_do_not_say_is_not_shown() -> None:
 def test_rejected_rows_are_named_but_not_all() -> None:
     report = DataReport()
     for line in range(1, MAX_SHOWN_REJECTED + 4):
-        report.reject(line, RowFault("bad_label", "no label"))
+        report.reject(line, RejectedRow("bad_label", "no label"))
     text = shown(report)
     assert "8 rejected (bad_label 8)" in text
     assert f"line {MAX_SHOWN_REJECTED}: bad_label: no label" in text

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from prefstream.consumer.cli.ui.progress import LINE_EVERY_S, MAX_SHOWN, CountProgress, FileProgress
-from prefstream.scoring.files.battles import RowFault
+from prefstream.scoring.files.battles import RejectedRow
 
 
 class Clock:
@@ -73,7 +73,7 @@ def test_rejected_rows_are_named_up_to_a_number_then_counted(file: Path, termina
     out = console(terminal=terminal)
     with FileProgress(out, file, verb="scoring") as progress:
         for line in range(MAX_SHOWN + 3):
-            progress.rejected(line + 1, RowFault("not_csv", "the row has 2 cells"))
+            progress.rejected(line + 1, RejectedRow("not_csv", "the row has 2 cells"))
     assert f"{file}:1: not_csv: the row has 2 cells" in shown(out)
     assert shown(out).count("not_csv") == MAX_SHOWN
     assert "... and 3 more rejected rows" in shown(out)
