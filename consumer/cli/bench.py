@@ -96,7 +96,7 @@ def bench(
 def _demo_panel(tell: Any) -> PanelConfig:
     from prefstream.scoring.demo.judges import demo_panel_config
 
-    return demo_panel_config(progress=tell)
+    return demo_panel_config(say=tell)
 
 
 def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, c
 def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
     from prefstream.scoring.bench.throughput import bench_battles, bench_panel
 
-    result = bench_panel(config, battles=bench_battles(battles), repetitions=repetitions, progress=console.log)
+    result = bench_panel(config, battles=bench_battles(battles), repetitions=repetitions, say=console.log)
     return result.to_fields()
 
 
@@ -130,9 +130,7 @@ def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dic
     from prefstream.scoring.bench.throughput import bench_battles
     from prefstream.scoring.bench.training import bench_train
 
-    result = bench_train(
-        load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, progress=console.log
-    )
+    result = bench_train(load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, say=console.log)
     return result.to_fields()
 
 

@@ -149,7 +149,7 @@ def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: C
     from prefstream.scoring.panel.predict import load_uncalibrated_panel
 
     uncalibrated = config.model_copy(update={"calibration": None})
-    with load_uncalibrated_panel(uncalibrated, progress=lambda line: say(console, line)) as judges:
+    with load_uncalibrated_panel(uncalibrated, say=lambda line: say(console, line)) as judges:
         predictions = predict_all(judges, labelled, console)
     for position, reason in predictions.unanswered.items():
         say(console, f"line {labelled[position].line}: left out: {reason}")

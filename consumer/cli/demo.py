@@ -178,10 +178,10 @@ def _load_judges(panel: Path | None, console: Console) -> Panel:
             console.print(what, style="dim", markup=False, highlight=False)
 
         if panel:
-            return load_panel(panel, progress=tell)
+            return load_panel(panel, say=tell)
         from prefstream.scoring.demo.judges import demo_panel_config
 
-        return load_panel(demo_panel_config(progress=tell), progress=tell)
+        return load_panel(demo_panel_config(say=tell), say=tell)
 
 
 def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -> None:

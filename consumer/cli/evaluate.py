@@ -181,7 +181,7 @@ def _predict(
 
     config = panel_config(panel, console)
     config = config.model_copy(update={"swap": config.swap or swap})
-    with load_panel(config, progress=lambda line: say(console, line)) as judges:
+    with load_panel(config, say=lambda line: say(console, line)) as judges:
         predictions = predict_all(judges, labelled, console)
         after = predict_all(judges, injected(labelled), console) if injections else None
     _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)

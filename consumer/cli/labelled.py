@@ -97,4 +97,4 @@ def predict_all(judges: Panel, labelled: Sequence[LabelledBattle], console: Cons
         leaving_at_once(console, "stopped: nothing is written"),
         CountProgress(console, len(labelled), verb="scoring") as progress,
     ):
-        return predict(judges, [one.battle for one in labelled], progress=progress.advanced)
+        return predict(judges, [one.battle for one in labelled], on_progress=progress.advanced)

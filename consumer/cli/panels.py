@@ -28,7 +28,7 @@ def panel_config(panel: Path | None, console: Console) -> PanelConfig:
         return load_panel_config(panel)
     from prefstream.scoring.demo.judges import demo_panel_config
 
-    return demo_panel_config(progress=lambda line: say(console, line))
+    return demo_panel_config(say=lambda line: say(console, line))
 
 
 def say(console: Console, line: str) -> None:

@@ -79,4 +79,4 @@ def load_configured_panel(config: StreamConfig) -> Panel:
         return load_panel(config.panel)
     from prefstream.scoring.demo.judges import demo_panel_config
 
-    return load_panel(demo_panel_config(progress=log.info))
+    return load_panel(demo_panel_config(say=log.info))

@@ -107,10 +107,10 @@ def score(
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
     check_score(paths, resume=resume, force=force)
     config = panel_config(panel, console)
-    with load_panel(config, progress=lambda line: say(console, line)) as judges:
+    with load_panel(config, say=lambda line: say(console, line)) as judges:
         if not judges.trained:
             say(console, UNTRAINED)
-        saved = Checkpoint.load(paths.progress) if resume else None
+        saved = Checkpoint.load(paths.checkpoint) if resume else None
         with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
             with (
                 _stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
@@ -217,7 +217,7 @@ def _said_how_to_resume(console: Console, paths: ScorePaths, command: str) -> It
         refused = True
         raise
     finally:
-        if paths.progress.exists() and not refused:
+        if paths.checkpoint.exists() and not refused:
             say(console, f"what is done is kept; go on with: {command}")
 
 

@@ -97,7 +97,7 @@ def read_panel(config: StreamConfig) -> PanelConfig | None:
 
     if not all(is_prepared(model) for model in DEMO_MODELS):
         return None
-    return demo_panel_config(progress=lambda _: None)
+    return demo_panel_config(say=lambda _: None)
 
 
 def describe_panel(config: StreamConfig, panel: PanelConfig | None) -> Finding:
@@ -316,7 +316,7 @@ def check_scoring(config: StreamConfig) -> Finding:
     if config.panel is None:
         from prefstream.scoring.demo.judges import demo_panel_config
 
-        panel_config = demo_panel_config(progress=lambda _: None)
+        panel_config = demo_panel_config(say=lambda _: None)
     else:
         panel_config = load_panel_config(config.panel)
     with closing(load_panel(panel_config)) as panel:

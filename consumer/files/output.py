@@ -41,7 +41,7 @@ class ScorePaths:
         return self.out.with_name(self.out.name + ".rejected")
 
     @property
-    def progress(self) -> Path:
+    def checkpoint(self) -> Path:
         """The checkpoint; there only while the run is unfinished."""
         return self.out.with_name(self.out.name + ".progress")
 
@@ -63,7 +63,7 @@ class ScorePaths:
     @property
     def finished(self) -> bool:
         """Whether an earlier run finished this output: it has something in it and no checkpoint beside it."""
-        return self.out.exists() and self.out.stat().st_size > 0 and not self.progress.exists()
+        return self.out.exists() and self.out.stat().st_size > 0 and not self.checkpoint.exists()
 
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse what would lose a file or make no sense, before anything costly starts.
@@ -76,13 +76,13 @@ class ScorePaths:
         _ = self.format
         if not self.out.parent.is_dir():
             raise UsageError(f"there is no folder {self.out.parent} to write {self.out.name} to")
-        if self.source.resolve() in {path.resolve() for path in (self.out, self.rejected, self.progress)}:
+        if self.source.resolve() in {path.resolve() for path in (self.out, self.rejected, self.checkpoint)}:
             raise UsageError(f"{self.source} can't be input and output at once")
         if resume or force:
             return
-        if self.progress.exists():
+        if self.checkpoint.exists():
             raise UsageError(
-                f"{self.progress} shows an interrupted run: go on with --resume, or start anew with --force"
+                f"{self.checkpoint} shows an interrupted run: go on with --resume, or start anew with --force"
             )
         for path in (self.out, self.rejected):
             if path.exists():
@@ -149,10 +149,10 @@ class ScoreOutput:
 
     def finish(self) -> None:
         """The run is complete: remove the checkpoint, what a crash left of it, and an empty file of rejected rows."""
-        draft_path(self._paths.progress).unlink(missing_ok=True)
+        draft_path(self._paths.checkpoint).unlink(missing_ok=True)
         if self._rejected and self._rejected.tell() == 0:
             self._paths.rejected.unlink()
-        self._paths.progress.unlink()
+        self._paths.checkpoint.unlink()
 
     def header(self) -> bytes:
         """What stands above the first row."""

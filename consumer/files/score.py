@@ -132,7 +132,7 @@ def score_file(
 
 def _begin(paths: ScorePaths, hashed: PrefixHash, panel: str, chunk_rows: int, *, resume: bool) -> Checkpoint:
     """The checkpoint to go on from. A new one is on the disk before the output changes: a crash then resumes it."""
-    saved = Checkpoint.load(paths.progress) if resume else None
+    saved = Checkpoint.load(paths.checkpoint) if resume else None
     begin = Checkpoint(
         input_bytes=paths.source.stat().st_size,
         input_sha256=hashed.up_to(saved.offset if saved else START.offset),
@@ -140,11 +140,11 @@ def _begin(paths: ScorePaths, hashed: PrefixHash, panel: str, chunk_rows: int, *
         chunk_rows=chunk_rows,
     )
     if saved:
-        saved.refuse_other(begin, paths.progress)
+        saved.refuse_other(begin, paths.checkpoint)
         return saved
     if resume and paths.finished:
         raise UsageError(f"{paths.out} is finished: there is nothing to resume; score again with --force")
-    begin.save(paths.progress)
+    begin.save(paths.checkpoint)
     return begin
 
 
@@ -240,7 +240,7 @@ class _Run:
                 "rejected_bytes": rejected_bytes,
             }
         )
-        after.save(self._paths.progress)
+        after.save(self._paths.checkpoint)
         return after
 
     def _reject(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:

@@ -137,7 +137,7 @@ def bench_panel(
     battles: Sequence[Battle] | None = None,
     repetitions: int = 1,
     batch_battles: int = DEFAULT_BATCH_BATTLES,
-    progress: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> PanelBenchResult:
     """Measure a panel against the plain loop.
 
@@ -149,7 +149,7 @@ def bench_panel(
         battles: by default `bench_battles()`.
         repetitions: runs of each side; they take turns.
         batch_battles: that the panel gets at a time.
-        progress: told what is being run, a line at a time.
+        say: told what is being run, a line at a time.
 
     Raises:
         ConfigError: the plain loop can't do what the panel does.
@@ -161,14 +161,14 @@ def bench_panel(
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = _Request(config, tuple(chosen), batch_battles, Path(folder))
         if any(judge.adapter is None for judge in _models(config)):
-            progress("making random adapters")
+            say("making random adapters")
             request.config = PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write()))
 
         def run(arm: str) -> PanelRun:
             # The panel's process applies the fast settings itself if this one has not, as every command does.
             return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
 
-        panel, plain = take_turns("panel", "plain", run, repetitions, say=progress)
+        panel, plain = take_turns("panel", "plain", run, repetitions, say=say)
     return _summarise(panel, plain, uncut=[_fits(battle, config) for battle in chosen])
 
 

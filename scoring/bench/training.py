@@ -106,7 +106,7 @@ def bench_train(
     *,
     battles: Sequence[Battle] | None = None,
     repetitions: int = 1,
-    progress: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> TrainBenchResult:
     """Measure Trainer against the bare loop.
 
@@ -115,7 +115,7 @@ def bench_train(
             that PyTorch doesn't have becomes PyTorch's AdamW, on both sides.
         battles: by default `bench_battles()`; they are given labels, which decide nothing about speed.
         repetitions: runs of each side; they take turns.
-        progress: told what is being run, a line at a time.
+        say: told what is being run, a line at a time.
 
     Raises:
         ConfigError: the battles don't make two steps.
@@ -133,7 +133,7 @@ def bench_train(
         def run(arm: str) -> TrainRun:
             return read_run(run_worker(_WORKER, arm, request))
 
-        trainer, bare = take_turns("trainer", "bare", run, repetitions, say=progress)
+        trainer, bare = take_turns("trainer", "bare", run, repetitions, say=say)
     return summarise(recipe.name, trainer, bare)
 
 

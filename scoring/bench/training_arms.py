@@ -56,7 +56,7 @@ class Job:
         fields = json.loads(request.read_bytes())
         recipe = Recipe.model_validate(fields["recipe"])
         battles = [Battle.model_validate(battle) for battle in fields["battles"]]
-        student = open_student(recipe, progress=lambda _line: None)
+        student = open_student(recipe, say=lambda _line: None)
         pairs = encode_pairs(_label(battles), student.encoder)
         if recipe.kind == "pairwise" and recipe.data.swap == "random":
             pairs = keep_one_order(pairs, seed=recipe.seed)

@@ -11,7 +11,7 @@ from typing import Final
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.demo import weights as demo_weights
 from prefstream.scoring.demo.model_cache import SourceModel, prepare_models
-from prefstream.scoring.demo.weights import Progress
+from prefstream.scoring.demo.weights import Say
 
 SMOLLM_NOTICE: Final = (
     "SmolLM2-135M-Instruct by Hugging Face is licensed under the Apache License 2.0. "
@@ -57,22 +57,20 @@ _ADAPTERS: Final = {GEMMA.name: "gemma-demo", SMOLLM.name: "llama-demo"}
 """Folder of each judge's trained adapter, beside this module in `pretrained`."""
 
 
-def demo_panel_config(
-    cache_dir: Path | None = None, *, progress: Progress, pretrained: Path | None = None
-) -> PanelConfig:
+def demo_panel_config(cache_dir: Path | None = None, *, say: Say, pretrained: Path | None = None) -> PanelConfig:
     """Prepare the demo's judges and describe the panel they form.
 
     A judge reads with its trained adapter where there is one, else with a random head, which every preference says.
 
     Args:
         cache_dir: where the converted models are kept; by default as `model_cache.default_cache_dir` says.
-        progress: told what is being done, a line at a time.
+        say: told what is being done, a line at a time.
         pretrained: where adapters and calibration are looked for; by default those that ship.
 
     Raises:
         LoadError: a base model can't be had; the message says what to do.
     """
-    folders = prepare_demo_judges(cache_dir, progress=progress)
+    folders = prepare_demo_judges(cache_dir, say=say)
     shipped = pretrained or Path(__file__).resolve().parent / "pretrained"
     adapters = {name: _find_adapter(shipped / folder) for name, folder in _ADAPTERS.items()}
     judges = tuple(
@@ -91,12 +89,12 @@ def demo_panel_config(
     return PanelConfig(judges=judges, calibration=str(calibration) if calibrated else None)
 
 
-def prepare_demo_judges(cache_dir: Path | None = None, *, progress: Progress) -> dict[str, Path]:
+def prepare_demo_judges(cache_dir: Path | None = None, *, say: Say) -> dict[str, Path]:
     """Have both base models converted, in the cache: half a minute at first use, nothing after that.
 
     Args:
         cache_dir: where the converted models are kept; by default as `model_cache.default_cache_dir` says.
-        progress: told what is being done, a line at a time.
+        say: told what is being done, a line at a time.
 
     Returns:
         Judge name to model folder.
@@ -104,7 +102,7 @@ def prepare_demo_judges(cache_dir: Path | None = None, *, progress: Progress) ->
     Raises:
         LoadError: a base model can't be had; the message says what to do.
     """
-    return prepare_models(DEMO_MODELS, cache_dir, progress=progress)
+    return prepare_models(DEMO_MODELS, cache_dir, say=say)
 
 
 def _find_adapter(folder: Path) -> Path | None:

@@ -25,7 +25,7 @@ from filelock import Timeout, UnixFileLock
 
 from prefstream.scoring.atomic_file import sync, write_json
 from prefstream.scoring.demo.convert_gguf import ConversionRequest
-from prefstream.scoring.demo.weights import Progress
+from prefstream.scoring.demo.weights import Say
 from prefstream.scoring.errors import LoadError
 
 CACHE_VARIABLE: Final = "PREFSTREAM_CACHE_DIR"
@@ -72,7 +72,7 @@ class SourceModel:
     special_tokens: tuple[str, ...]
     notice: str
     disk_bytes: int
-    fetch: Callable[[Path, Progress], Path]
+    fetch: Callable[[Path, Say], Path]
 
 
 def default_cache_dir() -> Path:
@@ -81,9 +81,7 @@ def default_cache_dir() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("prefstream")
 
 
-def prepare_models(
-    models: Sequence[SourceModel], cache_dir: Path | None = None, *, progress: Progress
-) -> dict[str, Path]:
+def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None, *, say: Say) -> dict[str, Path]:
     """Have every model converted, in the cache; what is there already is not touched.
 
     The conversions run at the same time, each in a process of its own. Safe to call from several processes at once.
@@ -91,7 +89,7 @@ def prepare_models(
     Args:
         models: what to prepare.
         cache_dir: where the converted models are kept; by default as `default_cache_dir` says.
-        progress: told what is being done, a line at a time.
+        say: told what is being done, a line at a time.
 
     Returns:
         Name to folder, in the order of `models`.
@@ -103,7 +101,7 @@ def prepare_models(
     missing = [model for model in models if not is_prepared(model, cache_dir)]
     if missing:
         try:
-            _prepare(missing, store, progress)
+            _prepare(missing, store, say)
         except OSError as error:
             raise LoadError(
                 f"models can't be written to {store} ({error.strerror or error}); "
@@ -127,26 +125,26 @@ def _receipt(model: SourceModel, sizes: dict[str, int]) -> dict[str, object]:
     return {"conversion": _CONVERSION, "gguf_sha256": model.gguf_sha256, "files": sizes}
 
 
-def _prepare(models: Sequence[SourceModel], store: Path, progress: Progress) -> None:
+def _prepare(models: Sequence[SourceModel], store: Path, say: Say) -> None:
     store.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         started: list[tuple[SourceModel, _Conversion]] = []
         # Locks are taken in the order of `models`, the same in every process: no two can wait for each other.
         for model in models:
-            stack.enter_context(_exclusive(store / f".{model.folder}.lock", model, progress))
+            stack.enter_context(_exclusive(store / f".{model.folder}.lock", model, say))
             if is_prepared(model, store.parent):
                 continue  # by the process that held the lock
             _remove_leftovers(model, store)
             _check_space(model, store)
-            progress(model.notice)
+            say(model.notice)
             scratch = Path(stack.enter_context(_scratch(model, store)))
-            gguf = model.fetch(scratch, progress)
-            progress(f"{model.name}: converting the weights, once (under a minute)")
+            gguf = model.fetch(scratch, say)
+            say(f"{model.name}: converting the weights, once (under a minute)")
             started.append((model, stack.enter_context(_Conversion(model, gguf, scratch))))
         while started:
             for model, conversion in [pair for pair in started if pair[1].is_done()]:
                 _publish(model, conversion.result(), store / model.folder)
-                progress(f"{model.name}: ready in {store / model.folder} ({conversion.elapsed_s:.0f} s)")
+                say(f"{model.name}: ready in {store / model.folder} ({conversion.elapsed_s:.0f} s)")
                 started.remove((model, conversion))
             time.sleep(_POLL_S)
 
@@ -242,13 +240,13 @@ def _publish(model: SourceModel, result: Path, target: Path) -> None:
 
 
 @contextmanager
-def _exclusive(path: Path, model: SourceModel, progress: Progress) -> Iterator[None]:
+def _exclusive(path: Path, model: SourceModel, say: Say) -> Iterator[None]:
     """Hold a lock that the kernel gives back when its process dies, however it dies."""
     lock = UnixFileLock(path, poll_interval=_POLL_S, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        progress(f"{model.name}: another process is preparing it; waiting")
+        say(f"{model.name}: another process is preparing it; waiting")
         try:
             lock.acquire(timeout=_LOCK_TIMEOUT_S)
         except Timeout:

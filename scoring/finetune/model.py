@@ -47,18 +47,18 @@ class Student:
     attention: str
 
 
-def open_student(recipe: Recipe, *, progress: Callable[[str], None]) -> Student:
+def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
     """Find the base and build the encoder; weights are loaded by `load_student`.
 
     Args:
         recipe: how the judge is trained; a base `demo:NAME` is one of the demo's, fetched and converted at first use.
-        progress: told what is being done.
+        say: told what is being done.
 
     Raises:
         LoadError: the base can't be had.
         ConfigError: the recipe doesn't fit the base.
     """
-    described = _described(recipe, progress)
+    described = _described(recipe, say)
     placement = place_judges([described])[recipe.name]
     if placement.dtype == torch.float16:
         raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
@@ -125,13 +125,13 @@ def load_student(student: Student) -> Any:
     return adapted
 
 
-def _described(recipe: Recipe, progress: Callable[[str], None]) -> ModelJudgeConfig:
+def _described(recipe: Recipe, say: Callable[[str], None]) -> ModelJudgeConfig:
     """The judge as a panel file would describe it: device, dtype and attention are chosen as serving does."""
     try:
         return ModelJudgeConfig(
             name=recipe.name,
             kind=recipe.kind,
-            base=_source(recipe, progress),
+            base=_source(recipe, say),
             revision=recipe.revision,
             allow_untrained=True,
             dtype=recipe.dtype,
@@ -153,7 +153,7 @@ def _check_targets(model: Any, recipe: Recipe) -> None:
         raise ConfigError(recipe.name, (error,))
 
 
-def _source(recipe: Recipe, progress: Callable[[str], None]) -> str:
+def _source(recipe: Recipe, say: Callable[[str], None]) -> str:
     """Folder or hub id of the base."""
     if not recipe.base.startswith(DEMO_PREFIX):
         return recipe.base
@@ -161,7 +161,7 @@ def _source(recipe: Recipe, progress: Callable[[str], None]) -> str:
     known = {model.name: model for model in DEMO_MODELS}
     if name not in known:
         raise ConfigError(recipe.name, (f"base: {recipe.base} is unknown; the demo's are {', '.join(known)}",))
-    folders = prepare_models((known[name],), None, progress=progress)
+    folders = prepare_models((known[name],), None, say=say)
     return str(folders[name])
 
 

@@ -87,7 +87,7 @@ def encode_pairs(
     encoder: Encoder,
     *,
     soft_labels: bool = True,
-    progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Pairs:
     """Encode labelled battles, reading them as a stream.
 
@@ -95,15 +95,15 @@ def encode_pairs(
         battles: in the order that the pairs keep.
         encoder: the judge's.
         soft_labels: take the shares of the votes as the target where there are any, else the outcome alone.
-        progress: told how many battles are encoded so far.
+        on_progress: told how many battles are encoded so far.
     """
     columns = _Columns()
     stream = iter(battles)
     while chunk := list(islice(stream, _CHUNK_BATTLES)):
         for labelled, (first, second) in zip(chunk, _sequences(chunk, encoder), strict=True):
             _add(columns, labelled, first, second, soft_labels=soft_labels)
-        if progress:
-            progress(len(columns.ends))
+        if on_progress:
+            on_progress(len(columns.ends))
     return _pairs(columns)
 
 

@@ -129,7 +129,7 @@ def finetune(
     identity = _identity(recipe, train, dev)
     if resume:
         _check_same(work, identity)
-    student = open_student(recipe, progress=observer.say)
+    student = open_student(recipe, say=observer.say)
     data = _read(student, train, dev, observer, seen)
     plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed)
     if is_first_process():

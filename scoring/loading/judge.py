@@ -41,7 +41,7 @@ def load_judge(
     placement: Placement,
     *,
     calibration: Calibration | None = None,
-    progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> ModelJudge:
     """Load one judge, verify it, and let it judge one battle.
 
@@ -49,13 +49,12 @@ def load_judge(
         config: from the panel file.
         placement: its device and dtype.
         calibration: in place of what the adapter recorded.
-        progress: told what is being loaded.
+        say: told what is being loaded.
 
     Raises:
         LoadError: the judge can't be loaded, or must not judge; the message names the file and the remedy.
         ConfigError: its settings don't fit its model.
     """
-    say = progress or (lambda _: None)
     if config.adapter is None and not config.allow_untrained:
         raise LoadError(
             f"judge {config.name}: has no adapter, so its head would be random; name one, or set "
@@ -64,7 +63,7 @@ def load_judge(
     try:
         # What is drawn at random and then overwritten must not move the program's own draws.
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
-            return _load(config, placement, calibration, say)
+            return _load(config, placement, calibration, say or (lambda _: None))
     except torch.OutOfMemoryError as error:
         raise LoadError(
             f"judge {config.name}: {config.base} does not fit on {placement.device}; set quantization: 8bit or "

@@ -215,14 +215,14 @@ def load_panel(
     config: PanelConfig | Path | str,
     *,
     calibration: CalibrationFile | None = None,
-    progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Panel:
     """Load every judge of a panel, one after the other, and start their threads.
 
     Args:
         config: the panel, or the path of its file.
         calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
-        progress: told what is being loaded, one short line at a time.
+        say: told what is being loaded, one short line at a time.
 
     Raises:
         ConfigError: the panel file or its calibration is wrong.
@@ -247,7 +247,7 @@ def load_panel(
             judge = described.model_copy(update={"weight": weight})
             if isinstance(judge, ModelJudgeConfig):
                 own = calibration.judges.get(judge.name)
-                judges.append(load_judge(judge, placements[judge.name], calibration=own, progress=progress))
+                judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
             else:
                 judges.append(PriorJudge(judge))
     except BaseException:

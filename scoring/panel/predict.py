@@ -76,9 +76,7 @@ class Predictions:
     unanswered: Mapping[int, str]
 
 
-def load_uncalibrated_panel(
-    config: PanelConfig | Path | str, *, progress: Callable[[str], None] | None = None
-) -> Panel:
+def load_uncalibrated_panel(config: PanelConfig | Path | str, *, say: Callable[[str], None] | None = None) -> Panel:
     """Load a panel as if nothing had ever been calibrated, to fit a calibration on what it says.
 
     Neither what the adapters recorded nor the panel's calibration file changes a probability; the weights, those of
@@ -86,7 +84,7 @@ def load_uncalibrated_panel(
 
     Args:
         config: the panel, or the path of its file.
-        progress: told what is being loaded, one short line at a time.
+        say: told what is being loaded, one short line at a time.
 
     Raises:
         ConfigError: the panel file or its calibration is wrong.
@@ -97,14 +95,14 @@ def load_uncalibrated_panel(
     identity = CalibrationFile(
         judges={judge.name: Calibration() for judge in config.judges}, weights=read_calibration(config).weights
     )
-    return load_panel(config, calibration=identity, progress=progress)
+    return load_panel(config, calibration=identity, say=say)
 
 
 def predict(
     panel: Panel,
     battles: Sequence[Battle],
     *,
-    progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
     chunk_battles: int = CHUNK_BATTLES,
 ) -> Predictions:
     """Let a panel score battles, chunk by chunk.
@@ -112,7 +110,7 @@ def predict(
     Args:
         panel: stays open.
         battles: any number.
-        progress: told after every chunk how many battles are done in all.
+        on_progress: told after every chunk how many battles are done in all.
         chunk_battles: battles of one batch; part of what decides the last bits of the probabilities.
 
     Raises:
@@ -126,8 +124,8 @@ def predict(
             raise JudgeFaultError(
                 ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False
             )
-        if progress:
-            progress(len(answers))
+        if on_progress:
+            on_progress(len(answers))
     answered = [(position, answer) for position, answer in enumerate(answers) if isinstance(answer, PanelAnswer)]
     rows = [answer for _, answer in answered]
     judges = tuple(_forecast_of(judge, [row.judges[place] for row in rows]) for place, judge in enumerate(panel.judges))

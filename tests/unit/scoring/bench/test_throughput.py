@@ -19,7 +19,7 @@ PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "mo
 
 
 def _ignore(_line: str) -> None:
-    """Progress that nobody looks at."""
+    """Lines that nobody reads."""
 
 
 def test_the_table_has_200_battles_of_plausible_lengths() -> None:
@@ -59,7 +59,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
     ]
     battles = [Battle(id=str(n), prompt=("fox?",), response_a=("dog " * n,), response_b=("fox",)) for n in range(1, 12)]
     config = PanelConfig.model_validate({"judges": judges})
-    return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, progress=_ignore)
+    return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, say=_ignore)
 
 
 def test_both_sides_compute_the_same_probabilities(result: PanelBenchResult) -> None:
@@ -87,7 +87,7 @@ def test_the_result_is_json(result: PanelBenchResult) -> None:
 )
 def test_what_the_plain_loop_cannot_do_is_refused(panel: dict[str, object], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        bench_panel(PanelConfig.model_validate(panel), progress=_ignore)
+        bench_panel(PanelConfig.model_validate(panel), say=_ignore)
 
 
 def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,4 +98,4 @@ def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sys, "executable", str(interpreter))
     judge = {"name": "j", "kind": "pairwise", "base": str(tmp_path), "allow_untrained": True}
     with pytest.raises(BenchError, match=r"^bench: adapters failed: OSError: no such model$"):
-        bench_panel(PanelConfig.model_validate({"judges": [judge]}), progress=_ignore)
+        bench_panel(PanelConfig.model_validate({"judges": [judge]}), say=_ignore)

@@ -102,7 +102,7 @@ def test_only_what_follows_the_first_update_is_timed_and_counted(base: Path, tmp
 @pytest.fixture(scope="module")
 def result(base: Path) -> TrainBenchResult:
     """One run of each side, in processes of their own."""
-    return bench_train(recipe(base), battles=battles(10), progress=lambda _line: None)
+    return bench_train(recipe(base), battles=battles(10), say=lambda _line: None)
 
 
 def test_processes_of_their_own_do_the_same_work(result: TrainBenchResult) -> None:
@@ -136,4 +136,4 @@ def test_losses_that_differ_are_no_same_work(loss: float) -> None:
 
 def test_too_few_battles_for_a_step_after_the_warm_up_are_refused(base: Path) -> None:
     with pytest.raises(ConfigError, match="tiny: 5 battles make one step, which warms up; take at least 6"):
-        bench_train(recipe(base), battles=battles(5), progress=lambda _line: None)
+        bench_train(recipe(base), battles=battles(5), say=lambda _line: None)

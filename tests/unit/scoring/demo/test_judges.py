@@ -33,18 +33,18 @@ def _judges(config: PanelConfig) -> dict[str, ModelJudgeConfig]:
 
 
 def test_the_panel_has_a_gemma_and_a_llama_that_read_pointwise(cache: Path) -> None:
-    judges = _judges(demo_panel_config(cache, progress=_refuse))
+    judges = _judges(demo_panel_config(cache, say=_refuse))
     assert {name: judge.kind for name, judge in judges.items()} == {"gemma": "pointwise", "smollm": "pointwise"}
 
 
 def test_without_adapters_heads_may_be_random(cache: Path, tmp_path: Path) -> None:
-    config = demo_panel_config(cache, progress=_refuse, pretrained=tmp_path / "none")
+    config = demo_panel_config(cache, say=_refuse, pretrained=tmp_path / "none")
     assert all(judge.adapter is None and judge.allow_untrained for judge in _judges(config).values())
 
 
 def test_a_trained_adapter_is_used_and_its_head_must_be_trained(cache: Path, tmp_path: Path) -> None:
     _write(tmp_path / "shipped" / "gemma-demo" / "adapter_config.json")
-    judges = _judges(demo_panel_config(cache, progress=_refuse, pretrained=tmp_path / "shipped"))
+    judges = _judges(demo_panel_config(cache, say=_refuse, pretrained=tmp_path / "shipped"))
     assert judges["gemma"].adapter == str(tmp_path / "shipped" / "gemma-demo")
     assert not judges["gemma"].allow_untrained
     assert judges["smollm"].adapter is None
@@ -58,7 +58,7 @@ def test_the_shipped_calibration_is_for_the_trained_panel_alone(
     for adapter in adapters:
         _write(shipped / adapter / "adapter_config.json")
     _write(shipped / "panel.json")
-    config = demo_panel_config(cache, progress=_refuse, pretrained=shipped)
+    config = demo_panel_config(cache, say=_refuse, pretrained=shipped)
     assert config.calibration == (str(shipped / "panel.json") if calibrated else None)
 
 
@@ -77,7 +77,7 @@ def test_the_notices_name_licence_and_origin() -> None:
 def test_describing_the_panel_imports_no_torch(cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from prefstream.scoring.demo.judges import demo_panel_config; "
-        "demo_panel_config(Path(sys.argv[1]), progress=print); print('torch' in sys.modules)"
+        "demo_panel_config(Path(sys.argv[1]), say=print); print('torch' in sys.modules)"
     )
     root = Path(__file__).parents[4]
     result = subprocess.run(

@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from tests.unit.scoring.demo.test_model_cache import describe
 from prefstream.scoring.demo.model_cache import prepare_models
-prepare_models([describe(Path(sys.argv[1]))], Path(sys.argv[2]), progress=lambda line: print(line, flush=True))
+prepare_models([describe(Path(sys.argv[1]))], Path(sys.argv[2]), say=lambda line: print(line, flush=True))
 """
 
 
@@ -100,7 +100,7 @@ def describe(file: Path, **changes: object) -> SourceModel:
         "special_tokens": SPECIALS,
         "notice": "Tiny is nobody's.",
         "disk_bytes": 1_000_000,
-        "fetch": lambda _scratch, _progress: file,
+        "fetch": lambda _scratch, _say: file,
         **changes,
     }
     return SourceModel(**fields)  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder that a first preparation makes, and what it told the user."""
     told: list[str] = []
-    folders = prepare_models([describe(tiny_gguf)], tmp_path_factory.mktemp("cache"), progress=told.append)
+    folders = prepare_models([describe(tiny_gguf)], tmp_path_factory.mktemp("cache"), say=told.append)
     return folders["tiny"], told
 
 
@@ -174,12 +174,12 @@ def test_the_files_can_be_read_by_whom_the_umask_lets(converted: tuple[Path, lis
 
 
 def test_a_prepared_model_is_not_fetched_again(converted: tuple[Path, list[str]], tiny_gguf: Path) -> None:
-    def fail(_scratch: Path, _progress: object) -> Path:
+    def fail(_scratch: Path, _say: object) -> Path:
         raise AssertionError("fetched again")
 
     model = describe(tiny_gguf, fetch=fail)
     cache = converted[0].parents[1]
-    assert prepare_models([model], cache, progress=fail) == {"tiny": converted[0]}  # type: ignore[arg-type]
+    assert prepare_models([model], cache, say=fail) == {"tiny": converted[0]}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no receipt", "other receipt", "garbage receipt"])
@@ -267,20 +267,20 @@ def test_a_file_that_is_no_gguf_is_refused_in_one_line(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.gguf"
     garbage.write_bytes(b"not a model" * 100)
     with pytest.raises(LoadError, match=r"converting tiny-1\.0 failed: ") as caught:
-        prepare_models([describe(garbage)], tmp_path, progress=lambda _line: None)
+        prepare_models([describe(garbage)], tmp_path, say=lambda _line: None)
     assert "\n" not in str(caught.value)
 
 
 def test_a_full_disk_is_noticed_before_anything_is_fetched(tmp_path: Path, tiny_gguf: Path) -> None:
     model = describe(tiny_gguf, disk_bytes=10**18)
     with pytest.raises(LoadError, match="PREFSTREAM_CACHE_DIR"):
-        prepare_models([model], tmp_path, progress=lambda _line: None)
+        prepare_models([model], tmp_path, say=lambda _line: None)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path: Path, tiny_gguf: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LoadError, match="PREFSTREAM_CACHE_DIR"):
-        prepare_models([describe(tiny_gguf)], tmp_path / "file", progress=lambda _line: None)
+        prepare_models([describe(tiny_gguf)], tmp_path / "file", say=lambda _line: None)
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

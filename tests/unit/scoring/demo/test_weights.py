@@ -14,7 +14,7 @@ from prefstream.scoring.errors import FetchError, LoadError
 
 
 def _ignore(_line: str) -> None:
-    """Progress that nobody looks at."""
+    """Lines that nobody reads."""
 
 
 @pytest.fixture

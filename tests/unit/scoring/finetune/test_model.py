@@ -18,7 +18,7 @@ def ignore(_line: str) -> None: ...
 
 
 def student_model(base: MakeBase, **settings: Any) -> Any:
-    return load_student(open_student(make_recipe(base("llama"), **settings), progress=ignore))
+    return load_student(open_student(make_recipe(base("llama"), **settings), say=ignore))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -62,7 +62,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_weights_are_loaded(
 ) -> None:
     recipe = make_recipe(**{"base": base("llama"), **settings})
     with pytest.raises(ConfigError, match=fault):
-        open_student(recipe, progress=ignore)
+        open_student(recipe, say=ignore)
 
 
 def test_layers_that_the_base_lacks_are_named(base: MakeBase) -> None:
@@ -74,4 +74,4 @@ def test_layers_that_the_base_lacks_are_named(base: MakeBase) -> None:
 
 def test_a_folder_without_a_model_is_a_load_error(tmp_path: Any) -> None:
     with pytest.raises(LoadError):
-        open_student(make_recipe(tmp_path / "none"), progress=ignore)
+        open_student(make_recipe(tmp_path / "none"), say=ignore)

@@ -75,7 +75,7 @@ def test_training_reads_what_a_served_judge_reads(
     """Both sequences of every pair are, id by id, those that a loaded judge would put through its model."""
     folder = base(family)
     recipe = make_recipe(folder, kind=kind, data={"mask_identity": mask_identity})
-    student = open_student(recipe, progress=lambda _line: None)
+    student = open_student(recipe, say=lambda _line: None)
     assert student.encoder.mask_identity == mask_identity
     pairs = encode_pairs(BATTLES, student.encoder)
 
@@ -100,7 +100,7 @@ def test_training_reads_what_a_served_judge_reads(
 def test_a_judge_loaded_from_the_panel_file_has_the_same_encoder(base: MakeBase) -> None:
     """Nothing that `load_judge` sets differs: shares, length, template, special tokens."""
     folder = base("gemma2")
-    student = open_student(make_recipe(folder), progress=lambda _line: None)
+    student = open_student(make_recipe(folder), say=lambda _line: None)
     config = ModelJudgeConfig(
         name="served", kind="pointwise", base=str(folder), allow_untrained=True, device="cpu", max_length=96
     )
@@ -169,7 +169,7 @@ def test_rows_are_read_as_a_stream(pointwise: Encoder) -> None:
             handed_out += 1
             yield BATTLES[0]
 
-    pairs = encode_pairs(rows(), pointwise, progress=lambda done: told.append((done, handed_out)))
+    pairs = encode_pairs(rows(), pointwise, on_progress=lambda done: told.append((done, handed_out)))
     assert len(pairs) == 700
     assert len(pairs.sequences) == 2
     assert told == [(256, 256), (512, 512), (700, 700)]

@@ -71,7 +71,7 @@ def make_trainer(base: MakeBase, rows: list[LabelledBattle], tmp_path: Path) -> 
         **settings: Any,
     ) -> JudgeTrainer:
         recipe = make_recipe(base("gemma2"), **settings)
-        student = open_student(recipe, progress=lambda _line: None)
+        student = open_student(recipe, say=lambda _line: None)
         pairs = encode_pairs(rows[:count], student.encoder, soft_labels=recipe.data.soft_labels)
         plan = plan_steps(pairs, recipe.data, recipe.step, seed=0)
         pad_id = student.base.tokenizer.pad_token_id

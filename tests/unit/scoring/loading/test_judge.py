@@ -98,7 +98,7 @@ def test_provenance_says_what_exactly_answers(entry: dict[str, Any]) -> None:
 
 def test_progress_is_told(entry: dict[str, Any]) -> None:
     lines: list[str] = []
-    load_panel(PanelConfig.model_validate({"judges": [entry]}), progress=lines.append).close()
+    load_panel(PanelConfig.model_validate({"judges": [entry]}), say=lines.append).close()
     assert [line.split(":")[0] for line in lines] == ["llama", "llama"]
 
 

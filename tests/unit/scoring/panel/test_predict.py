@@ -101,7 +101,7 @@ def test_a_battle_that_is_too_large_is_left_out_with_its_reason() -> None:
 def test_progress_is_told_after_every_chunk() -> None:
     done: list[int] = []
     with Panel([LengthJudge()]) as panel:
-        predict(panel, BATTLES, progress=done.append, chunk_battles=3)
+        predict(panel, BATTLES, on_progress=done.append, chunk_battles=3)
     assert done == [3, 6, 7]
 
 
@@ -143,7 +143,7 @@ def test_an_uncalibrated_panel_overrides_what_adapters_recorded(
 ) -> None:
     seen: dict[str, Calibration | None] = {}
 
-    def load_judge(config: Any, placement: Any, *, calibration: Calibration | None, progress: Any) -> LengthJudge:
+    def load_judge(config: Any, placement: Any, *, calibration: Calibration | None, say: Any) -> LengthJudge:
         seen[config.name] = calibration
         return LengthJudge(config.name)
 
