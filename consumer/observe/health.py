@@ -228,7 +228,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         """Log an error of ours; a client that went away in the middle of its answer is no event."""
         if not isinstance(sys.exception(), OSError):
-            _log.exception("http_request_failed")
+            _log.exception("http request failed")
 
 
 def _cut(connection: socket.socket) -> None:

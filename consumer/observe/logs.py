@@ -7,6 +7,11 @@ prefstream's own lines and those of its libraries go through the same renderer. 
 * Of an exception the type and the places are written, local variables never, and the message only where its class is
   known to speak of machinery and not of data.
 * A library never logs below INFO: kafka-python's DEBUG lines hold the bytes of records.
+
+An event is a short phrase in lower case that says what happened, and after a comma what follows from it, in the words
+of Kafka and of torch where they have one: `transaction aborted, retrying`. It is the same text every time, so that grep
+and alerts find it; what varies stands in fields, a quantity with its unit in the name (`commit_s`), an exception as
+`error`, by the name of its class.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ from prefstream.schemas import PrefstreamError
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
-_OWN_LOGGERS: Final = ("schemas", "scoring", "consumer", "prefstream")
+_OWN_LOGGER: Final = "prefstream"
 _LIBRARIES_WITH_HANDLERS: Final = ("transformers", "huggingface_hub", "peft", "bitsandbytes", "torch")
 """They print to stderr by handlers of their own unless those are taken away."""
 
@@ -81,8 +86,7 @@ def configure_logging(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(max(_level_number(library_level), logging.INFO))
-    for name in _OWN_LOGGERS:
-        logging.getLogger(name).setLevel(_level_number(level))
+    logging.getLogger(_OWN_LOGGER).setLevel(_level_number(level))
     logging.captureWarnings(capture=True)
     adopt_library_loggers()
     structlog.configure(
@@ -121,7 +125,7 @@ def install_exception_hooks() -> None:
     def log_thread_crash(crash: threading.ExceptHookArgs) -> None:
         if crash.exc_type is not SystemExit:
             thread = crash.thread.name if crash.thread is not None else "unknown"
-            log.critical("thread_crashed", thread=thread, exc_info=crash.exc_value)
+            log.critical("thread crashed", thread=thread, exc_info=crash.exc_value)
 
     sys.excepthook = log_crash
     threading.excepthook = log_thread_crash
@@ -150,7 +154,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def _is_own(logger_name: str) -> bool:
-    return logger_name.partition(".")[0] in _OWN_LOGGERS
+    return logger_name.partition(".")[0] == _OWN_LOGGER
 
 
 def _is_printable(record: logging.LogRecord) -> bool:

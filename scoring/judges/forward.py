@@ -143,7 +143,10 @@ class Forward:
     def _shrink(self, failed: MicroBatch) -> None:
         self._budget_tokens = max(1, failed.padded_tokens // 2)
         structlog.get_logger().warning(
-            "micro_batch_halved", judge=self._judge, device=str(self._device), budget_tokens=self._budget_tokens
+            "out of memory, micro-batch halved",
+            judge=self._judge,
+            device=str(self._device),
+            budget_tokens=self._budget_tokens,
         )
 
     def _pass(self, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]) -> torch.Tensor | None:

@@ -173,7 +173,7 @@ def _warn_of_other_base(config: ModelJudgeConfig, adapter: _Adapter | None, prov
     trained_on = adapter.record.base_hash if adapter else None
     if trained_on is not None and trained_on != provenance.base_hash:
         structlog.get_logger().warning(
-            "adapter_was_trained_on_other_weights", judge=config.name, base=provenance.base, expected=trained_on
+            "adapter was trained on other weights", judge=config.name, base=provenance.base, expected=trained_on
         )
 
 

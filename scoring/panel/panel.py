@@ -203,7 +203,7 @@ class Panel:
                 judge.name for judge in self.judges if judge.name in failed or judge.name in self._left_out
             )
         for fault in faults:
-            structlog.get_logger().error("judge_left_out", judge=fault.judge, detail=fault.detail)
+            structlog.get_logger().error("judge left out", judge=fault.judge, detail=fault.detail)
 
     def _nobody_left(self, faults: Sequence[JudgeFaultError]) -> JudgeFaultError:
         if faults:

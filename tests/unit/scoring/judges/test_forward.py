@@ -96,7 +96,7 @@ def test_the_smaller_budget_is_remembered_and_logged() -> None:
     with structlog.testing.capture_logs() as logs:
         forward.logits(sequences_of(*[8] * 8))
     assert forward.budget_tokens <= 20
-    assert {entry["event"] for entry in logs} == {"micro_batch_halved"}
+    assert {entry["event"] for entry in logs} == {"out of memory, micro-batch halved"}
     model.passes.clear()
     forward.logits(sequences_of(*[8] * 8))
     assert all(rows * width <= 20 for rows, width in model.passes)

@@ -280,7 +280,7 @@ def test_degrade_leaves_the_failed_judge_out_from_then_on_and_says_so() -> None:
             assert [opinion.name for opinion in one.judges] == ["y"]
             assert triple(one) == HALF
     assert failed.calls == 1
-    assert [entry["event"] for entry in logs] == ["judge_left_out"]
+    assert [entry["event"] for entry in logs] == ["judge left out"]
 
 
 def test_a_batch_encoded_before_the_fault_is_scored_without_the_judge() -> None:
