@@ -86,7 +86,7 @@ def test_a_record_that_did_not_arrive_is_not_told_as_sent_and_the_next_retry_sen
     monkeypatch.setattr(clients, "REQUEST_TIMEOUT_MS", 600)  # and with it the delivery time-out, 3.4 s
     monkeypatch.setattr(retry, "MAX_TRANSACTION_RECORDS", COUNT // transactions)
     broker.faults.fail("Produce", error_code=fault.errno, times=times)
-    with pytest.raises(StreamError, match="Nothing of the transaction is visible|run the same again"):
+    with pytest.raises(StreamError, match=r"Nothing of the transaction is visible|run the same again"):
         send_back_all(config)
     assert keys_on(config.battles_topic, config) == []
     broker.faults.clear()
