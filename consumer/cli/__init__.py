@@ -1,43 +1,88 @@
-"""The `prefstream` command. One module per command or two; this one gathers them and turns errors into exit codes."""
+"""The `prefstream` command. One module per command, imported when it is called; errors become exit codes here."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
-from kafka.errors import KafkaError
+from typer.core import TyperCommand, TyperGroup
 
-from prefstream.consumer.cli.bench import bench
-from prefstream.consumer.cli.broker import broker
-from prefstream.consumer.cli.calibrate import calibrate
-from prefstream.consumer.cli.dead_letters import dead_letters
-from prefstream.consumer.cli.demo import demo
-from prefstream.consumer.cli.doctor import doctor
-from prefstream.consumer.cli.evaluate import evaluate
-from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, complain
-from prefstream.consumer.cli.finetune import finetune
-from prefstream.consumer.cli.run import run
-from prefstream.consumer.cli.schema import schema
-from prefstream.consumer.cli.score import replay, score
-from prefstream.consumer.errors import StreamError
-from prefstream.schemas import PrefstreamError
+COMMANDS: Final = {
+    "demo": "Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.",
+    "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
+    "score": "Score a file of battles, without Kafka.",
+    "evaluate": "Say how good judges are: their probabilities against what people said.",
+    "replay": "Feed a file of battles to a topic.",
+    "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
+    "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
+    "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",
+    "schema": "Print the contract: JSON Schema of the messages, AsyncAPI of the topics. Generated from the models.",
+    "bench": "Measure this machine. Each figure is a ratio of two programs that take turns in the same run.",
+    "broker": "Run a small Kafka broker in memory, for trying things out and for tests. Ctrl-C ends it; nothing is "
+    "kept.",
+    "dead-letters": "Look at what could not be scored, and send it back once its cause is mended.",
+}
+"""In the order of the help: what each command's own help begins with, told without importing it (a test compares)."""
+
+_SCORING: Final = frozenset(COMMANDS) - {"replay", "schema", "broker", "dead-letters"}
+"""Commands that need the process settings that make scoring fast."""
+
+_MARKUP: Final = "markdown"
+
+
+def load_command(name: str) -> Any:
+    """Import a command: `a-b` is the function, or the Typer with commands of its own, `a_b` in the module `a_b`.
+
+    Returns:
+        A typer command, or a group of them.
+    """
+    identifier = name.replace("-", "_")
+    command = getattr(importlib.import_module(f"{__name__}.{identifier}"), identifier)
+    loaded = typer.Typer(rich_markup_mode=_MARKUP)
+    # What a command alone knows is set by PREFSTREAM_<COMMAND>_<OPTION>; what several share has a name of its own.
+    settings = {"auto_envvar_prefix": f"PREFSTREAM_{identifier.upper()}"}
+    if isinstance(command, typer.Typer):
+        loaded.add_typer(command, name=name, context_settings=settings)
+    else:
+        loaded.command(name, context_settings=settings)(command)
+    return typer.main.get_group(loaded).commands[name]
+
+
+class LazyCommands(TyperGroup):
+    """Lists the commands by what is written of them here, and imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=summary) for name, summary in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that was called, imported; an unknown one is refused with the nearest names."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if not name:
+            return name, command, rest
+        if name in _SCORING and not ctx.resilient_parsing:
+            # It may start the process again: before the command's imports, which would have to be paid twice.
+            from prefstream.scoring.runtime import ensure_fast_process
+
+            ensure_fast_process()
+        return name, load_command(name), rest
+
 
 app = typer.Typer(
+    cls=LazyCommands,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=_MARKUP,
     pretty_exceptions_enable=False,  # they print local variables, which may hold what users wrote
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, score, evaluate, replay, finetune, calibrate, doctor, schema, bench, broker):
-    # What a command alone knows is set by PREFSTREAM_<COMMAND>_<OPTION>; what several share has a name of its own.
-    app.command(context_settings={"auto_envvar_prefix": f"PREFSTREAM_{command.__name__.upper()}"})(command)
-app.add_typer(dead_letters, name="dead-letters", context_settings={"auto_envvar_prefix": "PREFSTREAM_DEAD_LETTERS"})
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the flag's value
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"prefstream {version('prefstream')}")
         raise typer.Exit
 
@@ -62,10 +107,11 @@ def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
     try:
         app()
-    except PrefstreamError as error:
-        sys.exit(complain(error))
-    except KafkaError as error:
-        # Its own text may quote whole requests.
-        sys.exit(complain(StreamError(f"Kafka refused or did not answer: {type(error).__name__}")))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    except (Exception, KeyboardInterrupt) as error:
+        # The trees of errors bring the contract's models along: imported where there is an error.
+        from prefstream.consumer.cli.exit_codes import exit_code_of
+
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        sys.exit(code)

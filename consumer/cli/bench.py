@@ -19,7 +19,6 @@ from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
 from prefstream.scoring.config import PanelConfig, load_panel_config
 from prefstream.scoring.finetune.recipe import load_recipe
-from prefstream.scoring.runtime import ensure_fast_process
 
 
 class What(StrEnum):
@@ -70,7 +69,6 @@ def bench(
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
     `prefstream bench train --recipe gemma-demo --battles 64`
     """
-    ensure_fast_process()
     configure_logging("warning", "console")
     console = Console(stderr=True)
     results: dict[str, Any] = {}

@@ -18,7 +18,6 @@ from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
 from prefstream.scoring.files.submission import encode_submission
-from prefstream.scoring.runtime import ensure_fast_process
 
 if TYPE_CHECKING:
     from prefstream.scoring.calibration.cross_fit import BeforeAfter, CalibrationResult
@@ -118,7 +117,6 @@ def calibrate(
         prefstream calibrate judged.jsonl -o panel.json --panel panel.yaml --plot reliability.png
         prefstream calibrate judged.jsonl -o panel.json --tier arena --tier core --balance tier
     """
-    ensure_fast_process()
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
     check_labelled_file(file)

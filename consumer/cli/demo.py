@@ -39,7 +39,6 @@ from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
 from prefstream.scoring.panel.panel import Panel
-from prefstream.scoring.runtime import ensure_fast_process
 
 VERDICTS_SHOWN: Final = 12
 """Fits, with its frame and the progress bar, into the 24 lines of the smallest terminal."""
@@ -81,7 +80,6 @@ def demo(
 
     Examples: `prefstream demo` · `prefstream demo --battles my.jsonl` · `prefstream demo --keep-running`
     """
-    ensure_fast_process()
     configure_logging("warning", "console")
     console = Console(record=svg is not None, width=100 if svg else None)
     entries = file_entries(battles, on_bad_row=console.print) if battles else sample_entries()

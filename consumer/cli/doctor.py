@@ -19,7 +19,6 @@ from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
 from prefstream.consumer.doctor import Finding, State, examine
 from prefstream.consumer.observe.logs import configure_logging
-from prefstream.scoring.runtime import ensure_fast_process
 
 EXIT_UNHEALTHY: Final = 1
 """At least one check failed."""
@@ -50,7 +49,6 @@ def doctor(
 
     Example: `prefstream doctor --bootstrap-servers kafka:9092 --panel panel.yaml`
     """
-    ensure_fast_process()
     configure_logging("error", "console", library_level="error")
     findings: list[Finding] = []
     with Console(stderr=True).status("looking at the configuration") as status:

@@ -25,7 +25,6 @@ from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.atomic_file import hash_file
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
-from prefstream.scoring.runtime import ensure_fast_process
 
 if TYPE_CHECKING:
     from prefstream.scoring.evaluation.results import Evaluation
@@ -126,8 +125,6 @@ def evaluate(
         prefstream evaluate judged.jsonl --panel panel.yaml --html report.html --json report.json
         prefstream evaluate judged.csv --predictions submission.csv --bootstrap 5000
     """
-    if predictions is None:
-        ensure_fast_process()
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
     if predictions is not None:

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from prefstream.consumer.errors import UsageError
+from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
 
@@ -37,6 +37,22 @@ def complain(error: PrefstreamError) -> int:
     if isinstance(error, FetchError):
         return EXIT_FAULT
     return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """How the process ends by what a command raised; an error of ours, or of Kafka's client, is printed as one line.
+
+    Returns:
+        The exit code; None where it is a mistake of ours, whose traceback is needed.
+    """
+    from kafka.errors import KafkaError  # a tenth of a second, which only errors cost
+
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    if isinstance(error, KafkaError):
+        # Its own text may quote whole requests.
+        return complain(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
+    return complain(error) if isinstance(error, PrefstreamError) else None
 
 
 def leave_now(code: int) -> NoReturn:

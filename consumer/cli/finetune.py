@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +15,13 @@ from rich.console import Console
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
 from prefstream.consumer.cli.labelled import LabelledFile
 from prefstream.consumer.cli.panels import say
+from prefstream.consumer.cli.signals import stop_signals_handled_by
 from prefstream.consumer.cli.ui.data_report import render
 from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
-from prefstream.scoring.runtime import ensure_fast_process, is_first_process
+from prefstream.scoring.runtime import is_first_process
 
 if TYPE_CHECKING:
     from prefstream.scoring.files.data_report import DataReport
@@ -100,7 +100,6 @@ def finetune(
         prefstream finetune train.jsonl -r llama-demo -o adapters/llama --set data.balance_length=step
         prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
     """
-    ensure_fast_process()
     configure_logging("warning", library_level="error")
     console = Console(stderr=True, quiet=not is_first_process())
     chosen = load_recipe(recipe, dict(map(_setting, settings or [])))
@@ -168,9 +167,5 @@ def _asked_to_stop(console: Console) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         say(console, "finishing the step at hand, then saving; again stops at once, and loses what came since then")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stop_signals_handled_by(ask):
         yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -18,8 +18,9 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 from prefstream.schemas import PrefstreamError
-from prefstream.scoring.panel.panel import Panel
-from prefstream.scoring.runtime import ensure_fast_process
+
+if TYPE_CHECKING:
+    from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,6 @@ def run(config: StreamConfig) -> None:
     """
     from prefstream.consumer.stream.service import Service
 
-    ensure_fast_process()
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
     service = Service(config, lambda: load_configured_panel(config))

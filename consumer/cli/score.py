@@ -1,50 +1,32 @@
-"""The commands that read a file: `score` and `replay`."""
+"""`prefstream score`: a file of battles, without Kafka."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from prefstream.consumer.cli.battles_file import BattlesFile
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
-from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import DEMO_PANEL, UNTRAINED, panel_config, say
-from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
-from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.output import ScorePaths
-from prefstream.consumer.files.replay import replay_file, topic_producer
 from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import check_battles_file
 from prefstream.scoring.panel.panel import load_panel
-from prefstream.scoring.runtime import ensure_fast_process
-
-File = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE",
-        show_default=False,
-        help="Battles: CSV in Kaggle's format (.csv) or a JSON object a line (.jsonl, .ndjson).",
-    ),
-]
 
 
 def score(
-    file: File,
+    file: BattlesFile,
     *,
     output: Annotated[
         Path,
@@ -98,7 +80,6 @@ def score(
         prefstream score battles.jsonl -o preferences.jsonl --panel panel.yaml
         prefstream score battles.csv -o submission.csv --resume
     """
-    ensure_fast_process()
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
     paths = ScorePaths(file, output)
@@ -113,7 +94,7 @@ def score(
         saved = Checkpoint.load(paths.checkpoint) if resume else None
         with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
             with (
-                _stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
+                stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
                 FileProgress(console, file, verb="scoring", start_bytes=saved.offset if saved else 0) as progress,
             ):
                 summary = score_file(
@@ -127,61 +108,6 @@ def score(
                     chunk_rows=chunk,
                 )
             say(console, _score_line(summary, paths))
-    if not summary.complete:
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if summary.rejected:
-        raise typer.Exit(EXIT_REJECTED)
-
-
-@with_settings(KafkaConnection)
-def replay(
-    connection: KafkaConnection,
-    file: File,
-    *,
-    topic: Annotated[str, typer.Option(envvar="PREFSTREAM_BATTLES_TOPIC", help="Topic to send to; it must exist.")],
-    rate: Annotated[
-        float | None,
-        typer.Option(min=0.001, show_default="as fast as it goes", help="Battles per second."),
-    ] = None,
-    keep_malformed: Annotated[
-        bool,
-        typer.Option(
-            "--keep-malformed",
-            help="Send rows that are no battle as they are, without a key: they come out as dead letters.",
-        ),
-    ] = False,
-) -> None:
-    """Feed a file of battles to a topic.
-
-    Each battle becomes one record, its id the key. Rows that are no battle are named on standard error and left out.
-    Sending again sends again: a stream that reads the topic scores both.
-
-    Exit codes: 0 all rows sent, 1 a record could not be delivered, 2 can't be done as asked, 3 some rows rejected,
-    130 interrupted.
-
-    For example:
-
-        prefstream replay battles.csv --topic battles
-        prefstream replay battles.jsonl --topic battles --rate 20 --bootstrap-servers broker-1:9092
-    """
-    console = Console(stderr=True)
-    configure_logging("warning")
-    check_battles_file(file)
-    with (
-        client_silenced(),
-        topic_producer(connection, topic) as producer,
-        _stop_on_signals("waiting for what was sent; again stops at once") as stop,
-        FileProgress(console, file, verb="sending") as progress,
-    ):
-        summary = replay_file(
-            file, producer, topic, observer=progress, stop=stop, rate=rate, keep_malformed=keep_malformed
-        )
-    say(
-        console,
-        f"{'done' if summary.complete else 'stopped'}: {summary.delivered:,} records delivered to {topic}"
-        f"{f', {summary.malformed:,} of them malformed' if summary.malformed else ''}, "
-        f"{summary.rejected:,} rows rejected, {summary.seconds:,.1f} s",
-    )
     if not summary.complete:
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary.rejected:
@@ -219,26 +145,3 @@ def _said_how_to_resume(console: Console, paths: ScorePaths, command: str) -> It
     finally:
         if paths.checkpoint.exists() and not refused:
             say(console, f"what is done is kept; go on with: {command}")
-
-
-@contextmanager
-def _stop_on_signals(notice: str) -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event; a second one ends the process at once, which loses nothing on the disk."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-        # Not through the console: the signal may have come in the middle of its writing.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{notice}\n".encode())
-
-    before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {
-        number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,23 +9,21 @@ from collections import Counter
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from prefstream.consumer.cli import app
+from prefstream.consumer.cli import COMMANDS as SUMMARIES
+from prefstream.consumer.cli import app, load_command
 from prefstream.consumer.config import StreamConfig
 
-ROOT = typer.main.get_command(app)
 
-
-def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
+def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
     """Every command that does something, with its full name."""
     if hasattr(command, "commands"):
-        return [leaf for name, child in command.commands.items() for leaf in leaves(child, (*path, name))]
-    return [(" ".join(path), command)]
+        return [leaf for child, loaded in command.commands.items() for leaf in leaves(f"{name} {child}", loaded)]
+    return [(name, command)]
 
 
-COMMANDS = leaves(ROOT)
+COMMANDS = [leaf for name in SUMMARIES for leaf in leaves(name, load_command(name))]
 
 
 def options(command: Any) -> list[Any]:
@@ -46,6 +44,12 @@ def test_every_command_and_option_has_help_and_every_option_a_variable(name: str
     for option in options(command):
         assert option.help, option.name
         assert f"[env var: {variable(name, option)}]" in shown
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_command_is_listed_by_the_first_words_of_its_own_help(name: str) -> None:
+    """The list is written down, so that it can be shown without importing a command."""
+    assert SUMMARIES[name] == load_command(name).help.split("\n\n")[0].strip()
 
 
 def test_a_variable_that_several_commands_read_is_a_setting_of_the_service() -> None:
@@ -92,6 +96,15 @@ def test_wrong_settings_are_one_line_and_exit_code_2() -> None:
     assert result.returncode == 2
     assert "needs sasl_mechanism, sasl_username and sasl_password" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(["demmo"], "demo"), (["dead-letter"], "dead-letters"), (["dead-letters", "shw"], "show")]
+)
+def test_an_unknown_command_is_refused_with_the_nearest_one(given: list[str], meant: str) -> None:
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2
+    assert f"No such command '{given[-1]}'. Did you mean '{meant}'?" in result.output
 
 
 def test_the_version_is_told() -> None:
