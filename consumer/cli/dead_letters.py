@@ -15,12 +15,11 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.ui.dead_letters import iso_time, print_counts, print_plan, print_whole, render_list
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,
@@ -37,12 +36,6 @@ from prefstream.schemas import Reason
 
 NEWEST_SHOWN: Final = 50
 """Rows of a table that a person reads; `--json` lists all."""
-
-REFUSALS_SHOWN: Final = 20
-"""Refused dead letters that are named one by one; they are alike, and counted beyond that."""
-
-_KEY_CHARS: Final = 36
-"""A UUID is shown whole."""
 
 _AGE: Final = re.compile(r"(\d{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -110,8 +103,8 @@ def list_(
     console = Console()
     newest = _newest(chosen, limit or NEWEST_SHOWN)
     if newest:
-        console.print(_table(newest, topic))
-    _print_counts(console, counts, shown=len(newest))
+        console.print(render_list(newest, topic))
+    print_counts(console, counts, shown=len(newest))
 
 
 @dead_letters.command()
@@ -139,16 +132,7 @@ def show(
         sys.stdout.buffer.write(letter.value or b"")
         sys.stdout.buffer.flush()
         return
-    console = Console(soft_wrap=True)
-    console.print(Text(str(letter.position), "bold"), Text(f"written {_time(letter)}", "dim"))
-    for name, value in letter.headers:
-        console.print(Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default"))
-    console.print(Text("key: ", "cyan").append(_bytes(letter.key), "default"))
-    if letter.value_omitted:
-        console.print(Text(f"value: left out, it had {letter.size} bytes", "yellow"))
-    else:
-        console.print(Text("value:", "cyan"))
-        console.print(Text(_bytes(letter.value, keep="\n\t")))
+    print_whole(Console(soft_wrap=True), letter)
 
 
 @dead_letters.command()
@@ -196,7 +180,7 @@ def retry(
     choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
     console = Console()
     plan = make_plan(connection, topic, group, choice, to)
-    _print_plan(console, plan)
+    print_plan(console, plan)
     if plan.entries and not dry_run:
         if not yes:
             typer.confirm(f"Send {_count(len(plan.entries))} back?", abort=True)
@@ -237,73 +221,11 @@ def _newest(letters: Iterable[DeadLetter], limit: int) -> list[DeadLetter]:
     return heapq.nlargest(limit, letters, key=lambda letter: (letter.timestamp_ms, letter.position))[::-1]
 
 
-def _table(letters: Iterable[DeadLetter], topic: str) -> Table:
-    table = Table(title=f"Dead letters on {topic}", box=None, padding=(0, 1, 1, 0), expand=True, title_justify="left")
-    table.add_column("position", no_wrap=True)
-    table.add_column("time (UTC)", width=10)
-    table.add_column("reason", ratio=1, overflow="fold")
-    table.add_column("came from, key", ratio=1, overflow="fold")
-    table.add_column("size", justify="right", min_width=8)
-    for letter in letters:
-        reason = Text(_printable(letter.reason), "bold")
-        reason.append(f"\n{_printable(letter.message.removeprefix(letter.reason + ': '))}", "not bold")
-        if letter.retries:
-            reason.append(f"\nsent back before: {letter.retries}", "not bold yellow")
-        origin = _printable(str(letter.origin or "unknown"))
-        table.add_row(
-            f"{letter.position.partition}/{letter.position.offset}",
-            f"{letter.time:%Y-%m-%d %H:%M:%S}",
-            reason,
-            Text(origin).append(f"\n{_shorten(_bytes(letter.key), _KEY_CHARS)}", "dim"),
-            Text(_size(letter.size)).append("\nleft out" if letter.value_omitted else "", "yellow"),
-        )
-    return table
-
-
-def _print_counts(console: Console, counts: Counter[str], *, shown: int) -> None:
-    if not counts:
-        console.print("No dead letters.")
-        return
-    table = Table(box=None, show_header=False)
-    table.add_column(justify="right")
-    table.add_column()
-    for reason, count in counts.most_common():
-        table.add_row(str(count), Text(_printable(reason)))
-    table.add_row(str(counts.total()), "in all" if counts.total() == shown else f"in all, the newest {shown} shown")
-    console.print(table)
-
-
-def _print_plan(console: Console, plan: RetryPlan) -> None:
-    if plan.entries:
-        counts: Counter[tuple[str, str]] = Counter()
-        sizes: Counter[tuple[str, str]] = Counter()
-        for entry in plan.entries:
-            counts[entry.destination, entry.reason] += 1
-            sizes[entry.destination, entry.reason] += entry.size
-        table = Table(title="To be sent back", box=None, padding=(0, 2, 0, 0), title_justify="left")
-        table.add_column("to topic", overflow="fold")
-        table.add_column("reason", overflow="fold")
-        table.add_column("count", justify="right")
-        table.add_column("size", justify="right")
-        for (destination, reason), count in sorted(counts.items()):
-            size = _size(sizes[destination, reason])
-            table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size)
-        console.print(table)
-    else:
-        console.print("Nothing to send back.")
-    if plan.sent_before:
-        console.print(f"Left out because they were sent back before: {plan.sent_before}.", highlight=False)
-    for refusal in plan.refusals[:REFUSALS_SHOWN]:
-        console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
-    if len(plan.refusals) > REFUSALS_SHOWN:
-        console.print(f"... and {len(plan.refusals) - REFUSALS_SHOWN} more that can't be sent back", style="yellow")
-
-
 def _as_json(letter: DeadLetter) -> dict[str, Any]:
     """Everything but headers and value; keys that are no UTF-8 have escapes."""
     return {
         "position": str(letter.position),
-        "time": _time(letter),
+        "time": iso_time(letter),
         "reason": letter.reason,
         "message": letter.message,
         "origin": str(letter.origin) if letter.origin else None,
@@ -343,32 +265,6 @@ def _parse_since(text: str | None) -> datetime | None:
     except ValueError:
         raise UsageError(f"{text!r} is no time; write 2026-11-22T17:00, or an age such as 30m, 2h or 7d") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _time(letter: DeadLetter) -> str:
-    return letter.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _bytes(value: bytes | None, keep: str = "") -> str:
-    return "(none)" if value is None else _printable(value.decode(errors="backslashreplace"), keep)
-
-
-def _printable(text: str, keep: str = "") -> str:
-    """Escape what a terminal could obey or hide: control, format and bidi characters, odd spaces."""
-    return "".join(
-        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _size(count: int) -> str:
-    if count < 1_000:
-        return f"{count} B"
-    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def _count(count: int) -> str:

@@ -1,0 +1,132 @@
+"""Dead letters on a terminal: the table of a list, one whole, what a retry would send.
+
+All of it may have been written by anybody: what a terminal could obey is shown as escapes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prefstream.consumer.dead_letters.reader import DeadLetter
+from prefstream.consumer.dead_letters.retry import RetryPlan
+
+REFUSALS_SHOWN: Final = 20
+"""Refused dead letters that are named one by one; they are alike, and counted beyond that."""
+
+_KEY_CHARS: Final = 36
+"""A UUID is shown whole."""
+
+
+def render_list(letters: Iterable[DeadLetter], topic: str) -> Table:
+    """A table with two or three lines for each."""
+    table = Table(title=f"Dead letters on {topic}", box=None, padding=(0, 1, 1, 0), expand=True, title_justify="left")
+    table.add_column("position", no_wrap=True)
+    table.add_column("time (UTC)", width=10)
+    table.add_column("reason", ratio=1, overflow="fold")
+    table.add_column("came from, key", ratio=1, overflow="fold")
+    table.add_column("size", justify="right", min_width=8)
+    for letter in letters:
+        reason = Text(_printable(letter.reason), "bold")
+        reason.append(f"\n{_printable(letter.message.removeprefix(letter.reason + ': '))}", "not bold")
+        if letter.retries:
+            reason.append(f"\nsent back before: {letter.retries}", "not bold yellow")
+        origin = _printable(str(letter.origin or "unknown"))
+        table.add_row(
+            f"{letter.position.partition}/{letter.position.offset}",
+            f"{letter.time:%Y-%m-%d %H:%M:%S}",
+            reason,
+            Text(origin).append(f"\n{_shorten(_bytes(letter.key), _KEY_CHARS)}", "dim"),
+            Text(_size(letter.size)).append("\nleft out" if letter.value_omitted else "", "yellow"),
+        )
+    return table
+
+
+def print_counts(console: Console, counts: Counter[str], *, shown: int) -> None:
+    """Say how many there are of each reason, and how many of them were shown."""
+    if not counts:
+        console.print("No dead letters.")
+        return
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for reason, count in counts.most_common():
+        table.add_row(str(count), Text(_printable(reason)))
+    table.add_row(str(counts.total()), "in all" if counts.total() == shown else f"in all, the newest {shown} shown")
+    console.print(table)
+
+
+def print_plan(console: Console, plan: RetryPlan) -> None:
+    """Say what a retry would send, what it leaves out, and what it can't send."""
+    if plan.entries:
+        console.print(_plan_table(plan))
+    else:
+        console.print("Nothing to send back.")
+    if plan.sent_before:
+        console.print(f"Left out because they were sent back before: {plan.sent_before}.", highlight=False)
+    for refusal in plan.refusals[:REFUSALS_SHOWN]:
+        console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
+    if len(plan.refusals) > REFUSALS_SHOWN:
+        console.print(f"... and {len(plan.refusals) - REFUSALS_SHOWN} more that can't be sent back", style="yellow")
+
+
+def print_whole(console: Console, letter: DeadLetter) -> None:
+    """Print one with its headers, key and value."""
+    console.print(Text(str(letter.position), "bold"), Text(f"written {iso_time(letter)}", "dim"))
+    for name, value in letter.headers:
+        console.print(Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default"))
+    console.print(Text("key: ", "cyan").append(_bytes(letter.key), "default"))
+    if letter.value_omitted:
+        console.print(Text(f"value: left out, it had {letter.size} bytes", "yellow"))
+    else:
+        console.print(Text("value:", "cyan"))
+        console.print(Text(_bytes(letter.value, keep="\n\t")))
+
+
+def iso_time(letter: DeadLetter) -> str:
+    """When it was written, to the millisecond."""
+    return letter.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plan_table(plan: RetryPlan) -> Table:
+    counts: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for entry in plan.entries:
+        counts[entry.destination, entry.reason] += 1
+        sizes[entry.destination, entry.reason] += entry.size
+    table = Table(title="To be sent back", box=None, padding=(0, 2, 0, 0), title_justify="left")
+    table.add_column("to topic", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    table.add_column("count", justify="right")
+    table.add_column("size", justify="right")
+    for (destination, reason), count in sorted(counts.items()):
+        size = _size(sizes[destination, reason])
+        table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size)
+    return table
+
+
+def _bytes(value: bytes | None, keep: str = "") -> str:
+    return "(none)" if value is None else _printable(value.decode(errors="backslashreplace"), keep)
+
+
+def _printable(text: str, keep: str = "") -> str:
+    """Escape what a terminal could obey or hide: control, format and bidi characters, odd spaces."""
+    return "".join(
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _size(count: int) -> str:
+    if count < 1_000:
+        return f"{count} B"
+    return f"{count / 1_000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
