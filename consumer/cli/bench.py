@@ -14,10 +14,10 @@ from rich.table import Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.outputs import write_output
-from prefstream.consumer.cli.panels import say
+from prefstream.consumer.cli.panels import panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
-from prefstream.scoring.config import PanelConfig, load_panel_config
+from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.finetune.recipe import load_recipe
 
 
@@ -79,7 +79,7 @@ def bench(
         results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
         with console.status("preparing the judges") as status:
-            config = load_panel_config(panel) if panel else _demo_panel(status.update)
+            config = panel_config(panel, status.update)
         if what in {What.PANEL, What.ALL}:
             results["panel"] = _panel(config, battles, repetitions, console)
         if what in {What.OFFLINE, What.ALL}:
@@ -89,12 +89,6 @@ def bench(
         write_output(output, json.dumps(results, indent=2).encode() + b"\n")
     if not results.get("train", {}).get("same_work", True):
         raise typer.Exit(EXIT_FAULT)
-
-
-def _demo_panel(tell: Any) -> PanelConfig:
-    from prefstream.scoring.demo.judges import demo_panel_config
-
-    return demo_panel_config(say=tell)
 
 
 def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:

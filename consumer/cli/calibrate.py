@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -130,7 +131,7 @@ def calibrate(
 
     for warning in check_battles(labelled, folds=folds, source=str(file)):
         say(console, warning)
-    config = panel_config(panel, console)
+    config = panel_config(panel, partial(say, console))
     predictions = _predict(config, labelled, console)
     result = calibrate_panel(
         labelled, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)
@@ -147,7 +148,7 @@ def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: C
     from prefstream.scoring.panel.predict import load_uncalibrated_panel
 
     uncalibrated = config.model_copy(update={"calibration": None})
-    with load_uncalibrated_panel(uncalibrated, say=lambda line: say(console, line)) as judges:
+    with load_uncalibrated_panel(uncalibrated, say=partial(say, console)) as judges:
         predictions = predict_all(judges, labelled, console)
     for position, reason in predictions.unanswered.items():
         say(console, f"line {labelled[position].line}: left out: {reason}")

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
+from prefstream.consumer.cli.panels import panel_config
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import (
     Agreement,
@@ -175,11 +176,7 @@ def _load_judges(panel: Path | None, console: Console) -> Panel:
             status.update(what)
             console.print(what, style="dim", markup=False, highlight=False)
 
-        if panel:
-            return load_panel(panel, say=tell)
-        from prefstream.scoring.demo.judges import demo_panel_config
-
-        return load_panel(demo_panel_config(say=tell), say=tell)
+        return load_panel(panel_config(panel, tell), say=tell)
 
 
 def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -> None:

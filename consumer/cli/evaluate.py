@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,9 +177,10 @@ def _predict(
     from prefstream.scoring.evaluation.injection import injected
     from prefstream.scoring.panel.panel import load_panel
 
-    config = panel_config(panel, console)
+    tell = partial(say, console)
+    config = panel_config(panel, tell)
     config = config.model_copy(update={"swap": config.swap or swap})
-    with load_panel(config, say=lambda line: say(console, line)) as judges:
+    with load_panel(config, say=tell) as judges:
         predictions = predict_all(judges, labelled, console)
         after = predict_all(judges, injected(labelled), console) if injections else None
     _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)

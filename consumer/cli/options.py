@@ -72,7 +72,7 @@ def _option_parameters(model: type[KafkaConnection], leave_out: Collection[str])
     panel = "Kafka"
     for name, field in model.model_fields.items():
         panel = _PANELS.get(name, panel)
-        kind = _plain_type(field)
+        kind = plain_type(field.annotation)
         if name in leave_out or kind is SecretStr:
             continue
         flag = "--" + name.replace("_", "-")
@@ -90,9 +90,8 @@ def _parameter(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _plain_type(field: FieldInfo) -> Any:
-    """The field's type without its `| None`."""
-    kind = field.annotation
+def plain_type(kind: Any) -> Any:
+    """A type without its `| None`."""
     if get_origin(kind) in {Union, types.UnionType}:
         kind = next(option for option in get_args(kind) if option is not types.NoneType)
     return kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,18 +17,18 @@ DEMO_PANEL = "the demo's two small judges"
 UNTRAINED = "These judges are not trained yet: their probabilities mean nothing."
 
 
-def panel_config(panel: Path | None, console: Console) -> PanelConfig:
+def panel_config(panel: Path | None, tell: Callable[[str], None]) -> PanelConfig:
     """The panel of a file; without one the demo's, whose models are fetched at first use.
 
     Args:
         panel: the panel file.
-        console: told what is being fetched.
+        tell: hears what is being fetched, one short line at a time.
     """
     if panel is not None:
         return load_panel_config(panel)
     from prefstream.scoring.demo.judges import demo_panel_config
 
-    return demo_panel_config(say=lambda line: say(console, line))
+    return demo_panel_config(say=tell)
 
 
 def say(console: Console, line: str) -> None:

@@ -7,20 +7,18 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
 from prefstream.consumer.cli.exit_codes import complain, leave_now
 from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.panels import panel_config
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 from prefstream.schemas import PrefstreamError
-
-if TYPE_CHECKING:
-    from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +36,11 @@ def run(config: StreamConfig) -> None:
     Example: `prefstream run --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
     from prefstream.consumer.stream.service import Service
+    from prefstream.scoring.panel.panel import load_panel
 
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
-    service = Service(config, lambda: load_configured_panel(config))
+    service = Service(config, lambda: load_panel(panel_config(config.panel, log.info)))
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         del signal_number, frame
@@ -69,14 +68,3 @@ def run(config: StreamConfig) -> None:
         raise
     if service.gave_up:
         leave_now(0)
-
-
-def load_configured_panel(config: StreamConfig) -> Panel:
-    """The panel of the configuration's file, or the demo judges where it names none."""
-    from prefstream.scoring.panel.panel import load_panel
-
-    if config.panel is not None:
-        return load_panel(config.panel)
-    from prefstream.scoring.demo.judges import demo_panel_config
-
-    return load_panel(demo_panel_config(say=log.info))

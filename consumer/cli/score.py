@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -87,8 +88,9 @@ def score(
         say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
     check_score(paths, resume=resume, force=force)
-    config = panel_config(panel, console)
-    with load_panel(config, say=lambda line: say(console, line)) as judges:
+    tell = partial(say, console)
+    config = panel_config(panel, tell)
+    with load_panel(config, say=tell) as judges:
         if not judges.trained:
             say(console, UNTRAINED)
         saved = Checkpoint.load(paths.checkpoint) if resume else None

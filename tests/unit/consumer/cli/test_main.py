@@ -14,21 +14,9 @@ from typer.testing import CliRunner
 from prefstream.consumer.cli import COMMANDS as SUMMARIES
 from prefstream.consumer.cli import app, load_command
 from prefstream.consumer.config import StreamConfig
+from tests.support.commands import every_command, own_options
 
-
-def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
-    """Every command that does something, with its full name."""
-    if hasattr(command, "commands"):
-        return [leaf for child, loaded in command.commands.items() for leaf in leaves(f"{name} {child}", loaded)]
-    return [(name, command)]
-
-
-COMMANDS = [leaf for name in SUMMARIES for leaf in leaves(name, load_command(name))]
-
-
-def options(command: Any) -> list[Any]:
-    """Its own ones: not `--help`."""
-    return [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
+COMMANDS = every_command()
 
 
 def variable(command: str, option: Any) -> str:
@@ -41,7 +29,7 @@ def variable(command: str, option: Any) -> str:
 def test_every_command_and_option_has_help_and_every_option_a_variable(name: str, command: Any) -> None:
     assert command.help
     shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"}).output
-    for option in options(command):
+    for option in own_options(command):
         assert option.help, option.name
         assert f"[env var: {variable(name, option)}]" in shown
 
@@ -54,7 +42,7 @@ def test_a_command_is_listed_by_the_first_words_of_its_own_help(name: str) -> No
 
 def test_a_variable_that_several_commands_read_is_a_setting_of_the_service() -> None:
     """One that is set for a command changes nothing in another: `--limit` is not the same limit everywhere."""
-    read = Counter(variable(name, option) for name, command in COMMANDS for option in options(command))
+    read = Counter(variable(name, option) for name, command in COMMANDS for option in own_options(command))
     settings = {f"PREFSTREAM_{field.upper()}" for field in StreamConfig.model_fields}
     assert {name for name, commands in read.items() if commands > 1} <= {*settings, "PREFSTREAM_CONFIG"}
 
