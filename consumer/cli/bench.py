@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
-from prefstream.consumer.cli.outputs import write_output
+from prefstream.consumer.cli.outputs import check_outputs, write_output
 from prefstream.consumer.cli.panels import panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
@@ -70,6 +70,7 @@ def bench(
     `prefstream bench train --recipe gemma-demo --battles 64`
     """
     configure_logging("warning", "console")
+    check_outputs({"--output": output}, (), force=True)
     console = Console(stderr=True)
     results: dict[str, Any] = {}
     if what in {What.TRAIN, What.ALL}:
@@ -86,7 +87,7 @@ def bench(
             results["offline"] = _offline(config, battles, repetitions, bootstrap_servers, console)
     _print(results)
     if output:
-        write_output(output, json.dumps(results, indent=2).encode() + b"\n")
+        write_output(output, (json.dumps(results, indent=2) + "\n").encode())
     if not results.get("train", {}).get("same_work", True):
         raise typer.Exit(EXIT_FAULT)
 

@@ -14,14 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
 from prefstream.consumer.doctor import Finding, State, examine
 from prefstream.consumer.observe.logs import configure_logging
-
-EXIT_UNHEALTHY: Final = 1
-"""At least one check failed."""
 
 _STYLES: Final[dict[State, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 
@@ -60,7 +58,7 @@ def doctor(
     else:
         _print(Console(), findings)
     if any(finding.state == "fail" for finding in findings):
-        raise typer.Exit(EXIT_UNHEALTHY)
+        raise typer.Exit(EXIT_FAULT)
 
 
 def _origins(context: typer.Context, config: StreamConfig) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.schemas.documents import (
     ASYNCAPI,
     BATTLE_SCHEMA,
@@ -17,8 +18,6 @@ from prefstream.schemas.documents import (
     stale_documents,
     write_documents,
 )
-
-EXIT_STALE: Final = 1
 
 
 class Document(StrEnum):
@@ -75,7 +74,7 @@ def _check(folder: Path) -> None:
     for name in stale:
         typer.echo(f"{folder / name} is not what the models say; run: prefstream schema --write {folder}", err=True)
     if stale:
-        raise typer.Exit(EXIT_STALE)
+        raise typer.Exit(EXIT_FAULT)
 
 
 def _print(document: Document) -> None:

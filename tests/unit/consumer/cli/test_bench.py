@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
+from prefstream.consumer.errors import UsageError
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
 from prefstream.scoring.errors import ConfigError
 
@@ -49,10 +50,16 @@ def test_losses_that_differ_are_said_and_end_with_exit_code_1(measured: list[Tra
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [(["--recipe", "none-such"], "no such recipe"), (["--battles", "2"], "take at least ")],
+    ("arguments", "error", "fault"),
+    [
+        (["--recipe", "none-such"], ConfigError, "no such recipe"),
+        (["--battles", "2"], ConfigError, "take at least "),
+        (["--output", "none-such/bench.json"], UsageError, "there is no folder none-such"),
+    ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(arguments: list[str], fault: str) -> None:
+def test_what_cannot_be_done_is_refused_before_minutes_are_spent(
+    arguments: list[str], error: type[Exception], fault: str
+) -> None:
     done = bench_train(*arguments)
-    assert isinstance(done.exception, ConfigError)
+    assert isinstance(done.exception, error)
     assert fault in str(done.exception)
