@@ -253,7 +253,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(cases: dict[str, Case], tmp_path: Pa
 def launch(arguments: Sequence[str], log: Path) -> None:
     """Run `prefstream` in two processes, as accelerate's launcher does."""
     code = "import sys; from prefstream.consumer.cli import main; main()"
-    script = log.with_name("prefstream.py")
+    script = log.with_name("launched.py")  # the package's own name would hide it
     script.write_text(code)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     with log.open("wb") as file:
