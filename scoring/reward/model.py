@@ -7,14 +7,17 @@ human feedback"). It means nothing across prompts. `rank` compares the answers t
 any panel can, and fits strengths to the outcomes (`prefstream.scoring.reward.davidson`); they have mean zero.
 
 Example:
-    Choose the better of two answers::
+    Choose the better of two answers, here by a panel of one pointwise judge:
 
-        from prefstream import RewardModel
-
-        with RewardModel.load("panel.yaml") as model:
-            print(model.score("2+2?", "4", "5").model_a)
-            print(model.reward("2+2?", "4") - model.reward("2+2?", "5"))
-            print(model.rank("2+2?", ["4", "5", "It depends."]))
+    >>> from prefstream import RewardModel
+    >>> with RewardModel.load("panel.yaml") as model:
+    ...     answer = model.score("2+2?", "4", "5")
+    ...     log_odds = model.reward("2+2?", "4") - model.reward("2+2?", "5")
+    ...     strengths = model.rank("2+2?", ["4", "5", "It depends."])
+    >>> (answer.model_a > answer.model_b) == (log_odds > 0)
+    True
+    >>> abs(sum(strengths)) < 1e-6
+    True
 """
 
 from __future__ import annotations

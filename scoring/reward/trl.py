@@ -3,14 +3,16 @@
 TRL itself is not imported here: a reward function is a callable with a name.
 
 Example:
-    Train a policy against a panel::
+    Train a policy against a panel; the trainer prints the rewards as it goes:
 
-        from trl import GRPOTrainer
-        from prefstream import RewardModel, TrlReward
-
-        with RewardModel.load("panel.yaml") as model:
-            trainer = GRPOTrainer(policy, reward_funcs=TrlReward(model), args=args, train_dataset=prompts)
-            trainer.train()
+    >>> from trl import GRPOTrainer
+    >>> from prefstream import RewardModel, TrlReward
+    >>> with RewardModel.load("panel.yaml") as model:
+    ...     trainer = GRPOTrainer(policy, reward_funcs=TrlReward(model), args=args, train_dataset=prompts)
+    ...     result = trainer.train()
+    {...'rewards/prefstream/mean': ...}
+    >>> result.global_step == args.max_steps
+    True
 """
 
 from __future__ import annotations

@@ -38,13 +38,6 @@ def test_every_command_is_in_its_table() -> None:
         assert f"`prefstream {name}" in README
 
 
-def test_its_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    monkeypatch.chdir(ROOT)
-    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
-    assert "model_a=" in capsys.readouterr().out
-
-
 def test_the_promises_have_the_last_figures_of_their_faults() -> None:
     assert with_tables(PROMISES) == PROMISES, "run: python -m tests.chaos.table"
 
