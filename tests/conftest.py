@@ -6,10 +6,12 @@ import logging
 import os
 import random
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -18,13 +20,18 @@ import pytest
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import create_topics
 from prefstream.consumer.config import StreamConfig
-from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
+from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
+from tests.support.kafka.shared import shared_broker
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Commands that tests run inside this process must not start it again.
 os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
+
+# Of the hundreds of processes that tests start, each would compile all our modules where no bytecode may be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -63,9 +70,9 @@ def embedded_kafka() -> Iterator[Kafka]:
 
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka | None]:
-    """Apache Kafka, one for each of xdist's workers; None where there is none."""
+    """Apache Kafka, one for all of xdist's workers; None where there is none."""
     with ExitStack() as stack:
-        yield _start_apache(stack, tmp_path_factory)
+        yield _start_apache(stack, session_folder(tmp_path_factory))
 
 
 @pytest.fixture(params=[EMBEDDED, APACHE])
@@ -78,13 +85,19 @@ def kafka(request: pytest.FixtureRequest) -> Kafka:
     return chosen
 
 
-def _start_apache(stack: ExitStack, folders: pytest.TempPathFactory) -> Kafka | None:
+def session_folder(folders: pytest.TempPathFactory) -> Path:
+    """The temporary folder that all of xdist's workers share; each has its own one inside it."""
+    base = folders.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+def _start_apache(stack: ExitStack, folder: Path) -> Kafka | None:
     """The cluster that PREFSTREAM_TEST_BOOTSTRAP names, else one from KAFKA_HOME, else one in a container."""
     if servers := os.environ.get(ENV_BOOTSTRAP):
         return Kafka(servers, f"the cluster at {servers}")
-    if home := kafka_home():
-        cluster = stack.enter_context(KafkaCluster(home, folders.mktemp("kafka")))
-        return Kafka(cluster.bootstrap_servers, f"Apache Kafka of {ENV_HOME}")
+    if kafka_home():
+        servers = stack.enter_context(shared_broker(folder / "kafka"))
+        return Kafka(servers, f"Apache Kafka of {ENV_HOME}")
     if docker_answers() and (address := start_container(stack)):
         return Kafka(address, f"{KAFKA_IMAGE} in a container")
     return None

@@ -16,7 +16,7 @@ from tests.support.streams import MARKERS
 
 PROGRAM: Final = "from tests.chaos.points import main; main()"
 
-STOP_S: Final = 60.0
+STOP_S: Final = 120.0
 """A stop drains for 20 s at most, and then closes its clients, which may wait for a broker that is away."""
 
 EXPECTED_EXITS: Final = frozenset({0, 1, EXIT_STALLED, -signal.SIGKILL, -signal.SIGTERM})

@@ -43,7 +43,7 @@ RECOVER_S: Final = 150.0
 REQUEST_S: Final = 30.0
 """Longest wait for an answer of the brokers: a partition without a leader gets one within 9 s."""
 
-SEEN_S: Final = 15.0
+SEEN_S: Final = 60.0
 """Longest wait for the reader to see what is committed already; what it does not see then is told at the end."""
 
 MALFORMED_SHARE: Final = 0.1

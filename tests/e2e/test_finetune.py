@@ -34,7 +34,7 @@ from prefstream.scoring.panel.panel import load_panel
 from prefstream.scoring.probabilities import Triples
 from tests.support.labelled_pairs import SilentObserver, make_rows, on_one_cpu_thread, write_rows
 from tests.support.models import Family, Kind, make_tiny_base, one_torch_thread
-from tests.support.processes import START_S, Prefstream, child_environment, prefstream, run_arguments
+from tests.support.processes import PREFSTREAM, START_S, Prefstream, child_environment, prefstream, run_arguments
 from tests.support.streams import produce, read_topic, visible_count, wait_until
 
 MakeConfig = Callable[..., StreamConfig]
@@ -252,9 +252,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(cases: dict[str, Case], tmp_path: Pa
 
 def launch(arguments: Sequence[str], log: Path) -> None:
     """Run `prefstream` in two processes, as accelerate's launcher does."""
-    code = "import sys; from prefstream.consumer.cli import main; main()"
-    script = log.with_name("launched.py")  # the package's own name would hide it
-    script.write_text(code)
+    script = log.with_name("command.py")  # its folder is searched for modules first: not by the name of one
+    script.write_text(PREFSTREAM)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     with log.open("wb") as file:
         done = subprocess.run(

@@ -176,7 +176,7 @@ def score_until(number: signal.Signals, arguments: Sequence[str | Path], progres
         wait_for_a_chunk(process, progress, before)
         time.sleep(delay_s)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=200)[1]
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
     return said
 
@@ -229,7 +229,7 @@ def test_five_thousand_rows_survive_every_way_to_end_a_process(
 def test_second_signal_does_not_wait_for_the_rows_in_hand(tmp_path: Path, slow_priors: Path) -> None:
     source, out = tmp_path / "battles.csv", tmp_path / "out.csv"
     write_battles(source, 50)
-    slow_priors.write_text(slow_priors.read_text().replace("0.05", "60"))
+    slow_priors.write_text(slow_priors.read_text().replace("0.05", "600"))
     command = [*COMMAND, "score", str(source), "-o", str(out), "--panel", str(slow_priors)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "out.csv.progress").exists():
@@ -239,7 +239,7 @@ def test_second_signal_does_not_wait_for_the_rows_in_hand(tmp_path: Path, slow_p
         while "finishing the rows in hand" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130  # the rows in hand take a minute
+        assert process.wait(timeout=200) == 130  # the rows in hand take ten minutes
 
 
 def test_replay_delivers_every_battle_of_an_odd_file(odd_csv: Path, stream_config: Callable[..., StreamConfig]) -> None:

@@ -290,7 +290,7 @@ def test_a_value_that_was_left_out_is_refused_with_exit_code_3_and_the_rest_is_s
 
 def test_without_an_origin_retry_needs_a_destination(config: StreamConfig) -> None:
     with closing(make_producer(config)) as producer:
-        producer.send(config.dead_letters_topic, b"x", b"k", partition=0).get(10)
+        producer.send(config.dead_letters_topic, b"x", b"k", partition=0).get(100)
     assert _retry(config, "--all", "--yes").exit_code == 3
     assert _retry(config, "--all", "--yes", "--to", config.preferences_topic).exit_code == 0
     assert _keys(_battles(config, config.preferences_topic)) == ["k"]
@@ -437,6 +437,6 @@ def test_position_refuses_what_is_none(text: str) -> None:
 
 def test_reason_is_kept_for_foreign_dead_letters(config: StreamConfig) -> None:
     with closing(make_producer(config)) as producer:
-        producer.send(config.dead_letters_topic, b"x", headers=[(HEADER_REASON, b"theirs")], partition=0).get(10)
+        producer.send(config.dead_letters_topic, b"x", headers=[(HEADER_REASON, b"theirs")], partition=0).get(100)
     [letter] = read_dead_letters(config, config.dead_letters_topic)
     assert (letter.reason, letter.origin, letter.retries) == ("theirs", None, 0)

@@ -22,11 +22,11 @@ from tests.chaos.trap import ENV_TRAP, Trap
 from tests.conftest import NO_APACHE, Kafka
 from tests.support.figures import record
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
-from tests.support.processes import Prefstream, run_arguments, write_prior_panel
+from tests.support.processes import START_S, Prefstream, run_arguments, write_prior_panel
 from tests.support.streams import (
     Running,
     assert_exactly_once,
-    battle_event,
+    battle_events,
     committed_offsets,
     end_offsets,
     prior_panel,
@@ -70,10 +70,6 @@ def own_config(cluster: KafkaCluster) -> StreamConfig:
     return config
 
 
-def battles(first: int, count: int) -> list[bytes]:
-    return [battle_event(number) for number in range(first, first + count)]
-
-
 def serve_on(config: StreamConfig, service: Running, count: int) -> list[str]:
     """Wait until so many are out, by successors where the service ended; what ended each."""
     ended: list[str] = []
@@ -109,7 +105,7 @@ def freeze_at_first_commit(
 @pytest.mark.long  # the broker ends, and starts again
 def test_a_disk_that_is_full_is_waited_for(cluster: KafkaCluster, own_config: StreamConfig) -> None:
     """The broker takes no write and ends; once there is room again, everything is answered, once."""
-    sent = produce(own_config, battles(0, 200))
+    sent = produce(own_config, battle_events(200))
     with running(own_config, lambda: prior_panel(seconds_per_batch=0.1)) as service:
         service.wait_published(50)
         (broker,) = cluster.brokers.values()
@@ -135,7 +131,7 @@ def test_a_commit_that_outlives_its_time_out_at_a_frozen_broker_doubles_nothing(
 ) -> None:
     """The broker is frozen as the commit is asked for, and awakes to a transaction whose time is over."""
     frozen = freeze_at_first_commit(cluster, monkeypatch, seconds=2 * TRANSACTION_MS / 1000)
-    sent = produce(own_config, battles(0, 50))
+    sent = produce(own_config, battle_events(50))
     with running(own_config) as service:
         wait_until(frozen.is_set, what="the first commit")
         started = time.monotonic()
@@ -151,7 +147,7 @@ def test_a_broker_that_is_frozen_for_longer_than_a_request_may_take_is_waited_fo
     """Neither commit nor abort is answered: once it is awake, the same process finds out which it was, and goes on."""
     monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 1_000)
     frozen = freeze_at_first_commit(cluster, monkeypatch, seconds=6.0)
-    sent = produce(own_config, battles(0, 50))
+    sent = produce(own_config, battle_events(50))
     with running(own_config.model_copy(update={"transaction_timeout_ms": 60_000})) as service:
         wait_until(frozen.is_set, what="the first commit")
         assert serve_on(own_config, service, 50) == []
@@ -164,7 +160,7 @@ def test_a_process_frozen_over_the_time_out_of_its_transaction_doubles_nothing(
 ) -> None:
     """The broker aborts the transaction; the process awakes, commits it, and is told that it is too late."""
     config = stream_config(partitions=1)
-    sent = produce(config, battles(0, 20))
+    sent = produce(config, battle_events(20))
     trap = Trap(tmp_path / "trap")
     arguments = run_arguments(
         config,
@@ -182,13 +178,13 @@ def test_a_process_frozen_over_the_time_out_of_its_transaction_doubles_nothing(
     trap.set(point, "SIGSTOP")
     run = start()
     try:
-        wait_until(lambda: not trap.is_set, 60, "the process to freeze")
+        wait_until(lambda: not trap.is_set, START_S, "the process to freeze")
         time.sleep(2 * TRANSACTION_MS / 1000)
         run.signal(signal.SIGCONT)
         started = time.monotonic()
         ended = 0
         while len(read_outcome(config).positions) < 20:
-            assert time.monotonic() - started < 60, run.log
+            assert time.monotonic() - started < 150, run.log
             if run.ended:
                 assert run.wait() in {1, 70}, run.log
                 run.kill()

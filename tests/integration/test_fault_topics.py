@@ -26,6 +26,7 @@ from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,
+    battle_events,
     committed_offsets,
     prior_panel,
     produce,
@@ -44,10 +45,6 @@ UNKNOWN_TOPIC_OR_PARTITION = 3
 def admin(kafka: Kafka) -> Iterator[Any]:
     with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
         yield client
-
-
-def battles(first: int, count: int) -> list[bytes | None]:
-    return [battle_event(number) for number in range(first, first + count)]
 
 
 def exists(admin: Any, topic: str) -> bool:
@@ -97,7 +94,7 @@ def test_an_input_topic_that_is_deleted_is_told_at_once_and_ends_the_stream_if_i
 ) -> None:
     """Nobody makes it anew by asking for it, not even where brokers create what is asked for."""
     config = stream_config(partitions=1, broker_timeout_s=5.0)
-    produce(config, battles(0, 5))
+    produce(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
         delete(admin, config.battles_topic)
@@ -114,17 +111,17 @@ def test_an_input_topic_made_anew_stops_the_stream(
 ) -> None:
     """Empty, or with more than was read before: whatever stood unread in the old one is lost."""
     config = stream_config(partitions=1)
-    produce(config, battles(0, 10))
+    produce(config, battle_events(10))
     with running(config) as service:
         service.wait_published(10)
         delete(admin, config.battles_topic)
         create(admin, config.battles_topic)
-        produce(config, battles(10, refilled))
+        produce(config, battle_events(refilled, first=10))
         error = service.wait_ended()
     assert isinstance(error, DataLossError)
     assert f"topic {config.battles_topic} was deleted and made anew" in str(error)
     assert battles_seen(config) == each_once(range(10))
-    produce(config, battles(10 + refilled, 5))
+    produce(config, battle_events(5, first=10 + refilled))
     started = time.monotonic()
     with running(config) as service:
         service.wait_published(refilled + 5)
@@ -140,13 +137,13 @@ def test_told_to_the_stream_goes_on_with_an_input_topic_made_anew(
 ) -> None:
     """From its beginning: nothing of it was answered yet."""
     config = stream_config(partitions=1, on_data_loss=policy)
-    produce(config, battles(0, 10))
+    produce(config, battle_events(10))
     with running(config) as service:
         service.wait_published(10)
         delete(admin, config.battles_topic)
         create(admin, config.battles_topic)
         started = time.monotonic()
-        produce(config, battles(10, 20))
+        produce(config, battle_events(20, first=10))
         service.wait_published(30)
         record(f"input topic made anew, told to go on, {kafka.name}", time.monotonic() - started, "an error line")
     assert battles_seen(config) == each_once(range(30))
@@ -155,10 +152,10 @@ def test_told_to_the_stream_goes_on_with_an_input_topic_made_anew(
 def test_what_is_scored_while_the_input_topic_is_made_anew_is_dropped(stream_config: MakeConfig, admin: Any) -> None:
     """Its offsets, committed, would skip as many records of the new one. No fetch tells, because reading is paused."""
     config = stream_config(partitions=1, on_data_loss="earliest", max_batch_battles=5, max_in_flight=1)
-    produce(config, battles(0, 5))
+    produce(config, battle_events(5))
     with running(config, lambda: prior_panel(seconds_per_batch=2.5)) as service:
         make_anew_while_scoring(admin, config, service)
-        produce(config, battles(5, 5))
+        produce(config, battle_events(5, first=5))
         service.wait_published(5)
     assert battles_seen(config) == each_once(range(5, 10))
     assert committed_offsets(config, 1) == {0: 5}
@@ -172,11 +169,11 @@ def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
     ask, committed = GroupConsumer.ask_for_topics, threading.Event()
     monkeypatch.setattr(GroupConsumer, "ask_for_topics", lambda consumer: committed.is_set() and ask(consumer))
     config = stream_config(partitions=1, on_data_loss=policy, max_batch_battles=5, max_in_flight=1)
-    produce(config, battles(0, 5))
+    produce(config, battle_events(5))
     panel = partial(prior_panel, seconds_per_batch=2.5)
     with running(config, panel) as service:
         make_anew_while_scoring(admin, config, service)
-        produce(config, battles(5, 15))
+        produce(config, battle_events(15, first=5))
         service.wait_published(5)
         assert battles_seen(config) == each_once(range(5))
         committed.set()
@@ -193,7 +190,7 @@ def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
 def test_a_committed_offset_beyond_the_end_of_the_topic_stops_the_stream(stream_config: MakeConfig) -> None:
     """A topic that was cut off, or filled anew while nobody read: going on at its end would hide that."""
     config = stream_config(partitions=1)
-    sent = produce(config, battles(0, 5))
+    sent = produce(config, battle_events(5))
     with closing(
         KafkaConsumer(bootstrap_servers=config.bootstrap_servers, group_id=config.group_id, enable_auto_commit=False)
     ) as consumer:
@@ -255,12 +252,12 @@ def test_an_output_topic_that_is_deleted_ends_the_stream_by_its_name(
     """Not by a time-out that names nobody; and it is not made anew by us, with too few partitions."""
     monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
     config = stream_config(partitions=1)
-    produce(config, [*battles(0, 3), BAD])
+    produce(config, [*battle_events(3), BAD])
     with running(config) as service:
         service.wait_published(4)
         topic = getattr(config, f"{which}_topic")
         delete(admin, topic)
-        later = produce(config, [*battles(4, 3), BAD])
+        later = produce(config, [*battle_events(3, first=4), BAD])
         error = service.wait_ended()
     assert isinstance(error, TopicMissingError)
     assert topic in str(error)
@@ -282,11 +279,11 @@ def test_an_output_topic_that_was_deleted_while_nothing_was_sent_is_missed_at_th
 ) -> None:
     """The producer asks for its partitions then, and would wait for as long as brokers may be away."""
     monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
-    config = stream_config(partitions=1, broker_timeout_s=8.0)
+    config = stream_config(partitions=1, broker_timeout_s=60.0)
     with running(config) as service:
         service.wait_ready()
         delete(admin, config.preferences_topic)
-        produce(config, battles(0, 1))
+        produce(config, battle_events(1))
         error = service.wait_ended()
     assert isinstance(error, TopicMissingError)
     assert service.stalled is None
@@ -298,7 +295,7 @@ def test_a_preference_too_large_for_its_topic_becomes_a_dead_letter(stream_confi
     config = stream_config(partitions=1, linger_ms=200)
     delete(admin, config.preferences_topic)
     create(admin, config.preferences_topic, max_message_bytes=1_500)
-    sent = produce(config, [*battles(0, 5), battle_event(5, id="x" * 1_000), *battles(6, 4)])
+    sent = produce(config, [*battle_events(5), battle_event(5, id="x" * 1_000), *battle_events(4, first=6)])
     with running(config) as service:
         service.wait_published(10)
     outcome = assert_exactly_once(config, sent)
@@ -312,7 +309,7 @@ def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(stream_con
     delete(admin, config.dead_letters_topic)
     create(admin, config.dead_letters_topic, max_message_bytes=3_000)
     large = b"zqprompt" * 1_000
-    sent = produce(config, [*battles(0, 3), large, BAD, *battles(5, 3)])
+    sent = produce(config, [*battle_events(3), large, BAD, *battle_events(3, first=5)])
     with running(config) as service:
         service.wait_published(8)
     outcome = assert_exactly_once(config, sent)

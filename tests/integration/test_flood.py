@@ -16,6 +16,7 @@ from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,
+    battle_events,
     committed_offsets,
     produce,
     read_outcome,
@@ -29,11 +30,7 @@ MakeConfig = Callable[..., StreamConfig]
 BAD = b"zqprompt, no JSON"
 
 
-def battles(count: int) -> list[bytes | None]:
-    return [battle_event(number) for number in range(count)]
-
-
-def bad(count: int) -> list[bytes | None]:
+def bad(count: int) -> list[bytes]:
     return [BAD] * count
 
 
@@ -45,7 +42,7 @@ def small(stream_config: MakeConfig) -> StreamConfig:
 
 def test_a_flood_stops_the_stream_and_nothing_of_its_batch_is_published(small: StreamConfig) -> None:
     """Ten dead letters of twenty may be; the batch with the eleventh stays on the topic, as all behind it."""
-    produce(small, battles(10) + bad(50))
+    produce(small, battle_events(10) + bad(50))
     with running(small) as service:
         error = service.wait_ended()
     assert isinstance(error, DeadLetterFloodError)
@@ -57,7 +54,7 @@ def test_a_flood_stops_the_stream_and_nothing_of_its_batch_is_published(small: S
 
 def test_no_number_of_restarts_gets_past_it_until_somebody_acts(small: StreamConfig) -> None:
     """Each start knows what was published before; without the limit the flood becomes dead letters, once each."""
-    sent = produce(small, battles(10) + bad(50) + battles(5))
+    sent = produce(small, battle_events(10) + bad(50) + battle_events(5))
     for batch in (5, 3, 1, 7):
         with running(small.model_copy(update={"max_batch_battles": batch, "linger_ms": 1})) as service:
             assert isinstance(service.wait_ended(), DeadLetterFloodError)
@@ -66,14 +63,14 @@ def test_no_number_of_restarts_gets_past_it_until_somebody_acts(small: StreamCon
         service.wait_published(45)
     outcome = assert_exactly_once(small, sent)
     assert outcome.reasons() == {"not_json": 50}
-    sent += produce(small, battles(5) + bad(5))
+    sent += produce(small, battle_events(5) + bad(5))
     with running(small) as service:  # what passed without a limit is not held against what comes
         service.wait_published(10)
     assert_exactly_once(small, sent)
 
 
 def test_a_raised_limit_lets_it_go_on(small: StreamConfig) -> None:
-    sent = produce(small, battles(10) + bad(15) + battles(10))
+    sent = produce(small, battle_events(10) + bad(15) + battle_events(10))
     with running(small) as service:
         assert isinstance(service.wait_ended(), DeadLetterFloodError)
     with running(small.model_copy(update={"dead_letter_limit": 0.75})) as service:
@@ -159,7 +156,7 @@ def test_while_the_window_is_not_known_nothing_is_published(monkeypatch: pytest.
         with running(config) as service:
             wait_reading(service, config)
             broker.faults.fail("OffsetFetch", error_code=COORDINATOR_LOADING, times=10_000, client_id="g-one")
-            sent = produce(config, battles(2))
+            sent = produce(config, battle_events(2))
             wait_until(lambda: broker.faults.pending() < 9_995, what="several tries")
             assert visible_count(config) == 0
             broker.faults.clear()
@@ -171,11 +168,11 @@ def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: py
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     monkeypatch.setattr(start_positions, "COMMITTED_TIMEOUT_MS", 200)
     with EmbeddedBroker() as broker:
-        config = on(broker, broker_timeout_s=2.0)
+        config = on(broker, broker_timeout_s=10.0)
         with running(config) as service:
             wait_reading(service, config)
             broker.faults.fail("OffsetFetch", error_code=COORDINATOR_LOADING, times=10_000, client_id="g-one")
-            produce(config, battles(2))
+            produce(config, battle_events(2))
             error = service.wait_ended()
         assert isinstance(error, TransactionFailedError)
         assert "what was committed for battles/0 is not known" in str(error)

@@ -44,7 +44,7 @@ def test_a_batch_that_unpacks_to_a_thousandfold_becomes_a_dead_letter_without_it
             bootstrap_servers=config.bootstrap_servers, compression_type=codec, max_request_size=2 * len(bomb)
         )
     ) as to:
-        at = to.send(config.battles_topic, bomb, b"zqkey").get(30)
+        at = to.send(config.battles_topic, bomb, b"zqkey").get(100)
     sent = [(at.topic, at.partition, at.offset), *produce(config, [battle_event(1)])]
     with running(config) as service:
         service.wait_published(len(sent))

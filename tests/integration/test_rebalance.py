@@ -21,7 +21,7 @@ from prefstream.scoring.panel.panel import Panel
 from tests.support.streams import (
     Running,
     assert_exactly_once,
-    battle_event,
+    battle_events,
     committed_offsets,
     end_offsets,
     prior_panel,
@@ -34,10 +34,6 @@ from tests.support.streams import (
 from tests.support.wire import Member, Wire
 
 MakeConfig = Callable[..., StreamConfig]
-
-
-def battles(count: int, first: int = 0) -> list[bytes]:
-    return [battle_event(number) for number in range(first, first + count)]
 
 
 def instance(config: StreamConfig, name: str) -> StreamConfig:
@@ -64,14 +60,14 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
     """Results for partitions that moved meanwhile are dropped, and their new owner's are the only ones."""
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(max_batch_battles=8, linger_ms=1_000, session_timeout_ms=6_000)
-    sent = [at for partition in range(4) for at in produce(config, battles(2), partition=partition)]
+    sent = [at for partition in range(4) for at in produce(config, battle_events(2), partition=partition)]
     with running(instance(config, "one"), lambda: prior_panel(2.0)) as first:
         wait_until(lambda: consumed(first) == 8, what="one batch of all partitions")
         eager = instance(config, "two").model_copy(update={"linger_ms": 1})
         with running(eager, prior_panel) as second:
             wait_until(lambda: first.published + second.published >= 8, what="every battle")
             assert (first.published, stale_records(first), second.published) == (4, 4, 4)
-            sent += produce(config, battles(8, 8))
+            sent += produce(config, battle_events(8, first=8))
             wait_until(lambda: first.published + second.published >= 16, what="every battle")
             assert owned_partitions(first) == 2 == owned_partitions(second)
     assert_exactly_once(config, sent)
@@ -83,7 +79,7 @@ def test_partitions_without_a_committed_offset_come_to_a_process_that_has_not_co
 ) -> None:
     """They start at their beginning; the positions of those that were there before stay where they are."""
     config = stream_config(partitions=2, max_batch_battles=4, max_in_flight=2, linger_ms=1, session_timeout_ms=6_000)
-    sent = produce(config, battles(20))
+    sent = produce(config, battle_events(20))
     with running(instance(config, "one"), lambda: prior_panel(1.0)) as first:
         impatient = instance(config, "two").model_copy(update={"drain_seconds": 0.0})
         with running(impatient, lambda: prior_panel(3.0)) as second:
@@ -95,7 +91,7 @@ def test_partitions_without_a_committed_offset_come_to_a_process_that_has_not_co
 def test_processes_that_come_and_go_lose_and_double_nothing(stream_config: MakeConfig, seeded: random.Random) -> None:
     """Every rebalance in the middle of work: some drain, some have to give up."""
     config = stream_config(max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
-    sent = produce(config, battles(300))
+    sent = produce(config, battle_events(300))
     with running(instance(config, "steady"), lambda: prior_panel(0.05)):
         for number in range(4):
             guest = instance(config, f"guest-{number}").model_copy(
@@ -113,14 +109,14 @@ def test_a_static_member_that_restarts_keeps_its_partitions(
     """Within the session time-out nobody else gets them, so nothing moves."""
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(static_membership=True, session_timeout_ms=6_000)
-    sent = produce(config, battles(20))
+    sent = produce(config, battle_events(20))
     with running(instance(config, "one")) as first:
         first.wait_published(20)
         with running(instance(config, "two")) as second:
             wait_until(lambda: owned_partitions(second) == 2, what="the second's share")
-            sent += produce(config, battles(20, 20))
+            sent += produce(config, battle_events(20, first=20))
             wait_until(lambda: first.published + second.published >= 40)
-        sent += produce(config, battles(40, 40))
+        sent += produce(config, battle_events(40, first=40))
         time.sleep(1.0)  # longer than a rebalance takes
         before = first.published
         with running(instance(config, "two")) as second:
@@ -143,7 +139,7 @@ def test_a_process_that_fell_out_of_the_group_drops_what_it_holds_and_joins_agai
             session_timeout_ms=1_500,
         )
         create_topics(config, 2)
-        sent = produce(config, battles(30))
+        sent = produce(config, battle_events(30))
         with running(config, lambda: prior_panel(0.4)) as service:
             service.wait_published(5)
             broker.faults.fail("Heartbeat", error_code=code, client_id="prefstream-one")
@@ -168,7 +164,7 @@ def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_
             )
 
         create_topics(config("one"), 1)
-        sent = produce(config("one"), battles(12))
+        sent = produce(config("one"), battle_events(12))
         with running(config("one"), lambda: prior_panel(1.5)) as first:
             wait_until(lambda: consumed(first) == 8)
             broker.faults.drop("JoinGroup", client_id="prefstream-one", times=100_000)
@@ -176,7 +172,7 @@ def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_
             with running(config("two")) as second:
                 second.wait_published(12)
             broker.faults.clear()
-            sent += produce(config("one"), battles(4, 12))
+            sent += produce(config("one"), battle_events(4, first=12))
             first.wait_published(4)
         assert_exactly_once(config("one"), sent)
 
@@ -191,7 +187,7 @@ class HeldJudge(PriorJudge):
         self.let = threading.Event()
 
     def score(self, batch: JudgeBatch) -> Scores:
-        assert self.let.wait(60)
+        assert self.let.wait(200)
         return super().score(batch)
 
 
@@ -205,7 +201,7 @@ def test_nothing_is_committed_between_joining_a_generation_and_hearing_what_is_o
 ) -> None:
     """The broker would take it, though the leader may give the partition to another member just then."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
-    sent = produce(config, battles(5))
+    sent = produce(config, battle_events(5))
     subscription = ConsumerProtocolSubscription(
         version=1, topics=[config.battles_topic], user_data=b"", owned_partitions=[]
     )

@@ -294,7 +294,7 @@ def test_no_secret_is_served_over_http(secured: Secured, tmp_path: Path) -> None
     with prefstream_run(secured, config, tmp_path, http_port=0) as run:
         url = run.wait_streaming()["http"]
         for path in ("livez", "readyz", "metrics", "nowhere"):
-            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=100)
             with closing(connection):
                 connection.request("GET", f"/{path}")
                 assert_secretless(secured, connection.getresponse().read().decode())

@@ -19,7 +19,7 @@ from prefstream.consumer.errors import FencedError, NotAuthorizedError, Transact
 from prefstream.schemas import PrefstreamError
 from tests.support.streams import (
     assert_exactly_once,
-    battle_event,
+    battle_events,
     committed_offsets,
     end_offsets,
     in_parallel,
@@ -62,10 +62,6 @@ def client_id(config: StreamConfig) -> str:
     return f"{config.group_id}-one"
 
 
-def battles(first: int, count: int) -> list[bytes]:
-    return [battle_event(number) for number in range(first, first + count)]
-
-
 PASSING: dict[ApiName, tuple[int, ...]] = {
     "AddOffsetsToTxn": (51, 14, 15, 16),
     "AddPartitionsToTxn": (51, 14, 15, 16, 3),
@@ -87,11 +83,11 @@ PASSING: dict[ApiName, tuple[int, ...]] = {
 
 def serve_through_faults(broker: EmbeddedBroker, config: StreamConfig) -> None:
     """Serve records that are there before and records that come later, until every planned fault has happened."""
-    sent = produce(config, battles(0, 20))
+    sent = produce(config, battle_events(20))
     with running(config) as service:
         service.wait_published(20)
         wait_until(lambda: not broker.faults.pending(), what="every fault to happen")
-        sent += produce(config, battles(20, 20))
+        sent += produce(config, battle_events(20, first=20))
         service.wait_published(40)
     assert_exactly_once(config, sent)
 
@@ -168,7 +164,7 @@ def test_lasting_errors_inside_a_transaction_lose_and_double_nothing(broker: Emb
 
     def check(api: ApiName, code: int, after_apply: bool) -> None:
         config = on(broker)
-        sent = produce(config, battles(0, 12))
+        sent = produce(config, battle_events(12))
         broker.faults.fail(api, error_code=code, client_id=client_id(config), after_apply=after_apply)
         ended = {type(error) for error in serve_until_all_is_out(config, 12)}
         assert ended <= ({ENDS_IT[code]} if code in ENDS_IT else set()), f"{api} {code}: ended by {ended}"
@@ -184,7 +180,7 @@ def test_a_message_that_can_not_be_delivered_in_time_keeps_its_batch_from_being_
     """The partition's leader is away for longer than the delivery time-out while the coordinator answers."""
     monkeypatch.setattr(kafka_client, "REQUEST_TIMEOUT_MS", 400)
     config = on(broker, partitions=2)
-    sent = produce(config, battles(0, 12))
+    sent = produce(config, battle_events(12))
     broker.faults.fail("Produce", error_code=NOT_LEADER_OR_FOLLOWER, client_id=client_id(config), times=100_000)
     with running(config) as service:
         wait_until(
@@ -200,14 +196,14 @@ def test_a_message_that_can_not_be_delivered_in_time_keeps_its_batch_from_being_
 def test_a_process_whose_transactional_id_was_taken_over_ends(broker: EmbeddedBroker) -> None:
     """Two live processes with one name would both publish: the older one ends and says why."""
     config = on(broker)
-    sent = produce(config, battles(0, 5))
+    sent = produce(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
         with closing(
             KafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{config.group_id}-one")
         ) as usurper:
             usurper.init_transactions()
-        sent += produce(config, battles(5, 5))
+        sent += produce(config, battle_events(5, first=5))
         error = service.wait_ended()
     assert isinstance(error, FencedError | TransactionFailedError)
     assert sum(read_outcome(config).positions.values()) == 5
@@ -218,11 +214,11 @@ def test_a_process_whose_transactional_id_was_taken_over_ends(broker: EmbeddedBr
 def test_a_fenced_process_says_so(broker: EmbeddedBroker) -> None:
     """Whatever kafka-python calls it: the message names the remedy."""
     config = on(broker)
-    produce(config, battles(0, 5))
+    produce(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
         broker.faults.fail("AddPartitionsToTxn", error_code=90, client_id=client_id(config))
-        produce(config, battles(5, 5))
+        produce(config, battle_events(5, first=5))
         error = service.wait_ended()
     assert isinstance(error, FencedError)
     assert "instance_id" in str(error)
@@ -231,7 +227,7 @@ def test_a_fenced_process_says_so(broker: EmbeddedBroker) -> None:
 def test_a_denied_topic_ends_the_process_and_names_the_rights(broker: EmbeddedBroker) -> None:
     """Trying again would not help: a person has to grant the right."""
     config = on(broker)
-    produce(config, battles(0, 5))
+    produce(config, battle_events(5))
     broker.faults.fail("Produce", error_code=29, client_id=client_id(config))
     with running(config) as service:
         error = service.wait_ended()
@@ -242,7 +238,7 @@ def test_a_denied_topic_ends_the_process_and_names_the_rights(broker: EmbeddedBr
 def test_a_broker_that_restarts_is_waited_for(broker: EmbeddedBroker) -> None:
     """Twice, in the middle of the work; what it was told before counts, nothing is sent twice."""
     config = on(broker, partitions=4, session_timeout_ms=3_000)
-    sent = produce(config, battles(0, 400))
+    sent = produce(config, battle_events(400))
     with running(config, lambda: prior_panel(seconds_per_batch=0.01)) as service:
         for published in (50, 200):
             service.wait_published(published)
@@ -256,16 +252,19 @@ def test_a_broker_that_restarts_is_waited_for(broker: EmbeddedBroker) -> None:
 def test_what_a_process_left_open_is_ended_by_its_successor_at_once(broker: EmbeddedBroker) -> None:
     """With one name over restarts, readers do not wait for the transaction time-out of a process that was killed."""
     config = on(broker)
-    sent = produce(config, battles(0, 5))
+    sent = produce(config, battle_events(5))
     killed = KafkaProducer(
-        bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{config.group_id}-one", linger_ms=0
+        bootstrap_servers=broker.bootstrap_servers,
+        transactional_id=f"{config.group_id}-one",
+        linger_ms=0,
+        transaction_timeout_ms=300_000,
     )
     try:
         killed.init_transactions()
         killed.begin_transaction()
-        killed.send(config.preferences_topic, b"half of a batch").get(10)
+        killed.send(config.preferences_topic, b"half of a batch").get(100)
         with running(config) as service:
-            service.wait_published(5, timeout_s=10)
+            service.wait_published(5)
     finally:
         killed.close(timeout=0)
     assert_exactly_once(config, sent)

@@ -36,6 +36,7 @@ from tests.support.streams import (
     MARKERS,
     assert_exactly_once,
     battle_event,
+    battle_events,
     committed_offsets,
     end_offsets,
     malformed_events,
@@ -50,17 +51,13 @@ from tests.support.streams import (
 MakeConfig = Callable[..., StreamConfig]
 
 
-def battles(count: int, first: int = 0) -> list[bytes]:
-    return [battle_event(number) for number in range(first, first + count)]
-
-
 def test_valid_and_malformed_events_leave_exactly_once(
     stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """N battles and all kinds of malformed events become N preferences and one dead letter each."""
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0)  # asking for the lag at every turn must not disturb
     config = stream_config()
-    events: list[bytes | None] = list(battles(300))
+    events: list[bytes | None] = list(battle_events(300))
     for position, (value, _) in enumerate(malformed_events(2 * len(MALFORMED))):
         events.insert(position * 10, value)
     sent = produce(config, events)
@@ -82,7 +79,7 @@ def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfi
         own = [("zqheader", b"\x00\xff"), ("twice", b"1"), ("twice", b"2")]
         at = to.send(
             config.battles_topic, b"zqprompt, no JSON", b"zqkey", own, partition=3, timestamp_ms=yesterday_ms
-        ).get(10)
+        ).get(100)
     started_ms = time.time() * 1000
     with running(config) as service:
         service.wait_published(1)
@@ -116,7 +113,7 @@ def test_a_preference_names_its_battle_and_carries_cloudevents_and_the_trace(str
     config = stream_config()
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     ((topic, partition, offset),) = produce(
-        config, battles(1), headers=[("traceparent", trace), ("zqheader", b"not passed on")]
+        config, battle_events(1), headers=[("traceparent", trace), ("zqheader", b"not passed on")]
     )
     with running(config) as service:
         service.wait_published(1)
@@ -141,7 +138,7 @@ def test_a_preference_names_its_battle_and_carries_cloudevents_and_the_trace(str
 def test_batches_close_on_count(stream_config: MakeConfig) -> None:
     """A full batch is scored at once, however long it might linger."""
     config = stream_config(partitions=1, max_batch_battles=10, linger_ms=60_000)
-    produce(config, battles(30))
+    produce(config, battle_events(30))
     with running(config) as service:
         service.wait_published(30)
     assert [len(batch.messages) for batch in service.committed] == [10, 10, 10]
@@ -159,13 +156,13 @@ def test_batches_close_on_tokens(stream_config: MakeConfig) -> None:
 def test_a_lone_battle_goes_out_once_its_batch_has_lingered(stream_config: MakeConfig) -> None:
     """It waits for company as long as it may; none has to come."""
     config = stream_config(max_batch_battles=1_000, linger_ms=300)
-    produce(config, battles(1))
+    produce(config, battle_events(1))
     with running(config) as service:
         service.wait_published(1)
         waits = []
         for number in range(3):
             started = time.monotonic()
-            produce(config, battles(1, number))
+            produce(config, battle_events(1, first=number))
             service.wait_published(2 + number)
             waits.append(time.monotonic() - started)
     assert min(waits) >= 0.3
@@ -174,7 +171,7 @@ def test_a_lone_battle_goes_out_once_its_batch_has_lingered(stream_config: MakeC
 def test_partitions_are_committed_in_order(stream_config: MakeConfig) -> None:
     """Although batches are prepared while others are scored."""
     config = stream_config(max_batch_battles=7, linger_ms=1)
-    sent = produce(config, battles(200))
+    sent = produce(config, battle_events(200))
     with running(config, lambda: prior_panel(seconds_per_batch=0.01)) as service:
         service.wait_published(200)
     last: dict[int, int] = {}
@@ -188,7 +185,7 @@ def test_partitions_are_committed_in_order(stream_config: MakeConfig) -> None:
 def test_scoring_may_take_longer_than_the_poll_interval(stream_config: MakeConfig) -> None:
     """Reading pauses when enough batches are in flight, polling goes on: the group is kept, nothing is read twice."""
     config = stream_config(partitions=2, max_batch_battles=5, max_in_flight=2, linger_ms=1, max_poll_interval_ms=1_000)
-    sent = produce(config, battles(15))
+    sent = produce(config, battle_events(15))
     with running(config, lambda: prior_panel(seconds_per_batch=1.5)) as service:
         sample = service.service.metrics.registry.get_sample_value
         service.wait_published(15)
@@ -219,7 +216,7 @@ class BrokenJudge:
 def test_a_judge_that_fails_for_good_ends_the_stream_and_commits_nothing(stream_config: MakeConfig) -> None:
     """What it could not judge stays on the topic for its successor, who judges it once."""
     config = stream_config()
-    sent = produce(config, battles(5))
+    sent = produce(config, battle_events(5))
     with running(config, lambda: Panel([BrokenJudge()])) as service:
         error = service.wait_ended()
     assert isinstance(error, JudgeFaultError)
@@ -235,7 +232,7 @@ def test_a_judge_that_fails_for_good_ends_the_stream_and_commits_nothing(stream_
 def test_a_stop_finishes_the_batches_in_flight(stream_config: MakeConfig) -> None:
     """What was read is published before the service returns."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1)
-    sent = produce(config, battles(5))
+    sent = produce(config, battle_events(5))
     with running(config, lambda: prior_panel(seconds_per_batch=1.0)) as service:
         consumed = "prefstream_battles_consumed_total"
         wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
@@ -248,7 +245,7 @@ def test_a_stop_finishes_the_batches_in_flight(stream_config: MakeConfig) -> Non
 def test_a_stop_gives_up_a_batch_that_takes_too_long(stream_config: MakeConfig) -> None:
     """It was not committed: the next process scores it again."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1, drain_seconds=0.2)
-    sent = produce(config, battles(5))
+    sent = produce(config, battle_events(5))
     with running(config, lambda: prior_panel(seconds_per_batch=5.0)) as service:
         consumed = "prefstream_battles_consumed_total"
         wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
@@ -270,10 +267,10 @@ def delete_records(config: StreamConfig, before: int) -> None:
 def lossy(stream_config: MakeConfig) -> StreamConfig:
     """A group that stands at offset 5 of a partition whose records before 10 are gone."""
     config = stream_config(partitions=1)
-    produce(config, battles(5))
+    produce(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
-    produce(config, battles(10, 5))
+    produce(config, battle_events(10, first=5))
     delete_records(config, before=10)
     return config
 
@@ -305,7 +302,7 @@ def test_told_to_the_stream_goes_on_with_the_latest_record(
         sample = service.service.metrics.registry.get_sample_value
         lag = {"topic": lossy.battles_topic, "partition": "0"}
         wait_until(lambda: sample("prefstream_consumer_lag_records", lag) == 0, what="the end of the topic")
-        produce(lossy, battles(1, 15))
+        produce(lossy, battle_events(1, first=15))
         service.wait_published(1)
     offsets = [p.source.offset for p in read_outcome(lossy).preferences if isinstance(p.source, KafkaSource)]
     assert sorted(offsets) == [*range(5), 15]

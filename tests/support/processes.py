@@ -17,10 +17,18 @@ import yaml
 from prefstream.consumer.config import StreamConfig
 from tests.support.streams import MARKERS, PRIOR, wait_until
 
-START_S: Final = 60.0
+START_S: Final = 150.0
 """Longest start of a process, torch included, on a machine with other things to do."""
 
 PREFSTREAM: Final = "from prefstream.consumer.cli import main; main()"
+"""The command, for `python -c`."""
+
+ANNOUNCES_SCORING: Final = """
+from prefstream.scoring.judges.prior import PriorJudge
+score = PriorJudge.score
+PriorJudge.score = lambda *given: print("scoring", flush=True) or score(*given)
+"""
+"""Put before a program: it says on its standard output when a prior judge begins with a batch."""
 
 
 def child_environment() -> dict[str, str]:
@@ -82,6 +90,11 @@ class Prefstream:
         assert events, f"ended with {self.process.returncode}: {self.log}"
         return events[0]
 
+    def wait_scoring(self) -> None:
+        """Wait until a judge begins with a batch; needs a program that `ANNOUNCES_SCORING`."""
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "scoring\n", self.log
+
     @property
     def ended(self) -> bool:
         """Whether the process is gone."""
@@ -104,9 +117,9 @@ class Prefstream:
 
 
 @contextmanager
-def prefstream(*arguments: str, log: Path) -> Iterator[Prefstream]:
+def prefstream(*arguments: str, log: Path, program: str = PREFSTREAM) -> Iterator[Prefstream]:
     """Run a `prefstream` command; killed at the end if it still runs. What users wrote must not be in its log."""
-    process = Prefstream(*arguments, log=log)
+    process = Prefstream(*arguments, log=log, program=program)
     try:
         yield process
     finally:

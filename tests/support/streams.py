@@ -37,8 +37,8 @@ MARKERS: Final = ("zqprompt", "zqanswera", "zqanswerb", "zqmodel", "zqkey", "zqh
 
 PRIOR: Final = Probabilities(model_a=0.345, model_b=0.345, tie=0.31)
 
-WAIT_S: Final = 30.0
-"""Longest wait for anything that takes milliseconds on a quiet machine."""
+WAIT_S: Final = 100.0
+"""Longest wait for anything that takes milliseconds on a quiet machine; others may do twenty times its work."""
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = WAIT_S, what: str = "the condition") -> None:
@@ -85,6 +85,11 @@ def battle_event(number: int, **fields: Any) -> bytes:
             **fields,
         }
     ).encode()
+
+
+def battle_events(count: int, *, first: int = 0) -> list[bytes]:
+    """So many valid events, numbered from `first` on."""
+    return [battle_event(number) for number in range(first, first + count)]
 
 
 def _with(text: str) -> bytes:
@@ -210,7 +215,7 @@ def committed_offsets(config: StreamConfig, partitions: int = 4) -> dict[int, in
         )
     ) as consumer:
         return {
-            number: consumer.committed(TopicPartition(config.battles_topic, number), timeout_ms=10_000)
+            number: consumer.committed(TopicPartition(config.battles_topic, number), timeout_ms=100_000)
             for number in range(partitions)
         }
 

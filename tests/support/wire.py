@@ -32,7 +32,7 @@ from kafka.protocol.consumer import (
 from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse
 
 # A real broker elects coordinators and looks for time-outs at its leisure.
-PATIENCE_S = 30.0
+PATIENCE_S = 100.0
 
 NOT_YET = {
     CoordinatorLoadInProgressError.errno,
@@ -108,14 +108,14 @@ class Member:
     joined: Any = None
 
     def find(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         request = FindCoordinatorRequest(key=self.group_id, key_type=0, coordinator_keys=[])
         while self.wire.call(request, FindCoordinatorResponse, 2).error_code and time.monotonic() < deadline:
             time.sleep(0.1)
 
     def join(self) -> int:
         """Join, with the id the broker insists on."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             code = self._join_once()
             if code == MemberIdRequiredError.errno:

@@ -12,7 +12,7 @@ from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
-from tests.support.wire import Member
+from tests.support.wire import PATIENCE_S, Member
 
 OFFSET_METADATA_TOO_LARGE = 12
 ILLEGAL_GENERATION = 22
@@ -34,7 +34,7 @@ def together(*actions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(40)
+        thread.join()
     return results
 
 
@@ -136,7 +136,7 @@ def test_a_leaving_member_starts_a_rebalance(stable_pair: Callable[..., Any]) ->
 
 def test_a_silent_member_is_evicted(stable_pair: Callable[..., Any], session_timeout_ms: int) -> None:
     first, second = stable_pair(session_timeout_ms=session_timeout_ms)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while (code := first.heartbeat()) == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert code == REBALANCE_IN_PROGRESS
@@ -147,12 +147,12 @@ def test_a_silent_member_is_evicted(stable_pair: Callable[..., Any], session_tim
 def test_a_member_that_does_not_rejoin_in_time_is_left_behind(
     new_member: Callable[..., Member],
 ) -> None:
-    slow = new_member(rebalance_timeout_ms=1000)
+    slow = new_member(rebalance_timeout_ms=1000, session_timeout_ms=200_000)
     assert slow.join() == slow.sync()[0] == 0
-    quick = new_member(rebalance_timeout_ms=1000)
+    quick = new_member(rebalance_timeout_ms=1000, session_timeout_ms=200_000)
     started = time.monotonic()
     assert quick.join() == 0
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 100
     assert quick.leads
     assert slow.heartbeat() == UNKNOWN_MEMBER_ID
 
@@ -278,7 +278,7 @@ def test_a_group_goes_on_where_it_committed(
 ) -> None:
     producer = new_producer()
     for index in range(6):
-        producer.send(topic, b"%d" % index).get(10)
+        producer.send(topic, b"%d" % index).get(100)
     part = TopicPartition(topic, 0)
     first = new_consumer(topic, group_id=name)
     assert len(read_values(first, 6, extra_s=0)) == 6
@@ -299,7 +299,7 @@ def test_lag_and_members_are_visible_from_outside(
 ) -> None:
     producer = new_producer()
     for _ in range(5):
-        producer.send(wide_topic, b"v", partition=0).get(10)
+        producer.send(wide_topic, b"v", partition=0).get(100)
     consumer = new_consumer(wide_topic, group_id=name, group_instance_id="one", client_id="me")
     wait_until(lambda: len(consumer.assignment()) == 4, consumer)
     part = TopicPartition(wide_topic, 0)

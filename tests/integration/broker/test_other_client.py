@@ -18,7 +18,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 QUIET = {"log_level": 0}
-TIMEOUT_S = 20
+TIMEOUT_S = 100
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_librdkafka_moves_records_and_offsets_together(
     output = f"{name}-output"
     feeder = new_producer()
     for value in (b"1", b"2", b"3"):
-        feeder.send(topic, value).get(10)
+        feeder.send(topic, value).get(100)
     consumer = other_consumer(name, topic)
     values = read(consumer, 3, extra_s=0)
     producer = other_producer(**{"transactional.id": name})
@@ -187,7 +187,7 @@ def test_both_clients_agree_on_a_groups_offsets(
 ) -> None:
     producer = new_producer()
     for index in range(5):
-        producer.send(topic, b"%d" % index).get(10)
+        producer.send(topic, b"%d" % index).get(100)
     mine = new_consumer(topic, group_id=name)
     wait_until(mine.assignment, mine)
     mine.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, "", -1)})

@@ -409,10 +409,10 @@ def test_committed_records_show_and_aborted_ones_do_not(
 def test_end_offsets_stop_at_an_open_transaction_for_read_committed(
     topic: str, name: str, new_producer: Callable[..., Any], new_consumer: Callable[..., Any]
 ) -> None:
-    new_producer().send(topic, b"plain").get(10)
+    new_producer().send(topic, b"plain").get(100)
     producer = new_producer(transactional_id=name)
     producer.begin_transaction()
-    producer.send(topic, b"open").get(10)
+    producer.send(topic, b"open").get(100)
     part = TopicPartition(topic, 0)
     assert new_consumer().end_offsets([part]) == {part: 1}
     assert new_consumer(isolation_level="read_uncommitted").end_offsets([part]) == {part: 2}
@@ -461,7 +461,7 @@ def test_consume_process_produce_moves_records_and_offsets_together(
 def test_a_fenced_client_can_not_commit(topic: str, name: str, new_producer: Callable[..., Any]) -> None:
     old = new_producer(transactional_id=name)
     old.begin_transaction()
-    old.send(topic, b"old").get(10)
+    old.send(topic, b"old").get(100)
     new_producer(transactional_id=name)
     with pytest.raises(KafkaError):
         old.commit_transaction()

@@ -35,7 +35,7 @@ def run_program(tmp_path: Path, **environment: str) -> list[str]:
         env={**clean, "PYTHONPATH": root, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
@@ -105,6 +105,6 @@ def test_the_description_is_text_and_imports_no_torch() -> None:
         "import sys; from prefstream.scoring.runtime import describe; "
         "print(describe()); assert 'torch' not in sys.modules"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
     assert "usable cores" in result.stdout

@@ -68,7 +68,7 @@ def test_help_shows_no_secret_of_the_environment(name: str, command: Any) -> Non
 
 def prefstream(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from prefstream.consumer.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:

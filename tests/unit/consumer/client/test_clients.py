@@ -122,7 +122,7 @@ def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker)
 
 @pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"])
 def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broker: EmbeddedBroker, call: str) -> None:
-    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, broker_timeout_s=20.0)
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, broker_timeout_s=100.0)
     create_topics(config, 1)
     offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
     values = (offsets, config.group_id) if call == "send_offsets_to_transaction" else ()
@@ -139,7 +139,7 @@ def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broke
         time.sleep(1)  # long enough for the client to try in vain
         assert not answer.done()
         broker.start()
-        answer.result(timeout=15)
+        answer.result(timeout=100)
     finally:
         producer.close(timeout=0)
 
@@ -161,7 +161,7 @@ def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker:
             manager.transition_to_abortable_error(MessageSizeTooLargeError())
         producer._sender.wakeup()
         with pytest.raises(MessageSizeTooLargeError):
-            answer.wait(timeout_ms=5_000)
+            answer.wait(timeout_ms=100_000)
         producer.abort_transaction()
     finally:
         producer.close(timeout=0)

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import pytest
 
 from prefstream.consumer.client.watchdog import EXIT_STALLED, Watchdog
-from tests.support.streams import wait_until
+from tests.support.streams import WAIT_S, wait_until
 
 
 @pytest.fixture
@@ -27,15 +27,17 @@ def watchdog(stalls: list[str]) -> Iterator[Watchdog]:
 
 def test_a_call_that_hangs_is_named_once(watchdog: Watchdog, stalls: list[str]) -> None:
     with watchdog.guard("commit"):
-        wait_until(lambda: stalls, 5)
+        wait_until(lambda: stalls)
         time.sleep(0.3)
     assert stalls == ["commit"]
 
 
-def test_calls_in_time_are_left_alone_however_many(watchdog: Watchdog, stalls: list[str]) -> None:
-    for _ in range(20):
-        with watchdog.guard("commit"):
-            time.sleep(0.02)
+def test_calls_in_time_are_left_alone_however_many(stalls: list[str]) -> None:
+    """Together they take longer than one may; each takes a hundredth of that, for machines that have other work."""
+    with closing(Watchdog(2.0, stalls.append)) as watchdog:
+        for _ in range(110):
+            with watchdog.guard("commit"):
+                time.sleep(0.02)
     assert stalls == []
 
 
@@ -50,14 +52,14 @@ def test_what_is_left_of_a_call_after_one_inside_it_is_watched_too(watchdog: Wat
     with watchdog.guard("transaction"):
         with watchdog.guard("commit"):
             pass
-        wait_until(lambda: stalls, 5)
+        wait_until(lambda: stalls)
     assert stalls == ["transaction"]
 
 
 def test_a_call_inside_another_gets_no_time_of_its_own(watchdog: Watchdog, stalls: list[str]) -> None:
     started = time.monotonic()
     with watchdog.guard("transaction"):
-        while not stalls and time.monotonic() - started < 5:
+        while not stalls and time.monotonic() - started < WAIT_S:
             with watchdog.guard("commit"):
                 time.sleep(0.02)
     assert stalls
@@ -76,11 +78,11 @@ def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:
         "import time\n"
         "from prefstream.consumer.client.watchdog import Watchdog\n"
         "def commit(text):\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
         "with Watchdog(0.2).guard('commit'):\n"
         "    commit('zqprompt')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert done.returncode == EXIT_STALLED == 70
     assert "in commit" in done.stderr
     assert "zqprompt" not in done.stderr

@@ -152,24 +152,24 @@ def test_rate_is_kept(tmp_path: Path, connection: KafkaConnection, topic: str) -
             write_jsonl(tmp_path, 41), producer, topic, observer=recorder, stop=recorder.stop, rate=100.0
         )
     assert summary.delivered == 41
-    assert 0.4 <= summary.seconds < 4.0  # 40 intervals of 10 ms; a busy machine only makes it longer
+    assert 0.4 <= summary.seconds < 40  # 40 intervals of 10 ms; a busy machine only makes it longer
 
 
 def test_stop_waits_for_what_was_sent_and_sends_no_more(
     tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
 ) -> None:
-    """Told between two rows that are a minute apart, it does not sit out the minute."""
+    """Told between two rows that are minutes apart, it does not sit them out."""
     recorder = Recorder()
     timer = threading.Timer(0.3, recorder.stop.set)
     timer.start()
     started = time.monotonic()
     with topic_producer(connection, topic) as producer:
         summary = replay_file(
-            write_jsonl(tmp_path, 10), producer, topic, observer=recorder, stop=recorder.stop, rate=1 / 60
+            write_jsonl(tmp_path, 10), producer, topic, observer=recorder, stop=recorder.stop, rate=1 / 200
         )
     timer.join()
     assert (summary.delivered, summary.complete) == (1, False)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 100
     assert len(read_all(broker, topic)) == 1
 
 

@@ -33,7 +33,7 @@ class Gated:
 
     def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         self.calls.append("score")
-        assert self.gate.acquire(timeout=10)
+        assert self.gate.acquire(timeout=100)
         return self.panel.score(batch)
 
 

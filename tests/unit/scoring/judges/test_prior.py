@@ -79,5 +79,5 @@ with load_panel(PanelConfig.model_validate({"judges": [judge]})) as panel:
     panel.score(panel.encode([Battle(id="1", prompt="a", response_a="b", response_b="c")]))
 print(sorted({"torch", "transformers", "peft", "kafka"} & set(sys.modules)))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert result.stdout.strip() == "[]", result.stderr

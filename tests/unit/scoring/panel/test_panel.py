@@ -192,7 +192,7 @@ def test_judges_run_at_the_same_time() -> None:
     barrier = threading.Barrier(2)
 
     def meet(_: int) -> None:
-        barrier.wait(timeout=10)  # broken, and so a fault, unless both are here
+        barrier.wait(timeout=100)  # broken, and so a fault, unless both are here
 
     judges = [ScriptedJudge(name, act=meet) for name in "xy"]
     assert len(answer(Panel(judges))) == len(BATTLES)
@@ -213,16 +213,16 @@ def test_encoding_goes_on_while_a_batch_is_scored() -> None:
 
     def wait(_: int) -> None:
         scoring_now.set()
-        assert encoded.wait(timeout=10)
+        assert encoded.wait(timeout=100)
 
     with Panel([ScriptedJudge(act=wait)]) as panel:
         batch = panel.encode(BATTLES)
         thread = threading.Thread(target=panel.score, args=(batch,))
         thread.start()
-        assert scoring_now.wait(timeout=10)
+        assert scoring_now.wait(timeout=100)
         panel.encode(BATTLES)
         encoded.set()
-        thread.join(timeout=10)
+        thread.join(timeout=100)
     assert not thread.is_alive()
 
 

@@ -70,12 +70,12 @@ def test_of_a_topic_that_was_made_anew_nothing_that_was_parked_comes_out_once_it
         admin.create_topics({first.topic: {"num_partitions": len(PARTITIONS), "replication_factor": 1}})
     with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
         for partition in PARTITIONS:
-            producer.send(partition.topic, b"new", partition=partition.partition).get(10)
+            producer.send(partition.topic, b"new", partition=partition.partition).get(100)
     consumer.topics()
     consumer.seek_to_beginning(*PARTITIONS)
     consumer.forget_fetched()
     for partition in PARTITIONS:
-        assert consumer.position(partition, timeout_ms=10_000) == 0
+        assert consumer.position(partition, timeout_ms=100_000) == 0
     consumer.resume(*PARTITIONS)
     values: list[bytes] = []
     deadline = time.monotonic() + 10
