@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
-from prefstream.consumer.client.clients import create_topics, make_producer
+from prefstream.consumer.client.clients import make_producer
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.files.output import ScorePaths

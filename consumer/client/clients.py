@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from uuid import UUID
 
 import tenacity
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.net.compat import KafkaNetClient
 
+from prefstream.consumer.client import patches
 from prefstream.consumer.client.connection_errors import explain, overheard
+from prefstream.consumer.client.group_consumer import GroupConsumer
 from prefstream.consumer.client.oauth import token_provider
-from prefstream.consumer.client.patches.coordinator import mend_coordinators
-from prefstream.consumer.client.patches.fetcher import hand_out_what_was_parked
-from prefstream.consumer.client.patches.header_keys import accept_any_header_key
-from prefstream.consumer.client.patches.transport import hear_brokers_out
-from prefstream.consumer.client.patches.unknown_topics import give_up_on_unknown_topics
 from prefstream.consumer.client.tls import client_context
 from prefstream.consumer.config import KafkaConnection, StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, UsageError
@@ -38,73 +33,6 @@ REQUEST_TIMEOUT_MS = 10_000
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
-
-
-SENDER_TURN_MS = 100
-"""Longest that a producer's thread sleeps before it looks at its requests again: what a lost one costs."""
-
-
-_NO_ID = UUID(int=0)
-"""What brokers say that have no ids for topics."""
-
-
-class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
-    """The network client of all of ours: it asks for topics, and never for their creation.
-
-    kafka-python 3.0.12 takes `allow_auto_create_topics` and hands it on to nobody: where brokers create what is asked
-    for (Kafka's default), a topic that was deleted would come back empty, with the wrong number of partitions.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.cluster.config["allow_auto_create_topics"] = False
-
-
-class ProducerClient(Client):
-    """The network client of a producer, which forgets no request of a transaction.
-
-    In kafka-python 3.0.12 who waits for a transaction's offsets, its commit or its abort may wait for ever:
-
-    * The producer's thread looks a coordinator up and tries again where `await_ready` says that it is away. But
-      `await_ready` raises, and after that the request is neither sent nor kept.
-    * When a message fails (too large for the broker, say), the thread answers one waiting request with the error and
-      goes to sleep until the network wakes it. If that request added a partition, which nobody waits for, the
-      offsets' request behind it is never answered.
-    """
-
-    def poll(self, timeout_ms: float | None = None, future: Any = None) -> None:
-        """Wait for the network; not long, unless for something that it brings."""
-        if future is None:
-            timeout_ms = SENDER_TURN_MS if timeout_ms is None else min(timeout_ms, SENDER_TURN_MS)
-        super().poll(timeout_ms, future)
-
-    def await_ready(self, node_id: Any, timeout_ms: float = REQUEST_TIMEOUT_MS) -> bool:
-        """Whether the node can be sent to, within the time given in milliseconds."""
-        try:
-            return bool(super().await_ready(node_id, timeout_ms))
-        except kafka_errors.KafkaConnectionError:
-            return False
-
-
-class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
-    """A consumer that tells what it knows of a topic."""
-
-    def has_topic(self, topic: str) -> bool:
-        """Whether the brokers knew the topic when they were asked last."""
-        return self._cluster.partitions_for_topic(topic) is not None
-
-    def ask_for_topics(self) -> None:
-        """Ask the brokers again; does not wait for the answer."""
-        self._cluster.request_update()
-
-    def forget_fetched(self) -> None:
-        """Drop what was fetched and not handed out yet: it may be of a topic that had this one's name before."""
-        self._fetcher.forget()
-
-    def topic_id(self, topic: str) -> UUID | None:
-        """What tells a topic from another one of the same name; None where nobody says."""
-        found: UUID | None = self._cluster.topic_id(topic)
-        return None if found == _NO_ID else found
 
 
 def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
@@ -145,11 +73,9 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "isolation_level": "read_committed",
         "auto_offset_reset": "none",
         "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
-        "kafka_client": Client,
+        # A topic that was deleted must not come back empty, with the wrong number of partitions.
+        "allow_auto_create_topics": False,
     }
-    accept_any_header_key()
-    mend_coordinators()
-    hand_out_what_was_parked()
     return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
 
 
@@ -186,7 +112,7 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         "acks": "all",
         "enable_idempotence": True,
         "metrics_enabled": False,
-        "kafka_client": ProducerClient,
+        "allow_auto_create_topics": False,
         "max_request_size": MAX_RECORD_BYTES,
         # One request takes about 1 ms whatever its size: larger batches are fewer requests.
         "batch_size": 256 * 1024,
@@ -194,7 +120,6 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         # Must exceed linger_ms + request_timeout_ms; four tries before a record counts as undeliverable.
         "delivery_timeout_ms": 4 * REQUEST_TIMEOUT_MS + 1_000,
     }
-    give_up_on_unknown_topics()
     return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
 
 
@@ -256,22 +181,11 @@ def patiently(call: Callable[[], _Answer]) -> _Answer:
     return asking(call)
 
 
-def create_topics(config: StreamConfig, partitions: int) -> None:
-    """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
-
-    Raises:
-        BrokerUnreachableError: no broker answered, or it refused the login.
-    """
-    topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
-    with admin_client(config) as admin:
-        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topics})
-
-
 def _connect(connection: KafkaConnection, client: Callable[..., _Client], **settings: Any) -> _Client:
     """Make a client; when no broker answers, say why, which kafka-python only writes to its log."""
     if provider := settings.get("sasl_oauth_token_provider"):
         provider.valid_token()  # what is wrong there is told at once; kafka-python would try until its time is up
-    hear_brokers_out()
+    patches.apply()
     with overheard("kafka") as heard:
         try:
             return client(**settings)

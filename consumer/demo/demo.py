@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from kafka import TopicPartition
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics, make_consumer, make_producer
+from prefstream.consumer.client.clients import make_consumer, make_producer
+from prefstream.consumer.client.topics import create_topics, find_partitions
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.stream.pipeline import Scored
@@ -269,9 +269,9 @@ def _read_back(config: StreamConfig) -> Iterator[Any]:
     """Every committed record of both output topics, up to where they end now."""
     with closing(make_consumer(config, auto_offset_reset="earliest")) as consumer:
         partitions = [
-            TopicPartition(topic, number)
+            partition
             for topic in (config.preferences_topic, config.dead_letters_topic)
-            for number in consumer.partitions_for_topic(topic) or ()
+            for partition in find_partitions(consumer, topic)
         ]
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)

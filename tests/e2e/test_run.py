@@ -22,7 +22,7 @@ import pytest
 from kafka import KafkaProducer
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
 from tests.support.models import make_tiny_panel

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import psutil
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from prefstream.consumer.client.patches.header_keys import accept_any_header_key
+from prefstream.consumer.client import patches
 from prefstream.consumer.config import StreamConfig
 from prefstream.schemas import ERROR_HEADERS, InvalidEventError, KafkaSource, Reason, decode_battle, decode_preference
 from prefstream.schemas.dead_letter import (
@@ -172,7 +172,7 @@ def through_the_stream(
         count: how many are sent.
         progress: told how many are done.
     """
-    accept_any_header_key()  # what the service reads, its reader must read, too
+    patches.apply()  # what the service reads, its reader must read, too
     title = "through the running stream"
     report = Report(title, seed, count, WARM_UP_EVENTS, process=psutil.Process(service.pid))
     events = (event for event in hostile_events(seed) if _fits(event))

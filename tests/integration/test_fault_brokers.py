@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaProducer
 
 from prefstream.consumer.client import clients as kafka_client
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.schemas import PrefstreamError
 from tests.chaos.clock import ENV_CLOCK

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from prefstream.consumer.client.clients import GroupConsumer
+from prefstream.consumer.client.group_consumer import GroupConsumer
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DeadLetterFloodError, TransactionFailedError
 from prefstream.consumer.stream import start_positions, telemetry

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.broker.faults import ApiName
 from prefstream.consumer.client import clients as kafka_client
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, NotAuthorizedError, TransactionFailedError
 from prefstream.schemas import PrefstreamError

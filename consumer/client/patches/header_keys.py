@@ -1,9 +1,16 @@
-"""Header keys that are not UTF-8, at which kafka-python stops reading for good.
+"""A header's key that is not UTF-8 stops every reader of its partition for good.
 
-On the wire a header's key is bytes. Clients in C write what they are given, brokers keep it, Java reads it with
-replacement characters. kafka-python 3.0.12 calls the whole record corrupt: whoever may write to a topic could stop
-every reader of it by a single record, until somebody moves the group's offsets past it. Here such a key is read as
+What goes wrong: on the wire a header's key is bytes. Clients in C write what they are given, brokers keep it, Java
+reads it with replacement characters. kafka-python calls the whole record corrupt: whoever may write to a topic could
+stop every reader of it by a single record, until somebody moves the group's offsets past it. Here such a key is read as
 Java reads it, and written as the bytes that it was, so that a dead letter has its record's own headers.
+
+Versions: 3.0.0 to 3.0.12, and master; 2.3.3, too.
+
+Upstream: no issue known. Pull request 1185 of dpkp/kafka-python brought the parser; in issue 2242, on values, the
+maintainer declines to pick an encoding for headers.
+
+Remove when: kafka-python reads any key of a header, and writes it back as it was.
 """
 
 from __future__ import annotations
@@ -11,7 +18,9 @@ from __future__ import annotations
 from typing import Any, Self, SupportsIndex
 
 from kafka.errors import CorruptRecordError
-from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecordBatch
+
+from prefstream.consumer.client.patches.patch import Method, Patch
 
 
 class HeaderKey(str):
@@ -49,21 +58,19 @@ class _Records(bytearray):
         return part if isinstance(part, int) else _Part(part)
 
 
-class _RecordBatch(memory_records.DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
-    """A record batch that takes any header key; costs nothing until it meets one that is not UTF-8."""
+def _taking_any_key(read: Method) -> Method:
+    """Costs nothing until a batch has a key that is not UTF-8."""
 
-    _buffer: bytearray
-
-    def __next__(self) -> Any:
+    def __next__(self: Any) -> Any:  # noqa: N807 - the method that is replaced
         try:
-            return super().__next__()
+            return read(self)
         except CorruptRecordError as error:
             if not isinstance(error.__context__, UnicodeDecodeError):
                 raise
         self._buffer = _Records(self._buffer)
-        return super().__next__()  # the same record: what failed did not move on
+        return read(self)  # the same record: what failed did not move on
+
+    return __next__
 
 
-def accept_any_header_key() -> None:
-    """Make kafka-python's consumers read records whatever the keys of their headers are."""
-    memory_records.DefaultRecordBatch = _RecordBatch
+PATCHES = (Patch(DefaultRecordBatch, "__next__", (), _taking_any_key, needs=("_buffer",)),)

@@ -1,8 +1,15 @@
-"""Output topics that are deleted while the stream runs: kafka-python waits for them for ever.
+"""A producer waits for ever for an output topic that is deleted while it runs.
 
-A partition is added to a transaction before anything is sent to it. While the coordinator says that it knows no such
-partition, kafka-python 3.0.12 asks again without an end, and whoever waits for the transaction's offsets waits along.
-Here it gives up after a while, by an error after which the transaction can be aborted.
+What goes wrong: a partition is added to a transaction before anything is sent to it. While the coordinator says that it
+knows no such partition, kafka-python asks again without an end, and whoever waits for the transaction's end waits
+along. Here it gives up after a while, by an error after which the transaction can be aborted.
+
+Versions: 3.0.0 to 3.0.12, and master; 2.3.3, too.
+
+Upstream: no issue known of kafka-python. Java's client has the same fault: KAFKA-20077 (pull request 21672 of
+apache/kafka).
+
+Remove when: kafka-python gives up on a partition that can't be added to a transaction.
 """
 
 from __future__ import annotations
@@ -11,33 +18,33 @@ import time
 from typing import Any, Final
 
 from kafka.errors import UnknownTopicOrPartitionError
-from kafka.producer import transaction_manager
+from kafka.producer.transaction_manager import AddPartitionsToTxnHandler
+
+from prefstream.consumer.client.patches.patch import Method, Patch
 
 UNKNOWN_TOPIC_S: Final = 10.0
 """A broker that has just come back may not know its topics yet; it does within seconds."""
 
 
-class _AddPartitions(transaction_manager.AddPartitionsToTxnHandler):  # type: ignore[misc]  # kafka-python has no types
-    """Adds partitions to a transaction, and takes it for an answer that one of them does not exist."""
+def _giving_up(handle: Method) -> Method:
+    """Takes it for an answer that a topic does not exist, once it was told for long enough."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._patience_ends = time.monotonic() + UNKNOWN_TOPIC_S
-
-    def handle_response(self, response: Any) -> None:
-        """Called with each answer."""
+    def handle_response(self: Any, response: Any) -> None:
         unknown = {
             topic
             for topic, partitions in response.results_by_topic_v3_and_below
             for _, code in partitions
             if code == UnknownTopicOrPartitionError.errno
         }
-        if unknown and time.monotonic() > self._patience_ends:
-            self.abortable_error(UnknownTopicOrPartitionError(", ".join(sorted(unknown))))
-        else:
-            super().handle_response(response)
+        if unknown:
+            now = time.monotonic()
+            self._prefstream_unknown_since = getattr(self, "_prefstream_unknown_since", now)
+            if now - self._prefstream_unknown_since > UNKNOWN_TOPIC_S:
+                self.abortable_error(UnknownTopicOrPartitionError(", ".join(sorted(unknown))))
+                return
+        handle(self, response)
+
+    return handle_response
 
 
-def give_up_on_unknown_topics() -> None:
-    """Make kafka-python's producers give up on topics that do not exist."""
-    transaction_manager.AddPartitionsToTxnHandler = _AddPartitions
+PATCHES = (Patch(AddPartitionsToTxnHandler, "handle_response", ("response",), _giving_up, needs=("abortable_error",)),)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaConnectionError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from pydantic import SecretStr
 
 from prefstream.consumer.broker import EmbeddedBroker
@@ -20,7 +16,6 @@ from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.client.clients import (
     admin_client,
     connection_settings,
-    create_topics,
     make_admin,
     make_consumer,
     make_group_consumer,
@@ -118,53 +113,6 @@ def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker)
         assert producer.config["transaction_timeout_ms"] == 5_000
     finally:
         producer.close()
-
-
-@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"])
-def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broker: EmbeddedBroker, call: str) -> None:
-    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, broker_timeout_s=100.0)
-    create_topics(config, 1)
-    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
-    values = (offsets, config.group_id) if call == "send_offsets_to_transaction" else ()
-    producer = make_transactional_producer(config, "g-one")
-    answer: Future[None] = Future()
-    calling = threading.Thread(target=lambda: answer.set_result(getattr(producer, call)(*values)), daemon=True)
-    try:
-        producer.init_transactions()
-        producer.begin_transaction()
-        producer.send(config.preferences_topic, b"value")
-        producer.flush()
-        broker.stop()
-        calling.start()
-        time.sleep(1)  # long enough for the client to try in vain
-        assert not answer.done()
-        broker.start()
-        answer.result(timeout=100)
-    finally:
-        producer.close(timeout=0)
-
-
-def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker: EmbeddedBroker) -> None:
-    """Also the second of two that wait, when the network has nothing more to say."""
-    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
-    create_topics(config, 1)
-    offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
-    producer = make_transactional_producer(config, "g-one")
-    try:
-        producer.init_transactions()
-        producer.begin_transaction()
-        manager = producer._transaction_manager
-        with manager._lock:  # the producer's thread finds all of it done at once
-            manager.maybe_add_partition_to_transaction(TopicPartition(config.preferences_topic, 0))
-            manager._enqueue_request(manager._add_partitions_to_transaction_handler())
-            answer = manager.send_offsets_to_transaction(offsets, config.group_id)
-            manager.transition_to_abortable_error(MessageSizeTooLargeError())
-        producer._sender.wakeup()
-        with pytest.raises(MessageSizeTooLargeError):
-            answer.wait(timeout_ms=100_000)
-        producer.abort_transaction()
-    finally:
-        producer.close(timeout=0)
 
 
 @pytest.mark.parametrize("make", [make_admin, make_consumer, make_producer])

@@ -16,8 +16,9 @@ from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics, make_consumer, make_transactional_producer
+from prefstream.consumer.client.clients import make_consumer, make_transactional_producer
 from prefstream.consumer.client.kafka_errors import TABLE, Meaning
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.transaction import AbortedError, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig

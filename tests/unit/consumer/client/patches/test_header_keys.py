@@ -12,7 +12,8 @@ from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
-from prefstream.consumer.client.patches.header_keys import HeaderKey, accept_any_header_key
+from prefstream.consumer.client import patches
+from prefstream.consumer.client.patches.header_keys import HeaderKey
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -20,8 +21,8 @@ NOT_UTF8 = HeaderKey(b"a\xff\xf0\x9f")
 
 
 @pytest.fixture(autouse=True)
-def _accepting() -> None:
-    accept_any_header_key()
+def _patched() -> None:
+    patches.apply()
 
 
 def write(*records: Headers, compression: int = 0) -> bytes:

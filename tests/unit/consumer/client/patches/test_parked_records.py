@@ -8,10 +8,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import create_topics, make_consumer
+from prefstream.consumer.client.clients import make_consumer
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 
 PARTITIONS = [TopicPartition("battles", number) for number in range(2)]
@@ -57,28 +58,3 @@ def test_two_partitions_that_were_parked_one_after_the_other_both_go_on(consumer
     taken += take(consumer, 2 * RECORDS - 2, max_records)
     for partition in range(2):
         assert [offset for found, offset in taken if found == partition] == list(range(RECORDS))
-
-
-def test_of_a_topic_that_was_made_anew_nothing_that_was_parked_comes_out_once_it_is_forgotten(consumer: Any) -> None:
-    """Positions are the same in both, and nothing else is compared."""
-    servers = consumer.config["bootstrap_servers"]
-    first = PARTITIONS[take(consumer, 1, max_records=1)[0][0]]
-    consumer.pause(*PARTITIONS)
-    assert consumer.poll(timeout_ms=200) == {}
-    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        admin.delete_topics([first.topic])
-        admin.create_topics({first.topic: {"num_partitions": len(PARTITIONS), "replication_factor": 1}})
-    with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
-        for partition in PARTITIONS:
-            producer.send(partition.topic, b"new", partition=partition.partition).get(100)
-    consumer.topics()
-    consumer.seek_to_beginning(*PARTITIONS)
-    consumer.forget_fetched()
-    for partition in PARTITIONS:
-        assert consumer.position(partition, timeout_ms=100_000) == 0
-    consumer.resume(*PARTITIONS)
-    values: list[bytes] = []
-    deadline = time.monotonic() + 10
-    while len(values) < len(PARTITIONS) and time.monotonic() < deadline:
-        values += [record.value for records in consumer.poll(timeout_ms=200).values() for record in records]
-    assert values == [b"new"] * len(PARTITIONS)

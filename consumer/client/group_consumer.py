@@ -1,0 +1,31 @@
+"""kafka-python's consumer, which here tells what it knows of a topic."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from kafka import KafkaConsumer
+
+_NO_ID = UUID(int=0)
+"""What brokers say that have no ids for topics."""
+
+
+class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
+    """A consumer that tells what it knows of a topic."""
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether the brokers knew the topic when they were asked last."""
+        return self._cluster.partitions_for_topic(topic) is not None
+
+    def ask_for_topics(self) -> None:
+        """Ask the brokers again; does not wait for the answer."""
+        self._cluster.request_update()
+
+    def forget_fetched(self) -> None:
+        """Drop what was fetched and not handed out yet: it may be of a topic that had this one's name before."""
+        self._fetcher.forget()
+
+    def topic_id(self, topic: str) -> UUID | None:
+        """What tells a topic from another one of the same name; None where nobody says."""
+        found: UUID | None = self._cluster.topic_id(topic)
+        return None if found == _NO_ID else found

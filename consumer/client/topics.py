@@ -1,0 +1,155 @@
+"""Topics: whether one exists, whether we may use it, and which partitions it has. Asked here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.client.acl import denied, on_topic, topic_operations
+from prefstream.consumer.client.clients import admin_client, patiently
+from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedTopic:
+    """A topic as the broker describes it.
+
+    Attributes:
+        name: its name.
+        error: why it can't be used; None if it can.
+        partitions: as kafka-python describes them.
+        operations: what we may do; None where the broker does not say.
+    """
+
+    name: str
+    error: type[Exception] | None = None
+    partitions: tuple[Mapping[str, Any], ...] = ()
+    operations: frozenset[str] | None = None
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no such topic."""
+        return self.error is kafka_errors.UnknownTopicOrPartitionError
+
+    @property
+    def hidden(self) -> bool:
+        """Whether we may not even see it."""
+        return self.error is kafka_errors.TopicAuthorizationFailedError
+
+    def allows(self, operation: str) -> bool | None:
+        """Whether we may do something with the topic, such as READ; None where the broker does not say."""
+        if self.hidden:
+            return False
+        return None if self.operations is None else operation in self.operations
+
+    def topic_partitions(self) -> list[TopicPartition]:
+        """Its partitions, as clients name them."""
+        return [TopicPartition(self.name, partition["partition_index"]) for partition in self.partitions]
+
+
+def describe_topics(admin: Any, names: Iterable[str]) -> list[DescribedTopic]:
+    """What the broker tells of topics, in the order given; whether they exist is part of the answer.
+
+    Args:
+        admin: a KafkaAdminClient.
+        names: of the topics.
+
+    Raises:
+        KafkaError: no broker answered.
+    """
+    order = list(names)
+    described = {topic["name"]: topic for topic in patiently(lambda: admin.describe_topics(order))}
+    return [_read(described[name]) for name in order]
+
+
+def _read(described: Mapping[str, Any]) -> DescribedTopic:
+    code, operations = described["error_code"], described["authorized_operations"]
+    return DescribedTopic(
+        name=described["name"],
+        error=kafka_errors.for_code(code) if code else None,
+        partitions=tuple(described["partitions"]),
+        operations=None if operations is None else frozenset(operations),
+    )
+
+
+def require_topics(config: StreamConfig) -> None:
+    """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
+
+    Brokers that do not say what we may do are taken to allow it.
+
+    Raises:
+        TopicMissingError: a topic does not exist.
+        NotAuthorizedError: we may not read or write a topic; whether it exists is not told then.
+        BrokerUnreachableError: no broker answered.
+    """
+    operations = topic_operations(config)
+    with admin_client(config) as admin:
+        topics = _ask(config, admin, operations)
+    if absent := [topic.name for topic in topics if topic.absent]:
+        raise TopicMissingError(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
+    if missing := [topic.name for topic in topics if topic.allows(operations[topic.name]) is False]:
+        raise denied(*(on_topic(config, name) for name in missing))
+
+
+def require_topic(connection: KafkaConnection, admin: Any, name: str) -> None:
+    """Check that one topic, of the stream or not, exists.
+
+    Args:
+        connection: names the brokers.
+        admin: a KafkaAdminClient.
+        name: of the topic.
+
+    Raises:
+        TopicMissingError: it does not exist, or may not be seen.
+        BrokerUnreachableError: no broker answered.
+    """
+    (topic,) = _ask(connection, admin, [name])
+    if topic.absent or topic.hidden:
+        raise TopicMissingError(
+            f"no topic {name} at {connection.bootstrap_servers}: create it, or grant Describe on it"
+        )
+
+
+def _ask(connection: KafkaConnection, admin: Any, names: Iterable[str]) -> list[DescribedTopic]:
+    try:
+        return describe_topics(admin, names)
+    except kafka_errors.KafkaError as error:
+        raise BrokerUnreachableError(
+            f"asking {connection.bootstrap_servers} for the topics failed: {type(error).__name__}"
+        ) from error
+
+
+def find_partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic, by a consumer: who has one need not connect once more.
+
+    Args:
+        consumer: a KafkaConsumer.
+        topic: its name.
+
+    Raises:
+        TopicMissingError: there is no such topic, or it may not be seen.
+        KafkaError: no broker answered.
+    """
+    found: Collection[int] = consumer.partitions_for_topic(topic) or ()
+    if not found:
+        raise TopicMissingError(
+            f"there is no topic {topic}, or it may not be seen; check its name, or grant Describe on it"
+        )
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+
+def create_topics(config: StreamConfig, partitions: int) -> None:
+    """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
+
+    Raises:
+        BrokerUnreachableError: no broker answered, or it refused the login.
+    """
+    with admin_client(config) as admin:
+        admin.create_topics(
+            {topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topic_operations(config)}
+        )
