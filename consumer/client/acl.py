@@ -6,8 +6,8 @@ cluster that the stream needs. The table with what each is for stands in deploy/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from kafka import errors as kafka_errors
 
@@ -37,22 +37,6 @@ def on_group(config: StreamConfig) -> str:
 def on_transactional_ids(config: StreamConfig) -> str:
     """The right on the transactional ids: one for each instance, made of group and instance id."""
     return f"Write on transactional ids that start with {config.group_id}-"
-
-
-def missing_on_topics(config: StreamConfig, described: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The rights on topics that we lack; brokers that do not say what we may do are taken to allow it.
-
-    Args:
-        config: names the topics.
-        described: the topics, as an admin client describes them.
-    """
-    operations = topic_operations(config)
-    return [
-        on_topic(config, topic["name"])
-        for topic in described
-        if topic["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno
-        or operations[topic["name"]] not in (topic["authorized_operations"] or operations.values())
-    ]
 
 
 def rights_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable[[KafkaError], str]:

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import TopicPartition
-from kafka import errors as kafka_errors
+from kafka.errors import for_code
 
 from prefstream.consumer.client.acl import denied, on_topic, topic_operations
 from prefstream.consumer.client.clients import admin_client, patiently
+from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_of
+from prefstream.consumer.client.protocols import Consumer, TopicPartition
 from prefstream.consumer.config import KafkaConnection, StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
 
@@ -27,19 +28,19 @@ class DescribedTopic:
     """
 
     name: str
-    error: type[Exception] | None = None
+    error: type[KafkaError] | None = None
     partitions: tuple[Mapping[str, Any], ...] = ()
     operations: frozenset[str] | None = None
 
     @property
     def absent(self) -> bool:
         """Whether there is no such topic."""
-        return self.error is kafka_errors.UnknownTopicOrPartitionError
+        return is_of(self.error, Meaning.TOPIC_MISSING)
 
     @property
     def hidden(self) -> bool:
         """Whether we may not even see it."""
-        return self.error is kafka_errors.TopicAuthorizationFailedError
+        return is_of(self.error, Meaning.DENIED)
 
     def allows(self, operation: str) -> bool | None:
         """Whether we may do something with the topic, such as READ; None where the broker does not say."""
@@ -71,7 +72,7 @@ def _read(described: Mapping[str, Any]) -> DescribedTopic:
     code, operations = described["error_code"], described["authorized_operations"]
     return DescribedTopic(
         name=described["name"],
-        error=kafka_errors.for_code(code) if code else None,
+        error=for_code(code) if code else None,
         partitions=tuple(described["partitions"]),
         operations=None if operations is None else frozenset(operations),
     )
@@ -116,15 +117,12 @@ def require_topic(connection: KafkaConnection, admin: Any, name: str) -> None:
 
 
 def _ask(connection: KafkaConnection, admin: Any, names: Iterable[str]) -> list[DescribedTopic]:
-    try:
+    asking = Translator(f"asking {connection.bootstrap_servers} for the topics", otherwise=BrokerUnreachableError)
+    with asking.translating():
         return describe_topics(admin, names)
-    except kafka_errors.KafkaError as error:
-        raise BrokerUnreachableError(
-            f"asking {connection.bootstrap_servers} for the topics failed: {type(error).__name__}"
-        ) from error
 
 
-def find_partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+def find_partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
     """The partitions of a topic, by a consumer: who has one need not connect once more.
 
     Args:

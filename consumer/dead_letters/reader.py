@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,9 @@ from kafka import errors as kafka_errors
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
+from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import (
-    TopicMissingError,
     UsageError,
 )
 from prefstream.schemas.dead_letter import (
@@ -249,24 +249,6 @@ def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Consumer,
     """A consumer without a group, and the topic's partitions."""
     with reading(topic), closing(make_consumer(connection)) as consumer:
         yield consumer, find_partitions(consumer, topic)
-
-
-def find_partitions(client: Consumer, topic: str) -> list[TopicPartition]:
-    """The partitions of a topic.
-
-    Args:
-        client: a KafkaConsumer.
-        topic: its name.
-
-    Raises:
-        TopicMissingError: there is no such topic, or it may not be seen.
-    """
-    found: Collection[int] = client.partitions_for_topic(topic) or ()
-    if not found:
-        raise TopicMissingError(
-            f"there is no topic {topic}, or it may not be seen; check its name, or grant Describe on it"
-        )
-    return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
 def _read(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterator[DeadLetter]:

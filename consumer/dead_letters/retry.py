@@ -23,6 +23,7 @@ from typing import Final
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
+from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import KafkaConnection
@@ -32,7 +33,6 @@ from prefstream.consumer.dead_letters.reader import (
     OFFSETS_TIMEOUT_MS,
     DeadLetter,
     RecordPosition,
-    find_partitions,
     read_dead_letters,
     read_positions,
     reading,

@@ -14,9 +14,10 @@ from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, Offs
 
 from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
 from prefstream.consumer.client.clients import PATIENCE_S, make_admin, make_producer, patiently
+from prefstream.consumer.client.topics import describe_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
-from prefstream.consumer.doctor.topics import DescribedTopic, check_topic
+from prefstream.consumer.doctor.topics import StreamTopic, check_topic
 from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
@@ -34,7 +35,7 @@ class Cluster:
 
     admin: Any
     brokers: tuple[int, ...]
-    topics: tuple[DescribedTopic, ...]
+    topics: tuple[StreamTopic, ...]
     settings: Mapping[str, str]
     """Of one broker; empty where we may not see them."""
 
@@ -107,23 +108,18 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     settings: Mapping[str, Any] = {}
     with suppress(kafka_errors.KafkaError):  # needs a right that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
-    topics = []
-    for described in patiently(lambda: admin.describe_topics(list(roles))):
-        name, code = described["name"], described["error_code"]
-        operations = described["authorized_operations"]
-        topics.append(
-            DescribedTopic(
-                name=name,
-                role=roles[name],
-                error=kafka_errors.for_code(code) if code else None,
-                partitions=tuple(described["partitions"]),
-                operations=None if operations is None else frozenset(operations),
-                settings=_values(settings.get("topic", {}).get(name, {})),
-            )
+    topics = tuple(
+        StreamTopic(
+            name=topic.name,
+            error=topic.error,
+            partitions=topic.partitions,
+            operations=topic.operations,
+            role=roles[topic.name],
+            settings=_values(settings.get("topic", {}).get(topic.name, {})),
         )
-    order = list(roles)
-    topics.sort(key=lambda topic: order.index(topic.name))
-    return Cluster(admin, brokers, tuple(topics), _values(settings.get("broker", {}).get(str(brokers[0]), {})))
+        for topic in describe_topics(admin, roles)
+    )
+    return Cluster(admin, brokers, topics, _values(settings.get("broker", {}).get(str(brokers[0]), {})))
 
 
 def _values(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -204,10 +200,10 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
 
 
 def _offsets(
-    admin: Any, group_id: str, topic: DescribedTopic
+    admin: Any, group_id: str, topic: StreamTopic
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], dict[TopicPartition, int]]:
     """Committed, first and end offsets of the topic's partitions."""
-    partitions = [TopicPartition(topic.name, partition["partition_index"]) for partition in topic.partitions]
+    partitions = topic.topic_partitions()
     committed = {
         partition: int(offset.offset)
         for partition, offset in patiently(lambda: admin.list_group_offsets({group_id: None}))[group_id].items()
@@ -231,7 +227,10 @@ def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group:
         config: names topics and group.
         may_join_group: None where the broker does not say.
     """
-    rights = {on_topic(config, topic.name): _may_use(topic, config) for topic in cluster.topics if not topic.absent}
+    needed = topic_operations(config)
+    rights = {
+        on_topic(config, topic.name): topic.allows(needed[topic.name]) for topic in cluster.topics if not topic.absent
+    }
     rights[on_group(config)] = may_join_group
     granted, denied, unknown = (
         [right for right, held in rights.items() if held is state] for state in (True, False, None)
@@ -240,12 +239,6 @@ def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group:
     if unknown:
         found += f"; the broker does not say: {', '.join(unknown)}"
     return judged("permissions", found, [Problem("fail", f"no {right}", f"grant {right}") for right in denied])
-
-
-def _may_use(topic: DescribedTopic, config: StreamConfig) -> bool | None:
-    if topic.error is kafka_errors.TopicAuthorizationFailedError:
-        return False
-    return None if topic.operations is None else topic_operations(config)[topic.name] in topic.operations
 
 
 def check_transactions(config: StreamConfig) -> Finding:

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.acl import on_topic
+from prefstream.consumer.client.topics import DescribedTopic
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, plural
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedTopic:
-    """A topic as the broker describes it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTopic(DescribedTopic):
+    """One of the stream's topics.
 
     Attributes:
-        name: its name.
         role: what the stream does with it.
-        error: why it can't be used; None if it can.
-        partitions: as kafka-python describes them.
-        operations: what we may do; None where the broker does not say.
         settings: its settings; empty where we may not see them.
     """
 
-    name: str
     role: str
-    error: type[Exception] | None = None
-    partitions: tuple[Mapping[str, Any], ...] = ()
-    operations: frozenset[str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def absent(self) -> bool:
-        """Whether there is no such topic."""
-        return self.error is kafka_errors.UnknownTopicOrPartitionError
 
     def number(self, setting: str) -> int | None:
         """A setting that is a number; None where we may not see it."""
         return int(self.settings[setting]) if setting in self.settings else None
 
 
-def check_topic(topic: DescribedTopic, topics: Sequence[DescribedTopic], brokers: int, config: StreamConfig) -> Finding:
+def check_topic(topic: StreamTopic, topics: Sequence[StreamTopic], brokers: int, config: StreamConfig) -> Finding:
     """Whether a topic is there, led and in sync, with settings that keep the promises.
 
     Args:
@@ -53,7 +38,7 @@ def check_topic(topic: DescribedTopic, topics: Sequence[DescribedTopic], brokers
         config: names the topics.
     """
     check = f"topic {topic.name}"
-    if topic.error is kafka_errors.TopicAuthorizationFailedError:
+    if topic.hidden:
         return fail(check, "the broker denies seeing it", f"grant {on_topic(config, topic.name)}")
     if topic.error is not None and not topic.absent:
         return fail(check, f"can't be used now: {topic.error.__name__}", "try again; look at the brokers' logs")
@@ -76,7 +61,7 @@ def check_topic(topic: DescribedTopic, topics: Sequence[DescribedTopic], brokers
     return judged(check, found, problems)
 
 
-def _replica_problems(topic: DescribedTopic, brokers: int, replicas: int) -> Iterator[Problem]:
+def _replica_problems(topic: StreamTopic, brokers: int, replicas: int) -> Iterator[Problem]:
     leaderless = [partition["partition_index"] for partition in topic.partitions if partition["leader_id"] < 0]
     if leaderless:
         yield Problem("fail", f"no leader for partitions {leaderless}", "bring their brokers back")
@@ -96,9 +81,7 @@ def _replica_problems(topic: DescribedTopic, brokers: int, replicas: int) -> Ite
             yield Problem("warn", what, f"set min.insync.replicas to 2 on {topic.name}")
 
 
-def _setting_problems(
-    topic: DescribedTopic, topics: Sequence[DescribedTopic], config: StreamConfig
-) -> Iterator[Problem]:
+def _setting_problems(topic: StreamTopic, topics: Sequence[StreamTopic], config: StreamConfig) -> Iterator[Problem]:
     compacted = "compact" in topic.settings.get("cleanup.policy", "")
     if compacted and topic.name == config.dead_letters_topic:
         remedy = f"set cleanup.policy to delete on {topic.name}"

@@ -14,6 +14,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from prefstream.consumer.client.clients import admin_client, make_producer
+from prefstream.consumer.client.topics import require_topic
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.observer import FileObserver
@@ -91,10 +92,7 @@ def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> 
 def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
     """The largest record that the topic takes; None where the broker does not tell."""
     with admin_client(connection) as admin:
-        if topic not in admin.list_topics():
-            raise TopicMissingError(
-                f"no topic {topic} at {connection.bootstrap_servers}: create it, or grant Describe on it"
-            )
+        require_topic(connection, admin, topic)
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_LIMIT_CONFIG])
         described = admin.describe_configs([resource], config_filter="all")
     # Without the permission to see it, the answer has no entry.

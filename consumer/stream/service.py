@@ -12,14 +12,12 @@ from functools import partial
 from typing import Final
 
 import structlog
-from kafka import errors as kafka_errors
 
-from prefstream.consumer.client.acl import denied, missing_on_topics, topic_operations
-from prefstream.consumer.client.clients import admin_client, make_group_consumer, make_transactional_producer, patiently
+from prefstream.consumer.client.clients import make_group_consumer, make_transactional_producer
 from prefstream.consumer.client.instance import InstanceName
+from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.metrics import StreamMetrics
@@ -141,25 +139,3 @@ class Service:
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass
             panel.close()
-
-
-def require_topics(config: StreamConfig) -> None:
-    """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
-
-    Raises:
-        TopicMissingError: a topic does not exist.
-        NotAuthorizedError: we may not read or write a topic; whether it exists is not told then.
-        BrokerUnreachableError: no broker answered.
-    """
-    with admin_client(config) as admin:
-        try:
-            described = patiently(lambda: admin.describe_topics(list(topic_operations(config))))
-        except kafka_errors.KafkaError as error:
-            raise BrokerUnreachableError(
-                f"asking {config.bootstrap_servers} for the topics failed: {type(error).__name__}"
-            ) from error
-    unknown = kafka_errors.UnknownTopicOrPartitionError.errno
-    if absent := [topic["name"] for topic in described if topic["error_code"] == unknown]:
-        raise TopicMissingError(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
-    if missing := missing_on_topics(config, described):
-        raise denied(*missing)

@@ -11,7 +11,8 @@ from kafka import errors as kafka_errors
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client import clients
-from prefstream.consumer.client.clients import create_topics, make_producer
+from prefstream.consumer.client.clients import make_producer
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters import retry
 from prefstream.consumer.dead_letters.reader import read_dead_letters

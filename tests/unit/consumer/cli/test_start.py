@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prefstream.consumer.cli import COMMANDS
-from prefstream.consumer.client.clients import create_topics
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from tests.conftest import Kafka
 from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments, write_prior_panel

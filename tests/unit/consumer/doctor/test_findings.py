@@ -25,7 +25,7 @@ from prefstream.consumer.doctor.machine import (
     check_process,
     check_versions,
 )
-from prefstream.consumer.doctor.topics import DescribedTopic, check_topic
+from prefstream.consumer.doctor.topics import StreamTopic, check_topic
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from tests.support.models import make_tiny_judge
@@ -262,7 +262,7 @@ def test_a_device_that_is_not_there_fails_and_the_judges_are_still_looked_at(
     assert findings["judge gemma"].state == "ok"
 
 
-def _topic(name: str = "battles", **changes: Any) -> DescribedTopic:
+def _topic(name: str = "battles", **changes: Any) -> StreamTopic:
     partitions = [{"partition_index": 0, "leader_id": 1, "replica_nodes": [1, 2, 3], "isr_nodes": [1, 2, 3]}]
     settings = {"cleanup.policy": "delete", "min.insync.replicas": "2", "max.message.bytes": "1000"}
     fields: dict[str, Any] = {
@@ -272,10 +272,10 @@ def _topic(name: str = "battles", **changes: Any) -> DescribedTopic:
         "operations": frozenset({"READ", "DESCRIBE"}),
         "settings": settings | changes.pop("settings", {}),
     }
-    return DescribedTopic(**(fields | changes))
+    return StreamTopic(**(fields | changes))
 
 
-def _check_topic(topic: DescribedTopic, brokers: int = 3) -> Finding:
+def _check_topic(topic: StreamTopic, brokers: int = 3) -> Finding:
     others = [_topic(name) for name in ("battles", "preferences", "battles.dead-letters") if name != topic.name]
     return check_topic(topic, (topic, *others), brokers, StreamConfig.load())
 
@@ -305,7 +305,7 @@ def test_a_topic_that_is_right_passes() -> None:
         (_topic("battles.dead-letters", settings={"max.message.bytes": "999"}), "warn", "smaller messages"),
     ],
 )
-def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: DescribedTopic, state: str, named: str) -> None:
+def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: StreamTopic, state: str, named: str) -> None:
     finding = _check_topic(topic)
     assert finding.state == state
     assert named in finding.found
@@ -313,7 +313,7 @@ def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: DescribedTopic
 
 
 def test_settings_that_may_not_be_seen_are_no_fault() -> None:
-    finding = _check_topic(DescribedTopic("battles", "read", None, _topic().partitions, None, {}))
+    finding = _check_topic(StreamTopic(name="battles", role="read", partitions=_topic().partitions))
     assert finding.state == "ok"
     assert "not visible" in finding.found
 
