@@ -24,9 +24,9 @@ GUIDES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]
     + [path for folder in (*FOLDERS[1:], "deploy", "tests") for path in (ROOT / folder).rglob("*.md")]
-    if path.name != "CHANGELOG.md"
+    if path.name not in {"CHANGELOG.md", "REFERENCE.md"}
 )
-"""A changelog speaks of commands as they were."""
+"""A changelog speaks of commands as they were; the reference is generated from those that are."""
 
 CODE_BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"`(prefstream [^`]+)`|^ {4}(prefstream .+)$", re.MULTILINE)
