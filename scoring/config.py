@@ -14,9 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -26,6 +24,7 @@ from pydantic import (
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.settings import Settings
 from prefstream.scoring.validation_messages import error_lines
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
@@ -59,11 +58,7 @@ Commit: TypeAlias = Annotated[str, Field(pattern=_COMMIT.pattern + "$")]
 """A full commit hash: a branch or tag can be moved to other weights."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _NamedSettings(_Settings):
+class _NamedSettings(Settings):
     name: Annotated[
         str,
         Field(
@@ -74,7 +69,7 @@ class _NamedSettings(_Settings):
     weight: Annotated[float, Field(ge=0.0, description="Share in the panel's mean; need not sum to 1.")] = 1.0
 
 
-class SharesConfig(_Settings):
+class SharesConfig(Settings):
     """How `max_length` is shared when a battle does not fit; what one part leaves unused goes to the others."""
 
     prompt: Annotated[float, Field(gt=0.0, description="Part of the prompt.")] = 1.0
@@ -138,7 +133,7 @@ class ModelJudgeConfig(_NamedSettings):
         return source
 
 
-class SimulateConfig(_Settings):
+class SimulateConfig(Settings):
     """Cost that a prior judge pretends to have."""
 
     seconds_per_batch: Annotated[float, Field(ge=0.0)] = 0.0
@@ -158,7 +153,7 @@ class PriorJudgeConfig(_NamedSettings):
 JudgeConfig: TypeAlias = Annotated[ModelJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")]
 
 
-class PanelConfig(_Settings):
+class PanelConfig(Settings):
     """Who judges, and what becomes of their answers."""
 
     judges: tuple[JudgeConfig, ...]

@@ -93,7 +93,7 @@ def bench(
 
 
 def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:
-    from prefstream.consumer.bench.overhead import overhead
+    from prefstream.consumer.bench.stream import overhead
 
     with console.status(f"stream and bare loop, {battles} battles of 2 KB, {batch} in a transaction"):
         result = overhead(battles, batch, repetitions, servers)
@@ -110,7 +110,7 @@ def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console
 def _offline(
     config: PanelConfig, battles: int, repetitions: int, servers: str | None, console: Console
 ) -> dict[str, Any]:
-    from prefstream.consumer.bench.overhead import stream_against_offline
+    from prefstream.consumer.bench.stream import stream_against_offline
     from prefstream.scoring.bench.throughput import DEFAULT_BATCH_BATTLES, bench_battles
     from prefstream.scoring.panel.panel import load_panel
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
+from prefstream.scoring.files.rows import RejectedRow
 
 if TYPE_CHECKING:
     from prefstream.scoring.panel.panel import Panel

@@ -18,8 +18,8 @@ from prefstream.consumer.cli.panels import DEMO_PANEL, UNTRAINED, panel_config, 
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.files.output import ScorePaths
 from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file
+from prefstream.consumer.files.score_output import ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from prefstream.scoring.files.battles import RejectedRow
+from prefstream.scoring.files.rows import RejectedRow
 
 
 class FileObserver(Protocol):

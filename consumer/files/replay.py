@@ -19,7 +19,8 @@ from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.observer import FileObserver
 from prefstream.schemas import Battle, encode_battle
-from prefstream.scoring.files.battles import FileRecord, RejectedRow, read_battles
+from prefstream.scoring.files.battles import read_battles
+from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
 TOO_LARGE_FOR_TOPIC: Final = "too_large_for_topic"
 """Reason of a row that is larger than the topic takes."""

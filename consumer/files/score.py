@@ -27,19 +27,13 @@ import orjson
 
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.observer import FileObserver
-from prefstream.consumer.files.output import ScoreOutput, ScorePaths
+from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint, PrefixHash
 from prefstream.schemas import Battle, Reason
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError
-from prefstream.scoring.files.battles import (
-    START,
-    FilePosition,
-    FileRecord,
-    RejectedRow,
-    check_battles_file,
-    read_battles,
-)
+from prefstream.scoring.files.battles import check_battles_file, read_battles
+from prefstream.scoring.files.rows import START, FilePosition, FileRecord, RejectedRow
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 128

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.scoring.atomic_file import write_json
-from prefstream.scoring.files.battles import START, FilePosition
+from prefstream.scoring.files.rows import START, FilePosition
 
 _HASH_BLOCK_BYTES: Final = 1 << 20
 

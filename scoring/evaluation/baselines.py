@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prefstream.schemas import OUTCOMES
-from prefstream.scoring.evaluation.facts import BattleFacts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.panel.predict import Forecast
 from prefstream.scoring.probabilities import EXCHANGED, Triples
 

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.evaluation.facts import BattleFacts
 from prefstream.scoring.evaluation.metrics import Statistic, credit, difference, mean, share_of_a
 from prefstream.scoring.evaluation.results import LengthBias, LengthRatio, PositionBias
 from prefstream.scoring.panel.predict import Forecast

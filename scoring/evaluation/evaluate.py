@@ -14,9 +14,9 @@ from prefstream.schemas import OUTCOMES
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.baselines import fit_baselines
+from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
-from prefstream.scoring.evaluation.facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.metrics import Statistic, difference
 from prefstream.scoring.evaluation.results import (
     ClassResult,

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, Preference, Probabilities
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RejectedRow, RowParser, read_file
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
+from prefstream.scoring.files.rows import RejectedRow, RowParser, read_file
 from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
 
 BAD_PREDICTION: Final = "bad_prediction"
@@ -58,7 +58,7 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     """Read predictions and match them with battles by id.
 
     Args:
-        path: CSV or JSONL, told apart by `prefstream.scoring.files.battles.file_format`.
+        path: CSV or JSONL, told apart by `prefstream.scoring.files.rows.file_format`.
         battles: any number; of one id, all get the same prediction.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.scoring.evaluation.facts import BattleFacts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 
 MAX_VALUES: Final = 12
 """Of one kind; the rarest are put together, or a file of 100 languages would bury the rest."""

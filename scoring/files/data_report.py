@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import FileRecord, RejectedRow
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
 OutcomeCounts: TypeAlias = Counter[Outcome]
 

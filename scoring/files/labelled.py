@@ -21,15 +21,8 @@ from typing import Any, Final
 import orjson
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle, parse_row
-from prefstream.scoring.files.battles import (
-    OPTIONAL_COLUMNS,
-    REQUIRED_COLUMNS,
-    FileRecord,
-    RejectedRow,
-    RowParser,
-    check_file,
-    read_file,
-)
+from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
+from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser, check_file, read_file
 
 BAD_LABEL: Final = "bad_label"
 """Reason of a row whose battle can be read, but not what people said about it."""
@@ -99,12 +92,12 @@ def check_labelled_file(path: Path) -> None:
 
 
 def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, None]:
-    """Read a file row by row, with the promises of `prefstream.scoring.files.battles.read_battles`.
+    """Read a file row by row, with the promises of `prefstream.scoring.files.rows`.
 
     A row without a usable label comes back as a `RejectedRow` of reason `bad_label`.
 
     Args:
-        path: CSV or JSONL, told apart by `prefstream.scoring.files.battles.file_format`.
+        path: CSV or JSONL, told apart by `prefstream.scoring.files.rows.file_format`.
 
     Raises:
         FileError: as `check_labelled_file`, when the first row is asked for.

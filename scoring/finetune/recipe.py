@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from prefstream.scoring.config import Commit, read_yaml
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.settings import Settings
 from prefstream.scoring.validation_messages import error_lines
 
 RECIPES: Final = Path(__file__).resolve().parent / "recipes"
@@ -23,11 +25,7 @@ NotNegative: TypeAlias = Annotated[float, Field(ge=0.0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LoraRecipe(_Settings):
+class LoraRecipe(Settings):
     """What is trained beside the head."""
 
     rank: Annotated[int, Field(ge=1, le=512)] = 16
@@ -39,7 +37,7 @@ class LoraRecipe(_Settings):
     ] = 0
 
 
-class OptimizerRecipe(_Settings):
+class OptimizerRecipe(Settings):
     """How weights move."""
 
     name: Annotated[str, Field(description="As transformers names it, such as paged_adamw_8bit.")] = "adamw_torch"
@@ -53,7 +51,7 @@ class OptimizerRecipe(_Settings):
     max_grad_norm: Positive = 1.0
 
 
-class StageRecipe(_Settings):
+class StageRecipe(Settings):
     """A part of the run: which pairs, and how often. Stages follow each other under one schedule."""
 
     tiers: Annotated[tuple[str, ...], Field(description="Tiers of the data; empty for all.")] = ()
@@ -61,12 +59,12 @@ class StageRecipe(_Settings):
     epochs: Annotated[Positive, Field(description="May be a fraction: a random part of the prompts.")] = 1.0
 
 
-class DataRecipe(_Settings):
+class DataRecipe(Settings):
     """What of the data counts, and how much."""
 
     stages: Annotated[tuple[StageRecipe, ...], Field(min_length=1)] = (StageRecipe(),)
     weights: Annotated[
-        dict[str, NotNegative], Field(description="By tier or source; multiplies a pair's own weight.")
+        Mapping[str, NotNegative], Field(description="By tier or source; multiplies a pair's own weight.")
     ] = {}
     prompt_exponent: Annotated[
         float,
@@ -95,7 +93,7 @@ class DataRecipe(_Settings):
     mask_identity: Annotated[bool, Field(description="Mask phrases in which an answer names its maker.")] = False
 
 
-class StepRecipe(_Settings):
+class StepRecipe(Settings):
     """How much goes into an optimiser step, and into a forward pass."""
 
     weight: Annotated[
@@ -112,7 +110,7 @@ class StepRecipe(_Settings):
     ] = False
 
 
-class DevRecipe(_Settings):
+class DevRecipe(Settings):
     """When the run looks at the dev pairs, and what follows."""
 
     evaluations: Annotated[Count, Field(description="How often, evenly spread; the last is at the end.")] = 4
@@ -123,7 +121,7 @@ class DevRecipe(_Settings):
     )
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """A training run, but for its data."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]

@@ -30,7 +30,7 @@ from prefstream.scoring.finetune.callbacks import (
     newest_checkpoint,
     read_best,
 )
-from prefstream.scoring.finetune.dev import DevReading, dev_part
+from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order

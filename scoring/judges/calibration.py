@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from prefstream.scoring.atomic_file import write_atomically
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.probabilities import Triples, normalise
+from prefstream.scoring.settings import Settings
 from prefstream.scoring.validation_messages import error_lines
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Calibration(_Settings):
+class Calibration(Settings):
     """Log probabilities are divided by `temperature`, then `tie_bias` is added to the tie's."""
 
     temperature: Annotated[
@@ -52,7 +49,7 @@ class Calibration(_Settings):
         return normalise(np.exp(logits - logits.max(axis=1, keepdims=True)))
 
 
-class CalibrationFile(_Settings):
+class CalibrationFile(Settings):
     """What the panel's `calibration` file holds."""
 
     format: Literal[1] = 1

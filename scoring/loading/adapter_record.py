@@ -9,22 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from prefstream.scoring.atomic_file import hash_file, write_atomically
 from prefstream.scoring.encoding.template import LABELS, Kind, Template
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.settings import Settings
 from prefstream.scoring.validation_messages import error_lines
 
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 
 
-class AdapterRecord(BaseModel):
+class AdapterRecord(Settings):
     """Contents of `prefstream.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = 1
     kind: Kind

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from prefstream.consumer.files.output import ScorePaths
 from prefstream.consumer.files.score import ScoreSummary, score_file
+from prefstream.consumer.files.score_output import ScorePaths
 from prefstream.schemas import Battle, Provenance, Truncation
 from prefstream.scoring.encoding.encode import Encoding
 from prefstream.scoring.errors import BattleTooLargeError
-from prefstream.scoring.files.battles import RejectedRow
+from prefstream.scoring.files.rows import RejectedRow
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
 

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from prefstream.scoring.files.battles import RejectedRow
+from prefstream.scoring.files.rows import RejectedRow
 
 MAX_SHOWN: Final = 20
 """Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.files import output as output_module
-from prefstream.consumer.files.output import ScoreOutput, ScorePaths
+from prefstream.consumer.files import score_output as output_module
 from prefstream.consumer.files.score import panel_identity, score_file
+from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import Probabilities, decode_preference
 from prefstream.scoring.atomic_file import draft_path

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY, fit_baselines, length_features
-from prefstream.scoring.evaluation.facts import gather_facts
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.files.labelled import Label
 from tests.support.judged import exchange, make_labelled
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.evaluation.facts import BattleFacts, gather_facts
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.panel.predict import Forecast
 from tests.support.judged import make_labelled

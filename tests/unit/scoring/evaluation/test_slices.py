@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prefstream.scoring.evaluation.facts import gather_facts
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.slices import MAX_VALUES, NOT_GIVEN, OTHERS, cut_slices
 from prefstream.scoring.files.labelled import LabelledBattle
 from tests.support.judged import make_labelled

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files import battles as files
-from prefstream.scoring.files.battles import (
-    FilePosition,
-    FileRecord,
-    RejectedRow,
-    check_battles_file,
-    file_format,
-    read_battles,
-)
+from prefstream.scoring.files import rows as files
+from prefstream.scoring.files.battles import check_battles_file, read_battles
+from prefstream.scoring.files.rows import FilePosition, FileRecord, RejectedRow, file_format
 
 HEADER = b"id,prompt,response_a,response_b\n"
 

@@ -10,7 +10,6 @@ import pytest
 
 from prefstream.schemas import Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.data_report import (
     MAX_GROUPS,
     MAX_LANGUAGES,
@@ -20,6 +19,7 @@ from prefstream.scoring.files.data_report import (
     DataReport,
 )
 from prefstream.scoring.files.labelled import Label, LabelledBattle, read_labelled
+from prefstream.scoring.files.rows import RejectedRow
 
 TARGETS = {"model_a": (1.0, 0.0, 0.0), "model_b": (0.0, 1.0, 0.0), "tie": (0.0, 0.0, 1.0)}
 FILE = Path("train.jsonl")

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import FileRecord, RejectedRow
 from prefstream.scoring.files.labelled import (
     BAD_LABEL,
     MAX_NAME_CHARS,
@@ -27,6 +26,7 @@ from prefstream.scoring.files.labelled import (
     prompt_key,
     read_labelled,
 )
+from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
 BATTLE = {"id": "1", "prompt": "p", "response_a": "x", "response_b": "y"}
 SECRET = "what somebody wrote"  # noqa: S105 - stands for a user's text

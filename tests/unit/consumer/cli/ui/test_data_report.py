@@ -8,9 +8,9 @@ from rich.console import Console
 
 from prefstream.consumer.cli.ui.data_report import MAX_SHOWN_GROUPS, MAX_SHOWN_REJECTED, render
 from prefstream.schemas import Battle, Outcome
-from prefstream.scoring.files.battles import RejectedRow
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import Label, LabelledBattle
+from prefstream.scoring.files.rows import RejectedRow
 
 
 def shown(report: DataReport) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from prefstream.consumer.cli.ui.progress import LINE_EVERY_S, MAX_SHOWN, CountProgress, FileProgress
-from prefstream.scoring.files.battles import RejectedRow
+from prefstream.scoring.files.rows import RejectedRow
 
 
 class Clock:

@@ -19,7 +19,7 @@ from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.schemas import OUTCOMES, Battle, FileSource, encode_preference
 from prefstream.scoring.atomic_file import draft_path
-from prefstream.scoring.files.battles import FileRecord, RejectedRow
+from prefstream.scoring.files.rows import FileRecord, RejectedRow
 from prefstream.scoring.files.submission import SUBMISSION_COLUMNS, csv_line
 from prefstream.scoring.panel.combine import PanelAnswer
 

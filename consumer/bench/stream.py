@@ -26,8 +26,8 @@ from prefstream.consumer.client.clients import make_producer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.files.output import ScorePaths
 from prefstream.consumer.files.score import score_file
+from prefstream.consumer.files.score_output import ScorePaths
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service

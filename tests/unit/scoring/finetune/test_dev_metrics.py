@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
-from prefstream.scoring.finetune.dev import dev_metrics, dev_part, take
+from prefstream.scoring.finetune.dev_metrics import dev_metrics, dev_part, take
 from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 from prefstream.scoring.probabilities import SMALLEST_PROBABILITY, Triples
