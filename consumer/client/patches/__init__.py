@@ -5,9 +5,11 @@ the module can go; its `PATCHES` are the methods that it replaces. They are appl
 process: who makes a client calls it first. Whatever a patch relies on is looked for before: a version of kafka-python
 without it is refused by name, and no patch is dropped in silence.
 
-The versions named are those whose sources were read: 3.0.0, 3.0.1, 3.0.5, 3.0.8 to 3.0.12 and, for what is to come,
-the master branch at commit a3b3836f (3.1.0.dev, August 2026). A module's tests pass with 3.0.9 and 3.0.12, and fail
-with both when they are run without its patches: `WITHOUT_PATCH=header_keys pytest tests/unit/consumer/client/patches`.
+The versions named are those whose sources were read: 2.3.3, 3.0.0, 3.0.1, 3.0.5, 3.0.8 to 3.0.12 and, for what is to
+come, the master branch at commit a3b3836f (3.1.0.dev, August 2026). The tests of all modules pass with 3.0.9 to 3.0.12.
+Each module's own fail with 3.0.9 and with 3.0.12 where they are run without its patches, as
+`WITHOUT_PATCH=header_keys pytest tests/unit/consumer/client/patches` does for one module, and the long tests of that
+folder for each.
 """
 
 from __future__ import annotations
