@@ -232,7 +232,7 @@ class StreamConfig(KafkaConnection):
     ] = 3
     on_data_loss: Annotated[
         Literal["stop", "earliest", "latest"],
-        Field(description="What to do when battles were deleted unread, or their topic was made anew."),
+        Field(description="What to do when battles were deleted unread, or their topic was recreated."),
     ] = "stop"
     # A stop holds good battles up, too: it is worth it where most of what comes can't be scored. Less than that is
     # seen by the alert on dead letters, which fires from 1 % on.

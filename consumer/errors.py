@@ -9,7 +9,7 @@
         ├── TopicMissingError        a topic does not exist, or was deleted
         ├── NotAuthorizedError       the broker denies an operation that the stream needs
         ├── FencedError              another process took over our transactional or instance id
-        ├── DataLossError            records were deleted unread, or the topic was made anew
+        ├── DataLossError            records were deleted unread, or the topic was recreated
         ├── DeadLetterFloodError     too many records of a partition can't be scored
         ├── TransactionFailedError   a transaction can't be committed
         └── StalledError             a forward pass did not return in time; exit code 70
@@ -55,7 +55,7 @@ class FencedError(StreamError):
 
 
 class DataLossError(StreamError):
-    """Records were deleted before they were scored, or the whole topic was, and made anew."""
+    """Records were deleted before they were scored, or the whole topic was, and recreated."""
 
 
 class DeadLetterFloodError(StreamError):

@@ -96,7 +96,7 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
         heartbeat_interval_ms=max(100, config.session_timeout_ms // 15),
         max_poll_interval_ms=config.max_poll_interval_ms,
         fetch_max_wait_ms=100,
-        # New partitions of the topic are found this soon, and that it was made anew while nothing was read.
+        # New partitions of the topic are found this soon, and that it was recreated while nothing was read.
         metadata_max_age_ms=10_000,
     )
 

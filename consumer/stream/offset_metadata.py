@@ -1,6 +1,6 @@
 """What is committed with an offset, as its metadata: which topic it is of, and the partition's last dead letters.
 
-Kafka keeps offsets by the name of their topic. When a topic is deleted and made anew, an offset of the old one may be
+Kafka keeps offsets by the name of their topic. When a topic is deleted and recreated, an offset of the old one may be
 committed after the new one is there, or outlive it, and would skip as many records; its id tells the two apart.
 """
 

@@ -243,7 +243,7 @@ class Source:
         policy = self._config.on_data_loss
         if policy == "stop":
             raise DataLossError(
-                f"{lost}: the record is no longer on the topic (retention, or the topic was made anew). "
+                f"{lost}: the record is no longer on the topic (retention, or the topic was recreated). "
                 "Find out what was lost, then start once with --on-data-loss earliest or latest"
             ) from error
         log.error("records lost, going on as told", lost=lost, on_data_loss=policy)

@@ -134,7 +134,7 @@ class StartPositions:
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
             raise DataLossError(
-                f"topic {topic} was deleted and made anew: what was not answered until then is lost, and with it "
+                f"topic {topic} was deleted and recreated: what was not answered until then is lost, and with it "
                 f"Kafka forgot the offsets of group {self._config.group_id}. A new start reads the new one from its "
                 "beginning"
             )

@@ -1,4 +1,4 @@
-"""Topics that are deleted, made anew, cut off or refuse a write: told in one line, and nothing is lost in silence."""
+"""Topics that are deleted, recreated, cut off or refuse a write: told in one line, and nothing is lost in silence."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def create(admin: Any, topic: str, **configs: Any) -> None:
 
 
 def make_anew_while_scoring(admin: Any, config: StreamConfig, service: Running) -> None:
-    """Delete the input topic and make it anew once its five battles were read."""
+    """Delete the input topic and recreate it once its five battles were read."""
     consumed = "prefstream_battles_consumed_total"
     wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5, what="battles to be read")
     delete(admin, config.battles_topic)
@@ -72,7 +72,7 @@ def make_anew_while_scoring(admin: Any, config: StreamConfig, service: Running) 
 
 
 def battles_seen(config: StreamConfig) -> Counter[str]:
-    """How often each battle was answered: in a topic that was made anew, offsets name others."""
+    """How often each battle was answered: in a topic that was recreated, offsets name others."""
     return Counter(preference.id for preference in read_outcome(config).preferences)
 
 
@@ -92,7 +92,7 @@ def readiness(service: Running) -> str:
 def test_an_input_topic_that_is_deleted_is_told_at_once_and_ends_the_stream_if_it_stays_away(
     stream_config: MakeConfig, admin: Any
 ) -> None:
-    """Nobody makes it anew by asking for it, not even where brokers create what is asked for."""
+    """Nobody recreates it by asking for it, not even where brokers create what is asked for."""
     config = stream_config(partitions=1, broker_timeout_s=5.0)
     produce(config, battle_events(5))
     with running(config) as service:
@@ -106,7 +106,7 @@ def test_an_input_topic_that_is_deleted_is_told_at_once_and_ends_the_stream_if_i
 
 
 @pytest.mark.parametrize("refilled", [0, 20])
-def test_an_input_topic_made_anew_stops_the_stream(
+def test_an_input_topic_recreated_stops_the_stream(
     stream_config: MakeConfig, admin: Any, kafka: Kafka, refilled: int
 ) -> None:
     """Empty, or with more than was read before: whatever stood unread in the old one is lost."""
@@ -119,20 +119,20 @@ def test_an_input_topic_made_anew_stops_the_stream(
         produce(config, battle_events(refilled, first=10))
         error = service.wait_ended()
     assert isinstance(error, DataLossError)
-    assert f"topic {config.battles_topic} was deleted and made anew" in str(error)
+    assert f"topic {config.battles_topic} was deleted and recreated" in str(error)
     assert battles_seen(config) == each_once(range(10))
     produce(config, battle_events(5, first=10 + refilled))
     started = time.monotonic()
     with running(config) as service:
         service.wait_published(refilled + 5)
     record(
-        f"input topic made anew, {kafka.name}", time.monotonic() - started, "stop with DataLossError, then all of it"
+        f"input topic recreated, {kafka.name}", time.monotonic() - started, "stop with DataLossError, then all of it"
     )
     assert battles_seen(config) == each_once(range(15 + refilled))
 
 
 @pytest.mark.parametrize("policy", ["earliest", "latest"])
-def test_told_to_the_stream_goes_on_with_an_input_topic_made_anew(
+def test_told_to_the_stream_goes_on_with_an_input_topic_recreated(
     stream_config: MakeConfig, admin: Any, kafka: Kafka, policy: str
 ) -> None:
     """From its beginning: nothing of it was answered yet."""
@@ -145,11 +145,11 @@ def test_told_to_the_stream_goes_on_with_an_input_topic_made_anew(
         started = time.monotonic()
         produce(config, battle_events(20, first=10))
         service.wait_published(30)
-        record(f"input topic made anew, told to go on, {kafka.name}", time.monotonic() - started, "an error line")
+        record(f"input topic recreated, told to go on, {kafka.name}", time.monotonic() - started, "an error line")
     assert battles_seen(config) == each_once(range(30))
 
 
-def test_what_is_scored_while_the_input_topic_is_made_anew_is_dropped(stream_config: MakeConfig, admin: Any) -> None:
+def test_what_is_scored_while_the_input_topic_is_recreated_is_dropped(stream_config: MakeConfig, admin: Any) -> None:
     """Its offsets, committed, would skip as many records of the new one. No fetch tells, because reading is paused."""
     config = stream_config(partitions=1, on_data_loss="earliest", max_batch_battles=5, max_in_flight=1)
     produce(config, battle_events(5))
@@ -249,7 +249,7 @@ def test_told_to_a_running_stream_goes_on_behind_deleted_records(
 def test_an_output_topic_that_is_deleted_ends_the_stream_by_its_name(
     stream_config: MakeConfig, admin: Any, kafka: Kafka, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    """Not by a time-out that names nobody; and it is not made anew by us, with too few partitions."""
+    """Not by a time-out that names nobody; and we don't recreate it, with too few partitions."""
     monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
     config = stream_config(partitions=1)
     produce(config, [*battle_events(3), BAD])

@@ -72,7 +72,7 @@ def test_forked_children_neither_free_the_name_nor_hold_it(tmp_path: Path) -> No
     """A child has its parent's open files: its end must not free the name, and it must not keep it from a successor."""
     code = (
         "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
-        "from prefstream.consumer.stream.instance import InstanceName\n"
+        "from prefstream.consumer.client.instance import InstanceName\n"
         "held = InstanceName('g')\n"
         "short = os.fork()\n"
         "if not short: os._exit(0)\n"

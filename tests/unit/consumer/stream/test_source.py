@@ -175,18 +175,18 @@ def test_lost_records_stop_the_stream_by_default() -> None:
     assert consumer.sought == []
 
 
-def test_a_topic_made_anew_stops_the_stream_by_default() -> None:
+def test_a_topic_recreated_stops_the_stream_by_default() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer)
     consumer.assign(P0)
     source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
-    with pytest.raises(DataLossError, match="battles was deleted and made anew"):
+    with pytest.raises(DataLossError, match="battles was deleted and recreated"):
         source.poll(0.1, 10)
 
 
 @pytest.mark.parametrize("policy", ["earliest", "latest"])
-def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_is_not_ours(policy: str) -> None:
+def test_a_topic_recreated_is_read_from_its_beginning_and_what_was_read_before_is_not_ours(policy: str) -> None:
     """Nothing of it was answered yet, whatever is to be done about lost records."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(0)})
     source = make_source(consumer, on_data_loss=policy)
@@ -200,7 +200,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_what_was_read_before_i
     assert source.membership().owns(after)
 
 
-def test_a_topic_made_anew_is_read_on_where_other_members_are_with_it() -> None:
+def test_a_topic_recreated_is_read_on_where_other_members_are_with_it() -> None:
     """What they answered is not answered again, although we hear of it later; nor while nobody tells where they are."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)})
     stream_source = make_source(consumer, on_data_loss="earliest")
@@ -244,7 +244,7 @@ def test_a_passing_fault_is_told_as_a_time_to_wait() -> None:
     assert source.backoff_s > 0
 
 
-def test_a_broker_that_lags_behind_makes_no_topic_anew() -> None:
+def test_a_broker_that_lags_behind_recreates_no_topic() -> None:
     """It tells of the topic before for a moment; asked again, brokers tell of the one that we read."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer)
@@ -324,7 +324,7 @@ def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> No
     assert consumer.sought == [("beginning", (P0,))]
 
 
-def test_where_others_are_in_a_topic_made_anew_reading_goes_on_and_where_they_were_in_the_old_one_it_begins() -> None:
+def test_where_others_are_in_a_topic_recreated_reading_goes_on_and_where_they_were_in_the_old_one_it_begins() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer, on_data_loss="earliest")
     consumer.assign(P0, P1)
@@ -338,7 +338,7 @@ def test_where_others_are_in_a_topic_made_anew_reading_goes_on_and_where_they_we
 
 @pytest.mark.parametrize("sign", [kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError])
 def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same(sign: type[kafka_errors.KafkaError]) -> None:
-    """A position out of range may be the first sign that the topic was made anew: then it is not skipped."""
+    """A position out of range may be the first sign that the topic was recreated: then it is not skipped."""
     consumer = ScriptedConsumer({P0: records(5)}, sign({P0: 6}))
     source = make_source(consumer, on_data_loss="latest")
     consumer.assign(P0)
@@ -362,14 +362,14 @@ def test_a_topic_whose_id_nobody_tells_is_the_same() -> None:
 
 
 def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
-    """No fetch tells then that it was made anew."""
+    """No fetch tells then that it was recreated."""
     consumer = ScriptedConsumer({P0: records(5)})
     source = make_source(consumer)
     consumer.assign(P0)
     source.poll(0.1, 10)
     source.pause()
     consumer.real_topic_id = NEW
-    with pytest.raises(DataLossError, match="made anew"):
+    with pytest.raises(DataLossError, match="recreated"):
         source.poll(0.1, 10)
 
 
