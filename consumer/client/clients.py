@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 import tenacity
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from prefstream.consumer.client import patches
 from prefstream.consumer.client.connection_errors import explain, overheard
-from prefstream.consumer.client.group_consumer import GroupConsumer
+from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
 from prefstream.consumer.client.oauth import token_provider
 from prefstream.consumer.client.tls import client_context
+from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
 from prefstream.consumer.config import KafkaConnection, StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, UsageError
+from prefstream.consumer.errors import BrokerUnreachableError, UsageError
 
 _Answer = TypeVar("_Answer")
 _Client = TypeVar("_Client")
@@ -76,7 +76,7 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         # A topic that was deleted must not come back empty, with the wrong number of partitions.
         "allow_auto_create_topics": False,
     }
-    return _connect(connection, GroupConsumer, **(connection_settings(connection) | defaults | settings))
+    return _connect(connection, TopicAwareConsumer, **(connection_settings(connection) | defaults | settings))
 
 
 def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
@@ -175,7 +175,7 @@ def patiently(call: Callable[[], _Answer]) -> _Answer:
     asking = tenacity.Retrying(
         stop=tenacity.stop_after_delay(PATIENCE_S),
         wait=tenacity.wait_fixed(0.5),
-        retry=tenacity.retry_if_exception_type(kafka_errors.RetriableError),
+        retry=tenacity.retry_if_exception(is_retriable),
         reraise=True,
     )
     return asking(call)
@@ -186,15 +186,17 @@ def _connect(connection: KafkaConnection, client: Callable[..., _Client], **sett
     if provider := settings.get("sasl_oauth_token_provider"):
         provider.valid_token()  # what is wrong there is told at once; kafka-python would try until its time is up
     patches.apply()
+    where = f"{connection.bootstrap_servers} ({connection.security_protocol})"
     with overheard("kafka") as heard:
         try:
             return client(**settings)
-        except (ValueError, kafka_errors.KafkaConfigurationError) as error:
-            raise UsageError(f"the connection to {connection.bootstrap_servers} can't be set up: {error}") from error
-        except kafka_errors.AuthorizationError as error:
-            raise NotAuthorizedError(f"the broker denies access: {error}") from error
-        except kafka_errors.KafkaError as error:
+        except ValueError as error:
+            raise UsageError(f"the connection to {where} can't be set up: {error}") from error
+        except KafkaError as error:
+            match meaning_of(error):
+                case Meaning.WRONG_SETTING:
+                    raise UsageError(f"the connection to {where} can't be set up: {error}") from error
+                case Meaning.DENIED:
+                    raise Translator("connecting", rights=lambda _: f"access to {where}").error(error) from error
             why = explain(heard, connection) or f"{error}; check address, security_protocol and login"
-            raise BrokerUnreachableError(
-                f"no connection to {connection.bootstrap_servers} ({connection.security_protocol}): {why}"
-            ) from error
+            raise BrokerUnreachableError(f"no connection to {where}: {why}") from error

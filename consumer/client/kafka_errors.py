@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from kafka import errors as kafka_errors
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from prefstream.consumer.errors import (
     BrokerUnreachableError,
@@ -26,7 +26,19 @@ from prefstream.consumer.errors import (
     UsageError,
 )
 
-__all__ = ["TABLE", "KafkaError", "Meaning", "Row", "Translator", "is_of", "meaning_of", "row_of", "tells_of_fencing"]
+__all__ = [
+    "TABLE",
+    "KafkaError",
+    "KafkaTimeoutError",
+    "Meaning",
+    "Row",
+    "Translator",
+    "is_of",
+    "is_retriable",
+    "meaning_of",
+    "row_of",
+    "tells_of_fencing",
+]
 
 
 class Meaning(Enum):

@@ -171,8 +171,8 @@ class Consumer(Protocol):
     def poll(self, *, timeout_ms: int, max_records: int | None = None) -> dict[TopicPartition, list[ConsumerRecord]]:
         """What has come; waits for the first record."""
 
-    def close(self) -> None:
-        """Leave."""
+    def close(self, *, autocommit: bool = True) -> None:
+        """Leave the group, if there is one; a static member stays in it."""
 
 
 class GroupConsumer(Consumer, Protocol):

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from kafka import OffsetAndMetadata
-
+from prefstream.consumer.client.protocols import OffsetAndMetadata
 from prefstream.consumer.errors import UsageError
 
 MAX_METADATA_BYTES: Final = 4_096

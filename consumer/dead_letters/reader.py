@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from kafka import errors as kafka_errors
-
 from prefstream.consumer.client.clients import make_consumer
-from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, Translator, meaning_of
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.config import KafkaConnection
@@ -262,7 +260,9 @@ def _read(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterato
     while left:
         try:
             polled = consumer.poll(timeout_ms=POLL_MS)
-        except kafka_errors.OffsetOutOfRangeError as error:
+        except KafkaError as error:
+            if meaning_of(error) is not Meaning.OFFSET_OUT_OF_RANGE:
+                raise
             # Retention was faster than we were: go on with what is left.
             consumer.seek_to_beginning(*error.args[0])
             continue
@@ -278,7 +278,7 @@ def _read(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterato
         if polled or passed:
             moved_at = time.monotonic()
         elif time.monotonic() - moved_at > SILENCE_S:
-            raise kafka_errors.KafkaTimeoutError
+            raise KafkaTimeoutError
 
 
 def _letter(record: ConsumerRecord) -> DeadLetter:

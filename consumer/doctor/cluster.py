@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from kafka import TopicPartition
-from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
 
 from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
 from prefstream.consumer.client.clients import PATIENCE_S, make_admin, make_producer, patiently
+from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, meaning_of
+from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.client.topics import describe_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
@@ -74,11 +74,12 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
     try:
         group = describe_group(cluster, config)
         may_join = may_join_group(cluster, config)
-    except kafka_errors.AuthorizationError:
-        may_join = False
-        yield skipped("group", f"the broker denies looking at the group {config.group_id}")
-    except kafka_errors.KafkaError as error:
-        yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
+    except KafkaError as error:
+        if meaning_of(error) is Meaning.DENIED:
+            may_join = False
+            yield skipped("group", f"the broker denies looking at the group {config.group_id}")
+        else:
+            yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
     else:
         yield attempt("group", lambda: check_group(group, cluster, config))
     yield attempt("permissions", lambda: check_permissions(cluster, config, may_join_group=may_join))
@@ -106,7 +107,7 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
     resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
     settings: Mapping[str, Any] = {}
-    with suppress(kafka_errors.KafkaError):  # needs a right that the stream itself does not need
+    with suppress(KafkaError):  # needs a right that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
     topics = tuple(
         StreamTopic(
@@ -162,7 +163,9 @@ def may_join_group(cluster: Cluster, config: StreamConfig) -> bool:
     nobody = MemberToRemove(member_id="~doctor")
     try:
         patiently(lambda: cluster.admin.remove_group_members(config.group_id, [nobody]))
-    except kafka_errors.GroupAuthorizationFailedError:
+    except KafkaError as error:
+        if meaning_of(error) is not Meaning.DENIED:
+            raise
         return False
     return True
 
@@ -254,20 +257,26 @@ def check_transactions(config: StreamConfig) -> Finding:
     with closing(producer):
         try:
             producer.init_transactions()
-        except kafka_errors.AuthorizationError as error:
-            remedy = f"grant {on_transactional_ids(config)}"
-            if config.instance_id is not None:
-                found = f"denied for {transactional_id}; {config.group_id}-{config.instance_id} may be allowed"
-                return warn(check, found, remedy)
-            return fail(check, f"denied for {transactional_id} ({type(error).__name__})", remedy)
-        except kafka_errors.KafkaTimeoutError:
-            found = f"no transaction coordinator answered within {PATIENCE_S:.0f} s"
-            remedy = "look at __transaction_state: its replication may need more brokers than there are"
-            return fail(check, found, remedy)
-        except kafka_errors.KafkaError as error:
-            # kafka-python names this one in the text of a plain KafkaError.
-            if kafka_errors.InvalidTransactionTimeoutError.__name__ not in str(error):
-                raise
-            found = f"the broker does not take a transaction_timeout_ms of {config.transaction_timeout_ms}"
-            return fail(check, found, "lower it, or raise transaction.max.timeout.ms at the broker")
+        except KafkaError as error:
+            return _judge_transactions(error, transactional_id, config)
     return ok(check, f"the broker takes the transactional id {transactional_id}")
+
+
+def _judge_transactions(error: KafkaError, transactional_id: str, config: StreamConfig) -> Finding:
+    """What it means that a transactional id could not be taken over."""
+    check, meaning = "transactions", meaning_of(error)
+    if meaning is Meaning.DENIED:
+        remedy = f"grant {on_transactional_ids(config)}"
+        if config.instance_id is not None:
+            found = f"denied for {transactional_id}; {config.group_id}-{config.instance_id} may be allowed"
+            return warn(check, found, remedy)
+        return fail(check, f"denied for {transactional_id} ({type(error).__name__})", remedy)
+    if isinstance(error, KafkaTimeoutError):
+        found = f"no transaction coordinator answered within {PATIENCE_S:.0f} s"
+        remedy = "look at __transaction_state: its replication may need more brokers than there are"
+        return fail(check, found, remedy)
+    # kafka-python names this one in the text of a plain KafkaError.
+    if "InvalidTransactionTimeoutError" not in str(error):
+        raise error
+    found = f"the broker does not take a transaction_timeout_ms of {config.transaction_timeout_ms}"
+    return fail(check, found, "lower it, or raise transaction.max.timeout.ms at the broker")

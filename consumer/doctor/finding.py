@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from kafka.errors import KafkaError
-
+from prefstream.consumer.client.kafka_errors import KafkaError
 from prefstream.schemas import PrefstreamError
 
 State: TypeAlias = Literal["ok", "warn", "fail", "skipped"]

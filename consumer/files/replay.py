@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from prefstream.consumer.client.clients import admin_client, make_producer
+from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, Translator, meaning_of
 from prefstream.consumer.client.topics import require_topic
 from prefstream.consumer.config import KafkaConnection
-from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.observer import FileObserver
 from prefstream.schemas import Battle, encode_battle
 from prefstream.scoring.files.battles import read_battles
@@ -86,7 +85,7 @@ def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> 
         yield producer
     finally:
         # Whatever was sent was waited for, or the failure is on its way up; closing could only hide it.
-        with suppress(kafka_errors.KafkaError):
+        with suppress(KafkaError):
             producer.close(timeout=CLOSE_TIMEOUT_S)
 
 
@@ -182,6 +181,11 @@ class _Deliveries:
         self.delivered = 0
         self._producer = producer
         self._topic = topic
+        self._translator = Translator(
+            f"writing to {topic}",
+            rights=lambda _: f"Write on topic {topic}",
+            remedies={Meaning.TOPIC_MISSING: "was it deleted meanwhile?"},
+        )
         self._patience_s = producer.config["delivery_timeout_ms"] / 1000 + GRACE_S
         self._sent = 0
         self._unacknowledged_bytes = 0
@@ -204,12 +208,12 @@ class _Deliveries:
         self._count(sent=1, size=size)
         try:
             future = self._producer.send(self._topic, value=value, key=key)
-        except kafka_errors.MessageSizeTooLargeError:
+        except KafkaError as error:
+            if meaning_of(error) is not Meaning.TOO_LARGE:
+                self._count(size=-size, error=error)
+                return None
             self._count(sent=-1, size=-size)
             return RejectedRow(TOO_LARGE_FOR_TOPIC, f"its {size:,} bytes are more than topic {self._topic} takes")
-        except kafka_errors.KafkaError as error:
-            self._count(size=-size, error=error)
-            return None
         future.add_callback(lambda _metadata: self._count(size=-size, delivered=1))
         future.add_errback(lambda error: self._count(size=-size, error=error))
         return None
@@ -227,11 +231,11 @@ class _Deliveries:
         with self._changed:
             while self._unacknowledged_bytes >= size:
                 if not self._changed.wait(self._patience_s):
-                    self._first_error = self._first_error or kafka_errors.KafkaTimeoutError()
+                    self._first_error = self._first_error or KafkaTimeoutError()
                     break
             if self._first_error is not None:
                 count = f"{self.delivered:,} records were delivered, {self._sent - self.delivered:,} were not"
-                raise _translate(self._first_error, self._topic, count) from self._first_error
+                raise self._translator.error(self._first_error, count) from self._first_error
 
     def _count(self, *, sent: int = 0, size: int = 0, delivered: int = 0, error: Exception | None = None) -> None:
         with self._changed:
@@ -240,15 +244,3 @@ class _Deliveries:
             self._unacknowledged_bytes += size
             self._first_error = self._first_error or error
             self._changed.notify_all()
-
-
-def _translate(error: Exception, topic: str, outcome: str) -> StreamError:
-    """Our error for one of kafka-python's; its name says which, its text could hold a record's key."""
-    name = type(error).__name__
-    if isinstance(error, kafka_errors.AuthorizationError):
-        return NotAuthorizedError(f"the broker denies writing to topic {topic} ({name}); {outcome}")
-    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return TopicMissingError(f"topic {topic} was deleted meanwhile ({name}); {outcome}")
-    if isinstance(error, kafka_errors.KafkaTimeoutError | kafka_errors.RetriableError):
-        return BrokerUnreachableError(f"the broker did not take records for topic {topic} in time ({name}); {outcome}")
-    return StreamError(f"topic {topic} did not take a record ({name}); {outcome}")

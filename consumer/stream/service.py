@@ -15,6 +15,7 @@ import structlog
 
 from prefstream.consumer.client.clients import make_group_consumer, make_transactional_producer
 from prefstream.consumer.client.instance import InstanceName
+from prefstream.consumer.client.protocols import GroupConsumer
 from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
@@ -102,7 +103,7 @@ class Service:
             sink = stack.enter_context(
                 closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
             )
-            consumer = make_group_consumer(config, instance.name)
+            consumer: GroupConsumer = make_group_consumer(config, instance.name)
             stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
                 source = Source(consumer, config)

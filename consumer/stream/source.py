@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.acl import GRANT, rights_of_stream
 from prefstream.consumer.client.clients import patiently
@@ -232,7 +231,7 @@ class Source:
             self._back_off(self._identity.due_s)
         return recreated is False
 
-    def _meet_data_loss(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+    def _meet_data_loss(self, error: KafkaError) -> None:
         """Records between our position and the topic's begin are gone: stop, or go on if told so."""
         positions: dict[TopicPartition, int] = error.args[0]
         if self._began_again(lambda: not self._is_same_topic() or not self._positions.began_in_this_topic(positions)):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from prefstream.consumer.client.group_consumer import GroupConsumer
 from prefstream.consumer.client.patches import unknown_topics
+from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError
 from prefstream.schemas import KafkaSource, Reason
@@ -166,8 +166,8 @@ def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
     stream_config: MakeConfig, admin: Any, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
     """Answers to the old topic come out, with offsets that mean other records now; these are answered all the same."""
-    ask, committed = GroupConsumer.ask_for_topics, threading.Event()
-    monkeypatch.setattr(GroupConsumer, "ask_for_topics", lambda consumer: committed.is_set() and ask(consumer))
+    ask, committed = TopicAwareConsumer.ask_for_topics, threading.Event()
+    monkeypatch.setattr(TopicAwareConsumer, "ask_for_topics", lambda consumer: committed.is_set() and ask(consumer))
     config = stream_config(partitions=1, on_data_loss=policy, max_batch_battles=5, max_in_flight=1)
     produce(config, battle_events(5))
     panel = partial(prior_panel, seconds_per_batch=2.5)

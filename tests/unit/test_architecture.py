@@ -22,6 +22,14 @@ FLOORS = ("schemas", "scoring", "consumer")
 FORBIDDEN = {"schemas": {"torch", "transformers", "peft", "kafka", "typer"}, "scoring": {"kafka", "typer"}}
 """Libraries that a floor must never import, not even inside a function."""
 
+WITH_REASON = {
+    "consumer/bench": "the loop that the stream is compared with is what anyone would write first",
+    "consumer/doctor": "asks an admin client, in the client's own terms, what nobody else asks",
+    "consumer/files": "asks an admin client for a topic's setting",
+    "consumer/cli": "tells an error that escaped from an error of ours",
+}
+"""Folders beside the client's and the broker's that import kafka-python, and why."""
+
 MOST_MODULES = 15
 """A folder with more has two jobs."""
 
@@ -72,6 +80,29 @@ def test_a_floor_imports_none_of_the_libraries_of_higher_ones(floor: str) -> Non
         for path in modules(floor)
         for name, line in imports(path)
         if name.partition(".")[0] in FORBIDDEN[floor]
+    ]
+    assert not wrong
+
+
+def test_only_the_client_and_the_broker_touch_kafka_python() -> None:
+    """Others see its records and clients by the protocols of the client's folder, and its errors by their meaning."""
+    touching = {
+        str(path.parent.relative_to(ROOT)): name
+        for path in modules("consumer")
+        for name, _ in imports(path)
+        if name.partition(".")[0] == "kafka"
+    }
+    homes = {folder for folder in touching if folder.startswith(("consumer/client", "consumer/broker"))}
+    assert touching.keys() - homes <= WITH_REASON.keys()
+
+
+@pytest.mark.parametrize("folder", ["stream", "dead_letters"])
+def test_above_the_client_nothing_is_of_any_type(folder: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules(f"consumer/{folder}")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "Any"
     ]
     assert not wrong
 

@@ -10,7 +10,7 @@ _NO_ID = UUID(int=0)
 """What brokers say that have no ids for topics."""
 
 
-class GroupConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
+class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
     """A consumer that tells what it knows of a topic."""
 
     def has_topic(self, topic: str) -> bool:
