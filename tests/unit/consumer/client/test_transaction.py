@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
@@ -37,6 +36,7 @@ from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.sink import Sink
 from tests.support.kafka_errors import kafka_error_classes
+from tests.support.scripted_clients import ScriptedProducer
 from tests.support.streams import make_event
 
 STEPS = ("begin_transaction", "send", "send_offsets_to_transaction", "delivery", "commit_transaction")
@@ -44,65 +44,9 @@ MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STA
 OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
 
 ErrorClass = type[kafka_errors.KafkaError]
-Make = Callable[[], "ScriptedProducer"]
+Make = Callable[[], ScriptedProducer]
 
 (FENCED,) = (row.kinds for row in TABLE if row.meaning is Meaning.FENCED)
-
-
-class ScriptedProducer:
-    """Raises what it is told to; a real one can't be made to raise every error at every step."""
-
-    def __init__(self, step: str | None = None, error: Exception | None = None) -> None:
-        self.step = step
-        self.error = error
-        self.calls: list[str] = []
-        self.abort_error: Exception | None = None
-
-    def _call(self, step: str) -> None:
-        self.calls.append(step)
-        if step == self.step and self.error:
-            raise self.error
-
-    def init_transactions(self) -> None:
-        self._call("init_transactions")
-
-    def begin_transaction(self) -> None:
-        self._call("begin_transaction")
-
-    def send(self, topic: str, **message: Any) -> Any:
-        self._call("send")
-        future = DeliveredFuture()
-        if self.step == "delivery" and self.error:
-            future.failure(self.error)
-        else:
-            future.success(None)
-        return future
-
-    def send_offsets_to_transaction(self, offsets: Any, metadata: Any) -> None:
-        self._call("send_offsets_to_transaction")
-
-    def flush(self) -> None:
-        self._call("flush")
-
-    def commit_transaction(self) -> None:
-        self._call("commit_transaction")
-
-    def abort_transaction(self) -> None:
-        self.calls.append("abort_transaction")
-        if self.abort_error:
-            raise self.abort_error
-
-    def partitions_for(self, topic: str) -> set[int]:
-        return {0}
-
-    def close(self, *, timeout: float) -> None:
-        self.calls.append("close")
-
-
-class DeliveredFuture(Future):  # type: ignore[misc]
-    def get(self) -> None:
-        if self.failed():
-            raise self.exception
 
 
 @pytest.fixture

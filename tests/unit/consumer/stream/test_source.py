@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.structs import ConsumerGroupMetadata, MemberState
+from kafka.structs import MemberState
 
 from prefstream.consumer.client import clients as kafka_client
-from prefstream.consumer.client.protocols import ConsumerRebalanceListener
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import (
     BrokerUnreachableError,
@@ -25,114 +23,16 @@ from prefstream.consumer.stream import topic_identity
 from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
 from tests.support.kafka_errors import kafka_error_classes
+from tests.support.scripted_clients import NEW, OLD, ScriptedConsumer
 from tests.support.streams import make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)
-OLD, NEW = UUID(int=1), UUID(int=2)
 AT_3 = OffsetAndMetadata(3, "", -1)
-JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 
 
 @pytest.fixture(autouse=True)
 def _no_hearsay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_identity, "HEARSAY_S", 0)
-
-
-class ScriptedConsumer:
-    """Polls what it is told to; a real one can't be made to raise every error."""
-
-    def __init__(self, *polls: Any, state: str = MemberState.STABLE) -> None:
-        self.polls = list(polls)
-        self.state = state
-        self.timeouts_ms: list[int] = []
-        self.assigned: set[TopicPartition] = set()
-        self.held: set[TopicPartition] = set()
-        self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
-        self.listener: ConsumerRebalanceListener | None = None
-        self.position_error: Exception | None = None
-        self.member_id = JOINED.member_id
-        self.generation_id = JOINED.generation_id
-        self.committed_offsets: dict[TopicPartition, Any] = {}
-        self.known_topic_id: UUID | None = OLD
-        self.real_topic_id = OLD
-        self.forgot = 0
-
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        return {0, 1}
-
-    def has_topic(self, topic: str) -> bool:
-        return self.known_topic_id is not None
-
-    def topic_id(self, topic: str) -> UUID | None:
-        return self.known_topic_id
-
-    def ask_for_topics(self) -> None:
-        self.known_topic_id = self.real_topic_id
-
-    def forget_fetched(self) -> None:
-        self.forgot = len(self.sought)
-
-    def topics(self) -> set[str]:
-        self.known_topic_id = self.real_topic_id
-        return {"battles"}
-
-    def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None:
-        self.listener = listener
-
-    def assign(self, *partitions: TopicPartition) -> None:
-        assert self.listener
-        self.assigned |= set(partitions)
-        self.listener.on_partitions_assigned(partitions)
-
-    def poll(self, *, timeout_ms: int, max_records: int | None = None) -> Any:
-        self.timeouts_ms.append(timeout_ms)
-        polled = self.polls.pop(0) if self.polls else {}
-        if isinstance(polled, Exception):
-            raise polled
-        return polled
-
-    def group_metadata(self) -> ConsumerGroupMetadata:
-        return JOINED._replace(state=self.state, member_id=self.member_id, generation_id=self.generation_id)
-
-    def committed(self, partition: TopicPartition, *, metadata: bool, timeout_ms: int) -> Any:
-        committed = self.committed_offsets.get(partition)
-        if isinstance(committed, Exception):
-            raise committed
-        return committed
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.sought.append((f"offset {offset}", (partition,)))
-
-    def assignment(self) -> set[TopicPartition]:
-        return set(self.assigned)
-
-    def paused(self) -> set[TopicPartition]:
-        return set(self.held)
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self.held |= set(partitions)
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self.held -= set(partitions)
-
-    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
-        self.sought.append(("beginning", partitions))
-
-    def seek_to_end(self, *partitions: TopicPartition) -> None:
-        self.sought.append(("end", partitions))
-
-    def highwater(self, partition: TopicPartition) -> int | None:
-        return {0: 10, 1: None}[partition.partition]
-
-    def position(self, partition: TopicPartition, *, timeout_ms: int | None = None) -> int | None:
-        if self.position_error:
-            raise self.position_error
-        return 4
-
-    def assign_alone(self, *_: Any, **__: Any) -> Any:
-        raise AssertionError("a member of a group asks the group")
-
-    beginning_offsets = end_offsets = offsets_for_times = close = assign_alone
 
 
 def make_source(consumer: ScriptedConsumer, **settings: Any) -> Source:
@@ -146,7 +46,7 @@ def records(*offsets: int) -> list[Any]:
 def test_polled_records_carry_the_epoch_of_their_partition() -> None:
     consumer = ScriptedConsumer({P0: records(5, 6)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     events = source.poll(0.1, 10)
     assert [event.record.offset for event in events] == [5, 6]
     assert all(source.membership().owns(event) for event in events)
@@ -156,7 +56,7 @@ def test_a_partition_without_a_committed_offset_starts_at_its_beginning_and_no_o
     """Another one may be in flight: moved back it would be scored and published twice."""
     consumer = ScriptedConsumer(kafka_errors.NoOffsetForPartitionError({P1}))
     source = make_source(consumer)
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     assert source.poll(0.1, 10) == []
     assert consumer.sought == [("beginning", (P1,))]
 
@@ -178,7 +78,7 @@ def test_lost_records_stop_the_stream_by_default() -> None:
 def test_a_topic_recreated_stops_the_stream_by_default() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
     with pytest.raises(DataLossError, match="battles was deleted and recreated"):
@@ -190,7 +90,7 @@ def test_a_topic_recreated_is_read_from_its_beginning_and_what_was_read_before_i
     """Nothing of it was answered yet, whatever is to be done about lost records."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(0)})
     source = make_source(consumer, on_data_loss=policy)
-    consumer.assign(P0)
+    consumer.give(P0)
     (before,) = source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
     assert source.poll(0.1, 10) == []
@@ -204,7 +104,7 @@ def test_a_topic_recreated_is_read_on_where_other_members_are_with_it() -> None:
     """What they answered is not answered again, although we hear of it later; nor while nobody tells where they are."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)})
     stream_source = make_source(consumer, on_data_loss="earliest")
-    consumer.assign(P0)
+    consumer.give(P0)
     stream_source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
@@ -228,7 +128,7 @@ def test_while_it_is_too_early_to_tell_which_topic_it_is_nothing_is_read_and_not
 
     consumer = ToldByAFetch({P0: records(5)}, {P0: records(6, 7)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     assert source.poll(0.1, 10) == []
     assert consumer.sought == [("offset 6", (P0,))]
@@ -248,7 +148,7 @@ def test_a_broker_that_lags_behind_recreates_no_topic() -> None:
     """It tells of the topic before for a moment; asked again, brokers tell of the one that we read."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     consumer.known_topic_id = NEW
     assert len(source.poll(0.1, 10)) == 1
@@ -262,7 +162,7 @@ def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
     """It was committed too late to be deleted with it. What was read from there is not ours; the beginning is next."""
     consumer = ScriptedConsumer({P0: records(3), P1: records(3)}, {P0: records(0)})
     source = make_source(consumer)
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
     before = source.poll(0.1, 10)
     assert not source.began_in_this_topic([P0, P1])
@@ -277,7 +177,7 @@ def test_reading_begins_again_at_all_partitions_or_at_none() -> None:
     """One whose records are dropped, and that goes on behind them, would lose them."""
     consumer = ScriptedConsumer({P0: records(3), P1: records(3)})
     stream_source = make_source(consumer)
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     held = stream_source.poll(0.1, 10)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: kafka_errors.KafkaTimeoutError()}
     with pytest.raises(BrokerUnreachableError):
@@ -294,7 +194,7 @@ def test_reading_begins_again_at_all_partitions_or_at_none() -> None:
 def test_an_offset_of_this_topic_or_of_one_that_nobody_tells_is_taken_as_it_is(topic_id: UUID | None) -> None:
     consumer = ScriptedConsumer({P0: records(3)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     consumer.committed_offsets = {P0: committed_at_3_of(topic_id)}
     source.poll(0.1, 10)
     assert source.began_in_this_topic([P0])
@@ -305,19 +205,19 @@ def test_what_is_committed_is_looked_at_once_per_assignment() -> None:
     """Afterwards it is ours."""
     consumer = ScriptedConsumer({P0: records(3)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     assert source.began_in_this_topic([P0])
     consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
     assert source.began_in_this_topic([P0])
-    consumer.assign(P0)
+    consumer.give(P0)
     assert not source.began_in_this_topic([P0])
 
 
 def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> None:
     consumer = ScriptedConsumer({}, kafka_errors.OffsetOutOfRangeError({P0: 3}))
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
     source.poll(0.1, 10)
     assert source.poll(0.1, 10) == []
@@ -327,7 +227,7 @@ def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> No
 def test_where_others_are_in_a_topic_recreated_reading_goes_on_and_where_they_were_in_the_old_one_it_begins() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)})
     source = make_source(consumer, on_data_loss="earliest")
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     source.poll(0.1, 10)
     consumer.known_topic_id = consumer.real_topic_id = NEW
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
@@ -341,7 +241,7 @@ def test_records_are_lost_at_the_end_only_if_the_topic_is_the_same(sign: type[ka
     """A position out of range may be the first sign that the topic was recreated: then it is not skipped."""
     consumer = ScriptedConsumer({P0: records(5)}, sign({P0: 6}))
     source = make_source(consumer, on_data_loss="latest")
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     consumer.real_topic_id = NEW
     for _ in range(2):
@@ -353,7 +253,7 @@ def test_a_topic_whose_id_nobody_tells_is_the_same() -> None:
     """Brokers that know it not for a moment, and old ones that have no ids."""
     consumer = ScriptedConsumer({P0: records(5)}, {}, {P0: records(6)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     consumer.known_topic_id = None
     source.poll(0.1, 10)
@@ -365,7 +265,7 @@ def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
     """No fetch tells then that it was recreated."""
     consumer = ScriptedConsumer({P0: records(5)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     source.pause()
     consumer.real_topic_id = NEW
@@ -420,7 +320,7 @@ def test_under_another_member_id_nothing_read_before_is_ours_and_reading_starts_
     """The coordinator had thrown us out: others may have read on, although nobody told the listener."""
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(3)})
     source = make_source(consumer)
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     (before,) = source.poll(0.1, 10)
     consumer.member_id = "another"
     consumer.committed_offsets = {P0: AT_3}
@@ -437,7 +337,7 @@ def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> 
     """While we join, whoever has our partitions goes on; what is committed then is the place to begin."""
     consumer = ScriptedConsumer({P0: records(5)}, {}, {}, {P0: records(7)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.poll(0.1, 10)
     consumer.member_id, consumer.state = "another", MemberState.REBALANCING
     consumer.committed_offsets = {P0: AT_3}
@@ -456,7 +356,7 @@ def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_aga
     out_of_range = kafka_errors.OffsetOutOfRangeError({P0: 3})
     consumer = ScriptedConsumer(out_of_range, out_of_range)
     stream_source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
     consumer.committed_offsets = {P0: AT_3}
@@ -467,7 +367,7 @@ def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_aga
 def test_until_the_committed_offsets_are_known_nothing_is_ours() -> None:
     consumer = ScriptedConsumer({P0: records(5)}, {P0: records(6)}, {P0: records(7)}, {P0: records(3)})
     stream_source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     stream_source.poll(0.1, 10)
     consumer.member_id = "another"
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
@@ -482,7 +382,7 @@ def test_until_the_committed_offsets_are_known_nothing_is_ours() -> None:
 def test_while_out_of_the_group_nothing_is_ours() -> None:
     consumer = ScriptedConsumer({P0: records(5)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     (event,) = source.poll(0.1, 10)
     consumer.member_id = ""
     assert not source.membership().owns(event)
@@ -492,7 +392,7 @@ def test_in_a_rebalance_we_are_a_member_until_the_next_generation_and_again_once
     """kafka-python has the new generation before it tells what is ours: another member may have our partition in it."""
     consumer = ScriptedConsumer({P0: records(5)})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     (event,) = source.poll(0.1, 10)
     consumer.state = MemberState.REBALANCING
     assert source.membership().joined
@@ -506,10 +406,10 @@ def test_in_a_rebalance_we_are_a_member_until_the_next_generation_and_again_once
 def test_while_paused_new_partitions_are_held_back_too() -> None:
     consumer = ScriptedConsumer()
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     source.pause()
     source.poll(0, 1)
-    consumer.assign(P1)
+    consumer.give(P1)
     source.poll(0, 1)
     assert consumer.held == {P0, P1}
     source.resume()
@@ -570,7 +470,7 @@ def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
 def test_lag_is_told_for_partitions_of_which_the_end_is_known() -> None:
     consumer = ScriptedConsumer()
     source = make_source(consumer)
-    consumer.assign(P0, P1)
+    consumer.give(P0, P1)
     assert source.lag() == {P0: 6}
 
 
@@ -579,7 +479,7 @@ def test_a_lag_that_can_not_be_known_now_is_left_out() -> None:
     consumer = ScriptedConsumer()
     consumer.position_error = kafka_errors.NoOffsetForPartitionError({P0})
     source = make_source(consumer)
-    consumer.assign(P0)
+    consumer.give(P0)
     assert source.lag() == {}
 
 

@@ -1,0 +1,223 @@
+"""The publisher's states: what holds a batch, when it goes out again, how a transaction of unknown end is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from kafka import errors as kafka_errors
+from kafka.structs import MemberState
+
+from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
+from prefstream.consumer.client.watchdog import Watchdog
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import FencedError, TransactionFailedError
+from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.stream import publisher as publisher_module
+from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.pipeline import Scored
+from prefstream.consumer.stream.publisher import (
+    FIRST_BACKOFF_S,
+    LONGEST_BACKOFF_S,
+    Idle,
+    Publisher,
+    Retrying,
+    Unsettled,
+)
+from prefstream.consumer.stream.sink import Sink
+from prefstream.consumer.stream.source import Source
+from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
+from tests.support.streams import make_event
+
+P0 = TopicPartition("battles", 0)
+PASSING = kafka_errors.CoordinatorNotAvailableError()
+
+
+class Clock:
+    """Stands still until it is moved: backoff is a matter of seconds, not of tests."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Stage:
+    """A publisher with a real source and sink, on clients that do what they are told."""
+
+    def __init__(self, watchdog: Watchdog, producers: list[ScriptedProducer]) -> None:
+        self.consumer = ScriptedConsumer({P0: [make_event(offset=5).record, make_event(offset=6).record]})
+        config = StreamConfig.load(broker_timeout_s=30.0)
+        self.source = Source(self.consumer, config)
+        self.consumer.give(P0)
+        events = self.source.poll(0.1, 10)
+        self.metrics = StreamMetrics()
+        self.producers = producers
+        scripted = iter([*producers, *(ScriptedProducer() for _ in range(50))])
+        sink = Sink(lambda: next(scripted), config, watchdog)
+        self.publisher = Publisher(config, self.source, sink, self.metrics, watchdog)
+        self.publisher.open()
+        self.scored = scored(events)
+
+    def aborted(self) -> float | None:
+        return self.metrics.registry.get_sample_value("prefstream_transactions_aborted_total")
+
+
+def scored(events: list[Event]) -> Scored:
+    messages = tuple(Message(event, b"key", b"value", []) for event in events)
+    return Scored(Batch(tuple(events), 0.0), messages, (), 0, 0.0, 0.0, 0.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(publisher_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def stage(clock: Clock) -> Iterator[Callable[..., Stage]]:
+    with closing(Watchdog(60, lambda _: None)) as watchdog:
+        yield lambda *producers: Stage(watchdog, list(producers))
+
+
+def failing(step: str, error: Exception, *, abort: Exception | None = None) -> ScriptedProducer:
+    producer = ScriptedProducer(step, error)
+    producer.abort_error = abort
+    return producer
+
+
+Set = Callable[..., Stage]
+
+
+def in_turn(act: Callable[[], None], *, times: int) -> None:
+    for _ in range(times):
+        act()
+
+
+def test_a_batch_that_is_committed_leaves_nothing_held(stage: Set) -> None:
+    scene = stage()
+    published = scene.publisher.publish(scene.scored)
+    assert published is not None
+    assert published.messages == scene.scored.messages
+    assert scene.publisher.held is None
+    assert isinstance(scene.publisher.state, Idle)
+
+
+def test_an_aborted_one_is_held_and_committed_when_it_is_tried_again(stage: Set, clock: Clock) -> None:
+    scene = stage(failing("commit_transaction", PASSING))
+    assert scene.publisher.publish(scene.scored) is None
+    assert scene.publisher.state == Retrying(
+        scene.scored, due=clock.now + FIRST_BACKOFF_S, backoff_s=FIRST_BACKOFF_S, failing_since=clock.now
+    )
+    assert scene.aborted() == 1
+    assert scene.publisher.publish(scene.scored) is not None
+    assert scene.publisher.held is None
+
+
+def test_each_failure_doubles_the_wait_up_to_a_bound_and_then_it_is_given_up(stage: Set, clock: Clock) -> None:
+    scene = stage(*(failing("commit_transaction", PASSING) for _ in range(40)))
+    waits: list[float] = []
+
+    def try_again() -> None:
+        assert scene.publisher.publish(scene.scored) is None
+        assert scene.publisher.held is not None
+        waits.append(round(scene.publisher.held.due - clock.now, 3))
+        clock.now = scene.publisher.held.due
+
+    with pytest.raises(TransactionFailedError, match="could not be committed for 30 s"):
+        in_turn(try_again, times=40)
+    assert waits[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+    assert set(waits[5:]) == {LONGEST_BACKOFF_S}
+    assert clock.now - 1000.0 > 30
+
+
+def test_a_transaction_whose_end_nobody_knows_is_looked_up_and_was_committed(stage: Set, clock: Clock) -> None:
+    scene = stage(failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()))
+    assert scene.publisher.publish(scene.scored) is None
+    assert isinstance(scene.publisher.state, Unsettled)
+    scene.consumer.committed_offsets = {P0: OffsetAndMetadata(7, "", -1)}
+    clock.now += 3
+    published = scene.publisher.publish(scene.scored)
+    assert published is not None
+    assert published.messages == scene.scored.messages
+    assert published.commit_s == 3
+    assert scene.publisher.held is None
+    assert scene.aborted() == 0
+
+
+def test_one_that_was_not_committed_goes_out_again(stage: Set) -> None:
+    second = ScriptedProducer()
+    scene = stage(failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()), second)
+    scene.publisher.publish(scene.scored)
+    scene.consumer.committed_offsets = {P0: OffsetAndMetadata(6, "", -1)}  # behind its first record alone
+    assert scene.publisher.publish(scene.scored) is not None
+    assert second.calls[-1] == "commit_transaction"
+    assert scene.aborted() == 1
+
+
+def test_while_nobody_tells_how_it_ended_it_stays_unsettled(stage: Set) -> None:
+    scene = stage(
+        failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()),
+        failing("init_transactions", PASSING),
+    )
+    scene.publisher.publish(scene.scored)
+    for what in ("no producer", "no committed offset"):
+        assert scene.publisher.publish(scene.scored) is None, what
+        assert isinstance(scene.publisher.state, Unsettled), what
+        scene.consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert scene.publisher.held is not None
+    assert scene.publisher.held.backoff_s == 4 * FIRST_BACKOFF_S
+
+
+def test_who_is_no_member_holds_the_batch_without_counting_a_failure(stage: Set) -> None:
+    scene = stage()
+    scene.consumer.state = MemberState.REBALANCING
+    scene.consumer.generation_id += 1
+    assert scene.publisher.publish(scene.scored) is None
+    assert isinstance(scene.publisher.state, Retrying)
+    assert scene.publisher.state.failing_since is None
+    assert scene.producers == []
+
+
+def test_what_moved_to_another_member_is_dropped(stage: Set) -> None:
+    scene = stage()
+    assert scene.consumer.listener is not None
+    scene.consumer.listener.on_partitions_revoked([P0])
+    published = scene.publisher.publish(scene.scored)
+    assert published is not None
+    assert published.messages == ()
+
+
+def test_a_message_that_is_too_large_is_smaller_at_the_next_try(stage: Set) -> None:
+    scene = stage(failing("send", kafka_errors.MessageSizeTooLargeError()))
+    scene.publisher.publish(scene.scored)
+    assert scene.publisher.held is not None
+    first, second = scene.publisher.held.scored.messages
+    assert first.reason == "preference_too_large"
+    assert second == scene.scored.messages[1]
+
+
+def test_what_can_not_be_mended_ends_it(stage: Set) -> None:
+    scene = stage(failing("commit_transaction", kafka_errors.ProducerFencedError()))
+    with pytest.raises(FencedError):
+        scene.publisher.publish(scene.scored)
+
+
+def test_the_next_batch_starts_with_a_clean_sheet(stage: Set, clock: Clock) -> None:
+    """How long an earlier one failed counts for that one alone."""
+    scene = stage(failing("commit_transaction", PASSING), ScriptedProducer("commit_transaction", None))
+    scene.publisher.publish(scene.scored)
+    scene.publisher.publish(scene.scored)
+    clock.now += 1000
+    scene.producers[1].error = PASSING
+    later = replace(scene.scored, padded_tokens=1)
+    assert scene.publisher.publish(later) is None
+    assert scene.publisher.state == Retrying(
+        later, due=clock.now + FIRST_BACKOFF_S, backoff_s=FIRST_BACKOFF_S, failing_since=clock.now
+    )
