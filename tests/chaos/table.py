@@ -13,7 +13,7 @@ RUNS: Final = {"three brokers": "three-brokers.json", "embedded broker": "embedd
 """What `python -m tests.chaos --json FILE` has written of 200 cycles, by the column's name."""
 
 ALONE: Final = "alone.jsonl"
-"""What tests of single faults wrote to the file named by `PREFSTREAM_TEST_FIGURES` (`tests/figures.py`), some runs."""
+"""What tests of single faults wrote to the file that `PREFSTREAM_TEST_FIGURES` names (`tests/support/figures.py`)."""
 
 DOCUMENT: Final = Path(__file__).parents[1] / "README.md"
 

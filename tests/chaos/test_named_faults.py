@@ -1,7 +1,7 @@
 """Each fault by its name, alone: nothing lost, nothing doubled, and how long it took to recover from.
 
 The three that hold the most are part of plain pytest; the others are for `pytest -m long tests/chaos`. Each reports
-its figures (`tests/figures.py`).
+its figures (`tests/support/figures.py`).
 """
 
 from __future__ import annotations

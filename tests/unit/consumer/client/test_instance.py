@@ -77,7 +77,7 @@ def test_forked_children_neither_free_the_name_nor_hold_it(tmp_path: Path) -> No
         "short = os.fork()\n"
         "if not short: os._exit(0)\n"
         "os.waitpid(short, 0)\n"
-        "if os.fork(): print(held.name, flush=True)\n"
+        "if not os.fork(): print(held.name, flush=True)\n"  # the child: it has let go of the lock by now
         "sys.stdin.read()"
     )
     with subprocess.Popen(
