@@ -212,7 +212,7 @@ class Transactions:
         return AbortedError(f"{type(error).__name__}: {error}", transaction.oversized())
 
     def _abort(self, producer: TransactionalProducer, cause: BaseException) -> None:
-        log.warning("transaction failed, aborting it", cause=type(cause).__name__)
+        log.warning("transaction failed, aborting it", error=type(cause).__name__)
         try:
             producer.abort_transaction()
         except KafkaError as error:

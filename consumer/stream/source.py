@@ -219,7 +219,7 @@ class Source:
             case Meaning.RECORD_DAMAGED:
                 raise self._translator.error(error) from None  # without the error itself: it quotes the record
             case _ if is_retriable(error):
-                log.warning("reading failed, trying again", error=type(error).__name__)
+                log.warning("reading failed, retrying", error=type(error).__name__)
                 self._back_off(BACKOFF_S)
             case _:
                 raise self._translator.error(error) from error

@@ -180,4 +180,4 @@ class Stream:
             self._poll(BUSY_POLL_S if self._publisher.held else 0.0, max_records=1)
             self._publish()
         if self._in_flight:
-            log.warning("gave up batches in flight; they will be scored again", batches=self._in_flight)
+            log.warning("gave up batches in flight, they will be scored again", batches=self._in_flight)

@@ -110,7 +110,7 @@ def test_a_drain_that_takes_too_long_is_given_up_with_0(stream_config: MakeConfi
         run.wait_scoring()
         run.signal(signal.SIGINT)
         assert run.wait() == 0
-        assert run.log_events("gave up batches in flight; they will be scored again")
+        assert run.log_events("gave up batches in flight, they will be scored again")
     assert committed_offsets(config, 1) == {0: None}
 
 
