@@ -1,6 +1,6 @@
-"""What the stream must be allowed to do at the broker, and how a right that is missing is told.
+"""What the stream must be allowed to do at the broker, and how an ACL that is missing is told.
 
-One operation for each resource. In Kafka's own authorizer Read and Write include Describe; there is no right on the
+One operation for each resource. In Kafka's own authorizer Read and Write include Describe; there is no ACL on the
 cluster that the stream needs. The table with what each is for stands in deploy/README.md.
 """
 
@@ -16,7 +16,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import NotAuthorizedError
 
 GRANT: Final = "grant that to this user; prefstream doctor tells what else is missing"
-"""What to do about rights of the stream that are missing."""
+"""What to do about ACLs of the stream that are missing."""
 
 
 def topic_operations(config: StreamConfig) -> dict[str, str]:
@@ -25,22 +25,22 @@ def topic_operations(config: StreamConfig) -> dict[str, str]:
 
 
 def on_topic(config: StreamConfig, topic: str) -> str:
-    """The right on one of the stream's topics, as Kafka's tools spell it."""
+    """The ACL on one of the stream's topics, as Kafka's tools spell it."""
     return f"{topic_operations(config)[topic].title()} on topic {topic}"
 
 
 def on_group(config: StreamConfig) -> str:
-    """The right on the consumer group."""
+    """The ACL on the consumer group."""
     return f"Read on group {config.group_id}"
 
 
 def on_transactional_ids(config: StreamConfig) -> str:
-    """The right on the transactional ids: one for each instance, made of group and instance id."""
+    """The ACL on the transactional ids: one for each instance, made of group and instance id."""
     return f"Write on transactional ids that start with {config.group_id}-"
 
 
-def rights_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable[[KafkaError], str]:
-    """Names the rights that the broker denied, for a translator of kafka-python's errors.
+def acls_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable[[KafkaError], str]:
+    """Names the ACLs that the broker denied, for a translator of kafka-python's errors.
 
     Args:
         config: names the resources.
@@ -60,9 +60,9 @@ def rights_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callab
     return missing
 
 
-def denied(*rights: str) -> NotAuthorizedError:
-    """Our error for rights that are missing."""
-    return NotAuthorizedError(f"the broker denies {', '.join(rights)}: {GRANT}")
+def denied(*acls: str) -> NotAuthorizedError:
+    """Our error for acls that are missing."""
+    return NotAuthorizedError(f"the broker denies {', '.join(acls)}: {GRANT}")
 
 
 def _names(value: object, topic: str) -> bool:

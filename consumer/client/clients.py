@@ -197,6 +197,6 @@ def _connect(connection: KafkaConnection, client: Callable[..., _Client], **sett
                 case Meaning.WRONG_SETTING:
                     raise UsageError(f"the connection to {where} can't be set up: {error}") from error
                 case Meaning.DENIED:
-                    raise Translator("connecting", rights=lambda _: f"access to {where}").error(error) from error
+                    raise Translator("connecting", acls=lambda _: f"access to {where}").error(error) from error
             why = explain(heard, connection) or f"{error}; check address, security_protocol and login"
             raise BrokerUnreachableError(f"no connection to {where}: {why}") from error

@@ -1,7 +1,7 @@
 """The one translator of kafka-python's errors: what each means to us, what it becomes, what to do about it.
 
 The table is looked through from the top: the first row that has the error's class counts. Who talks to Kafka has a
-`Translator` of its own, which adds what was being done and which rights it takes. No text of kafka-python's errors is
+`Translator` of its own, which adds what was being done and which ACLs it takes. No text of kafka-python's errors is
 passed on: it may quote a record.
 """
 
@@ -44,7 +44,7 @@ __all__ = [
 class Meaning(Enum):
     """What an error of kafka-python means to us."""
 
-    DENIED = "a right is missing"
+    DENIED = "an ACL is missing"
     FENCED = "another process took over what is ours"
     NO_OFFSET = "the group has committed no offset yet"
     OFFSET_OUT_OF_RANGE = "the record at our position is not there"
@@ -82,7 +82,7 @@ TABLE: Final = (
         Meaning.DENIED,
         (kafka_errors.AuthorizationError,),
         NotAuthorizedError,
-        "the broker denies {rights}",
+        "the broker denies {acls}",
         "grant that to this user",
     ),
     Row(
@@ -211,8 +211,8 @@ def tells_of_fencing(error: BaseException) -> bool:
     return any(kind.__name__ in str(error) for kind in fencing)
 
 
-Rights: TypeAlias = Callable[[KafkaError], str]
-"""From the error to the rights that it misses, as Kafka's tools spell them."""
+Acls: TypeAlias = Callable[[KafkaError], str]
+"""From the error to the ACLs that it misses, as Kafka's tools spell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +221,14 @@ class Translator:
 
     Attributes:
         doing: what is being done, such as `reading battles`; the message begins with it.
-        rights: names the rights that are missing where the broker denies it.
+        acls: names the ACLs that are missing where the broker denies it.
         remedies: advice that fits better than the table's.
         otherwise: what errors that trying again does not help become; None for what the table says. For requests whose
             failure means that nobody of use was reached, whatever they say.
     """
 
     doing: str
-    rights: Rights = field(default=lambda _error: "it")
+    acls: Acls = field(default=lambda _error: "it")
     remedies: Mapping[Meaning, str] = field(default_factory=dict)
     otherwise: type[StreamError] | None = None
 
@@ -241,8 +241,8 @@ class Translator:
         """
         row = row_of(error)
         remedy = self.remedies.get(row.meaning, row.remedy)
-        if row.meaning is Meaning.DENIED:  # whatever was being done: the rights say it all
-            return row.becomes(f"{row.says.format(rights=self.rights(error))}: {remedy}")
+        if row.meaning is Meaning.DENIED:  # whatever was being done: the ACLs say it all
+            return row.becomes(f"{row.says.format(acls=self.acls(error))}: {remedy}")
         parts = (f"{self.doing} failed: {row.says} ({type(error).__name__})", outcome, remedy)
         return (self.otherwise or row.becomes)("; ".join(filter(None, parts)))
 

@@ -132,7 +132,7 @@ class Transactions:
     Args:
         make_producer: makes a transactional producer, always with the same transactional id.
         watchdog: bounds the calls that take no time-out.
-        translator: what is being done, and which rights it takes.
+        translator: what is being done, and which ACLs it takes.
         require_topics: raises what is wrong with the topics; asked where a transaction failed as if one were gone.
     """
 

@@ -237,7 +237,7 @@ def reading(topic: str) -> AbstractContextManager[None]:
     """Translate kafka-python's errors of the block into ours."""
     return Translator(
         f"reading {topic}",
-        rights=lambda _: f"Read and Describe on {topic}",
+        acls=lambda _: f"Read and Describe on {topic}",
         remedies={Meaning.PASSING: "the partition's leader does not answer; try again"},
     ).translating()
 

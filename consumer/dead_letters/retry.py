@@ -242,7 +242,7 @@ def retry_translator(transactional_id: str) -> Translator:
     """What kafka-python's errors mean to who sends dead letters back."""
     return Translator(
         "sending dead letters back",
-        rights=lambda _: (
+        acls=lambda _: (
             "one of Write on the destination, Read on the group, Write and Describe on the transactional id "
             + transactional_id
         ),

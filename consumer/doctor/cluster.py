@@ -1,4 +1,4 @@
-"""Checks of the cluster: broker, topics, group, rights, transactions. They write nothing and join nothing."""
+"""Checks of the cluster: broker, topics, group, ACLs, transactions. They write nothing and join nothing."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
     resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
     settings: Mapping[str, Any] = {}
-    with suppress(KafkaError):  # needs a right that the stream itself does not need
+    with suppress(KafkaError):  # needs an ACL that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
     topics = tuple(
         StreamTopic(
@@ -157,7 +157,7 @@ def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
 def may_join_group(cluster: Cluster, config: StreamConfig) -> bool:
     """Whether we may join the stream's group.
 
-    What we may do with a group is told once it exists. But who removes a member needs the same right as one who joins,
+    What we may do with a group is told once it exists. But who removes a member needs the same ACL as one who joins,
     and one that nobody can be, since a member's id ends with the broker's random part, does not miss it.
     """
     nobody = MemberToRemove(member_id="~doctor")

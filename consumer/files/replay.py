@@ -183,7 +183,7 @@ class _Deliveries:
         self._topic = topic
         self._translator = Translator(
             f"writing to {topic}",
-            rights=lambda _: f"Write on topic {topic}",
+            acls=lambda _: f"Write on topic {topic}",
             remedies={Meaning.TOPIC_MISSING: "was it deleted meanwhile?"},
         )
         self._patience_s = producer.config["delivery_timeout_ms"] / 1000 + GRACE_S

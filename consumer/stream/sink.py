@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from prefstream.consumer.client.acl import GRANT, rights_of_stream
+from prefstream.consumer.client.acl import GRANT, acls_of_stream
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition, TransactionalProducer
 from prefstream.consumer.client.transaction import Transactions
@@ -44,7 +44,7 @@ class Sink:
         self._config = config
         translator = Translator(
             "publishing",
-            rights=rights_of_stream(config, (config.preferences_topic, config.dead_letters_topic)),
+            acls=acls_of_stream(config, (config.preferences_topic, config.dead_letters_topic)),
             remedies={
                 Meaning.DENIED: GRANT,
                 Meaning.FENCED: "another process uses our transactional id, or the broker timed our transaction out: "

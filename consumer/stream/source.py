@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from prefstream.consumer.client.acl import GRANT, rights_of_stream
+from prefstream.consumer.client.acl import GRANT, acls_of_stream
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
 from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, GroupMetadata, TopicPartition
@@ -53,7 +53,7 @@ class Source:
         self._config = config
         self._translator = Translator(
             f"reading {config.battles_topic}",
-            rights=rights_of_stream(config, [config.battles_topic]),
+            acls=acls_of_stream(config, [config.battles_topic]),
             remedies={
                 Meaning.DENIED: GRANT,
                 Meaning.RECORD_DAMAGED: f"move the offsets of group {config.group_id} past its record batch",

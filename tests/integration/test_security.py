@@ -1,6 +1,6 @@
-"""Connections and rights on Apache Kafka: who gets in, with what rights exactly, and what a person reads who does not.
+"""Connections and ACLs on Apache Kafka: who gets in, with what ACLs exactly, and what a person reads who does not.
 
-One broker, with a listener for each way to log in. Every user has topics, a group and rights of its own. Every secret
+One broker, with a listener for each way to log in. Every user has topics, a group and ACLs of its own. Every secret
 holds a marker, which is looked for in all that is written.
 """
 
@@ -33,11 +33,11 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 from tests.support.kafka.security import (
+    Acl,
     Authority,
-    Right,
     broker_settings,
     grant,
-    needed_rights,
+    needed_acls,
     plain_users,
     revoke,
     scram_listener,
@@ -50,7 +50,7 @@ MARKER: Final = "zqsecret"
 """Stands in every password, client secret and key's password here."""
 
 LOGINS: Final = ("scram", "plain", "certificate", "token")
-"""Ways to log in, each also the name of a user with exactly the rights that `run` needs."""
+"""Ways to log in, each also the name of a user with exactly the ACLs that `run` needs."""
 
 SESSION_S: Final = 3.0
 """The broker wants a new token so often, and a token lives as long."""
@@ -66,46 +66,46 @@ def names_of(user: str) -> dict[str, Any]:
     }
 
 
-def rights_of(user: str) -> tuple[Right, ...]:
+def acls_of(user: str) -> tuple[Acl, ...]:
     """All that a user needs."""
-    return needed_rights(StreamConfig.model_construct(**names_of(user)))
+    return needed_acls(StreamConfig.model_construct(**names_of(user)))
 
 
 @dataclass(frozen=True)
 class Lacking:
-    """A user who has all rights but one.
+    """A user who has all ACLs but one.
 
     Attributes:
         user: its name.
-        right: the one that is missing.
+        acl: the one that is missing.
         sees: whether Describe was granted instead: what is denied is in sight.
     """
 
     user: str
-    right: Right
+    acl: Acl
     sees: bool
 
     @property
-    def rights(self) -> list[Right]:
+    def acls(self) -> list[Acl]:
         """What it has."""
-        instead = [replace(self.right, operation="Describe")] if self.sees else []
-        return [right for right in rights_of(self.user) if right != self.right] + instead
+        instead = [replace(self.acl, operation="Describe")] if self.sees else []
+        return [acl for acl in acls_of(self.user) if acl != self.acl] + instead
 
     @property
     def words(self) -> str:
-        """How the missing right must be called."""
-        kind = self.right.resource.replace("transactional-id", "transactional ids that start with")
-        return f"{self.right.operation} on {kind} {self.right.name}"
+        """How the missing ACL must be called."""
+        kind = self.acl.resource.replace("transactional-id", "transactional ids that start with")
+        return f"{self.acl.operation} on {kind} {self.acl.name}"
 
 
 LACKING: Final = [
-    Lacking(user, rights_of(user)[number], sees)
-    for number in range(len(rights_of("")))
+    Lacking(user, acls_of(user)[number], sees)
+    for number in range(len(acls_of("")))
     for sees in (False, True)
     for user in [f"lacks-{number}-{'sees' if sees else 'blind'}"]
 ]
-ROBBED: Final = [Lacking(f"robbed-{number}", rights_of(f"robbed-{number}")[number], sees=False) for number in range(5)]
-"""Users who lose a right while they serve."""
+ROBBED: Final = [Lacking(f"robbed-{number}", acls_of(f"robbed-{number}")[number], sees=False) for number in range(5)]
+"""Users who lose an ACL while they serve."""
 
 PASSWORDS: Final = {
     user: f"{MARKER}-of-{user}" for user in (*LOGINS, *(some.user for some in LACKING), *(some.user for some in ROBBED))
@@ -167,7 +167,7 @@ _LISTENERS: Final = {"scram": "CLIENT", "plain": "CLIENT", "tls": "TLS", "certif
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """The cluster, with all users and their rights."""
+    """The cluster, with all users and their ACLs."""
     home = kafka_home() or pytest.skip(f"needs an unpacked Apache Kafka: name it by {ENV_HOME} (and have Java 17)")
     authority, strangers = (Authority(tmp_path_factory.mktemp(name)) for name in ("authority", "strangers"))
     settings = (
@@ -196,9 +196,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     )
     keystore = authority.keystore("127.0.0.1")
     with cluster, token_server("token", PASSWORDS["token"], life_s=SESSION_S, keystore=keystore) as tokens:
-        rights = {user: [*rights_of(user)] for user in (*LOGINS, *(some.user for some in ROBBED))}
-        grant(cluster.internal_servers, rights | {some.user: some.rights for some in LACKING})
-        topics = [right.name for user in PASSWORDS for right in rights_of(user) if right.resource == "topic"]
+        acls = {user: [*acls_of(user)] for user in (*LOGINS, *(some.user for some in ROBBED))}
+        grant(cluster.internal_servers, acls | {some.user: some.acls for some in LACKING})
+        topics = [acl.name for user in PASSWORDS for acl in acls_of(user) if acl.resource == "topic"]
         with closing(KafkaAdminClient(bootstrap_servers=cluster.internal_servers)) as admin:
             admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1} for topic in topics})
         yield Secured(cluster, authority, strangers, tokens)
@@ -279,7 +279,7 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
 
 
 @pytest.mark.parametrize("login", LOGINS)
-def test_run_serves_with_exactly_these_rights(secured: Secured, tmp_path: Path, login: str) -> None:
+def test_run_serves_with_exactly_these_acls(secured: Secured, tmp_path: Path, login: str) -> None:
     config = secured.config(login, login)
     sent = produce(secured.inside(config), [*map(battle_event, range(5)), b"no battle"])
     with prefstream_run(secured, config, tmp_path) as run:
@@ -306,7 +306,7 @@ def assert_once(secured: Secured, config: StreamConfig, sent: Sequence[Position]
 
 
 @pytest.mark.parametrize("login", LOGINS)
-def test_doctor_finds_nothing_amiss_with_exactly_these_rights(secured: Secured, examine: Examine, login: str) -> None:
+def test_doctor_finds_nothing_amiss_with_exactly_these_acls(secured: Secured, examine: Examine, login: str) -> None:
     findings = examine(secured.config(login, login))
     assert {check: found for check, found in findings.items() if found["state"] in {"fail", "skipped"}} == {}
 
@@ -416,7 +416,7 @@ def test_a_client_secret_that_the_token_endpoint_refuses_ends_run_with_one_line(
 
 
 @pytest.mark.parametrize("lacking", LACKING, ids=lambda lacking: lacking.user)
-def test_run_without_one_of_its_rights_ends_with_one_line_that_names_it(
+def test_run_without_one_of_its_acls_ends_with_one_line_that_names_it(
     secured: Secured, tmp_path: Path, lacking: Lacking
 ) -> None:
     with prefstream_run(secured, secured.config(lacking.user), tmp_path) as run:
@@ -435,11 +435,11 @@ def test_doctor_names_the_right_that_is_missing_and_no_other(
 @pytest.mark.parametrize("robbed", ROBBED, ids=lambda robbed: robbed.user)
 def test_a_right_that_is_taken_away_ends_a_running_service_and_is_named(secured: Secured, robbed: Lacking) -> None:
     config = secured.config(robbed.user)
-    event = b"no battle" if robbed.right.name.endswith("dead-letters") else battle_event(0)
+    event = b"no battle" if robbed.acl.name.endswith("dead-letters") else battle_event(0)
     with running(config) as service:
         produce(secured.inside(config), [event])
         service.wait_published(1)
-        revoke(secured.cluster.internal_servers, robbed.user, robbed.right)
+        revoke(secured.cluster.internal_servers, robbed.user, robbed.acl)
         wait_until(lambda: produce(secured.inside(config), [event]) and not service.alive, what="the end")
         error = service.wait_ended()
     assert isinstance(error, NotAuthorizedError)

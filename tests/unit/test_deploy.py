@@ -20,7 +20,7 @@ from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, StreamMetrics, metrics_markdown
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.support.kafka.security import Right, needed_rights
+from tests.support.kafka.security import Acl, needed_acls
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -198,10 +198,10 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
     pattern = r"^ +acl --operation (\w+) --(topic|group|transactional-id) (\S+)( --resource-pattern-type prefixed)?$"
     granted = {
-        Right(operation, resource, name, bool(prefixed))
+        Acl(operation, resource, name, bool(prefixed))
         for operation, resource, name, prefixed in re.findall(pattern, guide, re.MULTILINE)
     }
-    assert granted == set(needed_rights(StreamConfig()))
+    assert granted == set(needed_acls(StreamConfig()))
     assert guide.count("    acl --") == len(granted)
 
 

@@ -1,4 +1,4 @@
-"""What a secured Kafka cluster needs: certificates, users, rights. Everything is made anew for each test run."""
+"""What a secured Kafka cluster needs: certificates, users, ACLs. Everything is made anew for each test run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADDRESSES: Final = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True)
-class Right:
+class Acl:
     """One operation on one resource.
 
     Attributes:
@@ -36,7 +36,7 @@ class Right:
     name: str
     prefixed: bool = False
 
-    def acl(self, user: str) -> ACL:
+    def binding(self, user: str) -> ACL:
         """What allows it to a user, from everywhere."""
         pattern = PatternType.PREFIXED if self.prefixed else PatternType.LITERAL
         return ACL(
@@ -48,38 +48,38 @@ class Right:
         )
 
 
-def needed_rights(config: StreamConfig) -> tuple[Right, ...]:
+def needed_acls(config: StreamConfig) -> tuple[Acl, ...]:
     """All that `prefstream run` needs: what deploy/README.md says, which a test compares."""
     return (
-        Right("Read", "topic", config.battles_topic),
-        Right("Write", "topic", config.preferences_topic),
-        Right("Write", "topic", config.dead_letters_topic),
-        Right("Read", "group", config.group_id),
-        Right("Write", "transactional-id", f"{config.group_id}-", prefixed=True),
+        Acl("Read", "topic", config.battles_topic),
+        Acl("Write", "topic", config.preferences_topic),
+        Acl("Write", "topic", config.dead_letters_topic),
+        Acl("Read", "group", config.group_id),
+        Acl("Write", "transactional-id", f"{config.group_id}-", prefixed=True),
     )
 
 
-def grant(bootstrap_servers: str, rights: Mapping[str, Iterable[Right]]) -> None:
+def grant(bootstrap_servers: str, acls: Mapping[str, Iterable[Acl]]) -> None:
     """Allow users what they need.
 
     Args:
         bootstrap_servers: a listener on which we are a super user.
-        rights: by user.
+        acls: by user.
     """
-    acls = [right.acl(user) for user, some in rights.items() for right in some]
+    bindings = [wanted.binding(user) for user, some in acls.items() for wanted in some]
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
-        assert admin.create_acls(acls)["failed"] == []
+        assert admin.create_acls(bindings)["failed"] == []
 
 
-def revoke(bootstrap_servers: str, user: str, right: Right) -> None:
-    """Take a right away.
+def revoke(bootstrap_servers: str, user: str, wanted: Acl) -> None:
+    """Take an ACL away.
 
     Args:
         bootstrap_servers: a listener on which we are a super user.
         user: who has it.
-        right: as it was granted.
+        wanted: as it was granted.
     """
-    acl = right.acl(user)
+    acl = wanted.binding(user)
     pattern = ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, acl.resource_pattern)
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
         [(_, removed, _)] = admin.delete_acls([pattern])
@@ -128,7 +128,7 @@ class Authority:
 
 
 def broker_settings(authority: Authority) -> dict[str, object]:
-    """A broker's properties for TLS and rights: nothing is allowed unless a right says so.
+    """A broker's properties for TLS and ACLs: nothing is allowed unless one says so.
 
     Who has no name, on the listener between brokers above all, may do everything.
     """

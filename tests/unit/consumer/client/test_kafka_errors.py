@@ -77,7 +77,7 @@ def test_an_error_that_is_not_kafka_pythons_lasts() -> None:
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_ours_says_what_was_done_which_error_it_was_and_what_to_do_and_quotes_nothing(kind: ErrorClass) -> None:
     error = kind(USER_TEXT)
-    told = Translator("reading battles", rights=lambda _: "Read on topic battles").error(error, "3 were read")
+    told = Translator("reading battles", acls=lambda _: "Read on topic battles").error(error, "3 were read")
     text = str(told)
     assert type(told) is row_of(error).becomes
     assert USER_TEXT not in text

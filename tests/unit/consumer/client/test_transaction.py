@@ -60,7 +60,7 @@ class Stream:
 
     aborted: type[StreamError] = AbortedError
     unsettled: type[StreamError] = UnsettledError
-    rights = "Write on transactional ids that start with prefstream-"
+    acls = "Write on transactional ids that start with prefstream-"
     fenced = "instance_id"
 
     def __init__(self, make: Make, watchdog: Watchdog, look: Callable[[], None] = lambda: None) -> None:
@@ -76,7 +76,7 @@ class Retry:
 
     aborted: type[StreamError] = StreamError
     unsettled: type[StreamError] = TransactionFailedError
-    rights = "Write and Describe on the transactional id g-~retry"
+    acls = "Write and Describe on the transactional id g-~retry"
     fenced = "another retry"
 
     def __init__(self, make: Make, watchdog: Watchdog, look: Callable[[], None] = lambda: None) -> None:
@@ -165,7 +165,7 @@ def test_a_right_that_was_taken_away_is_named_although_the_transaction_can_not_b
         "send_offsets_to_transaction", kafka_errors.TransactionalIdAuthorizationFailedError("prefstream-one")
     )
     producer.abort_error = kafka_errors.KafkaError("in an error state")
-    with pytest.raises(NotAuthorizedError, match=user.rights):
+    with pytest.raises(NotAuthorizedError, match=user.acls):
         publish(user, watchdog, producer)
 
 
