@@ -224,7 +224,8 @@ class StreamConfig(KafkaConnection):
 
     max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
     max_batch_tokens: Annotated[
-        int, Field(ge=1, description="A batch closes when its battles are estimated at this many padded tokens.")
+        int,
+        Field(ge=1, description="A batch closes when its battles are estimated at this many tokens, by their bytes."),
     ] = 32_768
     linger_ms: Annotated[int, Field(ge=0, description="A batch closes this long after its first battle arrived.")] = 50
     max_in_flight: Annotated[
@@ -264,7 +265,10 @@ class StreamConfig(KafkaConnection):
     ] = 20_000
     # Twice the minute that a cluster may need to come back from losing all its brokers.
     broker_timeout_s: Annotated[
-        Seconds, Field(description="A broker call that takes longer ends the process; its supervisor restarts it.")
+        Seconds,
+        Field(
+            description="A broker call that hangs, or reading or committing that fails, for longer ends the process."
+        ),
     ] = 120.0
     score_timeout_s: Annotated[Seconds, Field(description="A batch whose scoring takes longer ends the process.")] = (
         900.0

@@ -12,7 +12,7 @@
         ├── DataLossError            records were deleted unread, or the topic was recreated
         ├── DeadLetterFloodError     too many records of a partition can't be scored
         ├── TransactionFailedError   a transaction can't be committed
-        └── StalledError             a forward pass did not return in time; exit code 70
+        └── StalledError             a forward pass did not return in time; `run` ends with 70
 
 Any other `StreamError` ends the process with exit code 1, so that its supervisor restarts it.
 """

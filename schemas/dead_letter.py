@@ -1,6 +1,7 @@
 """Dead letters: why an input was not scored, and the headers that say so.
 
-A dead letter is the original record, key, value and headers untouched, plus the headers named here. Those under
+A dead letter is the original record, key, value and headers untouched, plus the headers named here. What Kafka's client
+can't send becomes empty (a null header; a null value without a key), and what is too large is left out. Those under
 ``__streams.errors`` are the names of Kafka's KIP-1034, so that existing tools can read them.
 """
 

@@ -18,7 +18,7 @@ from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnect
 _Settings = TypeVar("_Settings", bound=KafkaConnection)
 _Rest = ParamSpec("_Rest")
 
-_PANELS = {
+_GROUPS = {
     "bootstrap_servers": "Kafka",
     "sasl_oauth_token_url": "OAuth",
     "group_id": "Group and topics",
@@ -71,7 +71,7 @@ def _option_parameters(model: type[KafkaConnection], leave_out: Collection[str])
     parameters = []
     panel = "Kafka"
     for name, field in model.model_fields.items():
-        panel = _PANELS.get(name, panel)
+        panel = _GROUPS.get(name, panel)
         kind = plain_type(field.annotation)
         if name in leave_out or kind is SecretStr:
             continue

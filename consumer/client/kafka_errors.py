@@ -223,8 +223,8 @@ class Translator:
         doing: what is being done, such as `reading battles`; the message begins with it.
         acls: names the ACLs that are missing where the broker denies it.
         remedies: advice that fits better than the table's.
-        otherwise: what errors that trying again does not help become; None for what the table says. For requests whose
-            failure means that nobody of use was reached, whatever they say.
+        otherwise: if given, our error whatever the row says, but for a missing ACL: for requests whose failure means
+            that nobody of use was reached.
     """
 
     doing: str

@@ -2,9 +2,10 @@
 
 One piece for all who publish exactly once: the stream, and who sends dead letters back.
 
-A transaction that fails is aborted; what could not even be aborted is unsettled: it may have been committed. A new
-producer with the same transactional id settles it (`Transactions.open`), and the committed offsets tell how it ended.
-An abort tells fencing from that, too: kafka-python reports it under several names.
+A transaction that fails is aborted, and its producer replaced. Where one of the two can't be done it is unsettled: it
+may be committed, aborted or open. A new producer with the same transactional id settles it (`Transactions.open`), and
+the committed offsets tell how it ended. An abort tells fencing from that, too: kafka-python reports it under several
+names.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class AbortedError(StreamError):
 
 
 class UnsettledError(StreamError):
-    """The transaction may be committed, aborted or open; `Transactions.open` settles it."""
+    """We could not abort the transaction, or have no new producer after that; `Transactions.open` settles it."""
 
 
 class Transaction:
@@ -209,7 +210,7 @@ class Transactions:
         if isinstance(error, MAYBE_GONE):
             with suppress(BrokerUnreachableError):  # then nobody knows, and it may be tried again
                 self._require_topics()
-        return AbortedError(f"{type(error).__name__}: {error}", transaction.oversized())
+        return AbortedError(type(error).__name__, transaction.oversized())
 
     def _abort(self, producer: TransactionalProducer, cause: BaseException) -> None:
         log.warning("transaction failed, aborting it", error=type(cause).__name__)
@@ -219,7 +220,7 @@ class Transactions:
             if tells_of_fencing(error):
                 raise self._translator.error(_FENCED) from error
             raise UnsettledError(
-                f"{type(cause).__name__} in a transaction that could not be aborted: {type(error).__name__}: {error}"
+                f"{type(cause).__name__} in a transaction that could not be aborted ({type(error).__name__})"
             ) from error
         # The client keeps what the broker does not have: sequence numbers of records that failed, so that every
         # further one would be out of order, and offsets that were refused, which it would send along with the next

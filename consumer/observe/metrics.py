@@ -82,7 +82,7 @@ BATCH_BATTLES: Final = Metric(
     "prefstream_batch_battles",
     "histogram",
     "battles",
-    "Battles scored together.",
+    "Records of a batch, those that became dead letters among them.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
 )
 BATCH_PADDED_TOKENS: Final = Metric(

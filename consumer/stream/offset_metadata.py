@@ -33,7 +33,7 @@ class OffsetMetadata:
 
     @classmethod
     def decode(cls, metadata: str) -> Self:
-        """Read what was committed. The note of another program says nothing, as none does."""
+        """Read what was committed; metadata that is missing, or not in our format, counts as empty."""
         ours = _NOTE.fullmatch(metadata)
         if ours is None:
             return cls()

@@ -1,15 +1,17 @@
 """Scored batches out, one after the other: each is tried until it is committed, whatever the broker answers.
 
-    idle ──────── committed ───────▶ idle
-      │ aborted, or not a member       ▲
-      ▼                                │ committed
-    retrying ──── aborted ─────────▶ retrying
-      │ nobody knows how it ended      ▲
-      ▼                                │ it was aborted
-    unsettled ─── it was committed ──▶ idle
+    in state         what happens                               next
+    ---------------  -----------------------------------------  ---------
+    idle, retrying   committed, or all its partitions moved     idle
+    idle, retrying   aborted, or we are no member now           retrying
+    idle, retrying   nobody knows how the transaction ended     unsettled
+    unsettled        settled: it was committed                  idle
+    unsettled        settled: it was not; sent again at once    as above
+    unsettled        the coordinator does not tell              unsettled
 
 Unsettled is a transaction that may be committed, aborted or open. A new producer ends it, and the committed offsets
-tell which it was. In every state but idle one batch is held: it goes out before any later one.
+tell which it was. In every state but idle one batch is held: it goes out before any later one, 0.1 s after it failed,
+then after twice as long each time, and after `broker_timeout_s` it is given up.
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ class Publisher:
                 return retrying
 
     def publish(self, scored: Scored) -> Published | None:
-        """Try to commit a batch: the one that is held, or, when idle, the next.
+        """Try to commit a batch: `held.scored` while one is held, else the next; settles first what is unsettled.
 
         Returns:
             What became of it; None where it is held and must be tried again.
@@ -240,6 +242,7 @@ def _offsets(
         ends[partition] = max(ends.get(partition, 0), message.event.record.offset + 1)
     bits = {partition: window.bits for partition, window in windows.items()}
     return {
+        # -1: of no leader epoch, which nobody asks for.
         partition: OffsetAndMetadata(end, OffsetMetadata(topic_id, bits.get(partition, 0)).encode(), -1)
         for partition, end in ends.items()
     }

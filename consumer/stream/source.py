@@ -98,10 +98,12 @@ class Source:
                 self._consumer.ask_for_topics()
         if self._learn_generation().state != STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
-        if self._began_again(self._positions.recreated):
+        if self._restarted(self._positions.restart_if_recreated):
             return []
         polled = self._poll(int(timeout_s * 1000), max_records)
-        if self._began_again(self._positions.recreated, polled) or self._began_again(self._positions.came_back):
+        if self._restarted(self._positions.restart_if_recreated, polled) or self._restarted(
+            self._positions.restart_if_rejoined
+        ):
             return []
         epochs = self._assignment.epochs()
         return [
@@ -118,19 +120,19 @@ class Source:
             self._mend(error)
             return {}
 
-    def _began_again(
+    def _restarted(
         self, look: Callable[[], bool | None], polled: Mapping[TopicPartition, list[ConsumerRecord]] | None = None
     ) -> bool:
-        """Whether reading begins again: what was polled is not ours. Where nobody can tell yet, it is put back."""
+        """Look; True where what was polled must be dropped. Where nobody can tell yet, it is read again later."""
         try:
-            began_again = look()
+            restarted = look()
         except BrokerUnreachableError:  # the coordinator did not tell what was committed: asked again at the next poll
             return True
-        if began_again is None:
+        if restarted is None:
             self._back_off(self._identity.due_s)
             for partition, records in (polled or {}).items():
                 self._consumer.seek(partition, records[0].offset)
-        return began_again is not False
+        return restarted is not False
 
     def pause(self) -> None:
         """Stop reading; polling goes on, so that we stay in the group however long scoring takes."""
@@ -234,7 +236,7 @@ class Source:
     def _meet_data_loss(self, error: KafkaError) -> None:
         """Records between our position and the topic's begin are gone: stop, or go on if told so."""
         positions: dict[TopicPartition, int] = error.args[0]
-        if self._began_again(lambda: not self._is_same_topic() or not self._positions.began_in_this_topic(positions)):
+        if self._restarted(lambda: not self._is_same_topic() or not self._positions.began_in_this_topic(positions)):
             return
         lost = ", ".join(
             f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()

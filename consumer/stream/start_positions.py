@@ -73,9 +73,10 @@ class StartPositions:
         return committed.offset if committed else 0
 
     def began_in_this_topic(self, partitions: Iterable[TopicPartition]) -> bool:
-        """Whether reading began at offsets of the topic that is there, and not of one that had its name before.
+        """Whether reading began at offsets of the topic that is there, and begin again where it did not.
 
-        If not, reading begins again at the right ones, now or at one of the next polls, and nothing we hold is ours.
+        It may have begun at those of a topic that had its name before. Then it begins again at the right ones, now or
+        at one of the next polls, and nothing we hold is ours.
         Raises what `committed_offset` does.
         """
         epochs = self._assignment.epochs()
@@ -88,8 +89,8 @@ class StartPositions:
         self._sure |= unsure
         return True
 
-    def recreated(self) -> bool | None:
-        """Whether the topic was recreated since the last look; then reading has begun again in the new one.
+    def restart_if_recreated(self) -> bool | None:
+        """Begin again in the new topic if ours was recreated since the last look; returns whether it was.
 
         Returns:
             None while it is too early to tell.
@@ -104,8 +105,8 @@ class StartPositions:
             self._begin_with_recreated_topic()
         return recreated
 
-    def came_back(self) -> bool:
-        """Whether we fell out of the group and are back under another name; then reading has begun where it stands.
+    def restart_if_rejoined(self) -> bool:
+        """Begin again where the group is if we fell out of it and are back under another name; returns whether we did.
 
         kafka-python tells the listener when it loses its partitions, but not when it is thrown out while it rejoins:
         a partition that somebody else read meanwhile would come back to us with its old position. While we join it is

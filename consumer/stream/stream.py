@@ -107,15 +107,15 @@ class Stream:
         else:
             self._source.resume()
         # Polling keeps us in the group. While paused it returns nothing, unless it brings partitions along.
-        events = self._poll(self._wait_s(full=full), self._batcher.room)
+        events = self._poll(self._wait_for_result(full=full), self._batcher.room)
         self._telemetry.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
         if not full and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
 
-    def _wait_s(self, *, full: bool) -> float:
-        """How long the next poll may wait, in seconds; where a result comes first, the wait for it is over by then."""
+    def _wait_for_result(self, *, full: bool) -> float:
+        """Wait for a result while enough is in flight; returns how long the next poll may wait, in seconds."""
         held = self._publisher.held
         if full and held is None:
             self._pipeline.wait_finished(IDLE_POLL_S)
