@@ -127,7 +127,7 @@ TABLE: Final = (
     Row(
         Meaning.TOO_LARGE,
         (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError),
-        UsageError,
+        StreamError,
         "a record is larger than its topic takes",
         "raise max.message.bytes of the topic",
     ),
@@ -242,7 +242,8 @@ class Translator:
         row = row_of(error)
         remedy = self.remedies.get(row.meaning, row.remedy)
         if row.meaning is Meaning.DENIED:  # whatever was being done: the ACLs say it all
-            return row.becomes(f"{row.says.format(acls=self.acls(error))}: {remedy}")
+            denied = f"{row.says.format(acls=self.acls(error))}: {remedy}"
+            return row.becomes("; ".join(filter(None, (denied, outcome))))
         parts = (f"{self.doing} failed: {row.says} ({type(error).__name__})", outcome, remedy)
         return (self.otherwise or row.becomes)("; ".join(filter(None, parts)))
 

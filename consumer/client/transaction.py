@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-import structlog
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, meaning_of, tells_of_fencing
@@ -29,8 +28,6 @@ from prefstream.consumer.client.protocols import (
 )
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.errors import BrokerUnreachableError, StreamError
-
-log = structlog.get_logger(__name__)
 
 CLOSE_TIMEOUT_S: Final = 5.0
 """What a producer could not deliver by then is of a transaction that was not committed."""
@@ -207,13 +204,13 @@ class Transactions:
                 self._abort(producer, error)
             return self._translator.error(error)
         self._abort(producer, error)
+        self._replace()
         if isinstance(error, MAYBE_GONE):
             with suppress(BrokerUnreachableError):  # then nobody knows, and it may be tried again
                 self._require_topics()
         return AbortedError(type(error).__name__, transaction.oversized())
 
     def _abort(self, producer: TransactionalProducer, cause: BaseException) -> None:
-        log.warning("transaction failed, aborting it", error=type(cause).__name__)
         try:
             producer.abort_transaction()
         except KafkaError as error:
@@ -222,9 +219,14 @@ class Transactions:
             raise UnsettledError(
                 f"{type(cause).__name__} in a transaction that could not be aborted ({type(error).__name__})"
             ) from error
-        # The client keeps what the broker does not have: sequence numbers of records that failed, so that every
-        # further one would be out of order, and offsets that were refused, which it would send along with the next
-        # transaction's, whoever has their partitions by then. A new producer begins with neither.
+
+    def _replace(self) -> None:
+        """Take a new producer for one that has aborted.
+
+        The client keeps what the broker does not have: sequence numbers of records that failed, so that every further
+        one would be out of order, and offsets that were refused, which it would send along with the next
+        transaction's, whoever has their partitions by then. A new producer begins with neither.
+        """
         try:
             self.open()
         except BrokerUnreachableError as error:

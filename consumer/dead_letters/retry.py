@@ -14,7 +14,7 @@ import signal
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -230,12 +230,12 @@ def send_back(
         StreamError: nothing of it is visible; it may be tried again.
         TransactionFailedError: nobody knows.
     """
-    with _told_to_a_person(), transactions.begin() as transaction:
+    with _told_to_a_person(), ExitStack() as until_the_end, transactions.begin() as transaction:
         for letter, destination in letters:
             _send(transaction, letter, destination)
-        with _interrupts_put_off():
-            transaction.commit(offsets, group)
-            yield
+        until_the_end.enter_context(_interrupts_put_off())  # that of an abort, too, where the commit fails
+        transaction.commit(offsets, group)
+        yield
 
 
 def retry_translator(transactional_id: str) -> Translator:

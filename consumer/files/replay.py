@@ -182,7 +182,7 @@ class _Deliveries:
         self._producer = producer
         self._topic = topic
         self._translator = Translator(
-            f"writing to {topic}",
+            f"writing to topic {topic}",
             acls=lambda _: f"Write on topic {topic}",
             remedies={Meaning.TOPIC_MISSING: "was it deleted meanwhile?"},
         )

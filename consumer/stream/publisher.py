@@ -185,11 +185,13 @@ class Publisher:
         try:
             self._sink.publish(owned, _offsets(owned, windows, self._source.topic_id), membership)
         except AbortedError as aborted:
+            log.warning("transaction aborted, retrying", error=str(aborted))
             self._metrics.transaction_aborted()
             smaller = _shrink(scored, [owned[position] for position in aborted.oversized])
             self._state = self._retry_later(smaller, aborted)
             return False
         except UnsettledError as error:
+            log.warning("transaction unsettled", error=str(error))
             self._state = Unsettled(self._retry_later(scored, error), owned)
             return False
         self._limit.accept(windows)

@@ -66,6 +66,7 @@ class Source:
         self._generation = -1
         self._ask_at = 0.0
         self._backoff_until = 0.0
+        self._unjudged: KafkaError | None = None  # told by the client once; what it means is not known yet
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
         asking = Translator(f"asking for {config.battles_topic}", otherwise=BrokerUnreachableError)
@@ -114,11 +115,14 @@ class Source:
         ]
 
     def _poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        try:
-            return self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
-        except KafkaError as error:
-            self._mend(error)
-            return {}
+        error, self._unjudged = self._unjudged, None
+        if error is None:
+            try:
+                return self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            except KafkaError as raised:
+                error = raised
+        self._mend(error)
+        return {}
 
     def _restarted(
         self, look: Callable[[], bool | None], polled: Mapping[TopicPartition, list[ConsumerRecord]] | None = None
@@ -128,6 +132,8 @@ class Source:
             restarted = look()
         except BrokerUnreachableError:  # the coordinator did not tell what was committed: asked again at the next poll
             return True
+        if restarted:
+            self._unjudged = None  # it was of positions that are no more
         if restarted is None:
             self._back_off(self._identity.due_s)
             for partition, records in (polled or {}).items():
@@ -216,7 +222,7 @@ class Source:
             case Meaning.OFFSET_OUT_OF_RANGE:
                 self._meet_data_loss(error)
             case Meaning.LOG_TRUNCATED:
-                if self._is_same_topic():
+                if self._is_same_topic(error):
                     raise self._translator.error(error) from error
             case Meaning.RECORD_DAMAGED:
                 raise self._translator.error(error) from None  # without the error itself: it quotes the record
@@ -226,17 +232,23 @@ class Source:
             case _:
                 raise self._translator.error(error) from error
 
-    def _is_same_topic(self) -> bool:
-        """Whether a fault of positions is one; else it is of the topic, or may be, and the next poll meets it."""
+    def _is_same_topic(self, error: KafkaError) -> bool:
+        """Whether an error of positions is one; if it may be of the topic, it is judged again at the next poll."""
         recreated = self._identity.confirm()
         if recreated is None:
             self._back_off(self._identity.due_s)
+            self._unjudged = error
         return recreated is False
 
     def _meet_data_loss(self, error: KafkaError) -> None:
         """Records between our position and the topic's begin are gone: stop, or go on if told so."""
         positions: dict[TopicPartition, int] = error.args[0]
-        if self._restarted(lambda: not self._is_same_topic() or not self._positions.began_in_this_topic(positions)):
+        if not self._is_same_topic(error):
+            return
+        try:
+            if not self._positions.began_in_this_topic(positions):
+                return
+        except BrokerUnreachableError:  # the coordinator did not tell: the next poll fails in the same way
             return
         lost = ", ".join(
             f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()

@@ -127,7 +127,8 @@ class Stream:
     def _poll(self, wait_s: float, max_records: int) -> list[Event]:
         if backoff_s := self._source.backoff_s:
             self._stopping.wait(min(backoff_s, IDLE_POLL_S))
-            return []
+            if self._source.backoff_s:
+                return []
         with self._watchdog.guard("poll"):
             return self._source.poll(wait_s, max_records=max_records)
 
@@ -155,7 +156,7 @@ class Stream:
             self._telemetry.batch_published(published)
             if published.messages:
                 self._on_committed(replace(published.scored, messages=published.messages))
-        if self._pipeline.head_age_s > self._config.score_timeout_s:
+        if self._publisher.held is None and self._pipeline.head_age_s > self._config.score_timeout_s:
             raise StalledError(
                 f"a batch has been scored for more than {self._config.score_timeout_s:.0f} s; "
                 "raise score_timeout_s if the judges are that slow"
@@ -177,7 +178,10 @@ class Stream:
             self._on_poll()
             if self._publisher.held is None:
                 self._pipeline.wait_finished(BUSY_POLL_S)
-            self._poll(BUSY_POLL_S if self._publisher.held else 0.0, max_records=1)
+            if self._source.backoff_s:
+                time.sleep(BUSY_POLL_S)  # no record may come, and whoever could stop us has done so
+            else:
+                self._poll(BUSY_POLL_S if self._publisher.held else 0.0, max_records=1)
             self._publish()
         if self._in_flight:
             log.warning("gave up batches in flight, they will be scored again", batches=self._in_flight)

@@ -13,8 +13,8 @@ from prefstream.consumer.client.protocols import GroupConsumer
 HEARSAY_S: Final = 1.0
 """Brokers hear of a topic within milliseconds. One that lags behind tells of the topic before, and is not believed."""
 
-ABANDONED_S: Final = 30.0
-"""A question that nobody has come back to for so long is asked anew, with its wait."""
+HOLDS_S: Final = 10.0
+"""How long brokers are believed after that wait. Several may ask in one turn of the loop, and each must be answered."""
 
 
 class TopicIdentity:
@@ -52,14 +52,13 @@ class TopicIdentity:
         """The same, and the brokers are asked first, once they all have heard of it.
 
         Returns:
-            None while it is too early to ask: come back in `due_s`.
+            None while it is too early to ask: come back in `due_s`. Who comes within `HOLDS_S` after that is answered.
         """
         now = time.monotonic()
-        if now - self._ask_at > ABANDONED_S:
+        if now - self._ask_at > HOLDS_S:
             self._ask_at = now + HEARSAY_S
         if now < self._ask_at:
             return None
-        self._ask_at = float("-inf")
         with suppress(KafkaError):
             self._consumer.topics()
         return self.looks_recreated()
@@ -67,3 +66,4 @@ class TopicIdentity:
     def adopt(self, topic_id: UUID | None) -> None:
         """From here on the topic of this id is the one that we read."""
         self._id = topic_id
+        self._ask_at = float("-inf")

@@ -30,21 +30,12 @@ from prefstream.consumer.stream.publisher import (
 )
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
+from tests.support.fake_clock import FakeClock
 from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
 
 P0 = TopicPartition("battles", 0)
 PASSING = kafka_errors.CoordinatorNotAvailableError()
-
-
-class Clock:
-    """Stands still until it is moved: backoff is a matter of seconds, not of tests."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Stage:
@@ -74,14 +65,14 @@ def scored(events: list[Event]) -> Scored:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
     monkeypatch.setattr(publisher_module, "time", clock)
     return clock
 
 
 @pytest.fixture
-def stage(clock: Clock) -> Iterator[Callable[..., Stage]]:
+def stage(clock: FakeClock) -> Iterator[Callable[..., Stage]]:
     with closing(Watchdog(60, lambda _: None)) as watchdog:
         yield lambda *producers: Stage(watchdog, list(producers))
 
@@ -109,7 +100,7 @@ def test_a_batch_that_is_committed_leaves_nothing_held(stage: Set) -> None:
     assert isinstance(scene.publisher.state, Idle)
 
 
-def test_an_aborted_one_is_held_and_committed_when_it_is_tried_again(stage: Set, clock: Clock) -> None:
+def test_an_aborted_one_is_held_and_committed_when_it_is_tried_again(stage: Set, clock: FakeClock) -> None:
     scene = stage(failing("commit_transaction", PASSING))
     assert scene.publisher.publish(scene.scored) is None
     assert scene.publisher.state == Retrying(
@@ -120,7 +111,7 @@ def test_an_aborted_one_is_held_and_committed_when_it_is_tried_again(stage: Set,
     assert scene.publisher.held is None
 
 
-def test_each_failure_doubles_the_wait_up_to_a_bound_and_then_it_is_given_up(stage: Set, clock: Clock) -> None:
+def test_each_failure_doubles_the_wait_up_to_a_bound_and_then_it_is_given_up(stage: Set, clock: FakeClock) -> None:
     scene = stage(*(failing("commit_transaction", PASSING) for _ in range(40)))
     waits: list[float] = []
 
@@ -137,7 +128,7 @@ def test_each_failure_doubles_the_wait_up_to_a_bound_and_then_it_is_given_up(sta
     assert clock.now - 1000.0 > 30
 
 
-def test_a_transaction_whose_end_nobody_knows_is_looked_up_and_was_committed(stage: Set, clock: Clock) -> None:
+def test_a_transaction_whose_end_nobody_knows_is_looked_up_and_was_committed(stage: Set, clock: FakeClock) -> None:
     scene = stage(failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()))
     assert scene.publisher.publish(scene.scored) is None
     assert isinstance(scene.publisher.state, Unsettled)
@@ -209,7 +200,7 @@ def test_what_can_not_be_mended_ends_it(stage: Set) -> None:
         scene.publisher.publish(scene.scored)
 
 
-def test_the_next_batch_starts_with_a_clean_sheet(stage: Set, clock: Clock) -> None:
+def test_the_next_batch_starts_with_a_clean_sheet(stage: Set, clock: FakeClock) -> None:
     """How long an earlier one failed counts for that one alone."""
     scene = stage(failing("commit_transaction", PASSING), ScriptedProducer("commit_transaction", None))
     scene.publisher.publish(scene.scored)

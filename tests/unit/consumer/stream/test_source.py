@@ -19,9 +19,11 @@ from prefstream.consumer.errors import (
     StreamError,
     TopicMissingError,
 )
+from prefstream.consumer.stream import source as source_module
 from prefstream.consumer.stream import topic_identity
 from prefstream.consumer.stream.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
+from tests.support.fake_clock import FakeClock
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.scripted_clients import NEW, OLD, ScriptedConsumer
 from tests.support.streams import make_event
@@ -135,6 +137,71 @@ def test_while_it_is_too_early_to_tell_which_topic_it_is_nothing_is_read_and_not
     assert source.backoff_s > 1.0
     assert source.poll(0.1, 10) == []
     assert len(consumer.timeouts_ms) == 2
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Brokers need their moment, and it passes when the test says so."""
+    clock = FakeClock()
+    for module in (source_module, topic_identity):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(topic_identity, "HEARSAY_S", 1.0)
+    return clock
+
+
+def test_an_offset_beyond_the_end_of_a_recreated_topic_is_known_after_that_moment(clock: FakeClock) -> None:
+    """What it means is asked twice in one turn: whether the topic is the same, and whether the offset is of it."""
+    consumer = ScriptedConsumer({}, *[kafka_errors.OffsetOutOfRangeError({P0: 3})] * 5)
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    for _ in range(2):
+        assert source.poll(0.1, 10) == []
+    assert consumer.sought == []
+    clock.now += 1.1
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [("beginning", (P0,))]
+
+
+def test_a_truncated_log_that_the_client_tells_once_is_not_forgotten_meanwhile(clock: FakeClock) -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, kafka_errors.LogTruncationError({P0: 6}), {P0: records(6)})
+    source = make_source(consumer, on_data_loss="latest")
+    consumer.give(P0)
+    source.poll(0.1, 10)
+    assert source.poll(0.1, 10) == []
+    clock.now += 1.1
+    with pytest.raises(DataLossError, match="truncated"):
+        source.poll(0.1, 10)
+
+
+def test_who_publishes_and_who_reads_do_not_take_the_answer_from_each_other(clock: FakeClock) -> None:
+    """A batch of the old topic is held, and the poll adopts the new one, whoever asks first."""
+    consumer = ScriptedConsumer({P0: records(5)})
+    source = make_source(consumer, on_data_loss="earliest")
+    consumer.give(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    assert not source.began_in_this_topic([P0])
+    clock.now += 1.1
+    assert not source.began_in_this_topic([P0])
+    assert source.poll(0.1, 10) == []
+    assert source.topic_id == NEW
+    assert not source.membership().owns(event)
+
+
+def test_a_topic_that_is_recreated_twice_gets_its_moment_twice(clock: FakeClock) -> None:
+    consumer = ScriptedConsumer({P0: records(5)}, {P0: records(0)})
+    source = make_source(consumer, on_data_loss="earliest")
+    consumer.give(P0)
+    source.poll(0.1, 10)
+    for number in (2, 3):
+        consumer.known_topic_id = consumer.real_topic_id = UUID(int=number)
+        assert source.poll(0.1, 10) == []
+        assert source.topic_id != UUID(int=number)
+        clock.now += 1.1
+        assert source.poll(0.1, 10) == []
+        assert source.topic_id == UUID(int=number)
 
 
 def test_a_passing_fault_is_told_as_a_time_to_wait() -> None:

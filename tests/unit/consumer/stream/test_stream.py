@@ -1,0 +1,123 @@
+"""The loop, turn by turn: what it waits for, and what it takes for a judge that hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import errors as kafka_errors
+
+from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.client.watchdog import Watchdog
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import StalledError
+from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.messages import Composer
+from prefstream.consumer.stream.pipeline import Pipeline
+from prefstream.consumer.stream.publisher import Publisher
+from prefstream.consumer.stream.sink import Sink
+from prefstream.consumer.stream.source import Source
+from prefstream.consumer.stream.stream import BUSY_POLL_S, Stream
+from prefstream.consumer.stream.telemetry import Telemetry
+from prefstream.schemas import Battle
+from prefstream.scoring.errors import BattleTooLargeError
+from prefstream.scoring.panel.combine import PanelAnswer
+from prefstream.scoring.panel.panel import EncodedBatch
+from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
+from tests.support.streams import make_event
+
+P0 = TopicPartition("battles", 0)
+
+
+class Unasked:
+    """A panel for batches without a battle: what is no battle needs no judge."""
+
+    def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
+        raise AssertionError("there are no battles")
+
+    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+        raise AssertionError("there are no battles")
+
+
+class Stage:
+    """A stream with its real parts, on clients that do what they are told; the test turns the loop."""
+
+    def __init__(self, watchdog: Watchdog, *producers: ScriptedProducer, **settings: Any) -> None:
+        config = StreamConfig.load(**settings)
+        self.consumer = ScriptedConsumer({P0: [make_event(offset=5).record]})
+        self.source = Source(self.consumer, config)
+        self.consumer.give(P0)
+        (self.event,) = self.source.poll(0.1, 10)
+        metrics = StreamMetrics()
+        scripted = iter([*producers, *(ScriptedProducer() for _ in range(9))])
+        self.pipeline = Pipeline(Unasked(), Composer("g"))
+        self.publisher = Publisher(
+            config, self.source, Sink(lambda: next(scripted), config, watchdog), metrics, watchdog
+        )
+        self.publisher.open()
+        self.stream = Stream(config, self.source, self.pipeline, self.publisher, Telemetry(metrics), watchdog)
+
+    def submit(self) -> None:
+        """Put a batch into the pipeline, and wait until it is scored."""
+        self.pipeline.submit(Batch((self.event,), 0.0))
+        self.pipeline.wait_finished(60.0)
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    with closing(Watchdog(60, lambda _: None)) as watchdog:
+        yield watchdog
+
+
+def test_a_batch_that_waits_behind_a_held_one_is_no_judge_that_hangs(watchdog: Watchdog) -> None:
+    """It is scored; only nobody takes it before the one that is tried again."""
+    failing = ScriptedProducer("commit_transaction", kafka_errors.CoordinatorNotAvailableError())
+    stage = Stage(watchdog, failing, score_timeout_s=0.01)
+    with closing(stage.pipeline):
+        stage.submit()
+        stage.stream._publish()
+        assert stage.publisher.held is not None
+        stage.submit()
+        time.sleep(0.02)
+        stage.stream._publish()  # it is not due yet
+        assert len(stage.pipeline) == 1
+
+
+def test_a_batch_that_nobody_finishes_ends_the_stream(watchdog: Watchdog) -> None:
+    stage = Stage(watchdog, score_timeout_s=0.01)
+    with closing(stage.pipeline):
+        stage.pipeline.submit(Batch((), 0.0))
+        stage.pipeline.take = lambda: None  # type: ignore[method-assign]  # the judge is still at it
+        time.sleep(0.02)
+        with pytest.raises(StalledError, match="raise score_timeout_s"):
+            stage.stream._publish()
+
+
+def test_while_the_source_backs_off_nothing_is_polled_and_then_it_is(watchdog: Watchdog) -> None:
+    stage = Stage(watchdog)
+    with closing(stage.pipeline):
+        stage.source._back_off(60.0)
+        stage.stream._read()
+        assert len(stage.consumer.timeouts_ms) == 1  # the poll that the stage itself has made
+        stage.source._back_off(0.0)
+        stage.stream._read()
+        assert len(stage.consumer.timeouts_ms) == 2
+
+
+def test_a_drain_that_backs_off_does_not_spin(watchdog: Watchdog) -> None:
+    failing = ScriptedProducer("commit_transaction", kafka_errors.CoordinatorNotAvailableError())
+    stage = Stage(watchdog, failing, drain_seconds=5.0)
+    with closing(stage.pipeline):
+        stage.submit()
+        stage.stream._publish()
+        stage.source._back_off(60.0)
+        turns: list[float] = []
+        stage.stream._on_poll = lambda: turns.append(time.monotonic())
+        stage.stream.stop()
+        stage.stream._drain()
+        assert stage.publisher.held is None  # it went out when it was due
+        assert 1 < len(turns) <= 5.0 / BUSY_POLL_S + 1
