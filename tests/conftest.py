@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import hypothesis
 import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 from tests.support.kafka.shared import shared_broker
+from tests.support.streams import fresh_config
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -108,21 +107,7 @@ def stream_config(kafka: Kafka) -> Callable[..., StreamConfig]:
     """Makes a configuration with fresh topics (4 partitions each) and a fresh group; keyword arguments override."""
 
     def make(*, partitions: int = 4, **settings: Any) -> StreamConfig:
-        name = f"t{uuid.uuid4().hex[:10]}"
-        config = StreamConfig.load(
-            **{
-                "bootstrap_servers": kafka.bootstrap_servers,
-                "group_id": name,
-                "battles_topic": f"{name}.battles",
-                "preferences_topic": f"{name}.preferences",
-                "dead_letters_topic": f"{name}.dead-letters",
-                "http": False,
-                "drain_seconds": 10.0,
-                **settings,
-            }
-        )
-        create_topics(config, partitions)
-        return config
+        return fresh_config(kafka.bootstrap_servers, partitions=partitions, **{"drain_seconds": 10.0, **settings})
 
     return make
 

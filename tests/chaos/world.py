@@ -22,7 +22,8 @@ from tests.chaos.reader import QUIET, Reader, Sight
 from tests.chaos.verifier import EXPECTED, Place, Verdict, read, read_places, verify
 from tests.support.kafka.cluster import KafkaCluster
 from tests.support.models import make_tiny_panel
-from tests.support.processes import run_arguments, write_prior_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import run_arguments
 from tests.support.streams import battle_event, malformed_events
 
 SESSION_MS: Final = 6_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,15 +20,24 @@ def folders() -> dict[str, Path]:
     return prepare_demo_judges(say=lambda _line: None)
 
 
+@pytest.fixture(scope="module")
+def tokenizers(folders: dict[str, Path]) -> dict[str, Any]:
+    """Loaded once: Gemma's, with 256,000 tokens, takes seconds."""
+    from transformers import AutoTokenizer
+
+    return {judge: AutoTokenizer.from_pretrained(folder) for judge, folder in folders.items()}
+
+
 @pytest.mark.parametrize(("judge", "model_type"), [("gemma", "gemma3_text"), ("smollm", "llama")])
-def test_a_converted_model_predicts_english(folders: dict[str, Path], judge: str, model_type: str) -> None:
+def test_a_converted_model_predicts_english(
+    folders: dict[str, Path], tokenizers: dict[str, Any], judge: str, model_type: str
+) -> None:
     """A wrong scale, rotation or vocabulary anywhere would bring the perplexity to thousands."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
     model = AutoModelForCausalLM.from_pretrained(folders[judge])
-    ids = tokenizer(SENTENCE, return_tensors="pt")["input_ids"]
+    ids = tokenizers[judge](SENTENCE, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         loss = float(model(input_ids=ids, labels=ids).loss)
     assert model.config.model_type == model_type
@@ -42,22 +52,20 @@ def test_a_converted_model_predicts_english(folders: dict[str, Path], judge: str
     ],
 )
 def test_the_tokenizer_has_the_tokens_that_templates_need(
-    folders: dict[str, Path], judge: str, pad: str, turns: tuple[str, ...]
+    folders: dict[str, Path], tokenizers: dict[str, Any], judge: str, pad: str, turns: tuple[str, ...]
 ) -> None:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
+    tokenizer = tokenizers[judge]
     assert tokenizer.pad_token == pad
     assert AutoConfig.from_pretrained(folders[judge]).pad_token_id == tokenizer.pad_token_id
     assert [tokenizer.tokenize(turn) for turn in turns] == [[turn] for turn in turns]
 
 
 @pytest.mark.parametrize("judge", ["gemma", "smollm"])
-def test_the_benchmarks_battles_have_the_lengths_of_real_ones(folders: dict[str, Path], judge: str) -> None:
+def test_the_benchmarks_battles_have_the_lengths_of_real_ones(tokenizers: dict[str, Any], judge: str) -> None:
     """One token per word, in both vocabularies."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folders[judge])
+    tokenizer = tokenizers[judge]
     lengths = [
         tuple(
             len(tokenizer(turns[0], add_special_tokens=False)["input_ids"])

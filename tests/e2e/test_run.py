@@ -26,15 +26,8 @@ from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
 from tests.support.models import make_tiny_panel
-from tests.support.processes import (
-    ANNOUNCES_SCORING,
-    PREFSTREAM,
-    Prefstream,
-    broker_process,
-    prefstream,
-    run_arguments,
-    write_prior_panel,
-)
+from tests.support.priors import write_prior_panel
+from tests.support.processes import ANNOUNCES_SCORING, PREFSTREAM, Prefstream, broker_process, prefstream, run_arguments
 from tests.support.streams import (
     WAIT_S,
     Position,

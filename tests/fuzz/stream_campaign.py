@@ -38,17 +38,9 @@ from tests.fuzz.campaign import Report, fate_name
 from tests.fuzz.corpus import CANARY
 from tests.fuzz.hostile import GIANT_TRACE, MAX_ENVELOPE_BYTES, HostileEvent, hostile_envelope, hostile_events
 from tests.fuzz.kinds import RECORD_BYTES
-from tests.support.processes import Prefstream, run_arguments, write_prior_panel
-from tests.support.streams import (
-    Position,
-    Running,
-    committed_offsets,
-    end_offsets,
-    prior_panel,
-    read_topic,
-    running,
-    wait_until,
-)
+from tests.support.priors import prior_panel, write_prior_panel
+from tests.support.processes import Prefstream, run_arguments
+from tests.support.streams import Position, Running, committed_offsets, end_offsets, read_topic, running, wait_until
 
 CHUNK: Final = 2_500
 """Events under way together: many transactions, and a few megabytes."""

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli.doctor import doctor
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer, make_transactional_producer
 from prefstream.consumer.config import StreamConfig
+from tests.support.priors import write_prior_panel
 from tests.support.streams import poll
 
 app = typer.Typer()
@@ -32,11 +33,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def panel(tmp_path: Path) -> Path:
-    path = tmp_path / "panel.yaml"
-    path.write_text(
-        "judges: [{name: p, kind: prior, probabilities: {model_a: 0.4, model_b: 0.4, tie: 0.2}}]", encoding="utf-8"
-    )
-    return path
+    return write_prior_panel(tmp_path)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from kafka import KafkaProducer
 
 from prefstream.consumer.client import clients as kafka_client
-from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.schemas import PrefstreamError
 from tests.chaos.clock import ENV_CLOCK
@@ -22,14 +20,15 @@ from tests.chaos.trap import ENV_TRAP, Trap
 from tests.conftest import NO_APACHE, Kafka
 from tests.support.figures import record
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
-from tests.support.processes import START_S, Prefstream, run_arguments, write_prior_panel
+from tests.support.priors import prior_panel, write_prior_panel
+from tests.support.processes import START_S, Prefstream, run_arguments
 from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_events,
     committed_offsets,
     end_offsets,
-    prior_panel,
+    fresh_config,
     produce,
     read_outcome,
     running,
@@ -55,19 +54,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 @pytest.fixture
 def own_config(cluster: KafkaCluster) -> StreamConfig:
     """One partition on the broker that may be struck."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    config = StreamConfig.load(
-        bootstrap_servers=cluster.bootstrap_servers,
-        group_id=name,
-        battles_topic=f"{name}.battles",
-        preferences_topic=f"{name}.preferences",
-        dead_letters_topic=f"{name}.dead-letters",
-        http=False,
-        max_batch_battles=10,
-        transaction_timeout_ms=TRANSACTION_MS,
-    )
-    create_topics(config, 1)
-    return config
+    return fresh_config(cluster.bootstrap_servers, max_batch_battles=10, transaction_timeout_ms=TRANSACTION_MS)
 
 
 def serve_on(config: StreamConfig, service: Running, count: int) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
@@ -19,10 +18,10 @@ from tests.chaos.trap import ENV_TRAP, Trap
 from tests.conftest import APACHE, EMBEDDED, Kafka
 from tests.support.figures import record
 from tests.support.models import make_tiny_panel
-from tests.support.processes import ANNOUNCES_SCORING, Prefstream, run_arguments, write_prior_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import ANNOUNCES_SCORING, Prefstream, run_arguments
 from tests.support.streams import (
     MARKERS,
-    PRIOR,
     Position,
     assert_exactly_once,
     battle_events,
@@ -198,19 +197,12 @@ def test_a_stop_while_a_judge_misbehaves_ends_in_time(
     record(f"SIGTERM while a judge does this: {mischief}, {kafka.name}", took_s, f"exit code {code}")
 
 
-def two_priors(folder: Path, on_judge_failure: str) -> Path:
-    judges = [{"name": name, "kind": "prior", "probabilities": PRIOR.model_dump()} for name in ("one", "two")]
-    path = folder / "two.yaml"
-    path.write_text(yaml.safe_dump({"judges": judges, "on_judge_failure": on_judge_failure}))
-    return path
-
-
 @on_each_broker
 def test_told_to_a_panel_goes_on_without_the_judge_that_failed(
     serve: Serve, config: StreamConfig, trap: Trap, tmp_path: Path, kafka: Kafka
 ) -> None:
     """Readers see who is missing in every answer."""
-    panel = two_priors(tmp_path, "degrade")
+    panel = write_prior_panel(tmp_path, names=("one", "two"), on_judge_failure="degrade")
     with serve(panel) as run:
         run.wait_streaming()
         trap.set(JUDGING, "raise")

@@ -17,7 +17,8 @@ from kafka import KafkaProducer
 from prefstream.consumer.config import StreamConfig
 from tests.conftest import APACHE, EMBEDDED, Kafka
 from tests.support.figures import record
-from tests.support.processes import prefstream, run_arguments, write_prior_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import prefstream, run_arguments
 from tests.support.streams import (
     WAIT_S,
     Position,

@@ -22,13 +22,13 @@ from prefstream.schemas import KafkaSource, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE, header
 from tests.conftest import Kafka
 from tests.support.figures import record
+from tests.support.priors import prior_panel
 from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_event,
     battle_events,
     committed_offsets,
-    prior_panel,
     produce,
     read_outcome,
     running,

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DeadLetterFloodError, TransactionFailedError
 from prefstream.consumer.stream import start_positions, telemetry
@@ -18,6 +17,7 @@ from tests.support.streams import (
     battle_event,
     battle_events,
     committed_offsets,
+    fresh_config,
     produce,
     read_outcome,
     running,
@@ -114,18 +114,8 @@ COORDINATOR_LOADING = 14
 
 def on(broker: EmbeddedBroker, **settings: Any) -> StreamConfig:
     """One partition, and no more than 5 dead letters among 10 records; faults meet the client `g-one`."""
-    config = StreamConfig.load(
-        **{
-            "bootstrap_servers": broker.bootstrap_servers,
-            "group_id": "g",
-            "instance_id": "one",
-            "http": False,
-            "dead_letter_window": 10,
-            **settings,
-        }
-    )
-    create_topics(config, 1)
-    return config
+    defaults = {"group_id": "g", "instance_id": "one", "dead_letter_window": 10}
+    return fresh_config(broker.bootstrap_servers, **{**defaults, **settings})
 
 
 def wait_reading(service: Running, config: StreamConfig) -> None:
@@ -175,6 +165,6 @@ def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: py
             produce(config, battle_events(2))
             error = service.wait_ended()
         assert isinstance(error, TransactionFailedError)
-        assert "what was committed for battles/0 is not known" in str(error)
+        assert f"what was committed for {config.battles_topic}/0 is not known" in str(error)
         assert service.stalled is None
         assert visible_count(config) == 0

@@ -18,14 +18,13 @@ from prefstream.consumer.stream import telemetry
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.panel import Panel
+from tests.support.priors import prior_panel, prior_panel_config
 from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_events,
     committed_offsets,
     end_offsets,
-    prior_panel,
-    prior_panel_config,
     produce,
     running,
     visible_count,

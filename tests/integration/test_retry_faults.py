@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,7 +11,6 @@ from kafka import errors as kafka_errors
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client import clients
 from prefstream.consumer.client.clients import make_producer
-from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters import retry
 from prefstream.consumer.dead_letters.reader import read_dead_letters
@@ -20,7 +18,7 @@ from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.stream.messages import dead_letter
 from prefstream.schemas import InvalidEventError, Reason
-from tests.support.streams import make_event
+from tests.support.streams import fresh_config, make_event
 
 COUNT = 20
 OUT_OF_ORDER = kafka_errors.OutOfOrderSequenceNumberError
@@ -38,15 +36,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 @pytest.fixture
 def config(broker: EmbeddedBroker) -> StreamConfig:
     """Topics with dead letters on them."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    config = StreamConfig.load(
-        bootstrap_servers=broker.bootstrap_servers,
-        group_id=name,
-        battles_topic=f"{name}.battles",
-        dead_letters_topic=f"{name}.dead-letters",
-        preferences_topic=f"{name}.preferences",
-    )
-    create_topics(config, 1)
+    config = fresh_config(broker.bootstrap_servers)
     error = InvalidEventError(Reason.NOT_JSON, "not JSON at line 1 column 1")
     with closing(make_producer(config)) as producer:
         for offset in range(COUNT):
@@ -84,11 +74,13 @@ def test_a_record_that_did_not_arrive_is_not_told_as_sent_and_the_next_retry_sen
     times: int,
     transactions: int,
 ) -> None:
-    monkeypatch.setattr(clients, "REQUEST_TIMEOUT_MS", 600)  # and with it the delivery time-out, 3.4 s
     monkeypatch.setattr(retry, "MAX_TRANSACTION_RECORDS", COUNT // transactions)
     broker.faults.fail("Produce", error_code=fault.errno, times=times)
-    with pytest.raises(StreamError, match=r"Nothing of the transaction is visible|run the same again"):
-        send_back_all(config)
+    with monkeypatch.context() as impatient:
+        if times > 1:
+            impatient.setattr(clients, "REQUEST_TIMEOUT_MS", 2_000)  # and with it the delivery time-out, 9 s
+        with pytest.raises(StreamError, match=r"Nothing of the transaction is visible|run the same again"):
+            send_back_all(config)
     assert keys_on(config.battles_topic, config) == []
     broker.faults.clear()
     assert send_back_all(config) == COUNT

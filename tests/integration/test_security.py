@@ -43,7 +43,8 @@ from tests.support.kafka.security import (
     scram_listener,
 )
 from tests.support.kafka.token_server import TokenServer, token_server
-from tests.support.processes import Prefstream, run_arguments, write_prior_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import Prefstream, run_arguments
 from tests.support.streams import Position, battle_event, produce, read_outcome, running, wait_until
 
 MARKER: Final = "zqsecret"

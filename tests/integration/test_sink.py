@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,17 +12,17 @@ from kafka import KafkaProducer
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.broker.faults import ApiName
 from prefstream.consumer.client import clients as kafka_client
-from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, NotAuthorizedError, TransactionFailedError
 from prefstream.schemas import PrefstreamError
+from tests.support.priors import prior_panel
 from tests.support.streams import (
     assert_exactly_once,
     battle_events,
     committed_offsets,
     end_offsets,
+    fresh_config,
     in_parallel,
-    prior_panel,
     produce,
     read_outcome,
     running,
@@ -42,19 +41,8 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 def on(broker: EmbeddedBroker, *, partitions: int = 1, **settings: Any) -> StreamConfig:
     """A configuration with a group and topics of its own."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    config = StreamConfig.load(
-        bootstrap_servers=broker.bootstrap_servers,
-        group_id=name,
-        instance_id="one",
-        battles_topic=f"{name}.battles",
-        preferences_topic=f"{name}.preferences",
-        dead_letters_topic=f"{name}.dead-letters",
-        http=False,
-        **{"max_batch_battles": 8, "linger_ms": 5, "broker_timeout_s": 20.0, **settings},
-    )
-    create_topics(config, partitions)
-    return config
+    defaults = {"instance_id": "one", "max_batch_battles": 8, "linger_ms": 5, "broker_timeout_s": 20.0}
+    return fresh_config(broker.bootstrap_servers, partitions=partitions, **{**defaults, **settings})
 
 
 def client_id(config: StreamConfig) -> str:

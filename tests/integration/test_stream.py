@@ -31,6 +31,7 @@ from prefstream.schemas.dead_letter import (
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
+from tests.support.priors import prior_panel
 from tests.support.streams import (
     MALFORMED,
     MARKERS,
@@ -40,7 +41,6 @@ from tests.support.streams import (
     committed_offsets,
     end_offsets,
     malformed_events,
-    prior_panel,
     produce,
     read_outcome,
     read_topic,

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from prefstream.consumer.config import StreamConfig
-from tests.support.streams import MARKERS, PRIOR, wait_until
+from tests.support.streams import MARKERS, wait_until
 
 START_S: Final = 150.0
 """Longest start of a process, torch included, on a machine with other things to do."""
@@ -150,16 +148,3 @@ def run_arguments(config: StreamConfig, panel: Path, **settings: object) -> list
     }
     arguments = ["run", *(part for name, setting in options.items() for part in (f"--{name}", str(setting)))]
     return arguments if "http-port" in options else [*arguments, "--no-http"]
-
-
-def write_prior_panel(folder: Path, seconds_per_batch: float = 0.0) -> Path:
-    """A panel file whose judges cost nothing but time."""
-    judge = {
-        "name": "prior",
-        "kind": "prior",
-        "probabilities": PRIOR.model_dump(),
-        "simulate": {"seconds_per_batch": seconds_per_batch},
-    }
-    path = folder / f"prior-{seconds_per_batch}.yaml"
-    path.write_text(yaml.safe_dump({"judges": [judge]}))
-    return path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,23 +20,22 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.consumer.stream.source import JOIN_WAIT_S
-from prefstream.schemas import KafkaSource, Preference, Probabilities, Reason, decode_preference
+from prefstream.schemas import KafkaSource, Preference, Reason, decode_preference
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, header
-from prefstream.scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.panel import Panel
+from tests.support.priors import prior_panel
 
 Position = tuple[str, int, int]
 """Topic, partition, offset of an input record."""
 
 MARKERS: Final = ("zqprompt", "zqanswera", "zqanswerb", "zqmodel", "zqkey", "zqheader")
 """Words that stand in every battle made here and nowhere else: found in a log, they are a leak."""
-
-PRIOR: Final = Probabilities(model_a=0.345, model_b=0.345, tie=0.31)
 
 WAIT_S: Final = 100.0
 """Longest wait for anything that takes milliseconds on a quiet machine; others may do twenty times its work."""
@@ -117,6 +117,30 @@ def malformed_events(count: int) -> list[tuple[bytes | None, Reason]]:
     """So many malformed events, every kind in turn."""
     kinds = list(MALFORMED.values())
     return [kinds[number % len(kinds)] for number in range(count)]
+
+
+def fresh_config(bootstrap_servers: str, *, partitions: int = 1, **settings: Any) -> StreamConfig:
+    """A configuration with a group and topics of its own, which are created.
+
+    Args:
+        bootstrap_servers: the broker.
+        partitions: of the battles topic.
+        settings: of the stream; they override.
+    """
+    name = f"t{uuid.uuid4().hex[:10]}"
+    config = StreamConfig.load(
+        **{
+            "bootstrap_servers": bootstrap_servers,
+            "group_id": name,
+            "battles_topic": f"{name}.battles",
+            "preferences_topic": f"{name}.preferences",
+            "dead_letters_topic": f"{name}.dead-letters",
+            "http": False,
+            **settings,
+        }
+    )
+    create_topics(config, partitions)
+    return config
 
 
 def produce(
@@ -225,26 +249,6 @@ def end_offsets(config: StreamConfig, partitions: int = 4) -> dict[int, int]:
     with closing(KafkaConsumer(bootstrap_servers=config.bootstrap_servers)) as consumer:
         ends = consumer.end_offsets([TopicPartition(config.battles_topic, number) for number in range(partitions)])
     return {partition.partition: end for partition, end in ends.items()}
-
-
-def prior_panel(seconds_per_batch: float = 0.0, *, judges: int = 1) -> Panel:
-    """A panel that answers everything alike, after a while."""
-    return load_panel(prior_panel_config(seconds_per_batch, judges=judges))
-
-
-def prior_panel_config(seconds_per_batch: float = 0.0, *, judges: int = 1) -> PanelConfig:
-    """The configuration of `prior_panel`."""
-    return PanelConfig(
-        judges=tuple(
-            PriorJudgeConfig(
-                name=f"prior-{number}",
-                kind="prior",
-                probabilities=PRIOR,
-                simulate=SimulateConfig(seconds_per_batch=seconds_per_batch),
-            )
-            for number in range(judges)
-        )
-    )
 
 
 class Running:

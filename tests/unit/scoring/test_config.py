@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from prefstream import ConfigError, ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from tests.support.priors import prior_entry
 
-PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}}
+PRIOR = prior_entry()
 COMMIT = "11c9b309abf73637e4b6f9a3fa1e92e615547819"
 MODEL = {"name": "gemma", "kind": "pairwise", "base": "google/gemma-2-9b-it", "revision": COMMIT}
 

@@ -18,6 +18,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, 
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.evaluation.results import Evaluation
 from tests.support.models import make_tiny_judge, one_torch_thread
+from tests.support.priors import prior_entry
 
 MARK = "battletext"
 BATTLES = 60
@@ -54,9 +55,8 @@ def clean(judged: Path) -> Path:
 
 
 def prior_panel(folder: Path, **entry: object) -> Path:
-    judge = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.5, "model_b": 0.25, "tie": 0.25}}
     path = folder / "panel.yaml"
-    path.write_text(yaml.safe_dump({"judges": [{**judge, **entry}]}))
+    path.write_text(yaml.safe_dump({"judges": [prior_entry("prior", (0.5, 0.25, 0.25), **entry)]}))
     return path
 
 

@@ -15,7 +15,8 @@ from prefstream.consumer.cli import COMMANDS
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from tests.conftest import Kafka
-from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments, write_prior_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments
 from tests.support.streams import battle_event, produce, wait_until
 
 CLI = Path(__file__).parents[4] / "consumer" / "cli"

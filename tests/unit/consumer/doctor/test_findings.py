@@ -29,8 +29,9 @@ from prefstream.consumer.doctor.topics import StreamTopic, check_topic
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from tests.support.models import make_tiny_judge
+from tests.support.priors import prior_entry
 
-PRIOR = {"name": "p", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}
+PRIOR = prior_entry("p", (0.4, 0.4, 0.2))
 
 
 def test_a_check_that_raises_our_error_fails_with_its_message() -> None:

@@ -26,7 +26,8 @@ from prefstream.schemas.dead_letter import (
     DeadLetterHeaders,
 )
 from prefstream.scoring.panel.combine import PanelAnswer
-from tests.support.streams import MALFORMED, MARKERS, PRIOR, make_event
+from tests.support.priors import PRIOR
+from tests.support.streams import MALFORMED, MARKERS, make_event
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 

@@ -16,7 +16,8 @@ from prefstream.schemas import Battle, Reason, decode_preference
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
-from tests.support.streams import battle_event, make_event, prior_panel, wait_until
+from tests.support.priors import prior_panel
+from tests.support.streams import battle_event, make_event, wait_until
 
 
 class Gated:

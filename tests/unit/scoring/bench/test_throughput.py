@@ -14,8 +14,9 @@ from prefstream.scoring.bench.throughput import PanelBenchResult, bench_battles,
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
 from tests.support.models import make_tiny_judge
+from tests.support.priors import prior_entry
 
-PRIOR = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}}
+PRIOR = prior_entry()
 
 
 def _ignore(_line: str) -> None:

@@ -16,6 +16,7 @@ from prefstream.scoring.evaluation.prediction_files import BAD_PREDICTION, read_
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import Panel, load_panel
 from prefstream.scoring.panel.predict import predict
+from tests.support.priors import prior_entry
 
 BATTLES = [Battle(id=name, prompt=("p",), response_a=("a",), response_b=("b",)) for name in ("x", "y", "z")]
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"
@@ -42,10 +43,7 @@ def preferences(tmp_path: Path, panel: Panel, **changes: Any) -> Path:
 
 
 def priors(*, swap: bool = True) -> Panel:
-    judges = [
-        {"name": "one", "kind": "prior", "probabilities": {"model_a": 0.5, "model_b": 0.25, "tie": 0.25}},
-        {"name": "two", "kind": "prior", "probabilities": {"model_a": 0.25, "model_b": 0.25, "tie": 0.5}},
-    ]
+    judges = [prior_entry("one", (0.5, 0.25, 0.25)), prior_entry("two", (0.25, 0.25, 0.5))]
     return load_panel(PanelConfig.model_validate({"judges": judges, "swap": swap}))
 
 

@@ -20,6 +20,7 @@ from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel import panel as panel_module
 from prefstream.scoring.panel.combine import JudgeAnswers, combine
 from prefstream.scoring.probabilities import normalise
+from tests.support.priors import prior_entry
 
 BATTLES = [
     Battle(id=str(number), prompt=("p" * number,), response_a=("a",), response_b=("b",)) for number in range(1, 5)
@@ -364,15 +365,10 @@ def test_exchanging_every_battle_exchanges_the_answers(
         assert 0 <= there.disagreement <= 1
 
 
-def prior(name: str, weight: float = 1.0) -> dict[str, object]:
-    probabilities = {"model_a": 0.5, "model_b": 0.25, "tie": 0.25}
-    return {"name": name, "kind": "prior", "probabilities": probabilities, "weight": weight}
-
-
 def load_priors(tmp_path: Path, calibration: object) -> Panel:
     path = tmp_path / "panel.json"
     path.write_text(json.dumps(calibration))
-    judges = [prior("x"), prior("y")]
+    judges = [prior_entry("x", (0.5, 0.25, 0.25)), prior_entry("y", (0.5, 0.25, 0.25))]
     return load_panel(PanelConfig.model_validate({"judges": judges, "calibration": str(path)}))
 
 

@@ -17,6 +17,7 @@ from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel, load_panel
 from prefstream.scoring.panel.predict import load_uncalibrated_panel, predict
+from tests.support.priors import prior_entry
 
 BATTLES = [Battle(id=f"b{n}", prompt=("p",), response_a=("a" * n,), response_b=("b" * 3,)) for n in range(1, 8)]
 
@@ -49,10 +50,6 @@ class LengthJudge:
 
     def close(self) -> None:
         pass
-
-
-def prior(name: str, a: float = 0.5) -> dict[str, Any]:
-    return {"name": name, "kind": "prior", "probabilities": {"model_a": a, "model_b": 0.75 - a, "tie": 0.25}}
 
 
 def test_rows_are_the_panels_answers_whatever_the_chunks() -> None:
@@ -127,7 +124,9 @@ def test_a_panel_that_lost_a_judge_is_not_measured() -> None:
 def config_with(tmp_path: Path, calibration: dict[str, Any]) -> PanelConfig:
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(calibration))
-    return PanelConfig.model_validate({"judges": [prior("x"), prior("y", 0.25)], "calibration": str(path)})
+    return PanelConfig.model_validate(
+        {"judges": [prior_entry("x", (0.5, 0.25, 0.25)), prior_entry("y", (0.25, 0.5, 0.25))], "calibration": str(path)}
+    )
 
 
 def test_an_uncalibrated_panel_keeps_its_weights_alone(tmp_path: Path) -> None:
