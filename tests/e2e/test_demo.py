@@ -7,14 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.models import make_tiny_panel
+
+pytestmark = pytest.mark.timeout(900)
+"""Real weights, and processes that load torch: minutes on a machine with twenty times the work."""
 
 COMMAND = [sys.executable, "-c", "from prefstream.consumer.cli import main; main()", "demo"]
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=200, env=environment)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=800, env=environment)
 
 
 def test_every_sample_battle_is_answered_and_every_malformed_event_is_a_dead_letter(tmp_path: Path) -> None:

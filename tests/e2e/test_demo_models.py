@@ -11,6 +11,9 @@ import pytest
 from prefstream.scoring.bench.throughput import bench_battles, read_lengths
 from prefstream.scoring.demo.judges import prepare_demo_judges
 
+pytestmark = pytest.mark.timeout(900)
+"""Real weights, and processes that load torch: minutes on a machine with twenty times the work."""
+
 SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin."
 
 

@@ -39,7 +39,7 @@ from tests.support.streams import produce, read_topic, visible_count, wait_until
 
 MakeConfig = Callable[..., StreamConfig]
 
-TRAIN_S = 240.0
+TRAIN_S = 500.0
 """Longest training of a tiny judge, start included, on a machine with other things to do."""
 
 

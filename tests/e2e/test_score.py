@@ -181,6 +181,7 @@ def score_until(number: signal.Signals, arguments: Sequence[str | Path], progres
     return said
 
 
+@pytest.mark.timeout(900)  # three processes that load torch
 def test_real_judges_interrupted_and_resumed_give_the_same_bytes(
     tmp_path: Path, tiny_panel: Path, seeded: random.Random
 ) -> None:

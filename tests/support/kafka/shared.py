@@ -54,6 +54,8 @@ def _start_keeper(folder: Path) -> None:
         subprocess.run(
             [sys.executable, "-m", __name__, str(folder)],
             cwd=Path(__file__).parents[3],
+            # It outlives the measurement of coverage.
+            env={name: text for name, text in os.environ.items() if not name.startswith("COV")},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -66,13 +66,15 @@ def test_help_shows_no_secret_of_the_environment(name: str, command: Any) -> Non
     assert "correct-horse" not in result.output
 
 
-def prefstream(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from prefstream.consumer.cli import main; main()", *arguments]
+def prefstream(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, after some lines of Python."""
+    command = [sys.executable, "-c", before + "from prefstream.consumer.cli import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:
-    result = prefstream("run", "--bootstrap-servers", "127.0.0.1:1", "--no-http")
+    impatient = "from prefstream.consumer.client import clients; clients.CONNECT_TIMEOUT_MS = 500\n"
+    result = prefstream("run", "--bootstrap-servers", "127.0.0.1:1", "--no-http", before=impatient)
     assert result.returncode == 1
     assert "no connection to 127.0.0.1:1" in result.stderr
     assert "nothing listens there" in result.stderr

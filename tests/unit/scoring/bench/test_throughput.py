@@ -16,6 +16,9 @@ from prefstream.scoring.errors import ConfigError
 from tests.support.models import make_tiny_judge
 from tests.support.priors import prior_entry
 
+pytestmark = pytest.mark.timeout(900)
+"""Processes that load torch: minutes on a machine with twenty times the work."""
+
 PRIOR = prior_entry()
 
 

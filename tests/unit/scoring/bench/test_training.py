@@ -16,6 +16,9 @@ from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe
 from tests.support.models import make_tiny_base, one_torch_thread
 
+pytestmark = pytest.mark.timeout(900)
+"""Processes that load torch: minutes on a machine with twenty times the work."""
+
 RUN = TrainRun(
     seconds=2.0,
     cpu_seconds=4.0,

@@ -228,7 +228,7 @@ def test_two_processes_at_once_convert_once_and_replace_what_was_damaged(tmp_pat
     (store / model.folder / "model.safetensors").unlink()
     (store / f".{model.folder}.abc.tmp" / "model").mkdir(parents=True)  # of a process that was killed
     processes = [_in_another_process(tiny_gguf, tmp_path) for _ in range(2)]
-    outputs = [process.communicate(timeout=100)[0] for process in processes]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(output.count("converting") for output in outputs) == [0, 1]
     assert is_prepared(model, tmp_path)
