@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,10 +14,8 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream import telemetry
-from prefstream.scoring.judges.judge import JudgeBatch, Scores
-from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.panel import Panel
-from tests.support.priors import prior_panel, prior_panel_config
+from tests.support.priors import HeldJudge, prior_panel
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -60,10 +57,13 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(max_batch_battles=8, linger_ms=1_000, session_timeout_ms=6_000)
     sent = [at for partition in range(4) for at in produce(config, battle_events(2), partition=partition)]
-    with running(instance(config, "one"), lambda: prior_panel(2.0)) as first:
+    judge = HeldJudge()
+    with running(instance(config, "one"), lambda: Panel([judge])) as first:
         wait_until(lambda: consumed(first) == 8, what="one batch of all partitions")
         eager = instance(config, "two").model_copy(update={"linger_ms": 1})
         with running(eager, prior_panel) as second:
+            wait_until(lambda: second.published == 4, what="the second's share")
+            judge.let.set()
             wait_until(lambda: first.published + second.published >= 8, what="every battle")
             assert (first.published, stale_records(first), second.published) == (4, 4, 4)
             sent += produce(config, battle_events(8, first=8))
@@ -164,30 +164,19 @@ def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_
 
         create_topics(config("one"), 1)
         sent = produce(config("one"), battle_events(12))
-        with running(config("one"), lambda: prior_panel(1.5)) as first:
+        judge = HeldJudge()
+        with running(config("one"), lambda: Panel([judge])) as first:
             wait_until(lambda: consumed(first) == 8)
             broker.faults.drop("JoinGroup", client_id="prefstream-one", times=100_000)
             broker.faults.fail("Heartbeat", error_code=27, client_id="prefstream-one")
             with running(config("two")) as second:
                 second.wait_published(12)
+                judge.let.set()  # while the first is still nobody's member
+                time.sleep(0.5)
             broker.faults.clear()
             sent += produce(config("one"), battle_events(4, first=12))
             first.wait_published(4)
         assert_exactly_once(config("one"), sent)
-
-
-class HeldJudge(PriorJudge):
-    """Answers when it is let."""
-
-    def __init__(self) -> None:
-        (config,) = prior_panel_config().judges
-        assert config.kind == "prior"
-        super().__init__(config)
-        self.let = threading.Event()
-
-    def score(self, batch: JudgeBatch) -> Scores:
-        assert self.let.wait(200)
-        return super().score(batch)
 
 
 def assignment(topic: str, *partitions: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -31,7 +32,7 @@ from prefstream.schemas.dead_letter import (
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.panel import Panel
-from tests.support.priors import prior_panel
+from tests.support.priors import HeldJudge, prior_panel
 from tests.support.streams import (
     MALFORMED,
     MARKERS,
@@ -184,10 +185,14 @@ def test_partitions_are_committed_in_order(stream_config: MakeConfig) -> None:
 
 def test_scoring_may_take_longer_than_the_poll_interval(stream_config: MakeConfig) -> None:
     """Reading pauses when enough batches are in flight, polling goes on: the group is kept, nothing is read twice."""
-    config = stream_config(partitions=2, max_batch_battles=5, max_in_flight=2, linger_ms=1, max_poll_interval_ms=1_000)
+    config = stream_config(partitions=2, max_batch_battles=5, max_in_flight=2, linger_ms=1, max_poll_interval_ms=3_000)
     sent = produce(config, battle_events(15))
-    with running(config, lambda: prior_panel(seconds_per_batch=1.5)) as service:
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
         sample = service.service.metrics.registry.get_sample_value
+        wait_until(lambda: sample("prefstream_battles_consumed_total"), what="the first batch")
+        time.sleep(4.0)  # longer than the interval
+        judge.let.set()
         service.wait_published(15)
         assert service.read_before_commit[0] <= 10
         assert sample("prefstream_stale_records_dropped_total") == 0
@@ -233,10 +238,11 @@ def test_a_stop_finishes_the_batches_in_flight(stream_config: MakeConfig) -> Non
     """What was read is published before the service returns."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1)
     sent = produce(config, battle_events(5))
-    with running(config, lambda: prior_panel(seconds_per_batch=1.0)) as service:
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
         consumed = "prefstream_battles_consumed_total"
         wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
-        assert not service.committed
+        threading.Timer(0.5, judge.let.set).start()  # while it is being stopped
         service.stop()
     assert not service.service.gave_up
     assert_exactly_once(config, sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,12 @@ import yaml
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
+from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.panel import Panel, load_panel
+
+HELD_S: Final = 200.0
+"""A judge that nobody lets go fails after so long."""
 
 PRIOR: Final = Probabilities(model_a=0.345, model_b=0.345, tie=0.31)
 
@@ -59,6 +65,25 @@ def prior_panel_config(seconds_per_batch: float = 0.0, *, judges: int = 1) -> Pa
 def prior_panel(seconds_per_batch: float = 0.0, *, judges: int = 1) -> Panel:
     """A panel that answers everything alike, after a while."""
     return load_panel(prior_panel_config(seconds_per_batch, judges=judges))
+
+
+class HeldJudge(PriorJudge):
+    """Answers when it is let, so that a batch stays in flight for as long as a test wants.
+
+    Attributes:
+        let: set it, and this batch and all that follow are answered.
+    """
+
+    def __init__(self) -> None:
+        (config,) = prior_panel_config().judges
+        assert config.kind == "prior"
+        super().__init__(config)
+        self.let = threading.Event()
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        """As a prior judge does, later."""
+        assert self.let.wait(HELD_S), "nobody let it answer"
+        return super().score(batch)
 
 
 def _entries(names: Sequence[str], seconds_per_batch: float) -> list[dict[str, Any]]:
