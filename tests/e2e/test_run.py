@@ -223,7 +223,7 @@ def test_a_hanging_broker_call_ends_the_process(tmp_path: Path, log: Path) -> No
         panel = write_prior_panel(tmp_path)
         member = {"instance_id": "one", "session_timeout_ms": 2_000}
         broker.faults.delay("EndTxn", seconds=60)
-        with prefstream(*run_arguments(config, panel, broker_timeout_s=10, **member), log=log) as run:
+        with prefstream(*run_arguments(config, panel, broker_timeout_s=6, **member), log=log) as run:
             assert run.wait(WAIT_S) == EXIT_STALLED
             assert "commit_transaction" in run.log
         with prefstream(*run_arguments(config, panel, **member), log=log) as run:
