@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -18,11 +18,13 @@ from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError
+from prefstream.consumer.stream.topic_identity import TopicIdentity
 from prefstream.schemas import KafkaSource, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE, header
+from prefstream.scoring.panel.panel import Panel
 from tests.conftest import Kafka
 from tests.support.figures import record
-from tests.support.priors import prior_panel
+from tests.support.priors import HeldJudge, prior_panel
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -52,6 +54,11 @@ def exists(admin: Any, topic: str) -> bool:
     return bool(described["error_code"] != UNKNOWN_TOPIC_OR_PARTITION)
 
 
+def identity(admin: Any, topic: str) -> UUID:
+    (described,) = admin.describe_topics([topic])
+    return UUID(str(described["topic_id"]))
+
+
 def delete(admin: Any, topic: str) -> None:
     admin.delete_topics([topic])
     wait_until(lambda: not exists(admin, topic), what="the topic to go")
@@ -69,6 +76,20 @@ def make_anew_while_scoring(admin: Any, config: StreamConfig, service: Running) 
     wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5, what="battles to be read")
     delete(admin, config.battles_topic)
     create(admin, config.battles_topic)
+
+
+@pytest.fixture
+def adopted(monkeypatch: pytest.MonkeyPatch) -> list[UUID | None]:
+    """Identities of the input topic that streams took up, one after the other."""
+    taken_up: list[UUID | None] = []
+    adopt = TopicIdentity.adopt
+
+    def note(identity: TopicIdentity, topic_id: UUID | None) -> None:
+        adopt(identity, topic_id)
+        taken_up.append(topic_id)
+
+    monkeypatch.setattr(TopicIdentity, "adopt", note)
+    return taken_up
 
 
 def battles_seen(config: StreamConfig) -> Counter[str]:
@@ -149,12 +170,17 @@ def test_told_to_the_stream_goes_on_with_an_input_topic_recreated(
     assert battles_seen(config) == each_once(range(30))
 
 
-def test_what_is_scored_while_the_input_topic_is_recreated_is_dropped(stream_config: MakeConfig, admin: Any) -> None:
+def test_what_is_scored_while_the_input_topic_is_recreated_is_dropped(
+    stream_config: MakeConfig, admin: Any, adopted: list[UUID | None]
+) -> None:
     """Its offsets, committed, would skip as many records of the new one. No fetch tells, because reading is paused."""
     config = stream_config(partitions=1, on_data_loss="earliest", max_batch_battles=5, max_in_flight=1)
     produce(config, battle_events(5))
-    with running(config, lambda: prior_panel(seconds_per_batch=2.5)) as service:
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
         make_anew_while_scoring(admin, config, service)
+        wait_until(lambda: identity(admin, config.battles_topic) in adopted, what="the stream to see it")
+        judge.let()
         produce(config, battle_events(5, first=5))
         service.wait_published(5)
     assert battles_seen(config) == each_once(range(5, 10))
@@ -163,23 +189,31 @@ def test_what_is_scored_while_the_input_topic_is_recreated_is_dropped(stream_con
 
 @pytest.mark.parametrize("policy", ["stop", "earliest"])
 def test_what_is_committed_before_the_new_topic_is_known_skips_nothing_of_it(
-    stream_config: MakeConfig, admin: Any, monkeypatch: pytest.MonkeyPatch, policy: str
+    stream_config: MakeConfig,
+    admin: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    adopted: list[UUID | None],
+    policy: str,
 ) -> None:
     """Answers to the old topic come out, with offsets that mean other records now; these are answered all the same."""
     ask, committed = TopicAwareConsumer.ask_for_topics, threading.Event()
     monkeypatch.setattr(TopicAwareConsumer, "ask_for_topics", lambda consumer: committed.is_set() and ask(consumer))
     config = stream_config(partitions=1, on_data_loss=policy, max_batch_battles=5, max_in_flight=1)
     produce(config, battle_events(5))
-    panel = partial(prior_panel, seconds_per_batch=2.5)
-    with running(config, panel) as service:
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
         make_anew_while_scoring(admin, config, service)
+        judge.let(1)
         produce(config, battle_events(15, first=5))
         service.wait_published(5)
         assert battles_seen(config) == each_once(range(5))
         committed.set()
         if policy == "stop":
+            threading.Timer(5.0, judge.let).start()  # the stream sees it within one
             assert isinstance(service.wait_ended(), DataLossError)
         else:
+            wait_until(lambda: identity(admin, config.battles_topic) in adopted, what="the stream to see it")
+            judge.let()
             service.wait_published(20)
     if policy == "stop":
         with running(config) as service:

@@ -63,7 +63,7 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
         eager = instance(config, "two").model_copy(update={"linger_ms": 1})
         with running(eager, prior_panel) as second:
             wait_until(lambda: second.published == 4, what="the second's share")
-            judge.let.set()
+            judge.let()
             wait_until(lambda: first.published + second.published >= 8, what="every battle")
             assert (first.published, stale_records(first), second.published) == (4, 4, 4)
             sent += produce(config, battle_events(8, first=8))
@@ -171,7 +171,7 @@ def test_a_process_thrown_out_while_it_rejoins_publishes_nothing_of_what_others_
             broker.faults.fail("Heartbeat", error_code=27, client_id="prefstream-one")
             with running(config("two")) as second:
                 second.wait_published(12)
-                judge.let.set()  # while the first is still nobody's member
+                judge.let()  # while the first is still nobody's member
                 time.sleep(0.5)
             broker.faults.clear()
             sent += produce(config("one"), battle_events(4, first=12))
@@ -216,7 +216,7 @@ def test_nothing_is_committed_between_joining_a_generation_and_hearing_what_is_o
             wait_until(lambda: consumed(service) == 5, what="the batch")
             assert leader.join() == 0  # the next generation begins, and waits for what the leader says
             time.sleep(0.5)  # the service's client hears of it
-            judge.let.set()
+            judge.let()
             time.sleep(0.5)  # the batch is scored, and would go out if it could
             share_out(to_leader=True)
             wait_until(lambda: stale_records(service) or service.published, what="what becomes of the batch")

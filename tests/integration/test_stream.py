@@ -192,7 +192,7 @@ def test_scoring_may_take_longer_than_the_poll_interval(stream_config: MakeConfi
         sample = service.service.metrics.registry.get_sample_value
         wait_until(lambda: sample("prefstream_battles_consumed_total"), what="the first batch")
         time.sleep(4.0)  # longer than the interval
-        judge.let.set()
+        judge.let()
         service.wait_published(15)
         assert service.read_before_commit[0] <= 10
         assert sample("prefstream_stale_records_dropped_total") == 0
@@ -242,7 +242,7 @@ def test_a_stop_finishes_the_batches_in_flight(stream_config: MakeConfig) -> Non
     with running(config, lambda: Panel([judge])) as service:
         consumed = "prefstream_battles_consumed_total"
         wait_until(lambda: service.service.metrics.registry.get_sample_value(consumed) == 5)
-        threading.Timer(0.5, judge.let.set).start()  # while it is being stopped
+        threading.Timer(0.5, judge.let).start()  # while it is being stopped
         service.stop()
     assert not service.service.gave_up
     assert_exactly_once(config, sent)

@@ -68,21 +68,21 @@ def prior_panel(seconds_per_batch: float = 0.0, *, judges: int = 1) -> Panel:
 
 
 class HeldJudge(PriorJudge):
-    """Answers when it is let, so that a batch stays in flight for as long as a test wants.
-
-    Attributes:
-        let: set it, and this batch and all that follow are answered.
-    """
+    """Answers when it is let, so that a batch stays in flight for as long as a test wants."""
 
     def __init__(self) -> None:
         (config,) = prior_panel_config().judges
         assert config.kind == "prior"
         super().__init__(config)
-        self.let = threading.Event()
+        self._permits = threading.Semaphore(0)
+
+    def let(self, batches: int = 1_000) -> None:
+        """Let it answer so many batches; by default all that a test has."""
+        self._permits.release(batches)
 
     def score(self, batch: JudgeBatch) -> Scores:
         """As a prior judge does, later."""
-        assert self.let.wait(HELD_S), "nobody let it answer"
+        assert self._permits.acquire(timeout=HELD_S), "nobody let it answer"
         return super().score(batch)
 
 
