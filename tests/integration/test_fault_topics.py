@@ -313,7 +313,7 @@ def test_an_output_topic_that_was_deleted_while_nothing_was_sent_is_missed_at_th
 ) -> None:
     """The producer asks for its partitions then, and would wait for as long as brokers may be away."""
     monkeypatch.setattr(unknown_topics, "UNKNOWN_TOPIC_S", 0.5)
-    config = stream_config(partitions=1, broker_timeout_s=60.0)
+    config = stream_config(partitions=1, broker_timeout_s=12.0)
     with running(config) as service:
         service.wait_ready()
         delete(admin, config.preferences_topic)
