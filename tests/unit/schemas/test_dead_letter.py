@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from prefstream import schemas
 from prefstream.schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
 from prefstream.schemas import dead_letter as module
 from prefstream.schemas.dead_letter import header
@@ -90,3 +93,9 @@ def test_reading_a_header_takes_the_last_of_its_name_that_has_a_value() -> None:
     assert header(record, "h") == "\ufffd2"
     assert header(record, "empty") == ""
     assert header(record, "other") is None
+
+
+def test_the_guide_explains_every_reason() -> None:
+    guide = (Path(schemas.__file__).parent / "README.md").read_text(encoding="utf-8")
+    section = guide.partition("## Why a record is a dead letter\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \| .{10,}", section, re.MULTILINE) == [reason.value for reason in Reason]
