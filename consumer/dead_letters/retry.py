@@ -14,7 +14,7 @@ import signal
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -230,7 +230,7 @@ def send_back(
         StreamError: nothing of it is visible; it may be tried again.
         TransactionFailedError: nobody knows.
     """
-    with _told_to_a_person(), ExitStack() as until_the_end, transactions.begin() as transaction:
+    with _told_to_a_person(transactions), ExitStack() as until_the_end, transactions.begin() as transaction:
         for letter, destination in letters:
             _send(transaction, letter, destination)
         until_the_end.enter_context(_interrupts_put_off())  # that of an abort, too, where the commit fails
@@ -253,8 +253,8 @@ def retry_translator(transactional_id: str) -> Translator:
 
 
 @contextmanager
-def _told_to_a_person() -> Iterator[None]:
-    """Say of a transaction that failed what the person who asked for the retry can do."""
+def _told_to_a_person(transactions: Transactions) -> Iterator[None]:
+    """Say of a transaction that failed what the person who asked for the retry can do; end it where it is unsettled."""
     try:
         yield
     except AbortedError as aborted:
@@ -265,6 +265,9 @@ def _told_to_a_person() -> Iterator[None]:
             ) from aborted
         raise StreamError(f"sending failed: {aborted}. Nothing of the transaction is visible; try again") from aborted
     except UnsettledError as unsettled:
+        # A new producer ends it now; else the next retry would have to wait until the broker does.
+        with suppress(StreamError):
+            transactions.open()
         raise TransactionFailedError(
             f"{unsettled}. The broker ends it within {TRANSACTION_TIMEOUT_MS // 1000} s: run the same again, what was "
             "sent is remembered"
