@@ -79,7 +79,7 @@ def test_a_record_that_did_not_arrive_is_not_told_as_sent_and_the_next_retry_sen
     with monkeypatch.context() as impatient:
         if times > 1:
             impatient.setattr(clients, "REQUEST_TIMEOUT_MS", 2_000)  # and with it the delivery time-out, 9 s
-        with pytest.raises(StreamError, match=r"Nothing of the transaction is visible|run the same again"):
+        with pytest.raises(StreamError):  # aborted, unsettled, or fenced by the client's own bump of its epoch
             send_back_all(config)
     assert keys_on(config.battles_topic, config) == []
     broker.faults.clear()
