@@ -124,6 +124,18 @@ def test_no_folder_has_two_jobs(floor: str) -> None:
     assert {folder for folder, count in counts.items() if count > MOST_MODULES} <= MAY_BE_LARGE
 
 
+def test_no_public_class_bears_the_name_of_another() -> None:
+    """Whoever searches for a name finds one thing."""
+    counts = Counter(
+        node.name
+        for floor in FLOORS
+        for path in modules(floor)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("floor", FLOORS)
 def test_a_room_refuses_its_short_name(floor: str) -> None:
     """At the root of a checkout it would resolve, and every class would exist twice."""
