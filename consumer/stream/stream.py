@@ -2,7 +2,8 @@
 
 It runs in one thread, the only one that touches Kafka's clients. Scoring happens in the pipeline's threads; when
 enough batches are in flight, reading pauses and polling goes on, so that scoring may take minutes without losing the
-group. Batches are committed in order. Nothing sleeps here: the loop waits for records, for a result, or to be stopped.
+group. Batches are committed in order. The loop waits for records, for a result, or to be stopped; it sleeps in a drain
+alone, for moments in which a poll makes no sense.
 """
 
 from __future__ import annotations
