@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from prefstream.consumer.errors import UsageError
+from prefstream.scoring.config import DEMO_PANEL
 from prefstream.scoring.validation_messages import error_lines
 
 ENV_PREFIX = "PREFSTREAM_"
@@ -217,7 +218,13 @@ class StreamConfig(KafkaConnection):
     static_membership: Annotated[
         bool, Field(description="Stay a member over a restart: no rebalance within the session time-out.")
     ] = False
-    panel: Annotated[Path | None, Field(description="Panel file: who judges. By default the demo judges.")] = None
+    panel: Annotated[
+        Path | None,
+        Field(
+            description=f"Panel file: who judges; {DEMO_PANEL}: the demo's two small judges, for trying out. There is "
+            "no default: what serves is chosen by a person."
+        ),
+    ] = None
     battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
     preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
     dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
@@ -286,6 +293,19 @@ class StreamConfig(KafkaConnection):
     log_format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
     ] = "auto"
+
+    def require_panel(self) -> Path:
+        """The panel that serves.
+
+        Raises:
+            UsageError: none was chosen.
+        """
+        if self.panel is None:
+            raise UsageError(
+                "no panel: say who judges, by --panel FILE, PREFSTREAM_PANEL, or panel in the configuration file; "
+                f"--panel {DEMO_PANEL} takes the demo's two small judges, for trying out"
+            )
+        return self.panel
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

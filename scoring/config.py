@@ -33,6 +33,9 @@ CPU_MICRO_BATCH_TOKENS: Final = 1024
 CUDA_MICRO_BATCH_TOKENS: Final = 16384
 """Keeps a card busy; a card too small for it halves it at its first out-of-memory error and remembers."""
 
+DEMO_PANEL: Final = "demo"
+"""The panel that is no file: the demo's two small judges. A file of this name is meant by its whole path."""
+
 _FOLDER: Final = "folder"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.outputs import check_outputs, write_output
-from prefstream.consumer.cli.panels import panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
 from prefstream.scoring.config import PanelConfig
@@ -40,9 +40,7 @@ def bench(
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones."
         ),
     ] = What.ALL,
-    panel: Annotated[
-        Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
-    ] = None,
+    panel: PanelOption = DEFAULT_PANEL,
     recipe: Annotated[str, typer.Option(help="What is trained: a YAML file, or one that ships.")] = DEFAULT_RECIPE,
     battles: Annotated[int, typer.Option(min=1, help="Battles of real lengths for the judges.")] = 200,
     small_battles: Annotated[int, typer.Option(min=1, help="Battles of 2 KB for the overhead.")] = 20_000,

@@ -14,7 +14,7 @@ from rich.table import Table
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import LabelledFile, predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
-from prefstream.consumer.cli.panels import DEMO_PANEL, panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
@@ -38,14 +38,7 @@ def calibrate(
             help="Calibration file to write (JSON): what the panel file names as calibration.",
         ),
     ],
-    panel: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="PREFSTREAM_PANEL",
-            show_default=DEMO_PANEL,
-            help="Panel file (YAML): whose judges are calibrated.",
-        ),
-    ] = None,
+    panel: PanelOption = DEFAULT_PANEL,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +115,7 @@ def calibrate(
     console = Console(stderr=True)
     check_labelled_file(file)
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
-    check_outputs(outputs, {file, *([panel] if panel else [])}, force=force)
+    check_outputs(outputs, {file, *panel_files(panel)}, force=force)
     labelled, rejected = read_chosen(file, console, tiers=tier, sources=source)
     from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
         calibrate_panel,
@@ -208,9 +201,9 @@ def _interval(estimate: Estimate, *, sign: str = "") -> str:
     return f"{shown[0]} [{', '.join(shown[1:])}]" if len(shown) == 3 else "".join(shown)
 
 
-def _advice(output: Path, panel: Path | None, config: PanelConfig) -> str:
+def _advice(output: Path, panel: Path, config: PanelConfig) -> str:
     """How the panel comes to use what was written."""
-    if panel is None:
+    if panel == DEFAULT_PANEL:
         return f"{output} is written; name it in a panel file of these judges: calibration: {output}"
     folder = panel.resolve().parent
     if config.calibration is not None and Path(folder, config.calibration).resolve() == output.resolve():

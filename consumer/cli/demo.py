@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
-from prefstream.consumer.cli.panels import panel_config
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import (
     Agreement,
@@ -65,9 +65,7 @@ def demo(
         Path | None,
         typer.Option(help="Your own battles: JSONL, or CSV in Kaggle's format."),
     ] = None,
-    panel: Annotated[
-        Path | None, typer.Option(envvar="PREFSTREAM_PANEL", help="Panel file. Default: the demo judges.")
-    ] = None,
+    panel: PanelOption = DEFAULT_PANEL,
     keep_running: Annotated[
         bool,
         typer.Option(help="Stay up for more battles until Ctrl-C."),
@@ -167,7 +165,7 @@ class Screen:
         return Box(Group(table, Text(), self._progress), title="[bold]prefstream[/] which answer will people prefer?")
 
 
-def _load_judges(panel: Path | None, console: Console) -> Panel:
+def _load_judges(panel: Path, console: Console) -> Panel:
     from prefstream.scoring.panel.panel import load_panel
 
     with console.status("preparing the judges") as status:

@@ -19,7 +19,7 @@ from rich.text import Text
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import LabelledFile, predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
-from prefstream.consumer.cli.panels import DEMO_PANEL, panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.cli.ui.progress import MAX_SHOWN
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
@@ -36,12 +36,7 @@ def evaluate(
     context: typer.Context,
     file: LabelledFile,
     *,
-    panel: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="PREFSTREAM_PANEL", show_default=DEMO_PANEL, help="Panel file (YAML) of the judges to evaluate."
-        ),
-    ] = None,
+    panel: PanelOption = DEFAULT_PANEL,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -131,7 +126,7 @@ def evaluate(
     if predictions is not None:
         _refuse_panel_options(context)
     check_labelled_file(file)
-    inputs = {file, *(path for path in (panel, predictions) if path)}
+    inputs = {file, *([predictions] if predictions else panel_files(panel))}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
     labelled, rejected = read_chosen(file, console, tiers=tier, sources=source, limit=limit)
     if predictions is None:
@@ -166,7 +161,7 @@ def _refuse_panel_options(context: typer.Context) -> None:
 
 
 def _predict(
-    panel: Path | None,
+    panel: Path,
     labelled: Sequence[LabelledBattle],
     file: Path,
     console: Console,

@@ -5,30 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Final, TypeAlias
 
+import typer
 from rich.console import Console
 
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, leave_now
-from prefstream.scoring.config import PanelConfig, load_panel_config
+from prefstream.scoring.config import DEMO_PANEL, PanelConfig, load_panel_config
 
-DEMO_PANEL = "the demo's two small judges"
-"""What is scored with where no panel file is given, as the help says it."""
+DEFAULT_PANEL: Final = Path(DEMO_PANEL)
+"""For commands that a person looks at. What serves, `run`, has no default."""
 
-UNTRAINED = "These judges are not trained yet: their probabilities mean nothing."
+PanelOption: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        envvar="PREFSTREAM_PANEL",
+        help=f"Panel file (YAML): who judges, on which devices. {DEMO_PANEL}: the demo's two small judges.",
+    ),
+]
+
+DEMO_NOTICE: Final = (
+    f"the demo's two small judges answer (--panel {DEMO_PANEL}), for trying out: they go by length above all"
+)
+UNTRAINED: Final = "These judges are not trained yet: their probabilities mean nothing."
 
 
-def panel_config(panel: Path | None, tell: Callable[[str], None]) -> PanelConfig:
-    """The panel of a file; without one the demo's, whose models are fetched at first use.
+def panel_config(panel: Path, tell: Callable[[str], None], *, warn: Callable[[str], None] | None = None) -> PanelConfig:
+    """The panel of a file, or the demo's, whose models are fetched at first use.
 
     Args:
-        panel: the panel file.
+        panel: the panel file, or `demo`.
         tell: hears what is being fetched, one short line at a time.
+        warn: hears that it is the demo's judges who answer; `tell` where there is nobody else.
+
+    Raises:
+        ConfigError: the panel file can't be read or holds errors.
+        LoadError: a model of the demo can't be had.
     """
-    if panel is not None:
+    if panel != DEFAULT_PANEL:
         return load_panel_config(panel)
     from prefstream.scoring.demo.judges import demo_panel_config
 
+    (warn or tell)(DEMO_NOTICE)
     return demo_panel_config(say=tell)
+
+
+def panel_files(panel: Path) -> set[Path]:
+    """The file that a panel is read from, which no output may overwrite."""
+    return set() if panel == DEFAULT_PANEL else {panel}
 
 
 def say(console: Console, line: str) -> None:

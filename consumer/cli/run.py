@@ -40,7 +40,8 @@ def run(config: StreamConfig) -> None:
 
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
-    service = Service(config, lambda: load_panel(panel_config(config.panel, log.info)))
+    panel = config.require_panel()
+    service = Service(config, lambda: load_panel(panel_config(panel, log.info, warn=log.warning)))
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         del signal_number, frame

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from prefstream.consumer.cli.battles_file import BattlesFile
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
-from prefstream.consumer.cli.panels import DEMO_PANEL, UNTRAINED, panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, UNTRAINED, PanelOption, panel_config, say
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
@@ -39,14 +39,7 @@ def score(
             "probabilities), .jsonl whole preferences with what each judge said.",
         ),
     ],
-    panel: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="PREFSTREAM_PANEL",
-            show_default=DEMO_PANEL,
-            help="Panel file (YAML): which judges score, on which devices.",
-        ),
-    ] = None,
+    panel: PanelOption = DEFAULT_PANEL,
     resume: Annotated[
         bool,
         typer.Option(
@@ -126,9 +119,9 @@ def _score_line(summary: ScoreSummary, paths: ScorePaths) -> str:
     )
 
 
-def _resume_command(paths: ScorePaths, panel: Path | None, chunk: int) -> str:
+def _resume_command(paths: ScorePaths, panel: Path, chunk: int) -> str:
     words = ["prefstream", "score", str(paths.source), "-o", str(paths.out)]
-    if panel is not None:
+    if panel != DEFAULT_PANEL:
         words += ["--panel", str(panel)]
     if chunk != DEFAULT_CHUNK_ROWS:
         words += ["--chunk", str(chunk)]

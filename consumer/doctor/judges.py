@@ -15,7 +15,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
 from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
 from prefstream.schemas import Battle, PrefstreamError
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, PanelConfig, load_panel_config
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.devices import Placement
@@ -90,13 +90,18 @@ def read_panel(config: StreamConfig) -> PanelConfig | None:
     Raises:
         PrefstreamError: the panel file is wrong.
     """
-    if config.panel is not None:
-        return load_panel_config(config.panel)
-    from prefstream.scoring.demo.judges import DEMO_MODELS, demo_panel_config
+    panel = config.require_panel()
+    if panel != Path(DEMO_PANEL):
+        return load_panel_config(panel)
+    from prefstream.scoring.demo.judges import DEMO_MODELS
     from prefstream.scoring.demo.model_cache import is_prepared
 
-    if not all(is_prepared(model) for model in DEMO_MODELS):
-        return None
+    return _prepared_demo() if all(is_prepared(model) for model in DEMO_MODELS) else None
+
+
+def _prepared_demo() -> PanelConfig:
+    from prefstream.scoring.demo.judges import demo_panel_config
+
     return demo_panel_config(say=lambda _: None)
 
 
@@ -105,12 +110,14 @@ def describe_panel(config: StreamConfig, panel: PanelConfig | None) -> Finding:
     if panel is None:
         return warn(
             "panel",
-            "the demo judges, which are not prepared yet",
-            "`prefstream demo` prepares them, or name a panel file with --panel",
+            "the demo's two small judges, which are not prepared yet",
+            "`run` prepares them at its start; to serve, name a panel file with --panel",
         )
     names = ", ".join(f"{judge.name} ({judge.kind}, weight {judge.weight:g})" for judge in panel.judges)
-    found = f"{config.panel or 'the demo judges'}: {names}; swap {'on' if panel.swap else 'off'}"
+    found = f"{config.panel}: {names}; swap {'on' if panel.swap else 'off'}"
     problems = []
+    if config.panel == Path(DEMO_PANEL):
+        problems.append(Problem("warn", "the demo's two small judges", "for trying out only: name your own panel"))
     if panel.calibration is not None and not Path(panel.calibration).is_file():
         problems.append(
             Problem("fail", f"no file {panel.calibration}", "mend or remove `calibration` in the panel file")
@@ -313,13 +320,7 @@ def check_scoring(config: StreamConfig) -> Finding:
     from prefstream.scoring.panel.panel import load_panel
 
     started = time.monotonic()
-    if config.panel is None:
-        from prefstream.scoring.demo.judges import demo_panel_config
-
-        panel_config = demo_panel_config(say=lambda _: None)
-    else:
-        panel_config = load_panel_config(config.panel)
-    with closing(load_panel(panel_config)) as panel:
+    with closing(load_panel(read_panel(config) or _prepared_demo())) as panel:
         loaded = time.monotonic()
         seconds = []
         for _ in range(2):

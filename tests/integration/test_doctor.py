@@ -70,6 +70,22 @@ def test_all_is_well(examine: Callable[..., Result], stream_config: Callable[...
     assert "nothing committed" in findings[f"group {config.group_id}"]["found"]
 
 
+def test_without_a_panel_run_would_not_start(stream_config: Callable[..., StreamConfig]) -> None:
+    arguments = ["--bootstrap-servers", stream_config().bootstrap_servers, "--no-http", "--json"]
+    finding = _findings(CliRunner().invoke(app, arguments, env={"PREFSTREAM_PANEL": ""}))["panel"]
+    assert finding["state"] == "fail"
+    assert "no panel: say who judges, by --panel FILE" in finding["found"]
+
+
+def test_the_demo_judges_are_well_only_for_trying_out(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    finding = _findings(examine(stream_config(), "--panel", "demo", "--json"))["panel"]
+    assert finding["state"] == "warn"
+    assert "the demo's two small judges" in finding["found"]
+    assert "name" in finding["remedy"]
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_report_fits_the_terminal(
     examine: Callable[..., Result], stream_config: Callable[..., StreamConfig], columns: int

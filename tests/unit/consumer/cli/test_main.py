@@ -74,7 +74,7 @@ def prefstream(*arguments: str, before: str = "") -> subprocess.CompletedProcess
 
 def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:
     impatient = "from prefstream.consumer.client import clients; clients.CONNECT_TIMEOUT_MS = 500\n"
-    result = prefstream("run", "--bootstrap-servers", "127.0.0.1:1", "--no-http", before=impatient)
+    result = prefstream("run", "--panel", "demo", "--bootstrap-servers", "127.0.0.1:1", "--no-http", before=impatient)
     assert result.returncode == 1
     assert "no connection to 127.0.0.1:1" in result.stderr
     assert "nothing listens there" in result.stderr

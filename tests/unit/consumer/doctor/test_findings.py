@@ -143,9 +143,9 @@ def test_a_panel_file_that_does_not_exist_fails() -> None:
 
 def test_demo_judges_that_are_not_prepared_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFSTREAM_CACHE_DIR", str(tmp_path))
-    findings = {finding.check: finding for finding in examine_judges(StreamConfig.load(), load=False)}
+    findings = {finding.check: finding for finding in examine_judges(StreamConfig.load(panel="demo"), load=False)}
     assert findings["panel"].state == "warn"
-    assert "prefstream demo" in findings["panel"].remedy
+    assert "`run` prepares them at its start" in findings["panel"].remedy
 
 
 def test_a_panel_of_priors_is_a_warning_and_scores(examine: Callable[..., dict[str, Finding]]) -> None:

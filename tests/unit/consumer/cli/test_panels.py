@@ -1,0 +1,67 @@
+"""The panel that a command takes: a file, or the demo's judges by one word; what serves takes none unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, DEMO_NOTICE, panel_config, panel_files
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import UsageError
+from prefstream.scoring.config import PanelConfig
+from tests.support.commands import every_command
+from tests.support.priors import write_prior_panel
+
+TAKE_A_PANEL = {
+    name: option for name, command in every_command() for option in command.params if option.name == "panel"
+}
+SERVES = {"run", "doctor"}
+
+
+def test_every_command_with_a_panel_names_the_demo_judges_by_the_same_word() -> None:
+    assert {*SERVES, "score", "evaluate", "calibrate", "bench", "demo"} == set(TAKE_A_PANEL)
+    for name, option in TAKE_A_PANEL.items():
+        assert "demo: the demo's two small judges" in option.help, name
+        assert option.envvar == "PREFSTREAM_PANEL"
+        assert option.default == (None if name in SERVES else DEFAULT_PANEL), name
+
+
+@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+def test_demo_is_a_panel_by_each_way_to_set_one(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "prefstream.yaml"
+    file.write_text(yaml.safe_dump({"panel": "demo"} if way == "file" else {}))
+    if way == "variable":
+        monkeypatch.setenv("PREFSTREAM_PANEL", "demo")
+    config = StreamConfig.load(file, panel="demo" if way == "flag" else None)
+    assert config.require_panel() == DEFAULT_PANEL
+
+
+def test_what_serves_has_no_panel_of_its_own_accord(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFSTREAM_PANEL", raising=False)
+    with pytest.raises(UsageError, match=r"no panel: .*--panel FILE, PREFSTREAM_PANEL, .*--panel demo"):
+        StreamConfig.load().require_panel()
+
+
+def test_the_demo_judges_are_told_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their models are another test's business: here nothing is fetched."""
+    panel = PanelConfig.model_validate(
+        {"judges": [{"name": "p", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}]}
+    )
+    monkeypatch.setattr("prefstream.scoring.demo.judges.demo_panel_config", lambda say: panel)
+    told: list[str] = []
+    warned: list[str] = []
+    assert panel_config(DEFAULT_PANEL, told.append, warn=warned.append) is panel
+    assert (told, warned) == ([], [DEMO_NOTICE])
+    panel_config(DEFAULT_PANEL, told.append)
+    assert told == [DEMO_NOTICE]
+
+
+def test_a_panel_file_says_nothing_and_is_an_input(tmp_path: Path) -> None:
+    file = write_prior_panel(tmp_path)
+    told: list[str] = []
+    assert panel_config(file, told.append).judges[0].kind == "prior"
+    assert told == []
+    assert panel_files(file) == {file}
+    assert panel_files(DEFAULT_PANEL) == set()
