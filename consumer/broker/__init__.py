@@ -7,8 +7,9 @@ groups, admin clients. What goes wrong in a real cluster can be made to go wrong
         producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
         broker.faults.drop("Produce", after_apply=True)
 
-It keeps everything in memory for ever (no retention, no compaction) and trusts everybody (no TLS, no SASL,
-no ACLs): it is no place for data that anybody needs.
+It keeps everything in memory, for as long as a topic's `retention.ms` and the broker's offsets retention say (no
+compaction, no `retention.bytes`), and trusts everybody (no TLS, no SASL, no ACLs): it is no place for data that
+anybody needs.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def _table() -> Mapping[int, Api]:
         Api("ListOffsets", 1, 7, consumer.ListOffsetsRequest, on_logs.list_offsets),
         Api("Metadata", 1, 12, metadata.MetadataRequest, on_metadata.metadata),
         Api("OffsetCommit", 2, 8, consumer.OffsetCommitRequest, on_offsets.offset_commit),
+        Api("OffsetDelete", 0, 0, consumer.OffsetDeleteRequest, on_offsets.offset_delete),
         Api("OffsetFetch", 2, 8, consumer.OffsetFetchRequest, on_offsets.offset_fetch),
         Api("FindCoordinator", 0, 4, metadata.FindCoordinatorRequest, on_metadata.find_coordinator),
         Api("JoinGroup", 0, 7, consumer.JoinGroupRequest, on_groups.join_group),

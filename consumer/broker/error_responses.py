@@ -103,6 +103,10 @@ def _offset_commit(call: Call, code: int) -> Message:
     return consumer.OffsetCommitResponse(throttle_time_ms=0, topics=topics)
 
 
+def _offset_delete(call: Call, code: int) -> Message:  # noqa: ARG001 - the whole request fails
+    return consumer.OffsetDeleteResponse(throttle_time_ms=0, error_code=code, topics=[])
+
+
 def _txn_offset_commit(call: Call, code: int) -> Message:
     topic_class = producer.TxnOffsetCommitResponse.TxnOffsetCommitResponseTopic
     topics = [
@@ -292,6 +296,7 @@ _BY_ITEM: Final[Mapping[ApiName, Rejection]] = {
     "Metadata": _metadata,
     "OffsetCommit": _offset_commit,
     "OffsetFetch": _offset_fetch,
+    "OffsetDelete": _offset_delete,
     "OffsetForLeaderEpoch": _offset_for_leader_epoch,
     "Produce": _produce,
     "TxnOffsetCommit": _txn_offset_commit,

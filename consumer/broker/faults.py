@@ -33,6 +33,7 @@ ApiName = Literal[
     "ListOffsets",
     "Metadata",
     "OffsetCommit",
+    "OffsetDelete",
     "OffsetFetch",
     "OffsetForLeaderEpoch",
     "Produce",

@@ -156,7 +156,10 @@ def _configs_of(call: Call, wanted: Message) -> list[tuple[str, str, int]]:
         values = {
             "auto.create.topics.enable": str(settings.auto_create_topics).lower(),
             "message.max.bytes": str(settings.max_message_bytes),
+            "log.retention.check.interval.ms": str(settings.log_retention_check_interval_ms),
             "num.partitions": str(settings.default_partitions),
+            "offsets.retention.check.interval.ms": str(settings.offsets_retention_check_interval_ms),
+            "offsets.retention.minutes": str(settings.offsets_retention_ms // 60_000),
             "transaction.max.timeout.ms": str(settings.transaction_max_timeout_ms),
         }
         return [(name, value, _SOURCE_STATIC_BROKER) for name, value in values.items()]

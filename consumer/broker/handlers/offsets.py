@@ -1,14 +1,15 @@
-"""Committing and fetching the offsets of groups."""
+"""Committing, fetching and deleting the offsets of groups."""
 
 from __future__ import annotations
 
-from kafka.protocol.consumer import OffsetCommitResponse, OffsetFetchResponse
+from kafka.protocol.consumer import OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse
 
 from prefstream.consumer.broker.node.call import Call, Message
 from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
 from prefstream.consumer.broker.node.offsets import CommittedOffset, GroupOffsets, TopicPartition
 
 _CommittedTopic = OffsetCommitResponse.OffsetCommitResponseTopic
+_DeletedTopic = OffsetDeleteResponse.OffsetDeleteResponseTopic
 _FetchedTopic = OffsetFetchResponse.OffsetFetchResponseTopic
 _FetchedGroup = OffsetFetchResponse.OffsetFetchResponseGroup
 _GroupTopic = _FetchedGroup.OffsetFetchResponseTopics
@@ -25,7 +26,7 @@ async def offset_commit(call: Call) -> Message:
     try:
         group = call.state.groups.of_commit(request.group_id, generation)
         group.check_commit(request.member_id, request.group_instance_id, generation, transactional=False)
-        group.offsets.commit(offsets)
+        group.offsets.commit(offsets, call.state.clock.monotonic_s())
     except RequestRefusedError as refusal:
         failed = refusal.code
     topics = [
@@ -114,3 +115,23 @@ def _fetched_partition(
         metadata=found.metadata,
         error_code=ErrorCode.UNSTABLE_OFFSET_COMMIT if unstable else ErrorCode.NONE,
     )
+
+
+async def offset_delete(call: Call) -> Message:
+    """Forget offsets of a group, but not of a topic that its members read."""
+    request = call.request
+    group = call.state.groups.get(request.group_id)
+    if group is None:
+        return OffsetDeleteResponse(throttle_time_ms=0, error_code=ErrorCode.GROUP_ID_NOT_FOUND, topics=[])
+    subscribed = group.subscribed_topics()
+    topics = []
+    for topic in request.topics:
+        indexes = [part.partition_index for part in topic.partitions]
+        code = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic.name in subscribed else ErrorCode.NONE
+        if code is ErrorCode.NONE:
+            group.offsets.delete([(topic.name, index) for index in indexes])
+        partitions = [
+            _DeletedTopic.OffsetDeleteResponsePartition(partition_index=index, error_code=code) for index in indexes
+        ]
+        topics.append(_DeletedTopic(name=topic.name, partitions=partitions))
+    return OffsetDeleteResponse(throttle_time_ms=0, error_code=ErrorCode.NONE, topics=topics)

@@ -62,6 +62,8 @@ class Group:
         self._join_deadline_s = 0.0
         self._join_not_before_s = 0.0
         self._sync_deadline_s = 0.0
+        # When the last member left; None as long as there was none.
+        self._empty_since_s: float | None = None
 
     # --- requests
 
@@ -156,6 +158,16 @@ class Group:
         elif self._unsynced and now >= self._sync_deadline_s:
             self._evict([self.members[member_id] for member_id in self._unsynced])
         self._complete_join_if_ready()
+
+    def expire_offsets(self, retention_s: float) -> bool:
+        """Forget offsets that nobody has used for longer than this; whether nothing is left of the group then."""
+        if self.state is not GroupState.EMPTY or self._announced:
+            return False
+        return self.offsets.expire(not_used_since_s=self._empty_since_s, before_s=self._now() - retention_s)
+
+    def subscribed_topics(self) -> set[str]:
+        """What its members read."""
+        return {topic for member in self.members.values() for topic in member.topics}
 
     def resume(self) -> None:
         """Give every member a fresh session, after a time in which the broker could not hear them."""
@@ -266,6 +278,7 @@ class Group:
         self.generation += 1
         if not self.members:
             self.state, self.protocol, self.leader = GroupState.EMPTY, None, None
+            self._empty_since_s = self._now()
             return
         if self.leader not in {member.member_id for member in joined}:
             self.leader = joined[0].member_id

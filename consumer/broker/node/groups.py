@@ -18,6 +18,7 @@ class GroupCoordinator:
         self._clock = clock
         self._settings = settings
         self._groups: dict[str, Group] = {}
+        self._offsets_due_s = clock.monotonic_s() + settings.offsets_retention_check_interval_ms / 1000
 
     def __iter__(self) -> Iterator[Group]:
         return iter(list(self._groups.values()))
@@ -76,6 +77,12 @@ class GroupCoordinator:
         """Act on every time-out that has passed."""
         for group in self._groups.values():
             group.expire()
+        if self._clock.monotonic_s() >= self._offsets_due_s:
+            self._offsets_due_s = self._clock.monotonic_s() + self._settings.offsets_retention_check_interval_ms / 1000
+            retention_s = self._settings.offsets_retention_ms / 1000
+            for group in self:
+                if group.expire_offsets(retention_s):
+                    del self._groups[group.group_id]
 
     def resume(self) -> None:
         """Give all members a fresh session, after a time in which the broker was away."""

@@ -67,7 +67,8 @@ class PartitionLog:
     @property
     def last_stable_offset(self) -> int:
         """First offset of the oldest open transaction; the end of the log if none is open."""
-        return next(iter(self._open.values()), self.end_offset)
+        # What was deleted of an open transaction is no longer there to wait for.
+        return max(self.start_offset, next(iter(self._open.values()), self.end_offset))
 
     def upper_bound(self, *, read_committed: bool) -> int:
         """The offset that a reader of this isolation level can't pass yet."""
@@ -169,6 +170,14 @@ class PartitionLog:
         del self._last_offsets[:gone]
         self._newest_ms = list(accumulate((batch.max_timestamp_ms for batch in self._batches), max))
         self._aborted = [entry for entry in self._aborted if entry.marker_offset >= self.start_offset]
+
+    def delete_older_than(self, timestamp_ms: int) -> None:
+        """Delete batches from the start of the log on, up to the first that has a newer record."""
+        index = next(
+            (n for n, batch in enumerate(self._batches) if batch.max_timestamp_ms >= timestamp_ms), len(self._batches)
+        )
+        if index:
+            self.delete_before(self._last_offsets[index - 1] + 1)
 
     def subscribe(self, listener: Listener, *, read_committed: bool) -> None:
         """Call `listener` whenever a reader of this isolation level can read further."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
 
 from prefstream.consumer.broker.node.errors import ErrorCode
 
-# Name of an assignor and the member's subscription in that assignor's format, which the broker never reads.
+# Name of an assignor and the member's subscription: topics, then what the assignor itself wants to know.
 MemberProtocol = tuple[str, bytes]
 
 
@@ -113,6 +117,15 @@ class Member:
     def metadata(self, protocol: str | None) -> bytes:
         """Its subscription for an assignor."""
         return dict(self.request.protocols).get(protocol or "", b"")
+
+    @property
+    def topics(self) -> set[str]:
+        """What it reads, by its subscription; nothing where that is not in the consumers' format."""
+        for _, subscription in self.request.protocols:
+            with suppress(ValueError, struct.error):
+                # Later versions only add to what version 0 has.
+                return set(ConsumerProtocolSubscription.decode(subscription, version=0).topics)
+        return set()
 
     def expired(self, now_s: float) -> bool:
         """Whether it counts as dead. While it waits for the coordinator it can't send heartbeats."""

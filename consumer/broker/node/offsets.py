@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 TopicPartition = tuple[str, int]
@@ -28,6 +28,7 @@ class GroupOffsets:
 
     def __init__(self) -> None:
         self._committed: dict[TopicPartition, CommittedOffset] = {}
+        self._committed_s: dict[TopicPartition, float] = {}
         self._pending: dict[int, dict[TopicPartition, CommittedOffset]] = {}
 
     def get(self, partition: TopicPartition) -> CommittedOffset | None:
@@ -43,19 +44,44 @@ class GroupOffsets:
         """Whether an open transaction may still change the offset of a partition."""
         return any(partition in offsets for offsets in self._pending.values())
 
-    def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], now_s: float) -> None:
         """Commit offsets at once."""
         self._committed.update(offsets)
+        self._committed_s.update(dict.fromkeys(offsets, now_s))
 
     def commit_pending(self, producer_id: int, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets once the open transaction of `producer_id` commits."""
         self._pending.setdefault(producer_id, {}).update(offsets)
 
-    def end_transaction(self, producer_id: int, *, commit: bool) -> None:
+    def end_transaction(self, producer_id: int, *, commit: bool, now_s: float) -> None:
         """Publish or forget what the transaction of `producer_id` would commit."""
         offsets = self._pending.pop(producer_id, {})
         if commit:
-            self._committed.update(offsets)
+            self.commit(offsets, now_s)
+
+    def delete(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget the committed offsets of partitions; an open transaction may still bring new ones."""
+        for partition in partitions:
+            self._committed.pop(partition, None)
+
+    def expire(self, *, not_used_since_s: float | None, before_s: float) -> bool:
+        """Forget offsets that nobody has used for too long.
+
+        Args:
+            not_used_since_s: when the last member left; None counts each offset from its commit on.
+            before_s: what was last used before is forgotten.
+
+        Returns:
+            Whether there are no offsets left.
+        """
+        old = [
+            partition
+            for partition in self._committed
+            if (self._committed_s[partition] if not_used_since_s is None else not_used_since_s) < before_s
+            and not self.is_pending(partition)
+        ]
+        self.delete(old)
+        return not self._committed and not any(self._pending.values())
 
     def forget_topic(self, name: str) -> None:
         """Forget all offsets of a topic that was deleted."""

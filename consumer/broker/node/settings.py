@@ -21,6 +21,9 @@ class BrokerSettings:
         group_initial_rebalance_delay_ms: how long the first rebalance of an empty group waits for more members.
         group_min_session_timeout_ms: shortest session time-out a group member may ask for.
         group_max_session_timeout_ms: longest session time-out a group member may ask for.
+        offsets_retention_ms: how long the offsets of a group without members are kept.
+        offsets_retention_check_interval_ms: how often offsets are looked at for that.
+        log_retention_check_interval_ms: how often records are looked at for their topic's `retention.ms`.
         offset_metadata_max_bytes: longest note that may be committed with an offset.
         transaction_max_timeout_ms: longest transaction time-out a producer may ask for.
         tick_ms: how often time-outs of groups and transactions are looked at.
@@ -38,6 +41,9 @@ class BrokerSettings:
     # Kafka's 6 s would make every test about a dead member at least that long.
     group_min_session_timeout_ms: int = 100
     group_max_session_timeout_ms: int = 1_800_000
+    offsets_retention_ms: int = 604_800_000
+    offsets_retention_check_interval_ms: int = 600_000
+    log_retention_check_interval_ms: int = 300_000
     offset_metadata_max_bytes: int = 4096
     transaction_max_timeout_ms: int = 900_000
     # Kafka looks for timed-out transactions every 10 s. A tick costs microseconds here.

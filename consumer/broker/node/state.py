@@ -24,6 +24,7 @@ class BrokerState:
         self.clock: Clock = SystemClock() if clock is None else clock
         self.topics = TopicRegistry(settings)
         self.groups = GroupCoordinator(self.clock, settings)
+        self._records_due_s = self.clock.monotonic_s() + settings.log_retention_check_interval_ms / 1000
         self.transactions = TransactionCoordinator(self.clock, self, max_timeout_ms=settings.transaction_max_timeout_ms)
 
     def write_marker(self, partition: TopicPartition, *, producer_id: int, producer_epoch: int, commit: bool) -> None:
@@ -40,7 +41,7 @@ class BrokerState:
         """Publish or forget a transaction's offsets, unless its group was deleted meanwhile."""
         group = self.groups.get(group_id)
         if group is not None:
-            group.offsets.end_transaction(producer_id, commit=commit)
+            group.offsets.end_transaction(producer_id, commit=commit, now_s=self.clock.monotonic_s())
 
     def delete_topic(self, topic: Topic) -> None:
         """Delete a topic with the offsets that groups committed for it."""
@@ -51,6 +52,9 @@ class BrokerState:
         """Act on every time-out that has passed."""
         self.groups.expire()
         self.transactions.expire()
+        if self.clock.monotonic_s() >= self._records_due_s:
+            self._records_due_s = self.clock.monotonic_s() + self.settings.log_retention_check_interval_ms / 1000
+            self.topics.expire(self.clock.wall_ms())
 
     def resume(self) -> None:
         """Go on after a stop: nobody could reach the broker, so nobody is late."""

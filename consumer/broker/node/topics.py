@@ -16,9 +16,9 @@ _LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 # Enough for any test, small enough that a typing error can't fill the memory.
 _MAX_PARTITIONS: Final = 10_000
 
-# The settings a topic may have, with Kafka's defaults. Only `max.message.bytes` and
-# `message.timestamp.after.max.ms` change what this broker does; the others are kept and shown, so that
-# whoever creates topics with them sees what Kafka would show.
+# The settings a topic may have, with Kafka's defaults. Only `max.message.bytes`, `message.timestamp.after.max.ms`
+# and, unless `cleanup.policy` is `compact` alone, `retention.ms` change what this broker does; the others are kept
+# and shown, so that whoever creates topics with them sees what Kafka would show.
 CONFIG_DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
     "compression.type": "producer",
@@ -54,8 +54,17 @@ class Topic:
     @property
     def max_ahead_ms(self) -> int:
         """How far in the future a record's timestamp may lie."""
-        name = "message.timestamp.after.max.ms"
-        return int(self.overrides.get(name, CONFIG_DEFAULTS[name]))
+        return int(self._setting("message.timestamp.after.max.ms"))
+
+    @property
+    def retention_ms(self) -> int | None:
+        """How long its records are kept; None for ever."""
+        retention_ms = int(self._setting("retention.ms"))
+        deletes = "delete" in self._setting("cleanup.policy")
+        return retention_ms if deletes and retention_ms >= 0 else None
+
+    def _setting(self, name: str) -> str:
+        return self.overrides.get(name, CONFIG_DEFAULTS[name])
 
 
 class TopicRegistry:
@@ -149,6 +158,13 @@ class TopicRegistry:
         del self._topics[topic.name]
         for log in topic.partitions:
             log.wake_all()
+
+    def expire(self, now_ms: int) -> None:
+        """Delete records that are older than their topic keeps them."""
+        for topic in self._topics.values():
+            if (retention_ms := topic.retention_ms) is not None:
+                for log in topic.partitions:
+                    log.delete_older_than(now_ms - retention_ms)
 
     def grow(self, name: str, count: int, *, validate_only: bool = False) -> None:
         """Raise a topic's number of partitions to `count`.

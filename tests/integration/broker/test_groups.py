@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import GroupIdNotFoundError, GroupSubscribedToTopicError, NoError
 from kafka.structs import OffsetAndMetadata
 
 from tests.support.wire import PATIENCE_S, Member
@@ -312,6 +313,25 @@ def test_lag_and_members_are_visible_from_outside(
     assert (member["group_instance_id"], member["client_id"]) == ("one", "me")
     assert wide_topic in str(member["member_assignment"])
     assert name in {listed["group_id"] for listed in admin.list_groups()}
+
+
+def test_offsets_are_deleted_unless_a_member_reads_their_topic(
+    topic: str, wide_topic: str, name: str, admin: Any, new_consumer: Callable[..., Any], wait_until: Any
+) -> None:
+    consumer = new_consumer(topic, group_id=name)
+    wait_until(lambda: len(consumer.assignment()) == 1, consumer)
+    read, other, none = TopicPartition(topic, 0), TopicPartition(wide_topic, 0), TopicPartition(wide_topic, 1)
+    consumer.commit({part: OffsetAndMetadata(0, "", -1) for part in (read, other)})
+    assert admin.delete_group_offsets(name, [read, other, none]) == {
+        read: GroupSubscribedToTopicError,
+        other: NoError,
+        none: NoError,
+    }
+    assert list(admin.list_group_offsets(name)[name]) == [read]
+    consumer.close()
+    assert admin.delete_group_offsets(name, [read]) == {read: NoError}
+    with pytest.raises(GroupIdNotFoundError):
+        admin.delete_group_offsets(f"{name}-unknown", [read])
 
 
 def test_only_empty_groups_are_deleted(

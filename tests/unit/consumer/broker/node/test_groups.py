@@ -83,6 +83,28 @@ def test_only_groups_without_members_are_deleted(groups: GroupCoordinator) -> No
 
 def test_a_deleted_topic_takes_its_offsets_along(groups: GroupCoordinator) -> None:
     offsets = groups.of_commit("g", -1).offsets
-    offsets.commit({("a", 0): CommittedOffset(1), ("b", 0): CommittedOffset(2)})
+    offsets.commit({("a", 0): CommittedOffset(1), ("b", 0): CommittedOffset(2)}, now_s=0)
     groups.forget_topic("a")
     assert offsets.partitions() == [("b", 0)]
+
+
+def test_an_unused_group_goes_with_its_offsets(groups: GroupCoordinator, clock: ManualClock) -> None:
+    settings = BrokerSettings()
+    groups.of_commit("old", -1).offsets.commit({("a", 0): CommittedOffset(1)}, now_s=0)
+    clock.advance(settings.offsets_retention_ms / 1000)
+    groups.of_commit("new", -1).offsets.commit({("a", 0): CommittedOffset(1)}, now_s=clock.monotonic_s())
+    groups.expire()
+    assert [group.group_id for group in groups] == ["old", "new"]
+    clock.advance(settings.offsets_retention_check_interval_ms / 1000)
+    groups.expire()
+    assert [group.group_id for group in groups] == ["new"]
+
+
+def test_offsets_of_a_group_with_members_do_not_expire(groups: GroupCoordinator, clock: ManualClock) -> None:
+    groups.join("g", request(session_timeout_ms=1_800_000), ignore)
+    groups.of_member("g").offsets.commit({("a", 0): CommittedOffset(1)}, now_s=0)
+    (member,) = groups.of_member("g").members.values()
+    clock.advance(BrokerSettings().offsets_retention_ms)
+    member.seen_s = clock.monotonic_s()
+    groups.expire()
+    assert groups.of_member("g").offsets.partitions() == [("a", 0)]

@@ -267,6 +267,35 @@ def test_a_repetition_wakes_nobody(log: PartitionLog, make_batch: MakeBatch) -> 
     assert woken == []
 
 
+def test_batches_go_whole_once_all_their_records_are_old(log: PartitionLog, make_batch: MakeBatch) -> None:
+    log.append(make_batch(2, timestamps=[10, 20]))
+    log.append(make_batch(2, timestamps=[10, 40]))
+    log.append(make_batch(1, timestamps=[5]))
+    log.delete_older_than(20)
+    assert log.start_offset == 0
+    log.delete_older_than(30)
+    assert log.start_offset == 2
+    log.delete_older_than(50)
+    assert (log.start_offset, log.end_offset) == (5, 5)
+
+
+def test_what_was_deleted_of_an_open_transaction_holds_no_reader_up(log: PartitionLog, make_batch: MakeBatch) -> None:
+    log.append(make_batch(2, producer_id=PRODUCER, epoch=0, sequence=0, transactional=True))
+    log.delete_before(1)
+    assert log.last_stable_offset == 1
+    log.delete_before(2)
+    assert log.last_stable_offset == 2
+
+
+def test_the_last_record_may_go_and_only_the_abort_stay(log: PartitionLog, make_batch: MakeBatch) -> None:
+    log.append(make_batch(2, producer_id=PRODUCER, epoch=0, sequence=0, transactional=True))
+    end(log, commit=False)
+    log.delete_before(1)
+    assert offsets_read(log, 1, read_committed=True) == []
+    log.delete_before(3)
+    assert (log.start_offset, log.last_stable_offset) == (3, 3)
+
+
 # --- a model
 
 

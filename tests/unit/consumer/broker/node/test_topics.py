@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from prefstream.consumer.broker.node.batch import RecordBatch
 from prefstream.consumer.broker.node.errors import ErrorCode, RequestRefusedError
 from prefstream.consumer.broker.node.settings import BrokerSettings
 from prefstream.consumer.broker.node.topics import TopicRegistry
@@ -99,3 +100,23 @@ def test_wrong_settings_are_refused_whole(topics: TopicRegistry, changes: dict[s
     wrong = lambda: topics.configure("t", {"max.message.bytes": "5", **changes})  # noqa: E731
     assert refusal(wrong) is ErrorCode.INVALID_CONFIG
     assert topic.overrides == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, []),
+        ({"retention.ms": "-1"}, [0, 1]),
+        ({"retention.ms": "9000000000000"}, [0, 1]),
+        ({"cleanup.policy": "compact"}, [0, 1]),
+    ],
+)
+def test_records_are_kept_as_long_as_their_topic_says(
+    topics: TopicRegistry, make_batch: Callable[..., RecordBatch], settings: dict[str, str | None], kept: list[int]
+) -> None:
+    (log,) = topics.create("t", partitions=1).partitions
+    topics.configure("t", settings)
+    for _ in range(2):
+        log.append(make_batch())
+    topics.expire(1_700_000_000_000)
+    assert list(range(log.start_offset, log.end_offset)) == kept
