@@ -34,8 +34,14 @@ CUDA_MICRO_BATCH_TOKENS: Final = 16384
 """Keeps a card busy; a card too small for it halves it at its first out-of-memory error and remembers."""
 
 DEMO_PANEL: Final = "demo"
-"""The panel that is no file: the demo's two small judges. A file of this name is meant by its whole path."""
+"""Names the demo's panel wherever a panel file can be named. A file of this name is meant by its whole path."""
 
+DEMO_BASES: Final = ("demo:gemma", "demo:smollm")
+"""Names of the demo's base models wherever a base can be named; they are fetched and converted at first use."""
+
+_DEMO_PANEL_FILE: Final = Path(__file__).resolve().parent / "demo" / "pretrained" / "panel.yaml"
+
+_DEMO_PREFIX: Final = "demo:"
 _FOLDER: Final = "folder"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -43,6 +49,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 def _resolve(text: str, info: ValidationInfo) -> str:
     """An absolute path where `text` names something that exists beside the panel file, or is spelt as a path."""
+    if text.startswith(_DEMO_PREFIX):
+        return text
     folder = (info.context or {}).get(_FOLDER, Path.cwd())
     path = Path(folder, Path(text).expanduser())
     if path.exists() or not _HUB_ID.fullmatch(text):
@@ -88,7 +96,9 @@ class ModelJudgeConfig(_NamedSettings):
     ]
     # Revisions stand before their sources, whose validation looks at them.
     revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
-    base: Annotated[Source, Field(description="Folder or hub id of the base model.")]
+    base: Annotated[
+        Source, Field(description=f"Folder or hub id of the base model, or {' or '.join(DEMO_BASES)}: the demo's.")
+    ]
     adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
     adapter: Annotated[Source | None, Field(description="Folder or hub id of the LoRA adapter.")] = None
     allow_untrained: Annotated[
@@ -126,6 +136,11 @@ class ModelJudgeConfig(_NamedSettings):
     @field_validator("base", "adapter")
     @classmethod
     def _pinned(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source is not None and source.startswith(_DEMO_PREFIX):
+            known = DEMO_BASES if info.field_name == "base" else ()
+            if source not in known:
+                raise ValueError(f"{source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}")
+            return source
         key = "revision" if info.field_name == "base" else "adapter_revision"
         unpinned = key in info.data and info.data[key] is None
         if source is not None and unpinned and not Path(source).is_absolute():
@@ -183,15 +198,16 @@ class PanelConfig(Settings):
         return self
 
 
-def load_panel_config(path: Path) -> PanelConfig:
+def load_panel_config(source: Path | str) -> PanelConfig:
     """Read a panel file.
 
     Args:
-        path: the YAML file; relative paths in it are relative to its folder.
+        source: the YAML file, or `demo` for the demo's panel; relative paths in it are relative to its folder.
 
     Raises:
         ConfigError: the file can't be read or holds errors; all of them are in the message.
     """
+    path = _DEMO_PANEL_FILE if str(source) == DEMO_PANEL else Path(source)
     fields = read_yaml(path)
     try:
         return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})

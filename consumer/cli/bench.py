@@ -17,8 +17,9 @@ from prefstream.consumer.cli.outputs import check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
-from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.finetune.recipe import load_recipe
+from prefstream.scoring.loading.sources import prepare_demo_bases
 
 
 class What(StrEnum):
@@ -79,6 +80,8 @@ def bench(
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
         with console.status("preparing the judges") as status:
             config = panel_config(panel, status.update)
+            bases = [judge.base for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
+            prepare_demo_bases(bases, say=status.update)  # the benchmark's processes would do it unseen
         if what in {What.PANEL, What.ALL}:
             results["panel"] = _panel(config, battles, repetitions, console)
         if what in {What.OFFLINE, What.ALL}:

@@ -30,24 +30,19 @@ DEMO_NOTICE: Final = (
 UNTRAINED: Final = "These judges are not trained yet: their probabilities mean nothing."
 
 
-def panel_config(panel: Path, tell: Callable[[str], None], *, warn: Callable[[str], None] | None = None) -> PanelConfig:
-    """The panel of a file, or the demo's, whose models are fetched at first use.
+def panel_config(panel: Path, warn: Callable[[str], None]) -> PanelConfig:
+    """The panel of a file, or the demo's, whose models are fetched when it is loaded for the first time.
 
     Args:
         panel: the panel file, or `demo`.
-        tell: hears what is being fetched, one short line at a time.
-        warn: hears that it is the demo's judges who answer; `tell` where there is nobody else.
+        warn: hears that it is the demo's judges who answer.
 
     Raises:
         ConfigError: the panel file can't be read or holds errors.
-        LoadError: a model of the demo can't be had.
     """
-    if panel != DEFAULT_PANEL:
-        return load_panel_config(panel)
-    from prefstream.scoring.demo.judges import demo_panel_config
-
-    (warn or tell)(DEMO_NOTICE)
-    return demo_panel_config(say=tell)
+    if panel == DEFAULT_PANEL:
+        warn(DEMO_NOTICE)
+    return load_panel_config(panel)
 
 
 def panel_files(panel: Path) -> set[Path]:

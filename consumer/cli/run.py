@@ -41,7 +41,7 @@ def run(config: StreamConfig) -> None:
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
     panel = config.require_panel()
-    service = Service(config, lambda: load_panel(panel_config(panel, log.info, warn=log.warning)))
+    service = Service(config, lambda: load_panel(panel_config(panel, log.warning), say=log.info))
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         del signal_number, frame

@@ -84,35 +84,17 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
             yield attempt("scoring", lambda: check_scoring(config))
 
 
-def read_panel(config: StreamConfig) -> PanelConfig | None:
-    """The panel that `run` would use; None where it is the demo judges and they are still to be prepared.
+def read_panel(config: StreamConfig) -> PanelConfig:
+    """The panel that `run` would use.
 
     Raises:
         PrefstreamError: the panel file is wrong.
     """
-    panel = config.require_panel()
-    if panel != Path(DEMO_PANEL):
-        return load_panel_config(panel)
-    from prefstream.scoring.demo.judges import DEMO_MODELS
-    from prefstream.scoring.demo.model_cache import is_prepared
-
-    return _prepared_demo() if all(is_prepared(model) for model in DEMO_MODELS) else None
+    return load_panel_config(config.require_panel())
 
 
-def _prepared_demo() -> PanelConfig:
-    from prefstream.scoring.demo.judges import demo_panel_config
-
-    return demo_panel_config(say=lambda _: None)
-
-
-def describe_panel(config: StreamConfig, panel: PanelConfig | None) -> Finding:
+def describe_panel(config: StreamConfig, panel: PanelConfig) -> Finding:
     """Who would judge."""
-    if panel is None:
-        return warn(
-            "panel",
-            "the demo's two small judges, which are not prepared yet",
-            "`run` prepares them at its start; to serve, name a panel file with --panel",
-        )
     names = ", ".join(f"{judge.name} ({judge.kind}, weight {judge.weight:g})" for judge in panel.judges)
     found = f"{config.panel}: {names}; swap {'on' if panel.swap else 'off'}"
     problems = []
@@ -158,15 +140,17 @@ def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspection
     Raises:
         PrefstreamError: the judge can't be loaded.
     """
+    from prefstream.scoring.loading.sources import fetched_folder
+
     check = f"judge {judge.name}"
-    base = _local_copy(judge.base, judge.revision)
-    adapter = _local_copy(judge.adapter, judge.adapter_revision) if judge.adapter else None
+    base = fetched_folder(judge.base, judge.revision)
+    adapter = fetched_folder(judge.adapter, judge.adapter_revision) if judge.adapter else None
     if base is None or (judge.adapter and adapter is None):
         missing = judge.base if base is None else judge.adapter
         return warn(
             check,
             f"{missing} is not on this machine yet",
-            "`run` fetches it from the hub at its start (HF_TOKEN for gated models); or give a local folder",
+            "`run` fetches it at its start (from the hub with HF_TOKEN for gated models); or give a local folder",
         )
     inspection = inspections[judge.name] = inspect(judge, base, adapter)
     place = f"{judge.kind}, {_dtype(placement)} on {placement.device}, " if placement else f"{judge.kind}, "
@@ -259,18 +243,6 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
 
 
-def _local_copy(source: str, revision: str | None) -> Path | None:
-    """The folder of a model; None for one of the hub that was not fetched yet. Asks nobody."""
-    if Path(source).is_absolute():
-        return Path(source)
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(source, revision=revision, local_files_only=True))
-    except (OSError, ValueError):
-        return None
-
-
 def _dtype(placement: Placement) -> str:
     return str(placement.dtype).removeprefix("torch.")
 
@@ -320,7 +292,7 @@ def check_scoring(config: StreamConfig) -> Finding:
     from prefstream.scoring.panel.panel import load_panel
 
     started = time.monotonic()
-    with closing(load_panel(read_panel(config) or _prepared_demo())) as panel:
+    with closing(load_panel(read_panel(config))) as panel:
         loaded = time.monotonic()
         seconds = []
         for _ in range(2):

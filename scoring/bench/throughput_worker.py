@@ -131,7 +131,7 @@ class _PlainLoop:
         from peft import PeftModel
 
         from prefstream.scoring.loading.adapter import read_lora
-        from prefstream.scoring.loading.base_model import local_folder
+        from prefstream.scoring.loading.sources import local_folder
         from prefstream.scoring.loading.weights import weight_files
 
         model, self._tokenizer = _load_base(judge, placement)
@@ -213,7 +213,7 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
 
     from prefstream.scoring.encoding.template import LABELS
     from prefstream.scoring.judges import cpu_attention
-    from prefstream.scoring.loading.base_model import local_folder
+    from prefstream.scoring.loading.sources import local_folder
     from prefstream.scoring.loading.weights import base_files
 
     folder = local_folder(judge.base, judge.revision)

@@ -1,16 +1,18 @@
-"""The demo's two small judges: their base models, converted once and cached, and the panel that they form.
+"""The base models of the demo's two small judges, converted once and cached.
 
-Both come from PyPI as GGUF files, so that the demo needs no model hub and no account.
+Both come from PyPI as GGUF files, so that the demo needs no model hub and no account. The panel that they form with
+the adapters that ship is described in `pretrained/panel.yaml`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.config import DEMO_BASES
 from prefstream.scoring.demo import weights as demo_weights
-from prefstream.scoring.demo.model_cache import SourceModel, prepare_models
+from prefstream.scoring.demo.model_cache import SourceModel, is_prepared, model_folder, prepare_models
 from prefstream.scoring.demo.weights import Say
 
 SMOLLM_NOTICE: Final = (
@@ -25,9 +27,6 @@ GEMMA_NOTICE: Final = (
 )
 LICENCE_NOTICES: Final = (GEMMA_NOTICE, SMOLLM_NOTICE)
 """Origin and licence of every weight that the demo uses; shown at first use."""
-
-DEMO_MAX_LENGTH_TOKENS: Final = 1024
-"""98 of 100 answers in chats fit whole (measured); one that does not takes a CPU thread a second."""
 
 GEMMA: Final = SourceModel(
     name="gemma",
@@ -53,57 +52,28 @@ SMOLLM: Final = SourceModel(
 )
 DEMO_MODELS: Final = (GEMMA, SMOLLM)
 
-_ADAPTERS: Final = {GEMMA.name: "gemma-demo", SMOLLM.name: "llama-demo"}
-"""Folder of each judge's trained adapter, beside this module in `pretrained`."""
+BASES: Final = dict(zip(DEMO_BASES, DEMO_MODELS, strict=True))
+"""By the name that panel files and recipes give them."""
 
 
-def demo_panel_config(cache_dir: Path | None = None, *, say: Say, pretrained: Path | None = None) -> PanelConfig:
-    """Prepare the demo's judges and describe the panel they form.
-
-    A judge reads with its trained adapter where there is one, else with a random head, which every preference says.
+def prepare_bases(names: Collection[str], *, say: Say) -> dict[str, Path]:
+    """Have base models of the demo converted, in the cache: half a minute at first use, nothing after that.
 
     Args:
-        cache_dir: where the converted models are kept; by default as `model_cache.default_cache_dir` says.
-        say: told what is being done, a line at a time.
-        pretrained: where adapters and calibration are looked for; by default those that ship.
-
-    Raises:
-        LoadError: a base model can't be had; the message says what to do.
-    """
-    folders = prepare_demo_judges(cache_dir, say=say)
-    shipped = pretrained or Path(__file__).resolve().parent / "pretrained"
-    adapters = {name: _find_adapter(shipped / folder) for name, folder in _ADAPTERS.items()}
-    judges = tuple(
-        ModelJudgeConfig(
-            name=name,
-            kind="pointwise",  # far ahead of pairwise for models this small
-            base=str(folder),
-            adapter=str(adapters[name]) if adapters[name] else None,
-            allow_untrained=adapters[name] is None,
-            max_length=DEMO_MAX_LENGTH_TOKENS,
-        )
-        for name, folder in folders.items()
-    )
-    calibration = shipped / "panel.json"
-    calibrated = all(adapters.values()) and calibration.is_file()
-    return PanelConfig(judges=judges, calibration=str(calibration) if calibrated else None)
-
-
-def prepare_demo_judges(cache_dir: Path | None = None, *, say: Say) -> dict[str, Path]:
-    """Have both base models converted, in the cache: half a minute at first use, nothing after that.
-
-    Args:
-        cache_dir: where the converted models are kept; by default as `model_cache.default_cache_dir` says.
+        names: of `BASES`; those that are to be converted are converted at the same time.
         say: told what is being done, a line at a time.
 
     Returns:
-        Judge name to model folder.
+        Name to folder, in the order of `BASES`.
 
     Raises:
         LoadError: a base model can't be had; the message says what to do.
     """
-    return prepare_models(DEMO_MODELS, cache_dir, say=say)
+    chosen = {name: model for name, model in BASES.items() if name in names}
+    folders = prepare_models(tuple(chosen.values()), say=say)
+    return {name: folders[model.name] for name, model in chosen.items()}
 
 
-def _find_adapter(folder: Path) -> Path | None:
-    return folder if (folder / "adapter_config.json").is_file() else None
+def prepared_base(name: str) -> Path | None:
+    """The folder of a base model of the demo; None where it is still to be fetched and converted."""
+    return model_folder(BASES[name]) if is_prepared(BASES[name]) else None

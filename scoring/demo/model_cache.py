@@ -97,7 +97,7 @@ def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None,
     Raises:
         LoadError: a model can't be had; the message says what to do.
     """
-    store = (cache_dir or default_cache_dir()).resolve() / "models"
+    store = _store(cache_dir)
     missing = [model for model in models if not is_prepared(model, cache_dir)]
     if missing:
         try:
@@ -112,13 +112,22 @@ def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None,
 
 def is_prepared(model: SourceModel, cache_dir: Path | None = None) -> bool:
     """Whether a model is in the cache, complete, and as this version of prefstream converts it."""
-    folder = (cache_dir or default_cache_dir()).resolve() / "models" / model.folder
+    folder = model_folder(model, cache_dir)
     try:
         receipt = json.loads((folder / _RECEIPT).read_text(encoding="utf-8"))
         sizes = {name: (folder / name).stat().st_size for name in receipt["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(receipt == _receipt(model, sizes))
+
+
+def model_folder(model: SourceModel, cache_dir: Path | None = None) -> Path:
+    """Where a model is kept, once it is prepared."""
+    return _store(cache_dir) / model.folder
+
+
+def _store(cache_dir: Path | None) -> Path:
+    return (cache_dir or default_cache_dir()).resolve() / "models"
 
 
 def _receipt(model: SourceModel, sizes: dict[str, int]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from prefstream.scoring.finetune.model import Student
 from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
-from prefstream.scoring.loading.base_model import public_name
+from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.probabilities import Triples
 
 RECEIPT: Final = "train.json"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from prefstream.scoring.config import ModelJudgeConfig
-from prefstream.scoring.demo.judges import DEMO_MODELS
-from prefstream.scoring.demo.model_cache import prepare_models
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.errors import ConfigError
@@ -21,9 +19,6 @@ from prefstream.scoring.judges.devices import Placement, attention_for, place_ju
 from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries
 from prefstream.scoring.validation_messages import error_lines
-
-DEMO_PREFIX: Final = "demo:"
-"""Of a base that the demo uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +46,18 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
     """Find the base and build the encoder; weights are loaded by `load_student`.
 
     Args:
-        recipe: how the judge is trained; a base `demo:NAME` is one of the demo's, fetched and converted at first use.
-        say: told what is being done.
+        recipe: how the judge is trained.
+        say: told what is being fetched.
 
     Raises:
         LoadError: the base can't be had.
         ConfigError: the recipe doesn't fit the base.
     """
-    described = _described(recipe, say)
+    described = _described(recipe)
     placement = place_judges([described])[recipe.name]
     if placement.dtype == torch.float16:
         raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
-    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]))
+    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]), say=say)
     template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
     layers = base.config.num_hidden_layers
     if recipe.lora.frozen_layers >= layers:
@@ -125,13 +120,13 @@ def load_student(student: Student) -> Any:
     return adapted
 
 
-def _described(recipe: Recipe, say: Callable[[str], None]) -> ModelJudgeConfig:
+def _described(recipe: Recipe) -> ModelJudgeConfig:
     """The judge as a panel file would describe it: device, dtype and attention are chosen as serving does."""
     try:
         return ModelJudgeConfig(
             name=recipe.name,
             kind=recipe.kind,
-            base=_source(recipe, say),
+            base=recipe.base,
             revision=recipe.revision,
             allow_untrained=True,
             dtype=recipe.dtype,
@@ -151,18 +146,6 @@ def _check_targets(model: Any, recipe: Recipe) -> None:
         known = sorted({name.rpartition(".")[2] for name in names})
         error = f"lora.targets: the base has no linear layer {', '.join(unknown)}; it has {', '.join(known)}"
         raise ConfigError(recipe.name, (error,))
-
-
-def _source(recipe: Recipe, say: Callable[[str], None]) -> str:
-    """Folder or hub id of the base."""
-    if not recipe.base.startswith(DEMO_PREFIX):
-        return recipe.base
-    name = recipe.base.removeprefix(DEMO_PREFIX)
-    known = {model.name: model for model in DEMO_MODELS}
-    if name not in known:
-        raise ConfigError(recipe.name, (f"base: {recipe.base} is unknown; the demo's are {', '.join(known)}",))
-    folders = prepare_models((known[name],), None, say=say)
-    return str(folders[name])
 
 
 def _own_device() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
-from prefstream.scoring.config import Commit, read_yaml
+from prefstream.scoring.config import DEMO_BASES, Commit, read_yaml
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.validation_messages import error_lines
@@ -125,7 +125,7 @@ class Recipe(Settings):
     """A training run, but for its data."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-    base: Annotated[str, Field(description="Folder, hub id, or demo:gemma, demo:smollm for the demo's bases.")]
+    base: Annotated[str, Field(description=f"Folder, hub id, or {' or '.join(DEMO_BASES)}: the demo's.")]
     revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
     kind: Literal["pairwise", "pointwise"]
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 1024

@@ -38,7 +38,8 @@ from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
-from prefstream.scoring.loading.base_model import public_name, quiet_libraries
+from prefstream.scoring.loading.base_model import quiet_libraries
+from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.runtime import is_first_process
 
 WORK: Final = "run"

@@ -20,7 +20,7 @@ from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwi
 from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
-from prefstream.scoring.loading.base_model import first_line
+from prefstream.scoring.loading.sources import first_line
 from prefstream.scoring.runtime import process_count
 
 BATCH: Final = "micro_batches"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import torch
 
-from prefstream.scoring.errors import FetchError, LoadError
+from prefstream.scoring.errors import LoadError
+from prefstream.scoring.loading.sources import first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
 
@@ -24,10 +25,6 @@ Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 
 _HEAD_SEED: Final = 0
 """Of a random head, so that even an untrained judge's answers can be reproduced."""
-
-_HUB_FILES: Final = ("*.safetensors", "*.json", "*.model", "*.jinja")
-_HUB_FILES_NOT: Final = ("original/*", "consolidated*")
-"""The second copies that some repositories hold, in formats of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,44 +46,19 @@ class Base:
     hash: str
 
 
-def local_folder(source: str, revision: str | None) -> Path:
-    """The folder of a local model, or of a hub model after fetching what is not in the hub's cache.
-
-    Raises:
-        FetchError: the hub could not be asked.
-        LoadError: it does not give us this model.
-    """
-    if Path(source).is_absolute():
-        return Path(source)
-    import huggingface_hub
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                source, revision=revision, allow_patterns=list(_HUB_FILES), ignore_patterns=list(_HUB_FILES_NOT)
-            )
-        )
-    except (OSError, ValueError) as error:
-        refused = isinstance(error, HFValidationError | RepositoryNotFoundError | RevisionNotFoundError)
-        raise (LoadError if refused else FetchError)(
-            f"{source} at {revision}: can't be fetched from the hub ({type(error).__name__}: "
-            f"{first_line(error)}); check the id, the revision, your access and HF_TOKEN, or give a local folder"
-        ) from error
-
-
-def open_base(source: str, revision: str | None, *, labels: int) -> Base:
+def open_base(source: str, revision: str | None, *, labels: int, say: Callable[[str], None] | None = None) -> Base:
     """Find a base model and read everything but its weights.
 
     Args:
-        source: absolute folder, or hub id.
+        source: absolute folder, hub id, or a base of the demo.
         revision: commit of a hub id.
         labels: outputs of the classification head.
+        say: told what is being fetched.
 
     Raises:
         LoadError: it can't be had, is pickled, or has no sequence classifier.
     """
-    folder = local_folder(source, revision)
+    folder = local_folder(source, revision, say=say)
     files = base_files(folder)
     config = _load_config(folder, labels)
     head_names = _head_names(config)
@@ -143,16 +115,6 @@ def load_classifier(
     for name in sorted(base.head_names & report["missing_keys"]):
         _fill_reproducibly(model.get_parameter(name), base.config)
     return model
-
-
-def first_line(error: Exception) -> str:
-    """What a library's error says, without the stack that follows."""
-    return str(error).partition("\n")[0]
-
-
-def public_name(source: str) -> str:
-    """A hub id as it is; of a local folder the name alone: its place is nobody's business."""
-    return Path(source).name if Path(source).is_absolute() else source
 
 
 @contextmanager

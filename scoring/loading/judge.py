@@ -22,7 +22,8 @@ from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
-from prefstream.scoring.loading.base_model import load_classifier, local_folder, open_base, public_name, quiet_libraries
+from prefstream.scoring.loading.base_model import load_classifier, open_base, quiet_libraries
+from prefstream.scoring.loading.sources import local_folder, public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
 
@@ -76,7 +77,7 @@ def load_judge(
 def _load(
     config: ModelJudgeConfig, placement: Placement, calibration: Calibration | None, say: Callable[[str], None]
 ) -> ModelJudge:
-    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]))
+    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]), say=say)
     template = template_for(base.config.model_type, config.kind, base.tokenizer)
     adapter = _verified_adapter(config, template, base.head_names)
     _verify_length(config, base.config)

@@ -220,7 +220,7 @@ def load_panel(
     """Load every judge of a panel, one after the other, and start their threads.
 
     Args:
-        config: the panel, or the path of its file.
+        config: the panel, or the path of its file; `demo` for the demo's, whose models are fetched at first use.
         calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
         say: told what is being loaded, one short line at a time.
 
@@ -229,7 +229,7 @@ def load_panel(
         LoadError: a judge can't be loaded, or must not judge.
     """
     if not isinstance(config, PanelConfig):
-        config = load_panel_config(Path(config))
+        config = load_panel_config(config)
     if calibration is None:
         calibration = read_calibration(config)
     else:
@@ -239,8 +239,10 @@ def load_panel(
     if models:
         from prefstream.scoring.judges.devices import place_judges  # a panel of priors must not pay for torch
         from prefstream.scoring.loading.judge import load_judge
+        from prefstream.scoring.loading.sources import prepare_demo_bases
 
         placements = place_judges(models)
+        prepare_demo_bases([judge.base for judge in models], say=say)
     try:
         for described in config.judges:
             weight = calibration.weights.get(described.name, described.weight)

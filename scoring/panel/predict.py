@@ -91,7 +91,7 @@ def load_uncalibrated_panel(config: PanelConfig | Path | str, *, say: Callable[[
         LoadError: a judge can't be loaded, or must not judge.
     """
     if not isinstance(config, PanelConfig):
-        config = load_panel_config(Path(config))
+        config = load_panel_config(config)
     identity = CalibrationFile(
         judges={judge.name: Calibration() for judge in config.judges}, weights=read_calibration(config).weights
     )

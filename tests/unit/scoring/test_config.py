@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from prefstream import ConfigError, ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from prefstream.scoring.config import DEMO_BASES
 from tests.support.priors import prior_entry
 
 PRIOR = prior_entry()
@@ -68,6 +69,30 @@ def test_a_hub_id_stays_as_it_is(tmp_path: Path) -> None:
     (judge,) = load_panel_config(write(tmp_path, {"judges": [MODEL]})).judges
     assert isinstance(judge, ModelJudgeConfig)
     assert judge.base == "google/gemma-2-9b-it"
+
+
+@pytest.mark.parametrize("base", DEMO_BASES)
+def test_a_base_of_the_demo_is_named_as_recipes_and_adapters_name_it(tmp_path: Path, base: str) -> None:
+    (judge,) = load_panel_config(
+        write(tmp_path, {"judges": [{"name": "one", "kind": "pointwise", "base": base}]})
+    ).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert judge.base == base
+
+
+@pytest.mark.parametrize(("key", "source"), [("base", "demo:mistral"), ("adapter", "demo:gemma")])
+def test_what_is_no_base_of_the_demo_is_refused_with_those_that_are(tmp_path: Path, key: str, source: str) -> None:
+    fault = only_fault_of(tmp_path, {"judges": [{**MODEL, key: source}]})
+    assert fault == f"judges[0].{key}: {source} is unknown; the demo's bases are demo:gemma, demo:smollm"
+
+
+def test_the_demos_panel_is_named_demo() -> None:
+    judges = [judge for judge in load_panel_config("demo").judges if isinstance(judge, ModelJudgeConfig)]
+    assert [(judge.name, judge.kind, judge.base) for judge in judges] == [
+        ("gemma", "pointwise", "demo:gemma"),
+        ("smollm", "pointwise", "demo:smollm"),
+    ]
+    assert load_panel_config(Path("demo")) == load_panel_config("demo")
 
 
 def test_a_hub_base_without_a_revision_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, DEMO_NOTICE, panel_config, panel_files
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UsageError
-from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.config import load_panel_config
 from tests.support.commands import every_command
 from tests.support.priors import write_prior_panel
 
@@ -44,17 +44,10 @@ def test_what_serves_has_no_panel_of_its_own_accord(monkeypatch: pytest.MonkeyPa
         StreamConfig.load().require_panel()
 
 
-def test_the_demo_judges_are_told_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their models are another test's business: here nothing is fetched."""
-    panel = PanelConfig.model_validate(
-        {"judges": [{"name": "p", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}]}
-    )
-    monkeypatch.setattr("prefstream.scoring.demo.judges.demo_panel_config", lambda say: panel)
+def test_the_demo_judges_are_told_aloud() -> None:
+    """Their models are fetched when they are loaded, not by naming them."""
     told: list[str] = []
-    warned: list[str] = []
-    assert panel_config(DEFAULT_PANEL, told.append, warn=warned.append) is panel
-    assert (told, warned) == ([], [DEMO_NOTICE])
-    panel_config(DEFAULT_PANEL, told.append)
+    assert panel_config(DEFAULT_PANEL, told.append) == load_panel_config("demo")
     assert told == [DEMO_NOTICE]
 
 

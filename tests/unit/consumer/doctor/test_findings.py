@@ -145,7 +145,9 @@ def test_demo_judges_that_are_not_prepared_are_a_warning(tmp_path: Path, monkeyp
     monkeypatch.setenv("PREFSTREAM_CACHE_DIR", str(tmp_path))
     findings = {finding.check: finding for finding in examine_judges(StreamConfig.load(panel="demo"), load=False)}
     assert findings["panel"].state == "warn"
-    assert "`run` prepares them at its start" in findings["panel"].remedy
+    assert findings["judge gemma"].state == "warn"
+    assert findings["judge gemma"].found == "demo:gemma is not on this machine yet"
+    assert "`run` fetches it at its start" in findings["judge gemma"].remedy
 
 
 def test_a_panel_of_priors_is_a_warning_and_scores(examine: Callable[..., dict[str, Finding]]) -> None:

@@ -1,70 +1,40 @@
-"""The panel that the demo's judges form, described over a cache that looks prepared."""
+"""The demo's bases by their names, and the panel that names them."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
-from prefstream.scoring.demo.judges import DEMO_MODELS, LICENCE_NOTICES, demo_panel_config
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A cache whose models count as prepared, so that nothing is converted."""
-    for model in DEMO_MODELS:
-        folder = tmp_path / "models" / model.folder
-        folder.mkdir(parents=True)
-        receipt = {"conversion": 1, "gguf_sha256": model.gguf_sha256, "files": {}}
-        (folder / "prefstream.json").write_text(json.dumps(receipt))
-    return tmp_path
+from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, load_panel_config
+from prefstream.scoring.demo.judges import BASES, LICENCE_NOTICES, prepare_bases, prepared_base
+from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
+from tests.support.models import make_tiny_base, put_into_the_demos_cache
 
 
 def _refuse(line: str) -> None:
     raise AssertionError(line)
 
 
-def _judges(config: PanelConfig) -> dict[str, ModelJudgeConfig]:
-    return {judge.name: judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)}
+def test_each_base_has_its_own_model() -> None:
+    assert {name: model.name for name, model in BASES.items()} == {"demo:gemma": "gemma", "demo:smollm": "smollm"}
 
 
-def test_the_panel_has_a_gemma_and_a_llama_that_read_pointwise(cache: Path) -> None:
-    judges = _judges(demo_panel_config(cache, say=_refuse))
-    assert {name: judge.kind for name, judge in judges.items()} == {"gemma": "pointwise", "smollm": "pointwise"}
+def test_a_base_that_is_prepared_is_where_it_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tiny_base(tmp_path / "base", "chatml")
+    put_into_the_demos_cache(tmp_path / "base", "demo:smollm", tmp_path / "cache", monkeypatch)
+    assert prepared_base("demo:gemma") is None
+    assert prepare_bases(["demo:smollm"], say=_refuse) == {"demo:smollm": prepared_base("demo:smollm")}
 
 
-def test_without_adapters_heads_may_be_random(cache: Path, tmp_path: Path) -> None:
-    config = demo_panel_config(cache, say=_refuse, pretrained=tmp_path / "none")
-    assert all(judge.adapter is None and judge.allow_untrained for judge in _judges(config).values())
-
-
-def test_a_trained_adapter_is_used_and_its_head_must_be_trained(cache: Path, tmp_path: Path) -> None:
-    _write(tmp_path / "shipped" / "gemma-demo" / "adapter_config.json")
-    judges = _judges(demo_panel_config(cache, say=_refuse, pretrained=tmp_path / "shipped"))
-    assert judges["gemma"].adapter == str(tmp_path / "shipped" / "gemma-demo")
-    assert not judges["gemma"].allow_untrained
-    assert judges["smollm"].adapter is None
-
-
-@pytest.mark.parametrize(("adapters", "calibrated"), [(("gemma-demo", "llama-demo"), True), (("gemma-demo",), False)])
-def test_the_shipped_calibration_is_for_the_trained_panel_alone(
-    cache: Path, tmp_path: Path, adapters: tuple[str, ...], calibrated: bool
-) -> None:
-    shipped = tmp_path / "shipped"
-    for adapter in adapters:
-        _write(shipped / adapter / "adapter_config.json")
-    _write(shipped / "panel.json")
-    config = demo_panel_config(cache, say=_refuse, pretrained=shipped)
-    assert config.calibration == (str(shipped / "panel.json") if calibrated else None)
-
-
-def _write(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{}")
+def test_the_demos_panel_has_each_base_with_its_trained_adapter() -> None:
+    config = load_panel_config("demo")
+    judges = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
+    assert tuple(judge.base for judge in judges) == DEMO_BASES
+    assert all(Path(str(judge.adapter), "prefstream.json").is_file() for judge in judges)
+    assert Path(str(config.calibration)).is_file()
 
 
 def test_the_notices_name_licence_and_origin() -> None:
@@ -74,13 +44,12 @@ def test_the_notices_name_licence_and_origin() -> None:
     assert "Apache License 2.0" in text
 
 
-def test_describing_the_panel_imports_no_torch(cache: Path) -> None:
+def test_finding_a_base_imports_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     code = (
-        "import sys; from pathlib import Path; from prefstream.scoring.demo.judges import demo_panel_config; "
-        "demo_panel_config(Path(sys.argv[1]), say=print); print('torch' in sys.modules)"
+        "import sys; from prefstream.scoring.loading.sources import fetched_folder; "
+        "print(fetched_folder('demo:gemma', None), 'torch' in sys.modules)"
     )
     root = Path(__file__).parents[4]
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(cache)], capture_output=True, text=True, check=True, cwd=root
-    )
-    assert result.stdout.split() == ["False"]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert result.stdout.split() == ["None", "False"]

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from prefstream.scoring.demo.judges import DEMO_MODELS
+from prefstream.scoring.config import DEMO_BASES
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.finetune.model import DEMO_PREFIX
 from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
 
 SMALL = {"name": "mine", "base": "org/base", "kind": "pairwise"}
@@ -37,10 +36,7 @@ def test_a_shipped_recipe_loads_and_names_its_base(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.licence
-    if recipe.base.startswith(DEMO_PREFIX):
-        assert recipe.base.removeprefix(DEMO_PREFIX) in {model.name for model in DEMO_MODELS}
-    else:
-        assert recipe.revision is not None
+    assert recipe.base in DEMO_BASES or recipe.revision is not None
 
 
 def test_what_a_file_leaves_out_has_its_default(tmp_path: Path) -> None:

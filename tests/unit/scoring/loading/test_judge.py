@@ -24,7 +24,13 @@ from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import AdapterRecord
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.weights import hash_base, read_shapes, weight_files
-from tests.support.models import make_tiny_adapter, make_tiny_judge, make_tiny_panel, one_torch_thread
+from tests.support.models import (
+    make_tiny_adapter,
+    make_tiny_judge,
+    make_tiny_panel,
+    one_torch_thread,
+    put_into_the_demos_cache,
+)
 
 BATTLE = Battle(id="1", prompt=("Which?",), response_a=("This.",), response_b=("That, of course.",))
 LLAMA_WEIGHTS = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -401,6 +407,16 @@ def test_what_the_hub_refuses_is_not_asked_for_again(
             load({**entry, "base": "someone/model", "revision": COMMIT})
         hub.shutdown()
     assert not isinstance(caught.value, FetchError)
+
+
+def test_a_base_of_the_demo_is_taken_from_its_cache(
+    entry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name that a recipe gives it, and that the adapter it makes records."""
+    put_into_the_demos_cache(Path(entry["base"]), "demo:smollm", tmp_path / "cache", monkeypatch)
+    judge = load({**entry, "base": "demo:smollm"})
+    assert judge.provenance.base == "demo:smollm"
+    assert probabilities(judge) == probabilities(load(entry))
 
 
 def test_a_missing_tokenizer_is_refused(entry: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from prefstream.schemas import Battle, InvalidEventError, Provenance
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores, is_pointwise
 from prefstream.scoring.loading.adapter_record import AdapterRecord
-from tests.support.models import make_tiny_judge, one_torch_thread
+from tests.support.models import make_tiny_judge, one_torch_thread, put_into_the_demos_cache
 
 PROMPT = "Which answer is better, and why?"
 ANSWERS = ["Response A is correct.", "no", "", "The quick brown fox jumps over the lazy dog.", "It is a tie."]
@@ -285,6 +285,15 @@ def test_an_adapters_base_is_fetched_as_it_recorded_it(
     )
     with RewardModel.from_adapter(adapter, device="cpu", dtype="float32") as model:
         assert model.panel.judges[0].provenance.base == "someone/model"
+        assert model.reward(PROMPT, "no") == models["gemma"].reward(PROMPT, "no")
+
+
+def test_an_adapters_base_may_be_one_of_the_demo(
+    folder: Path, models: dict[str, RewardModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_into_the_demos_cache(folder / "gemma" / "base", "demo:gemma", tmp_path / "cache", monkeypatch)
+    adapter = copy_adapter(folder / "gemma" / "adapter", tmp_path / "adapter", base="demo:gemma")
+    with RewardModel.from_adapter(adapter, device="cpu", dtype="float32") as model:
         assert model.reward(PROMPT, "no") == models["gemma"].reward(PROMPT, "no")
 
 
