@@ -3,24 +3,22 @@
 `METRICS` is the closed list of names. A dashboard or an alert that names anything else fails a test.
 
 Methods of `StreamMetrics` may be called from any thread. All but `truncated` are called once a batch: per-battle values
-go into a histogram together (`_BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
+go into a histogram together (`BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from threading import Lock
 from typing import Final, Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
 
+from prefstream.consumer.observe.histogram import BatchHistogram
 from prefstream.schemas import Reason
 
 MetricKind: TypeAlias = Literal["counter", "gauge", "histogram"]
@@ -131,9 +129,17 @@ CONSUMER_LAG: Final = Metric(
     "prefstream_consumer_lag_records",
     "gauge",
     "records",
-    "Records of an assigned partition that are not read yet.",
+    "Records of an assigned partition that are not read yet; absent while no broker tells.",
     ("topic", "partition"),
 )
+RECORDS_ANSWERED: Final = Metric(
+    "prefstream_records_answered_total",
+    "counter",
+    "records",
+    "Records of a partition whose answers, dead letters included, were committed by this process.",
+    ("topic", "partition"),
+)
+READY: Final = Metric("prefstream_ready", "gauge", "none", "1 while /readyz says yes, else 0.")
 BATCHES_IN_FLIGHT: Final = Metric(
     "prefstream_batches_in_flight", "gauge", "batches", "Batches closed but not committed yet."
 )
@@ -193,6 +199,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     COMMIT_SECONDS,
     END_TO_END_SECONDS,
     CONSUMER_LAG,
+    RECORDS_ANSWERED,
+    READY,
     BATCHES_IN_FLIGHT,
     TRUNCATED_TOKENS,
     DISAGREEMENT,
@@ -214,46 +222,21 @@ def metrics_markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
-class _BatchHistogram(Collector):
-    """A histogram without labels that takes a batch's values under one lock."""
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the stream has counted until some moment.
 
-    def __init__(self, metric: Metric, registry: CollectorRegistry) -> None:
-        self._metric = metric
-        self._bounds: Sequence[float] = metric.buckets
-        self._counts = [0] * (len(metric.buckets) + 1)
-        self._sum = 0.0
-        self._lock = Lock()
-        registry.register(self)
+    Attributes:
+        battles: records that were read.
+        preferences: that were committed.
+        dead_letters: that were committed, by reason.
+        latencies: committed records in each bucket of `END_TO_END_SECONDS`.
+    """
 
-    def observe_many(self, values: Iterable[float]) -> None:
-        """Count each value; a negative one (a clock that was set back) counts as 0."""
-        bounds, total = self._bounds, 0.0
-        fresh = [0] * len(self._counts)
-        for value in values:
-            if value > 0.0:
-                total += value
-                fresh[bisect_left(bounds, value)] += 1
-            else:
-                fresh[0] += 1
-        with self._lock:
-            self._counts = [old + new for old, new in zip(self._counts, fresh, strict=True)]
-            self._sum += total
-
-    def collect(self) -> Iterable[HistogramMetricFamily]:
-        """One family with cumulative buckets, as the exposition format wants them."""
-        with self._lock:
-            counts, total = self._counts, self._sum
-        cumulative, buckets = 0, []
-        for bound, count in zip((*self._bounds, float("inf")), counts, strict=True):
-            cumulative += count
-            buckets.append(("+Inf" if bound == float("inf") else str(float(bound)), float(cumulative)))
-        family = HistogramMetricFamily(self._metric.name, self._metric.help)
-        family.add_metric((), buckets, total)
-        return (family,)
-
-    def describe(self) -> Iterable[HistogramMetricFamily]:
-        """The family without samples: lets the registry notice a name used twice."""
-        return (HistogramMetricFamily(self._metric.name, self._metric.help),)
+    battles: int
+    preferences: int
+    dead_letters: Mapping[Reason, int]
+    latencies: tuple[int, ...]
 
 
 class StreamMetrics:
@@ -272,26 +255,40 @@ class StreamMetrics:
         self._battles_consumed = self._counter(BATTLES_CONSUMED)
         self._preferences_published = self._counter(PREFERENCES_PUBLISHED)
         self._dead_letters = self._counter(DEAD_LETTERS)
-        self._batch_battles = _BatchHistogram(BATCH_BATTLES, self.registry)
-        self._batch_padded_tokens = _BatchHistogram(BATCH_PADDED_TOKENS, self.registry)
-        self._tokenise = _BatchHistogram(TOKENISE_SECONDS, self.registry)
-        self._queue = _BatchHistogram(QUEUE_SECONDS, self.registry)
-        self._inference = _BatchHistogram(INFERENCE_SECONDS, self.registry)
-        self._commit = _BatchHistogram(COMMIT_SECONDS, self.registry)
-        self._end_to_end = _BatchHistogram(END_TO_END_SECONDS, self.registry)
+        self._batch_battles = self._histogram(BATCH_BATTLES)
+        self._batch_padded_tokens = self._histogram(BATCH_PADDED_TOKENS)
+        self._tokenise = self._histogram(TOKENISE_SECONDS)
+        self._queue = self._histogram(QUEUE_SECONDS)
+        self._inference = self._histogram(INFERENCE_SECONDS)
+        self._commit = self._histogram(COMMIT_SECONDS)
+        self._end_to_end = self._histogram(END_TO_END_SECONDS)
         self._lag = self._gauge(CONSUMER_LAG)
+        self._answered = self._counter(RECORDS_ANSWERED)
+        self._ready = self._gauge(READY)
         self._in_flight = self._gauge(BATCHES_IN_FLIGHT)
         self._truncated = self._counter(TRUNCATED_TOKENS)
         self._truncated_by_judge: dict[str, tuple[Counter, ...]] = {}
-        self._disagreement = _BatchHistogram(DISAGREEMENT, self.registry)
+        self._disagreement = self._histogram(DISAGREEMENT)
         self._aborted = self._counter(TRANSACTIONS_ABORTED)
         self._stale = self._counter(STALE_RECORDS_DROPPED)
         self._judge_faults = self._counter(JUDGE_FAULTS)
         self._left_out = self._counter(JUDGES_LEFT_OUT)
-        self._gauge(BUILD_INFO).labels(version=_own_version(), python=platform.python_version()).set(1)
+        self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
+        # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
+        # `lag`, too.
         for reason in Reason:
-            # An alert on a rate misses the first increment of a series that did not exist before.
             self._dead_letters.labels(reason.value)
+
+    def expect_judges(self, names: Iterable[str]) -> None:
+        """These judges serve: what is counted of each begins at 0 now, and not at its first fault."""
+        for name in names:
+            self._judge_faults.labels(name)
+            self._left_out.labels(name)
+            self._truncated_of(name)
+
+    def watch_readiness(self, ready: Callable[[], bool]) -> None:
+        """Ask this at each scrape whether the process is ready; until then it is not."""
+        self._ready.set_function(lambda: float(ready()))
 
     def battles_consumed(self, count: int) -> None:
         """Records were taken from the battles topic."""
@@ -332,29 +329,29 @@ class StreamMetrics:
 
     def truncated(self, judge: str, prompt: int, response_a: int, response_b: int) -> None:
         """Tokens that `judge` did not get to read, by the part they were cut from."""
-        children = self._truncated_by_judge.get(judge)
-        if children is None:
-            children = tuple(self._truncated.labels(judge, part) for part in TRUNCATED_PARTS)
-            self._truncated_by_judge[judge] = children
-        for child, tokens in zip(children, (prompt, response_a, response_b), strict=True):
+        for child, tokens in zip(self._truncated_of(judge), (prompt, response_a, response_b), strict=True):
             if tokens:  # most battles fit, and this is called for each
                 child.inc(tokens)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """This many records of an assigned partition are not read yet."""
         self._lag.labels(topic, str(partition)).set(records)
+        self._answered.labels(topic, str(partition))
+
+    def answered(self, topic: str, partition: int, records: int) -> None:
+        """A transaction with the answers to so many records of a partition was committed."""
+        self._answered.labels(topic, str(partition)).inc(records)
 
     def forget_partitions(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Partitions were revoked: another process reports their lag from now on.
+        """Nothing is known of these any more: another process reports them from now on, or no broker answers.
 
         Args:
             partitions: pairs of topic and partition; kafka-python's `TopicPartition` is one.
         """
         for topic, partition in partitions:
-            try:
-                self._lag.remove(topic, str(partition))
-            except KeyError:
-                continue  # revoked before its lag was ever known
+            for metric in (self._lag, self._answered):
+                with suppress(KeyError):  # revoked before its lag was ever known
+                    metric.remove(topic, str(partition))
 
     def in_flight(self, batches: int) -> None:
         """This many batches are closed but not committed yet."""
@@ -376,14 +373,38 @@ class StreamMetrics:
         """A batch was answered without `judge`."""
         self._left_out.labels(judge).inc()
 
+    def totals(self) -> Totals:
+        """What was counted until now, as a scrape would tell it."""
+        return Totals(
+            battles=_total(self._battles_consumed),
+            preferences=_total(self._preferences_published),
+            dead_letters={reason: _total(self._dead_letters.labels(reason.value)) for reason in Reason},
+            latencies=self._end_to_end.counts(),
+        )
+
+    def _truncated_of(self, judge: str) -> tuple[Counter, ...]:
+        children = self._truncated_by_judge.get(judge)
+        if children is None:
+            children = tuple(self._truncated.labels(judge, part) for part in TRUNCATED_PARTS)
+            self._truncated_by_judge[judge] = children
+        return children
+
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric) -> BatchHistogram:
+        return BatchHistogram(metric.name, metric.help, metric.buckets, self.registry)
 
     def _gauge(self, metric: Metric) -> Gauge:
         return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
 
 
-def _own_version() -> str:
+def _total(counter: Counter) -> int:
+    return int(next(iter(counter.collect())).samples[0].value)
+
+
+def own_version() -> str:
+    """Prefstream's version, as it was installed."""
     try:
         return version("prefstream")
     except PackageNotFoundError:

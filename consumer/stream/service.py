@@ -57,6 +57,7 @@ class Service:
     ) -> None:
         self.health = HealthState()
         self.metrics = StreamMetrics()
+        self.metrics.watch_readiness(lambda: self.health.ready)
         self.http_url: str | None = None
         self.gave_up = False
         self._config = config
@@ -94,6 +95,7 @@ class Service:
             require_topics(config)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
+            self.metrics.expect_judges(judge.name for judge in panel.judges)
             panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge)
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()

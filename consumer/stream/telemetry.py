@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -76,6 +77,8 @@ class Telemetry:
         for message in messages:
             if message.reason is not None:
                 metrics.dead_letter(message.reason)
+        for partition, records in Counter(message.event.partition for message in messages).items():
+            metrics.answered(partition.topic, partition.partition, records)
         metrics.batch_committed(commit_s, _ages_s(messages))
         metrics.disagreements([answer.disagreement for answer in scored.answers])
         for judge in {judge for answer in scored.answers for judge in answer.left_out}:

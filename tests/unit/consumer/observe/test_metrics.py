@@ -6,17 +6,14 @@ import re
 import threading
 
 import pytest
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from prometheus_client.registry import DuplicateTimeseries
 
 from prefstream.consumer.observe.metrics import (
     END_TO_END_SECONDS,
     METRICS,
-    Metric,
     StreamMetrics,
-    _BatchHistogram,
     metrics_markdown,
 )
 from prefstream.schemas import Reason
@@ -40,6 +37,7 @@ def exercise(metrics: StreamMetrics) -> None:
     metrics.truncated("gemma", 1, 2, 3)
     metrics.judge_fault("gemma")
     metrics.judge_left_out("gemma")
+    metrics.answered("battles", 0, 1)
 
 
 def test_scrape_and_table_name_the_same_series(metrics: StreamMetrics) -> None:
@@ -91,11 +89,13 @@ def test_counters_add_up(metrics: StreamMetrics) -> None:
         metrics.dead_letter(Reason.NOT_JSON, 2)
         metrics.transaction_aborted()
         metrics.dropped_stale(4)
+        metrics.answered("battles", 3, 5)
     assert value(metrics, "prefstream_battles_consumed_total") == 10
     assert value(metrics, "prefstream_preferences_published_total") == 6
     assert value(metrics, "prefstream_dead_letters_total", reason="not_json") == 4
     assert value(metrics, "prefstream_transactions_aborted_total") == 2
     assert value(metrics, "prefstream_stale_records_dropped_total") == 8
+    assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="3") == 10
 
 
 def test_every_dead_letter_reason_is_there_from_the_start(metrics: StreamMetrics) -> None:
@@ -125,23 +125,6 @@ def test_latency_is_never_negative(metrics: StreamMetrics) -> None:
     assert value(metrics, "prefstream_commit_seconds_count") == 1
 
 
-def test_a_histogram_refuses_a_name_that_is_taken(metrics: StreamMetrics) -> None:
-    with pytest.raises(DuplicateTimeseries):
-        _BatchHistogram(END_TO_END_SECONDS, metrics.registry)
-
-
-def test_a_histogram_is_scraped_as_prometheus_clients_own_is() -> None:
-    theirs = CollectorRegistry()
-    reference = Histogram("age_seconds", "Age.", buckets=(0.1, 0.5, 1.0), registry=theirs)
-    ours = CollectorRegistry()
-    histogram = _BatchHistogram(Metric("age_seconds", "histogram", "seconds", "Age.", buckets=(0.1, 0.5, 1.0)), ours)
-    values = [0.0, 0.1, 0.10001, 0.5, 0.7, 1.0, 3.0]
-    for number in values:
-        reference.observe(number)
-    histogram.observe_many(values)
-    assert generate_latest(ours) == generate_latest(theirs)
-
-
 def test_disagreement_is_counted_per_battle(metrics: StreamMetrics) -> None:
     metrics.disagreements([0.0, 0.5])
     assert value(metrics, "prefstream_judge_disagreement_bits_count") == 2
@@ -158,6 +141,24 @@ def test_truncated_tokens_are_told_apart_by_judge_and_part(metrics: StreamMetric
 def test_a_judge_that_cuts_nothing_is_there_with_zero(metrics: StreamMetrics) -> None:
     metrics.truncated("gemma", prompt=0, response_a=0, response_b=0)
     assert value(metrics, "prefstream_truncated_tokens_total", judge="gemma", part="prompt") == 0
+
+
+def test_what_is_counted_of_each_judge_and_partition_is_there_before_the_first_time(metrics: StreamMetrics) -> None:
+    """An alert on an increase misses the first one of a series that did not exist before."""
+    metrics.expect_judges(["gemma"])
+    metrics.lag("battles", 0, 1)
+    assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 0
+    assert value(metrics, "prefstream_judges_left_out_total", judge="gemma") == 0
+    assert value(metrics, "prefstream_truncated_tokens_total", judge="gemma", part="prompt") == 0
+    assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") == 0
+
+
+def test_readiness_is_asked_for_at_each_scrape(metrics: StreamMetrics) -> None:
+    assert value(metrics, "prefstream_ready") == 0
+    answers = [False, True]
+    metrics.watch_readiness(answers.pop)
+    assert value(metrics, "prefstream_ready") == 1
+    assert value(metrics, "prefstream_ready") == 0
 
 
 def test_judges_in_trouble_are_counted_by_name(metrics: StreamMetrics) -> None:
@@ -184,8 +185,10 @@ def test_values_from_many_threads_all_count(metrics: StreamMetrics) -> None:
 def test_lag_of_a_revoked_partition_disappears(metrics: StreamMetrics) -> None:
     metrics.lag("battles", 0, 7)
     metrics.lag("battles", 1, 9)
+    metrics.answered("battles", 0, 3)
     metrics.forget_partitions([("battles", 0), ("battles", 5)])
     assert value(metrics, "prefstream_consumer_lag_records", topic="battles", partition="0") is None
+    assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") is None
     assert value(metrics, "prefstream_consumer_lag_records", topic="battles", partition="1") == 9
 
 
