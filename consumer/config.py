@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from prefstream.consumer.errors import UsageError
+from prefstream.schemas import Framing
 from prefstream.scoring.config import DEMO_PANEL
 from prefstream.scoring.validation_messages import error_lines
 
@@ -226,6 +227,13 @@ class StreamConfig(KafkaConnection):
         ),
     ] = None
     battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
+    battles_framing: Annotated[
+        Framing,
+        Field(
+            description="confluent: read past the five bytes that Confluent's serializers put before "
+            "JSON. The schema registry itself is not asked; a value without them is read as it is."
+        ),
+    ] = "none"
     preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
     dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
 

@@ -17,7 +17,7 @@ from prefstream.schemas.preference import (
     Timings,
     Truncation,
 )
-from prefstream.schemas.wire import decode_battle, decode_preference, encode_battle, encode_preference
+from prefstream.schemas.wire import Framing, decode_battle, decode_preference, encode_battle, encode_preference
 
 __all__ = [
     "ERROR_HEADERS",
@@ -26,6 +26,7 @@ __all__ = [
     "Battle",
     "DeadLetterHeaders",
     "FileSource",
+    "Framing",
     "InvalidEventError",
     "JudgeOpinion",
     "KafkaSource",

@@ -1,7 +1,9 @@
 """A battle: one prompt, two anonymous responses. Reads JSON events and rows of Kaggle's CSV tolerantly.
 
-Turns arrive as a list, as a plain string (one turn), or as a JSON-encoded list in a string (Kaggle's CSV). A null
-turn is an empty string. Anything else is refused with a reason, never guessed.
+Turns arrive as a list, or as a plain string (one turn). Kaggle's CSV has them as JSON-encoded lists in strings: such a
+string is a list only where prompt and both answers are lists of one length in strings. Otherwise it is text, as an
+answer to "give me a JSON list" is. A null turn is an empty string. Anything else is refused with a reason, never
+guessed.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeGuard
 
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -31,6 +33,7 @@ MAX_TURNS: Final = 1_000
 MAX_ID_CHARS: Final = 1_024
 """Bound of the id: it becomes the record's key, and indexes downstream have limits of this order."""
 
+_TURNS: Final = ("prompt", "response_a", "response_b")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _DATE = re.compile(r"\d{4}-\d{2}-")
 
@@ -46,6 +49,8 @@ def _id_to_text(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
+        if not value or value.isspace():
+            raise PydanticCustomError("empty_id", "names nothing: it is empty, or blank")
         _refuse_lone_surrogates(value)
     return value
 
@@ -62,26 +67,10 @@ def _refuse_epoch(value: object) -> object:
     return value
 
 
-def _split_turns(text: str) -> list[str | None]:
-    """The list that `text` encodes if it is a JSON list of strings and nulls, else the text as its one turn."""
-    if not text.lstrip().startswith("["):
-        return [text]
-    try:
-        decoded = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        try:
-            decoded = json.loads(text)  # takes the lone surrogates that orjson refuses
-        except (ValueError, RecursionError):
-            return [text]
-    if isinstance(decoded, list) and all(turn is None or isinstance(turn, str) for turn in decoded):
-        return decoded
-    return [text]
-
-
 def _to_turns(value: object) -> object:
     """Bring every accepted spelling of turns to a tuple of strings; leave the rest for pydantic to refuse."""
     if isinstance(value, str):
-        value = _split_turns(value)
+        value = (value,)
     if not isinstance(value, list | tuple):
         return value
     if len(value) > MAX_TURNS:
@@ -102,9 +91,16 @@ Turns: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, AfterValidator(_check_text)]
 
 
+_PROMPT: Final = (
+    "The user's turns: a list, or a string, which is one turn. A JSON list in a string is a list of turns only where "
+    "prompt and both responses are such lists of one length, as in Kaggle's CSV."
+)
+
+
 class Battle(BaseModel):
     """One prompt and two anonymous responses to it.
 
+    A string is one turn, whatever stands in it: lists in strings are read by `parse_battle` and `parse_row`.
     `model_a` and `model_b` are kept for those who read preferences; no judge ever sees them.
     """
 
@@ -113,9 +109,11 @@ class Battle(BaseModel):
     id: Annotated[
         str,
         Field(max_length=MAX_ID_CHARS, description="Unique name of the battle; an integer becomes a string."),
-        BeforeValidator(_id_to_text, json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS)] | int),
+        BeforeValidator(
+            _id_to_text, json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS, pattern=r"\S")] | int
+        ),
     ]
-    prompt: Annotated[Turns, Field(description="The user's turns: a list, a string, or a JSON list in a string.")]
+    prompt: Annotated[Turns, Field(description=_PROMPT)]
     response_a: Annotated[Turns, Field(description="Turns of response A, as many as the prompt has.")]
     response_b: Annotated[Turns, Field(description="Turns of response B, as many as the prompt has.")]
     model_a: Annotated[Text | None, Field(description="Who wrote response A; never shown to a judge.")] = None
@@ -147,6 +145,8 @@ def parse_battle(fields: Mapping[str, Any]) -> Battle:
     Raises:
         InvalidEventError: a field is missing, of the wrong type, too large, or the numbers of turns differ.
     """
+    if (lists := _decode_lists(fields)) and len(set(map(len, lists.values()))) == 1:
+        fields = {**fields, **lists}
     try:
         battle = Battle.model_validate(fields)
     except ValidationError as error:
@@ -177,14 +177,42 @@ def parse_row(row: Mapping[str, str | None]) -> Battle:
     for name in ("model_a", "model_b", "language", "occurred_at"):
         if fields.get(name) == "":
             del fields[name]  # an empty cell is how CSV says "not known"
-    for name in ("prompt", "response_a", "response_b"):
+    # Of three lists, none is a text that looks like one by chance: where their lengths differ, the row is broken.
+    fields |= _decode_lists(fields)
+    for name in _TURNS:
         if name in fields:
-            fields[name] = _replace_surrogates(fields[name])
+            turns = fields[name] if isinstance(fields[name], list) else [fields[name]]
+            fields[name] = [_LONE_SURROGATE.sub("\ufffd", turn or "") for turn in turns]
     return parse_battle(fields)
 
 
-def _replace_surrogates(text: str) -> list[str]:
-    return [_LONE_SURROGATE.sub("\ufffd", turn or "") for turn in _split_turns(text)]
+def _decode_lists(fields: Mapping[str, Any]) -> dict[str, list[str | None]]:
+    """The turns by field, where prompt and both responses are lists of turns in strings; otherwise nothing."""
+    lists: dict[str, list[str | None]] = {}
+    for name in _TURNS:  # the first look is nearly always the last one, and costs a hundredth of reading a battle
+        lists[name] = _decode_turns(fields.get(name))
+        if not lists[name]:  # an empty list is no conversation: three strings "[]" are three texts
+            return {}
+    return lists
+
+
+def _begins_like_list(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.lstrip()[:1] == "["
+
+
+def _decode_turns(value: object) -> list[str | None]:
+    """The turns that a string encodes as a JSON list of strings and nulls; none where it is no such string."""
+    if not _begins_like_list(value):
+        return []
+    try:
+        decoded = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        try:
+            decoded = json.loads(value)  # takes the lone surrogates that orjson refuses
+        except (ValueError, RecursionError):
+            return []
+    is_turns = isinstance(decoded, list) and all(turn is None or isinstance(turn, str) for turn in decoded)
+    return decoded if is_turns else []
 
 
 def _explain(error: ErrorDetails) -> InvalidEventError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
@@ -12,23 +12,33 @@ from prefstream.schemas.dead_letter import Reason
 from prefstream.schemas.errors import InvalidEventError
 from prefstream.schemas.preference import Preference
 
+Framing: TypeAlias = Literal["none", "confluent"]
+"""What may stand before a battle's JSON on the topic: nothing, or Confluent's five bytes, a zero and the number of a
+schema in its registry."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_FRAME_BYTES: Final = 5
+_MAX_SCHEMA: Final = 1 << 24  # registries count from 1; a brace in UTF-16 would be a number of 2 thousand million
 _NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
 
 
-def decode_battle(value: bytes | None) -> Battle:
+def decode_battle(value: bytes | None, *, framing: Framing = "none") -> Battle:
     """Read the value of a record on the battles topic.
 
     Args:
         value: the record's value, None for a tombstone.
+        framing: `confluent` reads past the frame of a schema registry, where there is one.
 
     Raises:
         InvalidEventError: the value is no battle; its reason says why, its text holds nothing of the value.
     """
+    if framing == "confluent" and value is not None and _is_framed(value):
+        value = value[_FRAME_BYTES:]
     return parse_battle(decode_object(value))
 
 
 def decode_object(value: bytes | None) -> dict[str, Any]:
-    """Read a JSON object: the fields of a battle, and whatever else it holds.
+    """Read a JSON object: the fields of a battle, and whatever else it holds. A byte-order mark is read past.
 
     Args:
         value: as for `decode_battle`.
@@ -39,12 +49,23 @@ def decode_object(value: bytes | None) -> dict[str, Any]:
     if value is None:
         raise InvalidEventError(Reason.NULL_VALUE, "the record has no value")
     try:
-        fields = orjson.loads(value)
+        try:
+            fields = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            if not value.startswith(_BOM):
+                raise
+            value = value.removeprefix(_BOM)
+            fields = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise _explain_bad_json(value, error) from None
     if not isinstance(fields, dict):
         raise InvalidEventError(Reason.NOT_AN_OBJECT, f"the value is a JSON {_json_type(fields)}, not an object")
     return fields
+
+
+def _is_framed(value: bytes) -> bool:
+    """Whether the value begins with a frame: no JSON begins with a zero byte."""
+    return value[:1] == b"\0" and len(value) >= _FRAME_BYTES
 
 
 def encode_battle(battle: Battle) -> bytes:
@@ -67,6 +88,9 @@ def decode_preference(value: bytes) -> Preference:
 
 
 def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEventError:
+    schema = int.from_bytes(value[1:_FRAME_BYTES], "big")
+    if _is_framed(value) and schema < _MAX_SCHEMA:
+        return InvalidEventError(Reason.NOT_JSON, f"the frame of a schema registry (schema {schema}), {_behind(value)}")
     try:
         text = value.decode()
     except UnicodeDecodeError as unicode_error:
@@ -81,6 +105,12 @@ def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEve
     if "infinity" in error.msg or (token is not None and token.start() <= error.pos):
         return InvalidEventError(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
     return InvalidEventError(Reason.NOT_JSON, f"not JSON at {place}")
+
+
+def _behind(framed: bytes) -> str:
+    if framed[_FRAME_BYTES:].lstrip()[:1] == b"{":
+        return "and JSON behind it: battles_framing: confluent reads past the frame"
+    return "and no JSON behind it; Avro and Protobuf are not read: send JSON"
 
 
 def _json_type(value: object) -> str:

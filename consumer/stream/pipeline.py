@@ -18,7 +18,7 @@ from typing import Protocol
 from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
-from prefstream.schemas import Battle, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
+from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
@@ -69,10 +69,12 @@ class Pipeline:
     Args:
         scorer: the panel.
         composer: writes the messages.
+        framing: what stands before a battle's JSON.
     """
 
-    def __init__(self, scorer: Scorer, composer: Composer) -> None:
+    def __init__(self, scorer: Scorer, composer: Composer, *, framing: Framing = "none") -> None:
         self._scorer = scorer
+        self._framing = framing
         self._composer = composer
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
         self._score_thread = ThreadPoolExecutor(1, "score")
@@ -126,7 +128,7 @@ class Pipeline:
         refused: list[Message] = []
         for event in batch.events:
             try:
-                battles.append(decode_battle(event.record.value))
+                battles.append(decode_battle(event.record.value, framing=self._framing))
             except InvalidEventError as error:
                 refused.append(dead_letter(event, error.reason, error))
             else:

@@ -109,7 +109,9 @@ class Service:
             stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
                 source = Source(consumer, config)
-            pipeline = stack.enter_context(closing(Pipeline(panel, Composer(config.group_id))))
+            pipeline = stack.enter_context(
+                closing(Pipeline(panel, Composer(config.group_id), framing=config.battles_framing))
+            )
             publisher = Publisher(config, source, sink, self.metrics, watchdog)
             self._stream = Stream(
                 config,

@@ -12,7 +12,6 @@ from prefstream.schemas import Reason
 from prefstream.schemas.battle import MAX_ID_CHARS, MAX_TURNS
 from tests.fuzz import corpus
 from tests.fuzz.kinds import (
-    FIELDS,
     HOSTILE_PIECES,
     ORJSON_DEPTH,
     TEXTS,
@@ -69,13 +68,27 @@ def _many_rounds(rng: Random) -> bytes:
 
 @BATTLES.add("empty everything", 2, None)
 def _empty(rng: Random) -> bytes:
-    return dump(rng, {name: rng.choice(("", [], [""], [None], "[]", '[""]', "[null]")) for name in FIELDS} | {"id": ""})
+    return dump(rng, {name: rng.choice(("", [], [""], [None], "[]", '[""]', "[null]")) for name in TEXTS} | {"id": 0})
 
 
 @BATTLES.add("lists in strings", 4, None)
 def _lists_in_strings(rng: Random) -> bytes:
     fields = battle_fields(rng)
-    return dump(rng, fields | {name: json.dumps(fields[name]) for name in TEXTS if rng.random() < 0.7})
+    return dump(rng, fields | {name: json.dumps(fields[name]) for name in TEXTS})
+
+
+@BATTLES.add("texts that are lists", 2, None)
+def _texts_that_are_lists(rng: Random) -> bytes:
+    """Of different lengths, or beside what is none: each is one turn."""
+    a_list = json.dumps([hostile_text(rng) for _ in range(rng.randint(0, 3))])
+    other = rng.choice((hostile_text(rng), json.dumps([hostile_text(rng)] * 4)))
+    names = rng.sample(TEXTS, 3)
+    return dump(rng, battle_fields(rng) | dict(zip(names, (a_list, a_list, other), strict=True)))
+
+
+@BATTLES.add("a byte-order mark", 1, None)
+def _byte_order_mark(rng: Random) -> bytes:
+    return b"\xef\xbb\xbf" + dump(rng, battle_fields(rng))
 
 
 @BATTLES.add("what is nearly a list in a string", 3, None)
@@ -153,12 +166,10 @@ def _ids(rng: Random) -> bytes:
         2**63,
         -(2**63),
         2**64 - 1,
-        "",
-        " ",
         "\u0000",
         "x" * MAX_ID_CHARS,
         "🦄" * MAX_ID_CHARS,
-        hostile_text(rng)[:MAX_ID_CHARS],
+        f"x{hostile_text(rng)}"[:MAX_ID_CHARS],
     )
     return dump(rng, battle_fields(rng) | {"id": rng.choice(ids)})
 

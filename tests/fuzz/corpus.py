@@ -179,7 +179,6 @@ NOT_QUITE_JSON: Final = (
     b"<battle><id>zqfuzz</id></battle>",
     b"--- \nid: zqfuzz\nprompt: [x]\n",
     b"id,prompt,response_a,response_b\r\nzqfuzz,x,y,z\r\n",
-    b"\xef\xbb\xbf{}",
     b")]}',\n{}",
     b"for(;;);{}",
 )

@@ -82,7 +82,7 @@ def _not_utf8(rng: Random) -> bytes:
 def _another_encoding(rng: Random) -> bytes:
     fields = battle_fields(rng, corpus.PLAIN) | {"language": "é"}
     text = json.dumps(fields, ensure_ascii=False)
-    encodings = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "cp500", "latin-1", "cp1252")
+    encodings = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp500", "latin-1", "cp1252")
     wrapped = (gzip.compress(text.encode(), 1, mtime=0), base64.b64encode(text.encode()), text.encode().hex().encode())
     return rng.choice((*(text.encode(name, errors="replace") for name in encodings), *wrapped))
 
@@ -117,7 +117,7 @@ def _lone_surrogate(rng: Random) -> bytes:
 @FAULTS.add("half a character in a list in a string", 2, Reason.NOT_UTF8)
 def _lone_surrogate_in_a_list(rng: Random) -> bytes:
     turns = f'["{rng.choice(corpus.LONE_SURROGATES)}"]'
-    return orjson.dumps(battle_fields(rng) | {rng.choice(TEXTS): turns})
+    return orjson.dumps(battle_fields(rng) | dict.fromkeys(TEXTS, '["x"]') | {rng.choice(TEXTS): turns})
 
 
 @FAULTS.add("nesting bomb", 1, Reason.TOO_DEEP)
@@ -193,6 +193,16 @@ def _deep_turns(rng: Random) -> bytes:
     return with_raw(rng, nested(rng.randint(2, ORJSON_DEPTH - 10), closed=True), rng.choice(TEXTS))
 
 
+@FAULTS.add("ids that name nothing", 1, Reason.WRONG_TYPE)
+def _blank_ids(rng: Random) -> bytes:
+    return dump(rng, battle_fields(rng) | {"id": rng.choice(("", " ", "\t\r\n ", "\u2003"))})
+
+
+@FAULTS.add("behind the frame of a registry", 1, Reason.NOT_JSON)
+def _framed(rng: Random) -> bytes:
+    return b"\0" + rng.randrange(1 << 24).to_bytes(4, "big") + dump(rng, battle_fields(rng))
+
+
 @FAULTS.add("ids beyond 64 bits", 1, Reason.WRONG_TYPE)
 def _large_ids(rng: Random) -> bytes:
     return with_raw(rng, str(rng.getrandbits(rng.randint(65, 1_000)) | 1 << 64).encode(), "id")
@@ -215,7 +225,9 @@ def _turns_differ(rng: Random) -> bytes:
 @FAULTS.add("too many turns", 0.3, Reason.FIELD_TOO_LARGE)
 def _too_many_turns(rng: Random) -> bytes:
     turns = [rng.choice(("", "x", None))] * (MAX_TURNS + rng.choice((1, 2, 20_000)))
-    return orjson.dumps(battle_fields(rng) | {rng.choice(TEXTS): rng.choice((turns, json.dumps(turns)))})
+    return orjson.dumps(
+        battle_fields(rng) | rng.choice(({rng.choice(TEXTS): turns}, dict.fromkeys(TEXTS, json.dumps(turns))))
+    )
 
 
 @FAULTS.add("a text beyond bounds", 0.01, Reason.FIELD_TOO_LARGE)

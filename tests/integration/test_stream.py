@@ -98,6 +98,16 @@ def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfi
     assert record.timestamp >= started_ms - 1_000
 
 
+def test_a_battle_behind_the_frame_of_a_schema_registry_is_answered_where_the_setting_says_so(
+    stream_config: MakeConfig,
+) -> None:
+    config = stream_config(battles_framing="confluent")
+    sent = produce(config, [b"\0\0\0\0\7" + battle_event(0), battle_event(1)])
+    with running(config) as service:
+        service.wait_published(2)
+    assert len(assert_exactly_once(config, sent).preferences) == 2
+
+
 def test_headers_of_dead_letters_hold_nothing_of_the_event(stream_config: MakeConfig) -> None:
     """Headers are shown in tools and logged by them; what a user wrote is in the value alone."""
     config = stream_config()

@@ -12,6 +12,7 @@ from prefstream.schemas import Battle, JudgeOpinion, KafkaSource, Preference, Pr
 USER_TEXT = "seventeen purple elephants"
 
 texts = st.text(max_size=40)
+ids = st.text(min_size=1, max_size=20).filter(lambda text: not text.isspace())
 turn_lists = st.lists(texts, min_size=1, max_size=4)
 
 json_values = st.recursive(
@@ -32,7 +33,7 @@ def battles(draw: st.DrawFn) -> Battle:
     turns = st.lists(texts, min_size=rounds, max_size=rounds)
     return parse_battle(
         {
-            "id": draw(st.text(max_size=20) | st.integers()),
+            "id": draw(ids | st.integers()),
             "prompt": draw(turns),
             "response_a": draw(turns),
             "response_b": draw(turns),

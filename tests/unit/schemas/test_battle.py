@@ -26,13 +26,40 @@ def reason_of(given_fields: dict[str, Any]) -> Reason:
 # --- turns ---------------------------------------------------------------------------------------------------------
 
 
+TURNS = ("prompt", "response_a", "response_b")
+
+
 @given(turn_lists)
-def test_a_list_and_the_same_list_in_a_string_are_one(turns: list[str]) -> None:
-    as_list = parse_battle(fields(prompt=turns, response_a=turns, response_b=turns))
-    as_text = parse_battle(
-        fields(prompt=json.dumps(turns), response_a=json.dumps(turns, ensure_ascii=False), response_b=tuple(turns))
+def test_three_lists_of_one_length_are_the_same_in_strings(turns: list[str]) -> None:
+    """As Kaggle's CSV has them."""
+    as_lists = parse_battle(fields(**dict.fromkeys(TURNS, turns)))
+    as_texts = parse_battle(
+        fields(prompt=json.dumps(turns), response_a=json.dumps(turns, ensure_ascii=False), response_b=json.dumps(turns))
     )
-    assert as_list.prompt == as_text.prompt == as_text.response_a == as_text.response_b == tuple(turns)
+    assert as_lists.prompt == as_texts.prompt == as_texts.response_a == as_texts.response_b == tuple(turns)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param(
+            {"prompt": "Two fruits as JSON", "response_a": '["apple", "pear"]', "response_b": "apple and pear"},
+            id="one answer is a list",
+        ),
+        pytest.param({"prompt": "What is it?", "response_a": "[]", "response_b": "[0]"}, id="answers of code"),
+        pytest.param({"prompt": "[]", "response_a": "What is that?", "response_b": "An empty list"}, id="the prompt"),
+        pytest.param(dict.fromkeys(TURNS, "[]"), id="three empty lists"),
+        pytest.param(
+            {"prompt": '["b", "a"]', "response_a": '["a", "b"]', "response_b": '["a"]'}, id="of different lengths"
+        ),
+        pytest.param({"prompt": ["hi"], "response_a": '["x"]', "response_b": '["y"]'}, id="beside a list"),
+        pytest.param({"prompt": '["hi"]', "response_a": '["x"]', "response_b": ["y"]}, id="beside another list"),
+    ],
+)
+def test_a_list_in_a_string_is_text_unless_all_three_are_lists_of_one_length(spelling: dict[str, Any]) -> None:
+    battle = parse_battle(fields(**spelling))
+    for name, text in spelling.items():
+        assert getattr(battle, name) == ((text,) if isinstance(text, str) else tuple(text))
 
 
 @given(texts.filter(lambda text: not text.lstrip().startswith("[")))
@@ -46,17 +73,19 @@ def test_a_string_that_only_looks_like_a_list_is_one_turn(text: str) -> None:
 
 
 def test_white_space_around_a_list_in_a_string_is_nothing() -> None:
-    assert parse_battle(fields(prompt=' \n["hi"] ')).prompt == ("hi",)
+    assert parse_battle(fields(**dict.fromkeys(TURNS, ' \n["hi"] '))).prompt == ("hi",)
 
 
-@pytest.mark.parametrize("turns", [[None], "[null]", [""], [], "[]", ""])
+@pytest.mark.parametrize("turns", [[None], [""], [], ""])
 def test_a_null_turn_and_no_turn_are_an_empty_string(turns: object) -> None:
     assert parse_battle(fields(response_a=turns)).response_a == ("",)
 
 
 def test_null_among_turns_is_an_empty_string() -> None:
-    battle = parse_battle(fields(prompt=["a", "b"], response_a=["x", None], response_b='["y", null]'))
-    assert (battle.response_a, battle.response_b) == (("x", ""), ("y", ""))
+    lists = {"prompt": ["a", "b"], "response_a": ["x", None], "response_b": [None, "y"]}
+    battle = parse_battle(fields(**lists))
+    assert (battle.response_a, battle.response_b) == (("x", ""), ("", "y"))
+    assert parse_battle(fields(**{name: json.dumps(turns) for name, turns in lists.items()})) == battle
 
 
 @pytest.mark.parametrize("turns", [None, 7, True, 1.5, {"0": "hi"}, ["hi", 7], [["hi"]], [True], [{}]])
@@ -95,6 +124,13 @@ def test_an_integer_id_becomes_a_string(number: int) -> None:
 @pytest.mark.parametrize("value", [True, False, 1.0, None, ["b1"], {"id": 1}])
 def test_an_id_of_another_type_is_refused(value: object) -> None:
     assert reason_of(fields(id=value)) is Reason.WRONG_TYPE
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\r\n", "\u2003"])
+def test_an_id_that_names_nothing_is_refused(blank: str) -> None:
+    assert reason_of(fields(id=blank)) is Reason.WRONG_TYPE
+    with pytest.raises(InvalidEventError, match="field id: names nothing"):
+        parse_row(row(id=blank))
 
 
 def test_an_id_too_long_for_a_key_is_refused() -> None:
@@ -142,11 +178,12 @@ def test_a_lone_surrogate_is_refused_in_every_field(name: str) -> None:
 
 
 def test_a_lone_surrogate_inside_a_list_in_a_string_is_refused() -> None:
-    assert reason_of(fields(prompt='["a\\ud800b"]')) is Reason.NOT_UTF8
+    lists = dict.fromkeys(TURNS, '["x"]') | {"response_a": '["a\\ud800b"]'}
+    assert reason_of(fields(**lists)) is Reason.NOT_UTF8
 
 
 def test_a_pair_of_surrogates_in_escapes_is_one_character() -> None:
-    assert parse_battle(fields(prompt='["\\ud83d\\ude00"]')).prompt == ("😀",)
+    assert parse_battle(fields(**dict.fromkeys(TURNS, '["\\ud83d\\ude00"]'))).prompt == ("😀",)
 
 
 # --- invariants ----------------------------------------------------------------------------------------------------
@@ -215,6 +252,13 @@ def test_lone_surrogates_of_a_row_become_replacement_characters() -> None:
     )
     assert battle.prompt == ("a\ufffdb", "c")
     assert battle.response_a == ("\ufffd", "")
+
+
+def test_three_lists_of_different_lengths_in_a_row_are_refused() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        parse_row(row(prompt='["a", "b"]'))
+    assert caught.value.reason is Reason.TURNS_DIFFER
+    assert parse_row(row(prompt='["a", "b"]', response_a="no list")).prompt == ('["a", "b"]',)
 
 
 def test_a_short_row_misses_fields() -> None:

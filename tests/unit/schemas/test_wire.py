@@ -81,7 +81,10 @@ BAD_VALUES: list[tuple[str, bytes | None, Reason]] = [
     ("words", b"seventeen purple elephants", Reason.NOT_JSON),
     ("cut", b'{"id": "b1", "prompt": ["seventeen purple ele', Reason.NOT_JSON),
     ("two values", b"{} {}", Reason.NOT_JSON),
-    ("byte order mark", b'\xef\xbb\xbf{"id": 1}', Reason.NOT_JSON),
+    ("words behind a byte order mark", b"\xef\xbb\xbfpurple elephants", Reason.NOT_JSON),
+    ("nothing but byte order marks", b"\xef\xbb\xbf" * 100_000, Reason.NOT_JSON),
+    ("frame of a registry", b'\0\0\0\0\7{"id": "elephants"}', Reason.NOT_JSON),
+    ("frame and Avro", b"\0\0\0\0\7\x10elephants\xff", Reason.NOT_JSON),
     ("latin-1", '{"id": "é elephants"}'.encode("latin-1"), Reason.NOT_UTF8),
     ("utf-16", '{"id": "elephants"}'.encode("utf-16"), Reason.NOT_UTF8),
     ("surrogate bytes", b'{"id": "\xed\xa0\x80"}', Reason.NOT_UTF8),
@@ -114,6 +117,36 @@ def test_an_error_says_nothing_of_the_value(value: bytes | None) -> None:
         decode_battle(value)
     assert "elephants" not in f"{caught.value} {caught.value.detail} {caught.value!r}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_byte_order_mark_is_read_past() -> None:
+    assert decode_battle(b"\xef\xbb\xbf" + orjson.dumps(fields())) == decode_battle(orjson.dumps(fields()))
+
+
+def test_the_frame_of_a_registry_is_named_with_what_reads_it() -> None:
+    with pytest.raises(InvalidEventError, match=r"registry \(schema 7\).* battles_framing: confluent"):
+        decode_battle(b"\0\0\0\0\7" + orjson.dumps(fields()))
+    with pytest.raises(InvalidEventError, match="no JSON behind it; Avro and Protobuf are not read"):
+        decode_battle(b"\0\0\0\0\7\x04b1")
+    assert "registry" not in str(_error_of("{}".encode("utf-16-be")))
+
+
+def _error_of(value: bytes) -> InvalidEventError:
+    with pytest.raises(InvalidEventError) as caught:
+        decode_battle(value)
+    return caught.value
+
+
+@pytest.mark.parametrize("frame", [b"\0\0\0\0\7", b"\0\xff\xff\xff\xff", b"", b"\0\0\0\0\7\xef\xbb\xbf"])
+def test_with_the_option_for_it_a_frame_is_read_past(frame: bytes) -> None:
+    battle = orjson.dumps(fields())
+    assert decode_battle(frame + battle, framing="confluent") == decode_battle(battle)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\0", b"\0\0\0\0", b"\0\0\0\0\0", b"\0\0\0\0\0\0\0\0\0\0{}"])
+def test_with_the_option_too_any_value_gives_a_battle_or_an_invalid_event(value: bytes | None) -> None:
+    with pytest.raises(InvalidEventError):
+        decode_battle(value, framing="confluent")
 
 
 @given(st.sampled_from([b"NaN", b"Infinity", b"-Infinity"]), st.integers(0, 2), st.text("ab ", max_size=30))

@@ -12,7 +12,7 @@ import pytest
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
-from prefstream.schemas import Battle, Reason, decode_preference
+from prefstream.schemas import Battle, Framing, Reason, decode_preference
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
@@ -79,6 +79,16 @@ def test_every_event_leaves_as_one_message(panel: Panel) -> None:
         assert value is not None
         assert decode_preference(value).id == f"battle-{offset}"
     assert len(scored.answers) == 2
+
+
+@pytest.mark.parametrize(("framing", "reasons"), [("none", [Reason.NOT_JSON, None]), ("confluent", [None, None])])
+def test_frames_of_a_schema_registry_are_read_past_where_they_are_expected(
+    panel: Panel, framing: Framing, reasons: list[Reason | None]
+) -> None:
+    with closing(Pipeline(panel, Composer("g"), framing=framing)) as pipeline:
+        pipeline.submit(batch(b"\0\0\0\0\7" + battle_event(0), battle_event(1)))
+        scored = take(pipeline)
+    assert [message.reason for message in scored.messages] == reasons
 
 
 def test_a_batch_without_any_battle_needs_no_judge(gated: Gated) -> None:

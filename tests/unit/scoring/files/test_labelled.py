@@ -191,7 +191,8 @@ def test_bad_label_in_csv_is_rejected_and_not_quoted(tmp_path: Path, cells: dict
 def test_battle_that_can_not_be_read_keeps_its_own_reason(tmp_path: Path) -> None:
     [record] = read_json(tmp_path, {"prompt": ["one", "two"], "winner": "tie"})
     assert rejected_of(record).reason == "turns_differ"
-    [record] = read_cells(tmp_path, {**marked("tie"), "response_a": '["a", "b"]'})
+    lists = {"prompt": '["p"]', "response_a": '["x", "y"]', "response_b": '["z"]'}
+    [record] = read_cells(tmp_path, {**marked("tie"), **lists})
     assert rejected_of(record).reason == "turns_differ"
 
 
