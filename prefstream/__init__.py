@@ -8,7 +8,7 @@ Example:
 
     >>> from prefstream import Battle, load_panel
     >>> with load_panel("deploy/panels/priors.yaml") as panel:
-    ...     [answer] = panel.score(panel.encode([Battle(id="1", prompt="2+2?", response_a="4", response_b="5")]))
+    ...     [answer] = panel.score([Battle(id="1", prompt="2+2?", response_a="4", response_b="5")])
     >>> answer.preferred
     'model_a'
 """

@@ -8,6 +8,7 @@
         │   └── FetchError        they could not be downloaded just now
         ├── BattleTooLargeError   one battle does not fit on its judge's device, even alone
         ├── NoRewardError         a reward for a single answer was asked of judges that only compare
+        ├── MisuseError           the library was called in a way that can't work
         ├── JudgeFaultError       a judge broke down while scoring
         └── FinetuneError         a training run went wrong
 
@@ -59,6 +60,10 @@ class BattleTooLargeError(ScoringError):
 
 class FinetuneError(ScoringError):
     """A training run went wrong, and going on would not mend it."""
+
+
+class MisuseError(ScoringError):
+    """The library was called in a way that can't work, such as a panel that is closed; the message says how to."""
 
 
 class NoRewardError(ScoringError):

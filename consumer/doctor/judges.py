@@ -297,7 +297,7 @@ def check_scoring(config: StreamConfig) -> Finding:
         seconds = []
         for _ in range(2):
             begin = time.monotonic()
-            [answer] = panel.score(panel.encode([SAMPLE]))
+            [answer] = panel.score([SAMPLE])
             seconds.append(time.monotonic() - begin)
         if isinstance(answer, PrefstreamError):
             return fail("scoring", str(answer), "")

@@ -211,7 +211,7 @@ class _Run:
 
     def _finish_chunk(self, chunk: _Chunk, before: Checkpoint) -> Checkpoint:
         scored, rejected = [], []
-        answers = iter(self._panel.score(chunk.encoded) if chunk.encoded else [])
+        answers = iter(self._panel.score_encoded(chunk.encoded) if chunk.encoded else [])
         for record in chunk.records:
             if isinstance(record.content, RejectedRow):
                 rejected.append(self._reject(record, record.content))

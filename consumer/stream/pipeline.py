@@ -30,7 +30,7 @@ class Scorer(Protocol):
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         """Tokenise; called by one thread while another one scores."""
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         """Score; one result per battle, in order."""
 
 
@@ -147,7 +147,7 @@ class Pipeline:
     def _score(self, preparing: Future[Prepared]) -> Scored:
         prepared = preparing.result()
         started = time.monotonic()
-        results = self._scorer.score(prepared.encoded) if prepared.encoded else []
+        results = self._scorer.score_encoded(prepared.encoded) if prepared.encoded else []
         inference_s = time.monotonic() - started
         timings = Timings(
             queue_s=started - prepared.ready_at,

@@ -69,13 +69,13 @@ def run_panel(request: Request) -> dict[str, Any]:
     count = request.batch_battles
     batches = [request.battles[start : start + count] for start in range(0, len(request.battles), count)]
     with load_panel(request.config) as panel:
-        panel.score(panel.encode(request.battles[:_WARM_UP_BATTLES]))
+        panel.score(request.battles[:_WARM_UP_BATTLES])
         encoded = []
         answers = []
         with Stopwatch() as clock:
             for battles in batches:
                 encoded.append(panel.encode(battles))
-                answers += panel.score(encoded[-1])
+                answers += panel.score_encoded(encoded[-1])
         provenances = {judge.name: judge.provenance for judge in panel.judges}
     parts = [part for batch in encoded for part in batch.parts if part is not None]
     return {

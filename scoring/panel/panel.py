@@ -8,13 +8,14 @@ torch and the tokenizers release the interpreter lock.
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
 import numpy as np
 import structlog
@@ -22,18 +23,24 @@ import tenacity
 
 from prefstream.schemas import Battle
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
-from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, MisuseError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
 from prefstream.scoring.probabilities import exchange
 
+if TYPE_CHECKING:
+    from narwhals.stable.v2.typing import IntoDataFrameT
+
 ATTEMPTS: Final = 3
 """A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
 
 RETRY_WAIT_S: Final = 0.2
 """First wait between attempts, doubled for the second: short against a batch, long for a device's hiccup."""
+
+CHUNK_BATTLES: Final = 128
+"""Scored together: enough to sort by length into full micro-batches, few enough to show progress and bound memory."""
 
 T = TypeVar("T")
 
@@ -56,8 +63,8 @@ class EncodedBatch:
 class Panel:
     """Judges that vote together. A context manager; closes its judges.
 
-    `encode` may be called from any thread, also while `score` runs. `score` may be called by several threads; their
-    batches then queue up at each judge.
+    `score` takes battles; `encode` and `score_encoded` are its two halves. `encode` may be called from any thread, also
+    while the others run. They may be called by several threads; their batches then queue up at each judge.
 
     Attributes:
         on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
@@ -105,8 +112,17 @@ class Panel:
         """Tokenise battles for every judge that still takes part.
 
         Args:
-            battles: any number, none included.
+            battles: any number, none included; all of them are in memory at once.
+
+        Raises:
+            MisuseError: one is no battle.
         """
+        strangers = {type(one).__name__ for one in battles if not isinstance(one, Battle)}
+        if strangers:
+            raise MisuseError(
+                f"panel: {', '.join(sorted(strangers))} given where battles are expected; make them by "
+                "Battle(id=..., prompt=..., response_a=..., response_b=...)"
+            )
         exchanged: list[Battle] = []
         if self.swap and not all(judge.symmetric for judge in self.judges):
             exchanged = [battle.swap() for battle in battles]
@@ -118,16 +134,61 @@ class Panel:
         padded_tokens = max((part.padded_tokens for part in parts if part), default=0)
         return EncodedBatch(len(battles), padded_tokens, parts)
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
-        """Let every judge score the batch, and combine what they say.
+    def score(self, battles: Iterable[Battle]) -> list[PanelAnswer | BattleTooLargeError]:
+        """Let every judge score battles, and combine what they say; any number, a chunk at a time.
 
         Args:
-            batch: what `encode` returned.
+            battles: of which `CHUNK_BATTLES` at a time are taken and scored together.
 
         Returns:
             One per battle, in order: the answer, or the error of a judge's device that is too small for it.
 
         Raises:
+            MisuseError: what is given holds something else than battles, or the panel is closed.
+            JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
+        """
+        if isinstance(battles, Battle | EncodedBatch):
+            wanted = "a list of battles: score([battle])" if isinstance(battles, Battle) else "score_encoded(batch)"
+            raise MisuseError(f"panel.score: one {type(battles).__name__} was given; call it with {wanted}")
+        answers: list[PanelAnswer | BattleTooLargeError] = []
+        remaining = iter(battles)
+        while chunk := list(itertools.islice(remaining, CHUNK_BATTLES)):
+            answers += self.score_encoded(self.encode(chunk))
+        return answers
+
+    def score_frame(self, frame: IntoDataFrameT) -> IntoDataFrameT:
+        """Score a data frame of battles; a row that is no battle costs no other row its answer.
+
+        Args:
+            frame: of pandas or Polars, or a PyArrow table, with the columns `prompt`, `response_a` and `response_b`:
+                texts, lists of turns, or JSON lists in strings, as in Kaggle's CSV.
+
+        Returns:
+            A frame of the same kind with the same rows and columns, and these beside them: `probability_model_a`,
+            `probability_model_b`, `probability_tie`, `preferred`, `disagreement`, and `error`, which is null where
+            there is an answer, and else says why there is none.
+
+        Raises:
+            MisuseError: it is no such frame, or the panel is closed.
+            JudgeFaultError: as `score`.
+        """
+        from prefstream.scoring.panel.frame import score_frame  # the stream must not pay for narwhals
+
+        return score_frame(self, frame)
+
+    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+        """Let every judge score a batch that is tokenised already: the second half of `score`.
+
+        For programs that tokenise the next batch while this one is scored.
+
+        Args:
+            batch: what `encode` returned.
+
+        Returns:
+            As `score`.
+
+        Raises:
+            MisuseError: the panel is closed.
             JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
         """
         if not batch.count:
@@ -162,8 +223,14 @@ class Panel:
         Args:
             judge: one of the panel's.
             work: what to call there. Read its result by `wait_for`.
+
+        Raises:
+            MisuseError: the panel is closed.
         """
-        return self._threads[judge.name].submit(self._with_retry, work)
+        try:
+            return self._threads[judge.name].submit(self._with_retry, work)
+        except RuntimeError:  # all that a pool of threads says of being shut down
+            raise MisuseError("the panel is closed; score inside its `with` block, or load it again") from None
 
     def close(self) -> None:
         """Wait for batches that are being scored, then free every judge's memory. May be called twice."""

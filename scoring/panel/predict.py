@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,8 @@ from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge
 from prefstream.scoring.panel.combine import PanelAnswer
-from prefstream.scoring.panel.panel import Panel, load_panel, read_calibration
+from prefstream.scoring.panel.panel import CHUNK_BATTLES, Panel, load_panel, read_calibration
 from prefstream.scoring.probabilities import Triples
-
-CHUNK_BATTLES: Final = 128
-"""As `score` reads them: enough to sort by length into full micro-batches, few enough to show progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ def predict(
     """
     answers: list[PanelAnswer | BattleTooLargeError] = []
     for start in range(0, len(battles), chunk_battles):
-        answers += panel.score(panel.encode(battles[start : start + chunk_battles]))
+        answers += panel.score_encoded(panel.encode(battles[start : start + chunk_battles]))
         if panel.left_out:
             raise JudgeFaultError(
                 ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False

@@ -221,7 +221,8 @@ class RewardModel:
         self.close()
 
     def _score(self, battles: Sequence[Battle]) -> list[Probabilities]:
-        answers = self.panel.score(self.panel.encode(battles))
+        # All at once: an answer that meets many others is read once for all of them.
+        answers = self.panel.score_encoded(self.panel.encode(battles))
         for answer in answers:
             if isinstance(answer, BattleTooLargeError):
                 raise answer

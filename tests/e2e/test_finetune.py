@@ -179,7 +179,7 @@ def write_panel(case: Case, **entry: object) -> Path:
 def panel_probabilities(panel: Path, dev: Path) -> Triples:
     battles = [record.content for record in read_battles(dev) if isinstance(record.content, Battle)]
     with one_torch_thread(), load_panel(load_panel_config(panel)) as judges:
-        answers = judges.score(judges.encode(battles))
+        answers = judges.score(battles)
     rows = [answer.probabilities for answer in answers if isinstance(answer, PanelAnswer)]
     return np.array([list(row.model_dump().values()) for row in rows])
 

@@ -28,7 +28,7 @@ import consumer, schemas, scoring
 from prefstream import Battle, load_panel
 
 with load_panel("priors.yaml") as panel:
-    [answer] = panel.score(panel.encode([Battle(id="42", prompt="2+2?", response_a="4", response_b="5")]))
+    [answer] = panel.score([Battle(id="42", prompt="2+2?", response_a="4", response_b="5")])
 print(schemas.WHOSE, consumer.WHOSE, scoring.WHOSE, answer.preferred)
 """
 

@@ -83,7 +83,7 @@ def test_two_judges_on_one_card_in_two_threads_answer_what_they_answer_alone(loa
     with Panel(judges) as panel:
         batch = panel.encode(BATTLES)
         for _ in range(5):
-            answers = panel.score(batch)
+            answers = panel.score_encoded(batch)
             for place, one in enumerate(answers):
                 assert isinstance(one, PanelAnswer)
                 for judge, opinion in enumerate(one.judges):

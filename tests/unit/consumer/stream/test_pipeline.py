@@ -21,7 +21,7 @@ from tests.support.streams import battle_event, make_event, wait_until
 
 
 class Gated:
-    """A real panel whose `score` waits until it is let through; keeps the order of what is called."""
+    """A real panel whose `score_encoded` waits until it is let through; keeps the order of what is called."""
 
     def __init__(self) -> None:
         self.panel = prior_panel()
@@ -32,10 +32,10 @@ class Gated:
         self.calls.append(f"encode {battles[0].id}")
         return self.panel.encode(battles)
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         self.calls.append("score")
         assert self.gate.acquire(timeout=100)
-        return self.panel.score(batch)
+        return self.panel.score_encoded(batch)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_the_age_counts_from_when_a_batch_became_the_oldest(gated: Gated) -> Non
 
 def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
     class Broken(Gated):
-        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+        def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
             raise JudgeFaultError("broken", "its card fell off the bus", transient=False)
 
     broken = Broken()
@@ -162,8 +162,8 @@ def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
 
 def test_a_battle_too_large_for_a_judge_becomes_a_dead_letter_and_the_rest_is_answered() -> None:
     class Small(Gated):
-        def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
-            _, *rest = self.panel.score(batch)
+        def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+            _, *rest = self.panel.score_encoded(batch)
             return [BattleTooLargeError("the judge needs more memory"), *rest]
 
     small = Small()

@@ -39,7 +39,7 @@ class Unasked:
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         raise AssertionError("there are no battles")
 
-    def score(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
         raise AssertionError("there are no battles")
 
 

@@ -31,7 +31,7 @@ def submission(tmp_path: Path, *rows: str) -> Path:
 def preferences(tmp_path: Path, panel: Panel, **changes: Any) -> Path:
     """What `score` writes; `changes` to the fields of the first one."""
     with panel:
-        answers = panel.score(panel.encode(BATTLES))
+        answers = panel.score(BATTLES)
     path = tmp_path / "preferences.jsonl"
     lines = []
     for line, (battle, answer) in enumerate(zip(BATTLES, answers, strict=True), start=1):

@@ -126,14 +126,14 @@ def test_swap_costs_a_pointwise_judge_nothing(load: Load) -> None:
     judge = load("llama", "pointwise")
     with Panel([judge], swap=True) as swapping:
         batch = swapping.encode(BATTLES)
-        answers = swapping.score(batch)
+        answers = swapping.score_encoded(batch)
     assert batch.padded_tokens == judge.encode(BATTLES).padded_tokens
     assert all(isinstance(one, PanelAnswer) and one.judges[0].position_gap == 0.0 for one in answers)
 
 
 def test_swap_of_a_pairwise_judge_makes_the_panel_symmetric(load: Load) -> None:
     with Panel([load()], swap=True) as panel:
-        there, back = panel.score(panel.encode([BATTLES[3], BATTLES[3].swap()]))
+        there, back = panel.score([BATTLES[3], BATTLES[3].swap()])
     assert isinstance(there, PanelAnswer)
     assert isinstance(back, PanelAnswer)
     assert there.judges[0].position_gap
@@ -146,7 +146,7 @@ def test_swap_of_a_pairwise_judge_makes_the_panel_symmetric(load: Load) -> None:
 def test_receipts_and_provenance_reach_the_answer(load: Load) -> None:
     long = Battle(id="long", prompt=("why? " * 400,), response_a=("a" * 900,), response_b=("b",))
     with Panel([load()]) as panel:
-        short_answer, long_answer = panel.score(panel.encode([BATTLES[0], long]))
+        short_answer, long_answer = panel.score([BATTLES[0], long])
     assert isinstance(short_answer, PanelAnswer)
     assert isinstance(long_answer, PanelAnswer)
     (short_opinion,), (long_opinion,) = short_answer.judges, long_answer.judges
@@ -231,7 +231,7 @@ def test_two_judges_in_threads_answer_what_they_answer_alone(load: Load) -> None
     with Panel(judges) as panel:
         batch = panel.encode(BATTLES)
         for _ in range(3):
-            for place, one in enumerate(panel.score(batch)):
+            for place, one in enumerate(panel.score_encoded(batch)):
                 assert isinstance(one, PanelAnswer)
                 for judge, opinion in enumerate(one.judges):
                     assert opinion.probabilities.tie == pytest.approx(alone[judge][place, 2], abs=1e-5)

@@ -63,7 +63,7 @@ def test_its_provenance_says_what_it_is() -> None:
 def test_answers_of_a_panel_of_priors_share_their_objects() -> None:
     config = PanelConfig(judges=(prior_config(),))
     with load_panel(config) as panel:
-        answers: list[Any] = list(panel.score(panel.encode([BATTLE] * 3)))
+        answers: list[Any] = list(panel.score([BATTLE] * 3))
     assert answers[0].judges[0] is answers[2].judges[0]
     assert answers[0].probabilities is answers[2].probabilities
 
@@ -76,7 +76,7 @@ from prefstream import PanelConfig, load_panel
 probabilities = {"model_a": 0.4, "model_b": 0.3, "tie": 0.3}
 judge = {"name": "p", "kind": "prior", "probabilities": probabilities}
 with load_panel(PanelConfig.model_validate({"judges": [judge]})) as panel:
-    panel.score(panel.encode([Battle(id="1", prompt="a", response_a="b", response_b="c")]))
+    panel.score([Battle(id="1", prompt="a", response_a="b", response_b="c")])
 print(sorted({"torch", "transformers", "peft", "kafka"} & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)

@@ -112,7 +112,7 @@ def test_a_panel_file_is_loaded(tmp_path: Path) -> None:
     with load_panel(make_tiny_panel(tmp_path)) as panel:
         assert [judge.name for judge in panel.judges] == ["gemma", "llama"]
         assert panel.trained
-        assert len(panel.score(panel.encode([BATTLE]))) == 1
+        assert len(panel.score([BATTLE])) == 1
 
 
 def test_loading_leaves_no_trace_in_the_logs(entry: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:

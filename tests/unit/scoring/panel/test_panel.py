@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from prefstream import BattleTooLargeError, ConfigError, JudgeFaultError, Panel, PanelAnswer, PanelConfig, load_panel
 from prefstream.schemas import Battle, FileSource, Provenance, encode_preference
+from prefstream.scoring.errors import MisuseError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel import panel as panel_module
 from prefstream.scoring.panel.combine import JudgeAnswers, combine
+from prefstream.scoring.panel.panel import CHUNK_BATTLES
 from prefstream.scoring.probabilities import normalise
 from tests.support.priors import prior_entry
 
@@ -67,9 +70,9 @@ class ScriptedJudge:
         self.closed += 1
 
 
-def answer(panel: Panel, battles: Sequence[Battle] = BATTLES) -> list[PanelAnswer]:
+def answer(panel: Panel, battles: Iterable[Battle] = BATTLES) -> list[PanelAnswer]:
     with panel:
-        answers = panel.score(panel.encode(battles))
+        answers = panel.score(battles)
     assert all(isinstance(one, PanelAnswer) for one in answers)
     return [one for one in answers if isinstance(one, PanelAnswer)]
 
@@ -179,13 +182,13 @@ def test_the_mean_is_calibrated() -> None:
 def test_a_battle_too_large_for_one_judge_is_too_large_for_the_panel() -> None:
     judges = [ScriptedJudge("x"), ScriptedJudge("y", too_large=[1])]
     with Panel(judges) as panel:
-        answers = panel.score(panel.encode(BATTLES))
+        answers = panel.score(BATTLES)
     assert [isinstance(one, BattleTooLargeError) for one in answers] == [False, True, False, False]
 
 
 def test_a_battle_too_large_in_the_exchanged_order_only_is_too_large() -> None:
     with Panel([ScriptedJudge(too_large=[6])], swap=True) as panel:
-        answers = panel.score(panel.encode(BATTLES))
+        answers = panel.score(BATTLES)
     assert [isinstance(one, BattleTooLargeError) for one in answers] == [False, False, True, False]
 
 
@@ -204,7 +207,7 @@ def test_each_judge_keeps_its_thread() -> None:
     panel = Panel([ScriptedJudge("gemma", act=lambda _: threads.append(threading.current_thread().name))])
     with panel:
         for _ in range(3):
-            panel.score(panel.encode(BATTLES))
+            panel.score(BATTLES)
     assert len(set(threads)) == 1
     assert threads[0].startswith("judge-gemma")
 
@@ -218,7 +221,7 @@ def test_encoding_goes_on_while_a_batch_is_scored() -> None:
 
     with Panel([ScriptedJudge(act=wait)]) as panel:
         batch = panel.encode(BATTLES)
-        thread = threading.Thread(target=panel.score, args=(batch,))
+        thread = threading.Thread(target=panel.score_encoded, args=(batch,))
         thread.start()
         assert scoring_now.wait(timeout=100)
         panel.encode(BATTLES)
@@ -241,14 +244,14 @@ def test_a_fault_that_does_not_pass_is_raised() -> None:
     panel = Panel([judge])
     panel.on_fault = lambda fault: faults.append(str(fault))
     with panel, pytest.raises(JudgeFaultError, match="judge one: broke"):
-        panel.score(panel.encode(BATTLES))
+        panel.score(BATTLES)
     assert judge.calls == len(faults) == panel_module.ATTEMPTS
 
 
 def test_a_lasting_fault_is_not_tried_again() -> None:
     judge = ScriptedJudge(act=failing("one"))
     with Panel([judge]) as panel, pytest.raises(JudgeFaultError):
-        panel.score(panel.encode(BATTLES))
+        panel.score(BATTLES)
     assert judge.calls == 1
 
 
@@ -257,7 +260,7 @@ def test_an_unforeseen_exception_is_a_fault_without_its_text() -> None:
         raise KeyError("what a user wrote")
 
     with Panel([ScriptedJudge(act=act)]) as panel, pytest.raises(JudgeFaultError) as caught:
-        panel.score(panel.encode(BATTLES))
+        panel.score(BATTLES)
     assert str(caught.value) == "judge one: KeyError while scoring"
     assert not caught.value.transient
 
@@ -265,7 +268,7 @@ def test_an_unforeseen_exception_is_a_fault_without_its_text() -> None:
 def test_stop_raises_even_if_others_could_answer() -> None:
     judges = [ScriptedJudge("x", act=failing("x")), ScriptedJudge("y")]
     with Panel(judges) as panel, pytest.raises(JudgeFaultError, match="judge x"):
-        panel.score(panel.encode(BATTLES))
+        panel.score(BATTLES)
 
 
 def test_degrade_leaves_the_failed_judge_out_from_then_on_and_says_so() -> None:
@@ -275,7 +278,7 @@ def test_degrade_leaves_the_failed_judge_out_from_then_on_and_says_so() -> None:
         structlog.testing.capture_logs() as logs,
     ):
         for _ in range(2):
-            one = panel.score(panel.encode(BATTLES))[0]
+            one = panel.score(BATTLES)[0]
             assert isinstance(one, PanelAnswer)
             assert one.left_out == ("x",)
             assert [opinion.name for opinion in one.judges] == ["y"]
@@ -288,8 +291,8 @@ def test_a_batch_encoded_before_the_fault_is_scored_without_the_judge() -> None:
     judges = [ScriptedJudge("x", act=failing("x")), ScriptedJudge("y")]
     with Panel(judges, on_judge_failure="degrade") as panel:
         early = panel.encode(BATTLES)
-        panel.score(panel.encode(BATTLES))
-        one = panel.score(early)[0]
+        panel.score(BATTLES)
+        one = panel.score_encoded(early)[0]
     assert isinstance(one, PanelAnswer)
     assert one.left_out == ("x",)
 
@@ -297,15 +300,15 @@ def test_a_batch_encoded_before_the_fault_is_scored_without_the_judge() -> None:
 def test_a_panel_that_lost_every_judge_raises() -> None:
     with Panel([ScriptedJudge("x", act=failing("x"))], on_judge_failure="degrade") as panel:
         with pytest.raises(JudgeFaultError, match="broke"):
-            panel.score(panel.encode(BATTLES))
+            panel.score(BATTLES)
         with pytest.raises(JudgeFaultError, match="every judge that counts has failed"):
-            panel.score(panel.encode(BATTLES))
+            panel.score(BATTLES)
 
 
 def test_a_panel_where_only_weight_zero_is_left_raises() -> None:
     judges = [ScriptedJudge("x", act=failing("x")), ScriptedJudge("y", weight=0.0)]
     with Panel(judges, on_judge_failure="degrade") as panel, pytest.raises(JudgeFaultError):
-        panel.score(panel.encode(BATTLES))
+        panel.score(BATTLES)
 
 
 def test_trained_only_if_every_judge_is() -> None:
@@ -319,6 +322,38 @@ def test_closing_frees_every_judge_and_may_be_repeated() -> None:
     panel.close()
     panel.close()
     assert all(judge.closed for judge in judges)
+
+
+def test_any_number_of_battles_is_scored_a_chunk_at_a_time() -> None:
+    """Also from a stream that never holds them all."""
+    judge = ScriptedJudge()
+    given = (BATTLES[number % len(BATTLES)] for number in range(2 * CHUNK_BATTLES + 1))
+    assert len(answer(Panel([judge]), given)) == 2 * CHUNK_BATTLES + 1
+    assert judge.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (BATTLES[0], r"panel\.score: one Battle was given; call it with a list of battles: score\(\[battle\]\)"),
+        ([{"id": "1"}, "text"], "panel: dict, str given where battles are expected; make them by Battle"),
+    ],
+)
+def test_what_is_no_list_of_battles_is_refused_in_words_of_ours(given: Any, message: str) -> None:
+    with Panel([ScriptedJudge()]) as panel, pytest.raises(MisuseError, match=message):
+        panel.score(given)
+
+
+def test_a_batch_that_is_encoded_is_refused_with_the_name_of_what_takes_it() -> None:
+    with Panel([ScriptedJudge()]) as panel, pytest.raises(MisuseError, match=r"call it with score_encoded\(batch\)"):
+        panel.score(panel.encode(BATTLES))  # type: ignore[arg-type]
+
+
+def test_a_closed_panel_says_that_it_is_closed() -> None:
+    panel = Panel([ScriptedJudge()])
+    panel.close()
+    with pytest.raises(MisuseError, match="the panel is closed; score inside its `with` block, or load it again"):
+        panel.score(BATTLES)
 
 
 def test_the_preference_says_what_the_answer_says() -> None:

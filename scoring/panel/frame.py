@@ -1,0 +1,73 @@
+"""A data frame of battles in, the same frame with what the panel says out: pandas, Polars, PyArrow, by narwhals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import narwhals.stable.v2 as nw
+from narwhals.exceptions import DuplicateError
+
+from prefstream.schemas import OUTCOMES, Battle, InvalidEventError, parse_battle, parse_row
+from prefstream.scoring.errors import MisuseError
+from prefstream.scoring.panel.combine import PanelAnswer
+
+if TYPE_CHECKING:
+    from narwhals.stable.v2.typing import IntoDataFrameT
+
+    from prefstream.scoring.panel.panel import Panel
+
+TEXTS: Final = ("prompt", "response_a", "response_b")
+"""Columns that a frame of battles must have."""
+
+PROBABILITIES: Final = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
+
+
+def score_frame(panel: Panel, frame: IntoDataFrameT) -> IntoDataFrameT:
+    """As `Panel.score_frame`."""
+    try:
+        rows = nw.from_native(frame, eager_only=True)
+    except DuplicateError:
+        raise MisuseError("score_frame: several columns of the frame have one name; rename them") from None
+    except TypeError:
+        kind = type(frame)
+        raise MisuseError(
+            f"score_frame takes a DataFrame of pandas or Polars, or a PyArrow table, not {kind.__module__}."
+            f"{kind.__qualname__}; collect a lazy frame first"
+        ) from None
+    missing = [name for name in TEXTS if name not in rows.columns]
+    if missing:
+        raise MisuseError(f"score_frame: the frame has no column {', '.join(missing)}; rename those that hold it")
+    battles = list(_battles(rows))
+    answers = iter(panel.score(one for one in battles if isinstance(one, Battle)))
+    results = [next(answers) if isinstance(one, Battle) else one for one in battles]
+    given = [one if isinstance(one, PanelAnswer) else None for one in results]
+    columns: dict[str, tuple[list[Any], Any]] = {
+        column: ([one and getattr(one.probabilities, outcome) for one in given], nw.Float64)
+        for column, outcome in zip(PROBABILITIES, OUTCOMES, strict=True)
+    }
+    columns["preferred"] = [one and one.preferred for one in given], nw.String
+    columns["disagreement"] = [one and one.disagreement for one in given], nw.Float64
+    columns["error"] = [None if isinstance(one, PanelAnswer) else str(one) for one in results], nw.String
+    return rows.with_columns(
+        nw.new_series(name, values, dtype, backend=rows.implementation) for name, (values, dtype) in columns.items()
+    ).to_native()
+
+
+def _battles(rows: nw.DataFrame[Any]) -> Iterator[Battle | InvalidEventError]:
+    """Row by row; no judge reads more than the texts, so rows are told apart by their numbers."""
+    columns = [_plain(rows.get_column(name)) for name in TEXTS]
+    for number, values in enumerate(zip(*columns, strict=True)):
+        texts = dict(zip(TEXTS, values, strict=True))
+        # All three as strings are cells of a CSV file, where each may hold a list.
+        parse = parse_row if all(isinstance(text, str) for text in values) else parse_battle
+        try:
+            yield parse({"id": str(number)} | {name: text for name, text in texts.items() if text is not None})
+        except InvalidEventError as error:
+            yield error
+
+
+def _plain(column: nw.Series[Any]) -> Iterator[Any]:
+    """Values as Python has them: None for each of the ways in which a frame says that there is none."""
+    for value, empty in zip(column.to_list(), column.is_null().to_list(), strict=True):
+        yield None if empty else value.tolist() if hasattr(value, "tolist") else value
