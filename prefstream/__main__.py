@@ -1,5 +1,15 @@
-"""`python -m prefstream` is the `prefstream` command."""
+"""The `prefstream` command, also as `python -m prefstream`: it hears signals before it imports what takes time."""
 
-from prefstream.consumer.cli import main
 
-main()
+def main() -> None:
+    """Run the command line."""
+    from prefstream.consumer.early_signals import hear_signals
+
+    hear_signals()
+    from prefstream.consumer.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

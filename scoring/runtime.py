@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,11 +37,14 @@ _QUIET: Final = {
 }
 
 
-def ensure_fast_process() -> None:
+def ensure_fast_process(before_restart: Callable[[], None] = lambda: None) -> None:
     """Apply the settings; does not return where the process has to start again.
 
     To be called first thing in `main`, before threads are started or torch is imported. What the user has set in
     the environment is left alone.
+
+    Args:
+        before_restart: called just before the process starts again.
     """
     for name, setting in _in_process_settings().items():
         os.environ.setdefault(name, setting)
@@ -49,6 +52,7 @@ def ensure_fast_process() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         environment = {**os.environ, **MALLOC_SETTINGS, _MARKER: "1"}
+        before_restart()
         # Our own interpreter with our own arguments.
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 

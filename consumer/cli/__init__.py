@@ -9,6 +9,14 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from prefstream.consumer.early_signals import (
+    EXIT_INTERRUPTED,
+    hear_signals,
+    hold_signals_back,
+    raise_interrupts,
+    serves,
+)
+
 COMMANDS: Final = {
     "demo": "Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.",
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
@@ -66,7 +74,7 @@ class LazyCommands(TyperGroup):
             # It may start the process again: before the command's imports, which would have to be paid twice.
             from prefstream.scoring.runtime import ensure_fast_process
 
-            ensure_fast_process()
+            ensure_fast_process(hold_signals_back)
         return name, load_command(name), rest
 
 
@@ -105,8 +113,20 @@ def prefstream(
 
 def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
+    hear_signals()
+    if not serves():  # which handles them itself, from its first line on
+        raise_interrupts()
     try:
         app()
+    except SystemExit as leaving:
+        if leaving.code == EXIT_INTERRUPTED and _was_interrupted(leaving):
+            from prefstream.consumer.cli.exit_codes import leave_now
+
+            typer.echo("prefstream: interrupted", err=True)
+            # What was open is closed. Python itself may take the exit for one by SIGINT: it remembers an interrupt in
+            # the middle of an `exec`, such as a dataclass makes, although that was caught since.
+            leave_now(EXIT_INTERRUPTED)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         # The trees of errors bring the contract's models along: imported where there is an error.
         from prefstream.consumer.cli.exit_codes import exit_code_of
@@ -115,3 +135,11 @@ def main() -> None:
         if code is None:
             raise
         sys.exit(code)
+
+
+def _was_interrupted(leaving: SystemExit) -> bool:
+    """Whether typer ends the process for a KeyboardInterrupt, of which it says nothing."""
+    cause: BaseException | None = leaving
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

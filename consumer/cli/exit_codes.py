@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
+from prefstream.consumer import early_signals
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
@@ -23,7 +24,7 @@ EXIT_USAGE: Final = 2
 EXIT_REJECTED: Final = 3
 """Every usable row was handled, and at least one was rejected."""
 
-EXIT_INTERRUPTED: Final = 130
+EXIT_INTERRUPTED: Final = early_signals.EXIT_INTERRUPTED
 """Ended by Ctrl-C or SIGTERM with work left; what is done is kept."""
 
 

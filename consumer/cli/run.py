@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Final
@@ -16,8 +15,15 @@ from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import panel_config
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.early_signals import (
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    STOP_SIGNALS,
+    end_at_once,
+    tell_signal,
+)
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks, logs_json
 from prefstream.schemas import PrefstreamError
 
 log = structlog.get_logger(__name__)
@@ -35,6 +41,7 @@ def run(config: StreamConfig) -> None:
 
     Example: `prefstream run --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
+    # Until the handlers below are in place, a signal ends the process as it does while the settings are read.
     from prefstream.consumer.stream.service import Service
     from prefstream.scoring.panel.panel import load_panel
 
@@ -42,21 +49,28 @@ def run(config: StreamConfig) -> None:
     install_exception_hooks()
     panel = config.require_panel()
     service = Service(config, lambda: load_panel(panel_config(panel, log.warning), say=log.info))
+    as_json = logs_json(config.log_format)
 
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        del signal_number, frame
+    def stop_now(number: int, frame: FrameType | None) -> None:
+        del frame
+        event = "stopped at once, batches in flight will be scored again"
+        end_at_once(event, number, EXIT_INTERRUPTED, as_json=as_json)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        if not service.streaming:  # loading judges may take minutes
+            end_at_once("stopped while it started, nothing was begun", number, EXIT_STOPPED, as_json=as_json)
         service.stop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        if not service.streaming:
-            sys.exit(0)  # nothing is in flight while judges are being loaded, and that may take minutes
+        for each in STOP_SIGNALS:
+            signal.signal(each, stop_now)
+        tell_signal("stopping, batches in flight are finished or given up", number, as_json=as_json)
         # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
         # transaction is safe, our successor ends it.
         deadline = threading.Timer(config.drain_seconds + CLOSE_S, leave_now, (0,))
         deadline.daemon = True
         deadline.start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     try:
         service.run()

@@ -66,7 +66,7 @@ def configure_logging(
         log_format: `auto` is `console` on a terminal and `json` elsewhere.
         library_level: of all other lines; below INFO counts as INFO.
     """
-    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    as_json = logs_json(log_format)
     handler = _StderrHandler()
     handler.addFilter(_is_printable)
     handler.setFormatter(
@@ -96,6 +96,11 @@ def configure_logging(
         # A cached logger would stay deaf to a later configuration; log lines are too few for its speed to count.
         cache_logger_on_first_use=False,
     )
+
+
+def logs_json(log_format: LogFormat) -> bool:
+    """Whether log lines are JSON: `auto` is so where standard error is no terminal."""
+    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
 
 
 def adopt_library_loggers() -> None:

@@ -25,6 +25,7 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.early_signals import EXIT_INTERRUPTED
 from tests.support.models import make_tiny_panel
 from tests.support.priors import write_prior_panel
 from tests.support.processes import ANNOUNCES_SCORING, PREFSTREAM, Prefstream, broker_process, prefstream, run_arguments
@@ -69,13 +70,6 @@ def get(url: str) -> tuple[int, str]:
             return refusal.code, refusal.read().decode()
 
 
-def caught_signals(run: Prefstream) -> set[int]:
-    """Signals that the process handles itself, by the word of the kernel."""
-    status = Path(f"/proc/{run.process.pid}/status").read_text()
-    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
-    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "stderr.log"
@@ -114,10 +108,13 @@ def test_a_second_signal_ends_the_process_at_once(stream_config: MakeConfig, tmp
     with prefstream(*run_arguments(config, panel, drain_seconds=600), log=log, program=ANNOUNCING) as run:
         run.wait_scoring()
         run.signal(signal.SIGTERM)
-        wait_until(lambda: signal.SIGTERM not in caught_signals(run), what="the first signal to be heard")
+        stopping = "stopping, batches in flight are finished or given up"
+        wait_until(lambda: bool(run.log_events(stopping)), what="the first signal to be heard")
         assert not run.ended
-        run.signal(signal.SIGTERM)
-        assert run.wait() == -signal.SIGTERM
+        run.signal(signal.SIGINT)
+        assert run.wait() == EXIT_INTERRUPTED
+        [line] = run.log_events("stopped at once, batches in flight will be scored again")
+        assert line["signal"] == "SIGINT"
     assert committed_offsets(config, 1) == {0: None}
 
 
@@ -142,6 +139,7 @@ def test_a_signal_while_judges_are_loaded_ends_the_process(
         wait_until(loading, 60, "the loading of judges")
         run.signal(signal.SIGINT)
         assert run.wait() == 0
+        assert run.log_events("stopped while it started, nothing was begun")
         assert not run.log_events("streaming")
 
 

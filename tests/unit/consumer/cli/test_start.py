@@ -67,7 +67,12 @@ def test_help_imports_no_command_and_no_model_of_a_setting() -> None:
         check=True,
     )
     modules = imported(done.stdout)
-    assert within(modules, "prefstream") == {"prefstream", "prefstream.consumer", "prefstream.consumer.cli"}
+    assert within(modules, "prefstream") == {
+        "prefstream",
+        "prefstream.consumer",
+        "prefstream.consumer.cli",
+        "prefstream.consumer.early_signals",
+    }
     assert not modules & {"kafka", "numpy", "pydantic", "structlog", "torch", "yaml"}
 
 
