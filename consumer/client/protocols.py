@@ -193,6 +193,9 @@ class GroupConsumer(Consumer, Protocol):
     def highwater(self, partition: TopicPartition) -> int | None:
         """The partition's end as the last fetch told it; asks nobody."""
 
+    def known_position(self, partition: TopicPartition) -> int | None:
+        """The offset that is read next, as far as it is known now; asks nobody, unlike `position`."""
+
     def topics(self) -> set[str]:
         """Ask the brokers which topics there are."""
 

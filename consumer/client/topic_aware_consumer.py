@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 _NO_ID = UUID(int=0)
 """What brokers say that have no ids for topics."""
@@ -16,6 +16,14 @@ class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python h
     def has_topic(self, topic: str) -> bool:
         """Whether the brokers knew the topic when they were asked last."""
         return self._cluster.partitions_for_topic(topic) is not None
+
+    def known_position(self, partition: TopicPartition) -> int | None:
+        """The offset that is read next, as far as it is known now; asks nobody, unlike `position`."""
+        state = self._subscription.assignment.get(partition)
+        if state is None or state.awaiting_validation or state.position is None:
+            return None
+        position: int = state.position.offset
+        return position
 
     def ask_for_topics(self) -> None:
         """Ask the brokers again; does not wait for the answer."""

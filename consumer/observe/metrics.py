@@ -129,7 +129,8 @@ CONSUMER_LAG: Final = Metric(
     "prefstream_consumer_lag_records",
     "gauge",
     "records",
-    "Records of an assigned partition that are not read yet; absent while no broker tells.",
+    "Offsets from an assigned partition's committed one to its end: what waits and what is in flight; absent while no "
+    "broker tells.",
     ("topic", "partition"),
 )
 RECORDS_ANSWERED: Final = Metric(
@@ -334,7 +335,7 @@ class StreamMetrics:
                 child.inc(tokens)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """This many records of an assigned partition are not read yet."""
+        """So far is an assigned partition's committed offset from its end."""
         self._lag.labels(topic, str(partition)).set(records)
         self._answered.labels(topic, str(partition))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.partitions.assignment import Event
 
 BYTES_PER_TOKEN: Final = 4
 """JSON of English chat has about 4.3 bytes a token, other scripts 3 to 6: near enough to close a batch by."""

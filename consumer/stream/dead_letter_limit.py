@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.errors import DeadLetterFloodError
 from prefstream.consumer.stream.messages import Message
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,13 @@ class DeadLetterLimit:
         """The messages that were checked are committed, and these windows with them."""
         self._windows.update(windows)
 
-    def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Whether what was checked last is committed is not known: read these windows again."""
-        for partition in partitions:
-            self._windows.pop(partition, None)
+    def forget(self) -> None:
+        """Whether what was checked last is committed is not known: read the windows again."""
+        self._windows.clear()
+
+    def window(self, partition: TopicPartition, epoch: int) -> Window:
+        """A partition's window as it is committed; empty where there is no limit. Raises as `committed_metadata`."""
+        return self._window(partition, epoch) if self._share < 1 else Window(epoch, 0)
 
     def _extend(self, partition: TopicPartition, messages: Sequence[Message]) -> Window:
         window = self._window(partition, messages[0].event.epoch)

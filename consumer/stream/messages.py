@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
 from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,

@@ -12,6 +12,9 @@
 Unsettled is a transaction that may be committed, aborted or open. A new producer ends it, and the committed offsets
 tell which it was. In every state but idle one batch is held: it goes out before any later one, 0.1 s after it failed,
 then after twice as long each time, and after `broker_timeout_s` it is given up.
+
+Positions beyond the last record (markers, aborted records) are committed along with a batch, or by an empty batch of
+their own, which goes through the same states.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
-from uuid import UUID
 
 import structlog
 
@@ -30,10 +32,11 @@ from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TransactionFailedError
 from prefstream.consumer.observe.metrics import StreamMetrics
-from prefstream.consumer.stream.assignment import Membership
+from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit, Window
 from prefstream.consumer.stream.messages import Message, shrink
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.assignment import Membership
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
@@ -45,6 +48,13 @@ FIRST_BACKOFF_S: Final = 0.1
 
 LONGEST_BACKOFF_S: Final = 2.0
 """Longest such wait: a coordinator moves within seconds."""
+
+POSITIONS_EVERY_S: Final = 1.0
+"""How often positions are committed without a batch: where upstream writes a marker a moment, they move all the time.
+A process that is killed leaves at most so much behind, and its successor reads over it."""
+
+_NO_BATCH: Final = Scored(Batch((), 0.0), (), (), 0, 0.0, 0.0, 0.0)
+"""What positions alone are published with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +86,12 @@ class Unsettled:
     Attributes:
         retrying: what happens to it if the transaction was aborted.
         sent: the messages that were in it.
+        membership: the snapshot that they were sent with.
     """
 
     retrying: Retrying
     sent: tuple[Message, ...]
+    membership: Membership
 
 
 State: TypeAlias = Idle | Retrying | Unsettled
@@ -121,6 +133,7 @@ class Publisher:
         self._watchdog = watchdog
         self._limit = DeadLetterLimit(config.dead_letter_limit, config.dead_letter_window, source.committed_metadata)
         self._state: State = Idle()
+        self._positions_due = time.monotonic()
 
     def open(self) -> None:
         """Take over the transactional id; raises what `Transactions.open` does."""
@@ -139,7 +152,7 @@ class Publisher:
                 return None
             case Retrying() as retrying:
                 return retrying
-            case Unsettled(retrying):
+            case Unsettled(retrying=retrying):
                 return retrying
 
     def publish(self, scored: Scored) -> Published | None:
@@ -161,29 +174,62 @@ class Publisher:
             self._state = replace(self._state, retrying=retrying) if isinstance(self._state, Unsettled) else retrying
             return None
 
+    def commit_positions(self, *, at_once: bool = False) -> None:
+        """Step 6: where nothing of a partition is in flight, commit its position if it is not what is committed.
+
+        Args:
+            at_once: not only every `POSITIONS_EVERY_S`: partitions may be about to leave us.
+
+        Raises:
+            StreamError: what can't be mended from inside. What can be is tried again as a batch is.
+        """
+        now = time.monotonic()
+        if isinstance(self._state, Idle) and (at_once or now >= self._positions_due):
+            self._positions_due = now + POSITIONS_EVERY_S
+            self.publish(_NO_BATCH)
+
     def _publish_owned(self, scored: Scored) -> Published | None:
         membership = self._source.membership()
         owned = tuple(message for message in scored.messages if membership.owns(message.event))  # step 3
         with self._watchdog.guard("committed offsets"):
-            if owned and not (membership.joined and self._source.began_in_this_topic(_partitions(owned))):
+            ends = self._source.progress.committable(membership.epochs, _ends(owned)) if membership.joined else {}
+            if not (ends and self._source.began_in_this_topic(ends)):
+                if not owned:
+                    return self._done(scored, (), 0.0)
                 self._state = replace(self.held or Retrying(scored), due=time.monotonic() + FIRST_BACKOFF_S)
                 return None  # the next poll joins again, or tells what we lost
             windows = self._limit.check(owned)
+            offsets = self._offsets(ends, windows, membership)
         started = time.monotonic()
-        if owned and not self._commit(scored, owned, windows, membership):
+        if not self._commit(scored, owned, offsets, membership):
             return None
+        self._limit.accept(windows)
+        self._source.progress.answered(_ends(owned), membership.epochs)
+        self._source.committed.note(offsets, membership.epochs)
         return self._done(scored, owned, time.monotonic() - started)
+
+    def _offsets(
+        self, ends: Mapping[TopicPartition, int], windows: Mapping[TopicPartition, Window], membership: Membership
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What is committed: each offset with its note."""
+        topic_id = self._source.topic_id
+        offsets = {}
+        for partition, end in ends.items():
+            window = windows.get(partition) or self._limit.window(partition, membership.epochs[partition])
+            # -1: of no leader epoch, which nobody asks for.
+            offsets[partition] = OffsetAndMetadata(end, OffsetMetadata(topic_id, window.bits).encode(), -1)
+        return offsets
 
     def _commit(
         self,
         scored: Scored,
         owned: tuple[Message, ...],
-        windows: Mapping[TopicPartition, Window],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: Membership,
     ) -> bool:
         """Step 4, and where it fails the state in which step 5 begins."""
         try:
-            self._sink.publish(owned, _offsets(owned, windows, self._source.topic_id), membership)
+            self._sink.publish(owned, offsets, membership)
         except AbortedError as aborted:
             log.warning("transaction aborted, retrying", error=str(aborted))
             self._metrics.transaction_aborted()
@@ -192,9 +238,8 @@ class Publisher:
             return False
         except UnsettledError as error:
             log.warning("transaction unsettled", error=str(error))
-            self._state = Unsettled(self._retry_later(scored, error), owned)
+            self._state = Unsettled(self._retry_later(scored, error), owned, membership)
             return False
-        self._limit.accept(windows)
         return True
 
     def _settle(self, unsettled: Unsettled) -> Published | None:
@@ -202,14 +247,19 @@ class Publisher:
         self._sink.open()
         partitions = _partitions(unsettled.sent)
         with self._watchdog.guard("committed offsets"):
-            ends = {partition: self._source.committed_offset(partition) for partition in partitions}
+            found = {partition: self._source.committed.ask(partition) for partition in partitions}
         self._state = unsettled.retrying
-        self._limit.forget(partitions)
-        committed = all(message.event.record.offset < ends[message.event.partition] for message in unsettled.sent)
+        self._limit.forget()
+        self._source.committed.forget()
+        ends = {partition: committed.offset for partition, committed in found.items() if committed}
+        committed = all(
+            message.event.record.offset < ends.get(message.event.partition, 0) for message in unsettled.sent
+        )
         log.info("transaction settled", committed=committed, battles=len(unsettled.sent))
         if not committed:
             self._metrics.transaction_aborted()
             return None
+        self._source.progress.answered(_ends(unsettled.sent), unsettled.membership.epochs)
         now = time.monotonic()
         return self._done(unsettled.retrying.scored, unsettled.sent, now - (unsettled.retrying.failing_since or now))
 
@@ -234,20 +284,13 @@ def _partitions(messages: Iterable[Message]) -> set[TopicPartition]:
     return {message.event.partition for message in messages}
 
 
-def _offsets(
-    messages: Iterable[Message], windows: Mapping[TopicPartition, Window], topic_id: UUID | None
-) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Per partition, the offset behind its last record, and what is noted with it."""
+def _ends(messages: Iterable[Message]) -> dict[TopicPartition, int]:
+    """Per partition, the offset behind its last record."""
     ends: dict[TopicPartition, int] = {}
     for message in messages:
         partition = message.event.partition
         ends[partition] = max(ends.get(partition, 0), message.event.record.offset + 1)
-    bits = {partition: window.bits for partition, window in windows.items()}
-    return {
-        # -1: of no leader epoch, which nobody asks for.
-        partition: OffsetAndMetadata(end, OffsetMetadata(topic_id, bits.get(partition, 0)).encode(), -1)
-        for partition, end in ends.items()
-    }
+    return ends
 
 
 def _shrink(scored: Scored, oversized: Iterable[Message]) -> Scored:

@@ -7,6 +7,7 @@ Exactly once, step by step (the numbers are those of deploy/README.md, which say
     3. Records of stale epochs are dropped                                 (publisher.py)
     4. Begin; send messages; send offsets with the group's metadata; commit   (here, by client/transaction.py)
     5. After an abort, what is still owned is sent again, before any later batch   (publisher.py)
+    6. Where nothing of a partition is in flight, its position is committed, if it is another   (progress.py)
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartiti
 from prefstream.consumer.client.transaction import Transactions
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.partitions.assignment import Membership
 
 
 class Sink:
@@ -63,8 +64,8 @@ class Sink:
         """Step 4: begin, send, send offsets, commit. Raises what `Transactions.begin` does.
 
         Args:
-            messages: one per record, all of partitions that `membership` owns.
-            offsets: per partition, the offset behind its last record here.
+            messages: one per record, all of partitions that `membership` owns; none where positions are.
+            offsets: per partition, the offset behind its last record here, or behind what follows that and is none.
             membership: the snapshot that the messages were checked against; the broker fences a stale one.
         """
         preferences, dead_letters = self._config.preferences_topic, self._config.dead_letters_topic

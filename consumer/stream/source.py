@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -16,10 +15,12 @@ from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Transla
 from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, GroupMetadata, TopicPartition
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, StreamError, TopicMissingError
-from prefstream.consumer.stream.assignment import Assignment, Event, Membership
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
-from prefstream.consumer.stream.start_positions import StartPositions
-from prefstream.consumer.stream.topic_identity import TopicIdentity
+from prefstream.consumer.stream.partitions.assignment import Assignment, Event, Membership
+from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.progress import Progress
+from prefstream.consumer.stream.partitions.start_positions import StartPositions
+from prefstream.consumer.stream.partitions.topic_identity import TopicIdentity
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,9 @@ class Source:
         )
         self._assignment = Assignment()
         self._identity = TopicIdentity(consumer, config.battles_topic)
-        self._positions = StartPositions(consumer, config, self._assignment, self._identity, self._translator)
+        self._committed = CommittedOffsets(consumer, self._assignment, self._translator)
+        self._positions = StartPositions(consumer, config, self._assignment, self._identity, self._committed)
+        self._progress = Progress(consumer, self._assignment, self._committed)
         self._paused = False
         self._generation = -1
         self._ask_at = 0.0
@@ -107,12 +110,10 @@ class Source:
         ):
             return []
         epochs = self._assignment.epochs()
-        return [
-            Event(record, epochs[partition])
-            for partition, records in polled.items()
-            if partition in epochs
-            for record in records
-        ]
+        ours = {partition: records for partition, records in polled.items() if partition in epochs}
+        for partition, records in ours.items():
+            self._progress.handed_out(partition, epochs[partition], records[-1].offset + 1)
+        return [Event(record, epochs[partition]) for partition, records in ours.items() for record in records]
 
     def _poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         error, self._unjudged = self._unjudged, None
@@ -178,25 +179,40 @@ class Source:
         """As `StartPositions.began_in_this_topic`."""
         return self._positions.began_in_this_topic(partitions)
 
+    @property
+    def rebalancing(self) -> bool:
+        """Whether partitions may be taken from us at one of the next polls."""
+        return self._consumer.group_metadata().state != STABLE
+
+    @property
+    def progress(self) -> Progress:
+        """How far we are in each partition."""
+        return self._progress
+
+    @property
+    def committed(self) -> CommittedOffsets:
+        """What the group has committed."""
+        return self._committed
+
     def committed_metadata(self, partition: TopicPartition) -> OffsetMetadata:
         """As `StartPositions.committed_metadata`."""
         return self._positions.committed_metadata(partition)
 
-    def committed_offset(self, partition: TopicPartition) -> int:
-        """As `StartPositions.committed_offset`."""
-        return self._positions.committed_offset(partition)
-
     def lag(self) -> dict[TopicPartition, int]:
-        """Records behind the end of each of our partitions, as far as the client knows; asks no broker."""
+        """Offsets from what is committed to the end of each of our partitions, as far as we know; asks no broker.
+
+        It is what any other client finds that asks for the group's lag.
+        """
         lags = {}
         for partition in self._assignment.epochs():
-            end = self._consumer.highwater(partition)
-            if end is None:
+            committed = self._committed.known(partition)
+            done = committed.offset if committed else self._consumer.known_position(partition)
+            try:
+                end = self._consumer.highwater(partition)
+            except KafkaError:  # taken from us this moment
                 continue
-            with suppress(KafkaError):  # just after a rebalance there are no positions
-                position = self._consumer.position(partition, timeout_ms=0)
-                if position is not None:
-                    lags[partition] = max(0, end - position)
+            if end is not None and done is not None:
+                lags[partition] = max(0, end - done)
         return lags
 
     def _learn_generation(self) -> GroupMetadata:

@@ -19,8 +19,8 @@ import structlog
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError, TopicMissingError
-from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.batch import Batcher
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher, Unsettled
 from prefstream.consumer.stream.source import Source
@@ -91,9 +91,11 @@ class Stream:
         while not self._stopping.is_set():
             self._read()
             self._publish()
+            self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
             self._require_free_way()
             self._telemetry.report(self._source, self._in_flight)
         self._drain()
+        self._publisher.commit_positions(at_once=True)
 
     @property
     def _in_flight(self) -> int:
@@ -154,7 +156,8 @@ class Stream:
             published = self._publisher.publish(scored)
             if published is None:
                 return
-            self._telemetry.batch_published(published)
+            if published.scored.messages:
+                self._telemetry.batch_published(published)
             if published.messages:
                 self._on_committed(replace(published.scored, messages=published.messages))
         if self._publisher.held is None and self._pipeline.head_age_s > self._config.score_timeout_s:

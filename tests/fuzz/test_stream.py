@@ -15,8 +15,8 @@ from rich.console import Console
 from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream import pipeline
-from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.messages import Message, dead_letter
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import Reason
 from tests.fuzz.stream_campaign import PARTITIONS, served_apart, served_here, through_the_stream
 

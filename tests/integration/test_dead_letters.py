@@ -19,8 +19,8 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition, read_dead_letters
 from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, make_plan, resubmit
 from prefstream.consumer.errors import FencedError, StreamError, TopicMissingError, UsageError
-from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import InvalidEventError, Reason
 from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
 

@@ -18,7 +18,7 @@ from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError, StreamError, TopicMissingError
-from prefstream.consumer.stream.topic_identity import TopicIdentity
+from prefstream.consumer.stream.partitions.topic_identity import TopicIdentity
 from prefstream.schemas import KafkaSource, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, HEADER_VALUE_SHA256, HEADER_VALUE_SIZE, header
 from prefstream.scoring.panel.panel import Panel

@@ -10,7 +10,9 @@ import pytest
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DeadLetterFloodError, TransactionFailedError
-from prefstream.consumer.stream import start_positions, telemetry
+from prefstream.consumer.stream import telemetry
+from prefstream.consumer.stream.partitions import committed_offsets as committed_offsets_module
+from prefstream.consumer.stream.publisher import Publisher
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -118,6 +120,13 @@ def on(broker: EmbeddedBroker, **settings: Any) -> StreamConfig:
     return fresh_config(broker.bootstrap_servers, **{**defaults, **settings})
 
 
+def ask_only_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let committed offsets be asked for by batches alone, and soon given up; positions alone would ask before."""
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(committed_offsets_module, "COMMITTED_TIMEOUT_MS", 200)
+    monkeypatch.setattr(Publisher, "commit_positions", lambda *_, **__: None)
+
+
 def wait_reading(service: Running, config: StreamConfig) -> None:
     """Wait until the service knows where to read, so that it asks for committed offsets only to publish."""
     lag = {"topic": config.battles_topic, "partition": "0"}
@@ -139,8 +148,7 @@ def test_a_batch_that_was_aborted_and_sent_again_counts_once() -> None:
 
 
 def test_while_the_window_is_not_known_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
-    monkeypatch.setattr(start_positions, "COMMITTED_TIMEOUT_MS", 200)
+    ask_only_for_a_batch(monkeypatch)
     with EmbeddedBroker() as broker:
         config = on(broker)
         with running(config) as service:
@@ -155,8 +163,7 @@ def test_while_the_window_is_not_known_nothing_is_published(monkeypatch: pytest.
 
 
 def test_a_window_that_is_not_told_for_too_long_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
-    monkeypatch.setattr(start_positions, "COMMITTED_TIMEOUT_MS", 200)
+    ask_only_for_a_batch(monkeypatch)
     with EmbeddedBroker() as broker:
         config = on(broker, broker_timeout_s=10.0)
         with running(config) as service:

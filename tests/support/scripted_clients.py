@@ -26,13 +26,13 @@ class ScriptedConsumer:
         self.held: set[TopicPartition] = set()
         self.sought: list[tuple[str, tuple[TopicPartition, ...]]] = []
         self.listener: ConsumerRebalanceListener | None = None
-        self.position_error: Exception | None = None
         self.member_id = JOINED.member_id
         self.generation_id = JOINED.generation_id
         self.committed_offsets: dict[TopicPartition, Any] = {}
         self.known_topic_id: UUID | None = OLD
         self.real_topic_id = OLD
         self.forgot = 0
+        self.positions: dict[TopicPartition, int | None] = {}
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0, 1}
@@ -67,6 +67,7 @@ class ScriptedConsumer:
         polled = self.polls.pop(0) if self.polls else {}
         if isinstance(polled, Exception):
             raise polled
+        self.positions |= {partition: records[-1].offset + 1 for partition, records in polled.items()}
         return polled
 
     def group_metadata(self) -> ConsumerGroupMetadata:
@@ -102,10 +103,11 @@ class ScriptedConsumer:
     def highwater(self, partition: TopicPartition) -> int | None:
         return {0: 10, 1: None}[partition.partition]
 
+    def known_position(self, partition: TopicPartition) -> int | None:
+        return self.positions.get(partition)
+
     def position(self, partition: TopicPartition, *, timeout_ms: int | None = None) -> int | None:
-        if self.position_error:
-            raise self.position_error
-        return 4
+        raise AssertionError("it may ask the brokers")
 
     def assign_alone(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("a member of a group asks the group")
@@ -121,6 +123,7 @@ class ScriptedProducer:
         self.error = error
         self.calls: list[str] = []
         self.abort_error: Exception | None = None
+        self.offsets: list[dict[TopicPartition, Any]] = []
 
     def _call(self, step: str) -> None:
         self.calls.append(step)
@@ -144,6 +147,7 @@ class ScriptedProducer:
 
     def send_offsets_to_transaction(self, offsets: Any, metadata: Any) -> None:
         self._call("send_offsets_to_transaction")
+        self.offsets.append(dict(offsets))
 
     def flush(self) -> None:
         self._call("flush")

@@ -22,7 +22,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.assignment import Event
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.consumer.stream.source import JOIN_WAIT_S

@@ -32,8 +32,8 @@ from prefstream.consumer.errors import (
     TransactionFailedError,
     UsageError,
 )
-from prefstream.consumer.stream.assignment import Membership
 from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.partitions.assignment import Membership
 from prefstream.consumer.stream.sink import Sink
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.scripted_clients import ScriptedProducer

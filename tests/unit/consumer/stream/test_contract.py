@@ -12,8 +12,8 @@ import orjson
 import pytest
 import yaml
 
-from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import ERROR_HEADERS, InvalidEventError, Preference, Reason, decode_battle
 from prefstream.schemas.documents import ASYNCAPI, documents
 from tests.support.samples import a_preference

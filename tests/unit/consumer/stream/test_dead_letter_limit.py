@@ -16,7 +16,7 @@ from prefstream.consumer.dead_letters.ledger import MAX_METADATA_BYTES
 from prefstream.consumer.errors import DeadLetterFloodError
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.schemas import InvalidEventError, Reason
 from tests.support.streams import MARKERS, make_event
 

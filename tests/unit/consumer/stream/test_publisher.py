@@ -16,13 +16,14 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, TransactionFailedError
 from prefstream.consumer.observe.metrics import StreamMetrics
 from prefstream.consumer.stream import publisher as publisher_module
-from prefstream.consumer.stream.assignment import Event
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Message
+from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.publisher import (
     FIRST_BACKOFF_S,
     LONGEST_BACKOFF_S,
+    POSITIONS_EVERY_S,
     Idle,
     Publisher,
     Retrying,
@@ -49,11 +50,16 @@ class Stage:
         events = self.source.poll(0.1, 10)
         self.metrics = StreamMetrics()
         self.producers = producers
-        scripted = iter([*producers, *(ScriptedProducer() for _ in range(50))])
+        self.spare = ScriptedProducer()
+        scripted = iter([*producers, *(self.spare for _ in range(50))])
         sink = Sink(lambda: next(scripted), config, watchdog)
         self.publisher = Publisher(config, self.source, sink, self.metrics, watchdog)
         self.publisher.open()
         self.scored = scored(events)
+
+    def committed(self) -> list[int]:
+        """Offsets of partition 0 that were committed, in turn."""
+        return [offsets[P0].offset for producer in [*self.producers, self.spare] for offsets in producer.offsets]
 
     def aborted(self) -> float | None:
         return self.metrics.registry.get_sample_value("prefstream_transactions_aborted_total")
@@ -212,3 +218,69 @@ def test_the_next_batch_starts_with_a_clean_sheet(stage: Set, clock: FakeClock) 
     assert scene.publisher.state == Retrying(
         later, due=clock.now + FIRST_BACKOFF_S, backoff_s=FIRST_BACKOFF_S, failing_since=clock.now
     )
+
+
+def test_a_position_behind_a_marker_is_committed_once_nothing_is_in_flight(stage: Set, clock: FakeClock) -> None:
+    scene = stage()
+    scene.consumer.positions = {P0: 9}
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.committed() == []
+    scene.publisher.publish(scene.scored)
+    scene.consumer.positions = {P0: 10}
+    scene.publisher.commit_positions(at_once=True)
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.committed() == [9, 10]
+    assert isinstance(scene.publisher.state, Idle)
+
+
+def test_positions_alone_are_committed_only_so_often(stage: Set, clock: FakeClock) -> None:
+    """But at once where partitions may be about to leave us."""
+    scene = stage()
+    scene.publisher.publish(scene.scored)
+    for position in (8, 9, 10):
+        scene.consumer.positions = {P0: position}
+        scene.publisher.commit_positions()
+        clock.now += POSITIONS_EVERY_S / 2
+    assert scene.committed() == [7, 8, 10]
+    scene.consumer.positions = {P0: 11}
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.committed() == [7, 8, 10, 11]
+
+
+def test_who_is_no_member_commits_no_position_and_holds_nothing_up(stage: Set) -> None:
+    scene = stage()
+    scene.publisher.publish(scene.scored)
+    scene.consumer.positions = {P0: 10}
+    scene.consumer.state = MemberState.REBALANCING
+    scene.consumer.generation_id += 1
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.committed() == [7]
+    assert isinstance(scene.publisher.state, Idle)
+
+
+def test_a_position_that_could_not_be_committed_is_tried_again(stage: Set) -> None:
+    scene = stage(failing("commit_transaction", PASSING))
+    scene.producers[0].step = None
+    scene.publisher.publish(scene.scored)
+    scene.producers[0].step = "commit_transaction"
+    scene.consumer.positions = {P0: 10}
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.publisher.held is not None
+    assert scene.publisher.held.scored.messages == ()
+    assert scene.publisher.publish(scene.publisher.held.scored) is not None
+    assert scene.committed() == [7, 10, 10]
+
+
+def test_a_position_of_whose_commit_nobody_knows_the_end_is_looked_up(stage: Set) -> None:
+    scene = stage(failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()))
+    scene.producers[0].step = None
+    scene.publisher.publish(scene.scored)
+    scene.producers[0].step = "commit_transaction"
+    scene.consumer.positions = {P0: 10}
+    scene.publisher.commit_positions(at_once=True)
+    assert isinstance(scene.publisher.state, Unsettled)
+    scene.consumer.committed_offsets = {P0: OffsetAndMetadata(7, "", -1)}
+    assert scene.publisher.held is not None
+    assert scene.publisher.publish(scene.publisher.held.scored) is not None
+    scene.publisher.commit_positions(at_once=True)
+    assert scene.committed() == [7, 10, 10]

@@ -20,8 +20,8 @@ from prefstream.consumer.errors import (
     TopicMissingError,
 )
 from prefstream.consumer.stream import source as source_module
-from prefstream.consumer.stream import topic_identity
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions import topic_identity
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
 from tests.support.fake_clock import FakeClock
 from tests.support.kafka_errors import kafka_error_classes
@@ -512,15 +512,6 @@ def test_the_note_is_what_was_committed_with_the_offset(
     assert make_source(consumer).committed_metadata(P0) == note
 
 
-@pytest.mark.parametrize(("committed", "offset"), [(None, 0), (AT_3, 3)])
-def test_the_committed_offset_is_behind_the_last_record_that_was_answered(
-    committed: OffsetAndMetadata | None, offset: int
-) -> None:
-    consumer = ScriptedConsumer()
-    consumer.committed_offsets = {P0: committed}
-    assert make_source(consumer).committed_offset(P0) == offset
-
-
 @pytest.mark.parametrize("kind", kafka_error_classes(), ids=lambda kind: kind.__name__)
 def test_a_note_that_can_not_be_had_is_unreachable_for_now_or_an_error_of_ours(
     kind: type[kafka_errors.KafkaError],
@@ -538,13 +529,24 @@ def test_lag_is_told_for_partitions_of_which_the_end_is_known() -> None:
     consumer = ScriptedConsumer()
     source = make_source(consumer)
     consumer.give(P0, P1)
+    consumer.positions = {P0: 4, P1: 4}
     assert source.lag() == {P0: 6}
+
+
+def test_lag_counts_from_what_is_committed_once_that_is_known() -> None:
+    """As for any other client that asks: what is read and not answered yet is behind."""
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.positions = {P0: 4}
+    consumer.committed_offsets = {P0: AT_3}
+    source.committed.of(P0)
+    assert source.lag() == {P0: 7}
 
 
 def test_a_lag_that_can_not_be_known_now_is_left_out() -> None:
     """Just after a rebalance the client has no positions; metrics must not end the stream."""
     consumer = ScriptedConsumer()
-    consumer.position_error = kafka_errors.NoOffsetForPartitionError({P0})
     source = make_source(consumer)
     consumer.give(P0)
     assert source.lag() == {}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
-from prefstream.consumer.stream.assignment import Assignment, Membership
+from prefstream.consumer.stream.partitions.assignment import Assignment, Membership
 from tests.support.streams import make_event
 
 P0, P1 = TopicPartition("battles", 0), TopicPartition("battles", 1)

@@ -6,24 +6,19 @@ An offset is committed with the id of its topic. Where that is another one, the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Final
 from uuid import UUID
 
 import structlog
 
-from prefstream.consumer.client.kafka_errors import KafkaError, Translator, is_retriable
 from prefstream.consumer.client.protocols import STABLE, GroupConsumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, StreamError
-from prefstream.consumer.stream.assignment import Assignment
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
-from prefstream.consumer.stream.topic_identity import TopicIdentity
+from prefstream.consumer.errors import DataLossError
+from prefstream.consumer.stream.partitions.assignment import Assignment
+from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.topic_identity import TopicIdentity
 
 log = structlog.get_logger(__name__)
-
-COMMITTED_TIMEOUT_MS: Final = 10_000
-"""A coordinator fails over in about 9 s; what is not known by then is asked again at the next poll."""
 
 
 class StartPositions:
@@ -34,7 +29,7 @@ class StartPositions:
         config: the settings.
         assignment: what is ours.
         identity: which topic it is.
-        translator: of errors of reading.
+        committed: what the group has committed.
     """
 
     def __init__(
@@ -43,13 +38,13 @@ class StartPositions:
         config: StreamConfig,
         assignment: Assignment,
         identity: TopicIdentity,
-        translator: Translator,
+        committed: CommittedOffsets,
     ) -> None:
         self._consumer = consumer
         self._config = config
         self._assignment = assignment
         self._identity = identity
-        self._translator = translator
+        self._committed = committed
         self._sure: dict[TopicPartition, int] = {}  # under which epoch reading began at an offset of this topic
         self._member_id = ""
 
@@ -59,25 +54,15 @@ class StartPositions:
         return self._member_id
 
     def committed_metadata(self, partition: TopicPartition) -> OffsetMetadata:
-        """What was noted with the partition's committed offset; raises what `committed_offset` does."""
-        return _metadata(self._committed(partition))
-
-    def committed_offset(self, partition: TopicPartition) -> int:
-        """The offset behind the last record of the partition that the group has answered; 0 where none is.
-
-        Raises:
-            BrokerUnreachableError: the group's coordinator did not tell in time; it may be asked again.
-            StreamError: a fault that asking again can't mend.
-        """
-        committed = self._committed(partition)
-        return committed.offset if committed else 0
+        """What was noted with the partition's committed offset; raises what `CommittedOffsets.of` does."""
+        return _metadata(self._committed.of(partition))
 
     def began_in_this_topic(self, partitions: Iterable[TopicPartition]) -> bool:
         """Whether reading began at offsets of the topic that is there, and begin again where it did not.
 
         It may have begun at those of a topic that had its name before. Then it begins again at the right ones, now or
         at one of the next polls, and nothing we hold is ours.
-        Raises what `committed_offset` does.
+        Raises what `CommittedOffsets.of` does.
         """
         epochs = self._assignment.epochs()
         unsure = {partition: epochs[partition] for partition in partitions if partition in epochs}
@@ -150,7 +135,9 @@ class StartPositions:
         All or none of them: one that was renewed and stays where it is would skip what we held of it.
         """
         epochs = self._assignment.epochs()
-        committed = {partition: self._committed(partition) for partition in epochs.keys() & self._consumer.assignment()}
+        committed = {
+            partition: self._committed.ask(partition) for partition in epochs.keys() & self._consumer.assignment()
+        }
         for partition, epoch in self._assignment.renew(epochs).items():
             if partition not in committed:
                 continue  # about to be taken from us, or not ours to seek in yet
@@ -164,14 +151,6 @@ class StartPositions:
                 self._consumer.seek(partition, start.offset)
             self._sure[partition] = epoch
         self._consumer.forget_fetched()
-
-    def _committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
-        try:
-            return self._consumer.committed(partition, metadata=True, timeout_ms=COMMITTED_TIMEOUT_MS)
-        except KafkaError as error:
-            becomes = BrokerUnreachableError if is_retriable(error) else StreamError
-            where = f"what was committed for {partition.topic}/{partition.partition} is not known"
-            raise replace(self._translator, otherwise=becomes).error(error, where) from error
 
 
 def _metadata(committed: OffsetAndMetadata | None) -> OffsetMetadata:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.consumer.stream.offset_metadata import OffsetMetadata
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 
 TOPIC = UUID(int=7)
 

@@ -90,6 +90,11 @@ class Assignment(ConsumerRebalanceListener):
         with self._lock:
             return {partition: self._raised[partition] for partition in self._owned}
 
+    def epoch(self, partition: TopicPartition) -> int:
+        """The current epoch of one of our partitions; 0, which none has, where it is not ours."""
+        with self._lock:
+            return self._raised[partition] if partition in self._owned else 0
+
     def renew(self, epochs: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Raise the epochs of those partitions that have not moved since they had these; nothing held of them is ours.
 
