@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Final, NoReturn
 
+import structlog
 from rich.console import Console
 from rich.markup import escape
 
 from prefstream.consumer import early_signals
 from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.consumer.observe.logs import logs_are_json
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
+
+log = structlog.get_logger(__name__)
 
 EXIT_FAULT: Final = 1
 """A lasting fault that another start may find gone, or a check that failed."""
@@ -35,13 +40,28 @@ def complain(error: PrefstreamError) -> int:
         The exit code that goes with it.
     """
     Console(stderr=True, soft_wrap=True).print(f"[bold red]prefstream:[/] {escape(str(error))}", highlight=False)
-    if isinstance(error, FetchError):
-        return EXIT_FAULT
-    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
+    return _code_of(error)
 
 
-def exit_code_of(error: BaseException) -> int | None:
-    """How the process ends by what a command raised; an error of ours, or of Kafka's client, is printed as one line.
+def log_failure(error: PrefstreamError) -> int:
+    """Tell the error that ends a service: as a log line where these are JSON, else as `complain` does.
+
+    Returns:
+        The exit code that goes with it.
+    """
+    if not logs_are_json():
+        return complain(error)
+    code = _code_of(error)
+    log.critical("failed", error=type(error).__name__, message=str(error), exit_code=code)
+    return code
+
+
+def exit_code_of(error: BaseException, tell: Callable[[PrefstreamError], int] = complain) -> int | None:
+    """How the process ends by what a command raised; an error of ours, or of Kafka's client, is told in one line.
+
+    Args:
+        error: what was raised.
+        tell: tells an error of ours, and returns its exit code.
 
     Returns:
         The exit code; None where it is a mistake of ours, whose traceback is needed.
@@ -52,8 +72,14 @@ def exit_code_of(error: BaseException) -> int | None:
         return EXIT_INTERRUPTED
     if isinstance(error, KafkaError):
         # Its own text may quote whole requests.
-        return complain(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
-    return complain(error) if isinstance(error, PrefstreamError) else None
+        return tell(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
+    return tell(error) if isinstance(error, PrefstreamError) else None
+
+
+def _code_of(error: PrefstreamError) -> int:
+    if isinstance(error, FetchError):
+        return EXIT_FAULT
+    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
 
 
 def leave_now(code: int) -> NoReturn:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import signal
+import sys
 import threading
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from prefstream.consumer.cli.exit_codes import complain, leave_now
+from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_failure
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import panel_config
 from prefstream.consumer.client.watchdog import end_process
@@ -23,8 +23,10 @@ from prefstream.consumer.early_signals import (
     tell_signal,
 )
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks, logs_json
-from prefstream.schemas import PrefstreamError
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks, logs_are_json
+
+if TYPE_CHECKING:
+    from prefstream.consumer.stream.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +43,41 @@ def run(config: StreamConfig) -> None:
 
     Example: `prefstream run --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
-    # Until the handlers below are in place, a signal ends the process as it does while the settings are read.
+    # Until `_stop_on_signals`, a signal ends the process as it does while the settings are read.
     from prefstream.consumer.stream.service import Service
+    from prefstream.consumer.stream.telemetry import judge_loading
     from prefstream.scoring.panel.panel import load_panel
 
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
-    panel = config.require_panel()
-    service = Service(config, lambda: load_panel(panel_config(panel, log.warning), say=log.info))
-    as_json = logs_json(config.log_format)
+
+    def say(line: str) -> None:
+        log.info("loading", step=line)
+
+    service = Service(
+        config,
+        lambda: load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading),
+    )
+    code = 0
+    try:
+        config.require_panel()
+        _stop_on_signals(service, config.drain_seconds)
+        service.run()
+    except StalledError as error:
+        end_process("scoring", str(error))
+    except Exception as error:
+        failed_with = exit_code_of(error, log_failure)
+        if failed_with is None:
+            raise
+        code = failed_with
+    if service.gave_up:
+        leave_now(code)
+    sys.exit(code)
+
+
+def _stop_on_signals(service: Service, drain_seconds: float) -> None:
+    """SIGTERM and SIGINT ask the service to finish; a second one ends the process at once."""
+    as_json = logs_are_json()
 
     def stop_now(number: int, frame: FrameType | None) -> None:
         del frame
@@ -60,26 +88,19 @@ def run(config: StreamConfig) -> None:
         del frame
         if not service.streaming:  # loading judges may take minutes
             end_at_once("stopped while it started, nothing was begun", number, EXIT_STOPPED, as_json=as_json)
-        service.stop()
+        service.stop(signal.Signals(number).name)
         for each in STOP_SIGNALS:
             signal.signal(each, stop_now)
         tell_signal("stopping, batches in flight are finished or given up", number, as_json=as_json)
         # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
         # transaction is safe, our successor ends it.
-        deadline = threading.Timer(config.drain_seconds + CLOSE_S, leave_now, (0,))
+        deadline = threading.Timer(drain_seconds + CLOSE_S, leave)
         deadline.daemon = True
         deadline.start()
 
+    def leave() -> None:
+        service.tell_end()
+        leave_now(0)
+
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
-    try:
-        service.run()
-    except StalledError as error:
-        logging.getLogger(__name__).critical("%s", error)
-        end_process("scoring")
-    except PrefstreamError as error:
-        if service.gave_up:
-            leave_now(complain(error))
-        raise
-    if service.gave_up:
-        leave_now(0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,11 +19,35 @@ EXIT_STALLED: Final = 70
 """Exit code of a process that its watchdog ended (EX_SOFTWARE)."""
 
 
-def end_process(what: str) -> None:
-    """Print where every thread stands (code only, no values) and end the process at once."""
-    log.critical("stalled, ending the process", call=what, exit_code=EXIT_STALLED)
-    faulthandler.dump_traceback(all_threads=True)
+FRAMES: Final = 30
+"""Innermost frames of a thread that are told."""
+
+
+def end_process(what: str, message: str = "a call to the brokers did not return") -> None:
+    """Log where every thread stands (code only, no values) and end the process at once.
+
+    Args:
+        what: the call that hangs.
+        message: what that means, and what to do.
+    """
+    log.critical(
+        "stalled, ending the process",
+        call=what,
+        message=message,
+        exit_code=EXIT_STALLED,
+        threads=_where_threads_stand(),
+    )
     os._exit(EXIT_STALLED)
+
+
+def _where_threads_stand() -> dict[str, list[str]]:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {
+        names.get(ident, str(ident)): [
+            f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_stack(top)[-FRAMES:]
+        ]
+        for ident, top in sys._current_frames().items()  # noqa: SLF001 - public but for its name
+    }
 
 
 class Watchdog:

@@ -27,13 +27,16 @@ from enum import Enum
 from functools import singledispatch
 from pathlib import PurePath
 from types import NoneType, TracebackType
-from typing import Any, Final, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from prefstream.schemas import PrefstreamError
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
@@ -66,8 +69,8 @@ def configure_logging(
         log_format: `auto` is `console` on a terminal and `json` elsewhere.
         library_level: of all other lines; below INFO counts as INFO.
     """
-    as_json = logs_json(log_format)
-    handler = _StderrHandler()
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    handler = _StderrHandler(as_json=as_json)
     handler.addFilter(_is_printable)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -98,9 +101,9 @@ def configure_logging(
     )
 
 
-def logs_json(log_format: LogFormat) -> bool:
-    """Whether log lines are JSON: `auto` is so where standard error is no terminal."""
-    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+def logs_are_json() -> bool:
+    """Whether this process's log lines are JSON; False where logging was not set up."""
+    return any(handler.as_json for handler in logging.getLogger().handlers if isinstance(handler, _StderrHandler))
 
 
 def adopt_library_loggers() -> None:
@@ -132,8 +135,12 @@ def install_exception_hooks() -> None:
             thread = crash.thread.name if crash.thread is not None else "unknown"
             log.critical("thread crashed", thread=thread, exc_info=crash.exc_value)
 
+    def log_ignored(ignored: UnraisableHookArgs) -> None:
+        log.error("exception ignored", place=type(ignored.object).__qualname__, exc_info=ignored.exc_value)
+
     sys.excepthook = log_crash
     threading.excepthook = log_thread_crash
+    sys.unraisablehook = log_ignored  # of what a destructor or a callback of the interpreter raised
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -142,7 +149,8 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
     It writes to what `sys.stderr` is at that moment: while rich shows a live table, that prints above the table.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
         logging.Handler.__init__(self)  # StreamHandler's own would set `stream`, which is a property here
 
     @property

@@ -231,13 +231,20 @@ class Totals:
         battles: records that were read.
         preferences: that were committed.
         dead_letters: that were committed, by reason.
+        stale: results that were dropped because their partition had moved.
         latencies: committed records in each bucket of `END_TO_END_SECONDS`.
     """
 
     battles: int
     preferences: int
     dead_letters: Mapping[Reason, int]
+    stale: int
     latencies: tuple[int, ...]
+
+    @property
+    def unanswered(self) -> int:
+        """Battles that were read, and neither answered nor left to their partition's new owner."""
+        return self.battles - self.preferences - sum(self.dead_letters.values()) - self.stale
 
 
 class StreamMetrics:
@@ -380,6 +387,7 @@ class StreamMetrics:
             battles=_total(self._battles_consumed),
             preferences=_total(self._preferences_published),
             dead_letters={reason: _total(self._dead_letters.labels(reason.value)) for reason in Reason},
+            stale=_total(self._stale),
             latencies=self._end_to_end.counts(),
         )
 

@@ -6,6 +6,7 @@ joined only when there is somebody to judge.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -21,14 +22,15 @@ from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.metrics import StreamMetrics, own_version
+from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
 from prefstream.consumer.stream.stream import Stream
-from prefstream.consumer.stream.telemetry import Telemetry
+from prefstream.consumer.stream.telemetry import Telemetry, describe_judges
 from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
@@ -65,6 +67,9 @@ class Service:
         self._on_committed = on_committed
         self._on_stall = on_stall
         self._stop_asked = False
+        self._ended_by = "the caller"
+        self._told_end = False
+        self._began = time.monotonic()
         self._stream: Stream | None = None
 
     @property
@@ -72,8 +77,13 @@ class Service:
         """Whether battles may be in flight; not while judges are being loaded."""
         return self._stream is not None
 
-    def stop(self) -> None:
-        """Ask the service to finish and return; callable from any thread and from a signal handler."""
+    def stop(self, by: str = "the caller") -> None:
+        """Ask the service to finish and return; callable from any thread and from a signal handler.
+
+        Args:
+            by: who asks, such as `SIGTERM`; the log tells it.
+        """
+        self._ended_by = by
         self._stop_asked = True
         if self._stream:
             self._stream.stop()
@@ -87,6 +97,42 @@ class Service:
         Raises:
             PrefstreamError: what can't be mended from inside; nothing is lost.
         """
+        config = self._config
+        log.info(
+            "starting",
+            version=own_version(),
+            panel=config.panel,
+            brokers=config.bootstrap_servers,
+            topics=_topics(config),
+            group=config.group_id,
+        )
+        try:
+            self._serve()
+        except Exception as error:
+            self._ended_by = type(error).__name__
+            raise
+        finally:
+            self.tell_end()
+
+    def tell_end(self) -> None:
+        """Log what ended the service, what it did, and how many battles it read and leaves to whoever reads on.
+
+        Once: `run` does it last; who ends the process before that does it first.
+        """
+        if self._told_end:
+            return
+        self._told_end = True
+        done = self.metrics.totals()
+        log.info(
+            "stopped",
+            by=self._ended_by,
+            after_s=round(time.monotonic() - self._began, 1),
+            **summary(StreamMetrics().totals(), done),
+            given_up=done.unanswered,
+        )
+
+    def _serve(self) -> None:
+        """Build the parts, stream, take them down."""
         config = self._config
         with ExitStack() as stack:
             if config.http:
@@ -126,7 +172,16 @@ class Service:
             )
             if self._stop_asked:
                 return
-            log.info("streaming", group=config.group_id, instance=instance.name, http=self.http_url)
+            log.info(
+                "streaming",
+                version=own_version(),
+                panel=config.panel,
+                judges=describe_judges(panel),
+                topics=_topics(config),
+                group=config.group_id,
+                instance=instance.name,
+                http=self.http_url,
+            )
             self.health.set_not_ready("joining the group")
             self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S)
             try:
@@ -144,3 +199,11 @@ class Service:
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass
             panel.close()
+
+
+def _topics(config: StreamConfig) -> dict[str, str]:
+    return {
+        "battles": config.battles_topic,
+        "preferences": config.preferences_topic,
+        "dead_letters": config.dead_letters_topic,
+    }

@@ -1,25 +1,53 @@
-"""What the stream tells operators: metrics and log lines of each batch, and now and then how far behind it is."""
+"""What the stream tells operators: metrics and log lines of each batch, and once a minute what was done."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.publisher import Published
 from prefstream.consumer.stream.source import Source
+from prefstream.scoring.config import ModelJudgeConfig, PriorJudgeConfig
+from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
 
 REPORT_EVERY_S: Final = 5.0
 """Lag changes slowly, and dashboards read every 15 s or so."""
+
+SUMMARY_EVERY_S: Final = 60.0
+"""Who reads a log wants to see that a service lives, idle or not, and 1,440 lines a day can be read through."""
+
+
+@contextmanager
+def judge_loading(judge: ModelJudgeConfig | PriorJudgeConfig) -> Iterator[None]:
+    """A log line before and after the loading of a judge, which may take minutes."""
+    log.info("loading judge", judge=judge.name, kind=judge.kind)
+    began = time.monotonic()
+    yield
+    log.info("judge loaded", judge=judge.name, took_s=round(time.monotonic() - began, 1))
+
+
+def describe_judges(panel: Panel) -> list[dict[str, object]]:
+    """The judges of a panel, as a log line names them."""
+    return [
+        {"name": judge.name, **judge.provenance.model_dump(include=_TELLING, exclude_none=True)}
+        for judge in panel.judges
+    ]
+
+
+_TELLING: Final = {"kind", "base", "device", "dtype", "quantization"}
+"""What of a judge's provenance an operator wants to see at a start; preferences have all of it."""
 
 
 class Telemetry:
@@ -27,11 +55,15 @@ class Telemetry:
 
     Args:
         metrics: what operators see.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, metrics: StreamMetrics) -> None:
+    def __init__(self, metrics: StreamMetrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
+        self._clock = clock
         self._report_at = 0.0
+        self._told = metrics.totals()
+        self._tell_at = clock() + SUMMARY_EVERY_S
         self._lagging: set[TopicPartition] = set()
 
     def battles_consumed(self, count: int) -> None:
@@ -47,18 +79,22 @@ class Telemetry:
             log.info("batch dropped, its partitions moved", battles=stale)
             return
         self._tell_metrics(scored, messages, published.commit_s)
-        log.info(
+        reasons = Counter(str(message.reason) for message in messages if message.reason is not None)
+        tell = log.warning if reasons else log.debug
+        tell(
             "batch published",
             battles=len(messages),
+            preferences=len(messages) - reasons.total(),
+            dead_letters=dict(reasons),
             stale=stale,
             inference_s=round(scored.inference_s, 3),
             commit_s=round(published.commit_s, 3),
         )
 
     def report(self, source: Source, in_flight: int) -> None:
-        """Say how much is in flight, and every `REPORT_EVERY_S` how far we are behind."""
+        """Say how much is in flight, every `REPORT_EVERY_S` how far we are behind, once a minute what was done."""
         self._metrics.in_flight(in_flight)
-        now = time.monotonic()
+        now = self._clock()
         if now < self._report_at:
             return
         self._report_at = now + REPORT_EVERY_S
@@ -67,6 +103,10 @@ class Telemetry:
         self._lagging = set(lags)
         for partition, records in lags.items():
             self._metrics.lag(partition.topic, partition.partition, records)
+        if now >= self._tell_at:
+            self._tell_at = now + SUMMARY_EVERY_S
+            before, self._told = self._told, self._metrics.totals()
+            log.info("serving", **summary(before, self._told), lag=sum(lags.values()), partitions=len(lags))
 
     def _tell_metrics(self, scored: Scored, messages: tuple[Message, ...], commit_s: float) -> None:
         metrics = self._metrics

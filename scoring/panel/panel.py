@@ -12,6 +12,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ import structlog
 import tenacity
 
 from prefstream.schemas import Battle
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, MisuseError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
@@ -283,6 +284,7 @@ def load_panel(
     *,
     calibration: CalibrationFile | None = None,
     say: Callable[[str], None] | None = None,
+    loading: Callable[[ModelJudgeConfig | PriorJudgeConfig], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Panel:
     """Load every judge of a panel, one after the other, and start their threads.
 
@@ -290,6 +292,7 @@ def load_panel(
         config: the panel, or the path of its file; `demo` for the demo's, whose models are fetched at first use.
         calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
         say: told what is being loaded, one short line at a time.
+        loading: entered before and left after each judge is loaded.
 
     Raises:
         ConfigError: the panel file or its calibration is wrong.
@@ -314,11 +317,12 @@ def load_panel(
         for described in config.judges:
             weight = calibration.weights.get(described.name, described.weight)
             judge = described.model_copy(update={"weight": weight})
-            if isinstance(judge, ModelJudgeConfig):
-                own = calibration.judges.get(judge.name)
-                judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
-            else:
-                judges.append(PriorJudge(judge))
+            with loading(judge):
+                if isinstance(judge, ModelJudgeConfig):
+                    own = calibration.judges.get(judge.name)
+                    judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
+                else:
+                    judges.append(PriorJudge(judge))
     except BaseException:
         for loaded in judges:
             loaded.close()

@@ -92,13 +92,6 @@ def serve(config: StreamConfig, tmp_path: Path) -> Serve:
     return start
 
 
-def last_line(process: Prefstream) -> str:
-    """The line that the error became."""
-    lines = [line for line in process.log.splitlines() if line.startswith("prefstream: ")]
-    assert len(lines) == 1, process.log
-    return lines[0]
-
-
 def recover(serve: Serve, panel: Path, config: StreamConfig, sent: list[Position]) -> float:
     """Start the process anew, as its supervisor does; seconds until every battle is answered, once."""
     seen = len(read_outcome(config).positions)
@@ -139,7 +132,7 @@ def test_a_judge_that_misbehaves_ends_the_process_and_its_successor_answers(
         trap.set(JUDGING, mischief)
         sent += produce(config, battle_events(5, first=5))
         assert run.wait() == code, run.log
-        assert says in (run.log if code == EXIT_STALLED else last_line(run))
+        assert says in (run.log if code == EXIT_STALLED else run.failure)
     assert committed_offsets(config, 1) == {0: 5}
     recovery_s = recover(serve, panel, config, sent)
     record(f"a judge: {mischief}, {kafka.name}", recovery_s, f"nothing new; the process ends with {code}")
@@ -156,7 +149,7 @@ def test_a_judge_that_is_dead_for_good_ends_every_process_until_it_is_mended(
     for _ in range(2):
         with serve(panel) as run:
             assert run.wait() == 1
-            assert "judge prior" in last_line(run)
+            assert "judge prior" in run.failure
     assert committed_offsets(config, 1) == {0: None}
     trap.clear()
     recovery_s = recover(serve, panel, config, sent)

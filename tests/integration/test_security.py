@@ -243,10 +243,9 @@ def prefstream_run(secured: Secured, config: StreamConfig, folder: Path, **setti
 
 
 def complaint(run: Prefstream) -> str:
-    """The one line that is no log line, of a process that ended with 1."""
+    """What ended a process, with 1."""
     assert run.wait() == 1, run.log
-    [line] = [line for line in run.log.splitlines() if not line.startswith("{")]
-    return line.removeprefix("prefstream: ")
+    return run.failure
 
 
 Examine = Callable[[StreamConfig], dict[str, dict[str, Any]]]

@@ -81,6 +81,13 @@ class Prefstream:
         """Records that it says readers can see."""
         return sum(int(line["battles"]) for line in self.log_events("batch published"))
 
+    @property
+    def failure(self) -> str:
+        """What its last line says of the error that ended it."""
+        failed = json.loads(self.log.splitlines()[-1])
+        assert failed["event"] == "failed", self.log
+        return str(failed["message"])
+
     def wait_streaming(self) -> dict[str, Any]:
         """Wait until it reads battles; its log line that says so."""
         wait_until(lambda: self.log_events("streaming") or self.ended, START_S, "the start of the stream")
@@ -144,6 +151,7 @@ def run_arguments(config: StreamConfig, panel: Path, **settings: object) -> list
         "dead-letters-topic": config.dead_letters_topic,
         "panel": panel,
         "log-format": "json",
+        "log-level": "debug",  # a line for each batch: `Prefstream.published` counts them
         **{name.replace("_", "-"): setting for name, setting in settings.items()},
     }
     arguments = ["run", *(part for name, setting in options.items() for part in (f"--{name}", str(setting)))]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_USAGE, complain
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_USAGE, complain, exit_code_of, log_failure
 from prefstream.consumer.errors import BrokerUnreachableError, HttpPortInUseError, UsageError
+from prefstream.consumer.observe.logs import configure_logging
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, JudgeFaultError, LoadError
 
@@ -29,3 +32,18 @@ def test_the_exit_code_says_whether_to_start_again(
 ) -> None:
     assert complain(error) == code
     assert capsys.readouterr().err == f"prefstream: {error}\n"
+
+
+def test_a_service_whose_lines_are_json_fails_with_such_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who collects its lines must not lose the one that explains its death."""
+    configure_logging(log_format="json")
+    assert exit_code_of(BrokerUnreachableError("no [broker] answered"), log_failure) == EXIT_FAULT
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["error"]) == ("failed", "critical", "BrokerUnreachableError")
+    assert (line["message"], line["exit_code"]) == ("no [broker] answered", EXIT_FAULT)
+
+
+def test_a_service_whose_lines_are_for_people_fails_as_every_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(log_format="console")
+    assert exit_code_of(UsageError("no [broker]"), log_failure) == EXIT_USAGE
+    assert capsys.readouterr().err == "prefstream: no [broker]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -77,6 +78,8 @@ def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:
     code = (
         "import time\n"
         "from prefstream.consumer.client.watchdog import Watchdog\n"
+        "from prefstream.consumer.observe.logs import configure_logging\n"
+        "configure_logging()\n"
         "def commit(text):\n"
         "    time.sleep(600)\n"
         "with Watchdog(0.2).guard('commit'):\n"
@@ -84,5 +87,7 @@ def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert done.returncode == EXIT_STALLED == 70
-    assert "in commit" in done.stderr
+    [line] = map(json.loads, done.stderr.splitlines())
+    assert (line["level"], line["call"], line["exit_code"]) == ("critical", "commit", EXIT_STALLED)
+    assert line["threads"]["MainThread"][-1].endswith(" in commit")
     assert "zqprompt" not in done.stderr

@@ -24,6 +24,7 @@ from prefstream.consumer.observe.logs import (
     adopt_library_loggers,
     configure_logging,
     install_exception_hooks,
+    logs_are_json,
 )
 from prefstream.schemas import Battle, InvalidEventError, Reason
 
@@ -42,11 +43,11 @@ def _logging_as_before() -> Iterator[None]:
     """Give the process its logging back, whatever the test configured."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    hooks = sys.excepthook, threading.excepthook
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     logging.captureWarnings(capture=False)
     for name in ("prefstream", "kafka", "bitsandbytes", "transformers"):
         logging.getLogger(name).setLevel(logging.NOTSET)
@@ -339,6 +340,29 @@ def test_crashes_of_the_process_and_of_threads_are_lines(stderr: Stderr) -> None
         ("thread crashed", "judge-gemma"),
     ]
     assert USER_TEXT not in stderr.text
+
+
+class Fragile:
+    """Raises as it is freed, where nobody can catch that."""
+
+    def __del__(self) -> None:
+        raise ValueError(USER_TEXT)
+
+
+def test_what_a_destructor_raises_is_a_line(stderr: Stderr) -> None:
+    configure_logging()
+    install_exception_hooks()
+    Fragile()
+    (line,) = stderr.lines
+    assert (line["event"], line["exception"][0]["type"]) == ("exception ignored", "ValueError")
+    assert USER_TEXT not in stderr.text
+
+
+@pytest.mark.parametrize(("log_format", "json_lines"), [("json", True), ("console", False)])
+def test_who_tells_a_failure_asks_for_the_form_of_the_lines(log_format: LogFormat, json_lines: bool) -> None:
+    assert not logs_are_json()
+    configure_logging(log_format=log_format)
+    assert logs_are_json() is json_lines
 
 
 def test_structlogs_capture_works_after_configuring(stderr: Stderr) -> None:

@@ -1,0 +1,148 @@
+"""What the log tells of batches and of each minute, and that it is what the metrics tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.messages import Message, dead_letter
+from prefstream.consumer.stream.partitions.assignment import Event
+from prefstream.consumer.stream.pipeline import Scored
+from prefstream.consumer.stream.publisher import Published
+from prefstream.consumer.stream.source import Source
+from prefstream.consumer.stream.telemetry import SUMMARY_EVERY_S, Telemetry
+from prefstream.schemas import Reason
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_clients import ScriptedConsumer
+from tests.support.streams import make_event
+
+P0 = TopicPartition("battles", 0)
+
+
+@pytest.fixture
+def metrics() -> StreamMetrics:
+    return StreamMetrics()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def telemetry(metrics: StreamMetrics, clock: FakeClock) -> Telemetry:
+    return Telemetry(metrics, clock.monotonic)
+
+
+@pytest.fixture
+def source() -> Source:
+    """One partition of ours, six records behind its end."""
+    consumer = ScriptedConsumer()
+    source = Source(consumer, StreamConfig())
+    consumer.give(P0)
+    return source
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Any]]:
+    with capture_logs() as captured:
+        yield captured
+
+
+def preference(offset: int, *, age_s: float = 0.0) -> Message:
+    event = make_event(offset=offset)
+    record = SimpleNamespace(**{**vars(event.record), "timestamp": int((time.time() - age_s) * 1000)})
+    return Message(Event(record, event.epoch), b"k", b"v", [])
+
+
+def refused(offset: int, reason: Reason) -> Message:
+    return dead_letter(make_event(offset=offset), reason, ValueError())
+
+
+def published(*messages: Message, lost: int = 0) -> Published:
+    """A batch of these messages; `lost` more were of partitions that moved away."""
+    all_messages = messages + tuple(preference(1000 + number) for number in range(lost))
+    batch = Batch(tuple(message.event for message in all_messages), 0.0)
+    return Published(Scored(batch, all_messages, (), 0, 0.0, 0.0, 0.5), messages, 0.1)
+
+
+def test_a_batch_is_told_at_debug(telemetry: Telemetry, lines: list[Any]) -> None:
+    telemetry.batch_published(published(preference(0), preference(1)))
+    (line,) = lines
+    assert line == {
+        "event": "batch published",
+        "log_level": "debug",
+        "battles": 2,
+        "preferences": 2,
+        "dead_letters": {},
+        "stale": 0,
+        "inference_s": 0.5,
+        "commit_s": 0.1,
+    }
+
+
+def test_a_batch_with_dead_letters_is_a_warning_with_their_reasons(telemetry: Telemetry, lines: list[Any]) -> None:
+    letters = [refused(2, Reason.NOT_JSON), refused(3, Reason.NULL_VALUE), refused(4, Reason.NOT_JSON)]
+    telemetry.batch_published(published(preference(0), preference(1), *letters))
+    (line,) = lines
+    assert (line["log_level"], line["battles"], line["preferences"]) == ("warning", 5, 2)
+    assert line["dead_letters"] == {"not_json": 2, "null_value": 1}
+
+
+def test_what_was_answered_is_counted_for_each_partition(telemetry: Telemetry, metrics: StreamMetrics) -> None:
+    telemetry.batch_published(published(preference(0), refused(1, Reason.NOT_JSON), lost=3))
+    answered = metrics.registry.get_sample_value(
+        "prefstream_records_answered_total", {"topic": "battles", "partition": "0"}
+    )
+    assert answered == 2
+
+
+def test_once_a_minute_it_tells_what_the_minute_brought(
+    telemetry: Telemetry, clock: FakeClock, source: Source, lines: list[Any]
+) -> None:
+    telemetry.report(source, 0)
+    telemetry.battles_consumed(4)
+    telemetry.batch_published(published(preference(0, age_s=20), preference(1), refused(2, Reason.NOT_JSON), lost=1))
+    clock.now += SUMMARY_EVERY_S - 1
+    telemetry.report(source, 0)
+    assert [line["event"] for line in lines] == ["batch published"]
+    clock.now += 6
+    telemetry.report(source, 0)
+    line = lines[-1]
+    assert (line["event"], line["log_level"]) == ("serving", "info")
+    assert (line["battles"], line["preferences"], line["dead_letters"]) == (4, 2, {"not_json": 1})
+    assert line["p50_s"] > 10
+    assert line["p99_s"] == 86_400  # the last bound: the record of the dead letter is of 2023
+    assert (line["lag"], line["partitions"]) == (6, 1)
+
+
+def test_an_idle_minute_is_told_too_and_what_was_told_is_not_told_again(
+    telemetry: Telemetry, clock: FakeClock, source: Source, lines: list[Any]
+) -> None:
+    telemetry.batch_published(published(preference(0)))
+    for _ in range(2):
+        clock.now += SUMMARY_EVERY_S
+        telemetry.report(source, 0)
+    first, second = [line for line in lines if line["event"] == "serving"]
+    assert first["preferences"] == 1
+    assert (second["battles"], second["preferences"], second["dead_letters"]) == (0, 0, {})
+    assert (second["p50_s"], second["p99_s"]) == (None, None)
+
+
+def test_nothing_is_given_up_where_all_that_was_read_was_answered_or_moved_away(
+    telemetry: Telemetry, metrics: StreamMetrics
+) -> None:
+    telemetry.battles_consumed(6)
+    telemetry.batch_published(published(preference(0), refused(2, Reason.NOT_JSON), lost=2))
+    assert metrics.totals().unanswered == 2
+    telemetry.batch_published(published(preference(3), preference(4)))
+    assert metrics.totals().unanswered == 0
