@@ -47,6 +47,7 @@ def telemetry(metrics: StreamMetrics, clock: FakeClock) -> Telemetry:
 def source() -> Source:
     """One partition of ours, six records behind its end."""
     consumer = ScriptedConsumer()
+    consumer.positions[P0] = 4
     source = Source(consumer, StreamConfig())
     consumer.give(P0)
     return source
