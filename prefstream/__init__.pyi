@@ -5,6 +5,9 @@ from .schemas import (
     Battle as Battle,
 )
 from .schemas import (
+    ContractError as ContractError,
+)
+from .schemas import (
     InvalidEventError as InvalidEventError,
 )
 from .schemas import (

@@ -5,7 +5,7 @@ if not __name__.startswith("prefstream."):  # beside the checkout's root the sho
 
 from prefstream.schemas.battle import OUTCOMES, Battle, Outcome, parse_battle, parse_row
 from prefstream.schemas.dead_letter import ERROR_HEADERS, DeadLetterHeaders, Reason
-from prefstream.schemas.errors import InvalidEventError, PrefstreamError
+from prefstream.schemas.errors import ContractError, InvalidEventError, PrefstreamError
 from prefstream.schemas.preference import (
     SCHEMA_VERSION,
     FileSource,
@@ -24,6 +24,7 @@ __all__ = [
     "OUTCOMES",
     "SCHEMA_VERSION",
     "Battle",
+    "ContractError",
     "DeadLetterHeaders",
     "FileSource",
     "Framing",

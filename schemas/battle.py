@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias, TypeGuard
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from prefstream.schemas.dead_letter import Reason
 from prefstream.schemas.errors import InvalidEventError
+from prefstream.schemas.models import ContractModel
+from prefstream.schemas.plain_words import plain_words
 
 Outcome: TypeAlias = Literal["model_a", "model_b", "tie"]
 OUTCOMES: Final[tuple[Outcome, Outcome, Outcome]] = ("model_a", "model_b", "tie")
@@ -32,6 +34,14 @@ MAX_TURNS: Final = 1_000
 
 MAX_ID_CHARS: Final = 1_024
 """Bound of the id: it becomes the record's key, and indexes downstream have limits of this order."""
+
+_REASONS: Final = {
+    "missing": Reason.MISSING_FIELD,
+    "lone_surrogate": Reason.NOT_UTF8,
+    "field_too_large": Reason.FIELD_TOO_LARGE,
+    "string_too_long": Reason.FIELD_TOO_LARGE,
+}
+"""By pydantic's type of error; what is not here is of a wrong type."""
 
 _TURNS: Final = ("prompt", "response_a", "response_b")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -68,17 +78,17 @@ def _refuse_epoch(value: object) -> object:
 
 
 def _to_turns(value: object) -> object:
-    """Bring every accepted spelling of turns to a tuple of strings; leave the rest for pydantic to refuse."""
+    """Bring every accepted spelling of turns to a tuple of strings; leave other items for pydantic to refuse."""
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, list | tuple):
-        return value
+        raise PydanticCustomError("turns_type", "should be a text, or a list of texts")
     if len(value) > MAX_TURNS:
-        raise PydanticCustomError("field_too_large", "more than {limit} turns", {"limit": MAX_TURNS})
+        raise PydanticCustomError("field_too_large", "has more than {limit} turns", {"limit": MAX_TURNS})
     turns = tuple(["" if turn is None else turn for turn in value]) or ("",)
     text = "".join([turn for turn in turns if isinstance(turn, str)])
     if len(text) > MAX_TEXT_CHARS:
-        raise PydanticCustomError("field_too_large", "more than {limit} characters", {"limit": MAX_TEXT_CHARS})
+        raise PydanticCustomError("field_too_large", "has more than {limit} characters", {"limit": MAX_TEXT_CHARS})
     _refuse_lone_surrogates(text)
     return turns
 
@@ -97,14 +107,22 @@ _PROMPT: Final = (
 )
 
 
-class Battle(BaseModel):
+class _Sizes(NamedTuple):
+    """What is shown of a text in its place."""
+
+    turns: int
+    characters: int
+
+    def __repr__(self) -> str:
+        return f"<{self.turns} turn{'s' if self.turns != 1 else ''}, {self.characters} characters>"
+
+
+class Battle(ContractModel):
     """One prompt and two anonymous responses to it.
 
     A string is one turn, whatever stands in it: lists in strings are read by `parse_battle` and `parse_row`.
     `model_a` and `model_b` are kept for those who read preferences; no judge ever sees them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: Annotated[
         str,
@@ -123,6 +141,29 @@ class Battle(BaseModel):
         Annotated[AwareDatetime, BeforeValidator(_refuse_epoch)] | None,
         Field(description="When the battle took place: ISO 8601 with an offset."),
     ] = None
+
+    @model_validator(mode="after")
+    def _has_as_many_turns_everywhere(self) -> Self:
+        if not len(self.prompt) == len(self.response_a) == len(self.response_b):
+            counts = {"prompt": len(self.prompt), "a": len(self.response_a), "b": len(self.response_b)}
+            raise PydanticCustomError(
+                "turns_differ",
+                "prompt has {prompt} turns, response_a {a}, response_b {b}; each needs as many as the prompt",
+                counts,
+            )
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """No text of a user: a representation ends up in logs, tracebacks and notebooks that others see."""
+        for name, value in super().__repr_args__():
+            if name in _TURNS:
+                yield name, _Sizes(len(value), sum(map(len, value)))
+            elif value is not None:
+                yield name, value
+
+    @classmethod
+    def _refusal(cls, error: ValidationError) -> InvalidEventError:
+        return _explain(error)
 
     def swap(self) -> Battle:
         """The same battle with A and B exchanged."""
@@ -148,16 +189,9 @@ def parse_battle(fields: Mapping[str, Any]) -> Battle:
     if (lists := _decode_lists(fields)) and len(set(map(len, lists.values()))) == 1:
         fields = {**fields, **lists}
     try:
-        battle = Battle.model_validate(fields)
+        return Battle.model_validate(fields)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False, include_input=False)[0]) from None
-    if not len(battle.prompt) == len(battle.response_a) == len(battle.response_b):
-        raise InvalidEventError(
-            Reason.TURNS_DIFFER,
-            f"prompt has {len(battle.prompt)} turns, response_a {len(battle.response_a)}, "
-            f"response_b {len(battle.response_b)}; each needs as many as the prompt",
-        )
-    return battle
+        raise _explain(error) from None
 
 
 def parse_row(row: Mapping[str, str | None]) -> Battle:
@@ -215,14 +249,11 @@ def _decode_turns(value: object) -> list[str | None]:
     return decoded if is_turns else []
 
 
-def _explain(error: ErrorDetails) -> InvalidEventError:
+def _explain(found: ValidationError) -> InvalidEventError:
     """Turn pydantic's first error into ours: reason, field and rule, without the input."""
+    error = found.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in error["loc"]) or "the event"
     kind = error["type"]
-    if kind == "missing":
-        return InvalidEventError(Reason.MISSING_FIELD, f"field {field} is missing")
-    if kind == "lone_surrogate":
-        return InvalidEventError(Reason.NOT_UTF8, f"field {field} {error['msg']}")
-    if kind in {"field_too_large", "string_too_long"}:
-        return InvalidEventError(Reason.FIELD_TOO_LARGE, f"field {field}: {error['msg']}")
-    return InvalidEventError(Reason.WRONG_TYPE, f"field {field}: {error['msg']}")
+    if kind == "turns_differ":
+        return InvalidEventError(Reason.TURNS_DIFFER, error["msg"])
+    return InvalidEventError(_REASONS.get(kind, Reason.WRONG_TYPE), f"field {field} {plain_words(error)}")

@@ -2,6 +2,7 @@
 
     PrefstreamError
     ├── InvalidEventError               an event or row that is no battle; carries its dead-letter reason
+    ├── ContractError                   a preference, or a part of one, breaks the contract
     ├── scoring.errors.ScoringError     ...
     └── consumer.errors.StreamError     ...
 
@@ -10,7 +11,13 @@ Messages say what was wrong, where, and what to do. They never hold text that a 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from prefstream.schemas.dead_letter import Reason
+from prefstream.schemas.plain_words import plain_words
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class PrefstreamError(Exception):
@@ -32,3 +39,21 @@ class InvalidEventError(PrefstreamError):
 
     def __reduce__(self) -> tuple[type[InvalidEventError], tuple[Reason, str]]:
         return type(self), (self.reason, self.detail)
+
+
+class ContractError(PrefstreamError):
+    """A preference, or a part of one, breaks the contract: read from a topic or a file, or made in code."""
+
+    @classmethod
+    def of(cls, what: str, error: ValidationError) -> Self:
+        """What pydantic found wrong, without the values.
+
+        Args:
+            what: was to be made of them.
+            error: all that is wrong.
+        """
+        found = (
+            f"{'.'.join(map(str, one['loc']))} {plain_words(one)}".strip()
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        return cls(f"no {what}: {'; '.join(found)}")

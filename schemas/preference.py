@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from prefstream.schemas.battle import OUTCOMES, Outcome
+from prefstream.schemas.models import ContractModel
 
 SCHEMA_VERSION: Final = "1.0"
 
@@ -19,11 +20,7 @@ SUM_TOLERANCE: Final = 1e-6
 Probability: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Probabilities(_Frozen):
+class Probabilities(ContractModel):
     """Probability of each outcome; they sum to 1 within 1e-6."""
 
     model_a: Probability
@@ -43,7 +40,7 @@ class Probabilities(_Frozen):
         return max(OUTCOMES, key=lambda outcome: getattr(self, outcome))
 
 
-class Truncation(_Frozen):
+class Truncation(ContractModel):
     """What a judge did not get to read of this battle, in its own tokens."""
 
     tokens: Annotated[int, Field(ge=0, description="Tokens read, over all of the judge's sequences.")]
@@ -53,7 +50,7 @@ class Truncation(_Frozen):
     dropped_rounds: Annotated[int, Field(ge=0, description="Whole rounds left out, oldest first.")]
 
 
-class Provenance(_Frozen):
+class Provenance(ContractModel):
     """What exactly answered: enough to reproduce a judge's probabilities."""
 
     kind: Literal["pairwise", "pointwise", "prior"]
@@ -76,7 +73,7 @@ class Provenance(_Frozen):
     trained: Annotated[bool, Field(description="False: the head is random and the probabilities mean nothing.")] = True
 
 
-class JudgeOpinion(_Frozen):
+class JudgeOpinion(ContractModel):
     """What one judge said."""
 
     name: str
@@ -96,7 +93,7 @@ class JudgeOpinion(_Frozen):
     provenance: Provenance
 
 
-class KafkaSource(_Frozen):
+class KafkaSource(ContractModel):
     """Position of the battle on its topic."""
 
     topic: str
@@ -104,14 +101,14 @@ class KafkaSource(_Frozen):
     offset: Annotated[int, Field(ge=0)]
 
 
-class FileSource(_Frozen):
+class FileSource(ContractModel):
     """Position of the battle in a file; lines count from 1."""
 
     file: str
     line: Annotated[int, Field(ge=1)]
 
 
-class Timings(_Frozen):
+class Timings(ContractModel):
     """Seconds that the battle's batch spent in each stage."""
 
     queue_s: Annotated[float, Field(ge=0.0)]
@@ -120,7 +117,7 @@ class Timings(_Frozen):
     scored_at: AwareDatetime
 
 
-class Preference(_Frozen):
+class Preference(ContractModel):
     """How probable it is that a person prefers A, prefers B, or calls it a tie."""
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION

@@ -6,10 +6,11 @@ import re
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
+from pydantic import ValidationError
 
 from prefstream.schemas.battle import Battle, parse_battle
 from prefstream.schemas.dead_letter import Reason
-from prefstream.schemas.errors import InvalidEventError
+from prefstream.schemas.errors import ContractError, InvalidEventError
 from prefstream.schemas.preference import Preference
 
 Framing: TypeAlias = Literal["none", "confluent"]
@@ -82,9 +83,12 @@ def decode_preference(value: bytes) -> Preference:
     """Read the value of a record on the preferences topic.
 
     Raises:
-        pydantic.ValidationError: the value breaks the contract.
+        ContractError: the value breaks the contract.
     """
-    return Preference.model_validate_json(value)
+    try:
+        return Preference.model_validate_json(value)
+    except ValidationError as error:
+        raise ContractError.of("preference", error) from None
 
 
 def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEventError:

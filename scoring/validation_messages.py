@@ -9,6 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from prefstream.schemas.plain_words import plain_words
+
 
 def error_lines(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     """One line per error, in the order of the model's fields.
@@ -36,7 +38,7 @@ def _error_line(details: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{path}.{_tag_name(details)}: unknown; give one of {_tags(details)}"
     if kind in {"model_type", "model_attributes_type"}:
         return f"{path or 'the file'}: must be a mapping of keys to values"
-    message = details["msg"].removeprefix("Value error, ")
+    message = plain_words(details)
     return f"{path}: {message}" if path else message
 
 

@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import IO, Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -64,7 +64,7 @@ _REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    text: str
+    text: str = field(repr=False)
     renew_at: float
     expires_at: float
 

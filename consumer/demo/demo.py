@@ -53,7 +53,7 @@ class DemoEvent:
     """
 
     name: str
-    value: bytes
+    value: bytes = field(repr=False)
     battle: Battle | None = None
     label: Outcome | None = None
 

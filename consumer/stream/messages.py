@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -49,9 +49,9 @@ class Message:
     """
 
     event: Event
-    key: bytes | None
-    value: bytes | None
-    headers: list[Header]
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: list[Header] = field(repr=False)
     reason: Reason | None = None
     omitted: int = 0
 

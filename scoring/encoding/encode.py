@@ -10,10 +10,10 @@ A pointwise sequence is a function of the prompt and its own answer alone; the o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from prefstream.schemas import Battle, InvalidEventError, Reason, Truncation
+from prefstream.schemas import Battle, Truncation
 from prefstream.scoring.encoding.identity import mask_identity as mask
 from prefstream.scoring.encoding.template import Template
 from prefstream.scoring.encoding.tokenise import FastTokenizer, TextTokenizer
@@ -46,7 +46,7 @@ class Encoding:
             sequences, `dropped_prompt` and `dropped_rounds` are those of the one that lost more.
     """
 
-    sequences: tuple[tuple[int, ...], ...]
+    sequences: tuple[tuple[int, ...], ...] = field(repr=False)  # text, to whoever has the tokenizer
     truncation: Truncation
 
     @property
@@ -64,7 +64,7 @@ class Encoding:
 class _Turn:
     """One turn, tokenised: its ids, and how many characters were read for them and left unread."""
 
-    ids: list[int]
+    ids: list[int] = field(repr=False)
     read_chars: int
     unread_chars: int
 
@@ -73,14 +73,14 @@ class _Turn:
 class _Reading:
     """What one sequence is made from: rounds (oldest first), and the older ones that are out of reach."""
 
-    rounds: Sequence[tuple[str, ...]]
+    rounds: Sequence[tuple[str, ...]] = field(repr=False)
     unread_rounds: int
     unread_chars: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    ids: tuple[int, ...]
+    ids: tuple[int, ...] = field(repr=False)
     dropped: tuple[int, ...]
     dropped_rounds: int
 
@@ -144,9 +144,6 @@ class Encoder:
 
         Returns:
             One encoding per battle, in order.
-
-        Raises:
-            InvalidEventError: a battle built by hand has unequal numbers of turns.
         """
         fitted = iter(self._encode([columns for battle in battles for columns in self._columns(battle)]))
         if self.template.kind == "pairwise":
@@ -193,10 +190,6 @@ class Encoder:
 
     def _columns(self, battle: Battle) -> tuple[tuple[Turns, ...], ...]:
         """For each sequence, the turns of each slot."""
-        if not len(battle.prompt) == len(battle.response_a) == len(battle.response_b):
-            raise InvalidEventError(
-                Reason.TURNS_DIFFER, "prompt, response_a and response_b need the same number of turns"
-            )
         response_a, response_b = self._read(battle.response_a), self._read(battle.response_b)
         if self.template.kind == "pairwise":
             return ((battle.prompt, response_a, response_b),)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from prefstream.schemas import OUTCOMES, Battle, Preference, Probabilities
+from prefstream.schemas import OUTCOMES, Battle, ContractError, Preference, Probabilities
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.files.rows import RejectedRow, RowParser, read_file
@@ -118,9 +118,7 @@ def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RejectedRow:
     try:
         preference = Preference.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the row"
-        return RejectedRow(BAD_PREDICTION, f"no preference as `prefstream score` writes it: {place}: {first['msg']}")
+        return RejectedRow(BAD_PREDICTION, str(ContractError.of("preference as `prefstream score` writes it", error)))
     return _Row(preference.id, preference.probabilities, preference)
 
 

@@ -14,9 +14,9 @@ import csv
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Final, Generic, Literal, TypeAlias, TypeVar
 
 from prefstream.schemas import InvalidEventError, Reason
 from prefstream.schemas.battle import MAX_TEXT_CHARS
@@ -81,7 +81,7 @@ class FileRecord(Generic[RowT_co]):
 
     line: int
     content: RowT_co | RejectedRow
-    raw: bytes
+    raw: bytes = field(repr=False)
     end: FilePosition
 
     @property
@@ -184,8 +184,9 @@ class _RowTooLargeError(Exception):
     """The row at hand has passed `MAX_ROW_BYTES`."""
 
 
-class _Line(NamedTuple):
-    raw: bytes
+@dataclass(slots=True)
+class _Line:
+    raw: bytes = field(repr=False)
     size: int
     """Bytes in the file: more than `raw` has where a byte-order mark or an over-long rest was left out."""
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.encoding.encode import Encoder
@@ -18,7 +17,6 @@ from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
 from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries
-from prefstream.scoring.validation_messages import error_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +132,8 @@ def _described(recipe: Recipe) -> ModelJudgeConfig:
             quantization=recipe.quantization,
             device=_own_device(),
         )
-    except ValidationError as error:
-        raise ConfigError(recipe.name, error_lines(error, ModelJudgeConfig)) from None
+    except ConfigError as error:
+        raise ConfigError(recipe.name, error.errors) from None
 
 
 def _check_targets(model: Any, recipe: Recipe) -> None:

@@ -43,7 +43,7 @@ class Pairs:
         ids: of the battles.
     """
 
-    sequences: Sequence[NDArray[np.int32]]
+    sequences: Sequence[NDArray[np.int32]] = field(repr=False)
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     targets: NDArray[np.float32]
@@ -64,8 +64,8 @@ class Pairs:
 class _Columns:
     """Pairs while they are being gathered."""
 
-    sequences: list[NDArray[np.int32]] = field(default_factory=list)
-    place_of: dict[bytes, int] = field(default_factory=dict)
+    sequences: list[NDArray[np.int32]] = field(default_factory=list, repr=False)
+    place_of: dict[bytes, int] = field(default_factory=dict, repr=False)
     prompt_of: dict[str, int] = field(default_factory=dict)
     ends: list[tuple[int, int]] = field(default_factory=list)
     prompts: list[int] = field(default_factory=list)

@@ -7,7 +7,7 @@ Two steps, so that tokenising the next batch overlaps scoring this one: `encode`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
@@ -33,7 +33,7 @@ class JudgeBatch:
 
     count: int
     padded_tokens: int
-    encodings: tuple[Encoding, ...] = ()
+    encodings: tuple[Encoding, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import numpy as np
-from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, Probabilities, parse_battle
 from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, PanelConfig
@@ -39,7 +38,6 @@ from prefstream.scoring.errors import BattleTooLargeError, ConfigError, NoReward
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
 from prefstream.scoring.reward.davidson import fit_strengths
-from prefstream.scoring.validation_messages import error_lines
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.encode import Turns
@@ -129,8 +127,8 @@ class RewardModel:
                 dtype=dtype,
                 quantization=quantization,
             )
-        except ValidationError as error:
-            raise ConfigError(str(adapter), error_lines(error, ModelJudgeConfig)) from None
+        except ConfigError as error:
+            raise ConfigError(str(adapter), error.errors) from None
         return cls.load(PanelConfig(judges=(judge,)))
 
     @property
@@ -251,8 +249,8 @@ class _Contest:
         places: for each answer as given, which of `answers` it is.
     """
 
-    prompt: Turns
-    answers: tuple[Turns, ...]
+    prompt: Turns = field(repr=False)
+    answers: tuple[Turns, ...] = field(repr=False)
     places: tuple[int, ...]
 
     @classmethod

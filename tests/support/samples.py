@@ -67,4 +67,4 @@ def a_preference(**changes: object) -> Preference:
         "disagreement": 0.0,
         "source": KafkaSource(topic="battles", partition=0, offset=1),
     }
-    return Preference.model_validate(fields | changes)
+    return Preference(**(fields | changes))

@@ -7,7 +7,7 @@ clients agree on works.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kafka.record.util import calc_crc32c
@@ -50,7 +50,7 @@ class RecordBatch:
         control: whether it holds a transaction marker instead of records.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     base_offset: int
     last_offset: int
     max_timestamp_ms: int

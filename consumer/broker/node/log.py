@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from prefstream.consumer.broker.node.batch import RecordBatch, build_marker, find_timestamp
@@ -39,7 +39,7 @@ class LogSlice:
         aborted: aborted transactions that touch them; empty for `read_uncommitted`.
     """
 
-    batches: list[bytes]
+    batches: list[bytes] = field(repr=False)
     size_bytes: int
     aborted: list[AbortedTransaction]
 

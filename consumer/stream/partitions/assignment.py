@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 class Event:
     """One record and the epoch of its partition when it was polled."""
 
-    record: ConsumerRecord
+    record: ConsumerRecord = field(repr=False)
     epoch: int
 
     @property

@@ -129,8 +129,34 @@ def test_an_id_of_another_type_is_refused(value: object) -> None:
 @pytest.mark.parametrize("blank", ["", " ", "\t\r\n", "\u2003"])
 def test_an_id_that_names_nothing_is_refused(blank: str) -> None:
     assert reason_of(fields(id=blank)) is Reason.WRONG_TYPE
-    with pytest.raises(InvalidEventError, match="field id: names nothing"):
+    with pytest.raises(InvalidEventError, match="field id names nothing"):
         parse_row(row(id=blank))
+
+
+def test_a_battle_made_in_code_is_refused_as_one_that_is_read() -> None:
+    """By the same error, for the same reasons."""
+    for wrong in ({"prompt": 3}, {"prompt": None}, {"id": ""}, {"response_a": ["a", "b"]}, {"occurred_at": 7}):
+        with pytest.raises(InvalidEventError) as made:
+            Battle(**fields(**wrong))
+        with pytest.raises(InvalidEventError) as read:
+            parse_battle(fields(**wrong))
+        assert str(made.value) == str(read.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"prompt": 3}, "wrong_type: field prompt should be a text, or a list of texts"),
+        ({"prompt": ["a", 3]}, "wrong_type: field prompt.1 should be a text"),
+        ({"model_a": 3}, "wrong_type: field model_a should be a text"),
+        ({"id": "x" * (MAX_ID_CHARS + 1)}, "field_too_large: field id should have at most 1024 characters"),
+        ({"occurred_at": "2026-01-01T00:00:00"}, "wrong_type: field occurred_at should have timezone info"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_for_those_who_write_json(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        parse_battle(fields(**wrong))
+    assert str(caught.value) == told
 
 
 def test_an_id_too_long_for_a_key_is_refused() -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from prefstream.schemas import OUTCOMES, SCHEMA_VERSION, FileSource, KafkaSource, Probabilities, Timings, Truncation
+from prefstream.schemas import (
+    OUTCOMES,
+    SCHEMA_VERSION,
+    ContractError,
+    FileSource,
+    KafkaSource,
+    Probabilities,
+    Timings,
+    Truncation,
+)
 from tests.support.samples import a_preference, triples
 
 
@@ -26,7 +35,7 @@ def test_of_equals_the_first_is_preferred() -> None:
 
 @pytest.mark.parametrize("error", [2e-6, -2e-6, 0.5])
 def test_a_sum_off_one_is_refused(error: float) -> None:
-    with pytest.raises(ValidationError, match="sum to"):
+    with pytest.raises(ContractError, match=r"^no Probabilities: probabilities sum to"):
         Probabilities(model_a=0.2 + error / 2, model_b=0.3 + error / 2, tie=0.5)
 
 
@@ -36,8 +45,8 @@ def test_a_sum_off_by_rounding_is_accepted() -> None:
 
 @pytest.mark.parametrize("triple", [(float("nan"), 0.5, 0.5), (-0.1, 0.6, 0.5), (1.1, 0.0, -0.1), (0.5, 0.5, None)])
 def test_what_is_no_probability_is_refused(triple: tuple[object, ...]) -> None:
-    with pytest.raises(ValidationError):
-        Probabilities.model_validate(dict(zip(OUTCOMES, triple, strict=True)))
+    with pytest.raises(ContractError):
+        Probabilities(**dict(zip(OUTCOMES, triple, strict=True)))
 
 
 def test_it_cannot_be_changed() -> None:
@@ -65,7 +74,7 @@ def test_it_carries_its_schema_version() -> None:
     ],
 )
 def test_out_of_contract_values_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ContractError, match=r"^no Preference: "):
         a_preference(**changes)
 
 
@@ -88,7 +97,17 @@ def test_truncation_counts_are_not_negative() -> None:
         Truncation.model_validate(counts | {"dropped_prompt": -1})
 
 
+def test_all_that_is_wrong_is_told_together_in_its_parts_too() -> None:
+    """By names and rules, without a word of pydantic's."""
+    with pytest.raises(ContractError) as caught:
+        a_preference(preferred="model_c", probabilities={"model_a": "high", "model_b": 0.5}, judges=())
+    assert str(caught.value) == (
+        "no Preference: probabilities.model_a should be a number; probabilities.tie is missing; preferred should be "
+        "'model_a', 'model_b' or 'tie'; judges should have at least 1 item(s)"
+    )
+
+
 def test_an_error_does_not_quote_its_input() -> None:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ContractError) as caught:
         a_preference(preferred="words of a user")
     assert "words of a user" not in str(caught.value)

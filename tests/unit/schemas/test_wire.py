@@ -8,10 +8,10 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from prefstream.schemas import (
     Battle,
+    ContractError,
     InvalidEventError,
     JudgeOpinion,
     Preference,
@@ -237,13 +237,13 @@ def test_a_preference_of_a_later_minor_version_can_be_read() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"not json", b"\xff"])
 def test_what_is_no_preference_is_refused(value: bytes) -> None:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ContractError) as caught:
         decode_preference(value)
     assert USER_TEXT not in str(caught.value)
 
 
 def test_a_battle_in_the_place_of_a_preference_is_refused_without_quoting_it() -> None:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ContractError) as caught:
         decode_preference(orjson.dumps(fields(prompt=USER_TEXT)))
     assert "elephants" not in str(caught.value)
 

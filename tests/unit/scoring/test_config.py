@@ -198,6 +198,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_panel_config(tmp_path / "none.yaml")
 
 
+def test_a_panel_made_in_code_is_refused_as_a_file_is() -> None:
+    """All that is wrong at once, in its parts too."""
+    with pytest.raises(ConfigError) as caught:
+        PanelConfig(judges=[{**PRIOR, "weight": "much"}, {"name": "g", "kind": "pairwise"}], swop=True)  # type: ignore[call-arg]
+    assert caught.value.source == "PanelConfig"
+    assert caught.value.errors == (
+        "judges[0].weight: should be a number",
+        "judges[1].base: is missing",
+        "swop: unknown key; did you mean swap?",
+    )
+
+
 def test_the_config_is_frozen() -> None:
     config = PanelConfig.model_validate({"judges": [PRIOR]})
     with pytest.raises(ValidationError):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.schemas import Battle, InvalidEventError
+from prefstream.schemas import Battle
 from prefstream.scoring.encoding import encode as encode_module
 from prefstream.scoring.encoding.encode import Encoder, Encoding
 from prefstream.scoring.encoding.template import Kind, Template, template_for
@@ -324,12 +324,6 @@ def test_the_family_without_turn_tokens_encodes_too() -> None:
 def test_a_sequence_ends_with_the_cue(kind: Kind, text: str) -> None:
     sequence = encode_one(battle_of([("two", "four", "five")]), "chatml", kind).sequences[0]
     assert tiny.chatml().decode(sequence).endswith(text)
-
-
-def test_a_battle_with_unequal_turns_is_refused() -> None:
-    battle = Battle(id="b", prompt=["two", "four"], response_a=["a"], response_b=["b"])
-    with pytest.raises(InvalidEventError, match="same number of turns"):
-        encode_one(battle, "gemma", "pairwise")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -50,7 +50,7 @@ def test_two_students_of_one_seed_are_the_same(base: MakeBase) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"base": "demo:gema"}, "base: demo:gema is unknown; the demo's are gemma, smollm"),
+        ({"base": "demo:gema"}, "base: demo:gema is unknown; the demo's bases are demo:gemma, demo:smollm"),
         ({"base": "someone/something"}, "someone/something is no folder, and as a hub id it needs revision"),
         ({"lora": {"frozen_layers": 2}}, "lora.frozen_layers is 2, but the base has 2 layers"),
         ({"dtype": "float16"}, "dtype: float16 overflows in training"),
