@@ -1,8 +1,9 @@
 """Liveness, readiness and metrics over HTTP, on one port: `/livez`, `/readyz`, `/metrics`.
 
 `HealthState` is what the stream writes: heartbeats and whether it is ready. `HealthServer` is what a probe reads. The
-server owns its threads and closes every connection after `CONNECTION_SECONDS`, so neither a slow client nor many of
-them can hold the process up, and nothing it does touches the stream.
+server owns its threads, closes every connection after `CONNECTION_SECONDS`, and lets go of the oldest one that is
+waiting for its client where a new one would be too many: so neither slow clients nor idle ones, however many, keep a
+probe from its answer. Nothing it does touches the stream.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ CONNECTION_SECONDS: Final = 10.0
 """Whole life of a connection: Prometheus gives up after 10 s by default, a probe after 1 s."""
 
 MAX_CONNECTIONS: Final = 64
-"""Served at a time, each by a thread; more are closed at once. Probes and two Prometheus servers need five."""
+"""Held at a time, each by a thread; one more takes the place of the oldest. Probes and two Prometheus servers need
+five; a client that has not asked by the time that sixty others came is not about to."""
+
+_TEXT: Final = "text/plain; charset=utf-8"
 
 _POLL_SECONDS: Final = 0.1
 """How often the server looks for its own stop and for connections that are too old."""
@@ -195,24 +199,37 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.state = state
         self.registry = registry
         self._open: dict[socket.socket, float] = {}
+        self._answering: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
 
     def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002
-        """Admit a connection, or not when too many are open."""
+        """Admit a connection; where too many are open, the oldest makes room, one that is being answered last."""
         if not isinstance(request, socket.socket):
             return False
         with self._lock:
             if len(self._open) >= MAX_CONNECTIONS:
-                return False
+                oldest = min(self._open, key=lambda other: (other in self._answering, self._open[other]))
+                self._forget(oldest)
+                _cut(oldest)
             self._open[request] = time.monotonic()
         return True
 
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Close a connection that was answered, or not admitted."""
+    def answers(self, request: socket.socket) -> None:
+        """A connection's request has arrived, and is being answered."""
         with self._lock:
-            self._open.pop(request, None)  # type: ignore[arg-type]
+            if request in self._open:
+                self._answering.add(request)
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close a connection that was answered, or cut."""
+        with self._lock:
+            self._forget(request)  # type: ignore[arg-type]
         super().shutdown_request(request)
+
+    def _forget(self, request: socket.socket) -> None:
+        self._open.pop(request, None)
+        self._answering.discard(request)
 
     def service_actions(self) -> None:
         """Between requests: cut connections that are too old, which wakes their threads with an end of file."""
@@ -238,6 +255,15 @@ def _cut(connection: socket.socket) -> None:
         return  # its thread or its client was faster
 
 
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """What writes the metrics in the form that a client accepts; in the oldest one, where it asks for none that is."""
+    try:
+        # The library repeats a version in its answer's header, where a folded line must not go.
+        return choose_encoder(accept if accept.isprintable() else "")
+    except (TypeError, ValueError):  # it compares versions as they come: `abc` with 1
+        return choose_encoder("")
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
     server_version = "prefstream"
@@ -246,18 +272,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a probe, a scrape, or a curious person."""
-        match urlsplit(self.path).path:
+        try:
+            path = urlsplit(self.path).path
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, _TEXT, b"not a URL\n")
+            return
+        match path:
             case "/livez":
                 self._probe(self.server.state.liveness())
             case "/readyz":
                 self._probe(self.server.state.readiness())
             case "/metrics":
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                encode, content_type = _encoder(self.headers.get("Accept", ""))
                 self._answer(HTTPStatus.OK, content_type, encode(self.server.registry))
             case "/":
-                self._answer(HTTPStatus.OK, "text/plain; charset=utf-8", b"prefstream: /livez /readyz /metrics\n")
+                self._answer(HTTPStatus.OK, _TEXT, b"prefstream: /livez /readyz /metrics\n")
             case _:
-                self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"not here; see /\n")
+                self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"not here; see /\n")
 
     def do_HEAD(self) -> None:
         """Answer as GET does, without the body."""
@@ -267,12 +298,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Read the request; refuse any method that could mean to change something."""
         if not super().parse_request():
             return False
+        self.server.answers(self.connection)
         if self.command in {"GET", "HEAD"}:
             return True
-        self._answer(
-            HTTPStatus.METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", b"GET and HEAD only\n", allow="GET, HEAD"
-        )
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"GET and HEAD only\n", allow="GET, HEAD")
         return False
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, in a word; http.server's own page repeats it, and has no status line for some."""
+        del message, explain
+        self.request_version = "HTTP/1.0"
+        self._answer(HTTPStatus(code), _TEXT, f"{HTTPStatus(code).phrase}\n".encode())
 
     def _probe(self, verdict: ProbeAnswer) -> None:
         body = {"status": "ok"} if verdict.ok else {"status": "failed", "reason": verdict.reason}

@@ -10,13 +10,16 @@ import threading
 import time
 from collections.abc import Iterator
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
+from structlog.testing import capture_logs
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import HttpPortInUseError, UsageError
 from prefstream.consumer.observe import health
-from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.consumer.observe.health import MAX_CONNECTIONS, HealthServer, HealthState
 
 
 class Clock:
@@ -130,6 +133,74 @@ def test_other_methods_are_405(server: HealthServer, method: str) -> None:
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
+def talk(server: HealthServer, request: bytes) -> bytes:
+    """What the server answers to these bytes, until it closes the connection."""
+    with socket.create_connection((server.host, server.port), timeout=100) as connection:
+        with contextlib.suppress(OSError):  # it may have heard enough before the end
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while received := connection.recv(65536):
+                answer += received
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET http://[zz/livez HTTP/1.1", 400),
+        (b"GET //[ HTTP/1.1", 404),
+        (b"GET http://anyone/livez HTTP/1.1", 200),
+        (b"GET", 400),
+        (b"GET /livez HTTP/one", 400),
+        (b"GET /livez HTTP/2.0", 505),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1", 414),
+        (b"GET /livez HTTP/1.1\r\nX: " + b"a" * 70_000, 431),
+        (b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 200, 431),
+        (b"GET /livez HTTP/1.1\r\nHost: \xff\x00", 200),
+    ],
+    ids=lambda given: given[:40] if isinstance(given, bytes) else None,
+)
+def test_odd_requests_are_refused_in_words_and_not_logged(
+    server: HealthServer, request_line: bytes, status: int
+) -> None:
+    with capture_logs() as lines:
+        answer = talk(server, request_line + b"\r\n\r\n")
+    assert int(answer.split()[1]) == status
+    assert lines == []
+
+
+@pytest.mark.parametrize("accept", ["text/plain; version=abc", "application/openmetrics-text; version=1.x"])
+def test_who_accepts_a_version_that_is_none_gets_the_oldest_form(server: HealthServer, accept: str) -> None:
+    with capture_logs() as lines:
+        status, headers, body = fetch(server, "/metrics", accept=accept)
+    assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b"\nanswer 42.0\n" in body
+    assert lines == []
+
+
+WORDS = (b"GET", b"HEAD", b"POST", b" ", b"/metrics", b"/livez", b"http://", b"[", b"]", b"//", b"?", b"#", b"%00")
+HEADS = (b" HTTP/1.1", b"\r\n", b"\n", b"Accept:", b"text/plain", b"application/openmetrics-text", b";", b"=", b",")
+VALUES = (b"version", b"escaping", b"allow-utf-8", b"1.0.0", b"0.0.4", b"-1", b"\xff", b"\x00", b"\t", b"Expect:")
+raw = st.lists(st.one_of(st.sampled_from(WORDS + HEADS + VALUES), st.binary(max_size=8)), max_size=30).map(b"".join)
+scrapes = raw.map(lambda accept: b"GET /metrics HTTP/1.1\r\nAccept: " + accept.replace(b"\n", b"") + b"\r\n\r\n")
+
+
+@hypothesis.given(request=st.one_of(raw, scrapes))
+@hypothesis.settings(
+    max_examples=300, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)  # the server is meant to outlive every request
+def test_no_request_whatever_leaves_a_line_in_the_log_or_a_server_that_does_not_answer(
+    server: HealthServer, request: bytes
+) -> None:
+    with capture_logs() as lines:
+        answer = talk(server, request)
+        assert answer == b"" or b"HTTP/" in answer[:9] or answer.startswith((b"{", b"<", b"#", b"not", b"pref", b"GET"))
+        assert fetch(server, "/livez")[0] == 200
+    assert lines == []
+
+
 def test_nothing_is_printed(server: HealthServer, capfd: pytest.CaptureFixture[str]) -> None:
     fetch(server, "/livez")
     fetch(server, "/nowhere")
@@ -211,15 +282,76 @@ def test_a_dripping_client_is_cut_after_the_bound(
         drip(dripping, seconds=100)
 
 
-def test_too_many_connections_are_closed_at_once(
+def ended(connection: socket.socket) -> bool:
+    """Whether the server has closed a connection; waits for that."""
+    connection.settimeout(100)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_the_oldest_connection_makes_room_for_one_too_many(
     state: HealthState, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "MAX_CONNECTIONS", 1)
-    with HealthServer(state, registry) as server, socket.create_connection((server.host, server.port)) as first:
-        first.sendall(b"G")
-        with socket.create_connection((server.host, server.port)) as second:
-            second.settimeout(100)
-            assert second.recv(1) == b""
+    monkeypatch.setattr(health, "MAX_CONNECTIONS", 2)
+    with HealthServer(state, registry) as server, contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(socket.create_connection((server.host, server.port))) for _ in ("first", "second")
+        )
+        assert fetch(server, "/livez")[0] == 200
+        assert ended(first)
+        second.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert second.recv(4096).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_what_is_being_answered_goes_last(
+    state: HealthState, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape that takes its time is older than the idle ones that come after it."""
+    monkeypatch.setattr(health, "MAX_CONNECTIONS", 3)
+    scraping, go_on = threading.Event(), threading.Event()
+
+    def slow() -> float:
+        scraping.set()
+        return float(go_on.wait(100))
+
+    Gauge("slow", "Slow.", registry=registry).set_function(slow)
+    with HealthServer(state, registry) as server, contextlib.ExitStack() as stack:
+        scrape = stack.enter_context(socket.create_connection((server.host, server.port)))
+        scrape.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert scraping.wait(100)
+        idle = [stack.enter_context(socket.create_connection((server.host, server.port))) for _ in range(5)]
+        assert all(ended(one) for one in idle[:3])
+        go_on.set()
+        scrape.settimeout(100)
+        assert b"".join(iter(lambda: scrape.recv(65536), b"")).endswith(b"slow 1.0\n")
+
+
+def test_five_hundred_idle_and_fifty_dripping_clients_keep_no_probe_from_its_answer(server: HealthServer) -> None:
+    done = threading.Event()
+
+    def drip_all(connections: list[socket.socket]) -> None:
+        while not done.wait(0.01):
+            for connection in connections:
+                with contextlib.suppress(OSError):  # it has made room for another one
+                    connection.sendall(b"G")
+
+    with contextlib.ExitStack() as stack:
+        dripping = [stack.enter_context(socket.create_connection((server.host, server.port))) for _ in range(50)]
+        dripper = threading.Thread(target=drip_all, args=(dripping,))
+        dripper.start()
+        try:
+            for number in range(500):
+                stack.enter_context(socket.create_connection((server.host, server.port)))
+                if number % 25 == 0:
+                    assert fetch(server, "/livez")[0] == 200
+            for path in ("/livez", "/metrics"):
+                assert fetch(server, path)[0] == 200
+        finally:
+            done.set()
+            dripper.join()
+    assert len(server._server._open) <= MAX_CONNECTIONS
 
 
 def test_ipv6(state: HealthState, registry: CollectorRegistry) -> None:
