@@ -202,7 +202,26 @@ class KafkaConnection(BaseSettings):
         return (*sources, _SharedYaml(settings_cls))
 
 
-class StreamConfig(KafkaConnection):
+class TopicNames(KafkaConnection):
+    """The stream's topics, and where they are."""
+
+    battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
+    preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
+    dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        topics = {self.battles_topic, self.preferences_topic, self.dead_letters_topic}
+        if len(topics) < 3:
+            raise ValueError("battles_topic, preferences_topic and dead_letters_topic must be three topics")
+        return self
+
+
+TOPIC_FIELDS: Final = tuple(name for name in TopicNames.model_fields if name not in KafkaConnection.model_fields)
+"""The settings that name topics. Commands that work on one topic have an option of their own for it."""
+
+
+class StreamConfig(TopicNames):
     """The service: what it reads, how it batches, when it gives up."""
 
     group_id: Annotated[str, Field(description="Consumer group; its committed offsets are the progress.")] = (
@@ -226,7 +245,6 @@ class StreamConfig(KafkaConnection):
             "no default: what serves is chosen by a person."
         ),
     ] = None
-    battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
     battles_framing: Annotated[
         Framing,
         Field(
@@ -234,8 +252,6 @@ class StreamConfig(KafkaConnection):
             "JSON. The schema registry itself is not asked; a value without them is read as it is."
         ),
     ] = "none"
-    preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
-    dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
 
     max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
     max_batch_tokens: Annotated[
@@ -314,13 +330,6 @@ class StreamConfig(KafkaConnection):
                 f"--panel {DEMO_PANEL} takes the demo's two small judges, for trying out"
             )
         return self.panel
-
-    @model_validator(mode="after")
-    def _topics_differ(self) -> Self:
-        topics = {self.battles_topic, self.preferences_topic, self.dead_letters_topic}
-        if len(topics) < 3:
-            raise ValueError("battles_topic, preferences_topic and dead_letters_topic must be three topics")
-        return self
 
 
 def _of_service(name: str) -> bool:

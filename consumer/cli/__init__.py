@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
     "score": "Score a file of battles, without Kafka.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
+    "topics": "The stream's topics on a cluster.",
     "replay": "Feed a file of battles to a topic.",
     "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
@@ -34,7 +35,7 @@ COMMANDS: Final = {
 }
 """In the order of the help: what each command's own help begins with, told without importing it (a test compares)."""
 
-_SCORING: Final = frozenset(COMMANDS) - {"replay", "schema", "broker", "dead-letters"}
+_SCORING: Final = frozenset(COMMANDS) - {"topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
 _MARKUP: Final = "markdown"

@@ -20,7 +20,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.ui.dead_letters import iso_time, print_counts, print_plan, print_whole, render_list
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, TopicNames
 from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,
     DeadLetter,
@@ -46,7 +46,14 @@ dead_letters = typer.Typer(
     help="Look at what could not be scored, and send it back once its cause is mended.",
 )
 
-Topic = Annotated[str, typer.Option(envvar="PREFSTREAM_DEAD_LETTERS_TOPIC", help="Topic of the dead letters.")]
+Topic = Annotated[
+    str | None,
+    typer.Option(
+        envvar="PREFSTREAM_DEAD_LETTERS_TOPIC",
+        show_default="dead_letters_topic of the settings",
+        help="Topic of the dead letters.",
+    ),
+]
 Reasons = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,12 +76,12 @@ AsJson = Annotated[
 
 
 @dead_letters.command("list")
-@with_settings(KafkaConnection)
+@with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def list_(
-    connection: KafkaConnection,
+    names: TopicNames,
     *,
-    topic: Topic = "battles.dead-letters",
+    topic: Topic = None,
     reason: Reasons = None,
     since: Since = None,
     limit: Annotated[
@@ -92,9 +99,10 @@ def list_(
     Example: `prefstream dead-letters list --since 2h --reason not_json`
     """
     configure_logging("warning", "console", library_level="error")
+    topic = topic or names.dead_letters_topic
     counts: Counter[str] = Counter()
     chosen = _counted(
-        read_dead_letters(connection, topic, since=_parse_since(since)), frozenset(_check_reasons(reason)), counts
+        read_dead_letters(names, topic, since=_parse_since(since)), frozenset(_check_reasons(reason)), counts
     )
     if as_json:
         for letter in chosen if limit is None else _newest(chosen, limit):
@@ -108,15 +116,15 @@ def list_(
 
 
 @dead_letters.command()
-@with_settings(KafkaConnection)
+@with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def show(
-    connection: KafkaConnection,
+    names: TopicNames,
     position: Annotated[
         str, typer.Argument(metavar="POSITION", help="PARTITION/OFFSET, as list prints it, or TOPIC/PARTITION/OFFSET.")
     ],
     *,
-    topic: Topic = "battles.dead-letters",
+    topic: Topic = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write the value's bytes to stdout, nothing else.")] = False,
 ) -> None:
     """Show one dead letter whole: headers, key and value. The value is what a user sent.
@@ -126,8 +134,8 @@ def show(
     Example: `prefstream dead-letters show 0/42`
     """
     configure_logging("warning", "console", library_level="error")
-    topic, wanted = _parse_positions([position], topic)
-    letter = next(read_positions(connection, topic, wanted, on_missing=refuse_missing))
+    topic, wanted = _parse_positions([position], topic or names.dead_letters_topic)
+    letter = next(read_positions(names, topic, wanted, on_missing=refuse_missing))
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
         sys.stdout.buffer.flush()
@@ -136,10 +144,10 @@ def show(
 
 
 @dead_letters.command()
-@with_settings(KafkaConnection)
+@with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def retry(
-    connection: KafkaConnection,
+    names: TopicNames,
     positions: Annotated[
         list[str] | None,
         typer.Argument(
@@ -147,7 +155,7 @@ def retry(
         ),
     ] = None,
     *,
-    topic: Topic = "battles.dead-letters",
+    topic: Topic = None,
     everything: Annotated[
         bool, typer.Option("--all", envvar="PREFSTREAM_DEAD_LETTERS_RETRY_ALL", help="All that were never sent back.")
     ] = False,
@@ -176,15 +184,15 @@ def retry(
     configure_logging("warning", "console", library_level="error")
     if bool(positions) == bool(everything or reason or since):
         raise UsageError("choose either positions, or --all, --reason or --since")
-    topic, wanted = _parse_positions(positions or [], topic)
+    topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic)
     choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
     console = Console()
-    plan = make_plan(connection, topic, group, choice, to)
+    plan = make_plan(names, topic, group, choice, to)
     print_plan(console, plan)
     if plan.entries and not dry_run:
         if not yes:
             typer.confirm(f"Send {_count(len(plan.entries))} back?", abort=True)
-        sent = _resubmit(connection, topic, group, plan)
+        sent = _resubmit(names, topic, group, plan)
         console.print(f"Sent back: {sent}. The group {group} remembers which.", highlight=False)
     elif dry_run:
         console.print("Nothing was sent (--dry-run).")

@@ -21,7 +21,8 @@ _Rest = ParamSpec("_Rest")
 _GROUPS = {
     "bootstrap_servers": "Kafka",
     "sasl_oauth_token_url": "OAuth",
-    "group_id": "Group and topics",
+    "battles_topic": "Topics",
+    "group_id": "Group",
     "max_batch_battles": "Batches",
     "on_data_loss": "Stops",
     "session_timeout_ms": "Time-outs",

@@ -14,18 +14,25 @@ from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
 from prefstream.consumer.files.replay import replay_file, topic_producer
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.files.battles import check_battles_file
 
 
-@with_settings(KafkaConnection)
+@with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 def replay(
-    connection: KafkaConnection,
+    names: TopicNames,
     file: BattlesFile,
     *,
-    topic: Annotated[str, typer.Option(envvar="PREFSTREAM_BATTLES_TOPIC", help="Topic to send to; it must exist.")],
+    topic: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PREFSTREAM_BATTLES_TOPIC",
+            show_default="battles_topic of the settings",
+            help="Topic to send to; it must exist.",
+        ),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(min=0.001, show_default="as fast as it goes", help="Battles per second."),
@@ -48,15 +55,16 @@ def replay(
 
     For example:
 
-        prefstream replay battles.csv --topic battles
+        prefstream replay battles.csv
         prefstream replay battles.jsonl --topic battles --rate 20 --bootstrap-servers broker-1:9092
     """
     console = Console(stderr=True)
     configure_logging("warning")
+    topic = topic or names.battles_topic
     check_battles_file(file)
     with (
         client_silenced(),
-        topic_producer(connection, topic) as producer,
+        topic_producer(names, topic) as producer,
         stop_on_signals("waiting for what was sent; again stops at once") as stop,
         FileProgress(console, file, verb="sending") as progress,
     ):

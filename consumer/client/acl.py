@@ -12,14 +12,14 @@ from typing import Final
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.kafka_errors import KafkaError
-from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.config import StreamConfig, TopicNames
 from prefstream.consumer.errors import NotAuthorizedError
 
 GRANT: Final = "grant that to this user; prefstream doctor tells what else is missing"
 """What to do about ACLs of the stream that are missing."""
 
 
-def topic_operations(config: StreamConfig) -> dict[str, str]:
+def topic_operations(config: TopicNames) -> dict[str, str]:
     """The operation that the stream needs on each of its topics, as kafka-python spells it."""
     return {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
 

@@ -140,7 +140,7 @@ TABLE: Final = (
         ),
         TopicMissingError,
         "there is no such topic, or it may not be seen",
-        "check its name, create it, or grant Describe on it",
+        "check its name, create it (prefstream topics create), or grant Describe on it",
     ),
     Row(
         Meaning.LOGIN_REFUSED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from prefstream.consumer.client.acl import denied, on_topic, topic_operations
 from prefstream.consumer.client.clients import admin_client, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_of
 from prefstream.consumer.client.protocols import Consumer, TopicPartition
-from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, StreamConfig, TopicNames
 from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
 
 
@@ -92,9 +93,21 @@ def require_topics(config: StreamConfig) -> None:
     with admin_client(config) as admin:
         topics = _ask(config, admin, operations)
     if absent := [topic.name for topic in topics if topic.absent]:
-        raise TopicMissingError(f"no topic {', '.join(absent)} at {config.bootstrap_servers}: create it")
+        raise TopicMissingError(
+            f"no topic {', '.join(absent)} at {config.bootstrap_servers}; create it: {command_to_create(config)}"
+        )
     if missing := [topic.name for topic in topics if topic.allows(operations[topic.name]) is False]:
         raise denied(*(on_topic(config, name) for name in missing))
+
+
+def command_to_create(names: TopicNames) -> str:
+    """The command that makes the stream's topics, ready to be copied; a login comes from where ours came from."""
+    words = ["prefstream", "topics", "create", "--bootstrap-servers", names.bootstrap_servers]
+    for field in TOPIC_FIELDS:
+        if (name := getattr(names, field)) != TopicNames.model_fields[field].default:
+            words += [f"--{field.replace('_', '-')}", name]
+    login = "" if names.security_protocol == "PLAINTEXT" else " (with the same login)"
+    return shlex.join(words) + login
 
 
 def require_topic(connection: KafkaConnection, admin: Any, name: str) -> None:
@@ -112,7 +125,8 @@ def require_topic(connection: KafkaConnection, admin: Any, name: str) -> None:
     (topic,) = _ask(connection, admin, [name])
     if topic.absent or topic.hidden:
         raise TopicMissingError(
-            f"no topic {name} at {connection.bootstrap_servers}: create it, or grant Describe on it"
+            f"no topic {name} at {connection.bootstrap_servers}: check its name, create it (prefstream topics create "
+            "makes the stream's), or grant Describe on it"
         )
 
 

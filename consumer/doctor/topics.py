@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prefstream.consumer.client.acl import on_topic
-from prefstream.consumer.client.topics import DescribedTopic
+from prefstream.consumer.client.topics import DescribedTopic, command_to_create
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, plural
 
@@ -43,13 +43,7 @@ def check_topic(topic: StreamTopic, topics: Sequence[StreamTopic], brokers: int,
     if topic.error is not None and not topic.absent:
         return fail(check, f"can't be used now: {topic.error.__name__}", "try again; look at the brokers' logs")
     if topic.absent:
-        replication = min(3, brokers)
-        return fail(
-            check,
-            "does not exist",
-            f"kafka-topics.sh --bootstrap-server {config.bootstrap_servers} --create --topic {topic.name} "
-            f"--partitions 6 --replication-factor {replication}",
-        )
+        return fail(check, "does not exist", command_to_create(config))
     replicas = min(len(partition["replica_nodes"]) for partition in topic.partitions)
     found = f"{topic.role}, {plural(len(topic.partitions), 'partition')}, replication {replicas}"
     shown = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms")

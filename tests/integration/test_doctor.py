@@ -116,7 +116,8 @@ def test_missing_topics_fail_with_the_command_that_creates_them(
     result = examine(config, "--battles-topic", name, "--json")
     finding = _findings(result)[f"topic {name}"]
     assert result.exit_code == 1
-    assert f"--create --topic {name}" in finding["remedy"]
+    assert finding["remedy"].startswith("prefstream topics create --bootstrap-servers ")
+    assert f"--battles-topic {name}" in finding["remedy"]
     with admin_client(config) as admin:
         assert name not in admin.list_topics()
 

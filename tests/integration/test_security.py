@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 from prefstream.consumer.cli.doctor import doctor
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.client.clients import admin_client, make_admin
+from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
@@ -108,8 +109,12 @@ LACKING: Final = [
 ROBBED: Final = [Lacking(f"robbed-{number}", acls_of(f"robbed-{number}")[number], sees=False) for number in range(5)]
 """Users who lose an ACL while they serve."""
 
+CREATOR: Final = "creator"
+"""Who makes topics for others."""
+
 PASSWORDS: Final = {
-    user: f"{MARKER}-of-{user}" for user in (*LOGINS, *(some.user for some in LACKING), *(some.user for some in ROBBED))
+    user: f"{MARKER}-of-{user}"
+    for user in (*LOGINS, CREATOR, *(some.user for some in LACKING), *(some.user for some in ROBBED))
 }
 
 
@@ -309,6 +314,25 @@ def assert_once(secured: Secured, config: StreamConfig, sent: Sequence[Position]
 def test_doctor_finds_nothing_amiss_with_exactly_these_acls(secured: Secured, examine: Examine, login: str) -> None:
     findings = examine(secured.config(login, login))
     assert {check: found for check, found in findings.items() if found["state"] in {"fail", "skipped"}} == {}
+
+
+def test_topics_are_made_with_exactly_the_acls_of_the_guide(secured: Secured) -> None:
+    names = names_of("made") | {"group_id": CREATOR}
+    config = secured.config(CREATOR, **names)
+    with pytest.raises(NotAuthorizedError, match=r"the broker denies Create on topic made\.battles: grant that and"):
+        make_topics(config)
+    topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+    acls = [Acl(operation, "topic", name) for operation in ("Create", "Describe") for name in topics]
+    grant(secured.cluster.internal_servers, {CREATOR: acls})
+
+    def made() -> bool:
+        try:
+            return all(topic.found is None for topic in make_topics(config, partitions=2))
+        except NotAuthorizedError:
+            return False  # the broker has not heard of the ACLs yet
+
+    wait_until(made, what="the topics")
+    assert [len(topic.found.partitions) if topic.found else 0 for topic in make_topics(config)] == [2, 2, 2]
 
 
 def test_tls_needs_no_certificate_of_ours_where_the_broker_asks_for_none(secured: Secured) -> None:

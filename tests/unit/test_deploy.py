@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from prefstream.consumer.config import ENV_PREFIX, StreamConfig
+from prefstream.consumer.cli import load_command
+from prefstream.consumer.client.topic_creation import plan_topics
+from prefstream.consumer.config import ENV_PREFIX, TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, StreamMetrics, metrics_markdown
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
@@ -240,9 +242,26 @@ def test_the_image_installs_nothing_but_what_the_locks_name() -> None:
 
 
 def test_compose_creates_the_topics_that_prefstream_reads_and_writes() -> None:
-    created = set(re.findall(r"^create (\S+)", COMPOSE["services"]["topics"]["command"][0], re.MULTILINE))
-    defaults = StreamConfig()
-    assert created == {defaults.battles_topic, defaults.preferences_topic, defaults.dead_letters_topic}
+    """By our own command, on the same brokers, with the same names."""
+    service, topics = (COMPOSE["services"][name] for name in ("prefstream", "topics"))
+    assert topics["image"] == service["image"]
+    assert topics["command"][:2] == ["topics", "create"]
+    command = load_command("topics").commands["create"]
+    command.make_context("create", topics["command"][2:])
+    names = {"PREFSTREAM_BOOTSTRAP_SERVERS", *(f"PREFSTREAM_{field.upper()}" for field in TOPIC_FIELDS)}
+    assert topics["environment"] == {name: setting for name, setting in service["environment"].items() if name in names}
+
+
+def test_the_guide_makes_by_kafkas_tools_what_our_command_makes() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    by_hand = {}
+    for line in re.findall(r"^ +kafka-topics\.sh .* --create (.+)$", guide, re.MULTILINE):
+        words = dict(re.findall(r"--(topic|partitions|replication-factor) (\S+)", line))
+        settings = dict(setting.split("=") for setting in re.findall(r"--config (\S+)", line))
+        by_hand[words["topic"]] = (int(words["partitions"]), int(words["replication-factor"]), settings)
+    plan = plan_topics(TopicNames(), partitions=12, replicas=3)
+    assert by_hand == {topic.name: (topic.partitions, topic.replicas, dict(topic.settings)) for topic in plan}
+    assert "prefstream topics create --bootstrap-servers kafka:9092 --partitions 12" in guide
 
 
 def test_compose_names_files_that_exist() -> None:

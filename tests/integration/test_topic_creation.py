@@ -1,0 +1,124 @@
+"""`prefstream topics create` on a broker: what it makes and leaves, and what others say where topics are missing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from kafka.admin import ConfigResource, ConfigResourceType
+from typer.testing import CliRunner
+
+from prefstream.consumer.cli import app
+from prefstream.consumer.client.clients import admin_client
+from prefstream.consumer.client.topic_creation import DEAD_LETTER_RETENTION_MS
+from prefstream.consumer.client.topics import describe_topics, require_topics
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import TopicMissingError
+from tests.conftest import Kafka
+
+
+@pytest.fixture
+def absent(kafka: Kafka) -> StreamConfig:
+    """A configuration whose topics nobody has made."""
+    name = uuid.uuid4().hex[:12]
+    return StreamConfig.load(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=name,
+        battles_topic=f"{name}.battles",
+        preferences_topic=f"{name}.preferences",
+        dead_letters_topic=f"{name}.dead-letters",
+    )
+
+
+@pytest.fixture
+def settings_file(absent: StreamConfig, tmp_path: Path) -> Path:
+    path = tmp_path / "prefstream.yaml"
+    names = ("bootstrap_servers", "group_id", "battles_topic", "preferences_topic", "dead_letters_topic")
+    path.write_text(yaml.safe_dump({name: getattr(absent, name) for name in names}))
+    return path
+
+
+def partitions(config: StreamConfig) -> list[int]:
+    """Of battles, preferences and dead letters; 0 where there is no such topic."""
+    with admin_client(config) as admin:
+        names = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+        return [len(topic.partitions) for topic in describe_topics(admin, names)]
+
+
+def setting(config: StreamConfig, topic: str, name: str) -> str:
+    with admin_client(config) as admin:
+        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+    return str(described["topic"][topic][name]["value"])
+
+
+def create(file: Path, *arguments: str) -> tuple[int, list[str], str]:
+    result = CliRunner().invoke(app, ["topics", "create", "--config", str(file), *arguments], catch_exceptions=True)
+    return result.exit_code, result.stdout.splitlines(), str(result.exception or "")
+
+
+def test_missing_topics_are_made_by_their_names_in_the_settings(absent: StreamConfig, settings_file: Path) -> None:
+    code, lines, _ = create(settings_file, "--partitions", "5")
+    assert code == 0
+    assert lines == [
+        f"{absent.battles_topic}: created, 5 partitions, replication 1",
+        f"{absent.preferences_topic}: created, 5 partitions, replication 1",
+        f"{absent.dead_letters_topic}: created, 3 partitions, replication 1, retention.ms {DEAD_LETTER_RETENTION_MS}",
+    ]
+    require_topics(absent)
+    assert partitions(absent) == [5, 5, 3]
+    assert setting(absent, absent.dead_letters_topic, "retention.ms") == str(DEAD_LETTER_RETENTION_MS)
+
+
+def test_what_exists_is_told_and_left_as_it_is(absent: StreamConfig, settings_file: Path) -> None:
+    with admin_client(absent) as admin:
+        admin.create_topics({absent.preferences_topic: {"num_partitions": 1}}, wait_for_metadata=True)
+    code, lines, _ = create(settings_file, "--partitions", "2")
+    assert code == 0
+    assert lines[1] == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1"
+    assert partitions(absent) == [2, 1, 2]
+    code, lines, _ = create(settings_file)
+    assert code == 0
+    assert all("exists, left as it is" in line for line in lines)
+
+
+def test_a_dry_run_makes_nothing_and_is_refused_like_the_real_thing(absent: StreamConfig, settings_file: Path) -> None:
+    code, lines, _ = create(settings_file, "--dry-run")
+    assert code == 0
+    assert all("would be created, " in line for line in lines)
+    assert partitions(absent) == [0, 0, 0]
+    for arguments in ([], ["--dry-run"]):
+        code, _, error = create(settings_file, "--replication-factor", "9", *arguments)
+        assert code != 0
+        assert f"the broker does not make topic {absent.battles_topic}: " in error
+        assert "replica" in error.lower()
+    assert partitions(absent) == [0, 0, 0]
+
+
+def test_the_error_about_missing_topics_holds_the_command_that_mends_it(absent: StreamConfig) -> None:
+    with pytest.raises(TopicMissingError, match=re.escape(absent.battles_topic)) as fault:
+        require_topics(absent)
+    command, *words = shlex.split(str(fault.value).partition("; create it: ")[2])
+    assert command == "prefstream"
+    assert CliRunner().invoke(app, words).exit_code == 0
+    require_topics(absent)
+
+
+def test_commands_on_one_topic_find_it_in_the_settings(
+    stream_config: Callable[..., StreamConfig], tmp_path: Path
+) -> None:
+    """By the file that `run` takes, too."""
+    config = stream_config()
+    file = tmp_path / "prefstream.yaml"
+    names = ("bootstrap_servers", "battles_topic", "dead_letters_topic", "linger_ms")
+    file.write_text(yaml.safe_dump({name: getattr(config, name) for name in names}))
+    battles = tmp_path / "battles.jsonl"
+    battles.write_text('{"id": "1", "prompt": "p", "response_a": "a", "response_b": "b"}\n')
+    sent = CliRunner().invoke(app, ["replay", str(battles), "--config", str(file)])
+    assert f"1 records delivered to {config.battles_topic}" in sent.stderr, sent.exception
+    listed = CliRunner().invoke(app, ["dead-letters", "list", "--config", str(file)])
+    assert listed.exit_code == 0, listed.exception
