@@ -187,7 +187,7 @@ def retry(
     topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic)
     choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
     console = Console()
-    plan = make_plan(names, topic, group, choice, to)
+    plan = make_plan(names, topic, group, choice, to, dry_run=dry_run)
     print_plan(console, plan)
     if plan.entries and not dry_run:
         if not yes:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Final
 
 from prefstream.consumer.client.clients import make_consumer, make_producer
-from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.client.kafka_errors import KafkaTimeoutError, Meaning, Translator
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
@@ -49,6 +49,10 @@ MAX_TRANSACTION_BYTES: Final = 256 * 1024 * 1024
 
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 """A retry that is killed holds up readers of the battles for so long, unless it is started again."""
+
+PENDING_TIMEOUT_MS: Final = 5_000
+"""How long a plan waits for another retry to end its transaction. One that was killed would keep it, and all readers of
+the battles, until the time-out."""
 
 CALL_TIMEOUT_S: Final = 90.0
 """Longer than the transaction's time-out: by then the broker has ended it, whatever the call was waiting for."""
@@ -116,9 +120,17 @@ class RetryPlan:
 
 
 def make_plan(
-    connection: KafkaConnection, topic: str, group: str, choice: Choice, destination: str | None = None
+    connection: KafkaConnection,
+    topic: str,
+    group: str,
+    choice: Choice,
+    destination: str | None = None,
+    *,
+    dry_run: bool = False,
 ) -> RetryPlan:
-    """Find out what a retry would send; sends nothing and changes nothing.
+    """Find out what a retry would send; sends nothing.
+
+    A transaction that another retry has left open is ended: until then nobody knows what was sent.
 
     Args:
         connection: how to reach the brokers.
@@ -126,6 +138,7 @@ def make_plan(
         group: the consumer group that remembers what was sent.
         choice: which ones.
         destination: topic to send to; None sends each one to where it came from.
+        dry_run: change nothing at all; a transaction that was left open is an error then.
 
     Raises:
         UsageError: no dead letter stands at a chosen position, or the destination makes no sense.
@@ -136,7 +149,16 @@ def make_plan(
     if destination == topic:
         raise UsageError(f"{topic} is the dead letters' own topic; give --to another one")
     with reading(f"{topic} or group {group}"), closing(make_consumer(connection, group_id=group)) as consumer:
-        ledgers = _read_ledgers(consumer, topic)
+        try:
+            ledgers = _read_ledgers(consumer, topic, PENDING_TIMEOUT_MS)
+        except KafkaTimeoutError:
+            if dry_run:
+                raise StreamError(
+                    f"what group {group} remembers is not known: no broker answers in time, or another retry is under "
+                    "way, or was killed. One that is no dry run ends it"
+                ) from None
+            with closing(Watchdog(CALL_TIMEOUT_S)) as watchdog, closing(_open(connection, group, watchdog)):
+                ledgers = _read_ledgers(consumer, topic)
         seen: dict[int, array[int]] = {}
         if choice.positions:
             letters = read_positions(connection, topic, choice.positions, on_missing=refuse_missing)
@@ -183,18 +205,13 @@ def resubmit(
         StreamError: sending failed; nothing of the open transaction is visible, or nobody knows.
         KeyboardInterrupt: nothing of the open transaction is visible.
     """
-    transactional_id = f"{group}-~retry"  # no instance of the stream can have this name: ~ is not allowed there
-    make = partial(
-        make_producer, connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
-    )
     sent = 0
     with (
         closing(Watchdog(CALL_TIMEOUT_S)) as watchdog,
-        closing(Transactions(make, watchdog, retry_translator(transactional_id))) as transactions,
+        closing(_open(connection, group, watchdog)) as transactions,
         reading(f"{topic} or group {group}"),
         closing(make_consumer(connection, group_id=group)) as consumer,
     ):
-        transactions.open()
         # From here on no other retry changes what is remembered: the plan is checked against it once more.
         ledgers = _read_ledgers(consumer, topic)
         due = [retry for retry in plan.entries if plan.again or not _was_sent(retry.position, ledgers)]
@@ -238,6 +255,21 @@ def send_back(
         yield
 
 
+def _open(connection: KafkaConnection, group: str, watchdog: Watchdog) -> Transactions:
+    """The transactions of a group's retries, taken over: what another one has left open is ended."""
+    transactional_id = f"{group}-~retry"  # no instance of the stream can have this name: ~ is not allowed there
+    make = partial(
+        make_producer, connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+    )
+    transactions = Transactions(make, watchdog, retry_translator(transactional_id))
+    try:
+        transactions.open()
+    except BaseException:
+        transactions.close()
+        raise
+    return transactions
+
+
 def retry_translator(transactional_id: str) -> Translator:
     """What kafka-python's errors mean to who sends dead letters back."""
     return Translator(
@@ -274,12 +306,12 @@ def _told_to_a_person(transactions: Transactions) -> Iterator[None]:
         ) from unsettled
 
 
-def _read_ledgers(consumer: Consumer, topic: str) -> dict[int, Ledger]:
+def _read_ledgers(consumer: Consumer, topic: str, timeout_ms: int = OFFSETS_TIMEOUT_MS) -> dict[int, Ledger]:
     partitions = find_partitions(consumer, topic)
     begins = consumer.beginning_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
     return {
         partition.partition: Ledger.decode(
-            consumer.committed(partition, metadata=True, timeout_ms=OFFSETS_TIMEOUT_MS), begins[partition]
+            consumer.committed(partition, metadata=True, timeout_ms=timeout_ms), begins[partition]
         )
         for partition in partitions
     }

@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import plan, run_chaos
+from tests.chaos.faults.fault import APACHE_SETTINGS, EMBEDDED_SETTINGS
 from tests.chaos.report import Report
-from tests.chaos.world import World
+from tests.chaos.world.world import World
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 
 PARTITIONS: Final = 6
@@ -51,7 +52,7 @@ def chaos(
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.mkdir(parents=True, exist_ok=True)
         cluster = stack.enter_context(_cluster(folder, brokers)) if brokers else None
-        embedded = None if brokers else stack.enter_context(EmbeddedBroker())
+        embedded = None if brokers else stack.enter_context(EmbeddedBroker(EMBEDDED_SETTINGS))
         broker = cluster or embedded
         assert broker is not None
         world = stack.enter_context(
@@ -75,7 +76,7 @@ def chaos(
                 cycle = report.cycles[-1]
                 progress.console.print(
                     f"{cycle.number:4} {cycle.fault:45} {cycle.strike_s:6.1f} s, then {cycle.recovery_s:6.1f} s; "
-                    f"silence {cycle.silence_s:6.1f} s",
+                    f"silence {cycle.silence_s:6.1f} s, stall {cycle.stall_s:6.1f} s",
                     soft_wrap=True,
                 )
                 progress.advance(task)
@@ -94,7 +95,7 @@ def _cluster(folder: Path, brokers: int) -> KafkaCluster:
     home = kafka_home()
     if home is None:
         raise typer.BadParameter(f"{ENV_HOME} should name an unpacked Kafka, and Java be there; or --brokers 0")
-    return KafkaCluster(home, folder / "kafka", brokers=brokers)
+    return KafkaCluster(home, folder / "kafka", brokers=brokers, settings=APACHE_SETTINGS)
 
 
 if __name__ == "__main__":

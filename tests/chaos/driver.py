@@ -6,10 +6,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from tests.chaos.fault import Fault
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults.catalogue import FAULTS
+from tests.chaos.faults.fault import Fault
 from tests.chaos.report import Cycle, Report
-from tests.chaos.world import World
+from tests.chaos.world.world import World
 
 
 def plan(
@@ -61,7 +61,7 @@ def run_chaos(
     world.load = 2 * half
     world.produce(half, _generator(seed, -1))
     world.wait_answered()  # all processes have joined
-    world.wait_seen()
+    world.wait_no_lag()
     for number, fault in enumerate(faults, first):
         report.cycles.append(_cycle(world, fault, number, half, random.Random(f"{seed}/{number}/strike")))
         on_cycle(report)
@@ -71,24 +71,28 @@ def run_chaos(
         for code, count in process.exits.items():
             report.exits[code] = report.exits.get(code, 0) + count
         report.leaks += process.leaks()
+    report.retry_exits = dict(sorted(world.retries.exits.items()))
+    report.leaks += world.retries.leaks()
     return report
 
 
 def _cycle(world: World, fault: Fault, number: int, half: int, generator: random.Random) -> Cycle:
     world.reader.take_silence()
+    world.reader.take_stall()
     world.produce(half, generator)
     started = time.monotonic()
     fault.strike(world, generator)
     struck = time.monotonic()
     world.produce(half, generator)
     recovery_s = world.wait_answered()
-    world.wait_seen()
+    world.wait_no_lag()
     return Cycle(
         number,
         fault.name,
         strike_s=round(struck - started, 3),
         recovery_s=round(recovery_s, 3),
         silence_s=round(world.reader.take_silence(), 3),
+        stall_s=round(world.reader.take_stall(), 3),
         twice=world.reader.twice,
     )
 

@@ -17,8 +17,8 @@ import confluent_kafka
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.reader import Sight
-from tests.chaos.verifier import Verdict
+from tests.chaos.world.reader import Sight
+from tests.chaos.world.verifier import Verdict
 from tests.support.kafka.cluster import kafka_home
 
 EXAMPLES: Final = 10
@@ -34,8 +34,9 @@ class Cycle:
         fault: its name.
         strike_s: how long it lasted, in seconds.
         recovery_s: from its end until every record that was written had its answer, in seconds.
-        silence_s: the longest that a reader saw nothing new while an input had no answer, in seconds; an input counts
-            from when its producer has it, brokers or not.
+        silence_s: the longest that a reader saw no new answer while an input that it saw had none, in seconds.
+        stall_s: the same, but only while no broker was struck and a healthy process (alive, not frozen, its judge in
+            order) read the partition of such an input.
         twice: inputs of which that reader saw a second answer, over all cycles until then.
     """
 
@@ -44,6 +45,7 @@ class Cycle:
     strike_s: float
     recovery_s: float
     silence_s: float
+    stall_s: float
     twice: int
 
 
@@ -58,6 +60,7 @@ class Report:
         sight: of the reader that read meanwhile; None until the run is over.
         exits: exit codes of all processes, with how often.
         leaks: words of users found in logs.
+        retry_exits: exit codes of the runs of `dead-letters retry`, with how often.
     """
 
     seed: int
@@ -66,6 +69,7 @@ class Report:
     sight: Sight | None = None
     exits: dict[int, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
+    retry_exits: dict[int, int] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -94,19 +98,24 @@ class Report:
         """Print it as people read it."""
         table = Table(
             title=f"{len(self.cycles)} faults, in seconds: recovery from the end of each until all was answered, "
-            "and a reader's longest silence meanwhile"
+            "and a reader's longest silence and stall meanwhile"
         )
         table.add_column("fault", no_wrap=True)
-        for column in ("times", "recovery: median", "worst", "silence: median", "worst"):
+        for column in ("times", "recovery: median", "worst", "silence: median", "worst", "stall: median", "worst"):
             table.add_column(column, justify="right")
         for row in self._rows():
             table.add_row(row.pop("fault"), str(row.pop("times")), *(f"{figure:.1f}" for figure in row.values()))
         console.print(table)
         console.print(f"exit codes: {dict(sorted(self.exits.items()))}; words of users in logs: {self.leaks or 'none'}")
+        worst = max(self.cycles, key=lambda cycle: cycle.stall_s)
+        console.print(f"worst stall: {worst.stall_s:.1f} s, {worst.fault} (cycle {worst.number})")
+        if self.retry_exits:
+            console.print(f"exit codes of retries: {self.retry_exits}")
         console.print(f"{self.sight}\n{self.verdict}", style="green" if self.is_clean else "bold red")
 
     def _rows(self) -> list[dict[str, Any]]:
         silences = self.by_fault(lambda cycle: cycle.silence_s)
+        stalls = self.by_fault(lambda cycle: cycle.stall_s)
         return [
             {
                 "fault": fault,
@@ -115,6 +124,8 @@ class Report:
                 "recovery_worst_s": recoveries[-1],
                 "silence_median_s": round(statistics.median(silences[fault]), 3),
                 "silence_worst_s": silences[fault][-1],
+                "stall_median_s": round(statistics.median(stalls[fault]), 3),
+                "stall_worst_s": stalls[fault][-1],
             }
             for fault, recoveries in self.by_fault(lambda cycle: cycle.recovery_s).items()
         ]
@@ -123,9 +134,9 @@ class Report:
         verdict = self.verdict
         wrong = {
             name: {"count": len(found := getattr(verdict, name)), "examples": found[:EXAMPLES]}
-            for name in ("lost", "duplicated", "unaccounted", "out_of_contract")
+            for name in ("lost", "duplicated", "unaccounted", "out_of_contract", "retries_lost", "retries_unasked")
         }
-        counts = {name: getattr(verdict, name) for name in ("inputs", "preferences", "dead_letters")}
+        counts = {name: getattr(verdict, name) for name in ("inputs", "preferences", "dead_letters", "retried")}
         return {
             "seed": self.seed,
             "is_over": self.sight is not None,
@@ -135,7 +146,9 @@ class Report:
             "verdict": counts | wrong | {"kcat": verdict.kcat},
             "reader": self.sight and asdict(self.sight),
             "exits": {str(code): count for code, count in sorted(self.exits.items())},
+            "retry_exits": {str(code): count for code, count in self.retry_exits.items()},
             "leaks": self.leaks,
+            "worst_stall_s": max((cycle.stall_s for cycle in self.cycles), default=None),
             "faults": self._rows(),
             "cycles": [asdict(cycle) for cycle in self.cycles],
         }

@@ -37,8 +37,8 @@ def mix_table(runs: dict[str, dict[str, Any]]) -> str:
     rows = {name: {row["fault"]: row for row in run["faults"]} for name, run in runs.items()}
     faults = sorted({fault for found in rows.values() for fault in found}, key=str.casefold)
     lines = [
-        "| fault | " + " | ".join(f"{name}: times | recovery | reader's silence" for name in runs) + " |",
-        "|---|" + "---|---|---|" * len(runs),
+        "| fault | " + " | ".join(f"{name}: times | recovery | reader's silence | stall" for name in runs) + " |",
+        "|---|" + "---|---|---|---|" * len(runs),
     ]
     lines += [
         f"| {fault} | " + " | ".join(_cells(found.get(fault)) for found in rows.values()) + " |" for fault in faults
@@ -72,8 +72,11 @@ def with_tables(text: str) -> str:
 
 def _cells(row: dict[str, Any] | None) -> str:
     if row is None:
-        return " | | "
-    pairs = [f"{row[f'{figure}_median_s']:.1f}, {row[f'{figure}_worst_s']:.1f}" for figure in ("recovery", "silence")]
+        return " | | | "
+    pairs = [
+        f"{row[f'{figure}_median_s']:.1f}, {row[f'{figure}_worst_s']:.1f}" if f"{figure}_worst_s" in row else ""
+        for figure in ("recovery", "silence", "stall")
+    ]
     return " | ".join([str(row["times"]), *pairs])
 
 

@@ -6,29 +6,31 @@ figures and any length `python -m tests.chaos --help`.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
-import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import plan, run_chaos
-from tests.chaos.faults import FAULTS
-from tests.chaos.kcat import kcat_installed, places_by_kcat
-from tests.chaos.reader import Reader
+from tests.chaos.faults.catalogue import FAULTS
+from tests.chaos.inside.trap import Trap
 from tests.chaos.report import Cycle, Report
-from tests.chaos.trap import Trap
-from tests.chaos.verifier import Place, Verdict, headers, read
-from tests.chaos.world import World
+from tests.chaos.world.kcat import kcat_installed, places_by_kcat
+from tests.chaos.world.reader import Reader
+from tests.chaos.world.verifier import Place, Verdict, headers, read, verify
+from tests.chaos.world.world import World
 from tests.conftest import NO_APACHE, Kafka
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
 from tests.support.streams import wait_until
@@ -132,27 +134,74 @@ def test_the_verifier_sees_an_input_without_an_answer(clean: World) -> None:
     assert len(clean.verify().lost) == len(before) + 1
 
 
-def open_reader(world: World, produced: int) -> Reader:
+def verdict_of_retries(world: World) -> tuple[int, int]:
+    """Of the dead letters that were sent back: lost, and sent unasked."""
+    config = world.config
+    topics = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+    verdict = verify(config.bootstrap_servers, *topics, retry_group=world.retries.group)
+    return len(verdict.retries_lost), len(verdict.retries_unasked)
+
+
+def test_the_verifier_sees_what_a_retry_lost_or_sent_unasked(clean: World) -> None:
+    """What is remembered stands in the group's offset, and beyond it in a bitmap."""
+    config = clean.config
+    letters = read(config.bootstrap_servers, config.dead_letters_topic)
+    first = next(letter for letter in letters if (letter.key() or b"").startswith(b"zqkey"))
+    assert verdict_of_retries(clean) == (0, 0)
+    write(clean, config.battles_topic, value=b"{}", key=first.key(), headers=[("prefstream.retries", "1")])
+    assert verdict_of_retries(clean) == (0, 1)
+    place = first.partition() or 0, first.offset() or 0
+    for offset, beyond in ((place[1] + 1, 0), (place[1], 1)):
+        metadata = "sent:" + base64.b85encode(zlib.compress(bytes([beyond]))).decode() if beyond else ""
+        committer = Consumer({"bootstrap.servers": config.bootstrap_servers, "group.id": clean.retries.group})
+        with closing(committer):
+            remembered = TopicPartition(config.dead_letters_topic, place[0], offset, metadata)
+            committer.commit(offsets=[remembered], asynchronous=False)
+        before = sum((letter.partition() or 0, letter.offset() or 0) < place for letter in letters)
+        assert verdict_of_retries(clean) == (before, 0)
+
+
+def open_reader(world: World, *waiting: Place, served: AbstractSet[int] = frozenset()) -> Reader:
+    """A reader that knows of inputs that nobody will answer, too."""
     config = world.config
     outputs = {config.preferences_topic: 3, config.dead_letters_topic: 1}
-    return Reader(config.bootstrap_servers, outputs, config.preferences_topic, lambda: produced)
+    reader = Reader(config.bootstrap_servers, config.battles_topic, outputs, config.preferences_topic, lambda: served)
+    reader.note_inputs(waiting)
+    return reader
+
+
+NEVER = 10**6
+"""An offset that no input of ours has."""
+
+
+def test_a_reader_knows_the_inputs_and_which_are_answered(clean: World) -> None:
+    wrong = len(clean.verify().lost)
+    with open_reader(clean, (0, NEVER)) as reader:
+        reader.read_input(1)
+        wait_until(lambda: reader.inputs > clean.produced and reader.unanswered == wrong + 1)
 
 
 def test_a_reader_measures_silence_only_while_an_input_has_no_answer(clean: World) -> None:
-    with open_reader(clean, produced=10**6) as waits, open_reader(clean, produced=0) as has_all:
+    with open_reader(clean, (0, NEVER)) as waits, open_reader(clean) as has_all:
         wait_until(lambda: waits.seen == has_all.seen >= clean.produced)
-        for reader in (waits, has_all):
-            reader.take_silence()
-        time.sleep(1.0)
-        assert waits.take_silence() > 0.5
+        has_all.take_silence()
+        wait_until(lambda: waits.take_silence() > 0.5)
         assert has_all.take_silence() == 0.0
+
+
+def test_a_stall_needs_somebody_who_could_work(clean: World) -> None:
+    with open_reader(clean, (0, NEVER), served={1}) as elsewhere, open_reader(clean, (0, NEVER), served={0, 1}) as here:
+        wait_until(lambda: elsewhere.seen == here.seen >= clean.produced)
+        wait_until(lambda: here.take_stall() > 0.5)
+        wait_until(lambda: elsewhere.take_silence() > 0.5)
+        assert elsewhere.take_stall() == 0.0
 
 
 def test_a_reader_sees_a_second_answer(clean: World) -> None:
     config = clean.config
     record, _ = sound_preference(clean)
     there = sum(len(read(config.bootstrap_servers, t)) for t in (config.preferences_topic, config.dead_letters_topic))
-    with open_reader(clean, produced=0) as reader:
+    with open_reader(clean) as reader:
         wait_until(lambda: reader.seen == there)
         before = reader.twice
         write(clean, config.preferences_topic, record)
@@ -162,11 +211,11 @@ def test_a_reader_sees_a_second_answer(clean: World) -> None:
 def test_a_reader_tells_what_was_aborted_and_what_it_missed(clean: World) -> None:
     config = clean.config
     records = read(config.bootstrap_servers, config.preferences_topic)
-    with open_reader(clean, produced=0) as reader:
+    with open_reader(clean) as reader:
         wait_until(lambda: reader.seen >= clean.produced)
         seen = reader.seen
         assert reader.compare(records[:3]).withdrawn == seen - 3
-    blind = open_reader(clean, produced=0)
+    blind = open_reader(clean)
     assert blind.compare(records).missed == len(records)
 
 
@@ -189,7 +238,7 @@ def test_a_lasting_trap_springs_until_it_is_cleared(tmp_path: Path) -> None:
 
 
 def test_figures_are_written_as_json(tmp_path: Path) -> None:
-    report = Report(7, [Cycle(n, "a fault", 1.0, float(n), 2.0 * n, twice=0) for n in range(3)])
+    report = Report(7, [Cycle(n, "a fault", 1.0, float(n), 2.0 * n, 3.0 * n, twice=0) for n in range(3)])
     report.write(tmp_path / "report.json", {"brokers": 3})
     written = json.loads((tmp_path / "report.json").read_text())
     assert written["faults"] == [
@@ -200,6 +249,8 @@ def test_figures_are_written_as_json(tmp_path: Path) -> None:
             "recovery_worst_s": 2.0,
             "silence_median_s": 2.0,
             "silence_worst_s": 4.0,
+            "stall_median_s": 3.0,
+            "stall_worst_s": 6.0,
         }
     ]
     assert (written["seed"], written["setup"], written["is_over"]) == (7, {"brokers": 3}, False)

@@ -15,10 +15,10 @@ import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import run_chaos
-from tests.chaos.fault import Fault
-from tests.chaos.faults import FAULTS, SIGTERM_DURING_EACH
-from tests.chaos.on_brokers import kill_all_brokers
-from tests.chaos.world import World
+from tests.chaos.faults.catalogue import FAULTS, SIGTERM_DURING_EACH
+from tests.chaos.faults.fault import APACHE_SETTINGS, EMBEDDED_SETTINGS, Fault
+from tests.chaos.faults.on_brokers import kill_all_brokers
+from tests.chaos.world.world import World
 from tests.conftest import NO_APACHE, Kafka
 from tests.support import figures
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
@@ -43,11 +43,15 @@ def cases(faults: Iterable[Fault]) -> list[Any]:
 
 
 def without_brokers(faults: Iterable[Fault]) -> list[Any]:
-    return cases(fault for fault in faults if not (fault.brokers or fault.embedded))
+    return cases(fault for fault in faults if not (fault.brokers or fault.embedded or fault.short_retention))
 
 
 def of_answers(faults: Iterable[Fault]) -> list[Any]:
     return cases(fault for fault in faults if fault.embedded)
+
+
+def of_retention(faults: Iterable[Fault]) -> list[Any]:
+    return cases(fault for fault in faults if fault.short_retention)
 
 
 def of_brokers(faults: Iterable[Fault]) -> list[Any]:
@@ -89,7 +93,7 @@ def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluste
 
 def cluster(folders: pytest.TempPathFactory, brokers: int) -> KafkaCluster:
     home = kafka_home() or pytest.skip(NO_APACHE)
-    return KafkaCluster(home, folders.mktemp("cluster"), brokers=brokers)
+    return KafkaCluster(home, folders.mktemp("cluster"), brokers=brokers, settings=APACHE_SETTINGS)
 
 
 @pytest.mark.parametrize("fault", without_brokers(FAULTS))
@@ -109,6 +113,21 @@ def test_a_fault_of_brokers_loses_and_doubles_nothing(
     fault: Fault, three_brokers: KafkaCluster, survive: Callable[..., None]
 ) -> None:
     survive(fault, "three brokers", three_brokers.bootstrap_servers, cluster=three_brokers)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", of_retention(FAULTS))
+def test_retention_loses_and_doubles_nothing(
+    fault: Fault, one_broker: KafkaCluster, survive: Callable[..., None]
+) -> None:
+    survive(fault, "one broker", one_broker.bootstrap_servers, cluster=one_broker)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", of_retention(FAULTS))
+def test_retention_of_the_embedded_broker_loses_and_doubles_nothing(fault: Fault, survive: Callable[..., None]) -> None:
+    with EmbeddedBroker(EMBEDDED_SETTINGS) as broker:
+        survive(fault, EMBEDDED, broker.bootstrap_servers, embedded=broker)
 
 
 @pytest.mark.long

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli.dead_letters import dead_letters
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
+from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.transaction import Transaction
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition, read_dead_letters
@@ -442,3 +443,30 @@ def test_reason_is_kept_for_foreign_dead_letters(config: StreamConfig) -> None:
         producer.send(config.dead_letters_topic, b"x", headers=[(HEADER_REASON, b"theirs")], partition=0).get(100)
     [letter] = read_dead_letters(config, config.dead_letters_topic)
     assert (letter.reason, letter.origin, letter.retries) == ("theirs", None, 0)
+
+
+@pytest.fixture
+def killed_retry(config: StreamConfig, write: Write) -> Iterator[str]:
+    """The group of a retry that was killed before it committed; its transaction is open for minutes."""
+    write([1, 2])
+    group = f"{config.group_id}-retries"
+    with closing(make_producer(config, transactional_id=f"{group}-~retry", transaction_timeout_ms=600_000)) as killed:
+        killed.init_transactions()
+        killed.begin_transaction()
+        killed.send(config.battles_topic, b"{", b"battle-1")
+        offsets = {TopicPartition(config.dead_letters_topic, 0): OffsetAndMetadata(1, "", -1)}
+        killed.send_offsets_to_transaction(offsets, group)
+        killed.flush()
+        yield group
+
+
+def test_a_retry_ends_what_one_that_was_killed_has_left_open(config: StreamConfig, killed_retry: str) -> None:
+    """Its own plan needs the group's offsets, and all readers of the battles wait for the end of that transaction."""
+    assert _retry(config, "--all", "--yes", "--group", killed_retry).exit_code == 0
+    assert _keys(_battles(config)) == ["battle-1", "battle-2"]
+
+
+def test_a_dry_run_ends_no_transaction(config: StreamConfig, killed_retry: str) -> None:
+    with pytest.raises(StreamError, match="another retry"):
+        _retry(config, "--all", "--dry-run", "--group", killed_retry)
+    assert _battles(config) == []

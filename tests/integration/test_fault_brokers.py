@@ -15,8 +15,8 @@ from kafka import KafkaProducer
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
 from prefstream.schemas import PrefstreamError
-from tests.chaos.clock import ENV_CLOCK
-from tests.chaos.trap import ENV_TRAP, Trap
+from tests.chaos.inside.clock import ENV_CLOCK
+from tests.chaos.inside.trap import ENV_TRAP, Trap
 from tests.conftest import NO_APACHE, Kafka
 from tests.support.figures import record
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
@@ -37,7 +37,7 @@ from tests.support.streams import (
 
 MakeConfig = Callable[..., StreamConfig]
 
-POINTS = "from tests.chaos.points import main; main()"
+POINTS = "from tests.chaos.inside.points import main; main()"
 TRANSACTION_MS = 2_000
 
 

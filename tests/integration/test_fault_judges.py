@@ -13,8 +13,8 @@ import pytest
 
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
-from tests.chaos.judges import JUDGING
-from tests.chaos.trap import ENV_TRAP, Trap
+from tests.chaos.inside.judges import JUDGING
+from tests.chaos.inside.trap import ENV_TRAP, Trap
 from tests.conftest import APACHE, EMBEDDED, Kafka
 from tests.support.figures import record
 from tests.support.models import make_tiny_panel
@@ -37,8 +37,8 @@ Serve = Callable[..., AbstractContextManager[Prefstream]]
 PROGRAM: Final = f"""
 {ANNOUNCES_SCORING}
 import os, pathlib
-from tests.chaos.judges import spoil_judges
-from tests.chaos.trap import Trap
+from tests.chaos.inside.judges import spoil_judges
+from tests.chaos.inside.trap import Trap
 spoil_judges(Trap(pathlib.Path(os.environ["{ENV_TRAP}"])))
 from prefstream.consumer.cli import main
 main()

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.chaos.world import World
+from tests.chaos.world.world import World
 from tests.soak.steady import WARM_UP_S, Course, Sample, steady
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
 from tests.support.processes import broker_process

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import psutil
 
-from tests.chaos.verifier import Verdict
-from tests.chaos.world import World
+from tests.chaos.world.verifier import Verdict
+from tests.chaos.world.world import World
 
 SAMPLE_S: Final = 5.0
 """Between two looks at the process: hundreds in half an hour, and none costs it anything."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.chaos.verifier import Verdict
-from tests.chaos.world import World
+from tests.chaos.world.verifier import Verdict
+from tests.chaos.world.world import World
 from tests.conftest import Kafka
 from tests.soak.steady import MAX_LAG_S, MAX_SLOPE_MB_PER_MIN, Course, Sample, steady
 

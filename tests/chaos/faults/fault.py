@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from tests.chaos.fleet import Supervised
-from tests.chaos.world import World
+from prefstream.consumer.broker import BrokerSettings
+from tests.chaos.world.fleet import Supervised
+from tests.chaos.world.world import World
 
 Strike: TypeAlias = Callable[[World, random.Random], None]
 
@@ -32,6 +33,7 @@ class Fault:
         weight: how often it is chosen, beside the others.
         brokers: how many brokers the cluster must have; 0 strikes no broker.
         embedded: whether it needs the embedded broker, which answers as it is told.
+        short_retention: whether it needs brokers that look for what is too old all the time, not every five minutes.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Fault:
     weight: int = 1
     brokers: int = 0
     embedded: bool = False
+    short_retention: bool = False
 
     def can_strike(self, *, brokers: int, embedded: bool) -> bool:
         """Whether there is what it needs.
@@ -47,7 +50,14 @@ class Fault:
             brokers: how many may be struck.
             embedded: whether the embedded broker runs in this process.
         """
-        return self.brokers <= brokers and (embedded or not self.embedded)
+        are_ours = embedded or brokers > 0  # and so have the settings below
+        return self.brokers <= brokers and (embedded or not self.embedded) and (are_ours or not self.short_retention)
+
+
+EMBEDDED_SETTINGS: Final = BrokerSettings(log_retention_check_interval_ms=500)
+
+APACHE_SETTINGS: Final = {"log.retention.check.interval.ms": 500, "log.initial.task.delay.ms": 500}
+"""Of brokers that are started for faults: what is too old is deleted at once."""
 
 
 def moment(world: World, generator: random.Random) -> None:

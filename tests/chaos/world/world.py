@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import tenacity
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka import Message
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.config import StreamConfig
-from tests.chaos.fleet import Supervised
-from tests.chaos.reader import QUIET, Reader, Sight
-from tests.chaos.verifier import EXPECTED, Place, Verdict, read, read_places, verify
+from tests.chaos.world.admin import REQUEST_S, Admin, patiently
+from tests.chaos.world.fleet import Supervised
+from tests.chaos.world.reader import QUIET, Reader, Sight
+from tests.chaos.world.retries import Retries
+from tests.chaos.world.upstream import Upstream
+from tests.chaos.world.verifier import Place, Verdict, read, read_places, verify
 from tests.support.kafka.cluster import KafkaCluster
 from tests.support.models import make_tiny_panel
 from tests.support.priors import write_prior_panel
 from tests.support.processes import run_arguments
-from tests.support.streams import battle_event, malformed_events
 
 SESSION_MS: Final = 6_000
 """The shortest that Apache Kafka allows: a fault is over sooner."""
@@ -41,13 +41,8 @@ SCORE_S: Final = 20.0
 RECOVER_S: Final = 150.0
 """Longest wait for all records to be answered after a fault: several time-outs, one after the other."""
 
-REQUEST_S: Final = 30.0
-"""Longest wait for an answer of the brokers: a partition without a leader gets one within 9 s."""
-
-SEEN_S: Final = 60.0
-"""Longest wait for the reader to see what is committed already; what it does not see then is told at the end."""
-
-MALFORMED_SHARE: Final = 0.1
+RETENTION_S: Final = 60.0
+"""Longest wait until brokers have looked through their logs for what is too old."""
 
 
 class World:
@@ -61,6 +56,7 @@ class World:
         cluster: the brokers' processes, where they may be struck, too.
         embedded: the broker, where it runs in this process and may answer as it is told.
         models: let the first process score with two tiny models instead of a prior.
+        transactional: whether some of the records come in transactions, and others are aborted.
 
     Attributes:
         config: of the stream.
@@ -70,7 +66,10 @@ class World:
         partitions: of the input topic, now.
         folder: as given.
         load: records of a whole cycle, for faults that multiply it.
-        reader: of the output topics.
+        upstream: who writes the records.
+        admin: what operators do to topic and group.
+        retries: dead letters sent back.
+        reader: of all topics.
     """
 
     def __init__(
@@ -83,6 +82,7 @@ class World:
         cluster: KafkaCluster | None = None,
         embedded: EmbeddedBroker | None = None,
         models: bool = False,
+        transactional: bool = True,
     ) -> None:
         name = f"chaos{time.time_ns():x}"
         self.config = StreamConfig.load(
@@ -94,16 +94,13 @@ class World:
         )
         self.cluster = cluster
         self.embedded = embedded
-        self.produced = 0
         self.load = 0
-        self._refused: list[str] = []
         self._deleted: dict[Place, Message] = {}
-        self._observer_says = ""
+        self._strikes = 0
+        self._strikes_lock = threading.Lock()
         client = {"bootstrap.servers": bootstrap_servers, **QUIET}
-        self._client = client
-        self._producer = Producer({**client, "enable.idempotence": True, "message.timeout.ms": 120_000})
-        self._observer = Consumer({**client, "group.id": name, "enable.auto.commit": False})
-        self._malformed = [value for value, _ in malformed_events(100) if value is not None]
+        self.upstream = Upstream(client, self.config.battles_topic, transactional=transactional)
+        self.admin = Admin(client, self.config.battles_topic, name)
         self.partitions = partitions
         self.folder = folder
         names = [f"p{number}" for number in range(1, processes + 1)]
@@ -112,8 +109,13 @@ class World:
             self._panels[names[0]] = make_tiny_panel(folder / "models", on_judge_failure="degrade")
         self.fleet = [Supervised(name, self.arguments(name), folder) for name in names]
         self._outputs = {self.config.preferences_topic: 3, self.config.dead_letters_topic: 1}
+        self.retries = Retries(self.config, folder)
         self.reader = Reader(
-            bootstrap_servers, self._outputs, self.config.preferences_topic, produced=lambda: self.produced
+            bootstrap_servers,
+            self.config.battles_topic,
+            self._outputs,
+            self.config.preferences_topic,
+            self.served,
         )
 
     def arguments(self, instance: str) -> list[str]:
@@ -136,10 +138,12 @@ class World:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.callback(self._observer.close)
+            stack.callback(self.admin.close)
+            stack.callback(self.upstream.close)
             stack.callback(self._kill_all)
-            self._create_topics()
+            self.admin.create_topics({self.config.battles_topic: self.partitions, **self._outputs})
             stack.enter_context(self.reader)
+            self.reader.read_input(self.partitions)
             for process in self.fleet:
                 process.start()
             self._stack = stack.pop_all()
@@ -151,26 +155,21 @@ class World:
         self._stack.close()
 
     def produce(self, count: int, generator: random.Random) -> None:
-        """Write records to the input topic, a tenth of them malformed, and wait until the brokers have them all."""
-        for _ in range(count):
-            is_bad = generator.random() < MALFORMED_SHARE
-            value = generator.choice(self._malformed) if is_bad else battle_event(self.produced)
-            self._producer.produce(
-                self.config.battles_topic,
-                value,
-                key=f"zqkey-{self.produced}",
-                partition=generator.randrange(self.partitions),
-                headers=[(EXPECTED, "dead letter" if is_bad else "preference")],
-                on_delivery=self._note_refused,
-            )
-            self.produced += 1
-            self._producer.poll(0)
+        """Write records to the input topic, some in transactions, a tenth of them malformed; aborted ones beside."""
+        self.upstream.produce(count, self.partitions, generator)
+
+    @property
+    def produced(self) -> int:
+        """Records that were written so, as far as they are no longer on their way in a transaction."""
+        return self.upstream.produced
 
     def flush(self) -> None:
         """Wait until the brokers have every record that was produced."""
-        left = self._producer.flush(RECOVER_S)
+        written = self.wait(lambda: self.upstream.is_done, RECOVER_S)
+        left = self.upstream.plain.flush(RECOVER_S)
+        assert written, "transactions of the upstream did not end"
         assert left == 0, f"{left} records could not be produced"
-        assert self._refused == [], "the brokers refused records"
+        assert not self.upstream.refused, "the brokers refused records"
 
     def pause(self, seconds: float) -> None:
         """Let time pass while the supervisor does its work."""
@@ -182,75 +181,80 @@ class World:
         while not (holds := condition()) and time.monotonic() < deadline:
             for process in self.fleet:
                 process.keep_up()
-            self._producer.poll(0)
+            self.upstream.serve()
             time.sleep(0.05)
         return holds
 
     def wait_answered(self) -> float:
-        """Wait until the group has committed everything that was written; how long that took, in seconds.
+        """Wait until a reader has seen an answer to everything that was written; how long that took, in seconds.
 
         Raises:
             AssertionError: it did not in time.
         """
         started = time.monotonic()
         self.flush()
-        if not self.wait(lambda: self.lag() == 0, RECOVER_S):
-            words = "\n".join(f"--- {process.name}\n{process.last_words()}" for process in self.fleet)
-            raise AssertionError(
-                f"records by partition that are not answered after {RECOVER_S:.0f} s: {self.lags()}; "
-                f"the brokers said last: {self._observer_says}\n{words}"
-            )
+        if not self.wait(self._is_answered, RECOVER_S):
+            raise AssertionError(f"inputs without an answer after {RECOVER_S:.0f} s: {self.reader.unanswered}; {self}")
         return time.monotonic() - started
 
-    def wait_seen(self) -> None:
-        """Wait until the reader has seen an answer to every record, for a while."""
-        self.wait(lambda: self.reader.seen >= self.produced, SEEN_S)
+    def wait_no_lag(self) -> None:
+        """Wait until the group stands at the end of every partition, as any other client sees it.
+
+        Behind markers and aborted records, too: where nothing waits, there is no lag.
+
+        Raises:
+            AssertionError: it did not in time.
+        """
+        if not self.wait(lambda: self.lag() == 0, RECOVER_S):
+            raise AssertionError(f"the group lags after {RECOVER_S:.0f} s, though all is answered; {self}")
 
     def lag(self) -> int | None:
-        """Records that were written and are not committed; None while the brokers can't say."""
-        lags = self.lags()
+        """What was written and is not committed; None while the brokers can't say."""
+        lags = self.admin.lags(self.partitions)
         return None if lags is None else sum(lags.values())
 
-    def lags(self) -> dict[int, int] | None:
-        """The same by partition, of those that have any."""
-        try:
-            committed = self._committed()
-            ends = [self._observer.get_watermark_offsets(partition, timeout=REQUEST_S)[1] for partition in committed]
-        except KafkaException as error:
-            self._observer_says = str(error)
-            with suppress(KafkaException):  # partitions that had no leader are unknown to it until it is asked again
-                self._observer.list_topics(self.config.battles_topic, timeout=REQUEST_S)
-            return None
-        lags = {
-            partition.partition: int(end) - max(0, int(partition.offset))
-            for end, partition in zip(ends, committed, strict=True)
-        }
-        return {number: lag for number, lag in lags.items() if lag}
-
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(KafkaException),  # who leads a partition may have changed just now
-        wait=tenacity.wait_fixed(1.0),
-        stop=tenacity.stop_after_delay(REQUEST_S),
-        reraise=True,
-    )
+    @patiently
     def truncate(self) -> None:
-        """Delete from the input topic what the group has committed; the verifier is told what was there."""
-        self._deleted |= read_places(self.config.bootstrap_servers, self.config.battles_topic)
-        committed = [partition for partition in self._committed() if partition.offset > 0]
-        admin = self._admin()  # must outlive what it was asked for
-        for future in admin.delete_records(committed).values():
-            future.result(REQUEST_S)
+        """Delete from the input topic what the group has committed; reader and verifier are told what was there."""
+        committed = self.admin.committed(self.partitions)  # first: what comes meanwhile stays
+        self._note_deleted()
+        self.admin.delete_before(committed)
+
+    def let_retention_work(self) -> bool:
+        """Have the brokers delete the whole input topic by its age; whether they did in time.
+
+        Everything must be answered, and nobody may write meanwhile.
+        """
+        self._note_deleted()
+        self.admin.set_retention(1)
+        emptied = self.wait(self._is_empty, RETENTION_S)
+        self.admin.set_retention(None)
+        return emptied
 
     def add_partition(self) -> None:
         """Give the input topic one more partition."""
         self.partitions += 1
-        request = NewPartitions(self.config.battles_topic, self.partitions)
-        admin = self._admin()
-        for future in admin.create_partitions([request]).values():
-            future.result(REQUEST_S)
+        self.admin.add_partitions(self.partitions)
         # Who writes to it and who watches it must know it first.
-        for client in (self._producer, self._observer):
-            self.wait(partial(self._is_known, client), REQUEST_S)
+        self.wait(lambda: self.admin.know_partitions(self.partitions, self.upstream.plain), REQUEST_S)
+        self.reader.read_input(self.partitions)
+
+    @contextmanager
+    def struck(self) -> Iterator[None]:
+        """Brokers are not what they should be within the block: that nothing is answered meanwhile is no stall."""
+        with self._strikes_lock:
+            self._strikes += 1
+        try:
+            yield
+        finally:
+            with self._strikes_lock:
+                self._strikes -= 1
+
+    def served(self) -> frozenset[int]:
+        """Partitions of the input that healthy processes read while no broker is struck; callable from any thread."""
+        if self._strikes:
+            return frozenset()
+        return frozenset().union(*(process.serves() for process in self.fleet))
 
     def verify(self) -> Verdict:
         """Stop all processes and compare what came out with what went in."""
@@ -263,6 +267,7 @@ class World:
             config.preferences_topic,
             config.dead_letters_topic,
             self._deleted,
+            self.retries.group if self.retries.exits else None,
         )
 
     def look_back(self) -> Sight:
@@ -270,33 +275,27 @@ class World:
         records = (record for topic in self._outputs for record in read(self.config.bootstrap_servers, topic))
         return self.reader.compare(records)
 
-    def _committed(self) -> list[TopicPartition]:
-        """The group's offset of every partition of the input topic; negative where there is none."""
-        wanted = [TopicPartition(self.config.battles_topic, number) for number in range(self.partitions)]
-        committed: list[TopicPartition] = self._observer.committed(wanted, timeout=REQUEST_S)
-        return committed
+    def __str__(self) -> str:
+        """What there is to say of a run that stands still."""
+        words = "\n".join(f"--- {process.name}\n{process.last_words()}" for process in self.fleet)
+        return (
+            f"lag by partition: {self.admin.lags(self.partitions)}; the brokers said last: {self.admin.says}\n{words}"
+        )
 
-    def _note_refused(self, error: KafkaError | None, _: Message) -> None:
-        """Called when the brokers have a record, or will not have it."""
-        if error is not None:
-            self._refused.append(str(error))
+    def _is_answered(self) -> bool:
+        return self.reader.inputs >= self.produced and self.reader.unanswered == 0
 
-    def _admin(self) -> AdminClient:
-        """A new one: an old one may remember leaders that lead no more, and not ask again."""
-        return AdminClient(self._client)
+    def _note_deleted(self) -> None:
+        """Keep what stands on the input topic, before it is deleted."""
+        there = read_places(self.config.bootstrap_servers, self.config.battles_topic)
+        self._deleted |= there
+        self.reader.note_inputs(there)
 
-    def _is_known(self, client: Producer | Consumer) -> bool:
-        """Whether a client knows all partitions of the input topic."""
-        topic = self.config.battles_topic
-        return len(client.list_topics(topic, timeout=REQUEST_S).topics[topic].partitions) == self.partitions
-
-    def _create_topics(self) -> None:
-        topics = {self.config.battles_topic: self.partitions, **self._outputs}
-        wanted = [NewTopic(topic, partitions, -1) for topic, partitions in topics.items()]
-        admin = self._admin()
-        for future in admin.create_topics(wanted).values():
-            future.result(REQUEST_S)
+    def _is_empty(self) -> bool:
+        watermarks = [self.admin.watermarks(number) for number in range(self.partitions)]
+        return all(first == end for first, end in watermarks)
 
     def _kill_all(self) -> None:
         for process in self.fleet:
             process.kill()
+        self.retries.kill()

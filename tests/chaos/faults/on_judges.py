@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from tests.chaos.fault import Strike, feed, spring
-from tests.chaos.judges import JUDGING, Mischief
-from tests.chaos.world import World
+from tests.chaos.faults.fault import Strike, feed, spring
+from tests.chaos.inside.judges import JUDGING, Mischief
+from tests.chaos.world.world import World
 
 BROKEN_S: Final = 10.0
 """Long enough for the supervisor to start a process several times in vain."""
@@ -17,7 +17,9 @@ def misjudge(mischief: Mischief) -> Strike:
     """A judge does this once."""
 
     def strike(world: World, generator: random.Random) -> None:
-        spring(world, generator, JUDGING, mischief)
+        process = spring(world, generator, JUDGING, mischief)
+        if mischief == "hang":  # any other one ends the process at once
+            process.fall_sick()
 
     return strike
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from prefstream.consumer.broker import ErrorCode
-from tests.chaos import on_answers, on_brokers, on_judges, on_processes, on_topics
-from tests.chaos.fault import Fault, one_of
-from tests.chaos.points import POINTS
+from tests.chaos.faults import on_answers, on_brokers, on_judges, on_processes, on_retries, on_topics
+from tests.chaos.faults.fault import Fault, one_of
+from tests.chaos.inside.points import POINTS
 
 _OF_PROCESSES: Final = (
     Fault("SIGKILL at any moment", on_processes.kill, weight=3),
@@ -32,6 +32,19 @@ _OF_TOPICS: Final = (
     Fault("one more partition", on_topics.add_partition),
     Fault("committed input deleted", on_topics.truncate),
     Fault("ten times the load", on_topics.burst),
+    *(
+        Fault(f"partitions emptied behind {last}, {then}", on_topics.empty_behind(last, restart=restart))
+        for last in ("records", "commits", "aborted records")
+        for restart, then in ((True, "all restarted"), (False, "one killed"))
+    ),
+    Fault("partitions emptied by retention", on_topics.outlive_retention, short_retention=True),
+    Fault("an upstream transaction left open", on_topics.hold_readers_up),
+)
+
+_OF_RETRIES: Final = (
+    Fault("dead letters sent back", on_retries.retry, weight=2),
+    Fault("SIGKILL of a retry at any moment", on_retries.kill_retry),
+    *(Fault(f"SIGKILL of a retry {point}", on_retries.kill_retry_at(point)) for point in on_retries.POINTS),
 )
 
 _OF_BROKERS: Final = (
@@ -90,7 +103,7 @@ _OF_ANSWERS: Final = (
     Fault("the embedded broker gone", on_answers.stop_embedded, embedded=True),
 )
 
-_ALONE: Final = (*_OF_PROCESSES, *_OF_TOPICS, *_OF_BROKERS, *_OF_ANSWERS)
+_ALONE: Final = (*_OF_PROCESSES, *_OF_TOPICS, *_OF_RETRIES, *_OF_BROKERS, *_OF_ANSWERS)
 
 FAULTS: Final = (
     *_ALONE,
@@ -98,6 +111,15 @@ FAULTS: Final = (
     Fault("SIGTERM while a broker is away", on_brokers.terminate_meanwhile, brokers=1),
     Fault("SIGTERM during a fault of the brokers", on_processes.with_sigterm(one_of(*_OF_BROKERS)), brokers=3),
     Fault("SIGTERM during a fault of the answers", on_processes.with_sigterm(one_of(*_OF_ANSWERS)), embedded=True),
+    Fault("dead letters sent back during a fault of the processes", on_retries.with_retry(one_of(*_OF_PROCESSES))),
+    Fault(
+        "dead letters sent back during a fault of the brokers", on_retries.with_retry(one_of(*_OF_BROKERS)), brokers=3
+    ),
+    Fault(
+        "dead letters sent back during a fault of the answers",
+        on_retries.with_retry(one_of(*_OF_ANSWERS)),
+        embedded=True,
+    ),
 )
 """All, for the random mix and each with a test of its own."""
 
@@ -107,6 +129,7 @@ SIGTERM_DURING_EACH: Final = tuple(
         on_processes.with_sigterm(fault.strike),
         brokers=fault.brokers,
         embedded=fault.embedded,
+        short_retention=fault.short_retention,
     )
     for fault in _ALONE
 )

@@ -11,9 +11,9 @@ from typing import Final
 
 from prefstream.consumer.broker import ErrorCode, FaultPlan
 from prefstream.consumer.broker.faults import ApiName
-from tests.chaos.fault import Strike, feed, feed_until, moment
-from tests.chaos.on_processes import TIMED_OUT_S
-from tests.chaos.world import World
+from tests.chaos.faults.fault import Strike, feed, feed_until, moment
+from tests.chaos.faults.on_processes import TIMED_OUT_S
+from tests.chaos.world.world import World
 
 MOST_TIMES: Final = 4
 
@@ -75,9 +75,10 @@ def stop_embedded(world: World, generator: random.Random) -> None:
     """The broker is gone for a while; it comes back with all that it had."""
     assert world.embedded is not None
     moment(world, generator)
-    world.embedded.stop()
-    feed(world, generator, generator.uniform(2.0, 15.0))
-    world.embedded.start()
+    with world.struck():
+        world.embedded.stop()
+        feed(world, generator, generator.uniform(2.0, 15.0))
+        world.embedded.start()
 
 
 def _plan(world: World) -> FaultPlan:
@@ -87,5 +88,6 @@ def _plan(world: World) -> FaultPlan:
 
 def _meet(world: World, generator: random.Random, plan: FaultPlan) -> None:
     """Let records flow until every planned fault has happened, and forget those that nobody came by."""
-    feed_until(world, generator, lambda: plan.pending() == 0)
-    plan.clear()
+    with world.struck():
+        feed_until(world, generator, lambda: plan.pending() == 0)
+        plan.clear()

@@ -7,9 +7,9 @@ import signal
 import threading
 from typing import Final
 
-from tests.chaos.fault import Strike, moment, spring, subfolder
-from tests.chaos.fleet import Supervised
-from tests.chaos.world import POLL_INTERVAL_MS, SESSION_MS, TRANSACTION_MS, World
+from tests.chaos.faults.fault import Strike, moment, spring, subfolder
+from tests.chaos.world.fleet import Supervised
+from tests.chaos.world.world import POLL_INTERVAL_MS, SESSION_MS, TRANSACTION_MS, World
 
 ZOMBIE_S: Final = max(SESSION_MS, POLL_INTERVAL_MS) / 1000 + 2.0
 """A process that is frozen for so long wakes up as nobody's member, with a transaction that others may have ended."""

@@ -6,14 +6,15 @@ calls of the Kafka clients, so that the product needs no line for it.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.clock import ENV_CLOCK, Clock, install
-from tests.chaos.judges import spoil_judges
-from tests.chaos.trap import ENV_TRAP, Trap
+from tests.chaos.inside.clock import ENV_CLOCK, Clock, install
+from tests.chaos.inside.judges import spoil_judges
+from tests.chaos.inside.trap import ENV_TRAP, Trap
 
 POINTS: Final = (
     "after poll",
@@ -24,6 +25,9 @@ POINTS: Final = (
     "before commit",
     "after commit",
 )
+
+ENV_PARTITIONS: Final = "PREFSTREAM_CHAOS_PARTITIONS"
+"""Names the file that the process keeps up to date with the partitions that it reads; unset: none."""
 
 
 def put_points(trap: Trap) -> None:
@@ -44,6 +48,34 @@ def put_points(trap: Trap) -> None:
         after=lambda _: trap.reached("after commit"),
     )
     spoil_judges(trap)
+
+
+def report_partitions(file: Path) -> None:
+    """Keep a file up to date with the partitions that this process is to read, and with its own number."""
+    from kafka import KafkaConsumer
+
+    written: list[int] | None = None
+
+    def report(owned: list[int]) -> None:
+        nonlocal written
+        if owned != written:
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps({"pid": os.getpid(), "partitions": owned}))
+            part.rename(file)
+            written = owned
+
+    poll, close = KafkaConsumer.poll, KafkaConsumer.close
+
+    def poll_and_report(consumer: Any, *arguments: Any, **options: Any) -> Any:
+        polled = poll(consumer, *arguments, **options)
+        report(sorted(partition.partition for partition in consumer.assignment()))
+        return polled
+
+    def report_and_close(consumer: Any, *arguments: Any, **options: Any) -> Any:
+        report([])
+        return close(consumer, *arguments, **options)
+
+    KafkaConsumer.poll, KafkaConsumer.close = poll_and_report, report_and_close
 
 
 def _wrap(
@@ -68,6 +100,8 @@ def main() -> None:
     """Run the command with the points in place."""
     install(Clock(Path(os.environ[ENV_CLOCK])))
     put_points(Trap(Path(os.environ[ENV_TRAP])))
+    if ENV_PARTITIONS in os.environ:
+        report_partitions(Path(os.environ[ENV_PARTITIONS]))
     from prefstream.consumer.cli import main as prefstream
 
     prefstream()

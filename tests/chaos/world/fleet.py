@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from prefstream.consumer.client.watchdog import EXIT_STALLED
-from tests.chaos.clock import ENV_CLOCK, Clock
-from tests.chaos.trap import ENV_TRAP, Trap
+from tests.chaos.inside.clock import ENV_CLOCK, Clock
+from tests.chaos.inside.points import ENV_PARTITIONS
+from tests.chaos.inside.trap import ENV_TRAP, Trap
 from tests.support.processes import Prefstream
 from tests.support.streams import MARKERS
 
-PROGRAM: Final = "from tests.chaos.points import main; main()"
+PROGRAM: Final = "from tests.chaos.inside.points import main; main()"
 
 STOP_S: Final = 120.0
 """A stop drains for 20 s at most, and then closes its clients, which may wait for a broker that is away."""
@@ -45,19 +47,38 @@ class Supervised:
         self.exits: Counter[int] = Counter()
         self._arguments = arguments
         self._log = folder / f"{name}.log"
-        self._environment = {ENV_TRAP: str(trap), ENV_CLOCK: str(clock)}
+        self._partitions = folder / f"{name}.partitions"
+        self._environment = {ENV_TRAP: str(trap), ENV_CLOCK: str(clock), ENV_PARTITIONS: str(self._partitions)}
         self._process: Prefstream | None = None
+        self._sick: int | None = None
         self._wanted = False
 
     @property
     def alive(self) -> bool:
         """Whether its process runs, or is paused."""
-        return self._process is not None and not self._process.ended
+        process = self._process
+        return process is not None and not process.ended
 
     @property
     def pid(self) -> int | None:
         """Number of its process, while there is one."""
-        return self._process.process.pid if self._process is not None else None
+        process = self._process  # another thread may look while it ends
+        return process.process.pid if process is not None else None
+
+    def fall_sick(self) -> None:
+        """Count as unfit for work until the next start."""
+        self._sick = self.pid
+
+    def serves(self) -> frozenset[int]:
+        """The partitions that it reads; none where it is not fit for work. Callable from any thread."""
+        pid = self.pid
+        if pid is None or not self.alive or self._sick == pid or self.trap.is_set or _is_frozen(pid):
+            return frozenset()
+        try:
+            report = json.loads(self._partitions.read_text())
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(report["partitions"]) if report["pid"] == pid else frozenset()
 
     def start(self) -> None:
         """Have it run from now on."""
@@ -111,3 +132,12 @@ class Supervised:
         """Words of users that stand in its log."""
         log = self._log.read_text() if self._log.exists() else ""
         return [marker for marker in MARKERS if marker in log]
+
+
+def _is_frozen(pid: int) -> bool:
+    """Whether a process of this machine is stopped by a signal."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "T"  # the name of the program, in brackets, may hold anything

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, Literal, get_args
 
-from tests.chaos.trap import Trap
+from tests.chaos.inside.trap import Trap
 
 Mischief = Literal["raise", "raise always", "hang", "answer NaN"]
 MISCHIEFS: Final[tuple[Mischief, ...]] = get_args(Mischief)

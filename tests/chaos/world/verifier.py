@@ -6,15 +6,17 @@ preference names its record in `source`, a dead letter in the headers of KIP-103
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from tests.chaos.kcat import kcat_installed, places_by_kcat
+from tests.chaos.world.kcat import kcat_installed, places_by_kcat
 
 EXPECTED: Final = "chaos.expected"
 """Header of an input record: `preference` or `dead letter`, what its value must become."""
@@ -39,6 +41,9 @@ class Verdict:
         unaccounted: answers to what is not on the input topic.
         out_of_contract: answers that are not what the contract says, each with the reason.
         kcat: inputs of which kcat counts more or fewer preferences; None where it is not installed.
+        retried: inputs that are dead letters sent back; they are in `inputs`, too.
+        retries_lost: dead letters that are remembered as sent back and did not come.
+        retries_unasked: records sent back more often than is remembered.
     """
 
     inputs: int = 0
@@ -49,12 +54,15 @@ class Verdict:
     unaccounted: list[Place] = field(default_factory=list)
     out_of_contract: list[str] = field(default_factory=list)
     kcat: list[Place] | None = None
+    retried: int = 0
+    retries_lost: list[str] = field(default_factory=list)
+    retries_unasked: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether each input has exactly one answer, and each answer is as it should be."""
         wrong = self.lost or self.duplicated or self.unaccounted or self.out_of_contract or self.kcat
-        return self.inputs > 0 and not wrong
+        return self.inputs > 0 and not (wrong or self.retries_lost or self.retries_unasked)
 
     def __str__(self) -> str:
         kcat = "was not asked" if self.kcat is None else f"counts otherwise: {self.kcat[:3]}" if self.kcat else "agrees"
@@ -62,7 +70,8 @@ class Verdict:
             f"{self.inputs:,} inputs: {self.preferences:,} preferences, {self.dead_letters:,} dead letters; "
             f"lost {len(self.lost)}, duplicated {len(self.duplicated)}, unaccounted {len(self.unaccounted)}, "
             f"out of contract {len(self.out_of_contract)} {self.out_of_contract[:3] or ''}".rstrip()
-            + f"; kcat {kcat}"
+            + f"; kcat {kcat}; sent back {self.retried:,}: lost {len(self.retries_lost)}, "
+            f"unasked {len(self.retries_unasked)}"
         )
 
 
@@ -72,6 +81,7 @@ def verify(
     preferences_topic: str,
     dead_letters_topic: str,
     deleted: Mapping[Place, Message] | None = None,
+    retry_group: str | None = None,
 ) -> Verdict:
     """Read all three topics from their beginning to their end, as a read_committed reader, and compare.
 
@@ -81,6 +91,7 @@ def verify(
         preferences_topic: where battles are answered.
         dead_letters_topic: where what is no battle is answered.
         deleted: records that were read from the input topic before they were deleted from it.
+        retry_group: the group that remembers which dead letters were sent back; None where none were.
 
     Raises:
         TimeoutError: a topic could not be read to its end.
@@ -93,13 +104,60 @@ def verify(
         _count(record, _preference(record, input_topic), "preference", inputs, seen, verdict)
     if kcat_installed():
         verdict.kcat = _differing(seen, places_by_kcat(bootstrap_servers, preferences_topic))
-    for record in read(bootstrap_servers, dead_letters_topic):
+    dead_letters = read(bootstrap_servers, dead_letters_topic)
+    for record in dead_letters:
         verdict.dead_letters += 1
         _count(record, _dead_letter(record, input_topic, inputs), "dead letter", inputs, seen, verdict)
     verdict.lost = sorted(inputs.keys() - seen.keys())
     verdict.duplicated = sorted(place for place, count in seen.items() if count > 1)
     verdict.unaccounted = sorted(seen.keys() - inputs.keys())
+    if retry_group is not None:
+        remembered = read_remembered(bootstrap_servers, dead_letters_topic, retry_group)
+        sent = Counter(_retry(letter, 1) for letter in dead_letters if remembered(letter))
+        came = Counter(retry for record in inputs.values() if (retry := _retry(record))[1] > 0)
+        verdict.retried = came.total()
+        verdict.retries_lost = sorted(map(str, (sent - came).elements()))
+        verdict.retries_unasked = sorted(map(str, (came - sent).elements()))
     return verdict
+
+
+def read_remembered(bootstrap_servers: str, dead_letters_topic: str, group: str) -> Callable[[Message], bool]:
+    """Tells of dead letters whether they are remembered as sent back.
+
+    The group's offset says "all before", its metadata holds a bitmap of those from there on: `sent:`, then base 85 of
+    zlib.
+
+    Args:
+        bootstrap_servers: the brokers.
+        dead_letters_topic: whose records were sent back.
+        group: the one that remembers.
+    """
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+    try:
+        numbers = consumer.list_topics(dead_letters_topic, timeout=READ_S).topics[dead_letters_topic].partitions
+        committed = consumer.committed([TopicPartition(dead_letters_topic, n) for n in numbers], timeout=READ_S)
+    finally:
+        consumer.close()
+    offsets = {partition.partition: max(0, partition.offset) for partition in committed}
+    bitmaps = {
+        partition.partition: int.from_bytes(
+            zlib.decompress(base64.b85decode((partition.metadata or "").removeprefix("sent:"))), "little"
+        )
+        for partition in committed
+        if partition.metadata
+    }
+
+    def is_remembered(letter: Message) -> bool:
+        partition = letter.partition() or 0
+        beyond = (letter.offset() or 0) - offsets[partition]
+        return beyond < 0 or bool(bitmaps.get(partition, 0) >> beyond & 1)
+
+    return is_remembered
+
+
+def _retry(record: Message, more: int = 0) -> tuple[bytes, int]:
+    """A record's key, and how often it was sent back, and `more`."""
+    return record.key() or b"", int(headers(record).get("prefstream.retries", b"0")) + more
 
 
 def read_places(bootstrap_servers: str, topic: str) -> dict[Place, Message]:
