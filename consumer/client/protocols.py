@@ -193,6 +193,9 @@ class GroupConsumer(Consumer, Protocol):
     def highwater(self, partition: TopicPartition) -> int | None:
         """The partition's end as the last fetch told it; asks nobody."""
 
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], *, timeout_ms: int) -> None:
+        """Commit the group's offsets, outside of any transaction."""
+
     def known_position(self, partition: TopicPartition) -> int | None:
         """The offset that is read next, as far as it is known now; asks nobody, unlike `position`."""
 

@@ -23,6 +23,9 @@ from prefstream.schemas import Reason
 
 MetricKind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
+SKIP_REASONS: Final = ("deleted_before_first_read", "deleted_unread", "skipped_to_end", "topic_recreated")
+"""Values of the label `reason` of skipped records."""
+
 TRUNCATED_PARTS: Final = ("prompt", "response_a", "response_b")
 """Values of the label `part`."""
 
@@ -170,6 +173,14 @@ STALE_RECORDS_DROPPED: Final = Metric(
     "records",
     "Results dropped before their transaction because a rebalance took the partition away; its new owner scores them.",
 )
+RECORDS_SKIPPED: Final = Metric(
+    "prefstream_records_skipped_total",
+    "counter",
+    "offsets",
+    "Offsets of the battles topic that get no answer, markers of transactions among them, by why; told at every start "
+    "until a person has decided.",
+    ("reason",),
+)
 JUDGE_FAULTS: Final = Metric(
     "prefstream_judge_faults_total",
     "counter",
@@ -207,6 +218,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     DISAGREEMENT,
     TRANSACTIONS_ABORTED,
     STALE_RECORDS_DROPPED,
+    RECORDS_SKIPPED,
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
     BUILD_INFO,
@@ -279,6 +291,7 @@ class StreamMetrics:
         self._disagreement = self._histogram(DISAGREEMENT)
         self._aborted = self._counter(TRANSACTIONS_ABORTED)
         self._stale = self._counter(STALE_RECORDS_DROPPED)
+        self._skipped = self._counter(RECORDS_SKIPPED)
         self._judge_faults = self._counter(JUDGE_FAULTS)
         self._left_out = self._counter(JUDGES_LEFT_OUT)
         self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
@@ -286,6 +299,8 @@ class StreamMetrics:
         # `lag`, too.
         for reason in Reason:
             self._dead_letters.labels(reason.value)
+        for why in SKIP_REASONS:
+            self._skipped.labels(why)
 
     def expect_judges(self, names: Iterable[str]) -> None:
         """These judges serve: what is counted of each begins at 0 now, and not at its first fault."""
@@ -372,6 +387,10 @@ class StreamMetrics:
     def dropped_stale(self, count: int) -> None:
         """Results were dropped because a rebalance took their partition away."""
         self._stale.inc(count)
+
+    def records_skipped(self, reason: str, offsets: int) -> None:
+        """So many offsets will get no answer, for one of `SKIP_REASONS`."""
+        self._skipped.labels(reason).inc(offsets)
 
     def judge_fault(self, judge: str) -> None:
         """`judge` had a fault."""

@@ -192,12 +192,14 @@ class Publisher:
         membership = self._source.membership()
         owned = tuple(message for message in scored.messages if membership.owns(message.event))  # step 3
         with self._watchdog.guard("committed offsets"):
-            ends = self._source.progress.committable(membership.epochs, _ends(owned)) if membership.joined else {}
-            if not (ends and self._source.began_in_this_topic(ends)):
+            if not (membership.joined and self._source.began_in_this_topic(membership.epochs)):
                 if not owned:
                     return self._done(scored, (), 0.0)
                 self._state = replace(self.held or Retrying(scored), due=time.monotonic() + FIRST_BACKOFF_S)
                 return None  # the next poll joins again, or tells what we lost
+            ends = self._source.progress.committable(membership.epochs, _ends(owned))
+            if not ends:
+                return self._done(scored, (), 0.0)
             windows = self._limit.check(owned)
             offsets = self._offsets(ends, windows, membership)
         started = time.monotonic()
@@ -217,7 +219,8 @@ class Publisher:
         for partition, end in ends.items():
             window = windows.get(partition) or self._limit.window(partition, membership.epochs[partition])
             # -1: of no leader epoch, which nobody asks for.
-            offsets[partition] = OffsetAndMetadata(end, OffsetMetadata(topic_id, window.bits).encode(), -1)
+            note = OffsetMetadata(topic_id, window.bits, self._source.undecided(partition))
+            offsets[partition] = OffsetAndMetadata(end, note.encode(), -1)
         return offsets
 
     def _commit(

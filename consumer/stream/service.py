@@ -154,7 +154,7 @@ class Service:
             consumer: GroupConsumer = make_group_consumer(config, instance.name)
             stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
-                source = Source(consumer, config)
+                source = Source(consumer, config, self.metrics.records_skipped)
             pipeline = stack.enter_context(
                 closing(Pipeline(panel, Composer(config.group_id), framing=config.battles_framing))
             )

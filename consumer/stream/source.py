@@ -14,9 +14,10 @@ from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
 from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, GroupMetadata, TopicPartition
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, StreamError, TopicMissingError
+from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TopicMissingError
 from prefstream.consumer.stream.partitions.assignment import Assignment, Event, Membership
 from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
+from prefstream.consumer.stream.partitions.losses import Losses, SkipReason
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.partitions.progress import Progress
 from prefstream.consumer.stream.partitions.start_positions import StartPositions
@@ -44,12 +45,18 @@ class Source:
     Args:
         consumer: a group consumer that is not subscribed yet; whoever made it closes it.
         config: the stream's settings.
+        on_skipped: told how many offsets will get no answer, and why.
 
     Raises:
         BrokerUnreachableError: the broker does not tell about the topic.
     """
 
-    def __init__(self, consumer: GroupConsumer, config: StreamConfig) -> None:
+    def __init__(
+        self,
+        consumer: GroupConsumer,
+        config: StreamConfig,
+        on_skipped: Callable[[SkipReason, int], None] = lambda *_: None,
+    ) -> None:
         self._consumer = consumer
         self._config = config
         self._translator = Translator(
@@ -62,8 +69,11 @@ class Source:
         )
         self._assignment = Assignment()
         self._identity = TopicIdentity(consumer, config.battles_topic)
-        self._committed = CommittedOffsets(consumer, self._assignment, self._translator)
-        self._positions = StartPositions(consumer, config, self._assignment, self._identity, self._committed)
+        self._losses = Losses(consumer, config, self._assignment, on_skipped)
+        self._committed = CommittedOffsets(consumer, self._assignment, self._translator, self._losses.learned)
+        self._positions = StartPositions(
+            consumer, config, self._assignment, self._identity, self._committed, self._losses
+        )
         self._progress = Progress(consumer, self._assignment, self._committed)
         self._paused = False
         self._generation = -1
@@ -102,12 +112,10 @@ class Source:
                 self._consumer.ask_for_topics()
         if self._learn_generation().state != STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
-        if self._restarted(self._positions.restart_if_recreated):
+        if self._restarted(self._restart_if_recreated):
             return []
         polled = self._poll(int(timeout_s * 1000), max_records)
-        if self._restarted(self._positions.restart_if_recreated, polled) or self._restarted(
-            self._positions.restart_if_rejoined
-        ):
+        if self._restarted(self._restart_if_recreated, polled) or self._restarted(self._positions.restart_if_rejoined):
             return []
         epochs = self._assignment.epochs()
         ours = {partition: records for partition, records in polled.items() if partition in epochs}
@@ -124,6 +132,9 @@ class Source:
                 error = raised
         self._mend(error)
         return {}
+
+    def _restart_if_recreated(self) -> bool | None:
+        return self._positions.restart_if_recreated(lambda: sum(self._progress.lag().values()))
 
     def _restarted(
         self, look: Callable[[], bool | None], polled: Mapping[TopicPartition, list[ConsumerRecord]] | None = None
@@ -199,21 +210,12 @@ class Source:
         return self._positions.committed_metadata(partition)
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Offsets from what is committed to the end of each of our partitions, as far as we know; asks no broker.
+        """As `Progress.lag`."""
+        return self._progress.lag()
 
-        It is what any other client finds that asks for the group's lag.
-        """
-        lags = {}
-        for partition in self._assignment.epochs():
-            committed = self._committed.known(partition)
-            done = committed.offset if committed else self._consumer.known_position(partition)
-            try:
-                end = self._consumer.highwater(partition)
-            except KafkaError:  # taken from us this moment
-                continue
-            if end is not None and done is not None:
-                lags[partition] = max(0, end - done)
-        return lags
+    def undecided(self, partition: TopicPartition) -> int:
+        """As `Losses.undecided`."""
+        return self._losses.undecided(partition)
 
     def _learn_generation(self) -> GroupMetadata:
         """The metadata of our membership, and with it the generation whose assignment we know.
@@ -234,7 +236,7 @@ class Source:
         match meaning_of(error):
             case Meaning.NO_OFFSET:
                 # Nothing of these partitions was scored yet: they start at their first record.
-                self._consumer.seek_to_beginning(*error.args[0])
+                self._asking(lambda: self._losses.begin(error.args[0]))
             case Meaning.OFFSET_OUT_OF_RANGE:
                 self._meet_data_loss(error)
             case Meaning.LOG_TRUNCATED:
@@ -264,17 +266,16 @@ class Source:
         try:
             if not self._positions.began_in_this_topic(positions):
                 return
+            committed = {partition: self._committed.of(partition) for partition in positions}
         except BrokerUnreachableError:  # the coordinator did not tell: the next poll fails in the same way
             return
-        lost = ", ".join(
-            f"{partition.topic}/{partition.partition} offset {offset}" for partition, offset in positions.items()
-        )
-        policy = self._config.on_data_loss
-        if policy == "stop":
-            raise DataLossError(
-                f"{lost}: the record is no longer on the topic (retention, or the topic was recreated). "
-                "Find out what was lost, then start once with --on-data-loss earliest or latest"
-            ) from error
-        log.error("records lost, going on as told", lost=lost, on_data_loss=policy)
-        seek = self._consumer.seek_to_beginning if policy == "earliest" else self._consumer.seek_to_end
-        seek(*positions)
+        self._asking(lambda: self._losses.meet(positions, committed))
+
+    def _asking(self, mend: Callable[[], None]) -> None:
+        """Do what asks brokers; while they don't answer, the next poll fails in the same way."""
+        try:
+            mend()
+        except KafkaError as error:
+            if not is_retriable(error):
+                raise self._translator.error(error) from error
+            self._back_off(BACKOFF_S)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from kafka.future import Future
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
-from prefstream.consumer.client.protocols import ConsumerRebalanceListener, TopicPartition
+from prefstream.consumer.client.protocols import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 
 OLD, NEW = UUID(int=1), UUID(int=2)
 JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
@@ -33,6 +33,9 @@ class ScriptedConsumer:
         self.real_topic_id = OLD
         self.forgot = 0
         self.positions: dict[TopicPartition, int | None] = {}
+        self.begins: dict[TopicPartition, int] = {}
+        self.bounds_error: Exception | None = None
+        self.committed_alone: dict[TopicPartition, OffsetAndMetadata] = {}
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {0, 1}
@@ -94,6 +97,17 @@ class ScriptedConsumer:
     def resume(self, *partitions: TopicPartition) -> None:
         self.held -= set(partitions)
 
+    def beginning_offsets(self, partitions: Iterable[TopicPartition], *, timeout_ms: int) -> dict[TopicPartition, int]:
+        if self.bounds_error:
+            raise self.bounds_error
+        return {partition: self.begins.get(partition, 0) for partition in partitions}
+
+    def end_offsets(self, partitions: Iterable[TopicPartition], *, timeout_ms: int) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 10)
+
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], *, timeout_ms: int) -> None:
+        self.committed_alone |= offsets
+
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         self.sought.append(("beginning", partitions))
 
@@ -112,7 +126,7 @@ class ScriptedConsumer:
     def assign_alone(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("a member of a group asks the group")
 
-    assign = beginning_offsets = end_offsets = offsets_for_times = close = assign_alone
+    assign = offsets_for_times = close = assign_alone
 
 
 class ScriptedProducer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prefstream.consumer.client.kafka_errors import KafkaError
 from prefstream.consumer.client.protocols import GroupConsumer, TopicPartition
 from prefstream.consumer.stream.partitions.assignment import Assignment
 from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
@@ -63,6 +64,24 @@ class Progress:
                 if committed is None or committed.offset != position:
                     offsets[partition] = position
         return offsets
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Offsets from what is committed to the end of each of our partitions, as far as we know; asks no broker.
+
+        It is what any other client finds that asks for the group's lag.
+        """
+        lags = {}
+        for partition in self._assignment.epochs():
+            committed = self._committed.known(partition)
+            known = committed and committed.offset >= 0  # else it waits to be replaced
+            done = committed.offset if committed and known else self._consumer.known_position(partition)
+            try:
+                end = self._consumer.highwater(partition)
+            except KafkaError:  # taken from us this moment
+                continue
+            if end is not None and done is not None:
+                lags[partition] = max(0, end - done)
+        return lags
 
     def _free_position(self, partition: TopicPartition, epoch: int, answering: int | None) -> int | None:
         """The position of a partition of which nothing is in flight beyond what is answered now; else None."""

@@ -5,7 +5,7 @@ An offset is committed with the id of its topic. Where that is another one, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import structlog
@@ -15,6 +15,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.stream.partitions.assignment import Assignment
 from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
+from prefstream.consumer.stream.partitions.losses import REMEDY, Losses
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.partitions.topic_identity import TopicIdentity
 
@@ -30,6 +31,7 @@ class StartPositions:
         assignment: what is ours.
         identity: which topic it is.
         committed: what the group has committed.
+        losses: meets what is lost.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class StartPositions:
         assignment: Assignment,
         identity: TopicIdentity,
         committed: CommittedOffsets,
+        losses: Losses,
     ) -> None:
         self._consumer = consumer
         self._config = config
         self._assignment = assignment
         self._identity = identity
         self._committed = committed
+        self._losses = losses
         self._sure: dict[TopicPartition, int] = {}  # under which epoch reading began at an offset of this topic
         self._member_id = ""
 
@@ -62,7 +66,10 @@ class StartPositions:
 
         It may have begun at those of a topic that had its name before. Then it begins again at the right ones, now or
         at one of the next polls, and nothing we hold is ours.
-        Raises what `CommittedOffsets.of` does.
+
+        Raises:
+            DataLossError: it has, and `on_data_loss` is `stop`.
+            StreamError: what `CommittedOffsets.of` raises.
         """
         epochs = self._assignment.epochs()
         unsure = {partition: epochs[partition] for partition in partitions if partition in epochs}
@@ -74,8 +81,11 @@ class StartPositions:
         self._sure |= unsure
         return True
 
-    def restart_if_recreated(self) -> bool | None:
+    def restart_if_recreated(self, unread: Callable[[], int]) -> bool | None:
         """Begin again in the new topic if ours was recreated since the last look; returns whether it was.
+
+        Args:
+            unread: how much of the topic before was not answered.
 
         Returns:
             None while it is too early to tell.
@@ -87,7 +97,7 @@ class StartPositions:
         if not self._identity.looks_recreated():
             return False
         if recreated := self._identity.confirm():
-            self._begin_with_recreated_topic()
+            self._begin_with_recreated_topic(unread())
         return recreated
 
     def restart_if_rejoined(self) -> bool:
@@ -111,7 +121,7 @@ class StartPositions:
         self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
         return known
 
-    def _begin_with_recreated_topic(self) -> None:
+    def _begin_with_recreated_topic(self, unread: int) -> None:
         """Begin with a topic that was deleted and created again, where that is wanted.
 
         Its records have the offsets of others: our positions, and results that we hold, mean nothing any more. The
@@ -119,15 +129,22 @@ class StartPositions:
         """
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
-            raise DataLossError(
-                f"topic {topic} was deleted and recreated: what was not answered until then is lost, and with it "
-                f"Kafka forgot the offsets of group {self._config.group_id}. A new start reads the new one from its "
-                "beginning"
-            )
-        log.error("topic recreated, reading it from its beginning", topic=topic)
+            # Kafka forgets a topic's offsets with it. What is committed here is of the topic before: as long as nobody
+            # has decided, a start finds it and stops.
+            of_the_one_before = OffsetAndMetadata(0, OffsetMetadata(self._identity.id).encode(), -1)
+            self._losses.halt(dict.fromkeys(self._assignment.epochs(), of_the_one_before))
+            raise self._recreated()
+        log.error("topic recreated, reading it from its beginning", topic=topic, unread=unread)
+        self._losses.topic_recreated(unread)
         topic_id = self._consumer.topic_id(topic)
         self._start_again(topic_id)
         self._identity.adopt(topic_id)  # only now: until every position is right, we try again
+
+    def _recreated(self) -> DataLossError:
+        return DataLossError(
+            f"topic {self._config.battles_topic} was deleted and recreated: what was not answered until then is lost. "
+            f"{REMEDY}: either reads the new topic from its beginning"
+        )
 
     def _start_again(self, topic_id: UUID | None) -> None:
         """Read every partition from where the group is in the topic of that id; nothing we hold is ours.
@@ -138,6 +155,10 @@ class StartPositions:
         committed = {
             partition: self._committed.ask(partition) for partition in epochs.keys() & self._consumer.assignment()
         }
+        if self._config.on_data_loss == "stop" and any(
+            _is_of_another(_metadata(start), topic_id) for start in committed.values()
+        ):
+            raise self._recreated()
         for partition, epoch in self._assignment.renew(epochs).items():
             if partition not in committed:
                 continue  # about to be taken from us, or not ours to seek in yet

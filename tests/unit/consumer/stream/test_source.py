@@ -21,6 +21,7 @@ from prefstream.consumer.errors import (
 )
 from prefstream.consumer.stream import source as source_module
 from prefstream.consumer.stream.partitions import topic_identity
+from prefstream.consumer.stream.partitions.losses import SkipReason
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
 from tests.support.fake_clock import FakeClock
@@ -60,14 +61,106 @@ def test_a_partition_without_a_committed_offset_starts_at_its_beginning_and_no_o
     source = make_source(consumer)
     consumer.give(P0, P1)
     assert source.poll(0.1, 10) == []
-    assert consumer.sought == [("beginning", (P1,))]
+    assert consumer.sought == [("offset 0", (P1,))]
 
 
-@pytest.mark.parametrize(("policy", "end"), [("earliest", "beginning"), ("latest", "end")])
-def test_lost_records_are_skipped_only_when_told_so(policy: str, end: str) -> None:
+Skips = list[tuple[SkipReason, int]]
+
+
+def skipping(consumer: ScriptedConsumer, **settings: Any) -> tuple[Source, Skips]:
+    """A source, and what it tells of offsets that will get no answer."""
+    skips: Skips = []
+    return Source(consumer, StreamConfig.load(**settings), lambda why, count: skips.append((why, count))), skips
+
+
+def test_what_was_gone_before_a_partition_was_first_read_is_counted_and_noted() -> None:
+    consumer = ScriptedConsumer(kafka_errors.NoOffsetForPartitionError({P1}))
+    source, skips = skipping(consumer)
+    consumer.give(P0, P1)
+    consumer.begins = {P1: 4}
+    source.poll(0.1, 10)
+    assert consumer.sought == [("offset 4", (P1,))]
+    assert skips == [("deleted_before_first_read", 4)]
+    assert (source.undecided(P0), source.undecided(P1)) == (0, 4)
+
+
+def test_whoever_gets_the_partition_next_tells_it_again_until_a_start_decides() -> None:
+    consumer = ScriptedConsumer()
+    source, skips = skipping(consumer)
+    consumer.give(P0)
+    consumer.committed_offsets = {P0: OffsetAndMetadata(9, OffsetMetadata(OLD, 5, 4).encode(), -1)}
+    assert source.committed_metadata(P0).dead_letters == 5
+    assert skips == [("deleted_before_first_read", 4)]
+    assert source.undecided(P0) == 4
+    deciding, skips = skipping(consumer, on_data_loss="latest")
+    consumer.give(P0)
+    consumer.positions = {P0: 9}
+    assert deciding.committed_metadata(P0) == OffsetMetadata(OLD, 5)
+    assert (skips, deciding.undecided(P0)) == ([], 0)
+    assert deciding.progress.committable(deciding.membership().epochs, {}) == {}  # not a member yet
+    deciding.poll(0.1, 10)
+    assert deciding.progress.committable(deciding.membership().epochs, {}) == {P0: 9}
+
+
+def test_where_the_first_record_is_not_told_it_is_asked_again() -> None:
+    no_offset = kafka_errors.NoOffsetForPartitionError({P0})
+    consumer = ScriptedConsumer(no_offset, no_offset)
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.bounds_error = kafka_errors.KafkaTimeoutError()
+    assert source.poll(0.1, 10) == []
+    assert (consumer.sought, source.backoff_s > 0) == ([], True)
+    consumer.bounds_error = None
+    source.poll(0.1, 10)
+    assert consumer.sought == [("offset 0", (P0,))]
+
+
+@pytest.mark.parametrize(
+    ("policy", "target", "skips"),
+    [
+        ("earliest", "offset 7", [("deleted_unread", 2)]),
+        ("latest", "offset 10", [("deleted_unread", 2), ("skipped_to_end", 3)]),
+    ],
+)
+def test_lost_records_are_skipped_only_when_told_so_and_counted(policy: str, target: str, skips: Skips) -> None:
     consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
-    assert make_source(consumer, on_data_loss=policy).poll(0.1, 10) == []
-    assert consumer.sought == [(end, (P0,))]
+    consumer.begins = {P0: 7}
+    source, found = skipping(consumer, on_data_loss=policy)
+    assert source.poll(0.1, 10) == []
+    assert consumer.sought == [(target, (P0,))]
+    assert found == skips
+
+
+def test_a_stop_is_noted_so_that_the_next_start_stops_too() -> None:
+    """The topic may have grown past the offset by then, and the offset be in range."""
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 50}))
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.committed_offsets = {P0: OffsetAndMetadata(50, OffsetMetadata(OLD, 5).encode(), -1)}
+    with pytest.raises(DataLossError, match="battles/0 offset 50"):
+        source.poll(0.1, 10)
+    halted = OffsetAndMetadata(50, OffsetMetadata(OLD, 5, halted=True).encode(), -1)
+    assert consumer.committed_alone == {P0: halted}
+    consumer.committed_offsets = {P0: halted}
+    source = make_source(consumer)
+    consumer.give(P0)
+    with pytest.raises(DataLossError, match="battles/0 offset 50"):
+        source.committed_metadata(P0)
+
+
+def test_what_was_read_before_a_noted_stop_was_found_is_not_ours_where_reading_goes_on_elsewhere() -> None:
+    consumer = ScriptedConsumer({P0: records(5)})
+    source, skips = skipping(consumer, on_data_loss="earliest")
+    consumer.give(P0)
+    (event,) = source.poll(0.1, 10)
+    consumer.begins = {P0: 2}
+    consumer.committed_offsets = {P0: OffsetAndMetadata(5, OffsetMetadata(OLD, 1, halted=True).encode(), -1)}
+    assert source.committed_metadata(P0) == OffsetMetadata(OLD, 1)
+    assert consumer.sought == [("offset 2", (P0,))]
+    assert consumer.forgot == 1
+    assert not source.membership().owns(event)
+    assert source.committed_metadata(P0) == OffsetMetadata(OLD, 1)
+    assert (len(consumer.sought), skips) == (1, [])
 
 
 def test_lost_records_stop_the_stream_by_default() -> None:
@@ -85,6 +178,8 @@ def test_a_topic_recreated_stops_the_stream_by_default() -> None:
     consumer.known_topic_id = consumer.real_topic_id = NEW
     with pytest.raises(DataLossError, match="battles was deleted and recreated"):
         source.poll(0.1, 10)
+    # Of the one before: whoever finds it stops, too.
+    assert consumer.committed_alone == {P0: OffsetAndMetadata(0, OffsetMetadata(OLD).encode(), -1)}
 
 
 @pytest.mark.parametrize("policy", ["earliest", "latest"])
@@ -152,7 +247,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def test_an_offset_beyond_the_end_of_a_recreated_topic_is_known_after_that_moment(clock: FakeClock) -> None:
     """What it means is asked twice in one turn: whether the topic is the same, and whether the offset is of it."""
     consumer = ScriptedConsumer({}, *[kafka_errors.OffsetOutOfRangeError({P0: 3})] * 5)
-    source = make_source(consumer)
+    source = make_source(consumer, on_data_loss="earliest")
     consumer.give(P0)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
     for _ in range(2):
@@ -228,7 +323,7 @@ def committed_at_3_of(topic_id: UUID | None) -> OffsetAndMetadata:
 def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
     """It was committed too late to be deleted with it. What was read from there is not ours; the beginning is next."""
     consumer = ScriptedConsumer({P0: records(3), P1: records(3)}, {P0: records(0)})
-    source = make_source(consumer)
+    source = make_source(consumer, on_data_loss="earliest")
     consumer.give(P0, P1)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: committed_at_3_of(OLD)}
     before = source.poll(0.1, 10)
@@ -240,10 +335,21 @@ def test_an_offset_of_the_topic_before_skips_nothing_of_the_new_one() -> None:
     assert source.membership().owns(after)
 
 
+def test_an_offset_of_the_topic_before_stops_the_stream_by_default() -> None:
+    """Nobody has decided yet what is to be done about the records of the topic before."""
+    consumer = ScriptedConsumer({P0: records(3)})
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
+    source.poll(0.1, 10)
+    with pytest.raises(DataLossError, match="battles was deleted and recreated"):
+        source.began_in_this_topic([P0])
+
+
 def test_reading_begins_again_at_all_partitions_or_at_none() -> None:
     """One whose records are dropped, and that goes on behind them, would lose them."""
     consumer = ScriptedConsumer({P0: records(3), P1: records(3)})
-    stream_source = make_source(consumer)
+    stream_source = make_source(consumer, on_data_loss="earliest")
     consumer.give(P0, P1)
     held = stream_source.poll(0.1, 10)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW), P1: kafka_errors.KafkaTimeoutError()}
@@ -271,7 +377,7 @@ def test_an_offset_of_this_topic_or_of_one_that_nobody_tells_is_taken_as_it_is(t
 def test_what_is_committed_is_looked_at_once_per_assignment() -> None:
     """Afterwards it is ours."""
     consumer = ScriptedConsumer({P0: records(3)})
-    source = make_source(consumer)
+    source = make_source(consumer, on_data_loss="earliest")
     consumer.give(P0)
     source.poll(0.1, 10)
     assert source.began_in_this_topic([P0])
@@ -283,7 +389,7 @@ def test_what_is_committed_is_looked_at_once_per_assignment() -> None:
 
 def test_an_offset_of_the_topic_before_that_is_beyond_the_end_is_no_loss() -> None:
     consumer = ScriptedConsumer({}, kafka_errors.OffsetOutOfRangeError({P0: 3}))
-    source = make_source(consumer)
+    source = make_source(consumer, on_data_loss="earliest")
     consumer.give(P0)
     consumer.committed_offsets = {P0: committed_at_3_of(NEW)}
     source.poll(0.1, 10)

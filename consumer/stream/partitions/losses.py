@@ -1,0 +1,163 @@
+"""Records that will get no answer: told in the log, counted, and not forgotten before a person has decided.
+
+What was found is noted with the committed offset. With `on_data_loss: stop` a start that finds such a note stops as
+the one before did, or warns where there was nothing to stop for; one with `earliest` or `latest` is the decision, and
+takes the note away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final, Literal, TypeAlias
+
+import structlog
+
+from prefstream.consumer.client.kafka_errors import KafkaError
+from prefstream.consumer.client.protocols import GroupConsumer, OffsetAndMetadata, TopicPartition
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import DataLossError
+from prefstream.consumer.stream.partitions.assignment import Assignment
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
+
+log = structlog.get_logger(__name__)
+
+SkipReason: TypeAlias = Literal["deleted_before_first_read", "deleted_unread", "skipped_to_end", "topic_recreated"]
+
+TIMEOUT_MS: Final = 10_000
+"""A leader or coordinator moves in about 9 s; what could not be asked by then is asked again at the next poll."""
+
+REMEDY: Final = "Find out what was lost, then start once with --on-data-loss earliest or latest"
+
+
+class Losses:
+    """Meets losses as the operator wants it. Belongs to the polling thread.
+
+    Args:
+        consumer: whose positions are set.
+        config: names the policy.
+        assignment: what is ours.
+        on_skipped: told how many offsets will get no answer, and why.
+    """
+
+    def __init__(
+        self,
+        consumer: GroupConsumer,
+        config: StreamConfig,
+        assignment: Assignment,
+        on_skipped: Callable[[SkipReason, int], None],
+    ) -> None:
+        self._consumer = consumer
+        self._policy = config.on_data_loss
+        self._assignment = assignment
+        self._on_skipped = on_skipped
+        self._undecided: dict[TopicPartition, int] = {}
+
+    def undecided(self, partition: TopicPartition) -> int:
+        """Offsets of a partition that were gone before it was first read, to be noted with what is committed."""
+        return self._undecided.get(partition, 0)
+
+    def begin(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read partitions without a committed offset from their first record, and say where others were before it.
+
+        Raises:
+            KafkaError: the brokers do not tell which record is the first; nothing has changed.
+        """
+        here = self._consumer.assignment().intersection(partitions)
+        for partition, begin in self._consumer.beginning_offsets(here, timeout_ms=TIMEOUT_MS).items():
+            self._consumer.seek(partition, begin)
+            self._undecided.pop(partition, None)
+            if begin:
+                self._gone_before_first_read(partition, begin)
+                if self._policy == "stop":
+                    self._undecided[partition] = begin
+
+    def meet(
+        self, positions: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, OffsetAndMetadata | None]
+    ) -> None:
+        """Records at these positions are gone: stop, or go on where told so.
+
+        Args:
+            positions: of our partitions.
+            committed: what the group has committed of them.
+
+        Raises:
+            DataLossError: `on_data_loss` is `stop`. So it will be at the next start, too.
+            KafkaError: the brokers do not tell where to go on; nothing has changed.
+        """
+        lost = ", ".join(f"{topic}/{number} offset {offset}" for (topic, number), offset in positions.items())
+        if self._policy == "stop":
+            self._remember(positions, committed)
+            raise DataLossError(
+                f"{lost}: the record is no longer on the topic (retention, or the topic was recreated). {REMEDY}"
+            )
+        log.error("records lost, going on as told", lost=lost, on_data_loss=self._policy)
+        begins = self._consumer.beginning_offsets(positions, timeout_ms=TIMEOUT_MS)
+        ends = self._consumer.end_offsets(positions, timeout_ms=TIMEOUT_MS)
+        for partition, position in positions.items():
+            begin, end = begins[partition], ends[partition]
+            if position < begin:
+                self._on_skipped("deleted_unread", begin - position)
+            if self._policy == "latest":
+                self._on_skipped("skipped_to_end", end - begin)
+            self._consumer.seek(partition, begin if self._policy == "earliest" else end)
+
+    def learned(
+        self, partition: TopicPartition, epoch: int, committed: OffsetAndMetadata
+    ) -> tuple[int, OffsetAndMetadata]:
+        """See what was noted with a committed offset that was just asked for.
+
+        Returns:
+            Epoch and offset by which the partition goes on; the offset without the note where that is decided.
+
+        Raises:
+            As `meet`.
+        """
+        note = OffsetMetadata.decode(committed.metadata or "")
+        if note.skipped and self._policy == "stop":
+            self._undecided[partition] = note.skipped
+            self._gone_before_first_read(partition, note.skipped)
+        if note.halted:
+            if self._policy != "stop":  # what was read from there on is not what will be
+                epoch = self._assignment.renew({partition: epoch}).get(partition, epoch)
+            self.meet({partition: committed.offset}, {partition: committed})
+            self._consumer.forget_fetched()
+        if self._policy != "stop" and (note.skipped or note.halted):
+            self._undecided.pop(partition, None)
+            decided = replace(note, skipped=0, halted=False)
+            # No offset that anybody is at: what is committed next takes its place.
+            committed = OffsetAndMetadata(-1, decided.encode(), -1)
+        return epoch, committed
+
+    def topic_recreated(self, unread: int) -> None:
+        """The topic is another one, and so many offsets of the one before were not answered."""
+        self._on_skipped("topic_recreated", unread)
+
+    def halt(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit what makes the next start stop as well; where that fails, it is told that it may not."""
+        try:
+            self._consumer.commit(dict(offsets), timeout_ms=TIMEOUT_MS)
+        except KafkaError as error:
+            log.warning("can't note that records are lost, the next start may go on", error=type(error).__name__)
+
+    def _remember(
+        self, positions: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, OffsetAndMetadata | None]
+    ) -> None:
+        """An offset beyond the end comes into range as the topic grows: that it was not is noted with it."""
+        offsets = {}
+        for partition, position in positions.items():
+            found = committed[partition] or OffsetAndMetadata(position, "", -1)
+            note = OffsetMetadata.decode(found.metadata or "")
+            if not note.halted:
+                offsets[partition] = OffsetAndMetadata(found.offset, replace(note, halted=True).encode(), -1)
+        if offsets:
+            self.halt(offsets)
+
+    def _gone_before_first_read(self, partition: TopicPartition, count: int) -> None:
+        self._on_skipped("deleted_before_first_read", count)
+        log.warning(
+            "records were deleted before the group read this partition for the first time",
+            partition=f"{partition.topic}/{partition.partition}",
+            offsets=f"0..{count - 1}",
+            told="at every start, until one with on_data_loss earliest or latest",
+        )
