@@ -230,5 +230,8 @@ class _Silent:
     def rejected(self, line: int, row: object) -> None:
         """Every battle here is valid."""
 
+    def warned(self, line: int, warning: str) -> None:
+        """Every battle here is plain."""
+
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Nobody looks."""

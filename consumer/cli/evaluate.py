@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.battles_file import LabelledFile
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import LabelledFile, predict_all, read_chosen
+from prefstream.consumer.cli.labelled import predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.cli.ui.progress import MAX_SHOWN

@@ -12,8 +12,8 @@ import typer
 import yaml
 from rich.console import Console
 
+from prefstream.consumer.cli.battles_file import LabelledFile
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
-from prefstream.consumer.cli.labelled import LabelledFile
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.signals import stop_signals_handled_by
 from prefstream.consumer.cli.ui.data_report import render

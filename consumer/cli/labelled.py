@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
@@ -19,16 +18,6 @@ from prefstream.scoring.files.rows import RejectedRow
 if TYPE_CHECKING:
     from prefstream.scoring.panel.panel import Panel
     from prefstream.scoring.panel.predict import Predictions
-
-LabelledFile: TypeAlias = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE",
-        show_default=False,
-        help="Battles that people judged: CSV with Kaggle's columns winner_model_a, winner_model_b and winner_tie, "
-        "or a JSON object a line with winner (.jsonl, .ndjson).",
-    ),
-]
 
 
 def read_chosen(
@@ -63,12 +52,14 @@ def read_chosen(
                 rejected += 1
                 progress.rejected(record.line, record.content)
             else:
+                if record.warning:
+                    progress.warned(record.line, record.warning)
                 one = record.content
                 seen["--tier"][one.tier or ""] += 1
                 seen["--source"][one.source or ""] += 1
                 if (not tiers or one.tier in tiers) and (not sources or one.source in sources):
                     chosen.append(one)
-            progress.advanced(record.end.offset, rows)
+            progress.advanced(record.done_bytes, rows)
             if len(chosen) == limit:
                 break
     for option, asked in (("--tier", tiers), ("--source", sources)):

@@ -29,6 +29,8 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Collection[Path], 
     for option, path in outputs.items():
         if path is None:
             continue
+        if str(path) == "-":
+            raise UsageError(f"{option} -: standard output takes the table; name a file")
         if path.resolve() in taken:
             raise UsageError(f"{option} {path} would overwrite {taken[path.resolve()]}; choose another name")
         taken[path.resolve()] = option

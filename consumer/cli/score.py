@@ -19,8 +19,9 @@ from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file
-from prefstream.consumer.files.score_output import ScorePaths
+from prefstream.consumer.files.score_output import STANDARD_OUTPUT, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
+from prefstream.consumer.files.score_rows import OutputFormat
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.panel.panel import load_panel
@@ -36,9 +37,18 @@ def score(
             "-o",
             show_default=False,
             help="Where to write. The ending decides the format: .csv is Kaggle's submission format (id and three "
-            "probabilities), .jsonl whole preferences with what each judge said.",
+            "probabilities), .jsonl whole preferences with what each judge said. - is standard output.",
         ),
     ],
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            "--format",
+            show_default="by the ending; jsonl on standard output",
+            help="lmsys: CSV with id and three probabilities; wsdm: CSV with id and winner, of which none is a tie, as "
+            "the WSDM Cup wants it; jsonl: whole preferences.",
+        ),
+    ] = None,
     panel: PanelOption = DEFAULT_PANEL,
     resume: Annotated[
         bool,
@@ -64,7 +74,7 @@ def score(
     """Score a file of battles, without Kafka.
 
     Rows that are no battle are named on standard error, written to OUTPUT.rejected, and don't stop the rest. While a
-    run is unfinished, OUTPUT.progress says how far it came.
+    run is unfinished, OUTPUT.progress says how far it came. Standard output has neither beside it.
 
     Exit codes: 0 all rows scored, 2 can't be done as asked, 3 some rows rejected, 130 interrupted.
 
@@ -73,10 +83,12 @@ def score(
         prefstream score battles.csv -o submission.csv
         prefstream score battles.jsonl -o preferences.jsonl --panel panel.yaml
         prefstream score battles.csv -o submission.csv --resume
+        prefstream score test.parquet -o submission.csv --format wsdm
+        zcat battles.jsonl.gz | prefstream score - -o - | jq .preferred
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
-    paths = ScorePaths(file, output)
+    paths = ScorePaths(file, output, output_format)
     if resume and paths.finished:
         say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
@@ -90,7 +102,7 @@ def score(
         with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
             with (
                 stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
-                FileProgress(console, file, verb="scoring", start_bytes=saved.offset if saved else 0) as progress,
+                FileProgress(console, file, verb="scoring", start_bytes=saved.done_bytes if saved else 0) as progress,
             ):
                 summary = score_file(
                     paths,
@@ -111,9 +123,11 @@ def score(
 
 def _score_line(summary: ScoreSummary, paths: ScorePaths) -> str:
     before = f", {summary.resumed_rows:,} of both before the interruption" if summary.resumed_rows else ""
-    rejected = f" ({paths.rejected})" if summary.rejected else ""
+    to_file = paths.out != STANDARD_OUTPUT
+    rejected = f" ({paths.rejected})" if summary.rejected and to_file else ""
+    out = paths.out if to_file else "standard output"
     return (
-        f"{'done' if summary.complete else 'stopped'}: {summary.scored:,} rows scored ({paths.out}), "
+        f"{'done' if summary.complete else 'stopped'}: {summary.scored:,} rows scored ({out}), "
         f"{summary.rejected:,} rejected{rejected}{before}, {summary.seconds:,.1f} s, "
         f"{summary.battles_per_s:,.1f} battles/s"
     )
@@ -123,6 +137,8 @@ def _resume_command(paths: ScorePaths, panel: Path, chunk: int) -> str:
     words = ["prefstream", "score", str(paths.source), "-o", str(paths.out)]
     if panel != DEFAULT_PANEL:
         words += ["--panel", str(panel)]
+    if paths.asked_format is not None:
+        words += ["--format", paths.asked_format]
     if chunk != DEFAULT_CHUNK_ROWS:
         words += ["--chunk", str(chunk)]
     return shlex.join([*words, "--resume"])

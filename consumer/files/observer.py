@@ -13,5 +13,8 @@ class FileObserver(Protocol):
     def rejected(self, line: int, row: RejectedRow) -> None:
         """The row that starts at this line can't be used."""
 
+    def warned(self, line: int, warning: str) -> None:
+        """The row that starts at this line was used, but may have been meant otherwise."""
+
     def advanced(self, done_bytes: int, rows: int) -> None:
         """So many bytes of the file are done in all, and so many rows in this run."""

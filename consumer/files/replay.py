@@ -136,6 +136,8 @@ def replay_file(
                 complete = False
                 break
             rows += 1
+            if record.warning:
+                observer.warned(record.line, record.warning)
             refused = record.rejected
             if refused is None or keep_malformed:
                 refused = deliveries.send(record)
@@ -144,7 +146,7 @@ def replay_file(
                 rejected += 1
                 observer.rejected(record.line, refused)
             if rows % PROGRESS_EVERY_ROWS == 0:
-                observer.advanced(record.end.offset, rows)
+                observer.advanced(record.done_bytes, rows)
     finally:
         deliveries.wait_all()
     return ReplaySummary(

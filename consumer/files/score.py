@@ -27,13 +27,14 @@ import orjson
 
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.observer import FileObserver
-from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths
+from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths, score_output
 from prefstream.consumer.files.score_progress import Checkpoint, PrefixHash
+from prefstream.consumer.files.score_rows import RowWriter
 from prefstream.schemas import Battle, Reason
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.files.battles import check_battles_file, read_battles
-from prefstream.scoring.files.rows import START, FilePosition, FileRecord, RejectedRow
+from prefstream.scoring.files.rows import START, FileRecord, RejectedRow
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
 DEFAULT_CHUNK_ROWS: Final = 128
@@ -117,19 +118,21 @@ def score_file(
         JudgeFaultError: the panel can't answer; what was written can be resumed.
     """
     check_score(paths, resume=resume, force=force)
-    with ScoreOutput(paths) as output:
-        hashed = PrefixHash(paths.source)
-        checkpoint = _begin(paths, hashed, identity, chunk_rows, resume=resume)
+    with score_output(paths) as output, PrefixHash(paths.source) as hashed:
+        checkpoint = _begin(paths, hashed, output, identity, chunk_rows, resume=resume)
         output.cut_to(checkpoint)
         return _Run(paths, panel, output, hashed, observer).until_end(checkpoint, stop)
 
 
-def _begin(paths: ScorePaths, hashed: PrefixHash, panel: str, chunk_rows: int, *, resume: bool) -> Checkpoint:
+def _begin(
+    paths: ScorePaths, hashed: PrefixHash, output: ScoreOutput, panel: str, chunk_rows: int, *, resume: bool
+) -> Checkpoint:
     """The checkpoint to go on from. A new one is on the disk before the output changes: a crash then resumes it."""
     saved = Checkpoint.load(paths.checkpoint) if resume else None
     begin = Checkpoint(
         input_bytes=paths.source.stat().st_size,
         input_sha256=hashed.up_to(saved.offset if saved else START.offset),
+        output_format=paths.format,
         panel=panel,
         chunk_rows=chunk_rows,
     )
@@ -138,7 +141,7 @@ def _begin(paths: ScorePaths, hashed: PrefixHash, panel: str, chunk_rows: int, *
         return saved
     if resume and paths.finished:
         raise UsageError(f"{paths.out} is finished: there is nothing to resume; score again with --force")
-    begin.save(paths.checkpoint)
+    output.keep(begin)
     return begin
 
 
@@ -150,8 +153,8 @@ class _Chunk:
     encoded: EncodedBatch | None
 
     @property
-    def end(self) -> FilePosition:
-        return self.records[-1].end
+    def last(self) -> FileRecord[Battle]:
+        return self.records[-1]
 
 
 class _Run:
@@ -162,6 +165,7 @@ class _Run:
     ) -> None:
         self._paths = paths
         self._panel = panel
+        self._rows = RowWriter(paths.format, paths.source)
         self._output = output
         self._hashed = hashed
         self._observer = observer
@@ -181,11 +185,11 @@ class _Run:
                 upcoming = ahead.submit(self._next_chunk, records, checkpoint.chunk_rows)
                 checkpoint = self._finish_chunk(chunk, checkpoint)
                 rows = checkpoint.scored + checkpoint.rejected - resumed_rows
-                self._observer.advanced(checkpoint.offset, rows)
+                self._observer.advanced(checkpoint.done_bytes, rows)
         complete = chunk is None
         if complete:
             if not checkpoint.output_bytes:
-                self._output.append(self._output.header(), b"")  # an input without rows has a header all the same
+                self._output.append(self._rows.header(), b"")  # an input without rows has a header all the same
             self._output.finish()
         return ScoreSummary(
             scored=checkpoint.scored,
@@ -216,27 +220,30 @@ class _Run:
             if isinstance(record.content, RejectedRow):
                 rejected.append(self._reject(record, record.content))
                 continue
+            if record.warning:
+                self._observer.warned(record.line, record.warning)
             answer = next(answers)
             if isinstance(answer, BattleTooLargeError):
                 rejected.append(self._reject(record, RejectedRow(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
             else:
-                scored.append(self._output.row(record.content.id, record.line, answer))
-        header = b"" if before.output_bytes else self._output.header()
+                scored.append(self._rows.row(record.content.id, record.line, answer))
+        header = b"" if before.output_bytes else self._rows.header()
         output_bytes, rejected_bytes = self._output.append(header + b"".join(scored), b"".join(rejected))
         after = before.model_copy(
             update={
-                "offset": chunk.end.offset,
-                "line": chunk.end.line,
-                "input_sha256": self._hashed.up_to(chunk.end.offset),
+                "offset": chunk.last.end.offset,
+                "done_bytes": chunk.last.done_bytes,
+                "line": chunk.last.end.line,
+                "input_sha256": self._hashed.up_to(chunk.last.end.offset),
                 "scored": before.scored + len(scored),
                 "rejected": before.rejected + len(rejected),
                 "output_bytes": output_bytes,
                 "rejected_bytes": rejected_bytes,
             }
         )
-        after.save(self._paths.checkpoint)
+        self._output.keep(after)
         return after
 
     def _reject(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:
         self._observer.rejected(record.line, row)
-        return self._output.rejected_row(record, row)
+        return self._rows.rejected_row(record, row)

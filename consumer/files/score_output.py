@@ -1,39 +1,40 @@
-"""What `score` writes: the output, and the rejected rows beside it.
+"""Where `score` writes: a file, with the rejected rows and the checkpoint beside it, or standard output.
 
 One process writes at a time. Both files are only ever appended to, and on resuming cut back to the checkpoint.
 """
 
 from __future__ import annotations
 
-import base64
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Literal, Self, TypeAlias
+from typing import BinaryIO, Final, Protocol, Self
 
-import orjson
 from filelock import lock_descriptor
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files.score_progress import Checkpoint
-from prefstream.schemas import OUTCOMES, Battle, FileSource, encode_preference
+from prefstream.consumer.files.score_rows import ENDINGS, OutputFormat
 from prefstream.scoring.atomic_file import draft_path
-from prefstream.scoring.files.rows import FileRecord, RejectedRow
-from prefstream.scoring.files.submission import SUBMISSION_COLUMNS, csv_line
-from prefstream.scoring.panel.combine import PanelAnswer
 
-OutputFormat: TypeAlias = Literal["csv", "jsonl"]
-
-_ENDINGS: Final[dict[str, OutputFormat]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+STANDARD_OUTPUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
 class ScorePaths:
-    """The files of one `score` run: the input, the output, and the two that stand beside the output."""
+    """The files of one `score` run: the input, the output, and the two that stand beside the output.
+
+    Attributes:
+        source: the input.
+        out: the output; `STANDARD_OUTPUT` has nothing beside it.
+        asked_format: the output's format, where its ending does not tell enough.
+    """
 
     source: Path
     out: Path
+    asked_format: OutputFormat | None = None
 
     @property
     def rejected(self) -> Path:
@@ -47,23 +48,33 @@ class ScorePaths:
 
     @property
     def format(self) -> OutputFormat:
-        """The output's format, by its ending.
+        """The output's format: what was asked for, else what the ending says; preferences on standard output.
 
         Raises:
-            UsageError: the ending is none that is known.
+            UsageError: the ending is none that is known, or that of another format.
         """
-        known = _ENDINGS.get(self.out.suffix.lower())
+        if self.out == STANDARD_OUTPUT:
+            return self.asked_format or "jsonl"
+        known = ENDINGS.get(self.out.suffix.lower())
         if known is None:
             raise UsageError(
-                f"{self.out}: the ending decides the format; use .csv (Kaggle's submission format) or .jsonl "
-                "(preferences)"
+                f"{self.out}: the ending decides the format; use .csv (a submission to Kaggle) or .jsonl (preferences)"
             )
-        return known
+        if self.asked_format is not None and self.asked_format not in known:
+            raise UsageError(
+                f"{self.out}: a file with this ending does not hold {self.asked_format}; choose one of both"
+            )
+        return self.asked_format or known[0]
 
     @property
     def finished(self) -> bool:
         """Whether an earlier run finished this output: it has something in it and no checkpoint beside it."""
-        return self.out.exists() and self.out.stat().st_size > 0 and not self.checkpoint.exists()
+        return (
+            self.out != STANDARD_OUTPUT
+            and self.out.exists()
+            and self.out.stat().st_size > 0
+            and not self.checkpoint.exists()
+        )
 
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse what would lose a file or make no sense, before anything costly starts.
@@ -74,6 +85,10 @@ class ScorePaths:
         if resume and force:
             raise UsageError("--resume goes on with a run and --force starts anew: choose one")
         _ = self.format
+        if self.out == STANDARD_OUTPUT:
+            if resume:
+                raise UsageError("--resume needs a file: of standard output nothing is kept")
+            return
         if not self.out.parent.is_dir():
             raise UsageError(f"there is no folder {self.out.parent} to write {self.out.name} to")
         if self.source.resolve() in {path.resolve() for path in (self.out, self.rejected, self.checkpoint)}:
@@ -89,7 +104,92 @@ class ScorePaths:
                 raise UsageError(f"{path} exists already: write it anew with --force, or choose another output")
 
 
-class ScoreOutput:
+class ScoreOutput(Protocol):
+    """Where rows go, in the order of their chunks. A context manager."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what is open."""
+
+    def cut_to(self, checkpoint: Checkpoint) -> None:
+        """Drop what stands beyond the checkpoint.
+
+        Raises:
+            UsageError: a file is shorter than the checkpoint says, so it was changed by others.
+        """
+
+    def append(self, scored: bytes, rejected: bytes) -> tuple[int, int]:
+        """Write rows, and return when they are safe.
+
+        Returns:
+            The lengths of the output and of the rejected rows.
+
+        Raises:
+            StreamError: the disk is full, or fails otherwise.
+        """
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Note that what was written up to here counts.
+
+        Raises:
+            StreamError: it can't be written.
+        """
+
+    def finish(self) -> None:
+        """The run is complete."""
+
+
+def score_output(paths: ScorePaths) -> ScoreOutput:
+    """The output of a run.
+
+    Raises:
+        UsageError: it can't be opened, or another process writes it.
+    """
+    return StandardOutput() if paths.out == STANDARD_OUTPUT else FileOutput(paths)
+
+
+class StandardOutput:
+    """Rows to standard output. Rejected ones go nowhere, and nothing can be resumed."""
+
+    def __init__(self) -> None:
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def cut_to(self, checkpoint: Checkpoint) -> None:
+        """Nothing was written before."""
+
+    def append(self, scored: bytes, rejected: bytes) -> tuple[int, int]:
+        """Write rows for whoever reads them to have them now."""
+        del rejected
+        try:
+            sys.stdout.buffer.write(scored)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise  # whoever read has enough: no fault, and the command line ends by it
+        except OSError as error:
+            raise StreamError(f"can't write to standard output: {error.strerror}") from error
+        self._written += len(scored)
+        return self._written, 0
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Nothing is kept."""
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+
+class FileOutput:
     """The output and the rejected rows, open for appending and locked against a second run.
 
     Args:
@@ -101,7 +201,6 @@ class ScoreOutput:
 
     def __init__(self, paths: ScorePaths) -> None:
         self._paths = paths
-        self._is_csv = paths.format == "csv"
         self._rejected: BinaryIO | None = None
         self._out = _open_to_append(paths.out)
         try:
@@ -147,33 +246,16 @@ class ScoreOutput:
         except OSError as error:
             raise StreamError(f"can't write {self._paths.out}: {error.strerror}") from error
 
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint, once what it counts is on the disk."""
+        checkpoint.save(self._paths.checkpoint)
+
     def finish(self) -> None:
         """The run is complete: remove the checkpoint, what a crash left of it, and an empty file of rejected rows."""
         draft_path(self._paths.checkpoint).unlink(missing_ok=True)
         if self._rejected and self._rejected.tell() == 0:
             self._paths.rejected.unlink()
         self._paths.checkpoint.unlink()
-
-    def header(self) -> bytes:
-        """What stands above the first row."""
-        return csv_line(SUBMISSION_COLUMNS) if self._is_csv else b""
-
-    def row(self, battle_id: str, line: int, answer: PanelAnswer) -> bytes:
-        """One scored row: a line of the submission, or a preference without timings, which would differ every time."""
-        if self._is_csv:
-            chances = (getattr(answer.probabilities, outcome) for outcome in OUTCOMES)
-            return csv_line((battle_id, *map(repr, chances)))
-        source = FileSource(file=self._paths.source.name, line=line)
-        return encode_preference(answer.to_preference(battle_id, source)) + b"\n"
-
-    def rejected_row(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:
-        """One rejected row, as it was given: a JSON object, with the bytes in base64 where they are no text."""
-        entry: dict[str, object] = {"line": record.line, "reason": row.reason, "detail": row.detail}
-        try:
-            entry["raw"] = record.raw.decode()
-        except UnicodeDecodeError:
-            entry["raw_base64"] = base64.b64encode(record.raw).decode()
-        return orjson.dumps(entry) + b"\n"
 
 
 def _open_to_append(path: Path) -> BinaryIO:

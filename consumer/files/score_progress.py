@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.scoring.atomic_file import write_json
+from prefstream.scoring.files.battles import BATTLE_COLUMNS
+from prefstream.scoring.files.content import opened
 from prefstream.scoring.files.rows import START, FilePosition
 
 _HASH_BLOCK_BYTES: Final = 1 << 20
@@ -28,12 +31,14 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    version: Annotated[int, Field(ge=1, le=1, description="Layout of this file.")] = 1
+    version: Annotated[int, Field(ge=2, le=2, description="Layout of this file.")] = 2
     input_bytes: Annotated[Count, Field(description="Size of the input.")]
-    input_sha256: Annotated[str, Field(description="SHA-256 of the input up to `offset`.")]
+    input_sha256: Annotated[str, Field(description="SHA-256 of the input's content up to `offset`.")]
+    output_format: Annotated[str, Field(description="Format of the output.")]
     panel: Annotated[str, Field(description="Identity of the panel: what decides its every answer.")]
     chunk_rows: Annotated[int, Field(ge=1, description="Rows of a chunk.")]
-    offset: Annotated[Count, Field(description="Bytes of the input that are done.")] = START.offset
+    offset: Annotated[Count, Field(description="Bytes of the input's content, unpacked, that are done.")] = START.offset
+    done_bytes: Annotated[Count, Field(description="Bytes of the input itself that are done, for the bar.")] = 0
     line: Annotated[int, Field(ge=1, description="Line of the input that comes next.")] = START.line
     scored: Annotated[Count, Field(description="Rows in the output.")] = 0
     rejected: Annotated[Count, Field(description="Rows in the file of rejected rows.")] = 0
@@ -94,6 +99,7 @@ class Checkpoint(BaseModel):
                     (self.input_bytes, self.input_sha256) == (now.input_bytes, now.input_sha256),
                 ),
                 ("the panel", self.panel == now.panel),
+                (f"--format (it was {self.output_format})", self.output_format == now.output_format),
                 (f"--chunk (it was {self.chunk_rows})", self.chunk_rows == now.chunk_rows),
             )
             if not same
@@ -106,21 +112,31 @@ class Checkpoint(BaseModel):
 
 
 class PrefixHash:
-    """SHA-256 of a growing beginning of a file. Reads it anew: what was just scored is still in the page cache."""
+    """SHA-256 of a growing beginning of a file's content. Reads it anew: what was just scored is in the page cache.
+
+    A context manager.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._opened = opened(path, BATTLE_COLUMNS)
         self._hash = hashlib.sha256()
         self._offset = 0
 
+    def __enter__(self) -> Self:
+        self._content = self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
     def up_to(self, offset: int) -> str:
         """The hash of the first `offset` bytes; offsets only grow."""
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            while self._offset < offset:
-                block = file.read(min(_HASH_BLOCK_BYTES, offset - self._offset))
-                if not block:
-                    break  # the file is shorter now: its hash will be another's, too
-                self._hash.update(block)
-                self._offset += len(block)
+        while self._offset < offset:
+            block = self._content.read(min(_HASH_BLOCK_BYTES, offset - self._offset))
+            if not block:
+                break  # the file is shorter now: its hash will be another's, too
+            self._hash.update(block)
+            self._offset += len(block)
         return self._hash.hexdigest()

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from prefstream.schemas import OUTCOMES, Battle, ContractError, Preference, Probabilities
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
-from prefstream.scoring.files.rows import RejectedRow, RowParser, read_file
+from prefstream.scoring.files.reading import read_file
+from prefstream.scoring.files.rows import RejectedRow, RowParser
 from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
 
 BAD_PREDICTION: Final = "bad_prediction"
@@ -58,7 +59,7 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     """Read predictions and match them with battles by id.
 
     Args:
-        path: CSV or JSONL, told apart by `prefstream.scoring.files.rows.file_format`.
+        path: CSV or JSONL, as `prefstream.scoring.files.content.opened` tells them apart.
         battles: any number; of one id, all get the same prediction.
 
     Raises:
@@ -135,4 +136,4 @@ def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RejectedRow:
     return _Row(cells["id"], Probabilities(**shares), None)
 
 
-_PARSER: Final = RowParser(("id", *WINNER_COLUMNS), (), from_object=_from_object, from_cells=_from_cells)
+_PARSER: Final = RowParser(((("id",),), (WINNER_COLUMNS,)), (), from_object=_from_object, from_cells=_from_cells)

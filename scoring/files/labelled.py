@@ -1,6 +1,7 @@
 """Battles that people judged: which answer they preferred, how sure that is, and how much it counts.
 
-A label stands in Kaggle's three columns, or in JSONL as `winner`, as `votes` (how many people said what), or both.
+A label stands in Kaggle's three columns, in `winner`, in `votes` (how many people said what; not in CSV), or in several
+of them.
 
     winner, winner_model_a ...   the outcome; of votes alone, the one with the most, a tie where several have the most
     votes                        the target: their shares; without votes, everything on the outcome
@@ -20,9 +21,12 @@ from typing import Any, Final
 
 import orjson
 
-from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle, parse_row
-from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
-from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser, check_file, read_file
+from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle
+from prefstream.scoring.files.arena import contract_fields
+from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, battle_of_cells, misread_turns
+from prefstream.scoring.files.reading import check_file, read_file
+from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser
+from prefstream.scoring.files.winner import BOTH_BAD, SPELLINGS, SPELLINGS_HELP, normal_spelling
 
 BAD_LABEL: Final = "bad_label"
 """Reason of a row whose battle can be read, but not what people said about it."""
@@ -33,10 +37,6 @@ WINNER_COLUMNS: Final = tuple(f"winner_{outcome}" for outcome in OUTCOMES)
 MAX_NAME_CHARS: Final = 100
 """Bound of `source` and `tier`: they head lines of reports; what is longer is no name."""
 
-_SPELLINGS: Final[dict[object, Outcome]] = {
-    **{outcome: outcome for outcome in OUTCOMES},
-    "tie (bothbad)": "tie",  # Chatbot Arena's second kind of tie
-}
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -50,12 +50,14 @@ class Label:
             votes are known, else everything on `outcome`.
         weight: how much the battle counts in a mean; at least 0, finite.
         ties_possible: False where the source has no ties: the label then says who was better, nothing about ties.
+        both_bad: of a tie: that it was said to be one because neither answer was any good.
     """
 
     outcome: Outcome
     target: tuple[float, float, float]
     weight: float = 1.0
     ties_possible: bool = True
+    both_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +88,21 @@ def check_labelled_file(path: Path) -> None:
     """Find what makes the whole file unusable, before anything costly starts.
 
     Raises:
-        FileError: the file can't be read, is UTF-16, or is CSV without the columns of a battle and its label.
+        FileError: the file can't be read, is of another kind, or lacks the columns of a battle or its label.
     """
     check_file(path, _LABELLED)
 
 
 def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, None]:
-    """Read a file row by row, with the promises of `prefstream.scoring.files.rows`.
+    """Read a file row by row, with the promises of `prefstream.scoring.files.reading`.
 
     A row without a usable label comes back as a `RejectedRow` of reason `bad_label`.
 
     Args:
-        path: CSV or JSONL, told apart by `prefstream.scoring.files.rows.file_format`.
+        path: CSV, JSONL or Parquet, as `prefstream.scoring.files.content.opened` tells them apart.
 
     Raises:
-        FileError: as `check_labelled_file`, when the first row is asked for.
+        FileError: as `check_labelled_file`, when the first row is asked for; later, where a compressed file is damaged.
     """
     return read_file(path, _LABELLED)
 
@@ -110,20 +112,20 @@ class _BadLabelError(Exception):
 
 
 def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | RejectedRow:
-    return _labelled(parse_battle(fields), fields, line)
+    return _labelled(parse_battle(contract_fields(fields)), fields, line)
 
 
 def _from_cells(cells: Mapping[str, str], line: int) -> LabelledBattle | RejectedRow:
     # Cells become what the same field would be in JSON; what they can't become is refused there. An empty cell is how
-    # CSV says null. Votes are JSONL's alone.
+    # CSV says null. There are no votes in CSV.
     kinds: dict[str, Callable[[str], object]] = {
         **dict.fromkeys((*WINNER_COLUMNS, "weight"), _to_number),
         "ties_possible": lambda cell: _FLAGS.get(cell.lower(), cell),
-        "source": str,
-        "tier": str,
+        **dict.fromkeys(("winner", "source", "tier"), str),
     }
     fields = {name: to_value(cells[name]) for name, to_value in kinds.items() if cells.get(name)}
-    return _labelled(parse_row(cells), fields, line)
+    battle = battle_of_cells(cells)
+    return battle if isinstance(battle, RejectedRow) else _labelled(battle, fields, line)
 
 
 def _to_number(cell: str) -> object:
@@ -134,10 +136,11 @@ def _to_number(cell: str) -> object:
 
 
 _LABELLED: Final = RowParser(
-    (*REQUIRED_COLUMNS, *WINNER_COLUMNS),
+    (*REQUIRED_COLUMNS, (WINNER_COLUMNS, ("winner",), ("votes",))),
     (*OPTIONAL_COLUMNS, "weight", "ties_possible", "source", "tier"),
     from_object=_from_object,
     from_cells=_from_cells,
+    warning=lambda cells, row: misread_turns(cells, row.battle),
 )
 
 
@@ -164,19 +167,24 @@ def _label(fields: Mapping[str, Any]) -> Label:
     ties_possible = _ties_possible(fields)
     if not ties_possible and (winner == "tie" or target[2]):
         raise _BadLabelError("a tie although ties_possible is false; correct the label, or set ties_possible to true")
-    return Label(winner, target, _weight(fields), ties_possible)
+    return Label(winner, target, _weight(fields), ties_possible, both_bad=_is_both_bad(fields))
 
 
 def _winner(fields: Mapping[str, Any]) -> Outcome | None:
     """What `winner` and Kaggle's columns say; None where neither is there."""
     spelled = fields.get("winner")
-    named = _SPELLINGS.get(spelled) if isinstance(spelled, str) else None
+    named = SPELLINGS.get(normal_spelling(spelled)) if isinstance(spelled, str) else None
     if spelled is not None and named is None:
-        raise _BadLabelError(f"winner is none of {', '.join(map(str, _SPELLINGS))}")
+        raise _BadLabelError(f"winner is none of those that are known ({SPELLINGS_HELP})")
     marked = _marked_winner(fields)
     if named and marked and named != marked:
         raise _BadLabelError(f"winner and the columns {', '.join(WINNER_COLUMNS)} contradict each other; leave one out")
     return named or marked
+
+
+def _is_both_bad(fields: Mapping[str, Any]) -> bool:
+    winner = fields.get("winner")
+    return isinstance(winner, str) and normal_spelling(winner) in BOTH_BAD
 
 
 def _marked_winner(fields: Mapping[str, Any]) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""Kaggle's submission format: CSV, an id and the three probabilities a row."""
+"""Kaggle's submission formats, both CSV: a row has an id, and three probabilities (LMSYS) or a winner (WSDM Cup)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.probabilities import Triples
 
 SUBMISSION_COLUMNS: Final = ("id", *WINNER_COLUMNS)
+WINNER_SUBMISSION_COLUMNS: Final = ("id", "winner")
 
 
 def csv_line(cells: Iterable[str]) -> bytes:
-    """One line; a cell with a comma, a quote or a line break in it is quoted."""
+    """One line; a cell with a comma, a quote, a line feed or a carriage return in it is quoted."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().encode()
+    # Before Python 3.11.9 a carriage return is quoted only where it ends lines.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 def encode_submission(ids: Iterable[str], probabilities: Triples) -> bytes:

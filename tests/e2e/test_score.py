@@ -92,6 +92,22 @@ def test_score_accounts_for_every_row_of_an_odd_file(odd_csv: Path, priors: Path
     assert "Traceback" not in result.stderr
 
 
+def test_score_reads_standard_input_and_writes_standard_output(odd_csv: Path, priors: Path, tmp_path: Path) -> None:
+    shell = f"gzip -c {odd_csv} | {shlex.join(COMMAND)} score - -o - --panel {priors}"
+
+    def run(rest: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{shell} {rest}"], capture_output=True, text=True, timeout=200
+        )
+
+    piped = run("")
+    assert [decode_preference(line.encode()).id for line in piped.stdout.splitlines()] == ODD_SCORED
+    assert piped.returncode == 3
+    assert "/dev/stdin:9: turns_differ" in piped.stderr
+    assert "done: 6 rows scored (standard output), 4 rejected, " in piped.stderr
+    assert run("--format wsdm").stdout == "id,winner\n" + "".join(f"{one},model_a\n" for one in ODD_SCORED)
+
+
 def test_score_is_configured_by_the_environment_too(odd_csv: Path, priors: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     result = prefstream(

@@ -17,6 +17,7 @@ import numpy as np
 
 from prefstream.consumer.files.score import ScoreSummary, score_file
 from prefstream.consumer.files.score_output import ScorePaths
+from prefstream.consumer.files.score_rows import OutputFormat
 from prefstream.schemas import Battle, Provenance, Truncation
 from prefstream.scoring.encoding.encode import Encoding
 from prefstream.scoring.errors import BattleTooLargeError
@@ -81,12 +82,17 @@ class Recorder:
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop = threading.Event()
         self.rejections: list[tuple[int, str]] = []
+        self.warnings: list[int] = []
         self.advances: list[tuple[int, int]] = []
         self._stop_after = stop_after
 
     def rejected(self, line: int, row: RejectedRow) -> None:
         """Remember it."""
         self.rejections.append((line, row.reason))
+
+    def warned(self, line: int, warning: str) -> None:
+        """Remember it."""
+        self.warnings.append(line)
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Remember it."""
@@ -105,12 +111,13 @@ def score_with_hashes(
     force: bool = False,
     chunk_rows: int = 8,
     seconds_per_batch: float = 0.0,
+    output_format: OutputFormat | None = None,
 ) -> ScoreSummary:
     """`score_file` with a panel of one `HashJudge`."""
     recorder = recorder or Recorder()
     with hash_panel(seconds_per_batch) as panel:
         return score_file(
-            ScorePaths(source, out),
+            ScorePaths(source, out, output_format),
             panel,
             identity=identity,
             observer=recorder,

@@ -22,7 +22,7 @@ from rich.progress import (
 from prefstream.scoring.files.rows import RejectedRow
 
 MAX_SHOWN: Final = 20
-"""Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""
+"""Rejected rows, and warnings, named one by one: a file of the wrong kind would fill the screen, and hide the count."""
 
 LINE_EVERY_S: Final = 10.0
 """Without a terminal: often enough to see that it lives, rare enough for a log of hours."""
@@ -100,7 +100,7 @@ class Meter:
 
 
 class FileProgress:
-    """An `Observer` for people. A context manager; on leaving it says how many rejected rows it did not name.
+    """An `Observer` for people. A context manager; on leaving it says how many rows it did not name.
 
     Args:
         console: where to; its own `is_terminal` decides between bar and lines.
@@ -125,7 +125,7 @@ class FileProgress:
         self._start = start_bytes
         self._clock = clock
         self._began = clock()
-        self._rejected = 0
+        self._rejected = self._warned = 0
         self._meter = Meter(console, verb=verb, total=max(1, self._total), completed=start_bytes, clock=clock)
 
     def __enter__(self) -> Self:
@@ -138,12 +138,20 @@ class FileProgress:
         self._meter.__exit__(kind, error, trace)
         if self._rejected > MAX_SHOWN:
             self._meter.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
+        if self._warned > MAX_SHOWN:
+            self._meter.say(f"... and {self._warned - MAX_SHOWN:,} more rows with a warning")
 
     def rejected(self, line: int, row: RejectedRow) -> None:
         """Name the row, unless too many were named before."""
         self._rejected += 1
         if self._rejected <= MAX_SHOWN:
             self._meter.say(f"{self._file}:{line}: {row}")
+
+    def warned(self, line: int, warning: str) -> None:
+        """Name the row, likewise."""
+        self._warned += 1
+        if self._warned <= MAX_SHOWN:
+            self._meter.say(f"{self._file}:{line}: warning: {warning}")
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Show how far the file is done."""

@@ -152,6 +152,9 @@ def replay(error: KafkaError, folder: Path) -> None:
         def rejected(self, line: int, rejected: RejectedRow) -> None:
             raise UsageError(f"{line}: {rejected}")
 
+        def warned(self, line: int, warning: str) -> None:
+            pass
+
         def advanced(self, done_bytes: int, rows: int) -> None:
             pass
 

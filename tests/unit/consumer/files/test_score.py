@@ -5,23 +5,26 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import gzip
 import itertools
 import json
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files import score_output as output_module
 from prefstream.consumer.files.score import panel_identity, score_file
-from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths
+from prefstream.consumer.files.score_output import STANDARD_OUTPUT, FileOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
+from prefstream.consumer.files.score_rows import OutputFormat
 from prefstream.schemas import Probabilities, decode_preference
 from prefstream.scoring.atomic_file import draft_path
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
@@ -88,6 +91,73 @@ def test_both_outputs_say_the_same(tmp_path: Path) -> None:
         assert Probabilities(**{name: float(row[f"winner_{name}"]) for name in Probabilities.model_fields}) == (
             preference.probabilities
         )
+
+
+def test_submission_to_the_wsdm_cup_names_the_likelier_winner(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, 30)
+    score_with_hashes(source, tmp_path / "out.csv", output_format="wsdm")
+    score_with_hashes(source, tmp_path / "lmsys.csv")
+    rows = read_submission(tmp_path / "out.csv")
+    assert list(rows[0]) == ["id", "winner"]
+    assert [row["winner"] for row in rows] == [
+        "model_a" if float(row["winner_model_a"]) >= float(row["winner_model_b"]) else "model_b"
+        for row in read_submission(tmp_path / "lmsys.csv")
+    ]
+    assert {row["winner"] for row in rows} == {"model_a", "model_b"}
+
+
+@pytest.mark.parametrize(("name", "output_format"), [("out.jsonl", "wsdm"), ("out.csv", "jsonl"), ("out.txt", None)])
+def test_format_that_does_not_go_with_the_ending_is_refused(
+    tmp_path: Path, name: str, output_format: OutputFormat | None
+) -> None:
+    with pytest.raises(UsageError, match=name):
+        score_with_hashes(write_csv(tmp_path, 1), tmp_path / name, output_format=output_format)
+
+
+def test_another_format_can_not_be_resumed(tmp_path: Path) -> None:
+    source, out = write_csv(tmp_path, 30), tmp_path / "out.csv"
+    score_with_hashes(source, out, recorder=Recorder(stop_after=1))
+    with pytest.raises(UsageError, match=r"--format \(it was lmsys\)"):
+        score_with_hashes(source, out, resume=True, output_format="wsdm")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress], ids=["gz", "zst"])
+def test_compressed_file_interrupted_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    source = write_csv(tmp_path, 100, bad=(17,))
+    packed = tmp_path / "battles.csv.packed"
+    packed.write_bytes(pack(source.read_bytes()))
+    (tmp_path / "whole").mkdir()
+    score_with_hashes(source, tmp_path / "whole" / "out.csv")
+    while not score_with_hashes(packed, tmp_path / "out.csv", recorder=Recorder(stop_after=3), resume=True).complete:
+        assert json.loads((tmp_path / "out.csv.progress").read_bytes())["done_bytes"] <= packed.stat().st_size
+    assert everything(tmp_path / "out.csv") == everything(tmp_path / "whole" / "out.csv")
+
+
+def test_standard_output_gets_preferences_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write_csv(tmp_path, 30, bad=(3,))
+    recorder = Recorder()
+    summary = score_with_hashes(source, STANDARD_OUTPUT, recorder=recorder)
+    assert (summary.scored, summary.rejected, summary.complete) == (29, 1, True)
+    score_with_hashes(source, tmp_path / "out.jsonl")
+    assert capfdbinary.readouterr().out == (tmp_path / "out.jsonl").read_bytes()
+    score_with_hashes(source, STANDARD_OUTPUT, output_format="wsdm")
+    assert capfdbinary.readouterr().out.startswith(b"id,winner\n0,model_")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["battles.csv", "out.jsonl", "out.jsonl.rejected"]
+    with pytest.raises(UsageError, match="--resume needs a file"):
+        score_with_hashes(source, STANDARD_OUTPUT, resume=True)
+
+
+def test_cells_that_begin_like_lists_of_turns_are_warned_of(tmp_path: Path) -> None:
+    source = tmp_path / "battles.csv"
+    source.write_text(HEADER + "1,p,x,y\n2,\"['p']\",x,y\n")
+    recorder = Recorder()
+    assert score_with_hashes(source, tmp_path / "out.csv", recorder=recorder).scored == 2
+    assert recorder.warnings == [3]
 
 
 def test_rejected_rows_are_told_and_kept_as_given(tmp_path: Path) -> None:
@@ -319,7 +389,7 @@ def test_resume_of_a_finished_run_is_refused_and_of_none_begins(tmp_path: Path) 
 
 def test_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     source, out = write_csv(tmp_path, 10), tmp_path / "out.csv"
-    with ScoreOutput(ScorePaths(source, out)), pytest.raises(UsageError, match="another process"):
+    with FileOutput(ScorePaths(source, out)), pytest.raises(UsageError, match="another process"):
         score_with_hashes(source, out, resume=True)
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files import rows as files
+from prefstream.scoring.files import csv_rows, lines, reading
 from prefstream.scoring.files.battles import check_battles_file, read_battles
-from prefstream.scoring.files.rows import FilePosition, FileRecord, RejectedRow, file_format
+from prefstream.scoring.files.content import file_format
+from prefstream.scoring.files.rows import FilePosition, FileRecord, RejectedRow
 
 HEADER = b"id,prompt,response_a,response_b\n"
 
@@ -73,7 +74,7 @@ def test_line_is_where_a_row_starts_though_rows_span_lines(tmp_path: Path) -> No
         pytest.param(b'2,"p"q,x,y', "not_csv", id="text behind a closing quote"),
         pytest.param(b'2,"p,x,y', "not_csv", id="quote never closed"),
         pytest.param(b"2,p\0,x,y", "not_csv", id="NUL byte"),
-        pytest.param(b"2,p\rq,x,y", "not_csv", id="bare carriage return"),
+        pytest.param(b" ,p,x,y", "wrong_type", id="blank id"),
         pytest.param(b"2,p\xff,x,y", "not_utf8", id="not UTF-8"),
         pytest.param(b"2,p\xed\xa0\xbd,x,y", "not_utf8", id="surrogate written as bytes"),
         pytest.param(b'2,"[""p"",""q""]","[""x""]","[""y""]"', "turns_differ", id="rounds differ"),
@@ -94,6 +95,58 @@ def test_quote_that_is_never_closed_costs_one_row_of_many(tmp_path: Path) -> Non
     records = read(tmp_path, HEADER + b"".join(rows))
     assert ids(records) == [str(number) for number in range(100) if number != 10]
     assert rejections(records) == [(12, "not_csv")]
+
+
+def test_quote_left_open_takes_no_row_with_it_though_another_one_closes_it(tmp_path: Path) -> None:
+    """The rows then have too many cells together; reading goes on at the line behind the quote."""
+    records = read(tmp_path, HEADER + b'1,q,"never closed\n2,he said 5",a,b\n3,q,a,b\n')
+    assert ids(records) == ["2", "3"]
+    assert rejections(records) == [(2, "not_csv")]
+    assert records[0].rejected
+    assert records[0].rejected.detail.endswith("it spans 2 lines: is a quote left open?")
+
+
+def test_quote_that_only_the_end_of_the_file_shows_to_be_open_costs_its_row_alone(tmp_path: Path) -> None:
+    records = read(tmp_path, HEADER + b'1,q,"never closed,x\n2,q,a,b\n3,q,"a\nb",c')
+    assert ids(records) == ["2", "3"]
+    assert rejections(records) == [(2, "not_csv")]
+
+
+def test_carriage_return_that_ends_no_line_is_data(tmp_path: Path) -> None:
+    """As pandas writes it, without quotes; elsewhere it stands within them, or before the line's own end."""
+    records = read(tmp_path, HEADER + b'1,line one\rline two,a\r,b\n2,"p\r","x\r\ny","\r"\r\n3,p,x,y\r\r\n4,p,x,y\r')
+    assert [record.battle and (record.battle.prompt, record.battle.response_a) for record in records] == [
+        (("line one\rline two",), ("a\r",)),
+        (("p\r",), ("x\r\ny",)),
+        (("p",), ("x",)),
+        (("p",), ("x",)),
+    ]
+    assert [record.battle and record.battle.response_b for record in records] == [("b",), ("\r",), ("y\r",), ("y",)]
+    assert [record.line for record in records] == [2, 3, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("cells", "warned"),
+    [
+        ("\"['py', 'list']\",x,y", "prompt"),
+        ('"[""unclosed",x,"[]"', "prompt, response_b"),
+        ('"[""one""]",x,y', "prompt"),
+        ('"[null, 1]",x,y', "prompt"),
+        ('"[""one""]","[""x""]","[""y""]"', None),
+        ("[INST] be brief,[1],[citation needed]", None),
+        ('"[""p""]","[""x"", ""z""]","[""y""]"', None),
+    ],
+)
+def test_cell_that_begins_like_a_list_of_turns_and_is_none_is_warned_of(
+    tmp_path: Path, cells: str, warned: str | None
+) -> None:
+    [record] = read(tmp_path, HEADER + f"1,{cells}\n".encode())
+    assert record.warning == (
+        None
+        if warned is None
+        else f"{warned}: read as text though it begins like a list of turns; where it is one, prompt and both "
+        "responses must be JSON lists"
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,8 +176,9 @@ def test_row_above_the_bound_is_rejected_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Of a line that does not end, only as much as the bound is ever held."""
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 100)
-    monkeypatch.setattr(files, "_SKIP_BYTES", 64)
+    for module in (lines, csv_rows, reading):
+        monkeypatch.setattr(module, "MAX_ROW_BYTES", 100)
+    monkeypatch.setattr(lines, "_SKIP_BYTES", 64)
     if name.endswith("csv"):
         content = HEADER + b"1,p,x,y\n2," + b"p" * 500 + b',x,y\n3,"p,x,y\n' + b"4,p,x,y\n" * 50
         expected, bad = ["1", *["4"] * 50], [(3, "field_too_large"), (4, "field_too_large")]
@@ -157,8 +211,10 @@ def test_byte_order_mark_and_missing_last_line_end_are_accepted(tmp_path: Path, 
     [
         (b"id,prompt,response_a\n1,secret,x\n", "no column response_b"),
         (b"secret,2,3,4\n", "no column id, prompt, response_a, response_b"),
-        (b"", "no column id, prompt, response_a, response_b"),
-        (b"id;prompt;response_a;response_b\n", "separated by commas"),
+        (b"", "is empty; the first line must name the columns"),
+        (b"id;prompt;response_a;response_b\n", "columns are separated by semicolons"),
+        (b"id\tprompt\tresponse_a\tresponse_b\tsecret\n", "columns are separated by tabs"),
+        (b"id,prompt,response_a,response_b\r1,secret,x,y\r", "a carriage return stands in its first line"),
         (b"id,prompt,prompt,response_a,response_b\n", "more than one column prompt"),
         (b'"id,secret', "no column id"),
         ("id,prompt,response_a,response_b\n".encode("utf-16"), "UTF-16"),

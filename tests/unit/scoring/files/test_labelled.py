@@ -27,6 +27,7 @@ from prefstream.scoring.files.labelled import (
     read_labelled,
 )
 from prefstream.scoring.files.rows import FileRecord, RejectedRow
+from prefstream.scoring.files.winner import BOTH_BAD, SPELLINGS, SPELLINGS_HELP
 
 BATTLE = {"id": "1", "prompt": "p", "response_a": "x", "response_b": "y"}
 SECRET = "what somebody wrote"  # noqa: S105 - stands for a user's text
@@ -104,6 +105,41 @@ def test_second_kind_of_tie_is_a_tie(tmp_path: Path) -> None:
     assert label_of(record).outcome == "tie"
 
 
+@pytest.mark.parametrize(
+    ("spelled", "outcome", "both_bad"),
+    [
+        ("model_a", "model_a", False),
+        ("A", "model_a", False),
+        ("b", "model_b", False),
+        ("Model_B", "model_b", False),
+        ("C", "tie", False),
+        (" tie ", "tie", False),
+        ("tie (bothbad)", "tie", True),
+        ("bothbad", "tie", True),
+        ("both_bad", "tie", True),
+    ],
+)
+def test_winner_is_read_as_people_write_it(tmp_path: Path, spelled: str, outcome: Outcome, both_bad: bool) -> None:
+    """In both formats; that both answers were bad is kept."""
+    for [record] in (read_json(tmp_path, {"winner": spelled}), read_cells(tmp_path, {"winner": spelled})):
+        assert (label_of(record).outcome, label_of(record).both_bad) == (outcome, both_bad)
+
+
+def test_every_spelling_stands_in_the_table_for_people() -> None:
+    listed = {name.strip() for names in SPELLINGS_HELP.lower().split(";") for name in names.split(":")[1].split(",")}
+    assert listed == set(SPELLINGS)
+    assert set(SPELLINGS) >= BOTH_BAD
+
+
+def test_row_of_the_wsdm_cup_is_plain_text_with_a_winner(tmp_path: Path) -> None:
+    [record] = read_cells(
+        tmp_path, {"id": "9f", "prompt": "[hi]", "model_a": "m", "winner": "model_b", "language": "Danish"}
+    )
+    assert record.battle
+    assert record.battle.battle.prompt == ("[hi]",)
+    assert record.battle.label == Label("model_b", (0.0, 1.0, 0.0))
+
+
 def test_line_is_where_the_row_starts(tmp_path: Path) -> None:
     records = read_cells(tmp_path, {**marked("tie"), "prompt": "one\ntwo"}, marked("tie"))
     assert [record.battle.line for record in records if record.battle] == [2, 4]
@@ -129,7 +165,10 @@ def test_votes_are_shared_out_and_the_most_win(tmp_path: Path, row: dict[str, An
     ("row", "told"),
     [
         ({}, "no label: give winner"),
-        ({"winner": SECRET}, "winner is none of model_a, model_b, tie"),
+        (
+            {"winner": SECRET},
+            "none of those that are known (model_a: model_a, A; model_b: model_b, B; tie: tie, C, tie (bothbad), ",
+        ),
         ({"winner": ["model_a"]}, "winner is none of"),
         ({"winner": "model_a", **marked("model_b")}, "contradict"),
         ({**marked("model_a"), "winner_tie": 1}, "exactly one must be 1"),

@@ -79,6 +79,16 @@ def test_rejected_rows_are_named_up_to_a_number_then_counted(file: Path, termina
     assert "... and 3 more rejected rows" in shown(out)
 
 
+def test_warnings_are_named_up_to_a_number_then_counted(file: Path) -> None:
+    out = console(terminal=False)
+    with FileProgress(out, file, verb="scoring") as progress:
+        for line in range(MAX_SHOWN + 3):
+            progress.warned(line + 1, "read as text")
+    assert f"{file}:1: warning: read as text" in shown(out)
+    assert shown(out).count("read as text") == MAX_SHOWN
+    assert "... and 3 more rows with a warning" in shown(out)
+
+
 def test_empty_file_has_a_progress_too(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     for terminal in (False, True):
