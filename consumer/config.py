@@ -7,23 +7,25 @@ Secrets have no flag: a command line can be read by every user of the machine.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from prefstream.consumer.errors import UsageError
 from prefstream.schemas import Framing
 from prefstream.scoring.config import DEMO_PANEL
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
 
 ENV_PREFIX = "PREFSTREAM_"
@@ -31,15 +33,6 @@ ENV_CONFIG_FILE = "PREFSTREAM_CONFIG"
 ENV_SECRETS_DIR = "PREFSTREAM_SECRETS_DIR"
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _SharedYaml(YamlConfigSettingsSource):
-    """The YAML file. Commands that need the connection alone take it from the service's file."""
-
-    def __call__(self) -> dict[str, Any]:
-        """The file's settings, less those that belong to the service only."""
-        known = self.settings_cls.model_fields
-        return {name: value for name, value in super().__call__().items() if name in known or not _of_service(name)}
 
 
 class OAuthClient(NamedTuple):
@@ -68,6 +61,9 @@ class KafkaConnection(BaseSettings):
         hide_input_in_errors=True,
         validate_default=True,
     )
+
+    _file_fields: ClassVar[Mapping[str, Any]] = {}
+    """What the YAML file holds that is being loaded."""
 
     bootstrap_servers: Annotated[
         str, Field(description="Brokers to ask first: HOST:PORT, several with commas.", min_length=1)
@@ -116,7 +112,7 @@ class KafkaConnection(BaseSettings):
         if not self.security_protocol.startswith("SASL"):
             if given:
                 raise ValueError(
-                    f"sasl settings have no effect with security_protocol {self.security_protocol}; "
+                    f"{', '.join(sorted(given))}: no effect with security_protocol {self.security_protocol}; "
                     "choose SASL_SSL or SASL_PLAINTEXT"
                 )
             return self
@@ -168,21 +164,18 @@ class KafkaConnection(BaseSettings):
             UsageError: a setting is unknown or out of range; all errors are listed.
         """
         file = file or (Path(name) if (name := os.environ.get(ENV_CONFIG_FILE)) else None)
-        if file is not None and not file.is_file():
-            raise UsageError(f"configuration file {file} does not exist")
+        fields = _read_file(file) if file is not None else {}
         secrets_dir = os.environ.get(ENV_SECRETS_DIR)
         if secrets_dir and not Path(secrets_dir).is_dir():
             raise UsageError(f"{ENV_SECRETS_DIR} names {secrets_dir}, which is no folder")
-        # pydantic-settings takes the file's name from the class, so each load has a class of its own.
-        bound = type(cls.__name__, (cls,), {"model_config": SettingsConfigDict(yaml_file=file)})
+        # A command that needs less than the service takes it from the service's file.
+        known = {name: value for name, value in fields.items() if name in cls.model_fields or not _of_service(name)}
+        # pydantic-settings asks the class for its sources, so each load has a class of its own.
+        bound = type(cls.__name__, (cls,), {"__module__": cls.__module__, "_file_fields": known})
         try:
             settings: Self = bound(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
             raise UsageError(_list_errors(error, cls, file)) from None
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            raise UsageError(f"configuration file {file} can't be read: {error}") from None
-        except ValueError:  # pydantic-settings' own, from a file that holds a list or plain text
-            raise UsageError(f"configuration file {file} must be a mapping of settings to values") from None
         return settings
 
     @classmethod
@@ -199,7 +192,7 @@ class KafkaConnection(BaseSettings):
         sources = [init_settings, env_settings]
         if secrets_dir := os.environ.get(ENV_SECRETS_DIR):
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))
-        return (*sources, _SharedYaml(settings_cls))
+        return (*sources, InitSettingsSource(settings_cls, init_kwargs=dict(cls._file_fields)))
 
 
 class TopicNames(KafkaConnection):
@@ -330,6 +323,23 @@ class StreamConfig(TopicNames):
                 f"--panel {DEMO_PANEL} takes the demo's two small judges, for trying out"
             )
         return self.panel
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    """The settings that a YAML file holds.
+
+    Raises:
+        UsageError: it can't be read, is not YAML, gives a key twice, or is no mapping.
+    """
+    try:
+        fields = read_yaml(file, absent="does not exist")
+    except ConfigError as error:
+        raise UsageError(f"configuration file {file}: {'; '.join(error.errors)}") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise UsageError(f"configuration file {file}: must be a mapping of settings to values")
+    return {str(name): value for name, value in fields.items()}
 
 
 def _of_service(name: str) -> bool:

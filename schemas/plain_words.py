@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 _WORDS: Final = {
     "missing": "is missing",
     "string_type": "should be a text",
+    "path_type": "should be a path",
     "string_too_long": "should have at most {max_length} characters",
     "string_too_short": "should have at least {min_length} characters",
     **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "should be a list"),

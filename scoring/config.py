@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -25,6 +24,7 @@ from pydantic import (
 from prefstream.schemas import Probabilities
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.settings import Settings
+from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
@@ -208,7 +208,7 @@ def load_panel_config(source: Path | str) -> PanelConfig:
         ConfigError: the file can't be read or holds errors; all of them are in the message.
     """
     path = _DEMO_PANEL_FILE if str(source) == DEMO_PANEL else Path(source)
-    fields = read_yaml(path)
+    fields = read_yaml(path, absent="no such file; give a panel file with --panel")
     try:
         return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})
     except ValidationError as error:
@@ -240,41 +240,3 @@ def _joint_errors(judges: Sequence[tuple[object, object]]) -> list[str]:
     elif all(weight == 0 for _, weight in judges):
         errors.append("judges: every weight is 0; at least one judge must count")
     return errors
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses what plain YAML loading hides: a key given twice, of which the last would win."""
-
-
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            continue  # refused below: no key of ours is a list or a mapping
-        if key_node.value in seen:
-            raise yaml.MarkedYAMLError(problem=f"key {key_node.value} is given twice", problem_mark=key_node.start_mark)
-        seen.add(key_node.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
-def read_yaml(path: Path) -> object:
-    """What a YAML file holds; a key given twice is an error.
-
-    Raises:
-        ConfigError: the file can't be read, or is not YAML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(str(path), ("no such file; give a panel file with --panel",)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), (f"can't be read: {error}",)) from None
-    try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
-        raise ConfigError(str(path), (f"not YAML{place}: {getattr(error, 'problem', error)}",)) from None

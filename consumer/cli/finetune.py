@@ -22,6 +22,7 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
 from prefstream.scoring.runtime import is_first_process
+from prefstream.scoring.settings_files import parse_yaml
 
 if TYPE_CHECKING:
     from prefstream.scoring.files.data_report import DataReport
@@ -121,10 +122,7 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UsageError("--set needs KEY=VALUE, such as --set optimizer.learning_rate=1e-4")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {key}: the value is not YAML") from None
+    return key.strip(), parse_yaml(value, f"--set {key}")
 
 
 def _show(recipe: Recipe, file: Path, console: Console) -> None:

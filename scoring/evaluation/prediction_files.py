@@ -77,6 +77,9 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
         else:
             repeated += record.content.id in rows
             rows[record.content.id] = record.content
+    if not rows and rejected and not unknown:
+        line, first = next(iter(rejected.items()))
+        raise FileError(f"{path}: none of its rows holds a prediction; the first one, line {line}: {first.detail}")
     if not rows:
         raise FileError(
             f"{path}: none of its predictions is about a labelled battle; they are matched by id, so score the very "

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
-from prefstream.scoring.config import DEMO_BASES, Commit, read_yaml
+from prefstream.scoring.config import DEMO_BASES, Commit
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.settings import Settings
+from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
 
 RECIPES: Final = Path(__file__).resolve().parent / "recipes"
@@ -173,7 +174,7 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
         raise ConfigError(source, (f"no such recipe; give a YAML file, or one of {', '.join(shipped_recipes())}",))
     fields = read_yaml(path)
     if not isinstance(fields, dict):
-        raise ConfigError(str(path), ("should be a mapping of settings",))
+        raise ConfigError(str(path), ("the file: must be a mapping of keys to values",))
     for key, value in (overrides or {}).items():
         _set(fields, key.split("."), value)
     try:

@@ -16,6 +16,7 @@ from prefstream.scoring.atomic_file import write_atomically
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.probabilities import Triples, normalise
 from prefstream.scoring.settings import Settings
+from prefstream.scoring.settings_files import read_json
 from prefstream.scoring.validation_messages import error_lines
 
 
@@ -71,9 +72,7 @@ class CalibrationFile(Settings):
             ConfigError: it can't be read, or holds errors.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(str(path), (f"can't be read: {error.strerror or error}",)) from None
+            return cls.model_validate(read_json(path))
         except ValidationError as error:
             raise ConfigError(str(path), error_lines(error, cls)) from None
 

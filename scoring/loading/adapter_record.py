@@ -13,9 +13,10 @@ from pydantic import Field, ValidationError
 
 from prefstream.scoring.atomic_file import hash_file, write_atomically
 from prefstream.scoring.encoding.template import LABELS, Kind, Template
-from prefstream.scoring.errors import LoadError
+from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.settings import Settings
+from prefstream.scoring.settings_files import read_json
 from prefstream.scoring.validation_messages import error_lines
 
 RECORD: Final = "prefstream.json"
@@ -62,14 +63,14 @@ class AdapterRecord(Settings):
         """
         path = folder / RECORD
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise LoadError(
-                f"{folder}: has no {RECORD}, so nobody knows which layout and label order this adapter was trained "
-                "with; use an adapter made by prefstream, or write the file if you know"
-            ) from None
-        except OSError as error:
-            raise LoadError(f"{path}: can't be read: {error.strerror or error}") from None
+            fields = read_json(
+                path,
+                absent=f"the folder has no {RECORD}, so nobody knows which layout and label order this adapter was "
+                "trained with; use an adapter made by prefstream, or write the file if you know",
+            )
+            return cls.model_validate(fields)
+        except ConfigError as error:
+            raise LoadError(f"{path}: {'; '.join(error.errors)}") from None
         except ValidationError as error:
             raise LoadError(f"{path}: {'; '.join(error_lines(error, cls))}") from None
 

@@ -84,7 +84,7 @@ def test_a_file_that_is_given_wins_over_one_that_the_environment_names(
 
 
 def test_a_missing_file_is_a_usage_error_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.yaml does not exist"):
+    with pytest.raises(UsageError, match=r"nowhere\.yaml: does not exist"):
         StreamConfig.load(tmp_path / "nowhere.yaml")
 
 

@@ -88,7 +88,8 @@ def test_a_shipped_recipe_is_shown_by_its_name(train: Path, tmp_path: Path) -> N
     [
         ("lora.rank", "--set needs KEY=VALUE"),
         ("=3", "--set needs KEY=VALUE"),
-        ("seed=[1", "--set seed: the value is not YAML"),
+        ("seed=[1", "--set seed: 1 error\n  not YAML at line 1 column 3"),
+        ("data.weights={a: 1, a: 2}", "key a is given twice"),
         ("lora.rnak=3", "lora.rnak: unknown key; did you mean rank?"),
         ("optimizer.learning_rate=fast", "optimizer.learning_rate: "),
         ("kind.of=1", "kind is no group of settings"),

@@ -110,6 +110,13 @@ def test_a_row_that_is_no_preference_is_rejected_without_its_text(tmp_path: Path
     assert "probabilities" in row.detail
 
 
+def test_a_file_of_which_no_row_is_a_prediction_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('[1, 2]\n"x"\n{"id": 1}\n')
+    with pytest.raises(FileError, match="none of its rows holds a prediction; the first one, line 1: "):
+        read_predictions(path, BATTLES)
+
+
 def test_predictions_of_other_battles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="none of its predictions is about a labelled battle"):
         read_predictions(submission(tmp_path, "other,1,0,0"), BATTLES)
