@@ -5,6 +5,7 @@ Bases are loaded one after the other: two `from_pretrained` at the same time con
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -87,10 +88,11 @@ def load_classifier(
         quant_storage: dtype in which 4-bit weights are stored; FSDP can only shard what has the dtype of the rest.
 
     Returns:
-        The classifier; a head that the weights lack is drawn at random, the same at every load.
+        The classifier, in memory alone: what becomes of the files later does not matter. A head that the weights lack
+        is drawn at random, the same at every load.
 
     Raises:
-        LoadError: weights and config don't belong together, or a library refuses them.
+        LoadError: weights and config don't belong together, a library refuses them, or they change meanwhile.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -111,6 +113,9 @@ def load_classifier(
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise LoadError(f"{base.folder}: its weights can't be loaded: {first_line(error)}") from error
+    _take_into_memory(model)
+    if hash_base(base_files(base.folder)) != base.hash:
+        raise LoadError(f"{base.folder}: its weights were changed while they were loaded; start again")
     _verify_report(base.folder, model, report, base.head_names)
     for name in sorted(base.head_names & report["missing_keys"]):
         _fill_reproducibly(model.get_parameter(name), base.config)
@@ -162,6 +167,17 @@ def _head_names(config: Any) -> frozenset[str]:
         ) from error
     backbone = skeleton.base_model_prefix + "."
     return frozenset(name for name, _ in skeleton.named_parameters() if not name.startswith(backbone))
+
+
+def _take_into_memory(model: Any) -> None:
+    """Copy what still lies in the file into memory of our own, one tensor at a time.
+
+    On the CPU the weights of a safetensors file are the file itself, mapped: where it is overwritten in place, answers
+    would change while their provenance says the same, and where it is cut off, the process would die of SIGBUS.
+    """
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def _verify_report(folder: Path, model: Any, report: dict[str, Any], head_names: frozenset[str]) -> None:
