@@ -48,16 +48,22 @@ class Prefstream:
         log: file that gets what it writes to standard error; several processes may share one.
         program: Python that runs the command.
         environment: variables beside those of `child_environment`.
+        python: the interpreter.
     """
 
     def __init__(
-        self, *arguments: str, log: Path, program: str = PREFSTREAM, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        log: Path,
+        program: str = PREFSTREAM,
+        environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self._log = log
         self._log_starts_at = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program, *arguments],
+                [python, "-c", program, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=child_environment() | dict(environment or {}),

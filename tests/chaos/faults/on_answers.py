@@ -67,8 +67,9 @@ def time_out_commit(world: World, generator: random.Random) -> None:
     plan = _plan(world)
     client_id = world.client_id(generator.choice(world.fleet))
     plan.delay("EndTxn", seconds=TIMED_OUT_S, client_id=client_id)
-    _meet(world, generator, plan)
-    world.pause(TIMED_OUT_S)
+    with world.struck():
+        _meet(world, generator, plan)
+        world.pause(TIMED_OUT_S)
 
 
 def stop_embedded(world: World, generator: random.Random) -> None:

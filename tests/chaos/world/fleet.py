@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,23 @@ EXPECTED_EXITS: Final = frozenset({0, 1, EXIT_STALLED, -signal.SIGKILL, -signal.
 """Done, a lasting fault, a hanging call, and what the faults do. A crash (2, or another signal) is none of these."""
 
 
+@dataclass(frozen=True)
+class Version:
+    """An installation of prefstream to run.
+
+    Attributes:
+        name: for people.
+        python: its interpreter.
+        environment: variables by which that finds prefstream, and our tests.
+        options: of `run`, beside those that all versions have.
+    """
+
+    name: str = "this one"
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
+
+
 class Supervised:
     """One process, over all its lives.
 
@@ -37,6 +56,7 @@ class Supervised:
         name: as given.
         trap: makes it do something to itself at a point.
         clock: the wall clock that it sees.
+        version: what the next start runs.
         exits: how often it ended with which code.
     """
 
@@ -44,6 +64,7 @@ class Supervised:
         self.name = name
         self.trap = Trap(trap := folder / f"{name}.trap")
         self.clock = Clock(clock := folder / f"{name}.clock")
+        self.version = Version()
         self.exits: Counter[int] = Counter()
         self._arguments = arguments
         self._log = folder / f"{name}.log"
@@ -84,7 +105,15 @@ class Supervised:
         """Have it run from now on."""
         self._wanted = True
         if not self.alive:
-            self._process = Prefstream(*self._arguments, log=self._log, program=PROGRAM, environment=self._environment)
+            version = self.version
+            self._process = Prefstream(
+                *self._arguments,
+                *version.options,
+                log=self._log,
+                program=PROGRAM,
+                environment={**self._environment, **version.environment},
+                python=version.python,
+            )
 
     def keep_up(self) -> None:
         """Start it again if it ended and should not have.
