@@ -152,6 +152,16 @@ class KafkaConnection(BaseSettings):
             raise ValueError("ssl_keyfile: no effect without ssl_certfile")
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_meant(self) -> Self:
+        given = [name for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile") if getattr(self, name)]
+        if given and not self.security_protocol.endswith("SSL"):
+            raise ValueError(
+                f"{', '.join(given)}: no effect with security_protocol {self.security_protocol}, which sends all in "
+                "the open; choose SSL or SASL_SSL"
+            )
+        return self
+
     @classmethod
     def load(cls, file: Path | None = None, **flags: Any) -> Self:
         """Gather the settings from flags, environment, secret files and a YAML file.

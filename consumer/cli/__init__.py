@@ -76,7 +76,12 @@ class LazyCommands(TyperGroup):
             from prefstream.scoring.runtime import ensure_fast_process
 
             ensure_fast_process(hold_signals_back)
-        return name, load_command(name), rest
+        loaded = load_command(name)
+        if not ctx.resilient_parsing and not {"-h", "--help"} & set(rest):
+            from prefstream.consumer.cli.notes import note_variables
+
+            note_variables(ctx, name, loaded, COMMANDS)
+        return name, loaded, rest
 
 
 app = typer.Typer(

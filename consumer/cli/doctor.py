@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
+from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
@@ -50,7 +51,7 @@ def doctor(
     configure_logging("error", "console", library_level="error")
     findings: list[Finding] = []
     with Console(stderr=True).status("looking at the configuration") as status:
-        for finding in examine(config, _origins(context, config), load=load):
+        for finding in examine(config, _origins(context, config), notes_of(context), load=load):
             findings.append(finding)
             status.update(f"{len(findings)} checks made, the last: {finding.check}")
     if as_json:

@@ -13,6 +13,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from prefstream.consumer.cli.notes import note_settings
 from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
 
 _Settings = TypeVar("_Settings", bound=KafkaConnection)
@@ -46,19 +47,28 @@ def with_settings(
 
     def decorate(command: Callable[Concatenate[_Settings, _Rest], None]) -> Callable[..., None]:
         parameters = _option_parameters(model, leave_out)
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
+        wants_context = own.pop(_CONTEXT.name, None) is not None
 
         @functools.wraps(command)
-        def wrapper(*args: Any, config: Path | None, **options: Any) -> None:
+        def wrapper(*args: Any, config: Path | None, context: typer.Context, **options: Any) -> None:
             flags = {parameter.name: options.pop(parameter.name) for parameter in parameters}
-            command(model.load(config, **flags), *args, **options)
+            settings = model.load(config, **flags)
+            note_settings(context, command.__name__, settings)
+            if wants_context:
+                options[_CONTEXT.name] = context
+            command(settings, *args, **options)
 
-        signature = inspect.Signature([*own, _config_parameter(), *parameters])
+        signature = inspect.Signature([*own.values(), _config_parameter(), _CONTEXT, *parameters])
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
         return wrapper
 
     return decorate
+
+
+_CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+"""Where notes on the settings go; typer gives a command one at most."""
 
 
 def _config_parameter() -> inspect.Parameter:

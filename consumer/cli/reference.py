@@ -15,6 +15,7 @@ import typer
 from pydantic import SecretStr
 
 from prefstream.consumer.cli import COMMANDS, app, load_command
+from prefstream.consumer.cli.notes import variable_of
 from prefstream.consumer.cli.options import plain_type
 from prefstream.consumer.config import ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
 
@@ -125,7 +126,7 @@ def _parameter(command: str, param: Any, written: inspect.Parameter) -> _Paramet
         "required" if param.required and not is_argument else "",
         _range(info),
         f"default: {default}" if default else "",
-        f"`{param.envvar or _variable(command, param.name)}`" if not is_argument else "",
+        f"`{param.envvar or variable_of(command, param.name)}`" if not is_argument else "",
     ]
     return _Parameter(
         spelling=_argument_spelling(param) if is_argument else _option_spelling(param, kind),
@@ -172,11 +173,6 @@ def _range(info: Any) -> str:
     if info.min is None:
         return ""
     return f"at least {info.min}" if info.max is None else f"{info.min} to {info.max}"
-
-
-def _variable(command: str, option: str) -> str:
-    """By the rule that the command line gives its commands: PREFSTREAM_<COMMAND>_<OPTION>."""
-    return ENV_PREFIX + re.sub(r"\W", "_", f"{command} {option}").upper()
 
 
 def _groups(parameters: Iterable[_Parameter]) -> list[str]:

@@ -9,8 +9,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import structlog
+import typer
 
 from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_failure
+from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import panel_config
 from prefstream.consumer.client.watchdog import end_process
@@ -35,7 +37,7 @@ CLOSE_S: Final = 5.0
 
 
 @with_settings(StreamConfig)
-def run(config: StreamConfig) -> None:
+def run(config: StreamConfig, context: typer.Context) -> None:
     """Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.
 
     Then the batches in flight are finished or given up within --drain-seconds, and the process leaves the group and
@@ -50,6 +52,8 @@ def run(config: StreamConfig) -> None:
 
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()
+    for note in notes_of(context):
+        log.warning("setting without effect", detail=note)
 
     def say(line: str) -> None:
         log.info("loading", step=line)

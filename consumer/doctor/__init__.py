@@ -5,7 +5,7 @@ Each check is a small function that returns a `Finding`. One that fails stops no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.cluster import examine_cluster
@@ -16,15 +16,18 @@ from prefstream.consumer.doctor.machine import check_configuration, check_http_p
 __all__ = ["Finding", "State", "examine"]
 
 
-def examine(config: StreamConfig, origins: Mapping[str, str], *, load: bool = False) -> Iterator[Finding]:
+def examine(
+    config: StreamConfig, origins: Mapping[str, str], unused: Sequence[str] = (), *, load: bool = False
+) -> Iterator[Finding]:
     """Make every check, one after the other.
 
     Args:
         config: the settings that `run` would have.
         origins: where each setting that was given was found.
+        unused: what was given and has no effect.
         load: load the panel for real and score a battle.
     """
-    yield attempt("configuration", lambda: check_configuration(config, origins))
+    yield attempt("configuration", lambda: check_configuration(config, origins, unused))
     yield attempt("versions", check_versions)
     yield attempt("process", check_process)
     yield from examine_judges(config, load=load)

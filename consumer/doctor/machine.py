@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,19 +34,21 @@ HTTP_TIMEOUT_S: Final = 1.0
 GIB: Final = 1024**3
 
 
-def check_configuration(config: StreamConfig, origins: Mapping[str, str]) -> Finding:
-    """The settings that differ from the defaults, and where each comes from.
+def check_configuration(config: StreamConfig, origins: Mapping[str, str], unused: Sequence[str] = ()) -> Finding:
+    """The settings that differ from the defaults, where each comes from, and what has no effect.
 
     Args:
         config: the settings.
         origins: where a setting was found, for those that were given.
+        unused: what was given and has no effect.
     """
     given = [
         f"{name} = {'(secret)' if isinstance(value, SecretStr) else value} ({origins[name]})"
         for name in type(config).model_fields
         if name in origins and (value := getattr(config, name)) is not None
     ]
-    return ok("configuration", "\n".join(given) or "all defaults")
+    problems = [Problem("warn", note, "remove what has no effect, or mend what it was meant for") for note in unused]
+    return judged("configuration", "\n".join(given) or "all defaults", problems)
 
 
 def check_versions() -> Finding:

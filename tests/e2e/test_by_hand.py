@@ -36,6 +36,7 @@ def test_the_steps_by_hand_lead_to_answers(tmp_path: Path) -> None:
             "PREFSTREAM_BOOTSTRAP_SERVERS": servers,
             "PREFSTREAM_HTTP_PORT": "0",
             "PREFSTREAM_LOG_FORMAT": "json",
+            "PREFSTREAM_LOG_LEVEL": "debug",  # tells each batch
         }
         for words in (topics, replay):
             done = subprocess.run(

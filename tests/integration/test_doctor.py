@@ -86,6 +86,14 @@ def test_the_demo_judges_are_well_only_for_trying_out(
     assert "name" in finding["remedy"]
 
 
+def test_settings_without_effect_are_told(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    finding = _findings(examine(stream_config(), "--no-http", "--json"))["configuration"]
+    assert finding["state"] == "warn"
+    assert "http_port: no effect with http off" in finding["found"]
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_report_fits_the_terminal(
     examine: Callable[..., Result], stream_config: Callable[..., StreamConfig], columns: int

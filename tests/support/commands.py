@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from prefstream.consumer.cli import COMMANDS, load_command
+from prefstream.consumer.cli.notes import leaves
 
 
 def every_command() -> list[tuple[str, Any]]:
     """Every command that does something, imported, with its full name."""
-    return [leaf for name in COMMANDS for leaf in _leaves(name, load_command(name))]
+    return [leaf for name in COMMANDS for leaf in leaves(name, load_command(name))]
 
 
 def own_options(command: Any) -> list[Any]:
     """Its options but `--help`."""
     return [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
-
-
-def _leaves(name: str, command: Any) -> list[tuple[str, Any]]:
-    if hasattr(command, "commands"):
-        return [leaf for child, loaded in command.commands.items() for leaf in _leaves(f"{name} {child}", loaded)]
-    return [(name, command)]

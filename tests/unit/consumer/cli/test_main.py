@@ -99,3 +99,22 @@ def test_an_unknown_command_is_refused_with_the_nearest_one(given: list[str], me
 
 def test_the_version_is_told() -> None:
     assert prefstream("--version").stdout.startswith("prefstream ")
+
+
+@pytest.mark.parametrize("command", ["run", "replay", "schema"])
+def test_a_variable_with_a_typing_error_ends_any_command_with_2(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = {"replay": ["nowhere.csv"]}.get(command, [])
+    monkeypatch.setenv("PREFSTREAM_GRUP_ID", "mine")
+    result = prefstream(command, *arguments)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "prefstream: the variable PREFSTREAM_GRUP_ID is unknown; did you mean PREFSTREAM_GROUP_ID?"
+    ]
+    assert prefstream(command, "--help").returncode == 0
+
+
+def test_a_variable_that_nobody_knows_is_told_beside_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFSTREAM_TEAM", "mine")
+    result = prefstream("schema", "battle")
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == ["prefstream: the variable PREFSTREAM_TEAM is unknown: no effect"]
