@@ -5,6 +5,7 @@
         ├── UsageError               what was asked can't be done as asked; exit code 2
         │   └── HttpPortInUseError   the port of metrics and health is taken
         ├── BrokerUnreachableError   no broker answers, or it refuses who we are
+        │   ├── BrokersSilentError   brokers that were there don't answer any more
         │   └── NoTokenError         the token endpoint gives us no access token to log in with
         ├── TopicMissingError        a topic does not exist, or was deleted
         ├── NotAuthorizedError       the broker denies an operation that the stream needs
@@ -36,6 +37,10 @@ class HttpPortInUseError(UsageError):
 
 class BrokerUnreachableError(StreamError):
     """No broker answers at the bootstrap addresses, or it refuses the credentials."""
+
+
+class BrokersSilentError(BrokerUnreachableError):
+    """Brokers that were there don't answer any more, whatever they are asked."""
 
 
 class NoTokenError(BrokerUnreachableError):

@@ -44,7 +44,7 @@ def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
         "security_protocol": connection.security_protocol,
-        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        "bootstrap_timeout_ms": _connect_timeout_ms(connection),
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         # A broker that came back should be found within a second, not after half a minute.
         "reconnect_backoff_max_ms": 1_000,
@@ -59,6 +59,13 @@ def connection_settings(connection: KafkaConnection) -> dict[str, Any]:
     if connection.security_protocol.endswith("SSL"):
         settings["ssl_context"] = client_context(connection)
     return settings
+
+
+def _connect_timeout_ms(connection: KafkaConnection) -> int:
+    """Who wants to hear of brokers that are away sooner than usual hears it sooner at the start, too."""
+    if isinstance(connection, StreamConfig):
+        return min(CONNECT_TIMEOUT_MS, int(connection.broker_timeout_s * 1000))
+    return CONNECT_TIMEOUT_MS
 
 
 def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -28,10 +29,14 @@ _REASONS: Final = (
 """Words of kafka-python's log lines and what they mean, the most telling first."""
 
 
+MOST_LINES: Final = 100
+"""Kept of what is overheard: the reason is among the last few, and a service listens for as long as it lives."""
+
+
 @contextmanager
-def overheard(logger: str) -> Iterator[list[str]]:
-    """Collect what a logger says at WARNING and above while the block runs."""
-    lines: list[str] = []
+def overheard(logger: str) -> Iterator[deque[str]]:
+    """Collect what a logger says at WARNING and above while the block runs, the last lines of it."""
+    lines: deque[str] = deque(maxlen=MOST_LINES)
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     target = logging.getLogger(logger)
@@ -42,7 +47,7 @@ def overheard(logger: str) -> Iterator[list[str]]:
         target.removeHandler(handler)
 
 
-def explain(heard: Sequence[str], connection: KafkaConnection) -> str | None:
+def explain(heard: Collection[str], connection: KafkaConnection) -> str | None:
     """The most telling of the log lines in our words, and what to do; None where none tells anything.
 
     Args:

@@ -208,6 +208,9 @@ class GroupConsumer(Consumer, Protocol):
     def topic_id(self, topic: str) -> UUID | None:
         """What tells a topic from another one of the same name; None where nobody says."""
 
+    def heard_at(self) -> float:
+        """When a broker has answered anything last, on the monotonic clock; 0 where none has. Asks nobody."""
+
     def ask_for_topics(self) -> None:
         """Ask the brokers again; does not wait for the answer."""
 

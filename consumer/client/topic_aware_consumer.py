@@ -1,4 +1,4 @@
-"""kafka-python's consumer, which here tells what it knows of a topic."""
+"""kafka-python's consumer, which here tells what it knows of a topic, and of the brokers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ _NO_ID = UUID(int=0)
 
 
 class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
-    """A consumer that tells what it knows of a topic."""
+    """A consumer that tells what it knows of a topic, and of the brokers."""
+
+    _heard_at = 0.0
 
     def has_topic(self, topic: str) -> bool:
         """Whether the brokers knew the topic when they were asked last."""
@@ -24,6 +26,17 @@ class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python h
             return None
         position: int = state.position.offset
         return position
+
+    def heard_at(self) -> float:
+        """When a broker has answered anything last, on the monotonic clock; 0 where none has. Asks nobody.
+
+        A connection counts once its broker has answered on it: who is frozen lets connections be made all the same.
+        """
+        for connection in list(self._manager._conns.values()):  # noqa: SLF001 - nothing public tells
+            transport = connection.transport  # the client's own thread may take it away any moment
+            if connection.connected and transport is not None:
+                self._heard_at = max(self._heard_at, transport.last_read)
+        return self._heard_at
 
     def ask_for_topics(self) -> None:
         """Ask the brokers again; does not wait for the answer."""

@@ -19,6 +19,9 @@ EXIT_STALLED: Final = 70
 """Exit code of a process that its watchdog ended (EX_SOFTWARE)."""
 
 
+SLOW_S: Final = 10.0
+"""A call that takes longer waits for brokers that are away: a coordinator's failover takes about 9 s."""
+
 FRAMES: Final = 30
 """Innermost frames of a thread that are told."""
 
@@ -53,6 +56,8 @@ def _where_threads_stand() -> dict[str, list[str]]:
 class Watchdog:
     """Bounds calls that can't bound themselves. One thread calls `guard`; another one watches.
 
+    Of a call that takes longer than `SLOW_S` the log tells when it is noticed, and when it returns after all.
+
     Args:
         timeout_s: how long a guarded call may take, in seconds.
         on_stall: called with the name of the call that took longer; does not return in production.
@@ -63,6 +68,7 @@ class Watchdog:
         self._on_stall = on_stall
         self._changed = threading.Condition()
         self._current: tuple[str, float] | None = None
+        self._slow: tuple[str, float] | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
@@ -75,7 +81,9 @@ class Watchdog:
         try:
             yield
         finally:
-            self._set(outer)
+            slow = self._set(outer)
+            if slow and not outer:
+                log.info("waited for the brokers", call=slow[0], took_s=round(self._taken_s(slow), 1))
 
     def close(self) -> None:
         """Stop watching."""
@@ -84,10 +92,17 @@ class Watchdog:
             self._changed.notify()
         self._thread.join()
 
-    def _set(self, current: tuple[str, float] | None) -> None:
+    def _set(self, current: tuple[str, float] | None) -> tuple[str, float] | None:
+        """Watch this call from now on; returns the one before it, if the log has told that it is slow."""
         # No notification: the watcher looks often enough, and a wake-up per call would cost more than the call.
         with self._changed:
-            self._current = current
+            self._current, slow = current, self._slow
+            if current is None:
+                self._slow = None
+            return slow
+
+    def _taken_s(self, call: tuple[str, float]) -> float:
+        return time.monotonic() - (call[1] - self._timeout_s)
 
     def _watch(self) -> None:
         look_s = min(1.0, self._timeout_s / 4)
@@ -97,3 +112,6 @@ class Watchdog:
                 if self._current and time.monotonic() > self._current[1]:
                     self._on_stall(self._current[0])
                     self._current = None
+                elif self._current and not self._slow and self._taken_s(self._current) > SLOW_S:
+                    self._slow = self._current
+                    log.warning("waiting for the brokers", call=self._current[0])

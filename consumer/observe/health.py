@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import http.server
+import math
 import socket
 import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -64,12 +65,20 @@ class HealthState:
         self._lock = threading.Lock()
         self._not_ready_because: str | None = "starting"
         self._bounds_s: dict[str, float] = {}
+        self._ready_bounds_s: dict[str, float] = {}
         self._last_beats: dict[str, float] = {}
 
-    def expect_beat(self, name: str, within_s: float) -> None:
-        """From now on the process lives only while `beat(name)` is called at least every `within_s` seconds."""
+    def expect_beat(self, name: str, within_s: float, ready_within_s: float = math.inf) -> None:
+        """From now on the process lives only while `beat(name)` is called at least every `within_s` seconds.
+
+        Args:
+            name: of the loop.
+            within_s: bound of its life.
+            ready_within_s: bound of its readiness, where that is shorter: held up in a call, it does no work.
+        """
         with self._lock:
             self._bounds_s[name] = within_s
+            self._ready_bounds_s[name] = min(within_s, ready_within_s)
             self._last_beats[name] = self._clock()
 
     def beat(self, name: str) -> None:
@@ -98,14 +107,7 @@ class HealthState:
 
     def liveness(self) -> ProbeAnswer:
         """Whether every expected heartbeat came in time; if not, which did not."""
-        with self._lock:
-            now = self._clock()
-            late = [
-                f"no heartbeat of {name} for {now - self._last_beats[name]:.1f} s, allowed are {bound_s:g} s"
-                for name, bound_s in self._bounds_s.items()
-                if now - self._last_beats[name] > bound_s
-            ]
-        return ProbeAnswer(ok=not late, reason="; ".join(late))
+        return self._heartbeats(self._bounds_s)
 
     def readiness(self) -> ProbeAnswer:
         """Whether the stream does its work; if not, why."""
@@ -113,7 +115,17 @@ class HealthState:
             reason = self._not_ready_because
         if reason is not None:
             return ProbeAnswer(ok=False, reason=reason)
-        return self.liveness()
+        return self._heartbeats(self._ready_bounds_s)
+
+    def _heartbeats(self, bounds_s: Mapping[str, float]) -> ProbeAnswer:
+        with self._lock:
+            now = self._clock()
+            late = [
+                f"no heartbeat of {name} for {now - self._last_beats[name]:.1f} s, allowed are {bound_s:g} s"
+                for name, bound_s in bounds_s.items()
+                if now - self._last_beats[name] > bound_s
+            ]
+        return ProbeAnswer(ok=not late, reason="; ".join(late))
 
 
 class HealthServer:

@@ -33,6 +33,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from prefstream.consumer.observe.library_noise import NOISE
 from prefstream.schemas import PrefstreamError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def configure_logging(
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler = _StderrHandler(as_json=as_json)
     handler.addFilter(_is_printable)
+    if level != "debug":
+        handler.addFilter(NOISE)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level],

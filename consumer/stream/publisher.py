@@ -57,6 +57,10 @@ _NO_BATCH: Final = Scored(Batch((), 0.0), (), (), 0, 0.0, 0.0, 0.0)
 """What positions alone are published with."""
 
 
+FAILING_S: Final = 5.0
+"""A batch that can't be committed for so long holds the stream up: what passes at once has passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing is held."""
@@ -155,6 +159,13 @@ class Publisher:
             case Unsettled(retrying=retrying):
                 return retrying
 
+    def obstacle(self) -> StreamError | None:
+        """What keeps us from committing, where that is more than a fault that has passed at the next attempt."""
+        held = self.held
+        if held is None or held.failing_since is None or time.monotonic() - held.failing_since < FAILING_S:
+            return None
+        return TransactionFailedError("a batch can't be committed, and is tried again")
+
     def publish(self, scored: Scored) -> Published | None:
         """Try to commit a batch: `held.scored` while one is held, else the next; settles first what is unsettled.
 
@@ -234,13 +245,13 @@ class Publisher:
         try:
             self._sink.publish(owned, offsets, membership)
         except AbortedError as aborted:
-            log.warning("transaction aborted, retrying", error=str(aborted))
+            self._tell_first("transaction aborted, retrying", aborted)
             self._metrics.transaction_aborted()
             smaller = _shrink(scored, [owned[position] for position in aborted.oversized])
             self._state = self._retry_later(smaller, aborted)
             return False
         except UnsettledError as error:
-            log.warning("transaction unsettled", error=str(error))
+            self._tell_first("transaction unsettled", error)
             self._state = Unsettled(self._retry_later(scored, error), owned, membership)
             return False
         return True
@@ -265,6 +276,12 @@ class Publisher:
         self._source.progress.answered(_ends(unsettled.sent), unsettled.membership.epochs)
         now = time.monotonic()
         return self._done(unsettled.retrying.scored, unsettled.sent, now - (unsettled.retrying.failing_since or now))
+
+    def _tell_first(self, event: str, error: StreamError) -> None:
+        """A batch's first failure is a warning; those that follow from the same fault are told at debug."""
+        held = self.held
+        tell = log.warning if held is None or held.failing_since is None else log.debug
+        tell(event, error=str(error))
 
     def _retry_later(self, scored: Scored, cause: StreamError) -> Retrying:
         """Step 5: the batch goes out again after a while, before any later one."""

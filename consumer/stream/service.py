@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from prefstream.consumer.client.clients import make_group_consumer, make_transactional_producer
+from prefstream.consumer.client.connection_errors import overheard
 from prefstream.consumer.client.instance import InstanceName
 from prefstream.consumer.client.protocols import GroupConsumer
 from prefstream.consumer.client.topics import require_topics
@@ -37,6 +38,10 @@ log = structlog.get_logger(__name__)
 
 LIVENESS_GRACE_S: Final = 15.0
 """Over the broker time-out: the watchdog should end a stuck process first, because it says where it hung."""
+
+
+READY_WITHIN_S: Final = 10.0
+"""A turn of the loop takes less, but for a call that waits for brokers: a coordinator's failover takes about 9 s."""
 
 
 class Service:
@@ -154,7 +159,9 @@ class Service:
             consumer: GroupConsumer = make_group_consumer(config, instance.name)
             stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
             with watchdog.guard("topic metadata"):
-                source = Source(consumer, config, self.metrics.records_skipped)
+                source = Source(
+                    consumer, config, self.metrics.records_skipped, heard=stack.enter_context(overheard("kafka"))
+                )
             pipeline = stack.enter_context(
                 closing(Pipeline(panel, Composer(config.group_id), framing=config.battles_framing))
             )
@@ -183,7 +190,7 @@ class Service:
                 http=self.http_url,
             )
             self.health.set_not_ready("joining the group")
-            self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S)
+            self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S, READY_WITHIN_S)
             try:
                 self._stream.run()
             finally:

@@ -11,10 +11,12 @@ import structlog
 
 from prefstream.consumer.client.acl import GRANT, acls_of_stream
 from prefstream.consumer.client.clients import patiently
+from prefstream.consumer.client.connection_errors import explain
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
 from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, GroupMetadata, TopicPartition
+from prefstream.consumer.client.silence import Silence
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TopicMissingError
+from prefstream.consumer.errors import BrokersSilentError, BrokerUnreachableError, StreamError, TopicMissingError
 from prefstream.consumer.stream.partitions.assignment import Assignment, Event, Membership
 from prefstream.consumer.stream.partitions.committed_offsets import CommittedOffsets
 from prefstream.consumer.stream.partitions.losses import Losses, SkipReason
@@ -35,8 +37,12 @@ with polls that don't wait it would join for ever. Longer than the round trips o
 
 
 ASK_EVERY_S: Final = 1.0
-"""How often brokers are asked about the topic while reading is paused; else fetches tell that it was recreated. Results
-of the old one should be dropped then."""
+"""How often brokers are asked about the topic while reading is paused, or while none has answered for as long; else
+fetches tell that it was recreated. Results of the old one should be dropped then."""
+
+SILENT_S: Final = 5.0
+"""Brokers that answer nothing for so long are away, though one was asked each second: a leader that is busy is late,
+a restarted one is back after longer."""
 
 
 class Source:
@@ -46,6 +52,7 @@ class Source:
         consumer: a group consumer that is not subscribed yet; whoever made it closes it.
         config: the stream's settings.
         on_skipped: told how many offsets will get no answer, and why.
+        heard: what kafka-python's log said lately: why it reaches nobody stands only there.
 
     Raises:
         BrokerUnreachableError: the broker does not tell about the topic.
@@ -56,9 +63,14 @@ class Source:
         consumer: GroupConsumer,
         config: StreamConfig,
         on_skipped: Callable[[SkipReason, int], None] = lambda *_: None,
+        *,
+        heard: Iterable[str] = (),
     ) -> None:
         self._consumer = consumer
         self._config = config
+        self._heard = heard
+        self._silence = Silence()
+        self._silent_s = 0.0
         self._translator = Translator(
             f"reading {config.battles_topic}",
             acls=acls_of_stream(config, [config.battles_topic]),
@@ -107,9 +119,10 @@ class Source:
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
-            if time.monotonic() > self._ask_at:
-                self._ask_at = time.monotonic() + ASK_EVERY_S
-                self._consumer.ask_for_topics()
+        self._silent_s = self._silence.lasts_s(self._consumer.heard_at())
+        if (self._paused or self._silent_s > ASK_EVERY_S) and time.monotonic() > self._ask_at:
+            self._ask_at = time.monotonic() + ASK_EVERY_S
+            self._consumer.ask_for_topics()
         if self._learn_generation().state != STABLE:
             timeout_s = max(timeout_s, JOIN_WAIT_S)
         if self._restarted(self._restart_if_recreated):
@@ -165,6 +178,9 @@ class Source:
     def obstacle(self) -> StreamError | None:
         """What keeps us from reading, as far as we know: the error that it becomes if it lasts."""
         config = self._config
+        if self._silent_s > SILENT_S:
+            why = explain(list(self._heard), config) or "are they up?"
+            return BrokersSilentError(f"no broker at {config.bootstrap_servers} answers: {why}")
         if not self._consumer.has_topic(config.battles_topic):
             return TopicMissingError(
                 f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?"
@@ -210,8 +226,8 @@ class Source:
         return self._positions.committed_metadata(partition)
 
     def lag(self) -> dict[TopicPartition, int]:
-        """As `Progress.lag`."""
-        return self._progress.lag()
+        """As `Progress.lag`; nothing is known while no broker answers."""
+        return {} if self._silent_s > SILENT_S else self._progress.lag()
 
     def undecided(self, partition: TopicPartition) -> int:
         """As `Losses.undecided`."""

@@ -18,8 +18,9 @@ import structlog
 
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import StalledError, TopicMissingError
+from prefstream.consumer.errors import StalledError, StreamError
 from prefstream.consumer.stream.batch import Batcher
+from prefstream.consumer.stream.free_way import FreeWay
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher, Unsettled
@@ -46,7 +47,7 @@ class Stream:
         telemetry: what operators see.
         watchdog: bounds polling, too: kafka-python's time-outs are not always kept.
         on_poll: called once per turn of the loop (liveness).
-        on_obstacle: called with what keeps us from reading, or with None, each time that it changes.
+        on_obstacle: called with what holds us up, or with None, each time that it changes.
         on_committed: called with each batch once it is visible to readers.
     """
 
@@ -69,13 +70,11 @@ class Stream:
         self._publisher = publisher
         self._telemetry = telemetry
         self._watchdog = watchdog
-        self._on_obstacle = on_obstacle
+        self._free_way = FreeWay(self._find_obstacle, config.broker_timeout_s, on_obstacle)
         self._on_poll = on_poll
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
         self._stopping = threading.Event()
-        self._obstacle: str | None = str(source.obstacle())
-        self._free_until = time.monotonic()
 
     def stop(self) -> None:
         """Ask the loop to end; callable from any thread and from a signal handler."""
@@ -92,7 +91,7 @@ class Stream:
             self._read()
             self._publish()
             self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
-            self._require_free_way()
+            self._free_way.require()
             self._telemetry.report(self._source, self._in_flight)
         self._drain()
         self._publisher.commit_positions(at_once=True)
@@ -135,20 +134,8 @@ class Stream:
         with self._watchdog.guard("poll"):
             return self._source.poll(wait_s, max_records=max_records)
 
-    def _require_free_way(self) -> None:
-        """A process that can't read does no work: who asks hears why, and after a while it ends."""
-        now = time.monotonic()
-        obstacle = self._source.obstacle()
-        told = None if obstacle is None else str(obstacle)
-        if told != self._obstacle:
-            self._obstacle = told
-            self._on_obstacle(told)
-            if isinstance(obstacle, TopicMissingError):  # to be out of the group for a moment is everyday life
-                log.error("reading is held up", why=told)
-        if obstacle is None:
-            self._free_until = now
-        elif now - self._free_until > self._config.broker_timeout_s:
-            raise obstacle
+    def _find_obstacle(self) -> StreamError | None:
+        return self._source.obstacle() or self._publisher.obstacle()
 
     def _publish(self) -> None:
         """Steps 3 to 5: publish scored batches, in order, one that is held first."""

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.observe.library_noise import NOISE
 from prefstream.consumer.observe.metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Message
@@ -106,7 +107,13 @@ class Telemetry:
         if now >= self._tell_at:
             self._tell_at = now + SUMMARY_EVERY_S
             before, self._told = self._told, self._metrics.totals()
-            log.info("serving", **summary(before, self._told), lag=sum(lags.values()), partitions=len(lags))
+            log.info(
+                "serving",
+                **summary(before, self._told),
+                lag=sum(lags.values()) if lags else None,
+                partitions=len(lags),
+                library_lines=NOISE.take(),
+            )
 
     def _tell_metrics(self, scored: Scored, messages: tuple[Message, ...], commit_s: float) -> None:
         metrics = self._metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ class ScriptedConsumer:
         self.known_topic_id: UUID | None = OLD
         self.real_topic_id = OLD
         self.forgot = 0
+        self.heard: float | None = None
         self.positions: dict[TopicPartition, int | None] = {}
         self.begins: dict[TopicPartition, int] = {}
         self.bounds_error: Exception | None = None
@@ -45,6 +47,9 @@ class ScriptedConsumer:
 
     def topic_id(self, topic: str) -> UUID | None:
         return self.known_topic_id
+
+    def heard_at(self) -> float:
+        return time.monotonic() if self.heard is None else self.heard
 
     def ask_for_topics(self) -> None:
         self.known_topic_id = self.real_topic_id

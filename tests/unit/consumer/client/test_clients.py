@@ -189,3 +189,11 @@ def test_a_question_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_refusal_is_final() -> None:
     with pytest.raises(TopicAuthorizationFailedError):
         patiently(asked_of(TopicAuthorizationFailedError(), "answer"))
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_a_start_waits_for_brokers_no_longer_than_the_service_would(share: float) -> None:
+    usual_ms = kafka_client.CONNECT_TIMEOUT_MS
+    assert connection_settings(KafkaConnection())["bootstrap_timeout_ms"] == usual_ms
+    config = StreamConfig(broker_timeout_s=share * usual_ms / 1000)
+    assert connection_settings(config)["bootstrap_timeout_ms"] == min(share, 1) * usual_ms

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from prefstream.consumer.client.connection_errors import explain, overheard
+from prefstream.consumer.client.connection_errors import MOST_LINES, explain, overheard
 from prefstream.consumer.config import KafkaConnection
 
 PASSWORD_LOGIN: dict[str, Any] = {
@@ -75,4 +75,11 @@ def test_warnings_are_heard_while_it_lasts() -> None:
         logger.warning("one %d", 1)
         logger.info("two")
     logger.warning("three")
-    assert heard == ["one 1"]
+    assert list(heard) == ["one 1"]
+
+
+def test_of_much_that_is_said_the_last_is_kept() -> None:
+    with overheard("a.client") as heard:
+        for number in range(MOST_LINES + 1):
+            logging.getLogger("a.client").warning("%d", number)
+    assert (len(heard), heard[-1]) == (MOST_LINES, str(MOST_LINES))

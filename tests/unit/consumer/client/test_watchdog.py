@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 
 import pytest
+from structlog.testing import capture_logs
 
+from prefstream.consumer.client import watchdog as watchdog_module
 from prefstream.consumer.client.watchdog import EXIT_STALLED, Watchdog
 from tests.support.streams import WAIT_S, wait_until
 
@@ -71,6 +73,22 @@ def test_a_call_that_raises_is_no_longer_watched(watchdog: Watchdog, stalls: lis
         raise OSError
     time.sleep(0.4)
     assert stalls == []
+
+
+def test_a_call_that_waits_for_brokers_is_told_once_and_when_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog_module, "SLOW_S", 0.05)
+    with capture_logs() as lines, closing(Watchdog(4 * WAIT_S)) as watchdog:
+        with watchdog.guard("transaction"):
+            with watchdog.guard("committed offsets"):
+                pass
+            wait_until(lambda: lines)
+            time.sleep(0.1)
+        with watchdog.guard("poll"):
+            pass
+    assert [(line["event"], line["call"]) for line in lines] == [
+        ("waiting for the brokers", "transaction"),
+        ("waited for the brokers", "transaction"),
+    ]
 
 
 def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:

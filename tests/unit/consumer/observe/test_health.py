@@ -88,6 +88,18 @@ def test_a_missing_heartbeat_ends_liveness_and_readiness() -> None:
     assert state.ready
 
 
+def test_a_loop_that_is_held_up_is_not_ready_before_it_is_dead() -> None:
+    clock = Clock()
+    state = HealthState(clock=clock)
+    state.set_ready()
+    state.expect_beat("poll", within_s=30, ready_within_s=10)
+    clock.now += 11
+    assert state.liveness().ok
+    assert state.readiness().reason == "no heartbeat of poll for 11.0 s, allowed are 10 s"
+    state.beat("poll")
+    assert state.ready
+
+
 def test_a_beat_nobody_expects_changes_nothing() -> None:
     clock = Clock()
     state = HealthState(clock=clock)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
+from structlog.testing import capture_logs
 
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.watchdog import Watchdog
@@ -21,6 +22,7 @@ from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.publisher import (
+    FAILING_S,
     FIRST_BACKOFF_S,
     LONGEST_BACKOFF_S,
     POSITIONS_EVERY_S,
@@ -132,6 +134,24 @@ def test_each_failure_doubles_the_wait_up_to_a_bound_and_then_it_is_given_up(sta
     assert waits[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
     assert set(waits[5:]) == {LONGEST_BACKOFF_S}
     assert clock.now - 1000.0 > 30
+
+
+def test_a_batch_that_fails_again_and_again_is_one_warning_and_holds_the_stream_up_until_it_is_out(
+    stage: Set, clock: FakeClock
+) -> None:
+    scene = stage(*(failing("commit_transaction", PASSING) for _ in range(4)))
+    with capture_logs() as lines:
+        for _ in range(4):
+            assert scene.publisher.obstacle() is None
+            assert scene.publisher.publish(scene.scored) is None
+            clock.now += FAILING_S / 4
+        assert isinstance(scene.publisher.obstacle(), TransactionFailedError)
+        assert scene.publisher.publish(scene.scored) is not None
+    assert scene.publisher.obstacle() is None
+    assert [line["log_level"] for line in lines if line["event"] == "transaction aborted, retrying"] == [
+        "warning",
+        *["debug"] * 3,
+    ]
 
 
 def test_a_transaction_whose_end_nobody_knows_is_looked_up_and_was_committed(stage: Set, clock: FakeClock) -> None:

@@ -13,6 +13,7 @@ from kafka.structs import MemberState
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import (
+    BrokersSilentError,
     BrokerUnreachableError,
     DataLossError,
     NotAuthorizedError,
@@ -23,7 +24,7 @@ from prefstream.consumer.stream import source as source_module
 from prefstream.consumer.stream.partitions import topic_identity
 from prefstream.consumer.stream.partitions.losses import SkipReason
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
-from prefstream.consumer.stream.source import JOIN_WAIT_S, Source
+from prefstream.consumer.stream.source import JOIN_WAIT_S, SILENT_S, Source
 from tests.support.fake_clock import FakeClock
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.scripted_clients import NEW, OLD, ScriptedConsumer
@@ -444,6 +445,24 @@ def test_while_reading_is_paused_brokers_are_asked_about_the_topic() -> None:
     consumer.real_topic_id = NEW
     with pytest.raises(DataLossError, match="recreated"):
         source.poll(0.1, 10)
+
+
+def test_brokers_that_answer_nothing_are_told_with_the_reason_and_asked_and_nothing_is_known_of_the_lag() -> None:
+    consumer = ScriptedConsumer()
+    heard = ["<KafkaConnection>: Connection lost: ECONNREFUSED"]
+    source = Source(consumer, StreamConfig(), heard=heard)
+    consumer.give(P0)
+    consumer.positions[P0] = 4
+    assert source.lag() == {P0: 6}
+    source._silence.lasts_s = lambda heard_at: SILENT_S + 1  # type: ignore[method-assign]
+    consumer.known_topic_id, consumer.real_topic_id = OLD, NEW
+    source._poll = lambda *_: {}  # type: ignore[method-assign]
+    source.poll(0.1, 10)
+    assert consumer.known_topic_id == NEW  # it was asked
+    obstacle = source.obstacle()
+    assert isinstance(obstacle, BrokersSilentError)
+    assert "nothing listens there" in str(obstacle)
+    assert source.lag() == {}
 
 
 def test_what_keeps_us_from_reading_is_told() -> None:

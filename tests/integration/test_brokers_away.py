@@ -1,0 +1,163 @@
+"""The only broker is away while a process has nothing to do: it says so, waits, and goes on or ends as promised."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.conftest import NO_APACHE
+from tests.support.kafka.cluster import KafkaCluster, kafka_home
+from tests.support.priors import write_prior_panel
+from tests.support.processes import Prefstream, prefstream, run_arguments
+from tests.support.streams import assert_exactly_once, battle_events, fresh_config, produce, visible_count, wait_until
+
+
+class Broker(Protocol):
+    """The only one."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+
+    def kill(self) -> None:
+        """End it, as a machine does that loses its power."""
+
+
+class Embedded:
+    """The embedded one, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        self.process = Prefstream("broker", "--port", str(port), log=folder / "broker.log")
+        assert self.process.process.stdout
+        self.process.process.stdout.readline()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+class Apache:
+    """Apache Kafka, which remembers what it had."""
+
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self.address = cluster.bootstrap_servers
+        self.cluster = cluster
+        (self.broker,) = cluster.brokers.values()
+
+    def kill(self) -> None:
+        self.broker.kill()
+
+    def start(self) -> None:
+        self.broker.start()
+        self.cluster.wait_ready()
+
+
+@pytest.fixture
+def apache(tmp_path: Path) -> Iterator[Apache]:
+    home = kafka_home()
+    if home is None:
+        pytest.skip(NO_APACHE)
+    with KafkaCluster(home, tmp_path / "kafka") as cluster:
+        yield Apache(cluster)
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    if request.param == "apache":
+        yield request.getfixturevalue("apache")
+        return
+    embedded = Embedded(tmp_path)
+    yield embedded
+    embedded.kill()
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=100) as answer:  # noqa: S310 - our own port
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
+
+
+def readiness(url: str) -> tuple[int, str]:
+    status, body = get(f"{url}/readyz")
+    return status, json.loads(body).get("reason", "")
+
+
+def lags(url: str) -> list[str]:
+    return [
+        line for line in get(f"{url}/metrics")[1].splitlines() if line.startswith("prefstream_consumer_lag_records{")
+    ]
+
+
+def told(run: Prefstream) -> list[str]:
+    """The events of its log, in turn."""
+    return [json.loads(line)["event"] for line in run.log.splitlines()]
+
+
+def libraries(run: Prefstream) -> set[str]:
+    """Whose lines stand in the log beside ours."""
+    loggers = {json.loads(line)["logger"].partition(".")[0] for line in run.log.splitlines()}
+    return loggers - {"prefstream"}
+
+
+@contextmanager
+def idle(broker: Broker, tmp_path: Path, **settings: Any) -> Iterator[tuple[Prefstream, str, Callable[[int], None]]]:
+    """A process that has answered ten battles, and waits for more; its address, and what sends it more."""
+    config = fresh_config(broker.address, partitions=2)
+    sent = produce(config, battle_events(10))
+
+    def send(count: int) -> None:
+        sent.extend(produce(config, battle_events(count, first=len(sent))))
+        wait_until(lambda: visible_count(config) >= len(sent), what="the answers")
+        assert_exactly_once(config, sent)
+
+    settings = {"http_port": 0, "log_level": "info", **settings}
+    arguments = run_arguments(config, write_prior_panel(tmp_path), **settings)
+    with prefstream(*arguments, log=tmp_path / "log") as run:
+        url = run.wait_streaming()["http"]
+        wait_until(lambda: visible_count(config) == len(sent), what="the answers")
+        wait_until(lambda: readiness(url)[0] == 200 and len(lags(url)) == 2, what="readiness")
+        yield run, url, send
+
+
+def test_an_idle_process_is_not_ready_knows_no_lag_and_ends(broker: Broker, tmp_path: Path) -> None:
+    with idle(broker, tmp_path, broker_timeout_s=20.0) as (run, url, _):
+        broker.kill()
+        wait_until(lambda: readiness(url)[0] == 503, what="the end of readiness")
+        _, reason = readiness(url)
+        assert reason.startswith(f"no broker at {broker.address} answers: nothing listens there")
+        assert get(f"{url}/livez")[0] == 200
+        wait_until(lambda: not lags(url), what="the end of what is not known any more")
+        assert "prefstream_ready 0.0" in get(f"{url}/metrics")[1]
+        assert run.wait() == 1
+    assert run.failure.startswith(f"no broker at {broker.address} answers")
+    [held_up] = run.log_events("held up")
+    assert held_up["why"] == reason
+    assert not run.log_events("going on")
+    assert libraries(run) == set()
+
+
+def test_a_broker_that_comes_back_is_one_line_when_it_went_and_one_when_it_is_back(
+    apache: Apache, tmp_path: Path
+) -> None:
+    with idle(apache, tmp_path) as (run, url, send):
+        apache.kill()
+        wait_until(lambda: readiness(url)[0] == 503, what="the end of readiness")
+        apache.start()
+        wait_until(lambda: readiness(url)[0] == 200, what="readiness")
+        wait_until(lambda: len(lags(url)) == 2, what="the lag")
+        send(5)
+    assert [event for event in told(run) if event in {"held up", "going on"}] == ["held up", "going on"]
+    assert libraries(run) == set()
