@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prefstream.consumer.observe.histogram import quantile
-from prefstream.consumer.observe.metrics import END_TO_END_SECONDS, Totals
+from prefstream.consumer.observe.metrics import END_TO_END_SECONDS
+from prefstream.consumer.observe.stream_metrics import Totals
 
 
 def summary(before: Totals, after: Totals) -> dict[str, object]:

@@ -31,7 +31,7 @@ from prefstream.consumer.client.transaction import AbortedError, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TransactionFailedError
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit, Window
 from prefstream.consumer.stream.messages import Message, shrink

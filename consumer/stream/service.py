@@ -23,7 +23,7 @@ from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
-from prefstream.consumer.observe.metrics import StreamMetrics, own_version
+from prefstream.consumer.observe.stream_metrics import StreamMetrics, own_version
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored

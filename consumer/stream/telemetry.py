@@ -12,7 +12,7 @@ import structlog
 
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.observe.library_noise import NOISE
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.pipeline import Scored

@@ -19,7 +19,8 @@ from prefstream.consumer.cli import load_command
 from prefstream.consumer.client.topic_creation import plan_topics
 from prefstream.consumer.config import ENV_PREFIX, TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.consumer.observe.health import HealthState
-from prefstream.consumer.observe.metrics import METRICS, StreamMetrics, metrics_markdown
+from prefstream.consumer.observe.metrics import METRICS, metrics_markdown
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.support.kafka.security import Acl, needed_acls

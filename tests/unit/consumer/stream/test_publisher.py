@@ -15,7 +15,7 @@ from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartiti
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, TransactionFailedError
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream import publisher as publisher_module
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Message

@@ -14,7 +14,7 @@ from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.observe.metrics import StreamMetrics
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event

@@ -1,0 +1,249 @@
+"""What the stream counts, in the metrics of the table.
+
+Methods of `StreamMetrics` may be called from any thread. All but `truncated` are called once a batch: per-battle values
+go into a histogram together (`BatchHistogram`), which costs a tenth of `prometheus_client.Histogram.observe`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
+
+from prefstream.consumer.observe.histogram import BatchHistogram
+from prefstream.consumer.observe.metrics import (
+    BATCH_BATTLES,
+    BATCH_PADDED_TOKENS,
+    BATCHES_IN_FLIGHT,
+    BATTLES_CONSUMED,
+    BUILD_INFO,
+    COMMIT_SECONDS,
+    CONSUMER_LAG,
+    DEAD_LETTERS,
+    DISAGREEMENT,
+    END_TO_END_SECONDS,
+    INFERENCE_SECONDS,
+    JUDGE_FAULTS,
+    JUDGES_LEFT_OUT,
+    PREFERENCES_PUBLISHED,
+    QUEUE_SECONDS,
+    READY,
+    RECORDS_ANSWERED,
+    RECORDS_SKIPPED,
+    SKIP_REASONS,
+    STALE_RECORDS_DROPPED,
+    TOKENISE_SECONDS,
+    TRANSACTIONS_ABORTED,
+    TRUNCATED_PARTS,
+    TRUNCATED_TOKENS,
+    Metric,
+)
+from prefstream.schemas import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the stream has counted until some moment.
+
+    Attributes:
+        battles: records that were read.
+        preferences: that were committed.
+        dead_letters: that were committed, by reason.
+        stale: results that were dropped because their partition had moved.
+        latencies: committed records in each bucket of `END_TO_END_SECONDS`.
+    """
+
+    battles: int
+    preferences: int
+    dead_letters: Mapping[Reason, int]
+    stale: int
+    latencies: tuple[int, ...]
+
+    @property
+    def unanswered(self) -> int:
+        """Battles that were read, and neither answered nor left to their partition's new owner."""
+        return self.battles - self.preferences - sum(self.dead_letters.values()) - self.stale
+
+
+class StreamMetrics:
+    """What the stream counts, in a registry of its own.
+
+    Attributes:
+        registry: what `/metrics` exposes.
+    """
+
+    def __init__(self) -> None:
+        # The `_created` twin of every counter doubles what is stored and nothing reads it; prometheus_client has no
+        # switch per registry.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._battles_consumed = self._counter(BATTLES_CONSUMED)
+        self._preferences_published = self._counter(PREFERENCES_PUBLISHED)
+        self._dead_letters = self._counter(DEAD_LETTERS)
+        self._batch_battles = self._histogram(BATCH_BATTLES)
+        self._batch_padded_tokens = self._histogram(BATCH_PADDED_TOKENS)
+        self._tokenise = self._histogram(TOKENISE_SECONDS)
+        self._queue = self._histogram(QUEUE_SECONDS)
+        self._inference = self._histogram(INFERENCE_SECONDS)
+        self._commit = self._histogram(COMMIT_SECONDS)
+        self._end_to_end = self._histogram(END_TO_END_SECONDS)
+        self._lag = self._gauge(CONSUMER_LAG)
+        self._answered = self._counter(RECORDS_ANSWERED)
+        self._ready = self._gauge(READY)
+        self._in_flight = self._gauge(BATCHES_IN_FLIGHT)
+        self._truncated = self._counter(TRUNCATED_TOKENS)
+        self._truncated_by_judge: dict[str, tuple[Counter, ...]] = {}
+        self._disagreement = self._histogram(DISAGREEMENT)
+        self._aborted = self._counter(TRANSACTIONS_ABORTED)
+        self._stale = self._counter(STALE_RECORDS_DROPPED)
+        self._skipped = self._counter(RECORDS_SKIPPED)
+        self._judge_faults = self._counter(JUDGE_FAULTS)
+        self._left_out = self._counter(JUDGES_LEFT_OUT)
+        self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
+        # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
+        # `lag`, too.
+        for reason in Reason:
+            self._dead_letters.labels(reason.value)
+        for why in SKIP_REASONS:
+            self._skipped.labels(why)
+
+    def expect_judges(self, names: Iterable[str]) -> None:
+        """These judges serve: what is counted of each begins at 0 now, and not at its first fault."""
+        for name in names:
+            self._judge_faults.labels(name)
+            self._left_out.labels(name)
+            self._truncated_of(name)
+
+    def watch_readiness(self, ready: Callable[[], bool]) -> None:
+        """Ask this at each scrape whether the process is ready; until then it is not."""
+        self._ready.set_function(lambda: float(ready()))
+
+    def battles_consumed(self, count: int) -> None:
+        """Records were taken from the battles topic."""
+        self._battles_consumed.inc(count)
+
+    def preferences_published(self, count: int) -> None:
+        """A transaction with this many preferences was committed."""
+        self._preferences_published.inc(count)
+
+    def dead_letter(self, reason: Reason, count: int = 1) -> None:
+        """A transaction with this many dead letters for `reason` was committed."""
+        self._dead_letters.labels(reason.value).inc(count)
+
+    def batch_scored(
+        self, size: int, padded_tokens: int, tokenise_s: float, queue_s: float, inference_s: float
+    ) -> None:
+        """A batch of `size` battles was encoded, waited, and was scored."""
+        self._batch_battles.observe_many((size,))
+        self._batch_padded_tokens.observe_many((padded_tokens,))
+        self._tokenise.observe_many((tokenise_s,))
+        self._queue.observe_many((queue_s,))
+        self._inference.observe_many((inference_s,))
+
+    def batch_committed(self, commit_s: float, latencies_s: Iterable[float]) -> None:
+        """A batch's transaction was committed.
+
+        Args:
+            commit_s: from begin to commit.
+            latencies_s: per record, commit time minus the record's timestamp; leave records without a timestamp out.
+                A producer's clock that is ahead makes it negative: it counts as 0.
+        """
+        self._commit.observe_many((commit_s,))
+        self._end_to_end.observe_many(latencies_s)
+
+    def disagreements(self, values: Iterable[float]) -> None:
+        """The judges' disagreement on each battle of a batch, in bits."""
+        self._disagreement.observe_many(values)
+
+    def truncated(self, judge: str, prompt: int, response_a: int, response_b: int) -> None:
+        """Tokens that `judge` did not get to read, by the part they were cut from."""
+        for child, tokens in zip(self._truncated_of(judge), (prompt, response_a, response_b), strict=True):
+            if tokens:  # most battles fit, and this is called for each
+                child.inc(tokens)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """So far is an assigned partition's committed offset from its end."""
+        self._lag.labels(topic, str(partition)).set(records)
+        self._answered.labels(topic, str(partition))
+
+    def answered(self, topic: str, partition: int, records: int) -> None:
+        """A transaction with the answers to so many records of a partition was committed."""
+        self._answered.labels(topic, str(partition)).inc(records)
+
+    def forget_partitions(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Nothing is known of these any more: another process reports them from now on, or no broker answers.
+
+        Args:
+            partitions: pairs of topic and partition; kafka-python's `TopicPartition` is one.
+        """
+        for topic, partition in partitions:
+            for metric in (self._lag, self._answered):
+                with suppress(KeyError):  # revoked before its lag was ever known
+                    metric.remove(topic, str(partition))
+
+    def in_flight(self, batches: int) -> None:
+        """This many batches are closed but not committed yet."""
+        self._in_flight.set(batches)
+
+    def transaction_aborted(self) -> None:
+        """A transaction was aborted."""
+        self._aborted.inc()
+
+    def dropped_stale(self, count: int) -> None:
+        """Results were dropped because a rebalance took their partition away."""
+        self._stale.inc(count)
+
+    def records_skipped(self, reason: str, offsets: int) -> None:
+        """So many offsets will get no answer, for one of `SKIP_REASONS`."""
+        self._skipped.labels(reason).inc(offsets)
+
+    def judge_fault(self, judge: str) -> None:
+        """`judge` had a fault."""
+        self._judge_faults.labels(judge).inc()
+
+    def judge_left_out(self, judge: str) -> None:
+        """A batch was answered without `judge`."""
+        self._left_out.labels(judge).inc()
+
+    def totals(self) -> Totals:
+        """What was counted until now, as a scrape would tell it."""
+        return Totals(
+            battles=_total(self._battles_consumed),
+            preferences=_total(self._preferences_published),
+            dead_letters={reason: _total(self._dead_letters.labels(reason.value)) for reason in Reason},
+            stale=_total(self._stale),
+            latencies=self._end_to_end.counts(),
+        )
+
+    def _truncated_of(self, judge: str) -> tuple[Counter, ...]:
+        children = self._truncated_by_judge.get(judge)
+        if children is None:
+            children = tuple(self._truncated.labels(judge, part) for part in TRUNCATED_PARTS)
+            self._truncated_by_judge[judge] = children
+        return children
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric) -> BatchHistogram:
+        return BatchHistogram(metric.name, metric.help, metric.buckets, self.registry)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+
+
+def _total(counter: Counter) -> int:
+    return int(next(iter(counter.collect())).samples[0].value)
+
+
+def own_version() -> str:
+    """Prefstream's version, as it was installed."""
+    try:
+        return version("prefstream")
+    except PackageNotFoundError:
+        return "unknown"  # run from a source tree that was never installed
