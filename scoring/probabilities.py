@@ -43,3 +43,17 @@ def log_losses(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each probability costs when its outcome happens: its negative logarithm, in nats, of any shape."""
     losses: NDArray[np.float64] = -np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
     return losses
+
+
+def credit(probabilities: Triples, outcomes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Per battle 1 where its outcome is the most probable one, 1/k where it is one of k, else 0.
+
+    The one rule for whether a forecast was right: its mean is the accuracy, wherever one is told.
+
+    Args:
+        probabilities: shape (n, k), k outcomes.
+        outcomes: the column of what happened.
+    """
+    best = probabilities == probabilities.max(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = best[np.arange(len(outcomes)), outcomes] / best.sum(axis=1)
+    return shares

@@ -68,6 +68,10 @@ def finetune(
             help="Change a setting of the recipe, such as optimizer.learning_rate=1e-4; may be repeated.",
         ),
     ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option("--max-steps", min=1, show_default="all", help="Only the first so many steps: for a try."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -98,16 +102,20 @@ def finetune(
     For example:
 
         prefstream finetune train.csv --eval dev.csv --recipe gemma-2-9b -o adapters/gemma
-        prefstream finetune train.jsonl -r llama-demo -o adapters/llama --set data.balance_length=step
+        prefstream finetune train.csv -r smollm2-135m -o adapters/try --max-steps 3
+        prefstream finetune train.jsonl -r gemma-3-270m -o adapters/gemma --set data.balance_length=step
         prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True, quiet=not is_first_process())
-    chosen = load_recipe(recipe, dict(map(_setting, settings or [])))
+    overrides = dict(map(_setting, settings or []))
+    if max_steps is not None:
+        overrides["max_steps"] = max_steps
+    chosen = load_recipe(recipe, overrides)
     if show:
         _show(chosen, file, Console())
         return
-    from prefstream.scoring.finetune.run import check_run
+    from prefstream.scoring.finetune.checks import check_run
 
     if is_first_process():  # the others would take what it writes for an earlier run
         check_run(file, dev, output, resume=resume, force=force)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.evaluation.metrics import Statistic, credit, difference, mean, share_of_a
+from prefstream.scoring.evaluation.metrics import Statistic, difference, mean, share_of_a
 from prefstream.scoring.evaluation.results import LengthBias, LengthRatio, PositionBias
 from prefstream.scoring.panel.predict import Forecast
-from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.probabilities import Triples, credit
 
 RATIO_EDGES: Final = (1.0, 1.2, 1.5, 2.0, 3.0, float("inf"))
 """Buckets of the longer answer's length by the shorter's."""

@@ -30,7 +30,7 @@ from prefstream.scoring.evaluation.results import (
 from prefstream.scoring.evaluation.slices import Slice, cut_slices
 from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions
-from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.probabilities import Triples, credit
 
 Kind: TypeAlias = Literal["panel", "judge", "baseline"]
 
@@ -168,7 +168,7 @@ def reliability_bins(
     """
     bins = metrics.calibration_bin(probabilities)
     confidence = probabilities.max(axis=1)
-    right = metrics.credit(probabilities, outcomes)
+    right = credit(probabilities, outcomes)
     found = draws.estimate({str(place): metrics.mean(right, bins == place) for place in np.unique(bins)})
     return tuple(
         ReliabilityBin(

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.scoring.probabilities import Triples, log_losses
+from prefstream.scoring.probabilities import Triples, credit, log_losses
 
 CALIBRATION_BINS: Final = 10
 """Equal-width bins of the top outcome's probability, as the literature has it."""
@@ -159,13 +159,6 @@ def decided_accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Stat
     """
     decided = outcomes < 2
     return mean(credit(probabilities[:, :2], np.where(decided, outcomes, 0)), decided)
-
-
-def credit(probabilities: Triples, outcomes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Per battle 1 where its outcome is the most probable one, 1/k where it is one of k, else 0."""
-    best = probabilities == probabilities.max(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = best[np.arange(len(outcomes)), outcomes] / best.sum(axis=1)
-    return shares
 
 
 def calibration_bin(probabilities: Triples) -> NDArray[np.intp]:

@@ -52,6 +52,8 @@ class DataReport:
         soft: rows whose target is more than one outcome.
         weightless: rows of weight 0, which count for nothing in training.
         duplicates: rows whose id an earlier row has.
+        alike: decided rows whose answers read the same to the judge that is trained on them, cut and masked as it reads
+            them; 0 until they are encoded.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class DataReport:
         self.soft = 0
         self.weightless = 0
         self.duplicates = 0
+        self.alike = 0
         self._weighted_outcomes: set[Outcome] = set()
         self._languages: Counter[str | None] = Counter()
         self._rounds: Counter[int] = Counter()
@@ -206,6 +209,7 @@ class DataReport:
             "weightless": self.weightless,
             "prompts": self.prompts,
             "duplicate_ids": self.duplicates,
+            "alike_though_decided": self.alike,
             "languages": self.languages,
             "rounds": self.rounds,
             "longer_response": {

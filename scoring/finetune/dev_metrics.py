@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.pairs import Pairs, take
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
-from prefstream.scoring.probabilities import Triples, exchange, log_losses
+from prefstream.scoring.probabilities import Triples, credit, exchange, log_losses
 
 _NO_TIER: Final = "other"
 """What the metrics of pairs without a tier are named after, where others have one."""
@@ -49,7 +49,7 @@ def dev_metrics(pairs: Pairs, outputs: NDArray[np.float32], *, kind: str, tau: f
         back = exchange(read_pairwise(outputs[pairs.second]))
         flips["flip_rate"] = float(np.mean(probabilities.argmax(axis=1) != back.argmax(axis=1)))
     losses = _log_losses(probabilities, pairs)
-    hits = probabilities.argmax(axis=1) == pairs.outcomes
+    hits = credit(probabilities, pairs.outcomes)
     tiers = {str(tier): pairs.tiers == tier for tier in np.unique(pairs.tiers)}
     metrics = {
         "log_loss": float(np.mean([losses[there].mean() for there in tiers.values()])),
@@ -71,21 +71,6 @@ def dev_part(pairs: Pairs, most: int | None, *, tiers: tuple[str, ...] = (), see
         counts = np.bincount(pairs.prompts[chosen])[prompts]
         chosen &= np.isin(pairs.prompts, prompts[: int(np.searchsorted(counts.cumsum(), most)) + 1])
     return take(pairs, np.flatnonzero(chosen))
-
-
-def take(pairs: Pairs, chosen: NDArray[np.int64]) -> Pairs:
-    """Some of the pairs, with the sequences that they need."""
-    ends = np.stack([pairs.first[chosen], pairs.second[chosen]])
-    kept, places = np.unique(ends, return_inverse=True)
-    places = places.reshape(2, -1)
-    columns = ("targets", "outcomes", "weights", "ties_possible", "prompts", "longer", "tiers", "sources", "ids")
-    return replace(
-        pairs,
-        sequences=[pairs.sequences[place] for place in kept],
-        first=places[0],
-        second=places[1],
-        **{name: getattr(pairs, name)[chosen] for name in columns},
-    )
 
 
 def _log_losses(probabilities: Triples, pairs: Pairs) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
 from prefstream.scoring.judges.forward import Float32Head
-from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries
+from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries, skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
     if recipe.lora.frozen_layers >= layers:
         error = f"lora.frozen_layers is {recipe.lora.frozen_layers}, but the base has {layers} layers"
         raise ConfigError(recipe.name, (error,))
+    _check_targets(skeleton(base.config), recipe)
     encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
     attention = attention_for(described, base.config.model_type, placement)
     return Student(recipe, base, template, encoder, placement, attention)
@@ -74,7 +75,6 @@ def load_student(student: Student) -> Any:
 
     Raises:
         LoadError: the base's weights can't be loaded.
-        ConfigError: the base has no layers of the names that the recipe gives.
     """
     import peft
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -89,7 +89,6 @@ def load_student(student: Student) -> Any:
             quantization=recipe.quantization,
             quant_storage=student.placement.dtype,
         )
-        _check_targets(model, recipe)
         model.config.use_cache = False
         model.score = Float32Head.of(model.score)
         torch.nn.init.zeros_(model.score.weight)

@@ -107,6 +107,31 @@ def encode_pairs(
     return _pairs(columns)
 
 
+def alike_and_decided(pairs: Pairs) -> NDArray[np.bool_]:
+    """Pairs in which somebody was preferred, though the judge reads the same on both sides.
+
+    What told the answers apart was cut off or masked, or nothing did: from such a pair there is nothing to learn but
+    noise.
+    """
+    alike: NDArray[np.bool_] = (pairs.first == pairs.second) & (pairs.targets[:, 0] != pairs.targets[:, 1])
+    return alike
+
+
+def take(pairs: Pairs, chosen: NDArray[np.int64]) -> Pairs:
+    """Some of the pairs, with the sequences that they need."""
+    ends = np.stack([pairs.first[chosen], pairs.second[chosen]])
+    kept, places = np.unique(ends, return_inverse=True)
+    places = places.reshape(2, -1)
+    columns = ("targets", "outcomes", "weights", "ties_possible", "prompts", "longer", "tiers", "sources", "ids")
+    return replace(
+        pairs,
+        sequences=[pairs.sequences[place] for place in kept],
+        first=places[0],
+        second=places[1],
+        **{name: getattr(pairs, name)[chosen] for name in columns},
+    )
+
+
 def keep_one_order(pairs: Pairs, *, seed: int) -> Pairs:
     """For a pairwise judge: each pair in one order alone, drawn at random, the same in every epoch.
 

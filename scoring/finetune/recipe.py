@@ -138,6 +138,9 @@ class Recipe(Settings):
     data: DataRecipe = DataRecipe()
     step: StepRecipe = StepRecipe()
     dev: DevRecipe = DevRecipe()
+    max_steps: Annotated[Count | None, Field(description="Only the first so many steps, for a try; None for all.")] = (
+        None
+    )
     checkpoints: Annotated[Count, Field(description="How many are written over the run.")] = 10
     store: Annotated[
         Literal["bfloat16", "float32"], Field(description="What the adapter is stored in, and evaluated as.")

@@ -18,7 +18,7 @@ import torch
 from prefstream.scoring.atomic_file import hash_file, write_json
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError
 from prefstream.scoring.files.data_report import DataReport
-from prefstream.scoring.files.labelled import check_labelled_file, read_labelled
+from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 from prefstream.scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     FiniteLoss,
@@ -30,10 +30,11 @@ from prefstream.scoring.finetune.callbacks import (
     newest_checkpoint,
     read_best,
 )
+from prefstream.scoring.finetune.checks import IDENTITY, WORK, read_reports
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
 from prefstream.scoring.finetune.model import Student, load_student, open_student
-from prefstream.scoring.finetune.pairs import Pairs, encode_pairs, keep_one_order
+from prefstream.scoring.finetune.pairs import Pairs, alike_and_decided, encode_pairs, keep_one_order, take
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps
@@ -42,10 +43,6 @@ from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.runtime import is_first_process
 
-WORK: Final = "run"
-"""Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
-
-_IDENTITY: Final = "run.json"
 _TIE_SHARE_BOUNDS: Final = (0.01, 0.9)
 """Of the share of ties that the first answer assumes: data without ties must not make them impossible for good."""
 
@@ -73,26 +70,6 @@ class _Data:
     train_report: DataReport
     dev: Pairs | None
     dev_report: DataReport | None
-
-
-def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, force: bool) -> None:
-    """Find what makes a run pointless before anything costly starts.
-
-    Raises:
-        FileError: a file can't be used, or the output can't, or would be overwritten.
-    """
-    for path in (train, dev):
-        if path is not None:
-            check_labelled_file(path)
-    if resume and force:
-        raise FileError("--resume goes on with a run and --force starts anew: choose one")
-    started = (output / WORK / _IDENTITY).exists() or (output / "adapter_config.json").exists()
-    if started and not (resume or force):
-        raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
-    try:
-        (output / WORK).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"can't write to {output}: {error.strerror}") from None
 
 
 def finetune(
@@ -130,9 +107,10 @@ def finetune(
     identity = _identity(recipe, train, dev)
     if resume:
         _check_same(work, identity)
+    reports = read_reports(train, dev, recipe, seen)
     student = open_student(recipe, say=observer.say)
-    data = _read(student, train, dev, observer, seen)
-    plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed)
+    data = _encode(student, train, dev, reports, observer)
+    plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed, max_steps=recipe.max_steps)
     if is_first_process():
         _claim(work, identity, resume=resume)
     observer.say(_describe(data.train, plan))
@@ -208,7 +186,7 @@ def _identity(recipe: Recipe, train: Path, dev: Path | None) -> dict[str, Any]:
 
 def _check_same(work: Path, identity: Mapping[str, Any]) -> None:
     """Insist that what is resumed is the same run."""
-    place = work / _IDENTITY
+    place = work / IDENTITY
     if place.exists():
         before = json.loads(place.read_text(encoding="utf-8"))
         changed = [name for name in identity if before.get(name) != identity[name]]
@@ -220,7 +198,7 @@ def _check_same(work: Path, identity: Mapping[str, Any]) -> None:
 
 def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
     """Write down what this run is; what an earlier one left is deleted, unless this one goes on with it."""
-    place = work / _IDENTITY
+    place = work / IDENTITY
     if resume and place.exists():
         return
     for stale in [*work.glob("checkpoint-*"), work / "tensorboard"]:
@@ -230,33 +208,43 @@ def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
     write_json(place, identity)
 
 
-def _read(
-    student: Student, train: Path, dev: Path | None, observer: TrainingObserver, seen: Callable[[str, DataReport], None]
+def _encode(
+    student: Student,
+    train: Path,
+    dev: Path | None,
+    reports: tuple[DataReport, DataReport | None],
+    observer: TrainingObserver,
 ) -> _Data:
-    def encoded(path: Path, name: str) -> tuple[Pairs, DataReport]:
-        observer.say(f"reading {path.name}")
-        report = DataReport()
-        pairs = encode_pairs(
-            report.usable_rows(read_labelled(path)), student.encoder, soft_labels=student.recipe.data.soft_labels
-        )
-        seen(name, report)
-        return pairs, report
+    """Tokenise both files; what can't be learnt from is left out of the training pairs, and told."""
+    recipe = student.recipe
+    train_report, dev_report = reports
 
-    train_pairs, train_report = encoded(train, "train")
-    train_report.check_learnable(train)
-    if student.recipe.kind == "pairwise" and student.recipe.data.swap == "random":
-        train_pairs = keep_one_order(train_pairs, seed=student.recipe.seed)
-    if dev is None:
+    def encoded(path: Path, report: DataReport) -> Pairs:
+        observer.say(f"tokenising {path.name}")
+        labelled = (record.content for record in read_labelled(path) if isinstance(record.content, LabelledBattle))
+        pairs = encode_pairs(labelled, student.encoder, soft_labels=recipe.data.soft_labels)
+        report.alike = int(alike_and_decided(pairs).sum())
+        return pairs
+
+    train_pairs = encoded(train, train_report)
+    if train_report.alike:
+        observer.say(
+            f"{train_report.alike:,} of {len(train_pairs):,} pairs read the same on both sides, cut and masked as this "
+            "judge reads them, though people preferred one: not trained on"
+        )
+        train_pairs = take(train_pairs, np.flatnonzero(~alike_and_decided(train_pairs)))
+    if not (train_pairs.weights > 0).any():
+        raise FileError(f"{train} holds nothing to learn from: in every pair that counts both answers read the same")
+    if recipe.kind == "pairwise" and recipe.data.swap == "random":
+        train_pairs = keep_one_order(train_pairs, seed=recipe.seed)
+    if dev is None or dev_report is None:
         return _Data(train_pairs, train_report, None, None)
-    dev_pairs, dev_report = encoded(dev, "dev")
-    if not len(dev_pairs):
-        raise FileError(f"{dev}: no row can be used")
     if shared := train_report.shared_prompts(dev_report):
         observer.say(
             f"{shared:,} of {dev_report.prompts:,} prompts of {dev.name} stand in {train.name}, too: "
             "figures on them flatter; split by prompt"
         )
-    return _Data(train_pairs, train_report, dev_pairs, dev_report)
+    return _Data(train_pairs, train_report, encoded(dev, dev_report), dev_report)
 
 
 def _trainer(
@@ -266,8 +254,6 @@ def _trainer(
     part = None
     if data.dev is not None:
         part = dev_part(data.dev, recipe.dev.max_battles, tiers=recipe.dev.tiers, seed=recipe.seed)
-        if not len(part):
-            raise ConfigError(recipe.name, ("dev.tiers: takes none of the dev pairs",))
         callbacks.append(KeepBest(work, recipe.dev.patience))
     dataset = StepDataset(data.train, plan, recipe, pad_id=reading.pad_id)
     arguments = training_arguments(
@@ -330,10 +316,14 @@ def _first_tau(pairs: Pairs, plan: TrainingPlan) -> float:
 
 def _describe(pairs: Pairs, plan: TrainingPlan) -> str:
     tokens = sum(map(len, pairs.sequences))
-    return (
+    described = (
         f"{len(pairs):,} pairs, {len(pairs.sequences):,} distinct sequences of {tokens:,} tokens; "
         f"{len(plan.steps):,} steps over {plan.pairs_seen:,} pairs"
     )
+    left_out = int(((pairs.weights > 0) & (plan.weights == 0)).sum())
+    if left_out:
+        described += f"; {left_out:,} pairs are left out: no stage of the recipe takes them, or it weighs them 0"
+    return described
 
 
 def _plan_record(pairs: Pairs, plan: TrainingPlan) -> dict[str, Any]:

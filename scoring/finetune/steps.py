@@ -6,7 +6,7 @@ The plan is a function of data, recipe and seed, so a run that goes on after an 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,7 +55,9 @@ class TrainingPlan:
         return sum(map(len, self.steps))
 
 
-def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -> TrainingPlan:
+def plan_steps(
+    pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int, max_steps: int | None = None
+) -> TrainingPlan:
     """Plan a run.
 
     Args:
@@ -63,11 +65,13 @@ def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -
         data: stages, weights, balance.
         step: how much goes into a step.
         seed: of the order.
+        max_steps: only the first so many.
 
     Raises:
         ConfigError: a tier or source that the recipe names is not in the data, or a stage takes no pair that counts.
     """
-    _check_names(pairs, data)
+    if unknown := unknown_names(data, set(pairs.tiers.tolist()) - {""}, set(pairs.sources.tolist()) - {""}):
+        raise ConfigError("recipe", unknown)
     weights = pair_weights(pairs, data)
     generator = np.random.default_rng(seed)
     steps: list[NDArray[np.int64]] = []
@@ -81,7 +85,10 @@ def plan_steps(pairs: Pairs, data: DataRecipe, step: StepRecipe, *, seed: int) -
             groups = _groups(pairs, chosen, step.prompt_pairs, generator)
             steps += _fill(groups, weights, step.weight, share=min(left, 1.0))
             left -= 1.0
-    return TrainingPlan(steps, weights)
+    taken = np.zeros(len(pairs), dtype=np.bool_)
+    for stage in data.stages:
+        taken |= _selected(pairs, stage)
+    return TrainingPlan(steps[:max_steps], np.where(taken, weights, 0.0))
 
 
 def pair_weights(pairs: Pairs, data: DataRecipe) -> NDArray[np.float64]:
@@ -176,21 +183,24 @@ def _longer_wins(pairs: Pairs) -> NDArray[np.int64]:
     return winner * pairs.longer
 
 
-def _check_names(pairs: Pairs, data: DataRecipe) -> None:
-    """A misspelt name would silently leave pairs out, or weigh none."""
-    tiers, sources = set(pairs.tiers.tolist()) - {""}, set(pairs.sources.tolist()) - {""}
+def unknown_names(data: DataRecipe, tiers: set[str], sources: set[str]) -> tuple[str, ...]:
+    """What a recipe names that the data doesn't have, one line each: it would leave pairs out, or weigh none, unsaid.
+
+    Args:
+        data: of the recipe.
+        tiers: of the data.
+        sources: of the data.
+    """
     asked: list[tuple[str, Iterable[str], set[str]]] = [("data.weights", data.weights, tiers | sources)]
     for number, stage in enumerate(data.stages):
         asked.append((f"data.stages[{number}].tiers", stage.tiers, tiers))
         asked.append((f"data.stages[{number}].sources", stage.sources, sources))
-    errors = tuple(
+    return tuple(
         f"{place}: no pair has {name}; there are {', '.join(sorted(known)) or 'none'}"
         for place, names, known in asked
         for name in names
         if name not in known
     )
-    if errors:
-        raise ConfigError("recipe", errors)
 
 
 def _selected(pairs: Pairs, stage: StageRecipe) -> NDArray[np.bool_]:
@@ -230,17 +240,19 @@ def _answers_together(pairs: Pairs, members: list[int], generator: np.random.Gen
 
 def _fill(
     groups: Sequence[NDArray[np.int64]], weights: NDArray[np.float64], step_weight: float, *, share: float
-) -> Iterator[NDArray[np.int64]]:
-    """Put groups into steps until each weighs enough; the rest is a step if it weighs half, or is all there is."""
-    current: list[NDArray[np.int64]] = []
+) -> list[NDArray[np.int64]]:
+    """Put groups into steps until each weighs enough; a rest that weighs less than half goes to the step before it."""
+    steps: list[list[NDArray[np.int64]]] = [[]]
     weight = 0.0
-    full = False
     for group in groups[: math.ceil(len(groups) * share)]:
-        current.append(group)
+        steps[-1].append(group)
         weight += float(weights[group].sum())
         if weight >= step_weight:
-            full = True
-            yield np.concatenate(current)
-            current, weight = [], 0.0
-    if current and (weight >= step_weight / 2 or not full):
-        yield np.concatenate(current)
+            steps.append([])
+            weight = 0.0
+    rest = steps.pop()
+    if rest and steps and weight < step_weight / 2:
+        steps[-1] += rest
+    elif rest:
+        steps.append(rest)
+    return [np.concatenate(step) for step in steps]

@@ -153,20 +153,29 @@ def _load_config(folder: Path, labels: int) -> Any:
         raise LoadError(f"{folder}: its config can't be loaded: {first_line(error)}") from error
 
 
-def _head_names(config: Any) -> frozenset[str]:
+def skeleton(config: Any) -> Any:
+    """The classifier of a config without weights: names and shapes of its layers.
+
+    Raises:
+        LoadError: transformers has no sequence classifier of its architecture.
+    """
     from transformers import AutoModelForSequenceClassification
 
     try:
         with torch.device("meta"):
             # The config's own choice may be the name of a kernel on the hub, which is code.
-            skeleton = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+            return AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
     except ValueError as error:
         raise LoadError(
             f"{config.model_type}: transformers has no sequence classifier of this architecture; use a base "
             "that AutoModelForSequenceClassification loads, such as Gemma 2, Gemma 3 (text) or Llama"
         ) from error
-    backbone = skeleton.base_model_prefix + "."
-    return frozenset(name for name, _ in skeleton.named_parameters() if not name.startswith(backbone))
+
+
+def _head_names(config: Any) -> frozenset[str]:
+    bare = skeleton(config)
+    backbone = bare.base_model_prefix + "."
+    return frozenset(name for name, _ in bare.named_parameters() if not name.startswith(backbone))
 
 
 def _take_into_memory(model: Any) -> None:

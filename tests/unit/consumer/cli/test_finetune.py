@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_USAGE, complain
 from prefstream.consumer.cli.ui import progress
-from prefstream.schemas import PrefstreamError
+from prefstream.schemas import OUTCOMES, PrefstreamError
+from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from tests.support.labelled_pairs import MARK, make_rows, on_one_cpu_thread, write_rows
 from tests.support.models import make_tiny_base
 
@@ -173,7 +176,7 @@ def test_a_run_says_without_a_terminal_how_it_goes_and_refuses_to_be_overwritten
     result = finetune(train, "--eval", dev, "-r", recipe, "-o", output)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    for start in ("train:", "dev:", "reading train.jsonl", "16 pairs, ", "step 1 of ", "log_loss: "):
+    for start in ("train:", "dev:", "tokenising train.jsonl", "16 pairs, ", "step 1 of ", "log_loss: "):
         assert any(line.startswith(start) for line in lines), start
     assert any(line.startswith("step 2 of ") and "loss " in line and "left" in line for line in lines)
     assert sum("dev log_loss" in line for line in lines) == 4
@@ -194,3 +197,22 @@ def test_a_training_that_fails_exits_with_1(
     result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--set", "optimizer.learning_rate=1e36")
     assert result.exit_code == EXIT_FAULT
     assert "is no number; lower optimizer.learning_rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["gemma-3-270m", "smollm2-135m"])
+def test_the_recipes_for_any_data_take_kaggles_file_for_a_try(
+    name: str, train: Path, recipe: Path, tmp_path: Path
+) -> None:
+    """On a tiny base in place of the demo's."""
+    file = tmp_path / "train.csv"
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["id", "model_a", "model_b", "prompt", "response_a", "response_b", *WINNER_COLUMNS])
+        for number, row in enumerate(make_rows(8, prompts=4)):
+            texts = [json.dumps(row[text]) for text in ("prompt", "response_a", "response_b")]
+            rows.writerow([number, "x", "y", *texts, *(int(row["winner"] == outcome) for outcome in OUTCOMES)])
+    base = yaml.safe_load(recipe.read_text())["base"]
+    tiny = ["--set", f"base={base}", "--set", "lora.frozen_layers=0", "--set", "dtype=float32"]
+    result = finetune(file, "--eval", file, "-r", name, *tiny, "--max-steps", "1", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "train.json").read_text())["steps"] == 1

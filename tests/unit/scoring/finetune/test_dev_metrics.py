@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
-from prefstream.scoring.finetune.dev_metrics import dev_metrics, dev_part, take
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.evaluation.metrics import accuracy
+from prefstream.scoring.finetune.dev_metrics import dev_metrics, dev_part
+from prefstream.scoring.finetune.pairs import Pairs, take
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 from prefstream.scoring.probabilities import SMALLEST_PROBABILITY, Triples
 from tests.support.labelled_pairs import make_pairs, with_names
@@ -50,6 +51,15 @@ def test_pointwise_metrics_are_those_of_the_probabilities_that_serving_reads(pai
             "accuracy": accuracy_score(pairs.outcomes, expected.argmax(axis=1)),
         }
     )
+
+
+def test_accuracy_is_evaluations_where_outcomes_are_equally_probable(pairs: Pairs) -> None:
+    """As at the start of a run, when the head is all zeros."""
+    outputs = np.zeros((len(pairs.sequences), 2), dtype=np.float32)
+    reading = dev_metrics(pairs, outputs, kind="pointwise", tau=-math.inf)
+    assert reading.probabilities[0].tolist() == [0.5, 0.5, 0.0]
+    assert reading.metrics["accuracy"] == accuracy(reading.probabilities, pairs.outcomes).of_all()
+    assert reading.metrics["accuracy"] == (pairs.outcomes < 2).mean() / 2
 
 
 def test_pairwise_metrics_are_of_the_order_given_and_count_flips(pairs: Pairs) -> None:

@@ -13,7 +13,7 @@ from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import Kind, template_for
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.finetune.model import open_student
-from prefstream.scoring.finetune.pairs import encode_pairs, keep_one_order
+from prefstream.scoring.finetune.pairs import alike_and_decided, encode_pairs, keep_one_order
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.tokenizer import load_tokenizer
@@ -176,6 +176,32 @@ def test_rows_are_read_as_a_stream(pointwise: Encoder) -> None:
 
 
 # One order alone.
+
+
+TIE = Label("tie", (0.0, 0.0, 1.0))
+SPLIT = Label("tie", (0.4, 0.4, 0.2))
+LEANING = Label("tie", (0.2, 0.3, 0.5))
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "pairwise"])
+def test_decided_pairs_that_read_the_same_after_cutting_or_masking_are_found(kind: Kind) -> None:
+    middle = [LONG + word + LONG for word in ("first", "second")]
+    makers = ["I am Gemma, made by Google.", "I am ChatGPT, made by OpenAI."]
+    battles = [
+        labelled("same", "same"),
+        labelled("same", "same", label=TIE),
+        labelled("same", "same", label=SPLIT),
+        labelled("same", "same", label=LEANING),
+        labelled("one", "other"),
+        labelled(*middle),
+        labelled(*makers),
+    ]
+    tokenizer = tiny_tokenizer("gemma2")
+    template = template_for("gemma2", kind, tokenizer)
+    plain, masking = (Encoder(tokenizer, template, max_length=96, mask_identity=mask) for mask in (False, True))
+    found = alike_and_decided(encode_pairs(battles, plain)).tolist()
+    assert found == [True, False, False, True, False, True, False]
+    assert alike_and_decided(encode_pairs(battles, masking)).tolist()[-1]
 
 
 def test_one_order_is_kept_with_its_targets(pairwise: Encoder) -> None:

@@ -22,8 +22,9 @@ from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError, LoadError
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.finetune.callbacks import COMPLETE, StepReport, newest_checkpoint
-from prefstream.scoring.finetune.recipe import Recipe
-from prefstream.scoring.finetune.run import WORK, Outcome, check_run, finetune
+from prefstream.scoring.finetune.checks import ANY_DATA, WORK, check_run
+from prefstream.scoring.finetune.recipe import DataRecipe, Recipe, StageRecipe, load_recipe
+from prefstream.scoring.finetune.run import Outcome, finetune
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.adapter_record import AdapterRecord
 from prefstream.scoring.loading.judge import load_judge
@@ -390,8 +391,68 @@ def test_dev_pairs_that_cannot_be_used_are_refused(files: Files, recipe: Recipe,
     with pytest.raises(FileError, match=r"empty\.jsonl: no row can be used"):
         finetune(recipe, files.train, tmp_path / "out", dev=empty, observer=Watching())
     elsewhere = recipe.model_copy(update={"dev": recipe.dev.model_copy(update={"tiers": ("nowhere",)})})
-    with pytest.raises(ConfigError, match=r"dev\.tiers: takes none of the dev pairs"):
+    with pytest.raises(ConfigError, match=r"dev\.tiers: no dev pair has nowhere; there are arena, core"):
         finetune(elsewhere, files.train, tmp_path / "out", dev=files.dev, observer=Watching())
+
+
+def test_all_that_a_recipe_asks_of_other_data_is_told_together_and_first(files: Files, tmp_path: Path) -> None:
+    """Before the base is looked for, let alone loaded: there is none here."""
+    rows = [{key: value for key, value in row.items() if key != "tier"} for row in make_rows(8, prompts=4)]
+    train = write_rows(tmp_path / "train.jsonl", rows)
+    asked = load_recipe("llama-demo", {"base": str(tmp_path / "nowhere")})
+    seen: dict[str, int] = {}
+    with pytest.raises(ConfigError) as caught:
+        finetune(
+            asked,
+            train,
+            tmp_path / "out",
+            dev=train,
+            observer=Watching(),
+            seen=lambda name, report: seen.update({name: report.usable}),
+        )
+    assert caught.value.errors == (
+        "data.weights: no pair has arena; there are one, three, two",
+        "data.stages[0].tiers: no pair has arena_decided; there are none",
+        "data.stages[1].tiers: no pair has core; there are none",
+        "data.stages[1].tiers: no pair has arena; there are none",
+        "dev.tiers: no dev pair has arena, core; there are none",
+        f"the data names no tier at all; {ANY_DATA}",
+    )
+    assert seen == {"train": 8, "dev": 8}
+
+
+def test_pairs_that_read_the_same_on_both_sides_are_told_counted_and_not_trained_on(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    rows = make_rows(12, prompts=4)
+    alike = [{**row, "id": f"alike-{row['id']}", "response_b": row["response_a"], "votes": None} for row in rows[:3]]
+    decided = [{**row, "winner": "model_a"} for row in alike[:2]] + [{**alike[2], "winner": "tie"}]
+    train = write_rows(tmp_path / "train.jsonl", [*rows, *decided])
+    watching = Watching()
+    finetune(recipe.model_copy(update={"max_steps": 1}), train, tmp_path / "out", dev=train, observer=watching)
+    told = "2 of 15 pairs read the same on both sides, cut and masked as this judge reads them, though people preferred"
+    assert any(line.startswith(told) for line in watching.lines)
+    assert any(line.startswith("13 pairs, ") for line in watching.lines)
+    data = receipt(tmp_path / "out")["data"]
+    assert [data[name]["alike_though_decided"] for name in ("train", "dev")] == [2, 2]
+    assert len(dev_predictions(tmp_path / "out")) == 15
+
+
+def test_data_of_which_nothing_reads_differently_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    rows = [{**row, "response_b": row["response_a"], "votes": None} for row in make_rows(6, prompts=3)]
+    decided = [{**row, "winner": ("model_a", "model_b")[number % 2]} for number, row in enumerate(rows)]
+    with pytest.raises(FileError, match="in every pair that counts both answers read the same"):
+        finetune(recipe, write_rows(tmp_path / "train.jsonl", decided), tmp_path / "out", observer=Watching())
+
+
+def test_pairs_that_the_recipe_leaves_out_are_told(recipe: Recipe, files: Files, tmp_path: Path) -> None:
+    one_tier = recipe.model_copy(update={"data": DataRecipe(stages=(StageRecipe(tiers=("core",)),)), "max_steps": 1})
+    watching = Watching()
+    finetune(one_tier, files.train, tmp_path / "out", observer=watching)
+    assert any(
+        line.endswith("20 pairs are left out: no stage of the recipe takes them, or it weighs them 0")
+        for line in watching.lines
+    )
 
 
 def test_a_run_whose_loss_is_no_number_ends(files: Files, recipe: Recipe, tmp_path: Path) -> None:

@@ -66,13 +66,29 @@ def test_another_seed_gives_another_order() -> None:
 
 @few
 @given(pairs=some_pairs(), seed=st.integers(0, 5), exponent=st.sampled_from([0.0, 0.5, 1.0]))
-def test_an_epoch_holds_every_pair_once_but_for_a_light_rest(pairs: Pairs, seed: int, exponent: float) -> None:
+def test_an_epoch_holds_every_pair_once(pairs: Pairs, seed: int, exponent: float) -> None:
     plan = plan_steps(pairs, DataRecipe(prompt_exponent=exponent), STEP, seed=seed)
-    seen = Counter(np.concatenate(plan.steps).tolist())
-    assert set(seen.values()) == {1}
-    left_out = [pair for pair in range(len(pairs)) if pair not in seen]
-    assert plan.weights[left_out].sum() < STEP.weight / 2
-    assert plan.pairs_seen == len(seen)
+    assert Counter(np.concatenate(plan.steps).tolist()) == Counter(range(len(pairs)))
+    assert plan.pairs_seen == len(pairs)
+
+
+def test_a_rest_that_weighs_less_than_half_a_step_goes_to_the_step_before_it() -> None:
+    counts = {
+        count: [len(step) for step in plan_steps(make_pairs(count), DataRecipe(), STEP, seed=0).steps]
+        for count in (1, 4, 5, 6, 8, 9)
+    }
+    assert counts == {1: [1], 4: [4], 5: [5], 6: [4, 2], 8: [4, 4], 9: [4, 5]}
+
+
+def test_a_try_is_the_beginning_of_the_run() -> None:
+    whole, tried = (plan_steps(make_pairs(20), DataRecipe(), STEP, seed=0, max_steps=most) for most in (None, 2))
+    assert as_lists(tried.steps) == as_lists(whole.steps)[:2]
+
+
+def test_pairs_that_no_stage_takes_weigh_nothing() -> None:
+    pairs = with_names(make_pairs(4), tiers=["core", "arena", "core", "arena"])
+    plan = plan_steps(pairs, DataRecipe(stages=(StageRecipe(tiers=("core",)),)), STEP, seed=0)
+    assert plan.weights.tolist() == [1.0, 0.0, 1.0, 0.0]
 
 
 @few

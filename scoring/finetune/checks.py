@@ -1,0 +1,91 @@
+"""What makes a training run pointless, found before anything is fetched or loaded, and told together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from prefstream.scoring.errors import ConfigError, FileError
+from prefstream.scoring.files.data_report import OTHER, UNKNOWN, DataReport, OutcomeCounts
+from prefstream.scoring.files.labelled import check_labelled_file, read_labelled
+from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.steps import unknown_names
+
+WORK: Final = "run"
+"""Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
+
+IDENTITY: Final = "run.json"
+"""In that folder: what the run was started with."""
+
+ANY_DATA: Final = "the recipes gemma-3-270m and smollm2-135m train the demo's bases on data without tiers"
+
+
+def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, force: bool) -> None:
+    """Look at the files' heads and at the output.
+
+    Raises:
+        FileError: a file can't be used, or the output can't, or would be overwritten.
+    """
+    for path in (train, dev):
+        if path is not None:
+            check_labelled_file(path)
+    if resume and force:
+        raise FileError("--resume goes on with a run and --force starts anew: choose one")
+    started = (output / WORK / IDENTITY).exists() or (output / "adapter_config.json").exists()
+    if started and not (resume or force):
+        raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
+    try:
+        (output / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"can't write to {output}: {error.strerror}") from None
+
+
+def read_reports(
+    train: Path, dev: Path | None, recipe: Recipe, seen: Callable[[str, DataReport], None]
+) -> tuple[DataReport, DataReport | None]:
+    """Read both files through, as they will be read once more to be tokenised, and hold them against the recipe.
+
+    Args:
+        train: labelled pairs to learn from.
+        dev: labelled pairs to select by.
+        recipe: how to train.
+        seen: told what was found in each file.
+
+    Raises:
+        FileError: a file can't be read, or not be learnt from.
+        ConfigError: the recipe asks for data that the files don't have.
+    """
+    reports = {name: _report(path) for name, path in (("train", train), ("dev", dev)) if path is not None}
+    for name, report in reports.items():
+        seen(name, report)
+    reports["train"].check_learnable(train)
+    if dev is not None and not reports["dev"].usable:
+        raise FileError(f"{dev}: no row can be used")
+    _check_names(recipe, reports["train"], reports.get("dev"))
+    return reports["train"], reports.get("dev")
+
+
+def _report(path: Path) -> DataReport:
+    report = DataReport()
+    for _ in report.usable_rows(read_labelled(path)):
+        pass
+    return report
+
+
+def _check_names(recipe: Recipe, train: DataReport, dev: DataReport | None) -> None:
+    tiers, sources = _names(train.tiers), _names(train.sources)
+    errors = () if OTHER in tiers | sources else unknown_names(recipe.data, tiers, sources)
+    if dev is not None and recipe.dev.tiers:
+        there = _names(dev.tiers)
+        if OTHER not in there and not there & set(recipe.dev.tiers):
+            names = ", ".join(recipe.dev.tiers)
+            errors += (f"dev.tiers: no dev pair has {names}; there are {', '.join(sorted(there)) or 'none'}",)
+    if errors and not tiers:
+        errors += (f"the data names no tier at all; {ANY_DATA}",)
+    if errors:
+        raise ConfigError(recipe.name, errors)
+
+
+def _names(groups: dict[str, OutcomeCounts]) -> set[str]:
+    return set(groups) - {UNKNOWN}
