@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tenacity
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from prefstream.consumer.client import patches
@@ -168,6 +169,22 @@ def admin_client(connection: KafkaConnection) -> Iterator[Any]:
         yield admin
     finally:
         admin.close()
+
+
+def broker_settings(admin: Any) -> dict[str, str]:
+    """Settings of one broker, which stands for all; empty where we may not see them (DescribeConfigs).
+
+    Args:
+        admin: a KafkaAdminClient.
+    """
+    try:
+        [broker, *_] = patiently(admin.describe_cluster)["brokers"]
+        name = str(broker["broker_id"])
+        described = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, name)], config_filter="all")
+    except KafkaError:
+        return {}
+    settings = described.get("broker", {}).get(name, {})
+    return {key: setting["value"] for key, setting in settings.items() if setting["value"] is not None}
 
 
 def patiently(call: Callable[[], _Answer]) -> _Answer:

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from kafka import errors as kafka_errors
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from prefstream.consumer.broker_bounds import ASSIGNOR, SESSION, TRANSACTION
 from prefstream.consumer.errors import (
     BrokerUnreachableError,
     DataLossError,
@@ -156,13 +157,31 @@ TABLE: Final = (
     ),
     Row(
         Meaning.WRONG_SETTING,
+        (kafka_errors.InvalidSessionTimeoutError,),
+        UsageError,
+        "the brokers don't take this session_timeout_ms",
+        SESSION.remedy,
+    ),
+    Row(
+        Meaning.WRONG_SETTING,
+        (kafka_errors.InvalidTransactionTimeoutError,),
+        UsageError,
+        "the brokers don't take this transaction_timeout_ms",
+        TRANSACTION.remedy,
+    ),
+    Row(
+        Meaning.WRONG_SETTING,
+        (kafka_errors.InconsistentGroupProtocolError,),
+        UsageError,
+        f"the group's other members share partitions in another way than {ASSIGNOR}",
+        "end them, or choose another group_id",
+    ),
+    Row(
+        Meaning.WRONG_SETTING,
         (
             kafka_errors.KafkaConfigurationError,
             kafka_errors.UnrecognizedBrokerVersion,
             kafka_errors.InvalidGroupIdError,
-            kafka_errors.InvalidSessionTimeoutError,
-            kafka_errors.InvalidTransactionTimeoutError,
-            kafka_errors.InconsistentGroupProtocolError,
             kafka_errors.InvalidConfigurationError,
         ),
         UsageError,
@@ -183,6 +202,10 @@ TABLE: Final = (
 
 def row_of(error: BaseException) -> Row:
     """The row of an error; what is not kafka-python's counts as lasting."""
+    if type(error) is KafkaError:  # where a transactional id is refused, the text alone says why
+        for row in TABLE:
+            if row.meaning is Meaning.WRONG_SETTING and any(kind.__name__ in str(error) for kind in row.kinds):
+                return row
     return next((row for row in TABLE if isinstance(error, row.kinds)), TABLE[-1])
 
 
@@ -223,8 +246,8 @@ class Translator:
         doing: what is being done, such as `reading battles`; the message begins with it.
         acls: names the ACLs that are missing where the broker denies it.
         remedies: advice that fits better than the table's.
-        otherwise: if given, our error whatever the row says, but for a missing ACL: for requests whose failure means
-            that nobody of use was reached.
+        otherwise: if given, our error whatever the row says, but for a missing ACL and a wrong setting: for requests
+            whose failure means that nobody of use was reached.
     """
 
     doing: str
@@ -245,7 +268,8 @@ class Translator:
             denied = f"{row.says.format(acls=self.acls(error))}: {remedy}"
             return row.becomes("; ".join(filter(None, (denied, outcome))))
         parts = (f"{self.doing} failed: {row.says} ({type(error).__name__})", outcome, remedy)
-        return (self.otherwise or row.becomes)("; ".join(filter(None, parts)))
+        becomes = row.becomes if row.meaning is Meaning.WRONG_SETTING else self.otherwise or row.becomes
+        return becomes("; ".join(filter(None, parts)))
 
     @contextmanager
     def translating(self) -> Iterator[None]:

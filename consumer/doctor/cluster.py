@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
 
+from prefstream.consumer.broker_bounds import other_assignor, outside_bounds
 from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
-from prefstream.consumer.client.clients import PATIENCE_S, make_admin, make_producer, patiently
+from prefstream.consumer.client.clients import PATIENCE_S, broker_settings, make_admin, make_producer, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, meaning_of
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.client.topics import describe_topics
@@ -22,8 +23,6 @@ from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
 """The first whose transactions fence a consumer's stale generation (KIP-447)."""
-
-ASSIGNOR: Final = "cooperative-sticky"
 
 CHECKS: Final = ("topics", "time-outs", "group", "permissions", "transactions")
 """What can't be looked at without a broker."""
@@ -105,7 +104,6 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     roles = {name: "read" if needed == "READ" else "written" for name, needed in topic_operations(config).items()}
     brokers = tuple(broker["broker_id"] for broker in patiently(admin.describe_cluster)["brokers"])
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
-    resources.append(ConfigResource(ConfigResourceType.BROKER, str(brokers[0])))
     settings: Mapping[str, Any] = {}
     with suppress(KafkaError):  # needs an ACL that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
@@ -120,7 +118,7 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
         )
         for topic in describe_topics(admin, roles)
     )
-    return Cluster(admin, brokers, topics, _values(settings.get("broker", {}).get(str(brokers[0]), {})))
+    return Cluster(admin, brokers, topics, broker_settings(admin))
 
 
 def _values(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -133,16 +131,10 @@ def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
         f"session {config.session_timeout_ms} ms, poll {config.max_poll_interval_ms} ms, "
         f"transaction {config.transaction_timeout_ms} ms"
     )
-    bounds = (
-        ("session_timeout_ms", "group.min.session.timeout.ms", "group.max.session.timeout.ms"),
-        ("transaction_timeout_ms", None, "transaction.max.timeout.ms"),
-    )
-    problems = []
-    for name, lowest, highest in bounds:
-        low = int(cluster.settings.get(lowest or "", 0))
-        high = int(cluster.settings.get(highest, 2**31 - 1))
-        if not low <= getattr(config, name) <= high:
-            problems.append(Problem("fail", f"{name} is outside the broker's {low} to {high}", f"change {name}"))
+    problems = [
+        Problem("fail", line, f"change {line.split()[0]}, or the brokers' bound")
+        for line in outside_bounds(config, cluster.settings)
+    ]
     if not cluster.settings:
         found += "; the broker's bounds are not visible (DescribeConfigs)"
     return judged("time-outs", found, problems)
@@ -178,10 +170,9 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
     members = len(group["members"])
     found = f"{state}, {plural(members, 'member')}"
     problems = []
-    protocol = group["protocol_data"]
-    if members and protocol and protocol != ASSIGNOR:
-        what = f"its members share partitions by {protocol}, ours by {ASSIGNOR}: it will not let us in"
-        problems.append(Problem("fail", what, "end the other members, or choose another --group-id"))
+    if problem := other_assignor(config, group):
+        what, _, remedy = problem.partition("; ")
+        problems.append(Problem("fail", what, remedy))
     if topic.error is not None:
         return judged(check, f"{found}, lag unknown without {topic.name}", problems)
     committed, begins, ends = _offsets(cluster.admin, config.group_id, topic)

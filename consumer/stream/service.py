@@ -30,6 +30,7 @@ from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
+from prefstream.consumer.stream.start_checks import require_settings_taken
 from prefstream.consumer.stream.stream import Stream
 from prefstream.consumer.stream.telemetry import Telemetry, describe_judges
 from prefstream.scoring.panel.panel import Panel
@@ -144,6 +145,7 @@ class Service:
                 server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
                 self.http_url = stack.enter_context(server).url
             require_topics(config)
+            require_settings_taken(config)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)

@@ -160,6 +160,8 @@ def _configs_of(call: Call, wanted: Message) -> list[tuple[str, str, int]]:
             "num.partitions": str(settings.default_partitions),
             "offsets.retention.check.interval.ms": str(settings.offsets_retention_check_interval_ms),
             "offsets.retention.minutes": str(settings.offsets_retention_ms // 60_000),
+            "group.max.session.timeout.ms": str(settings.group_max_session_timeout_ms),
+            "group.min.session.timeout.ms": str(settings.group_min_session_timeout_ms),
             "transaction.max.timeout.ms": str(settings.transaction_max_timeout_ms),
         }
         return [(name, value, _SOURCE_STATIC_BROKER) for name, value in values.items()]

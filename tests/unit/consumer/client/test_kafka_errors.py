@@ -52,6 +52,8 @@ ErrorClass = type[KafkaError]
         (kafka_errors.UnknownTopicOrPartitionError, Meaning.TOPIC_MISSING),  # although it may pass
         (kafka_errors.SaslAuthenticationFailedError, Meaning.LOGIN_REFUSED),
         (kafka_errors.InvalidSessionTimeoutError, Meaning.WRONG_SETTING),
+        (kafka_errors.InvalidTransactionTimeoutError, Meaning.WRONG_SETTING),
+        (kafka_errors.InconsistentGroupProtocolError, Meaning.WRONG_SETTING),
         (kafka_errors.KafkaTimeoutError, Meaning.PASSING),
         (kafka_errors.NotLeaderForPartitionError, Meaning.PASSING),
         (kafka_errors.OutOfOrderSequenceNumberError, Meaning.LASTING),
@@ -65,7 +67,7 @@ def test_errors_mean_what_they_mean(kind: ErrorClass, meaning: Meaning) -> None:
 
 def test_each_row_counts() -> None:
     """None hides behind the ones above it, and there is one for each meaning."""
-    assert [row.meaning for row in TABLE] == list(Meaning)
+    assert list(dict.fromkeys(row.meaning for row in TABLE)) == list(Meaning)
     for row in TABLE:
         assert {row_of(kind(USER_TEXT)) for kind in row.kinds} == {row}
 
@@ -185,3 +187,24 @@ def test_every_error_becomes_a_finding_of_the_doctor(monkeypatch: pytest.MonkeyP
         assert finding.state in {"fail", "warn"}, kind
         assert finding.remedy, kind
         assert "broke down" not in finding.found, kind
+
+
+@pytest.mark.parametrize(
+    ("error", "setting", "bound"),
+    [
+        (kafka_errors.InvalidSessionTimeoutError(), "session_timeout_ms", "group.min.session.timeout.ms"),
+        (kafka_errors.InvalidTransactionTimeoutError(), "transaction_timeout_ms", "transaction.max.timeout.ms"),
+        # As the client tells it that takes a transactional id over.
+        (KafkaError("[Error 50] InvalidTransactionTimeoutError"), "transaction_timeout_ms", "transaction.max.timeout"),
+        (kafka_errors.InconsistentGroupProtocolError(), "cooperative-sticky", "choose another group_id"),
+    ],
+)
+@pytest.mark.parametrize("otherwise", [None, NotAuthorizedError])
+def test_a_setting_that_brokers_do_not_take_is_named_with_its_bound(
+    error: KafkaError, setting: str, bound: str, otherwise: type[StreamError] | None
+) -> None:
+    """And is wrong usage, whatever it was asked for."""
+    told = Translator("x", otherwise=otherwise).error(error)
+    assert isinstance(told, UsageError)
+    assert setting in str(told)
+    assert bound in str(told)

@@ -16,7 +16,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import make_consumer, make_transactional_producer
-from prefstream.consumer.client.kafka_errors import TABLE, Meaning
+from prefstream.consumer.client.kafka_errors import TABLE, Meaning, meaning_of
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.transaction import AbortedError, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
@@ -152,9 +152,8 @@ def test_fencing_that_the_client_tells_in_words_alone_is_fencing(
 def test_every_error_of_taking_the_transactional_id_over_is_one_of_ours(
     kind: ErrorClass, user: User, watchdog: Watchdog
 ) -> None:
-    with pytest.raises(
-        NotAuthorizedError if issubclass(kind, kafka_errors.AuthorizationError) else BrokerUnreachableError
-    ):
+    told = {Meaning.DENIED: NotAuthorizedError, Meaning.WRONG_SETTING: UsageError}
+    with pytest.raises(told.get(meaning_of(kind("told by the broker")), BrokerUnreachableError)):
         publish(user, watchdog, ScriptedProducer("init_transactions", kind("told by the broker")))
 
 
