@@ -201,7 +201,7 @@ scrapes = raw.map(lambda accept: b"GET /metrics HTTP/1.1\r\nAccept: " + accept.r
 
 @hypothesis.given(request=st.one_of(raw, scrapes))
 @hypothesis.settings(
-    max_examples=300, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )  # the server is meant to outlive every request
 def test_no_request_whatever_leaves_a_line_in_the_log_or_a_server_that_does_not_answer(
     server: HealthServer, request: bytes
