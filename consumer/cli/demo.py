@@ -6,6 +6,7 @@ import math
 import queue
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import (
     Agreement,
@@ -58,12 +59,13 @@ def demo(
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
-            help="A real cluster, HOST:PORT; topics and group get names of their own. Default: an embedded broker.",
+            help="A real cluster, HOST:PORT; topics and group get names of their own, and are deleted at the end. "
+            "Default: an embedded broker.",
         ),
     ] = None,
     battles: Annotated[
         Path | None,
-        typer.Option(help="Your own battles: JSONL, or CSV in Kaggle's format."),
+        typer.Option(help="Your own battles: JSONL, or CSV in Kaggle's format; with what people said, where it tells."),
     ] = None,
     panel: PanelOption = DEFAULT_PANEL,
     keep_running: Annotated[
@@ -83,7 +85,7 @@ def demo(
     console = Console(record=svg is not None, width=100 if svg else None)
     entries = file_entries(battles, on_bad_row=console.print) if battles else sample_entries()
     judges = _load_judges(panel, console)
-    with demo_broker(bootstrap_servers) as config:
+    with demo_broker(bootstrap_servers, partial(say, console)) as config:
         screen = Screen(console, judges, total=len(entries))
         committed: queue.SimpleQueue[Scored] = queue.SimpleQueue()
         with streaming(config, judges, on_committed=committed.put) as run:
@@ -91,7 +93,7 @@ def demo(
             _watch(run, committed, screen)
             run.raise_error()
             result = check(config, run.sent)
-            console.print(_summary(result, agreement(result.preferences, entries), screen, judges, config))
+            console.print(_summary(result, agreement(result.preferences, run.sent), screen, judges, config))
             if svg:
                 console.save_svg(str(svg), title="prefstream demo")
             if keep_running and not run.finished.is_set():

@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka.errors import for_code
+from kafka import errors as kafka_errors
+from kafka.errors import GroupIdNotFoundError, for_code
 
 from prefstream.consumer.client.acl import denied, on_topic, topic_operations
 from prefstream.consumer.client.clients import admin_client, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_of
 from prefstream.consumer.client.protocols import Consumer, TopicPartition
 from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, StreamConfig, TopicNames
-from prefstream.consumer.errors import BrokerUnreachableError, TopicMissingError
+from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TopicMissingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,3 +166,21 @@ def create_topics(config: StreamConfig, partitions: int) -> None:
         admin.create_topics(
             {topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topic_operations(config)}
         )
+
+
+def delete_topics_and_group(config: StreamConfig) -> None:
+    """Delete the stream's three topics with all that is in them, and the group with its offsets: what a demo made.
+
+    Raises:
+        StreamError: they could not be deleted; the message says why.
+    """
+    deleting = Translator(f"deleting topics and group at {config.bootstrap_servers}", otherwise=StreamError)
+    with deleting.translating(), admin_client(config) as admin:
+        patiently(lambda: admin.delete_topics(list(topic_operations(config))))
+        patiently(lambda: _delete_group(admin, config.group_id))
+
+
+def _delete_group(admin: Any, group: str) -> None:
+    outcome: str = admin.delete_groups([group])[group]  # "OK", or the name of an error's class
+    if outcome not in {"OK", GroupIdNotFoundError.__name__}:
+        raise getattr(kafka_errors, outcome)

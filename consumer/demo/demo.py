@@ -10,27 +10,40 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import make_consumer, make_producer
-from prefstream.consumer.client.topics import create_topics, find_partitions
-from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.client.topics import create_topics, delete_topics_and_group, find_partitions
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
-from prefstream.schemas import OUTCOMES, Battle, Outcome, Preference, decode_battle, decode_preference, encode_battle
+from prefstream.schemas import (
+    OUTCOMES,
+    Battle,
+    KafkaSource,
+    Outcome,
+    Preference,
+    decode_battle,
+    decode_preference,
+    encode_battle,
+)
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
+from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.battles import read_battles
+from prefstream.scoring.files.labelled import read_labelled
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.predict import triples
+from prefstream.scoring.probabilities import credit, log_losses
 
 SAMPLES: Final = "samples"
 PARTITIONS: Final = 3
@@ -119,9 +132,11 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
         UsageError: it holds no battle.
     """
     entries = []
+    labels = _labels(path)
     for record in read_battles(path):
         if record.battle:
-            entries.append(DemoEvent(record.battle.id, encode_battle(record.battle), record.battle))
+            label = labels.get(record.line)
+            entries.append(DemoEvent(record.battle.id, encode_battle(record.battle), record.battle, label))
         elif path.suffix.lower() != ".csv":
             entries.append(DemoEvent(f"{path.name}:{record.line}", record.raw))
         else:
@@ -129,6 +144,15 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
     if not any(entry.battle for entry in entries):
         raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
     return entries
+
+
+def _labels(path: Path) -> dict[int, Outcome]:
+    """What people said, by the line of the battle; empty where the file doesn't tell."""
+    try:
+        records = list(read_labelled(path))
+    except FileError:  # no columns of labels; what else is wrong is told when the battles are read
+        return {}
+    return {record.line: record.battle.label.outcome for record in records if record.battle}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +170,42 @@ class Agreement:
     accuracy: float
 
 
-def agreement(preferences: Sequence[Preference], entries: Iterable[DemoEvent]) -> Agreement | None:
-    """Hold preferences against the labels of their battles; None where there are no labels."""
-    from sklearn.metrics import log_loss
+def agreement(preferences: Sequence[Preference], sent: Mapping[tuple[int, int], DemoEvent]) -> Agreement | None:
+    """Hold preferences against the labels of their battles; None where there are no labels.
 
-    labels = {entry.name: entry.label for entry in entries if entry.label}
-    judged = [(preference, labels[preference.id]) for preference in preferences if preference.id in labels]
+    Args:
+        preferences: read back.
+        sent: by partition and offset; ids may repeat in somebody's file.
+    """
+    judged = [
+        (preference, event.label)
+        for preference in preferences
+        if isinstance(preference.source, KafkaSource)
+        and (event := sent.get((preference.source.partition, preference.source.offset)))
+        and event.label
+    ]
     if not judged:
         return None
     rows = triples([preference.probabilities for preference, _ in judged])
-    outcomes = [OUTCOMES.index(label) for _, label in judged]
+    outcomes = np.array([OUTCOMES.index(label) for _, label in judged])
     return Agreement(
         battles=len(judged),
-        log_loss=float(log_loss(outcomes, rows, labels=range(len(OUTCOMES)))),
-        accuracy=sum(preference.preferred == label for preference, label in judged) / len(judged),
+        log_loss=float(log_losses(rows)[np.arange(len(judged)), outcomes].mean()),
+        accuracy=float(credit(rows, outcomes).mean()),
     )
 
 
 @contextmanager
-def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
-    """A configuration with topics and a group of its own, on a given cluster or on an embedded broker."""
+def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> Iterator[StreamConfig]:
+    """A configuration with topics and a group of its own, on a given cluster or on an embedded broker.
+
+    Args:
+        bootstrap_servers: of the cluster, which is left at the end as it was found.
+        tell: told what could not be removed from it.
+
+    Raises:
+        StreamError: the topics can't be created.
+    """
     with ExitStack() as stack:
         prefix = ""
         if bootstrap_servers is None:
@@ -184,7 +224,18 @@ def demo_broker(bootstrap_servers: str | None) -> Iterator[StreamConfig]:
             log_level="warning",
         )
         create_topics(config, PARTITIONS)
+        if prefix:
+            stack.callback(_remove, config, tell)
         yield config
+
+
+def _remove(config: StreamConfig, tell: Callable[[str], None]) -> None:
+    """Remove what the demo made on somebody's cluster, or say what is left there."""
+    try:
+        delete_topics_and_group(config)
+    except StreamError as error:
+        names = ", ".join(getattr(config, field) for field in TOPIC_FIELDS)
+        tell(f"left behind on {config.bootstrap_servers}: the topics {names} and the group {config.group_id} ({error})")
 
 
 def produce(config: StreamConfig, entries: Sequence[DemoEvent]) -> dict[tuple[int, int], DemoEvent]:
