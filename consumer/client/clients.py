@@ -13,6 +13,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from prefstream.consumer.client import patches
 from prefstream.consumer.client.connection_errors import explain, overheard
+from prefstream.consumer.client.instance import client_id, transactional_id
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
 from prefstream.consumer.client.oauth import token_provider
 from prefstream.consumer.client.tls import client_context
@@ -31,6 +32,10 @@ PATIENCE_S = 15.0
 
 REQUEST_TIMEOUT_MS = 10_000
 """A coordinator fails over in about 9 s; a request that takes longer is better sent to the new one."""
+
+LONGEST_HEARTBEAT_MS = 1_000
+"""A member hears of a rebalance with its next heartbeat, and partitions that move wait for that; 15 in a session let it
+miss some."""
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
@@ -88,7 +93,14 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
 
 
 def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
-    """The stream's consumer: a member of its group, cooperative-sticky, static if so configured.
+    """The stream's consumer: a member of its group, cooperative-sticky, and static where the operator named it.
+
+    A name that was made from the host's may never come back: as a static member, who went would keep its partitions
+    from the others until its session is over.
+
+    Args:
+        config: the settings.
+        instance_id: the name of this process.
 
     Raises:
         BrokerUnreachableError: no broker answered, or it refused the login.
@@ -96,12 +108,12 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
     """
     return make_consumer(
         config,
-        client_id=f"{config.group_id}-{instance_id}",
+        client_id=client_id(config.group_id, instance_id),
         group_id=config.group_id,
-        group_instance_id=instance_id if config.static_membership else None,
+        group_instance_id=config.instance_id,
         partition_assignment_strategy=[CooperativeStickyAssignor],
         session_timeout_ms=config.session_timeout_ms,
-        heartbeat_interval_ms=max(100, config.session_timeout_ms // 15),
+        heartbeat_interval_ms=min(LONGEST_HEARTBEAT_MS, max(100, config.session_timeout_ms // 15)),
         max_poll_interval_ms=config.max_poll_interval_ms,
         fetch_max_wait_ms=100,
         # New partitions of the topic are found this soon, and that it was recreated while nothing was read.
@@ -131,8 +143,12 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
     return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
 
 
-def make_transactional_producer(config: StreamConfig, transactional_id: str) -> Any:
-    """The stream's producer; a second one with the same id fences the first.
+def make_transactional_producer(config: StreamConfig, instance_id: str) -> Any:
+    """The stream's producer; a second one of the same group and instance fences the first.
+
+    Args:
+        config: the settings.
+        instance_id: the name of this process.
 
     Raises:
         BrokerUnreachableError: no broker answered, or it refused the login.
@@ -140,8 +156,8 @@ def make_transactional_producer(config: StreamConfig, transactional_id: str) -> 
     """
     return make_producer(
         config,
-        client_id=transactional_id,
-        transactional_id=transactional_id,
+        client_id=client_id(config.group_id, instance_id),
+        transactional_id=transactional_id(config.group_id, instance_id),
         transaction_timeout_ms=config.transaction_timeout_ms,
         # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
         # small ones, and the client's thread would compete with the loop for the interpreter.

@@ -23,6 +23,21 @@ MAX_SLOTS: Final = 1_000
 """More processes of one group on one host than any machine has cores."""
 
 
+def client_id(group_id: str, instance_id: str) -> str:
+    """The name of a process's clients, for people who look at brokers."""
+    return f"{group_id}-{instance_id}"
+
+
+def transactional_id(group_id: str, instance_id: str) -> str:
+    """The transactional id of a process: that of no other group and instance.
+
+    Group and instance alone do not tell `x` with `y-z` from `x-y` with `z`, who would fence each other: the length of
+    the group's name does. It stands at the end, so that the id begins with the group and a hyphen, as ACLs have it,
+    behind a character that no instance id has.
+    """
+    return f"{group_id}-{instance_id}~{len(group_id)}"
+
+
 class InstanceName:
     """Holds the name as long as the process lives; the kernel frees it even after SIGKILL.
 

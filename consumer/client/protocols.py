@@ -61,7 +61,7 @@ __all__ = [
 Header: TypeAlias = tuple[str, bytes | None]
 
 STABLE: Final = "<stable>"
-"""`GroupMetadata.state` of a member that has joined and knows what is its own (kafka.structs.MemberState.STABLE)."""
+"""`GroupMetadata.state` of a member that waits for no join (kafka.structs.MemberState.STABLE)."""
 
 
 class ConsumerRecord(Protocol):
@@ -189,6 +189,9 @@ class GroupConsumer(Consumer, Protocol):
 
     def group_metadata(self) -> GroupMetadata:
         """Our place in the group now."""
+
+    def assigned_generation(self) -> int:
+        """The group's generation, if our partitions are those that we have in it; -1 where that is not known."""
 
     def highwater(self, partition: TopicPartition) -> int | None:
         """The partition's end as the last fetch told it; asks nobody."""

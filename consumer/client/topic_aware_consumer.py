@@ -1,4 +1,4 @@
-"""kafka-python's consumer, which here tells what it knows of a topic, and of the brokers."""
+"""kafka-python's consumer, which here tells what it knows of a topic, of the brokers, and of its place in the group."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ _NO_ID = UUID(int=0)
 
 
 class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
-    """A consumer that tells what it knows of a topic, and of the brokers."""
+    """A consumer that tells what it knows of a topic, of the brokers, and of its place in the group."""
 
     _heard_at = 0.0
+
+    def assigned_generation(self) -> int:
+        """The group's generation, if our partitions are those that we have in it; -1 where that is not known."""
+        return int(self._coordinator.assigned_generation())
 
     def has_topic(self, topic: str) -> bool:
         """Whether the brokers knew the topic when they were asked last."""

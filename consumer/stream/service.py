@@ -16,11 +16,13 @@ import structlog
 
 from prefstream.consumer.client.clients import make_group_consumer, make_transactional_producer
 from prefstream.consumer.client.connection_errors import overheard
-from prefstream.consumer.client.instance import InstanceName
+from prefstream.consumer.client.groups.members import hosts_of_others, remove_static_member
+from prefstream.consumer.client.instance import InstanceName, client_id
 from prefstream.consumer.client.protocols import GroupConsumer
 from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import FencedError, StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics, own_version
@@ -154,12 +156,12 @@ class Service:
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
             watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
-            producer = partial(make_transactional_producer, config, f"{config.group_id}-{instance.name}")
+            producer = partial(make_transactional_producer, config, instance.name)
             sink = stack.enter_context(
                 closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
             )
             consumer: GroupConsumer = make_group_consumer(config, instance.name)
-            stack.callback(consumer.close, autocommit=False)  # leaves the group; a static member stays in it
+            stack.callback(self._close_consumer, consumer)
             with watchdog.guard("topic metadata"):
                 source = Source(
                     consumer, config, self.metrics.records_skipped, heard=stack.enter_context(overheard("kafka"))
@@ -195,6 +197,8 @@ class Service:
             self.health.expect_beat("stream", config.broker_timeout_s + LIVENESS_GRACE_S, READY_WITHIN_S)
             try:
                 self._stream.run()
+            except FencedError as error:
+                raise self._naming_twins(error, instance.name, consumer) from error
             finally:
                 self.health.set_not_ready("stopping")
                 self.gave_up = len(pipeline) > 0
@@ -204,6 +208,23 @@ class Service:
             self.health.set_ready()
         else:
             self.health.set_not_ready(obstacle)
+
+    def _close_consumer(self, consumer: GroupConsumer) -> None:
+        """Leave the group. A static member stays in it: it is expected back, unless it was stopped for good."""
+        config, member_id = self._config, consumer.group_metadata().member_id
+        consumer.close(autocommit=False)
+        if not (self._stop_asked and config.leave_on_stop and config.instance_id and member_id):
+            return
+        try:
+            remove_static_member(config, config.group_id, config.instance_id, member_id)
+        except StreamError as error:
+            log.warning("still in the group until the session is over", why=str(error))
+
+    def _naming_twins(self, error: FencedError, instance: str, consumer: GroupConsumer) -> FencedError:
+        """The error, and the hosts of whoever else is in the group under our name."""
+        group = self._config.group_id
+        hosts = hosts_of_others(self._config, group, client_id(group, instance), consumer.group_metadata().member_id)
+        return FencedError(f"{error}; {instance} is in the group at {', '.join(hosts)}, too") if hosts else error
 
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass

@@ -13,7 +13,7 @@ from prefstream.consumer.client.acl import GRANT, acls_of_stream
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.connection_errors import explain
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
-from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, GroupMetadata, TopicPartition
+from prefstream.consumer.client.protocols import STABLE, ConsumerRecord, GroupConsumer, TopicPartition
 from prefstream.consumer.client.silence import Silence
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokersSilentError, BrokerUnreachableError, StreamError, TopicMissingError
@@ -29,12 +29,6 @@ log = structlog.get_logger(__name__)
 
 BACKOFF_S: Final = 0.2
 """Wait after a passing fault of the broker: kafka-python has retried inside already."""
-
-
-JOIN_WAIT_S: Final = 0.5
-"""Shortest poll while we join the group. kafka-python throws away a join that ends between two polls and begins anew:
-with polls that don't wait it would join for ever. Longer than the round trips of a join."""
-
 
 ASK_EVERY_S: Final = 1.0
 """How often brokers are asked about the topic while reading is paused, or while none has answered for as long; else
@@ -88,7 +82,6 @@ class Source:
         )
         self._progress = Progress(consumer, self._assignment, self._committed)
         self._paused = False
-        self._generation = -1
         self._ask_at = 0.0
         self._backoff_until = 0.0
         self._unjudged: KafkaError | None = None  # told by the client once; what it means is not known yet
@@ -108,7 +101,7 @@ class Source:
         """Records that arrived; none when the time is up, reading is paused or the broker is away.
 
         Args:
-            timeout_s: how long to wait for the first record, in seconds; longer while we join the group.
+            timeout_s: how long to wait for the first record, in seconds.
             max_records: at most so many.
 
         Raises:
@@ -123,8 +116,6 @@ class Source:
         if (self._paused or self._silent_s > ASK_EVERY_S) and time.monotonic() > self._ask_at:
             self._ask_at = time.monotonic() + ASK_EVERY_S
             self._consumer.ask_for_topics()
-        if self._learn_generation().state != STABLE:
-            timeout_s = max(timeout_s, JOIN_WAIT_S)
         if self._restarted(self._restart_if_recreated):
             return []
         polled = self._poll(int(timeout_s * 1000), max_records)
@@ -185,7 +176,7 @@ class Source:
             return TopicMissingError(
                 f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?"
             )
-        if self._consumer.group_metadata().state != STABLE:
+        if not self.membership().joined:
             return BrokerUnreachableError(
                 f"not a member of group {config.group_id}; are the brokers at {config.bootstrap_servers} up?"
             )
@@ -193,9 +184,10 @@ class Source:
 
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
-        metadata = self._learn_generation()
+        metadata = self._consumer.group_metadata()
         same_member = metadata.member_id == self._positions.member_id
-        return Membership(metadata, self._generation, self._assignment.epochs() if same_member else {})
+        epochs = self._assignment.epochs() if same_member else {}
+        return Membership(metadata, self._consumer.assigned_generation(), epochs)
 
     @property
     def topic_id(self) -> UUID | None:
@@ -232,17 +224,6 @@ class Source:
     def undecided(self, partition: TopicPartition) -> int:
         """As `Losses.undecided`."""
         return self._losses.undecided(partition)
-
-    def _learn_generation(self) -> GroupMetadata:
-        """The metadata of our membership, and with it the generation whose assignment we know.
-
-        kafka-python joins on its IO thread: a new generation may be there while the assignment waits for the next poll.
-        Only that makes it stable.
-        """
-        metadata = self._consumer.group_metadata()
-        if metadata.state == STABLE:
-            self._generation = metadata.generation_id
-        return metadata
 
     def _back_off(self, seconds: float) -> None:
         self._backoff_until = time.monotonic() + seconds

@@ -22,6 +22,7 @@ import pytest
 from kafka import KafkaProducer
 
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.instance import transactional_id
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.client.watchdog import EXIT_STALLED
 from prefstream.consumer.config import StreamConfig
@@ -205,7 +206,10 @@ def test_a_fenced_process_exits_with_1(tmp_path: Path, log: Path) -> None:
             produce(config, battle_events(1))
             wait_until(lambda: run.published >= 1)
             with closing(
-                KafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id="prefstream-one")
+                KafkaProducer(
+                    bootstrap_servers=broker.bootstrap_servers,
+                    transactional_id=transactional_id(config.group_id, "one"),
+                )
             ) as usurper:
                 usurper.init_transactions()
             produce(config, battle_events(1, first=1))

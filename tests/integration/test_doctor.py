@@ -184,7 +184,7 @@ def test_a_group_with_another_assignor_fails(
 def running(stream_config: Callable[..., StreamConfig]) -> Iterator[tuple[StreamConfig, Any]]:
     """A configuration, and the producer of a service that runs with it."""
     config = stream_config(instance_id="doctor")
-    with closing(make_transactional_producer(config, f"{config.group_id}-doctor")) as producer:
+    with closing(make_transactional_producer(config, "doctor")) as producer:
         producer.init_transactions()
         yield config, producer
 

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
+from kafka.errors import RebalanceInProgressError
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import FencedError
 from prefstream.consumer.stream import telemetry
 from prefstream.scoring.panel.panel import Panel
 from tests.support.priors import HeldJudge, prior_panel
@@ -32,8 +35,14 @@ from tests.support.wire import Member, Wire
 MakeConfig = Callable[..., StreamConfig]
 
 
-def instance(config: StreamConfig, name: str) -> StreamConfig:
+def named(config: StreamConfig, name: str) -> StreamConfig:
+    """A process that the operator gave a name: a static member."""
     return config.model_copy(update={"instance_id": name})
+
+
+def leaving(config: StreamConfig, name: str) -> StreamConfig:
+    """The same, which gives its partitions up when it stops."""
+    return named(config, name).model_copy(update={"leave_on_stop": True})
 
 
 def stale_records(service: Running) -> float:
@@ -58,9 +67,9 @@ def test_a_second_process_takes_partitions_over_in_the_middle_of_a_batch(
     config = stream_config(max_batch_battles=8, linger_ms=1_000, session_timeout_ms=6_000)
     sent = [at for partition in range(4) for at in produce(config, battle_events(2), partition=partition)]
     judge = HeldJudge()
-    with running(instance(config, "one"), lambda: Panel([judge])) as first:
+    with running(leaving(config, "one"), lambda: Panel([judge])) as first:
         wait_until(lambda: consumed(first) == 8, what="one batch of all partitions")
-        eager = instance(config, "two").model_copy(update={"linger_ms": 1})
+        eager = leaving(config, "two").model_copy(update={"linger_ms": 1})
         with running(eager, prior_panel) as second:
             wait_until(lambda: second.published == 4, what="the second's share")
             judge.let()
@@ -79,8 +88,8 @@ def test_partitions_without_a_committed_offset_come_to_a_process_that_has_not_co
     """They start at their beginning; the positions of those that were there before stay where they are."""
     config = stream_config(partitions=2, max_batch_battles=4, max_in_flight=2, linger_ms=1, session_timeout_ms=6_000)
     sent = produce(config, battle_events(20))
-    with running(instance(config, "one"), lambda: prior_panel(1.0)) as first:
-        impatient = instance(config, "two").model_copy(update={"drain_seconds": 0.0})
+    with running(leaving(config, "one"), lambda: prior_panel(1.0)) as first:
+        impatient = leaving(config, "two").model_copy(update={"drain_seconds": 0.0})
         with running(impatient, lambda: prior_panel(3.0)) as second:
             wait_until(lambda: consumed(first) and consumed(second), what="both to read")
         first.wait_published(20)
@@ -91,9 +100,9 @@ def test_processes_that_come_and_go_lose_and_double_nothing(stream_config: MakeC
     """Every rebalance in the middle of work: some drain, some have to give up."""
     config = stream_config(max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
     sent = produce(config, battle_events(300))
-    with running(instance(config, "steady"), lambda: prior_panel(0.05)):
+    with running(leaving(config, "steady"), lambda: prior_panel(0.05)):
         for number in range(4):
-            guest = instance(config, f"guest-{number}").model_copy(
+            guest = leaving(config, f"guest-{number}").model_copy(
                 update={"drain_seconds": seeded.choice([0.0, 0.1, 5.0])}
             )
             with running(guest, lambda: prior_panel(seeded.choice([0.0, 0.05, 0.4]))):
@@ -107,22 +116,51 @@ def test_a_static_member_that_restarts_keeps_its_partitions(
 ) -> None:
     """Within the session time-out nobody else gets them, so nothing moves."""
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
-    config = stream_config(static_membership=True, session_timeout_ms=6_000)
+    config = stream_config(session_timeout_ms=6_000)
     sent = produce(config, battle_events(20))
-    with running(instance(config, "one")) as first:
+    with running(named(config, "one")) as first:
         first.wait_published(20)
-        with running(instance(config, "two")) as second:
+        with running(named(config, "two")) as second:
             wait_until(lambda: owned_partitions(second) == 2, what="the second's share")
             sent += produce(config, battle_events(20, first=20))
             wait_until(lambda: first.published + second.published >= 40)
         sent += produce(config, battle_events(40, first=40))
         time.sleep(1.0)  # longer than a rebalance takes
         before = first.published
-        with running(instance(config, "two")) as second:
+        with running(named(config, "two")) as second:
             second.wait_published(1)
             wait_until(lambda: visible_count(config) >= 80)
             assert first.published == before
     assert_exactly_once(config, sent)
+
+
+def test_a_static_member_that_stops_for_good_gives_its_partitions_up(
+    stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session would be over in five minutes."""
+    monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
+    config = stream_config(session_timeout_ms=300_000)
+    sent = produce(config, battle_events(20))
+    with running(leaving(config, "one")) as first:
+        first.wait_published(20)
+        with running(leaving(config, "two")) as second:
+            wait_until(lambda: owned_partitions(second) == 2, what="the second's share")
+        wait_until(lambda: owned_partitions(first) == 4, what="what the second had")
+        sent += produce(config, battle_events(20, first=20))
+        first.wait_published(40)
+    assert_exactly_once(config, sent)
+
+
+def test_a_static_member_whose_name_is_taken_ends_at_once_and_says_who_has_it(stream_config: MakeConfig) -> None:
+    """Without another battle to answer, by which it would find out."""
+    config = stream_config()
+    produce(config, battle_events(1))
+    with running(named(config, "one")) as first:
+        first.wait_published(1)
+        with running(named(config, "one")):
+            error = first.wait_ended()
+    assert isinstance(error, FencedError)
+    assert "one is in the group at 127.0.0.1, too" in str(error)
 
 
 @pytest.mark.parametrize("code", [22, 25], ids=["illegal generation", "unknown member"])
@@ -184,20 +222,52 @@ def assignment(topic: str, *partitions: int) -> bytes:
     return bytes(ConsumerProtocolAssignment(1, topics, b"").encode())
 
 
+def test_while_a_rebalance_waits_for_one_that_is_silent_the_others_go_on(stream_config: MakeConfig) -> None:
+    """As it does for one that was killed: until its session is over nobody's join ends."""
+    config = stream_config(session_timeout_ms=6_000)
+    sent = produce(config, battle_events(4))
+    with (
+        running(named(config, "one")) as service,
+        closing(Wire(config.bootstrap_servers)) as wire,
+        admin_client(config) as admin,
+    ):
+        service.wait_published(4)
+        silent = Member(
+            wire,
+            config.group_id,
+            300_000,
+            protocols=("cooperative-sticky",),
+            metadata=subscription(config),
+            rebalance_timeout_ms=300_000,
+        )
+        silent.find()
+        assert silent.join() == silent.sync()[0] == 0  # from here on half of the partitions wait for it
+        wait_until(lambda: silent.heartbeat() == RebalanceInProgressError.errno, what="the service to join again")
+        for partition in range(4):
+            sent += produce(config, battle_events(5, first=4 + 5 * partition), partition=partition)
+        service.wait_published(14)
+        assert admin.describe_groups([config.group_id])[config.group_id]["group_state"] == "PreparingRebalance"
+        assert service.service.health.ready
+        assert silent.leave() == 0
+        service.wait_published(24)
+    assert_exactly_once(config, sent)
+
+
+def subscription(config: StreamConfig) -> bytes:
+    """Of a member that has no partitions yet."""
+    topics = [config.battles_topic]
+    return bytes(ConsumerProtocolSubscription(version=1, topics=topics, user_data=b"", owned_partitions=[]).encode())
+
+
 def test_nothing_is_committed_between_joining_a_generation_and_hearing_what_is_ours_in_it(
     stream_config: MakeConfig,
 ) -> None:
     """The broker would take it, though the leader may give the partition to another member just then."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1, session_timeout_ms=6_000)
     sent = produce(config, battle_events(5))
-    subscription = ConsumerProtocolSubscription(
-        version=1, topics=[config.battles_topic], user_data=b"", owned_partitions=[]
-    )
     judge = HeldJudge()
     with closing(Wire(config.bootstrap_servers)) as wire:
-        leader = Member(
-            wire, config.group_id, 30_000, protocols=("cooperative-sticky",), metadata=bytes(subscription.encode())
-        )
+        leader = Member(wire, config.group_id, 30_000, protocols=("cooperative-sticky",), metadata=subscription(config))
         leader.find()
         assert leader.join() == leader.sync()[0] == 0
 

@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.broker.faults import ApiName
 from prefstream.consumer.client import clients as kafka_client
+from prefstream.consumer.client.instance import transactional_id
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, NotAuthorizedError, TransactionFailedError
 from prefstream.schemas import PrefstreamError
@@ -188,7 +189,9 @@ def test_a_process_whose_transactional_id_was_taken_over_ends(broker: EmbeddedBr
     with running(config) as service:
         service.wait_published(5)
         with closing(
-            KafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{config.group_id}-one")
+            KafkaProducer(
+                bootstrap_servers=broker.bootstrap_servers, transactional_id=transactional_id(config.group_id, "one")
+            )
         ) as usurper:
             usurper.init_transactions()
         sent += produce(config, battle_events(5, first=5))
@@ -243,7 +246,7 @@ def test_what_a_process_left_open_is_ended_by_its_successor_at_once(broker: Embe
     sent = produce(config, battle_events(5))
     killed = KafkaProducer(
         bootstrap_servers=broker.bootstrap_servers,
-        transactional_id=f"{config.group_id}-one",
+        transactional_id=transactional_id(config.group_id, "one"),
         linger_ms=0,
         transaction_timeout_ms=300_000,
     )

@@ -48,7 +48,7 @@ class Prefstream:
         log: file that gets what it writes to standard error; several processes may share one.
         program: Python that runs the command.
         environment: variables beside those of `child_environment`.
-        python: the interpreter.
+        python: the interpreter; one of another environment runs what that has.
     """
 
     def __init__(

@@ -19,9 +19,8 @@ JOINED = ConsumerGroupMetadata("g", 3, "member", None, MemberState.STABLE)
 class ScriptedConsumer:
     """A group consumer that polls what it is told to."""
 
-    def __init__(self, *polls: Any, state: str = MemberState.STABLE) -> None:
+    def __init__(self, *polls: Any) -> None:
         self.polls = list(polls)
-        self.state = state
         self.timeouts_ms: list[int] = []
         self.assigned: set[TopicPartition] = set()
         self.held: set[TopicPartition] = set()
@@ -29,6 +28,7 @@ class ScriptedConsumer:
         self.listener: ConsumerRebalanceListener | None = None
         self.member_id = JOINED.member_id
         self.generation_id = JOINED.generation_id
+        self.known_generation: int = self.generation_id
         self.committed_offsets: dict[TopicPartition, Any] = {}
         self.known_topic_id: UUID | None = OLD
         self.real_topic_id = OLD
@@ -79,7 +79,10 @@ class ScriptedConsumer:
         return polled
 
     def group_metadata(self) -> ConsumerGroupMetadata:
-        return JOINED._replace(state=self.state, member_id=self.member_id, generation_id=self.generation_id)
+        return JOINED._replace(member_id=self.member_id, generation_id=self.generation_id)
+
+    def assigned_generation(self) -> int:
+        return self.known_generation
 
     def committed(self, partition: TopicPartition, *, metadata: bool, timeout_ms: int) -> Any:
         committed = self.committed_offsets.get(partition)

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
+from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
-from prefstream.consumer.stream.source import JOIN_WAIT_S
 from prefstream.schemas import KafkaSource, Preference, Reason, decode_preference
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, header
 from prefstream.scoring.panel.panel import Panel
@@ -56,13 +56,19 @@ def wait_until(condition: Callable[[], object], timeout_s: float = WAIT_S, what:
 
 
 def poll(consumer: Any, timeout_ms: int = 20) -> list[Any]:
-    """Records that a consumer has; a member that is not one yet is given the time to join.
-
-    kafka-python throws away a join that ends between two polls: polled for moments, it may go on joining for ever.
-    """
-    if consumer.config["group_id"] is not None and consumer._coordinator.need_rejoin():
-        timeout_ms = max(timeout_ms, int(JOIN_WAIT_S * 1000))
+    """Records that a consumer has."""
     return [record for records in consumer.poll(timeout_ms=timeout_ms).values() for record in records]
+
+
+def settled(consumer: Any) -> bool:
+    """Poll a member; whether it has joined for good, knows where to read, and was heard of.
+
+    A leader joins once more after it has heard of its topics.
+    """
+    poll(consumer)
+    coordinator = consumer._coordinator
+    knows = bool(consumer.assignment()) and consumer._subscription.has_all_fetch_positions()
+    return knows and coordinator.heartbeat.last_receive > 0 and not coordinator.need_rejoin()
 
 
 def poll_at_once(*consumers: Any) -> None:
@@ -229,6 +235,14 @@ def visible_count(config: StreamConfig) -> int:
         len(read_topic(config.bootstrap_servers, topic))
         for topic in (config.preferences_topic, config.dead_letters_topic)
     )
+
+
+def commit_beginning(config: StreamConfig, partitions: int = 1) -> None:
+    """Commit offset 0 of each partition, so that a bare group consumer has somewhere to begin."""
+    with closing(make_consumer(config, group_id=config.group_id)) as consumer:
+        consumer.commit(
+            {TopicPartition(config.battles_topic, number): OffsetAndMetadata(0, "", -1) for number in range(partitions)}
+        )
 
 
 def committed_offsets(config: StreamConfig, partitions: int = 4) -> dict[int, int | None]:

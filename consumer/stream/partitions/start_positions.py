@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from prefstream.consumer.client.protocols import STABLE, GroupConsumer, OffsetAndMetadata, TopicPartition
+from prefstream.consumer.client.protocols import GroupConsumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.stream.partitions.assignment import Assignment
@@ -110,9 +110,8 @@ class StartPositions:
         Raises:
             BrokerUnreachableError: the coordinator did not tell where; to be tried again.
         """
-        metadata = self._consumer.group_metadata()
-        member_id = metadata.member_id
-        if metadata.state != STABLE or member_id in {"", self._member_id}:
+        member_id = self._consumer.group_metadata().member_id
+        if self._consumer.assigned_generation() < 0 or member_id in {"", self._member_id}:
             return False
         known = bool(self._member_id)
         if known:

@@ -102,5 +102,5 @@ def _holder(world: World, role: str, generator: random.Random) -> int:
     if role == "group":
         return cluster.coordinator(group_id=world.config.group_id)
     if role == "transactions":
-        return cluster.coordinator(transactional_id=world.client_id(generator.choice(world.fleet)))
+        return cluster.coordinator(transactional_id=world.transactional_id(generator.choice(world.fleet)))
     return cluster.leader(world.config.battles_topic, generator.randrange(world.partitions))

@@ -14,6 +14,7 @@ from typing import Final, Self
 from confluent_kafka import Message
 
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.instance import client_id, transactional_id
 from prefstream.consumer.config import StreamConfig
 from tests.chaos.world.admin import REQUEST_S, Admin, patiently
 from tests.chaos.world.fleet import Supervised
@@ -133,8 +134,12 @@ class World:
         )
 
     def client_id(self, process: Supervised) -> str:
-        """The name by which brokers know a process's clients, and its transactional id."""
-        return f"{self.config.group_id}-{process.name}"
+        """The name by which brokers know a process's clients."""
+        return client_id(self.config.group_id, process.name)
+
+    def transactional_id(self, process: Supervised) -> str:
+        """The name by which brokers know a process's transactions."""
+        return transactional_id(self.config.group_id, process.name)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kafka import TopicPartition
+from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import GroupIdNotFoundError, GroupSubscribedToTopicError, NoError
 from kafka.structs import OffsetAndMetadata
@@ -272,6 +273,27 @@ def test_a_static_member_returns_without_disturbing_the_others(
     wait_until(lambda: len(back.assignment()) == 2, first, back)
     assert back.assignment() == owned
     assert first.group_metadata().generation_id == generation
+
+
+def test_a_static_member_is_removed_from_outside_unless_another_one_has_its_name(
+    stable_pair: Callable[..., Any], new_member: Callable[..., Member], admin: Any
+) -> None:
+    first, second = stable_pair("one", "two")
+    back = new_member(instance_id="two")
+    assert back.join() == back.sync()[0] == 0
+
+    def remove(member_id: str | None, instance_id: str) -> str:
+        member = MemberToRemove(member_id=member_id, group_instance_id=instance_id, reason="gone")
+        (error,) = admin.remove_group_members(first.group_id, [member]).values()
+        return str(error.__name__)
+
+    assert remove(second.member_id, "two") == "FencedInstanceIdError"
+    assert first.heartbeat() == back.heartbeat() == 0
+    assert remove(back.member_id, "two") == "NoError"
+    assert remove(back.member_id, "two") == "UnknownMemberIdError"
+    assert first.heartbeat() == REBALANCE_IN_PROGRESS
+    assert remove(None, "one") == "NoError"
+    assert admin.describe_groups([first.group_id])[first.group_id]["members"] == []
 
 
 def test_a_group_goes_on_where_it_committed(

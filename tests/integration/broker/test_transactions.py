@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +35,12 @@ from kafka.protocol.producer import (
 from kafka.structs import OffsetAndMetadata
 
 from tests.support.streams import poll
-from tests.support.wire import NOT_YET, patiently
+from tests.support.wire import NOT_YET, Member, patiently
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
 ILLEGAL_GENERATION = 22
 UNKNOWN_MEMBER_ID = 25
+REBALANCE_IN_PROGRESS = 27
 INVALID_PRODUCER_EPOCH = 47
 INVALID_TXN_STATE = 48
 INVALID_PRODUCER_ID_MAPPING = 49
@@ -383,6 +385,26 @@ def test_offsets_of_a_stranger_to_the_group_are_refused(
     assert writer.commit_offset(f"{group}-missing", topic, 2, **me) == ILLEGAL_GENERATION
     assert writer.end(commit=True) == 0
     wait_until(lambda: consumer.committed(TopicPartition(topic, 0)) == 1, consumer)
+
+
+def test_offsets_are_taken_while_a_rebalance_waits_and_refused_once_the_next_generation_has_begun(
+    writer: Writer, topic: str, name: str, new_wire: Callable[[], Any]
+) -> None:
+    """Members that keep their partitions go on until then; who has them afterwards knows by the new generation."""
+    group = f"{name}-group"
+    first, second = (Member(new_wire(), group, 10_000) for _ in range(2))
+    first.find()
+    assert first.join() == first.sync()[0] == 0
+    me: dict[str, Any] = {"generation": first.generation, "member_id": first.member_id}
+    assert writer.add_offsets(group) == 0
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(second.join)
+        while first.heartbeat() != REBALANCE_IN_PROGRESS:
+            time.sleep(0.02)
+        assert writer.commit_offset(group, topic, 1, **me) == 0
+        assert first.join() == joining.result() == 0
+    assert first.generation > me["generation"]
+    assert writer.commit_offset(group, topic, 2, **me) == ILLEGAL_GENERATION
 
 
 # --- with a client

@@ -91,25 +91,26 @@ def test_a_consumer_never_commits_or_skips_by_itself(broker: EmbeddedBroker) -> 
         consumer.close()
 
 
-@pytest.mark.parametrize(("static", "expected"), [(True, "one"), (False, None)])
-def test_a_group_consumer_is_cooperative_and_static_only_if_told_so(
-    broker: EmbeddedBroker, static: bool, expected: str | None
+@pytest.mark.parametrize("given", ["one", None])
+def test_a_group_consumer_is_cooperative_and_static_only_where_the_operator_named_it(
+    broker: EmbeddedBroker, given: str | None
 ) -> None:
-    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, static_membership=static)
+    """A name that was made from the host's may never come back."""
+    config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, instance_id=given)
     consumer = make_group_consumer(config, "one")
     try:
         assert [kind.name for kind in consumer.config["partition_assignment_strategy"]] == ["cooperative-sticky"]
-        assert consumer.config["group_instance_id"] == expected
+        assert consumer.config["group_instance_id"] == given
     finally:
         consumer.close()
 
 
 def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker) -> None:
     config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers, transaction_timeout_ms=5_000)
-    producer = make_transactional_producer(config, "g-one")
+    producer = make_transactional_producer(config, "one")
     try:
         assert producer.config["acks"] == -1
-        assert producer.config["transactional_id"] == "g-one"
+        assert producer.config["transactional_id"] == "prefstream-one~10"
         assert producer.config["transaction_timeout_ms"] == 5_000
     finally:
         producer.close()

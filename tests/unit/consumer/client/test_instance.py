@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prefstream.consumer.client import instance
-from prefstream.consumer.client.instance import InstanceName
+from prefstream.consumer.client.instance import InstanceName, transactional_id
 from prefstream.consumer.errors import UsageError
 
 
@@ -23,6 +25,28 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_name_that_is_given_is_taken_as_it_is() -> None:
     assert InstanceName("g", "one").name == "one"
+
+
+def test_a_transactional_id_is_that_of_one_group_and_one_instance() -> None:
+    """`x` with `y-z` and `x-y` with `z` would fence each other."""
+    names = ["x", "y", "z", "x-y", "y-z", "x-y-z", "1", "x-y-z-1"]
+    groups = [*names, "x~1", "x-y~3", "-", "~"]
+    ids = [transactional_id(group, name) for group in groups for name in names]
+    assert len(set(ids)) == len(ids)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("xy-~1", min_size=1), st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True)),
+        min_size=2,
+        unique=True,
+    )
+)
+def test_a_transactional_id_begins_with_its_group_as_acls_have_it(pairs: list[tuple[str, str]]) -> None:
+    ids = [transactional_id(group, name) for group, name in pairs]
+    assert len(set(ids)) == len(pairs)
+    assert all(id_.startswith(f"{group}-") for id_, (group, _) in zip(ids, pairs, strict=True))
+    assert not any(id_.endswith(("~retry", "~doctor")) for id_ in ids)
 
 
 def test_live_holders_have_different_names() -> None:

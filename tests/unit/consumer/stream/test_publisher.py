@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from kafka import errors as kafka_errors
-from kafka.structs import MemberState
 from structlog.testing import capture_logs
 
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
@@ -194,8 +193,7 @@ def test_while_nobody_tells_how_it_ended_it_stays_unsettled(stage: Set) -> None:
 
 def test_who_is_no_member_holds_the_batch_without_counting_a_failure(stage: Set) -> None:
     scene = stage()
-    scene.consumer.state = MemberState.REBALANCING
-    scene.consumer.generation_id += 1
+    scene.consumer.known_generation = -1
     assert scene.publisher.publish(scene.scored) is None
     assert isinstance(scene.publisher.state, Retrying)
     assert scene.publisher.state.failing_since is None
@@ -271,7 +269,7 @@ def test_who_is_no_member_commits_no_position_and_holds_nothing_up(stage: Set) -
     scene = stage()
     scene.publisher.publish(scene.scored)
     scene.consumer.positions = {P0: 10}
-    scene.consumer.state = MemberState.REBALANCING
+    scene.consumer.known_generation = -1
     scene.consumer.generation_id += 1
     scene.publisher.commit_positions(at_once=True)
     assert scene.committed() == [7]

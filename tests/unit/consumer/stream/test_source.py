@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.structs import MemberState
 
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
@@ -24,7 +23,7 @@ from prefstream.consumer.stream import source as source_module
 from prefstream.consumer.stream.partitions import topic_identity
 from prefstream.consumer.stream.partitions.losses import SkipReason
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
-from prefstream.consumer.stream.source import JOIN_WAIT_S, SILENT_S, Source
+from prefstream.consumer.stream.source import SILENT_S, Source
 from tests.support.fake_clock import FakeClock
 from tests.support.kafka_errors import kafka_error_classes
 from tests.support.scripted_clients import NEW, OLD, ScriptedConsumer
@@ -466,10 +465,11 @@ def test_brokers_that_answer_nothing_are_told_with_the_reason_and_asked_and_noth
 
 
 def test_what_keeps_us_from_reading_is_told() -> None:
-    consumer = ScriptedConsumer(state=MemberState.UNJOINED)
+    consumer = ScriptedConsumer()
     source = make_source(consumer)
+    consumer.known_generation = -1
     assert isinstance(source.obstacle(), BrokerUnreachableError)
-    consumer.state = MemberState.STABLE
+    consumer.known_generation = consumer.generation_id
     assert source.obstacle() is None
     consumer.known_topic_id = None
     assert isinstance(source.obstacle(), TopicMissingError)
@@ -531,11 +531,11 @@ def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> 
     source = make_source(consumer)
     consumer.give(P0)
     source.poll(0.1, 10)
-    consumer.member_id, consumer.state = "another", MemberState.REBALANCING
+    consumer.member_id, consumer.known_generation = "another", -1
     consumer.committed_offsets = {P0: AT_3}
     assert source.poll(0.1, 10) == []
     assert consumer.sought == []
-    consumer.state = MemberState.STABLE
+    consumer.known_generation = consumer.generation_id
     consumer.committed_offsets = {P0: AT_3._replace(offset=7)}
     assert source.poll(0.1, 10) == []
     assert consumer.sought == [("offset 7", (P0,))]
@@ -586,12 +586,11 @@ def test_in_a_rebalance_we_are_a_member_until_the_next_generation_and_again_once
     source = make_source(consumer)
     consumer.give(P0)
     (event,) = source.poll(0.1, 10)
-    consumer.state = MemberState.REBALANCING
     assert source.membership().joined
-    consumer.generation_id += 1
+    consumer.generation_id, consumer.known_generation = consumer.generation_id + 1, -1
     assert not source.membership().joined
     assert source.membership().owns(event)  # as far as we know: it is kept
-    consumer.state = MemberState.STABLE
+    consumer.known_generation = consumer.generation_id
     assert source.membership().joined
 
 
@@ -606,13 +605,6 @@ def test_while_paused_new_partitions_are_held_back_too() -> None:
     assert consumer.held == {P0, P1}
     source.resume()
     assert consumer.held == set()
-
-
-@pytest.mark.parametrize("state", [MemberState.REBALANCING, MemberState.UNJOINED])
-def test_while_joining_polls_wait_so_that_the_join_is_not_thrown_away(state: str) -> None:
-    consumer = ScriptedConsumer(state=state)
-    make_source(consumer).poll(0, 1)
-    assert consumer.timeouts_ms == [int(JOIN_WAIT_S * 1000)]
 
 
 def test_a_member_polls_as_long_as_it_is_asked_to() -> None:

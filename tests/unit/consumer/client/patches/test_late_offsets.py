@@ -12,7 +12,7 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import make_consumer, make_group_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
-from tests.support.streams import poll, poll_at_once, wait_until
+from tests.support.streams import poll_at_once, settled, wait_until
 
 
 def test_committed_offsets_that_were_told_too_late_are_forgotten_in_a_rebalance() -> None:
@@ -30,7 +30,7 @@ def test_committed_offsets_that_were_told_too_late_are_forgotten_in_a_rebalance(
             for member in (consumer, other):
                 member.partitions_for_topic(config.battles_topic)
                 member.subscribe([config.battles_topic])
-            wait_until(lambda: poll(consumer) or consumer.assignment(), what="the first member")
+            wait_until(lambda: settled(consumer), what="the first member")
             broker.faults.delay("OffsetFetch", seconds=0.3, client_id=consumer.config["client_id"], after_apply=True)
             with pytest.raises(KafkaTimeoutError):
                 consumer.committed(partition, timeout_ms=50)

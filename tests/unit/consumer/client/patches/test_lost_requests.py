@@ -28,7 +28,7 @@ def test_a_request_that_finds_the_coordinator_away_is_sent_when_it_is_back(broke
     create_topics(config, 1)
     offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
     values = (offsets, config.group_id) if call == "send_offsets_to_transaction" else ()
-    producer = make_transactional_producer(config, "g-one")
+    producer = make_transactional_producer(config, "one")
     answer: Future[None] = Future()
     calling = threading.Thread(target=lambda: answer.set_result(getattr(producer, call)(*values)), daemon=True)
     try:

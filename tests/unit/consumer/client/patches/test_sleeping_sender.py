@@ -25,7 +25,7 @@ def test_every_request_of_a_transaction_is_answered_when_a_message_fails(broker:
     config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
     create_topics(config, 1)
     offsets = {TopicPartition(config.battles_topic, 0): OffsetAndMetadata(1, "", -1)}
-    producer = make_transactional_producer(config, "g-one")
+    producer = make_transactional_producer(config, "one")
     try:
         producer.init_transactions()
         producer.begin_transaction()

@@ -29,7 +29,7 @@ def producer(broker: EmbeddedBroker) -> Iterator[Any]:
     """In a transaction."""
     config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
     create_topics(config, 1)
-    producer = make_transactional_producer(config, "g-one")
+    producer = make_transactional_producer(config, "one")
     producer.init_transactions()
     producer.begin_transaction()
     yield producer
