@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
-ENV_CLOCK: Final = "PREFSTREAM_CHAOS_CLOCK"
+ENV_CLOCK: Final = "CHAOS_CLOCK"
 """Names the file, which holds seconds. No file: the clock is right."""
 
 

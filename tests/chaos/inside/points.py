@@ -26,7 +26,7 @@ POINTS: Final = (
     "after commit",
 )
 
-ENV_PARTITIONS: Final = "PREFSTREAM_CHAOS_PARTITIONS"
+ENV_PARTITIONS: Final = "CHAOS_PARTITIONS"
 """Names the file that the process keeps up to date with the partitions that it reads; unset: none."""
 
 

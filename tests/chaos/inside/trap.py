@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-ENV_TRAP: Final = "PREFSTREAM_CHAOS_TRAP"
+ENV_TRAP: Final = "CHAOS_TRAP"
 """Names the file: the point, and the signal or what else is to happen there."""
 
 LASTING: Final = " always"

@@ -128,16 +128,15 @@ class Reader:
         preferences_topic: str,
         served: Callable[[], AbstractSet[int]] = frozenset,
     ) -> None:
-        self._outputs = [
-            TopicPartition(topic, number, OFFSET_BEGINNING) for topic in topics for number in range(topics[topic])
-        ]
+        self._outputs = [(topic, number) for topic in topics for number in range(topics[topic])]
+        self._next: dict[tuple[str, int], int] = {}
         self._input_topic = input_topic
         self._preferences_topic = preferences_topic
         self._served = served
         self._inputs: set[Place] = set()
         self._unanswered: dict[int, set[Place]] = defaultdict(set)
-        self._known_partitions = 0
-        self._read_partitions = 0
+        self._input_partitions = 0
+        self._assigned = 0
         self._seen: set[OutputPlace] = set()
         self._answers: Counter[Place] = Counter()
         self._silence = Stopwatch()
@@ -148,7 +147,6 @@ class Reader:
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
     def __enter__(self) -> Self:
-        self._consumer.assign(self._outputs)
         self._thread.start()
         return self
 
@@ -161,7 +159,7 @@ class Reader:
 
     def read_input(self, partitions: int) -> None:
         """Read so many partitions of the input from now on."""
-        self._known_partitions = partitions
+        self._input_partitions = partitions
 
     def note_inputs(self, places: Iterable[Place]) -> None:
         """Take note of inputs that are about to be deleted, seen or not."""
@@ -219,25 +217,23 @@ class Reader:
         while not self._closing.is_set():
             records: list[Message] = []
             with suppress(KafkaException):  # a broker that is away is what it is here for
-                self._follow_input()
+                self._assign()
                 records = self._consumer.consume(500, LOOK_S)
             served = self._served()
             with self._lock:
                 self._note([record for record in records if record.error() is None], served, time.monotonic())
 
-    def _follow_input(self) -> None:
-        known = self._known_partitions
-        more = [
-            TopicPartition(self._input_topic, number, OFFSET_BEGINNING)
-            for number in range(self._read_partitions, known)
-        ]
-        if more:
-            self._consumer.incremental_assign(more)
-            self._read_partitions = known
+    def _assign(self) -> None:
+        """Read what there is to read: all of it from where we are, when there is more than before."""
+        wanted = [*self._outputs, *((self._input_topic, number) for number in range(self._input_partitions))]
+        if len(wanted) != self._assigned:
+            self._consumer.assign([TopicPartition(*part, self._next.get(part, OFFSET_BEGINNING)) for part in wanted])
+            self._assigned = len(wanted)
 
     def _note(self, records: Iterable[Message], served: AbstractSet[int], now: float) -> None:
         """Count what is new, and measure the silence that it ends, or that goes on."""
         fresh = {_place(record): record for record in records if _place(record) not in self._seen}
+        self._next |= {place[:2]: place[2] + 1 for place in fresh}
         inputs = [place for place in fresh if place[0] == self._input_topic]
         self._note_inputs(place[1:] for place in inputs)
         answers = fresh.keys() - inputs

@@ -199,7 +199,10 @@ class World:
         started = time.monotonic()
         self.flush()
         if not self.wait(self._is_answered, RECOVER_S):
-            raise AssertionError(f"inputs without an answer after {RECOVER_S:.0f} s: {self.reader.unanswered}; {self}")
+            raise AssertionError(
+                f"after {RECOVER_S:.0f} s a reader knows {self.reader.inputs} inputs of {self.produced}, "
+                f"{self.reader.unanswered} of them without an answer; {self}"
+            )
         return time.monotonic() - started
 
     def wait_no_lag(self) -> None:
