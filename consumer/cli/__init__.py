@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from prefstream.consumer.cli.standard_streams import mend_standard_streams
 from prefstream.consumer.early_signals import (
     EXIT_INTERRUPTED,
     hear_signals,
@@ -120,6 +121,7 @@ def prefstream(
 def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
     hear_signals()
+    mend_standard_streams()
     if not serves():  # which handles them itself, from its first line on
         raise_interrupts()
     try:

@@ -86,9 +86,9 @@ def bench(
             results["panel"] = _panel(config, battles, repetitions, console)
         if what in {What.OFFLINE, What.ALL}:
             results["offline"] = _offline(config, battles, repetitions, bootstrap_servers, console)
-    _print(results)
     if output:
         write_output(output, (json.dumps(results, indent=2) + "\n").encode())
+    _print(results)
     if not results.get("train", {}).get("same_work", True):
         raise typer.Exit(EXIT_FAULT)
 

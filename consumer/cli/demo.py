@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.config import StreamConfig
@@ -65,7 +66,11 @@ def demo(
     ] = None,
     battles: Annotated[
         Path | None,
-        typer.Option(help="Your own battles: JSONL, or CSV in Kaggle's format; with what people said, where it tells."),
+        typer.Option(
+            parser=input_file,
+            metavar="FILE",
+            help=f"Your own battles: {FORMATS_HELP}. With what people said, where it tells.",
+        ),
     ] = None,
     panel: PanelOption = DEFAULT_PANEL,
     keep_running: Annotated[

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prefstream.consumer.cli.battles_file import LabelledFile
+from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
@@ -26,6 +26,7 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.atomic_file import hash_file
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
+from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Option(
+            parser=input_file,
+            metavar="FILE",
             show_default="a panel scores the file",
             help="Evaluate these predictions instead of running a panel: CSV in Kaggle's submission format, or "
             "preferences (.jsonl), which also hold what each judge said. Matched with FILE by id.",
@@ -137,8 +140,8 @@ def evaluate(
     evaluation = _evaluate(
         labelled, answers, file, rejected=rejected, predictions=predictions, resamples=bootstrap, seed=seed
     )
-    _show(evaluation, Console())
     _write(evaluation, json, html, console)
+    _show(evaluation, Console())
     if rejected or answers.rejected_rows or answers.predictions.unanswered:
         raise typer.Exit(EXIT_REJECTED)
 
@@ -228,9 +231,9 @@ def _evaluate(
     from prefstream.scoring.evaluation.results import Evaluated
 
     evaluated = Evaluated(
-        file=file.name,
+        file=printable(file.name),
         file_sha256=hash_file(file),
-        predictions=predictions.name if predictions else None,
+        predictions=printable(predictions.name) if predictions else None,
         version=version("prefstream"),
         swap=answers.swap,
         rows_rejected=rejected,

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import structlog
@@ -85,6 +86,7 @@ def _code_of(error: PrefstreamError) -> int:
 def leave_now(code: int) -> NoReturn:
     """End the process although a forward pass is under way: the interpreter would wait for its thread."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it may be gone
+            stream.flush()
     os._exit(code)

@@ -12,7 +12,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from prefstream.consumer.cli.battles_file import LabelledFile
+from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.signals import stop_signals_handled_by
@@ -53,6 +53,8 @@ def finetune(
         Path | None,
         typer.Option(
             "--eval",
+            parser=input_file,
+            metavar="FILE",
             envvar="PREFSTREAM_FINETUNE_EVAL",
             show_default="none",
             help="Judged battles with other prompts, to keep the best weights by and to stop by.",

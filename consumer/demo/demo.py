@@ -40,6 +40,7 @@ from prefstream.schemas import (
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.battles import read_battles
+from prefstream.scoring.files.content import file_format
 from prefstream.scoring.files.labelled import read_labelled
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.predict import triples
@@ -133,11 +134,12 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
     """
     entries = []
     labels = _labels(path)
+    is_csv = file_format(path) == "csv"
     for record in read_battles(path):
         if record.battle:
             label = labels.get(record.line)
             entries.append(DemoEvent(record.battle.id, encode_battle(record.battle), record.battle, label))
-        elif path.suffix.lower() != ".csv":
+        elif not is_csv:
             entries.append(DemoEvent(f"{path.name}:{record.line}", record.raw))
         else:
             on_bad_row(f"{path.name}:{record.line} is left out: {record.rejected}")

@@ -14,6 +14,7 @@ thread reads and tokenises the next.
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -22,8 +23,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import orjson
 
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.observer import FileObserver
@@ -84,8 +83,9 @@ def panel_identity(config: PanelConfig, panel: Panel) -> str:
     """Hash of all that decides a panel's answers: two panels of one identity give the same probabilities."""
     calibration = Path(config.calibration).read_bytes() if config.calibration else b""
     judges = [judge.provenance.model_dump(mode="json") for judge in panel.judges]
-    described = orjson.dumps([config.model_dump(mode="json"), judges, hashlib.sha256(calibration).hexdigest()])
-    return hashlib.sha256(described).hexdigest()
+    # Not by orjson: the path of a file may be no UTF-8.
+    described = json.dumps([config.model_dump(mode="json"), judges, hashlib.sha256(calibration).hexdigest()])
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def score_file(

@@ -45,6 +45,9 @@ class DataReport:
         usable: rows with battle and label.
         rejected: the others, by reason.
         first_rejected: the first `MAX_REJECTED_KEPT` of them, with their lines.
+        warned: usable rows that may have been meant otherwise than they were read.
+        first_warned: the first `MAX_REJECTED_KEPT` of them, with their lines.
+        both_bad: ties because neither answer was any good.
         outcomes: of all usable rows.
         outcomes_with_ties: of those whose source has ties.
         sources: outcomes per source.
@@ -60,6 +63,9 @@ class DataReport:
         self.usable = 0
         self.rejected: Counter[str] = Counter()
         self.first_rejected: list[tuple[int, RejectedRow]] = []
+        self.warned = 0
+        self.first_warned: list[tuple[int, str]] = []
+        self.both_bad = 0
         self.outcomes: OutcomeCounts = Counter()
         self.outcomes_with_ties: OutcomeCounts = Counter()
         self.sources: defaultdict[str, OutcomeCounts] = defaultdict(Counter)
@@ -82,6 +88,8 @@ class DataReport:
             if isinstance(record.content, RejectedRow):
                 self.reject(record.line, record.content)
             else:
+                if record.warning:
+                    self.warn(record.line, record.warning)
                 self.add(record.content)
                 yield record.content
 
@@ -95,6 +103,7 @@ class DataReport:
         _group(self.sources, labelled.source)[label.outcome] += 1
         _group(self.tiers, labelled.tier)[label.outcome] += 1
         self.soft += max(label.target) < 1
+        self.both_bad += label.both_bad
         if label.weight:
             self._weighted_outcomes.add(label.outcome)
         else:
@@ -104,6 +113,12 @@ class DataReport:
         self._add_lengths(battle, label.outcome)
         self._prompts.add(bytes.fromhex(prompt_key(battle)))
         self._add_id(battle.id)
+
+    def warn(self, line: int, warning: str) -> None:
+        """Count a usable row that may have been meant otherwise."""
+        self.warned += 1
+        if len(self.first_warned) < MAX_REJECTED_KEPT:
+            self.first_warned.append((line, warning))
 
     def reject(self, line: int, row: RejectedRow) -> None:
         """Count a row that can't be used."""
@@ -199,6 +214,11 @@ class DataReport:
                     {"line": line, "reason": row.reason, "detail": row.detail} for line, row in self.first_rejected
                 ],
             },
+            "warned": {
+                "rows": self.warned,
+                "first": [{"line": line, "warning": warning} for line, warning in self.first_warned],
+            },
+            "both_bad": self.both_bad,
             "outcomes": {
                 "all": _described(self.outcomes),
                 "ties_possible": _described(self.outcomes_with_ties),
@@ -233,7 +253,7 @@ class DataReport:
 
     def _why_nothing_is_usable(self) -> str:
         if not self.first_rejected:
-            return "it has no rows; give labelled battles (CSV or JSONL)"
+            return "it has no rows; give labelled battles (CSV, JSONL or Parquet)"
         line, row = self.first_rejected[0]
         return f"all of its {self.rows:,} rows were rejected, the first at line {line} ({row})"
 

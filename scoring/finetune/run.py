@@ -17,6 +17,7 @@ import torch
 
 from prefstream.scoring.atomic_file import hash_file, write_json
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError
+from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 from prefstream.scoring.finetune.callbacks import (
@@ -336,4 +337,4 @@ def _plan_record(pairs: Pairs, plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _data_record(path: Path | None, sha256: str, report: DataReport | None) -> dict[str, Any] | None:
-    return {"file": path.name, "sha256": sha256, **report.to_dict()} if path and report else None
+    return {"file": printable(path.name), "sha256": sha256, **report.to_dict()} if path and report else None

@@ -28,7 +28,7 @@ MAX_SHOWN_GROUPS: Final = 12
 
 def render(report: DataReport) -> RenderableType:
     """A few lines and a table of outcomes, for a `rich` console."""
-    parts: list[RenderableType] = [_headline(report), *_rejected_lines(report)]
+    parts: list[RenderableType] = [_headline(report), *_rejected_lines(report), *_warned_lines(report)]
     if report.usable:
         parts += [Text(), _outcome_table(report), Text(), _facts(report)]
     return Group(*parts)
@@ -44,6 +44,7 @@ def _headline(report: DataReport) -> Text:
         "duplicate ids": report.duplicates,
         "with split votes": report.soft,
         "of weight 0": report.weightless,
+        "ties because both answers were bad": report.both_bad,
     }
     told += [f"{count:,} {what}" for what, count in optional.items() if count]
     return Text(", ".join(told), "bold")
@@ -54,6 +55,13 @@ def _rejected_lines(report: DataReport) -> list[Text]:
     lines = [Text(f"  line {line}: {row}", "yellow") for line, row in shown]
     left = report.rejected.total() - len(shown)
     return [*lines, Text(f"  ... and {left:,} more", "yellow")] if left else lines
+
+
+def _warned_lines(report: DataReport) -> list[Text]:
+    shown = report.first_warned[:MAX_SHOWN_REJECTED]
+    lines = [Text(f"  line {line}: warning: {warning}", "yellow") for line, warning in shown]
+    left = report.warned - len(shown)
+    return [*lines, Text(f"  ... and {left:,} more with a warning", "yellow")] if left else lines
 
 
 def _outcome_table(report: DataReport) -> Table:

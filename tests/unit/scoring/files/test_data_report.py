@@ -213,3 +213,15 @@ def test_the_report_of_nothing_is_plain_json_too() -> None:
     content = DataReport().to_dict()
     assert json.loads(json.dumps(content)) == content
     assert content["outcomes"]["all"]["shares"] == {"model_a": 0.0, "model_b": 0.0, "tie": 0.0}
+
+
+def test_warnings_and_ties_of_bad_answers_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "judged.csv"
+    path.write_text("id,prompt,response_a,response_b,winner\n1,['p'],x,y,tie\n2,p,x,y,both_bad\n3,p,x,y,A\n")
+    report = DataReport()
+    assert len(list(report.usable_rows(read_labelled(path)))) == 3
+    assert (report.warned, report.both_bad, report.outcomes["tie"]) == (1, 1, 2)
+    assert report.to_dict()["both_bad"] == 1
+    [(line, warning)] = report.first_warned
+    assert line == 2
+    assert report.to_dict()["warned"] == {"rows": 1, "first": [{"line": line, "warning": warning}]}

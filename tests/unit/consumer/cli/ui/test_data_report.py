@@ -68,3 +68,12 @@ def test_small_sources_are_shown_together() -> None:
     for number in range(MAX_SHOWN_GROUPS + 3):
         report.add(labelled("tie", number, f"s{number}"))
     assert line_of(shown(report), "3 more") == ["3", "0.0%", "0.0%", "100.0%"]
+
+
+def test_warnings_are_named_but_not_all() -> None:
+    report = DataReport()
+    for line in range(1, MAX_SHOWN_REJECTED + 3):
+        report.warn(line, "read as text")
+    text = shown(report)
+    assert text.count("warning: read as text") == MAX_SHOWN_REJECTED
+    assert "... and 2 more with a warning" in text
