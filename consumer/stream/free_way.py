@@ -41,7 +41,7 @@ class FreeWay:
         self._clock = clock
         self._free_until = clock()
         self._now: str | None = str(find())
-        self._logged: str | None = None
+        self._logged: type[StreamError] | None = None
 
     def require(self) -> None:
         """Look once more; to be called in every turn of the loop.
@@ -62,12 +62,14 @@ class FreeWay:
                 self._logged = None
             self._free_until = now
             return
-        if self._logged != told and (self._is_grave(obstacle) or (self._logged is None and held_up_s > EVERYDAY_S)):
-            self._logged = told
+        if self._is_news(obstacle, held_up_s):
+            self._logged = type(obstacle)
             log.error("held up", why=told)
         if held_up_s > self._broker_timeout_s:
             raise obstacle
 
-    @staticmethod
-    def _is_grave(obstacle: StreamError) -> bool:
-        return isinstance(obstacle, TopicMissingError | BrokersSilentError)
+    def _is_news(self, obstacle: StreamError, held_up_s: float) -> bool:
+        """Whether the log should hear of it: what follows from an obstacle that it has heard of is none."""
+        if isinstance(obstacle, TopicMissingError | BrokersSilentError):
+            return self._logged is not type(obstacle)
+        return self._logged is None and held_up_s > EVERYDAY_S

@@ -90,6 +90,17 @@ def test_what_follows_from_a_grave_one_is_no_line_of_its_own(stage: Stage, lines
     assert [line["event"] for line in lines] == ["held up", "going on"]
 
 
+def test_a_reason_that_changes_meanwhile_is_for_probes_and_another_obstacle_for_the_log(
+    stage: Stage, lines: list[Any]
+) -> None:
+    stage.turn(None)
+    stage.turn(SILENT)
+    stage.turn(BrokersSilentError("no broker answers: nothing listens there"))
+    stage.turn(GONE)
+    assert stage.probed[1:] == ["no broker answers", "no broker answers: nothing listens there", "the topic is gone"]
+    assert [line["why"] for line in lines] == ["no broker answers", "the topic is gone"]
+
+
 @pytest.mark.parametrize("obstacle", [JOINING, SILENT, GONE])
 def test_an_obstacle_that_lasts_is_raised(stage: Stage, obstacle: StreamError) -> None:
     stage.turn(None)
