@@ -56,7 +56,9 @@ def load_command(name: str) -> Any:
     if isinstance(command, typer.Typer):
         loaded.add_typer(command, name=name, context_settings=settings)
     else:
-        loaded.command(name, context_settings=settings)(command)
+        from prefstream.consumer.cli.strict_command import StrictCommand
+
+        loaded.command(name, cls=StrictCommand, context_settings=settings)(command)
     return typer.main.get_group(loaded).commands[name]
 
 

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.cli.ui.dead_letters import iso_time, print_counts, print_plan, print_whole, render_list
 from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, TopicNames
 from prefstream.consumer.dead_letters.reader import (
@@ -75,7 +76,7 @@ AsJson = Annotated[
 ]
 
 
-@dead_letters.command("list")
+@dead_letters.command("list", cls=StrictCommand)
 @with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def list_(
@@ -115,7 +116,7 @@ def list_(
     print_counts(console, counts, shown=len(newest))
 
 
-@dead_letters.command()
+@dead_letters.command(cls=StrictCommand)
 @with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def show(
@@ -143,7 +144,7 @@ def show(
     print_whole(Console(soft_wrap=True), letter)
 
 
-@dead_letters.command()
+@dead_letters.command(cls=StrictCommand)
 @with_settings(TopicNames, leave_out=TOPIC_FIELDS)
 @client_silenced()
 def retry(

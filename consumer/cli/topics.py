@@ -10,6 +10,7 @@ from rich.console import Console
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.client.topic_creation import (
     DEAD_LETTER_PARTITIONS,
     DEFAULT_PARTITIONS,
@@ -37,7 +38,7 @@ def _group() -> None:
     """The stream's topics on a cluster."""
 
 
-@topics.command()
+@topics.command(cls=StrictCommand)
 @with_settings(TopicNames)
 @client_silenced()
 def create(

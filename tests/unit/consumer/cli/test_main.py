@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from prefstream.consumer.cli import COMMANDS as SUMMARIES
@@ -28,10 +29,51 @@ def variable(command: str, option: Any) -> str:
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
 def test_every_command_and_option_has_help_and_every_option_a_variable(name: str, command: Any) -> None:
     assert command.help
-    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"}).output
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}).output
     for option in own_options(command):
         assert option.help, option.name
-        assert f"[env var: {variable(name, option)}]" in shown
+        assert variable(name, option) in re.split(r"[^\w]", shown)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_help_cuts_nothing_off(name: str, command: Any, columns: int) -> None:
+    """As it did with variables, beside their options in 80 columns."""
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": str(columns)}).output
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    assert set(re.findall(r"[\w-]+", command.help)) <= set(re.findall(r"[\w-]+", shown))
+    for param in command.params:
+        for spelling in (*param.opts, *param.secondary_opts) if param.param_type_name == "option" else ():
+            assert spelling in re.split(r"[\s,]", shown) or spelling in {"-h", "--help"}
+
+
+def single_options() -> list[tuple[str, str]]:
+    """Every option that takes one value, by its command."""
+    return [
+        (name, option.opts[0])
+        for name, command in COMMANDS
+        for option in own_options(command)
+        if not option.multiple and (not option.is_flag or option.secondary_opts)
+    ]
+
+
+@pytest.mark.parametrize(("name", "option"), single_options())
+def test_an_option_that_takes_one_value_is_refused_twice(name: str, option: str) -> None:
+    """The last would win, and nobody would know."""
+    command = dict(COMMANDS)[name]
+    [found] = [one for one in own_options(command) if option in one.opts]
+    once = [option] if found.is_flag else [option, "1"]
+    with pytest.raises(typer.BadParameter, match="is given twice; give it once") as refused:
+        command.make_context(name, [*once, *once])
+    assert refused.value.exit_code == 2
+
+
+def test_an_option_that_may_be_repeated_is_taken_as_often_as_it_is_given() -> None:
+    command = dict(COMMANDS)["evaluate"]
+    context = command.make_context("evaluate", ["f.jsonl", "--tier", "a", "--tier", "b", "--swap", "--swap"])
+    assert context.params["tier"] == ["a", "b"]
+    assert context.params["swap"] is True
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
