@@ -274,6 +274,14 @@ class StreamConfig(TopicNames):
         Literal["stop", "earliest", "latest"],
         Field(description="What to do when battles were deleted unread, or their topic was recreated."),
     ] = "stop"
+    on_lost_offsets: Annotated[
+        Literal["resume", "stop", "earliest"],
+        Field(
+            description="What to do where the group has no committed offsets (they expired, or were deleted) though "
+            "its answers are there. resume: read on behind them where they prove to be for this topic, else stop; "
+            "earliest: answer again from the beginning."
+        ),
+    ] = "resume"
     # A stop holds good battles up, too: it is worth it where most of what comes can't be scored. Less than that is
     # seen by the alert on dead letters, which fires from 1 % on.
     dead_letter_limit: Annotated[

@@ -11,6 +11,7 @@
         ├── NotAuthorizedError       the broker denies an operation that the stream needs
         ├── FencedError              another process took over our transactional or instance id
         ├── DataLossError            records were deleted unread, or the topic was recreated
+        ├── OffsetsLostError        the group has answers, and no committed offsets
         ├── DeadLetterFloodError     too many records of a partition can't be scored
         ├── TransactionFailedError   a transaction can't be committed
         └── StalledError             a forward pass did not return in time; `run` ends with 70
@@ -61,6 +62,10 @@ class FencedError(StreamError):
 
 class DataLossError(StreamError):
     """Records were deleted before they were scored, or the whole topic was, and recreated."""
+
+
+class OffsetsLostError(StreamError):
+    """The group has no committed offsets for partitions that it has answered: it would answer them again."""
 
 
 class DeadLetterFloodError(StreamError):

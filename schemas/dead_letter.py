@@ -20,6 +20,7 @@ HEADER_TOPIC = "__streams.errors.topic"
 HEADER_PARTITION = "__streams.errors.partition"
 HEADER_OFFSET = "__streams.errors.offset"
 HEADER_REASON = "prefstream.reason"
+HEADER_GROUP = "prefstream.group"
 HEADER_ORIGINAL_TIMESTAMP = "prefstream.original.timestamp"
 HEADER_VALUE_SIZE = "prefstream.value.size"
 HEADER_VALUE_SHA256 = "prefstream.value.sha256"
@@ -35,6 +36,7 @@ ERROR_HEADERS = frozenset(
         HEADER_PARTITION,
         HEADER_OFFSET,
         HEADER_REASON,
+        HEADER_GROUP,
         HEADER_ORIGINAL_TIMESTAMP,
         HEADER_VALUE_SIZE,
         HEADER_VALUE_SHA256,
@@ -107,6 +109,9 @@ class DeadLetterHeaders(BaseModel):
             "of its writing: an old one would be deleted by retention at once.",
         ),
     ]
+    group: Annotated[str | None, Field(alias=HEADER_GROUP, description="Consumer group that could not score it.")] = (
+        None
+    )
     value_size: Annotated[
         str | None,
         Field(

@@ -15,8 +15,8 @@ from prefstream.consumer.client import patches
 from prefstream.consumer.client.connection_errors import explain, overheard
 from prefstream.consumer.client.instance import client_id, transactional_id
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
-from prefstream.consumer.client.oauth import token_provider
-from prefstream.consumer.client.tls import client_context
+from prefstream.consumer.client.login.oauth import token_provider
+from prefstream.consumer.client.login.tls import client_context
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
 from prefstream.consumer.config import KafkaConnection, StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, UsageError

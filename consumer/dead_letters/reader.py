@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from prefstream.consumer.client.clients import make_consumer
-from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, Translator, meaning_of
+from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.client.offsets import read_ranges
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.config import KafkaConnection
@@ -37,12 +37,6 @@ HEADER_RETRIES: Final = "prefstream.retries"
 
 UNKNOWN_REASON: Final = "unknown"
 """Stands for the reason of a dead letter that another program wrote."""
-
-POLL_MS: Final = 100
-"""A poll that passes nothing but transaction markers returns no sooner than this."""
-
-SILENCE_S: Final = 30.0
-"""A read that gets no further for so long is given up: a coordinator or leader fails over in about 9 s."""
 
 OFFSETS_TIMEOUT_MS: Final = 15_000
 
@@ -171,7 +165,7 @@ def read_dead_letters(
         if since_ms is not None:
             found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms), timeout_ms=OFFSETS_TIMEOUT_MS)
             starts = {p: max(starts[p], at.offset) if (at := found.get(p)) else ends[p] for p in partitions}
-        for letter in _read(consumer, {p: range(starts[p], ends[p]) for p in partitions}):
+        for letter in map(_letter, read_ranges(consumer, {p: range(starts[p], ends[p]) for p in partitions})):
             if since_ms is None or letter.timestamp_ms >= since_ms:
                 yield letter
 
@@ -207,7 +201,7 @@ def read_positions(
                 if position.partition == partition.partition and starts[partition] <= position.offset < ends[partition]
             )
             for span in _spans(offsets):
-                for letter in _read(consumer, {partition: span}):
+                for letter in map(_letter, read_ranges(consumer, {partition: span})):
                     if letter.position in wanted:
                         wanted.remove(letter.position)
                         yield letter
@@ -247,38 +241,6 @@ def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Consumer,
     """A consumer without a group, and the topic's partitions."""
     with reading(topic), closing(make_consumer(connection)) as consumer:
         yield consumer, find_partitions(consumer, topic)
-
-
-def _read(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterator[DeadLetter]:
-    """The records of some offsets of each partition. Ends although offsets are missing or hold no record."""
-    left = {partition: offsets for partition, offsets in ranges.items() if offsets}
-    consumer.assign(list(left))
-    consumer.resume(*left)  # paused at the end of an earlier read
-    for partition, offsets in left.items():
-        consumer.seek(partition, offsets.start)
-    moved_at = time.monotonic()
-    while left:
-        try:
-            polled = consumer.poll(timeout_ms=POLL_MS)
-        except KafkaError as error:
-            if meaning_of(error) is not Meaning.OFFSET_OUT_OF_RANGE:
-                raise
-            # Retention was faster than we were: go on with what is left.
-            consumer.seek_to_beginning(*error.args[0])
-            continue
-        for partition, records in polled.items():
-            yield from (_letter(record) for record in records if record.offset in ranges[partition])
-        # Transaction markers and aborted records are no records, but the position passes them.
-        passed = [
-            partition for partition, offsets in left.items() if (consumer.position(partition) or 0) >= offsets.stop
-        ]
-        for partition in passed:
-            del left[partition]
-            consumer.pause(partition)
-        if polled or passed:
-            moved_at = time.monotonic()
-        elif time.monotonic() - moved_at > SILENCE_S:
-            raise KafkaTimeoutError
 
 
 def _letter(record: ConsumerRecord) -> DeadLetter:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 
 from prefstream.consumer.broker_bounds import other_assignor, outside_bounds
 from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
 from prefstream.consumer.client.clients import PATIENCE_S, broker_settings, make_admin, make_producer, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, meaning_of
-from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.client.offsets import read_bounds, read_committed_offsets
 from prefstream.consumer.client.topics import describe_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
@@ -24,7 +24,7 @@ from prefstream.consumer.errors import StreamError
 OLDEST_BROKER: Final = (2, 5)
 """The first whose transactions fence a consumer's stale generation (KIP-447)."""
 
-CHECKS: Final = ("topics", "time-outs", "group", "permissions", "transactions")
+CHECKS: Final = ("topics", "time-outs", "retention", "group", "permissions", "transactions")
 """What can't be looked at without a broker."""
 
 
@@ -69,6 +69,7 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
         check = partial(check_topic, topic, cluster.topics, len(cluster.brokers), config)
         yield attempt(f"topic {topic.name}", check)
     yield attempt("time-outs", lambda: check_time_outs(cluster, config))
+    yield attempt("retention", lambda: check_retention(cluster, config))
     may_join: bool | None = None
     try:
         group = describe_group(cluster, config)
@@ -140,6 +141,28 @@ def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
     return judged("time-outs", found, problems)
 
 
+def check_retention(cluster: Cluster, config: StreamConfig) -> Finding:
+    """Whether the group's offsets live as long as the battles that they are for."""
+    battles = next(topic for topic in cluster.topics if topic.name == config.battles_topic).number("retention.ms")
+    minutes = cluster.settings.get("offsets.retention.minutes")
+    if battles is None or minutes is None:
+        return ok("retention", "not visible (DescribeConfigs)")
+    offsets = int(minutes) * 60_000
+    found = f"battles are kept {_days(battles)}, offsets of a group without members {_days(offsets)}"
+    if 0 <= battles <= offsets:
+        return ok("retention", found)
+    return warn(
+        "retention",
+        f"{found}: a group that is away for longer forgets where it was while its battles are still there",
+        f"raise offsets.retention.minutes at the brokers, or lower retention.ms of {config.battles_topic}; else "
+        f"on_lost_offsets ({config.on_lost_offsets}) decides what is answered again",
+    )
+
+
+def _days(ms: int) -> str:
+    return "for ever" if ms < 0 else f"{ms / 86_400_000:.3g} days"
+
+
 def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
     """State and members of the stream's group."""
     described: Mapping[str, Any] = patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
@@ -175,7 +198,9 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
         problems.append(Problem("fail", what, remedy))
     if topic.error is not None:
         return judged(check, f"{found}, lag unknown without {topic.name}", problems)
-    committed, begins, ends = _offsets(cluster.admin, config.group_id, topic)
+    committed = read_committed_offsets(cluster.admin, config.group_id, topic.name)
+    bounds = read_bounds(cluster.admin, topic.topic_partitions())
+    begins, ends = bounds.begins, bounds.ends
     lag = sum(ends[p] - max(committed.get(p, begins[p]), begins[p]) for p in ends)
     found += (
         f", lag {max(0, lag)} battles" if committed else f", nothing committed: starts at the beginning, {lag} battles"
@@ -191,26 +216,6 @@ def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig
             )
         )
     return judged(check, found, problems)
-
-
-def _offsets(
-    admin: Any, group_id: str, topic: StreamTopic
-) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int], dict[TopicPartition, int]]:
-    """Committed, first and end offsets of the topic's partitions."""
-    partitions = topic.topic_partitions()
-    committed = {
-        partition: int(offset.offset)
-        for partition, offset in patiently(lambda: admin.list_group_offsets({group_id: None}))[group_id].items()
-        if partition.topic == topic.name and offset.offset >= 0
-    }
-    begins, ends = (
-        {
-            partition: int(at.offset)
-            for partition, at in admin.list_partition_offsets(dict.fromkeys(partitions, spec)).items()
-        }
-        for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-    )
-    return committed, begins, ends
 
 
 def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group: bool | None) -> Finding:

@@ -82,6 +82,8 @@ def _setting_problems(topic: StreamTopic, topics: Sequence[StreamTopic], config:
         yield Problem("fail", "a compacted topic refuses dead letters without a key and drops older ones", remedy)
     elif compacted:
         what = "compaction drops all but the last record of a key, read or not"
+        if topic.name == config.preferences_topic:
+            what = "compaction keeps one answer per battle id: of battles that share an id only the last one's stays"
         yield Problem("warn", what, f"set cleanup.policy to delete on {topic.name}")
     if topic.name == config.dead_letters_topic:
         largest = topic.number("max.message.bytes")

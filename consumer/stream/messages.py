@@ -33,6 +33,8 @@ from prefstream.schemas.dead_letter import (
 Header = tuple[str, bytes]
 
 CE_TYPE: Final = "prefstream.preference.v1"
+CE_ID: Final = "ce_id"
+CE_SOURCE: Final = "ce_source"
 TRACEPARENT: Final = "traceparent"
 
 
@@ -62,6 +64,11 @@ class Message:
         return len(self.key or b"") + len(self.value or b"") + headers
 
 
+def source_of(group_id: str) -> str:
+    """What a preference names as its CloudEvents source: the group that gave it."""
+    return f"/prefstream/{group_id}"
+
+
 class Composer:
     """Writes messages; one per stream, because part of every header is the same.
 
@@ -74,7 +81,7 @@ class Composer:
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),
             ("ce_type", CE_TYPE.encode()),
-            ("ce_source", f"/prefstream/{group_id}".encode()),
+            (CE_SOURCE, source_of(group_id).encode()),
         )
 
     def preference(self, event: Event, preference: Preference, scored_at: datetime) -> Message:
@@ -88,7 +95,7 @@ class Composer:
         record = event.record
         headers = [
             *self._fixed,
-            ("ce_id", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+            (CE_ID, f"{record.topic}/{record.partition}/{record.offset}".encode()),
             ("ce_time", scored_at.isoformat(timespec="milliseconds").encode()),
         ]
         if record.headers:

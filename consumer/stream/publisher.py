@@ -50,8 +50,11 @@ LONGEST_BACKOFF_S: Final = 2.0
 """Longest such wait: a coordinator moves within seconds."""
 
 POSITIONS_EVERY_S: Final = 1.0
-"""How often positions are committed without a batch: where upstream writes a marker a moment, they move all the time.
-A process that is killed leaves at most so much behind, and its successor reads over it."""
+"""How long after any commit positions are committed without a batch: where upstream writes a marker a moment, they move
+all the time. A process that is killed leaves at most so much behind, and its successor reads over it."""
+
+LOOK_EVERY_S: Final = 0.1
+"""How often it is looked whether there are such positions, which takes about a microsecond for each partition."""
 
 _NO_BATCH: Final = Scored(Batch((), 0.0), (), (), 0, 0.0, 0.0, 0.0)
 """What positions alone are published with."""
@@ -189,14 +192,14 @@ class Publisher:
         """Step 6: where nothing of a partition is in flight, commit its position if it is not what is committed.
 
         Args:
-            at_once: not only every `POSITIONS_EVERY_S`: partitions may be about to leave us.
+            at_once: not only `POSITIONS_EVERY_S` after the last commit: partitions may be about to leave us.
 
         Raises:
             StreamError: what can't be mended from inside. What can be is tried again as a batch is.
         """
         now = time.monotonic()
         if isinstance(self._state, Idle) and (at_once or now >= self._positions_due):
-            self._positions_due = now + POSITIONS_EVERY_S
+            self._positions_due = now + LOOK_EVERY_S
             self.publish(_NO_BATCH)
 
     def _publish_owned(self, scored: Scored) -> Published | None:
@@ -216,6 +219,7 @@ class Publisher:
         started = time.monotonic()
         if not self._commit(scored, owned, offsets, membership):
             return None
+        self._positions_due = time.monotonic() + POSITIONS_EVERY_S
         self._limit.accept(windows)
         self._source.progress.answered(_ends(owned), membership.epochs)
         self._source.committed.note(offsets, membership.epochs)

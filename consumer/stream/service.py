@@ -27,6 +27,7 @@ from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics, own_version
 from prefstream.consumer.observe.summary import summary
+from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher
@@ -148,6 +149,7 @@ class Service:
                 self.http_url = stack.enter_context(server).url
             require_topics(config)
             require_settings_taken(config)
+            starts = find_starts(config)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
@@ -164,7 +166,11 @@ class Service:
             stack.callback(self._close_consumer, consumer)
             with watchdog.guard("topic metadata"):
                 source = Source(
-                    consumer, config, self.metrics.records_skipped, heard=stack.enter_context(overheard("kafka"))
+                    consumer,
+                    config,
+                    self.metrics.records_skipped,
+                    starts,
+                    heard=stack.enter_context(overheard("kafka")),
                 )
             pipeline = stack.enter_context(
                 closing(Pipeline(panel, Composer(config.group_id), framing=config.battles_framing))

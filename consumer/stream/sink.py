@@ -22,6 +22,7 @@ from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.partitions.assignment import Membership
+from prefstream.schemas.dead_letter import HEADER_GROUP
 
 
 class Sink:
@@ -43,6 +44,7 @@ class Sink:
         require_topics: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._group = (HEADER_GROUP, config.group_id.encode())
         translator = Translator(
             "publishing",
             acls=acls_of_stream(config, (config.preferences_topic, config.dead_letters_topic)),
@@ -72,7 +74,8 @@ class Sink:
         with self._transactions.begin() as transaction:  # 4.1
             for message in messages:
                 topic = preferences if message.reason is None else dead_letters
-                transaction.send(topic, value=message.value, key=message.key, headers=message.headers)  # 4.2
+                headers = message.headers if message.reason is None else [*message.headers, self._group]
+                transaction.send(topic, value=message.value, key=message.key, headers=headers)  # 4.2
             transaction.commit(offsets, membership.metadata)  # 4.3, 4.4
 
     def close(self) -> None:

@@ -46,6 +46,7 @@ class Source:
         consumer: a group consumer that is not subscribed yet; whoever made it closes it.
         config: the stream's settings.
         on_skipped: told how many offsets will get no answer, and why.
+        starts: where to begin in partitions without a committed offset, if not at their first record.
         heard: what kafka-python's log said lately: why it reaches nobody stands only there.
 
     Raises:
@@ -57,6 +58,7 @@ class Source:
         consumer: GroupConsumer,
         config: StreamConfig,
         on_skipped: Callable[[SkipReason, int], None] = lambda *_: None,
+        starts: Mapping[TopicPartition, int] | None = None,
         *,
         heard: Iterable[str] = (),
     ) -> None:
@@ -75,7 +77,7 @@ class Source:
         )
         self._assignment = Assignment()
         self._identity = TopicIdentity(consumer, config.battles_topic)
-        self._losses = Losses(consumer, config, self._assignment, on_skipped)
+        self._losses = Losses(consumer, config, self._assignment, on_skipped, starts or {})
         self._committed = CommittedOffsets(consumer, self._assignment, self._translator, self._losses.learned)
         self._positions = StartPositions(
             consumer, config, self._assignment, self._identity, self._committed, self._losses

@@ -99,7 +99,7 @@ def test_a_drain_that_takes_too_long_is_given_up_with_0(stream_config: MakeConfi
         run.signal(signal.SIGINT)
         assert run.wait() == 0
         assert run.log_events("gave up batches in flight, they will be scored again")
-    assert committed_offsets(config, 1) == {0: None}
+    assert committed_offsets(config, 1)[0] in {None, 0}  # its start, at most
 
 
 def test_a_second_signal_ends_the_process_at_once(stream_config: MakeConfig, tmp_path: Path, log: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_second_signal_ends_the_process_at_once(stream_config: MakeConfig, tmp
         assert run.wait() == EXIT_INTERRUPTED
         [line] = run.log_events("stopped at once, batches in flight will be scored again")
         assert line["signal"] == "SIGINT"
-    assert committed_offsets(config, 1) == {0: None}
+    assert committed_offsets(config, 1)[0] in {None, 0}  # its start, at most
 
 
 def test_a_signal_while_judges_are_loaded_ends_the_process(
@@ -240,7 +240,7 @@ def test_a_hanging_forward_pass_ends_the_process(stream_config: MakeConfig, tmp_
     panel = write_prior_panel(tmp_path, seconds_per_batch=600.0)
     with prefstream(*run_arguments(config, panel, score_timeout_s=1), log=log) as run:
         assert run.wait(WAIT_S) == EXIT_STALLED
-    assert committed_offsets(config, 1) == {0: None}
+    assert committed_offsets(config, 1)[0] in {None, 0}  # its start, at most
 
 
 @pytest.fixture

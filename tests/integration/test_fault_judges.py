@@ -150,7 +150,7 @@ def test_a_judge_that_is_dead_for_good_ends_every_process_until_it_is_mended(
         with serve(panel) as run:
             assert run.wait() == 1
             assert "judge prior" in run.failure
-    assert committed_offsets(config, 1) == {0: None}
+    assert committed_offsets(config, 1)[0] in {None, 0}  # its start, at most
     trap.clear()
     recovery_s = recover(serve, panel, config, sent)
     record(f"a judge that is dead for good, {kafka.name}", recovery_s, "nothing new; every process ends with 1")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream import publisher
 from tests.conftest import Kafka
 from tests.support.streams import (
-    Position,
     assert_exactly_once,
     battle_events,
     committed_offsets,
@@ -21,6 +20,7 @@ from tests.support.streams import (
     produce,
     running,
     wait_until,
+    write_transaction,
 )
 
 MakeConfig = Callable[..., StreamConfig]
@@ -30,21 +30,6 @@ MakeConfig = Callable[..., StreamConfig]
 def admin(kafka: Kafka) -> Iterator[Any]:
     with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
         yield client
-
-
-def write(config: StreamConfig, values: Sequence[bytes], *, commit: bool = True) -> list[Position]:
-    """Write values to partition 0 in one transaction; where they stand, if they do."""
-    name = f"{config.group_id}-upstream"
-    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers, transactional_id=name)) as upstream:
-        upstream.init_transactions()
-        upstream.begin_transaction()
-        sent = [upstream.send(config.battles_topic, value, partition=0) for value in values]
-        upstream.flush()
-        if not commit:
-            upstream.abort_transaction()
-            return []
-        upstream.commit_transaction()
-        return [(meta.topic, meta.partition, meta.offset) for meta in (future.get() for future in sent)]
 
 
 def empty_by_retention(admin: Any, config: StreamConfig) -> None:
@@ -57,11 +42,11 @@ def test_a_service_that_idles_has_no_lag_behind_markers_and_aborted_records(
     stream_config: MakeConfig, last: str
 ) -> None:
     config = stream_config(partitions=1)
-    sent = write(config, battle_events(5))
+    sent = write_transaction(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
         if last == "aborted":
-            write(config, battle_events(3, first=5), commit=False)
+            write_transaction(config, battle_events(3, first=5), commit=False)
         wait_until(lambda: committed_offsets(config, 1) == end_offsets(config, 1), what="the group to be at the end")
     assert_exactly_once(config, sent)
 
@@ -73,12 +58,12 @@ def test_a_service_that_stops_has_no_lag_behind_markers_and_aborted_records(
     """However short it idled."""
     monkeypatch.setattr(publisher, "POSITIONS_EVERY_S", 1_000.0)
     config = stream_config(partitions=1)
-    sent = write(config, battle_events(5))
+    sent = write_transaction(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
         if last == "aborted":
-            write(config, battle_events(3, first=5), commit=False)
-            sent += write(config, battle_events(1, first=8))
+            write_transaction(config, battle_events(3, first=5), commit=False)
+            sent += write_transaction(config, battle_events(1, first=8))
             service.wait_published(6)
     assert committed_offsets(config, 1) == end_offsets(config, 1)
     assert_exactly_once(config, sent)
@@ -88,9 +73,9 @@ def test_a_service_that_stops_has_no_lag_behind_markers_and_aborted_records(
 def test_retention_of_what_was_answered_is_no_loss(stream_config: MakeConfig, admin: Any, last: str) -> None:
     """The partition is emptied behind the last answer, and another process goes on with what comes then."""
     config = stream_config(partitions=1)
-    sent = write(config, battle_events(5))
+    sent = write_transaction(config, battle_events(5))
     if last == "aborted":
-        write(config, battle_events(3, first=5), commit=False)
+        write_transaction(config, battle_events(3, first=5), commit=False)
     with running(config) as service:
         service.wait_published(5)
         wait_until(lambda: committed_offsets(config, 1) == end_offsets(config, 1), what="the group to be at the end")

@@ -32,6 +32,7 @@ from prefstream.consumer.client.clients import admin_client, make_admin
 from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError
+from prefstream.consumer.stream.lost_offsets import find_starts
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 from tests.support.kafka.security import (
     Acl,
@@ -454,6 +455,28 @@ def test_doctor_names_the_right_that_is_missing_and_no_other(
     findings = examine(secured.config(lacking.user))
     remedies = {finding["remedy"] for finding in findings.values() if finding["state"] == "fail"}
     assert remedies == {f"grant {lacking.words}"}
+
+
+def test_a_group_that_has_lost_its_offsets_may_not_begin_again_unless_it_may_look_at_its_answers(
+    secured: Secured,
+) -> None:
+    """It may only write them; whether everything would be answered twice is not known without reading."""
+    config = secured.config("scram")
+    with running(config) as service:
+        produce(secured.inside(config), [battle_event(0)])
+        service.wait_published(1)
+    with closing(KafkaAdminClient(bootstrap_servers=secured.cluster.internal_servers)) as admin:
+        committed = admin.list_group_offsets({config.group_id: None})[config.group_id]
+        admin.delete_groups([config.group_id])
+        try:
+            with pytest.raises(
+                NotAuthorizedError, match=f"Read on topic {config.preferences_topic}.*grant that"
+            ) as told:
+                find_starts(config)
+            assert "--on-lost-offsets earliest" in str(told.value)
+            assert find_starts(secured.inside(config)) == {at: position.offset for at, position in committed.items()}
+        finally:
+            admin.alter_group_offsets(config.group_id, committed)
 
 
 @pytest.mark.parametrize("robbed", ROBBED, ids=lambda robbed: robbed.user)

@@ -167,6 +167,21 @@ def produce(
     return [(meta.topic, meta.partition, meta.offset) for meta in sent]
 
 
+def write_transaction(config: StreamConfig, values: Sequence[bytes], *, commit: bool = True) -> list[Position]:
+    """Write values to partition 0 in one transaction; where they stand, if they do."""
+    name = f"{config.group_id}-upstream"
+    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers, transactional_id=name)) as upstream:
+        upstream.init_transactions()
+        upstream.begin_transaction()
+        sent = [upstream.send(config.battles_topic, value, partition=0) for value in values]
+        upstream.flush()
+        if not commit:
+            upstream.abort_transaction()
+            return []
+        upstream.commit_transaction()
+        return [(meta.topic, meta.partition, meta.offset) for meta in (future.get() for future in sent)]
+
+
 def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> list[Any]:
     """Every record that a reader can see now, from the beginning of every partition."""
     with closing(

@@ -38,6 +38,7 @@ class Losses:
         config: names the policy.
         assignment: what is ours.
         on_skipped: told how many offsets will get no answer, and why.
+        starts: where to begin in partitions without a committed offset, if not at their first record.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Losses:
         config: StreamConfig,
         assignment: Assignment,
         on_skipped: Callable[[SkipReason, int], None],
+        starts: Mapping[TopicPartition, int],
     ) -> None:
         self._consumer = consumer
         self._policy = config.on_data_loss
         self._assignment = assignment
         self._on_skipped = on_skipped
+        self._starts = starts
         self._undecided: dict[TopicPartition, int] = {}
 
     def undecided(self, partition: TopicPartition) -> int:
@@ -65,12 +68,13 @@ class Losses:
         """
         here = self._consumer.assignment().intersection(partitions)
         for partition, begin in self._consumer.beginning_offsets(here, timeout_ms=TIMEOUT_MS).items():
-            self._consumer.seek(partition, begin)
+            start = self._starts.get(partition, 0)
+            self._consumer.seek(partition, max(begin, start))
             self._undecided.pop(partition, None)
-            if begin:
-                self._gone_before_first_read(partition, begin)
+            if gone := max(0, begin - start):
+                self._gone_before_first_read(partition, gone)
                 if self._policy == "stop":
-                    self._undecided[partition] = begin
+                    self._undecided[partition] = gone
 
     def meet(
         self, positions: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, OffsetAndMetadata | None]
@@ -158,6 +162,6 @@ class Losses:
         log.warning(
             "records were deleted before the group read this partition for the first time",
             partition=f"{partition.topic}/{partition.partition}",
-            offsets=f"0..{count - 1}",
+            offsets=count,
             told="at every start, until one with on_data_loss earliest or latest",
         )

@@ -46,6 +46,11 @@ def kafka_home() -> Path | None:
     return path if any(path.joinpath("libs").glob("kafka-clients-*.jar")) else None
 
 
+def java(home: Path) -> list[str]:
+    """The command that runs a class of an unpacked Kafka, up to its name."""
+    return ["java", *_JAVA, "-cp", f"{home / 'libs'}/*"]
+
+
 class KafkaBroker:
     """One broker, which is a controller as well.
 
@@ -81,7 +86,7 @@ class KafkaBroker:
         ]
         tool = "kafka.tools.StorageTool"
         subprocess.run(
-            [*self._java(), tool, "format", "-t", cluster_id, "-c", str(self._properties), *users],
+            [*java(self._home), tool, "format", "-t", cluster_id, "-c", str(self._properties), *users],
             check=True,
             stdout=subprocess.DEVNULL,
             timeout=START_S,
@@ -98,7 +103,7 @@ class KafkaBroker:
             return
         with self.folder.joinpath("broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._java(), "kafka.Kafka", str(self._properties)], stdout=log, stderr=log
+                [*java(self._home), "kafka.Kafka", str(self._properties)], stdout=log, stderr=log
             )
 
     def stop(self) -> None:
@@ -136,9 +141,6 @@ class KafkaBroker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _java(self) -> list[str]:
-        return ["java", *_JAVA, "-cp", f"{self._home / 'libs'}/*"]
 
 
 class KafkaCluster:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor import Finding
-from prefstream.consumer.doctor.cluster import Cluster, check_permissions, check_time_outs
+from prefstream.consumer.doctor.cluster import Cluster, check_permissions, check_retention, check_time_outs
 from prefstream.consumer.doctor.finding import Problem, attempt, judged
 from prefstream.consumer.doctor.judges import examine_judges
 from prefstream.consumer.doctor.machine import (
@@ -303,7 +303,7 @@ def test_a_topic_that_is_right_passes() -> None:
         ),
         (_topic(settings={"min.insync.replicas": "1"}), "warn", "min.insync.replicas 1"),
         (_topic(settings={"cleanup.policy": "compact"}), "warn", "compaction"),
-        (_topic("preferences", settings={"cleanup.policy": "compact,delete"}), "warn", "compaction"),
+        (_topic("preferences", settings={"cleanup.policy": "compact,delete"}), "warn", "share an id"),
         (_topic("battles.dead-letters", settings={"cleanup.policy": "compact"}), "fail", "without a key"),
         (_topic("battles.dead-letters", settings={"max.message.bytes": "999"}), "warn", "smaller messages"),
     ],
@@ -346,3 +346,25 @@ def test_rights_that_the_broker_does_not_tell_are_called_unknown() -> None:
     finding = check_permissions(Cluster(None, (1,), (topic,), {}), StreamConfig.load(), may_join_group=None)
     assert finding.state == "ok"
     assert "does not say: Read on topic battles, Read on group prefstream" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("retention_ms", "offsets_minutes", "state", "found"),
+    [
+        ("604800000", "10080", "ok", "battles are kept 7 days, offsets of a group without members 7 days"),
+        ("2592000000", "10080", "warn", "battles are kept 30 days"),
+        ("-1", "10080", "warn", "battles are kept for ever"),
+        ("604800000", None, "ok", "not visible"),
+        (None, "10080", "ok", "not visible"),
+    ],
+)
+def test_offsets_that_expire_before_the_battles_that_they_are_for_are_told(
+    retention_ms: str | None, offsets_minutes: str | None, state: str, found: str
+) -> None:
+    battles = _topic(settings={} if retention_ms is None else {"retention.ms": retention_ms})
+    cluster = Cluster(
+        None, (1,), (battles,), {} if offsets_minutes is None else {"offsets.retention.minutes": offsets_minutes}
+    )
+    finding = check_retention(cluster, StreamConfig.load())
+    assert finding.state == state
+    assert found in finding.found

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from prefstream.consumer.client.tls import client_context
+from prefstream.consumer.client.login.tls import client_context
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.errors import UsageError
 from tests.support.kafka.security import Authority

@@ -16,8 +16,8 @@ from kafka.net.sasl.oauth import SaslMechanismOAuth
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from prefstream.consumer.client import oauth
-from prefstream.consumer.client.oauth import ClientCredentials
+from prefstream.consumer.client.login import oauth
+from prefstream.consumer.client.login.oauth import ClientCredentials
 from prefstream.consumer.config import OAuthClient
 from prefstream.consumer.errors import NoTokenError, UsageError
 from tests.support.kafka.security import Authority

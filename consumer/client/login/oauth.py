@@ -27,7 +27,7 @@ import structlog
 from kafka.errors import KafkaConnectionError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from prefstream.consumer.client.tls import trusting_context
+from prefstream.consumer.client.login.tls import trusting_context
 from prefstream.consumer.config import OAuthClient
 from prefstream.consumer.errors import NoTokenError
 

@@ -1,0 +1,1 @@
+"""How we log in to brokers: certificates, and access tokens."""
