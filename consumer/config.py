@@ -32,6 +32,9 @@ ENV_PREFIX = "PREFSTREAM_"
 ENV_CONFIG_FILE = "PREFSTREAM_CONFIG"
 ENV_SECRETS_DIR = "PREFSTREAM_SECRETS_DIR"
 
+BYTES_PER_TOKEN: Final = 4
+"""JSON of English chat has about 4.3 bytes a token, other scripts 3 to 6: near enough to close a batch by."""
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -270,6 +273,22 @@ class StreamConfig(TopicNames):
     max_in_flight: Annotated[
         int, Field(ge=1, le=64, description="Batches read but not committed; beyond that reading pauses.")
     ] = 3
+    # Some ninety times what three batches hold by default, and of records that are as large as a topic takes by default
+    # thirty-two. They are decoded meanwhile, which may take four times as much again.
+    max_in_flight_bytes: Annotated[
+        int,
+        Field(ge=2**20, description="Bytes of battles read but not committed; beyond that reading pauses."),
+    ] = 32 * 1024 * 1024
+    # A record batch is a megabyte at most by default, and text packs three- to tenfold: what unpacks to more is hardly
+    # text. It is unpacked whole, and as many bytes again of the batches of other partitions may be waiting.
+    max_unpacked_bytes: Annotated[
+        int,
+        Field(
+            ge=2**20,
+            description="A compressed record batch that unpacks to more is not read: its records become dead letters "
+            "without their values.",
+        ),
+    ] = 32 * 1024 * 1024
     on_data_loss: Annotated[
         Literal["stop", "earliest", "latest"],
         Field(description="What to do when battles were deleted unread, or their topic was recreated."),

@@ -82,6 +82,12 @@ class Reason(StrEnum):
     FIELD_TOO_LARGE = "field_too_large"
     TOO_LARGE_FOR_JUDGE = "too_large_for_judge"
     PREFERENCE_TOO_LARGE = "preference_too_large"
+    TOO_LARGE_UNPACKED = "too_large_unpacked"
+    NOT_UNPACKED = "not_unpacked"
+
+
+NEVER_UNPACKED = frozenset({Reason.TOO_LARGE_UNPACKED, Reason.NOT_UNPACKED})
+"""Reasons of dead letters that have nothing of their record, because it was never read."""
 
 
 class DeadLetterHeaders(BaseModel):

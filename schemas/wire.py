@@ -17,6 +17,10 @@ Framing: TypeAlias = Literal["none", "confluent"]
 """What may stand before a battle's JSON on the topic: nothing, or Confluent's five bytes, a zero and the number of a
 schema in its registry."""
 
+MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
+"""Bound of a value: four times what a topic takes by default. As Python's objects JSON takes up to forty times its
+size, so this is what keeps a hostile one below 170 MB."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _FRAME_BYTES: Final = 5
 _MAX_SCHEMA: Final = 1 << 24  # registries count from 1; a brace in UTF-16 would be a number of 2 thousand million
@@ -49,6 +53,9 @@ def decode_object(value: bytes | None) -> dict[str, Any]:
     """
     if value is None:
         raise InvalidEventError(Reason.NULL_VALUE, "the record has no value")
+    if len(value) > MAX_VALUE_BYTES:
+        told = f"the value has {len(value)} bytes, more than the {MAX_VALUE_BYTES} that are read"
+        raise InvalidEventError(Reason.FIELD_TOO_LARGE, told)
     try:
         try:
             fields = orjson.loads(value)

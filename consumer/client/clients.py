@@ -18,7 +18,7 @@ from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Transla
 from prefstream.consumer.client.login.oauth import token_provider
 from prefstream.consumer.client.login.tls import client_context
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
-from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.config import BYTES_PER_TOKEN, KafkaConnection, StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, UsageError
 
 _Answer = TypeVar("_Answer")
@@ -36,6 +36,14 @@ REQUEST_TIMEOUT_MS = 10_000
 LONGEST_HEARTBEAT_MS = 1_000
 """A member hears of a rebalance with its next heartbeat, and partitions that move wait for that; 15 in a session let it
 miss some."""
+
+MAX_PARTITION_FETCH_BYTES = 1024 * 1024
+"""Of a partition in one fetch: some batches of battles, so that a fetch's round trip hardly counts. A record batch that
+is larger comes whole, alone."""
+
+MAX_FETCH_BYTES = 16 * 1024 * 1024
+"""Of all partitions in one fetch: what a broker's answer takes twice of memory while it is taken apart. kafka-python's
+50 MB gain nothing, because records are handed out by batches."""
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""
@@ -88,6 +96,8 @@ def make_consumer(connection: KafkaConnection, **settings: Any) -> Any:
         "metrics_enabled": False,  # ours are better, and theirs cost a lock per record
         # A topic that was deleted must not come back empty, with the wrong number of partitions.
         "allow_auto_create_topics": False,
+        "max_partition_fetch_bytes": MAX_PARTITION_FETCH_BYTES,
+        "fetch_max_bytes": MAX_FETCH_BYTES,
     }
     return _connect(connection, TopicAwareConsumer, **(connection_settings(connection) | defaults | settings))
 
@@ -118,6 +128,9 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
         fetch_max_wait_ms=100,
         # New partitions of the topic are found this soon, and that it was recreated while nothing was read.
         metadata_max_age_ms=10_000,
+        max_unpacked_bytes=config.max_unpacked_bytes,
+        # No more than the open batch and the bound in flight have room for, and one record.
+        max_poll_bytes=min(config.max_batch_tokens * BYTES_PER_TOKEN, config.max_in_flight_bytes),
     )
 
 

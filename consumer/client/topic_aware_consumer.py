@@ -1,19 +1,37 @@
-"""kafka-python's consumer, which here tells what it knows of a topic, of the brokers, and of its place in the group."""
+"""kafka-python's consumer, which here tells what it knows of topic, brokers and its group, and bounds its memory."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from kafka import KafkaConsumer, TopicPartition
+
+from prefstream.consumer.client.patches.unbounded_unpacking import MAX_UNPACKED_BYTES
+from prefstream.consumer.client.patches.unfair_polls import MAX_POLL_BYTES
 
 _NO_ID = UUID(int=0)
 """What brokers say that have no ids for topics."""
 
 
 class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has no types
-    """A consumer that tells what it knows of a topic, of the brokers, and of its place in the group."""
+    """A consumer that tells what it knows of a topic, of the brokers, and of its place in the group.
+
+    Args:
+        max_unpacked_bytes: bound of a record batch that is unpacked; one that is larger comes out as records that are
+            `Withheld`.
+        max_poll_bytes: a poll ends with the record that reaches this weight.
+        settings: kafka-python's.
+    """
 
     _heard_at = 0.0
+
+    def __init__(
+        self, *, max_unpacked_bytes: int = MAX_UNPACKED_BYTES, max_poll_bytes: int = MAX_POLL_BYTES, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._fetcher.max_unpacked_bytes = max_unpacked_bytes
+        self._fetcher.max_poll_bytes = max_poll_bytes
 
     def assigned_generation(self) -> int:
         """The group's generation, if our partitions are those that we have in it; -1 where that is not known."""

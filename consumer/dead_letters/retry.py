@@ -22,6 +22,7 @@ from typing import Final
 
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import KafkaTimeoutError, Meaning, Translator
+from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
@@ -39,7 +40,7 @@ from prefstream.consumer.dead_letters.reader import (
     refuse_missing,
 )
 from prefstream.consumer.errors import StreamError, TransactionFailedError, UsageError
-from prefstream.schemas.dead_letter import ERROR_HEADERS
+from prefstream.schemas.dead_letter import ERROR_HEADERS, NEVER_UNPACKED
 
 DEFAULT_GROUP: Final = "prefstream-dead-letters"
 
@@ -351,6 +352,10 @@ def _why_not(letter: DeadLetter, destination: str | None) -> str | None:
         return "its headers don't say where it came from; give --to"
     if destination == letter.position.topic:
         return "it came from the dead letters' own topic; give --to"
+    if isinstance(letter.value, Withheld):
+        return letter.value.why
+    if letter.reason in NEVER_UNPACKED:
+        return "it holds nothing of the original, which was never unpacked; send the original again"
     if letter.value_omitted:
         return f"its value of {letter.size} bytes was too large to copy; send the original again"
     return None

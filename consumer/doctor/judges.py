@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
 from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
+from prefstream.consumer.doctor.memory import check_bounds
 from prefstream.schemas import Battle, PrefstreamError
 from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, PanelConfig, load_panel_config
 
@@ -74,6 +75,7 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
     models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)] if panel else []
     with_torch = bool(models) or panel is None
     yield attempt("devices", lambda: check_devices(with_torch=with_torch))
+    yield attempt("bounds of memory", lambda: check_bounds(config, with_torch=with_torch))
     yield finding
     if panel is not None:
         yield from _examine_models(models)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
+from prefstream.consumer.client.patches.unfair_polls import HEADER_BYTES
+from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.consumer.config import BYTES_PER_TOKEN
 from prefstream.consumer.stream.partitions.assignment import Event
-
-BYTES_PER_TOKEN: Final = 4
-"""JSON of English chat has about 4.3 bytes a token, other scripts 3 to 6: near enough to close a batch by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events that travel together; `opened_at` is the monotonic time at which the first one arrived."""
+    """Events that travel together.
+
+    Attributes:
+        events: in the order in which they came.
+        opened_at: monotonic time at which the first one arrived.
+        weight_bytes: about what their records take of memory.
+    """
 
     events: tuple[Event, ...]
     opened_at: float
+    weight_bytes: int = 0
 
 
 class Batcher:
@@ -40,6 +46,7 @@ class Batcher:
         self._clock = clock
         self._events: list[Event] = []
         self._tokens = 0
+        self._weight_bytes = 0
         self._opened_at = 0.0
 
     @property
@@ -55,6 +62,7 @@ class Batcher:
                 self._opened_at = self._clock()
             self._events.append(event)
             self._tokens += len(event.record.value or b"") // BYTES_PER_TOKEN
+            self._weight_bytes += _weight_bytes(event.record)
             if len(self._events) >= self._max_events or self._tokens >= self._max_tokens:
                 closed.append(self._close())
         return closed
@@ -72,6 +80,13 @@ class Batcher:
         return max(0.0, self._opened_at + self._linger_s - self._clock())
 
     def _close(self) -> Batch:
-        batch = Batch(tuple(self._events), self._opened_at)
-        self._events, self._tokens = [], 0
+        batch = Batch(tuple(self._events), self._opened_at, self._weight_bytes)
+        self._events, self._tokens, self._weight_bytes = [], 0, 0
         return batch
+
+
+def _weight_bytes(record: ConsumerRecord) -> int:
+    weight = len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers:
+        weight += HEADER_BYTES + len(name) + len(value or b"")
+    return weight

@@ -28,6 +28,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_TOPIC,
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
+    NEVER_UNPACKED,
 )
 
 Header = tuple[str, bytes]
@@ -123,7 +124,7 @@ def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
         (HEADER_OFFSET, b"%d" % record.offset),
         (HEADER_ORIGINAL_TIMESTAMP, b"%d" % record.timestamp),
     ]
-    value = record.value
+    value = b"" if reason in NEVER_UNPACKED else record.value
     if value is None and record.key is None:
         value = b""  # kafka-python sends no record without key and value; the reason null_value says what it was
     return Message(event, record.key, value, headers, reason)

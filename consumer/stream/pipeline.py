@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
@@ -79,11 +80,17 @@ class Pipeline:
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
         self._score_thread = ThreadPoolExecutor(1, "score")
         self._in_flight: deque[Future[Scored]] = deque()
+        self._weight_bytes = 0
         self._head_since = time.monotonic()
         self._finished = threading.Event()
 
     def __len__(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def weight_bytes(self) -> int:
+        """About what the records in flight take of memory."""
+        return self._weight_bytes
 
     @property
     def head_age_s(self) -> float:
@@ -98,6 +105,7 @@ class Pipeline:
         scored = self._score_thread.submit(self._score, prepared)
         scored.add_done_callback(lambda _: self._finished.set())
         self._in_flight.append(scored)
+        self._weight_bytes += batch.weight_bytes
 
     def take(self) -> Scored | None:
         """The oldest batch in flight, if it is scored.
@@ -108,7 +116,9 @@ class Pipeline:
         if not self._in_flight or not self._in_flight[0].done():
             return None
         self._head_since = time.monotonic()
-        return self._in_flight.popleft().result()
+        scored = self._in_flight.popleft().result()
+        self._weight_bytes -= scored.batch.weight_bytes
+        return scored
 
     def wait_finished(self, timeout_s: float) -> None:
         """Wait until the oldest batch is scored, or the time is up."""
@@ -128,7 +138,7 @@ class Pipeline:
         refused: list[Message] = []
         for event in batch.events:
             try:
-                battles.append(decode_battle(event.record.value, framing=self._framing))
+                battles.append(self._decode(event.record.value))
             except InvalidEventError as error:
                 refused.append(dead_letter(event, error.reason, error))
             else:
@@ -143,6 +153,11 @@ class Pipeline:
             ready_at=(ready_at := time.monotonic()),
             tokenise_s=ready_at - started,
         )
+
+    def _decode(self, value: bytes | None) -> Battle:
+        if isinstance(value, Withheld):
+            raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
+        return decode_battle(value, framing=self._framing)
 
     def _score(self, preparing: Future[Prepared]) -> Scored:
         prepared = preparing.result()

@@ -100,10 +100,17 @@ class Stream:
     def _in_flight(self) -> int:
         return len(self._pipeline) + (self._publisher.held is not None)
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether enough is in flight, by batches or by bytes."""
+        held = self._publisher.held
+        weight_bytes = self._pipeline.weight_bytes + (0 if held is None else held.scored.batch.weight_bytes)
+        return self._in_flight >= self._config.max_in_flight or weight_bytes >= self._config.max_in_flight_bytes
+
     def _read(self) -> None:
         """Step 1: poll, and put closed batches into the pipeline."""
         self._on_poll()
-        full = self._in_flight >= self._config.max_in_flight
+        full = self._is_full
         if full:
             self._source.pause()
         else:

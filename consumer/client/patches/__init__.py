@@ -26,10 +26,11 @@ from prefstream.consumer.client.patches import (
     header_keys,
     late_offsets,
     lost_requests,
-    parked_records,
     pending_joins,
     recreated_topics,
     sleeping_sender,
+    unbounded_unpacking,
+    unfair_polls,
     unknown_topics,
 )
 from prefstream.consumer.client.patches.patch import Patch
@@ -42,10 +43,11 @@ FAULTS: Final[tuple[ModuleType, ...]] = (
     header_keys,
     late_offsets,
     lost_requests,
-    parked_records,
     pending_joins,
     recreated_topics,
     sleeping_sender,
+    unbounded_unpacking,
+    unfair_polls,
     unknown_topics,
 )
 

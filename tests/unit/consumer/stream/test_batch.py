@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefstream.consumer.stream.batch import BYTES_PER_TOKEN, Batcher
+from prefstream.consumer.config import BYTES_PER_TOKEN
+from prefstream.consumer.stream.batch import Batcher
 from tests.support.streams import make_event
 
 
