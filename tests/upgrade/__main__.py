@@ -46,7 +46,15 @@ def upgrade(
         assert broker is not None
         before = installed(str(old.absolute()), folder / "path", "old", old_options.split())
         after = installed(sys.executable, folder / "path", "new", new_options.split())
-        world = World(broker.bootstrap_servers, folder, processes=3, partitions=6, cluster=cluster, embedded=embedded)
+        world = World(
+            broker.bootstrap_servers,
+            folder,
+            processes=3,
+            partitions=6,
+            cluster=cluster,
+            embedded=embedded,
+            leavers=False,
+        )
         for process in world.fleet:
             process.version = before
         stack.enter_context(world)

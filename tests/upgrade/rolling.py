@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.faults.fault import feed, feed_until
+from tests.chaos.faults.fault import feed
 from tests.chaos.world.fleet import Supervised, Version
 from tests.chaos.world.world import World
+from tests.support.processes import START_S
 
 REPOSITORY: Final = Path(__file__).parents[2]
 
 KILLED_AT: Final = "before commit"
 """The worst moment: all is sent, the transaction open; a version with another transactional id lets it time out."""
+
+LOOK_S: Final = 0.5
 
 LIVES_S: Final = 3.0
 """How long versions work side by side after each step."""
@@ -79,6 +82,8 @@ def upgrade_and_back(
     Yields:
         What each step cost, once all its records are answered.
     """
+    world.produce(records, generator)
+    world.wait_answered()  # all have joined
     for version in (old, new, old):
         for process in world.fleet:
             is_killed = process is world.fleet[-1]
@@ -115,7 +120,7 @@ def _replace(
     process.version = version
     if kill:
         process.trap.set(KILLED_AT, signal.SIGKILL.name)
-        assert feed_until(world, generator, lambda: not process.trap.is_set), f"{process.name} came by no {KILLED_AT}"
+        _wait_for(world, generator, lambda: not process.trap.is_set)
     else:
         process.send(signal.SIGTERM)
     away_s = _wait_for(world, generator, lambda: process.pid != before and bool(process.serves()))
@@ -137,5 +142,7 @@ def _replace(
 def _wait_for(world: World, generator: random.Random, condition: Callable[[], bool]) -> float:
     """Let records flow until something holds; how long that took, in seconds."""
     started = time.monotonic()
-    assert feed_until(world, generator, condition), f"nothing is read by the new process; {world}"
+    while not condition():
+        assert time.monotonic() < started + START_S, f"waited {START_S:.0f} s in vain; {world}"
+        feed(world, generator, LOOK_S)
     return time.monotonic() - started

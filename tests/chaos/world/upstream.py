@@ -27,10 +27,13 @@ COMMITTED_SHARE: Final = 0.3
 MOST_IN_CHUNK: Final = 10
 """Small transactions: markers stand everywhere among the records."""
 
-TRANSACTION_S: Final = 20
-"""Longer than a coordinator's failover (9 s): after so long the broker aborts what a producer left open."""
+TRANSACTION_S: Final = 60
+"""Longer than brokers are away, and than a machine with much else to do takes for a transaction."""
 
-CALL_S: Final = 10.0
+LEFT_OPEN_S: Final = 15
+"""After so long the broker aborts what a producer has left open."""
+
+CALL_S: Final = 30.0
 """Longest wait in a call of a transaction, which is made again as long as that makes sense."""
 
 STOP_S: Final = 60.0
@@ -76,7 +79,7 @@ class Upstream:
         self._transactional = [
             _Transactional(client, topic, f"{topic}-upstream-{number}") for number in range(2 if transactional else 0)
         ]
-        self._dying = _Transactional(client, topic, f"{topic}-upstream-dying")
+        self._dying = _Transactional(client, topic, f"{topic}-upstream-dying", LEFT_OPEN_S)
 
     @property
     def produced(self) -> int:
@@ -87,6 +90,11 @@ class Upstream:
     def is_done(self) -> bool:
         """Whether every transaction that was asked for is over."""
         return all(producer.is_done for producer in (*self._transactional, self._dying))
+
+    @property
+    def says(self) -> str:
+        """What the brokers said last of a transaction that did not end as it should."""
+        return "; ".join(producer.says for producer in self._transactional if producer.says)
 
     @property
     def refused(self) -> Sequence[str]:
@@ -155,11 +163,13 @@ class Upstream:
 class _Transactional:
     """One transactional producer, in a thread of its own; each transaction is tried until it ended as it should."""
 
-    def __init__(self, client: Mapping[str, object], topic: str, transactional_id: str) -> None:
+    def __init__(
+        self, client: Mapping[str, object], topic: str, transactional_id: str, timeout_s: int = TRANSACTION_S
+    ) -> None:
         self._settings = {
             **client,
             "transactional.id": transactional_id,
-            "transaction.timeout.ms": TRANSACTION_S * 1000,
+            "transaction.timeout.ms": timeout_s * 1000,
         }
         self._topic = topic
         self._producer: Producer | None = None
@@ -167,6 +177,7 @@ class _Transactional:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self.committed = 0
+        self.says = ""
 
     @property
     def is_done(self) -> bool:
@@ -207,7 +218,8 @@ class _Transactional:
                 self._producer = None  # as if it had died
                 return True
             self._patiently(producer.commit_transaction if commit else producer.abort_transaction)
-        except (KafkaException, BufferError):
+        except (KafkaException, BufferError) as error:
+            self.says = str(error)
             self._abandon()
             return False
         self.committed += len(records) if commit else 0

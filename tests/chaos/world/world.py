@@ -57,6 +57,7 @@ class World:
         cluster: the brokers' processes, where they may be struck, too.
         embedded: the broker, where it runs in this process and may answer as it is told.
         models: let the first process score with two tiny models instead of a prior.
+        leavers: whether the second process gives its partitions up when it is stopped; all are static members.
         transactional: whether some of the records come in transactions, and others are aborted.
 
     Attributes:
@@ -84,6 +85,7 @@ class World:
         embedded: EmbeddedBroker | None = None,
         models: bool = False,
         transactional: bool = True,
+        leavers: bool = True,
     ) -> None:
         name = f"chaos{time.time_ns():x}"
         self.config = StreamConfig.load(
@@ -105,6 +107,7 @@ class World:
         self.partitions = partitions
         self.folder = folder
         names = [f"p{number}" for number in range(1, processes + 1)]
+        self._leavers = names[1:2] if leavers else []
         self._panels = dict.fromkeys(names, write_prior_panel(folder, seconds_per_batch=0.02))
         if models:
             self._panels[names[0]] = make_tiny_panel(folder / "models", on_judge_failure="degrade")
@@ -121,7 +124,7 @@ class World:
 
     def arguments(self, instance: str) -> list[str]:
         """Those of `prefstream` for the process of this name."""
-        return run_arguments(
+        arguments = run_arguments(
             self.config,
             self._panels[instance],
             instance_id=instance,
@@ -132,6 +135,7 @@ class World:
             score_timeout_s=SCORE_S,
             max_batch_battles=16,
         )
+        return [*arguments, *(["--leave-on-stop"] if instance in self._leavers else [])]
 
     def client_id(self, process: Supervised) -> str:
         """The name by which brokers know a process's clients."""
@@ -172,7 +176,7 @@ class World:
         """Wait until the brokers have every record that was produced."""
         written = self.wait(lambda: self.upstream.is_done, RECOVER_S)
         left = self.upstream.plain.flush(RECOVER_S)
-        assert written, "transactions of the upstream did not end"
+        assert written, f"transactions of the upstream did not end: {self.upstream.says}"
         assert left == 0, f"{left} records could not be produced"
         assert not self.upstream.refused, "the brokers refused records"
 
@@ -201,7 +205,7 @@ class World:
         if not self.wait(self._is_answered, RECOVER_S):
             raise AssertionError(
                 f"after {RECOVER_S:.0f} s a reader knows {self.reader.inputs} inputs of {self.produced}, "
-                f"{self.reader.unanswered} of them without an answer; {self}"
+                f"{self.reader.unanswered} of them without an answer; the upstream heard {self.upstream.says!r}; {self}"
             )
         return time.monotonic() - started
 
