@@ -155,6 +155,8 @@ def test_the_http_port_answers_probes_and_metrics(stream_config: MakeConfig, tmp
         assert get(f"{url}/readyz")[0] == 200
         status, metrics = get(f"{url}/metrics")
         assert status == 200
+        assert "prefstream_ready 1.0" in metrics
+        assert 'prefstream_judge_faults_total{judge="prior"} 0.0' in metrics
         assert "prefstream_preferences_published_total 20.0" in metrics
         assert 'prefstream_dead_letters_total{reason="not_json"} 1.0' in metrics
 

@@ -61,6 +61,12 @@ class Apache:
         self.broker.start()
         self.cluster.wait_ready()
 
+    def freeze(self) -> None:
+        self.broker.pause()
+
+    def thaw(self) -> None:
+        self.broker.resume()
+
 
 @pytest.fixture
 def apache(tmp_path: Path) -> Iterator[Apache]:
@@ -149,13 +155,15 @@ def test_an_idle_process_is_not_ready_knows_no_lag_and_ends(broker: Broker, tmp_
     assert libraries(run) == set()
 
 
+@pytest.mark.parametrize(("leave", "come_back"), [(Apache.kill, Apache.start), (Apache.freeze, Apache.thaw)])
 def test_a_broker_that_comes_back_is_one_line_when_it_went_and_one_when_it_is_back(
-    apache: Apache, tmp_path: Path
+    apache: Apache, tmp_path: Path, leave: Callable[[Apache], None], come_back: Callable[[Apache], None]
 ) -> None:
+    """One that is frozen takes connections all the same, and answers nothing on them."""
     with idle(apache, tmp_path) as (run, url, send):
-        apache.kill()
+        leave(apache)
         wait_until(lambda: readiness(url)[0] == 503, what="the end of readiness")
-        apache.start()
+        come_back(apache)
         wait_until(lambda: readiness(url)[0] == 200, what="readiness")
         wait_until(lambda: len(lags(url)) == 2, what="the lag")
         send(5)
