@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
+from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.outputs import check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
@@ -32,7 +33,19 @@ class What(StrEnum):
     ALL = "all"
 
 
+_USED_BY: Final[dict[str, set[What]]] = {
+    "panel": {What.PANEL, What.OFFLINE},
+    "recipe": {What.TRAIN},
+    "battles": {What.PANEL, What.OFFLINE, What.TRAIN},
+    "small_battles": {What.OVERHEAD},
+    "batch": {What.OVERHEAD},
+    "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
+}
+"""Which measurements an option is for; the others are for all."""
+
+
 def bench(
+    context: typer.Context,
     what: Annotated[
         What,
         typer.Argument(
@@ -69,6 +82,8 @@ def bench(
     `prefstream bench train --recipe gemma-demo --battles 64`
     """
     configure_logging("warning", "console")
+    if what is not What.ALL:
+        refuse_unused(context, [name for name, users in _USED_BY.items() if what not in users], f"on bench {what}")
     check_outputs({"--output": output}, (), force=True)
     console = Console(stderr=True)
     results: dict[str, Any] = {}

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
+from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
@@ -121,6 +122,7 @@ def list_(
 @client_silenced()
 def show(
     names: TopicNames,
+    context: typer.Context,
     position: Annotated[
         str, typer.Argument(metavar="POSITION", help="PARTITION/OFFSET, as list prints it, or TOPIC/PARTITION/OFFSET.")
     ],
@@ -135,7 +137,7 @@ def show(
     Example: `prefstream dead-letters show 0/42`
     """
     configure_logging("warning", "console", library_level="error")
-    topic, wanted = _parse_positions([position], topic or names.dead_letters_topic)
+    topic, wanted = _parse_positions([position], topic or names.dead_letters_topic, context)
     letter = next(read_positions(names, topic, wanted, on_missing=refuse_missing))
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
@@ -149,6 +151,7 @@ def show(
 @client_silenced()
 def retry(
     names: TopicNames,
+    context: typer.Context,
     positions: Annotated[
         list[str] | None,
         typer.Argument(
@@ -185,7 +188,7 @@ def retry(
     configure_logging("warning", "console", library_level="error")
     if bool(positions) == bool(everything or reason or since):
         raise UsageError("choose either positions, or --all, --reason or --since")
-    topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic)
+    topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic, context)
     choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
     console = Console()
     plan = make_plan(names, topic, group, choice, to, dry_run=dry_run)
@@ -245,11 +248,13 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _parse_positions(texts: Iterable[str], topic: str) -> tuple[str, list[RecordPosition]]:
+def _parse_positions(texts: Iterable[str], topic: str, context: typer.Context) -> tuple[str, list[RecordPosition]]:
     """The topic that positions name, or the one given, and the positions on it."""
     named = {text.split("/")[0] for text in texts if text.count("/") == 2}
     if len(named) > 1:
         raise UsageError(f"positions on several topics ({', '.join(sorted(named))}); take one topic at a time")
+    if named and named != {topic}:
+        refuse_unused(context, ["topic"], f"on positions that name the topic {', '.join(named)}")
     topic = named.pop() if named else topic
     return topic, [RecordPosition.parse(text, topic) for text in texts]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from prefstream.consumer.config import ENV_PREFIX, ENV_SECRETS_DIR, KafkaConnection
+from prefstream.consumer.errors import UsageError
 from prefstream.consumer.unused_settings import check_secrets, check_variables, without_effect
 
 TELL_THEMSELVES: Final = frozenset({"run", "doctor"})
@@ -56,6 +57,30 @@ def note_settings(context: Any, name: str, settings: KafkaConnection) -> None:
 def notes_of(context: Any) -> list[str]:
     """What a command that tells notes itself has to tell."""
     return list(context.meta.get(_KEY, ()))
+
+
+def refuse_unused(context: Any, options: Iterable[str], because: str) -> None:
+    """Refuse what stands on the command line and has no effect there; a variable may be for another day.
+
+    Args:
+        context: typer's, of the command.
+        options: names of the parameters that have none.
+        because: why, to be put behind `no effect`.
+
+    Raises:
+        UsageError: one was given.
+    """
+    spelt = {
+        param.name: param.opts[0] if param.param_type_name == "option" else param.name.upper()
+        for param in context.command.params
+    }
+    given = [
+        spelt[name]
+        for name in options
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)}: no effect {because}; leave it out")
 
 
 def leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
+from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.schemas.documents import (
     ASYNCAPI,
     BATTLE_SCHEMA,
@@ -39,6 +40,7 @@ _FILES: Final = {
 
 
 def schema(
+    context: typer.Context,
     document: Annotated[Document, typer.Argument(help="Which document to print.")] = Document.ALL,
     write: Annotated[
         Path | None,
@@ -61,6 +63,8 @@ def schema(
 
     Examples: `prefstream schema battle`; `prefstream schema --check schemas`
     """
+    if write is not None or check is not None:
+        refuse_unused(context, ["document"], "with --write and --check, which take all documents")
     if write is not None:
         write_documents(write)
     if check is not None:
