@@ -92,7 +92,7 @@ def score(
     if resume and paths.finished:
         say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
-    check_score(paths, resume=resume, force=force)
+    check_score(paths, resume=resume, force=force, chunk_rows=chunk)
     tell = partial(say, console)
     config = panel_config(panel, tell)
     with load_panel(config, say=tell) as judges:

@@ -68,13 +68,22 @@ class ScoreSummary:
         return (self.scored + self.rejected - self.resumed_rows) / self.seconds if self.seconds else 0.0
 
 
-def check_score(paths: ScorePaths, *, resume: bool, force: bool) -> None:
+def check_score(paths: ScorePaths, *, resume: bool, force: bool, chunk_rows: int = DEFAULT_CHUNK_ROWS) -> None:
     """Refuse what can't work, before judges are loaded.
 
     Raises:
         FileError: the input can't be used.
-        UsageError: the output can't be used as asked.
+        UsageError: output or checkpoint can't be used as asked. Whether the panel is that of the interrupted run shows
+            when it is loaded.
     """
+    _check_files(paths, resume=resume, force=force)
+    saved = Checkpoint.load(paths.checkpoint) if resume else None
+    if saved:
+        with PrefixHash(paths.source) as hashed:
+            saved.refuse_other(_beginning(paths, hashed, saved, saved.panel, chunk_rows), paths.checkpoint)
+
+
+def _check_files(paths: ScorePaths, *, resume: bool, force: bool) -> None:
     check_battles_file(paths.source)
     paths.check(resume=resume, force=force)
 
@@ -117,7 +126,7 @@ def score_file(
         StreamError: the output can't be written.
         JudgeFaultError: the panel can't answer; what was written can be resumed.
     """
-    check_score(paths, resume=resume, force=force)
+    _check_files(paths, resume=resume, force=force)
     with score_output(paths) as output, PrefixHash(paths.source) as hashed:
         checkpoint = _begin(paths, hashed, output, identity, chunk_rows, resume=resume)
         output.cut_to(checkpoint)
@@ -129,13 +138,7 @@ def _begin(
 ) -> Checkpoint:
     """The checkpoint to go on from. A new one is on the disk before the output changes: a crash then resumes it."""
     saved = Checkpoint.load(paths.checkpoint) if resume else None
-    begin = Checkpoint(
-        input_bytes=paths.source.stat().st_size,
-        input_sha256=hashed.up_to(saved.offset if saved else START.offset),
-        output_format=paths.format,
-        panel=panel,
-        chunk_rows=chunk_rows,
-    )
+    begin = _beginning(paths, hashed, saved, panel, chunk_rows)
     if saved:
         saved.refuse_other(begin, paths.checkpoint)
         return saved
@@ -143,6 +146,19 @@ def _begin(
         raise UsageError(f"{paths.out} is finished: there is nothing to resume; score again with --force")
     output.keep(begin)
     return begin
+
+
+def _beginning(
+    paths: ScorePaths, hashed: PrefixHash, saved: Checkpoint | None, panel: str, chunk_rows: int
+) -> Checkpoint:
+    """What this run would start with; its input's hash reaches as far as that of the one that was saved."""
+    return Checkpoint(
+        input_bytes=paths.source.stat().st_size,
+        input_sha256=hashed.up_to(saved.offset if saved else START.offset),
+        output_format=paths.format,
+        panel=panel,
+        chunk_rows=chunk_rows,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import zstandard
 
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.files import score_output as output_module
-from prefstream.consumer.files.score import panel_identity, score_file
+from prefstream.consumer.files.score import check_score, panel_identity, score_file
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, FileOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
@@ -341,6 +341,21 @@ def test_resume_refuses_another_input_panel_or_chunk(interrupted: tuple[Path, Pa
         with pytest.raises(UsageError, match="the input file"):
             score_with_hashes(source, out, resume=True)
     assert everything(out) == before
+
+
+def test_what_is_not_resumable_is_refused_before_judges_are_loaded(interrupted: tuple[Path, Path]) -> None:
+    """By its own files alone; only the panel takes loading to be known."""
+    source, out = interrupted
+    paths = ScorePaths(source, out)
+    check_score(paths, resume=True, force=False, chunk_rows=8)
+    with pytest.raises(UsageError, match=r"interrupted run: --chunk \(it was 8\)\. "):
+        check_score(paths, resume=True, force=False, chunk_rows=9)
+    source.write_text(source.read_text() + "40,p,a,b\n")
+    with pytest.raises(UsageError, match=r"interrupted run: the input file\. "):
+        check_score(paths, resume=True, force=False, chunk_rows=8)
+    paths.checkpoint.write_bytes(b"{}")
+    with pytest.raises(UsageError, match="no progress file"):
+        check_score(paths, resume=True, force=False, chunk_rows=8)
 
 
 def test_resume_refuses_outputs_that_were_changed(interrupted: tuple[Path, Path]) -> None:
