@@ -302,9 +302,8 @@ def _cell(estimate: Estimate, *, newline: bool = True) -> str:
     """The number, and under or behind it its interval."""
     if estimate.value is None:
         return "n/a"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    interval = f"{estimate.low:.3f}–{estimate.high:.3f}"
+    known = estimate.low is not None and estimate.high is not None
+    interval = f"{estimate.low:.3f}–{estimate.high:.3f}" if known else "no interval"
     return f"{estimate.value:.3f}\n{interval}" if newline else f"{estimate.value:.3f} ({interval})"
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.files.languages import language_name
 from prefstream.scoring.probabilities import Triples
 
 
@@ -27,7 +28,7 @@ class BattleFacts:
         ties_possible: whether the source has ties.
         sources: data set, where it is known.
         tiers: group of data sets, where it is known.
-        languages: language, where it is known.
+        languages: English name of the language, where it is known.
     """
 
     outcomes: NDArray[np.intp]
@@ -72,7 +73,7 @@ def gather_facts(labelled: Sequence[LabelledBattle]) -> BattleFacts:
         ties_possible=np.array([one.label.ties_possible for one in labelled], dtype=np.bool_),
         sources=tuple(one.source for one in labelled),
         tiers=tuple(one.tier for one in labelled),
-        languages=tuple(battle.language for battle in battles),
+        languages=tuple(battle.language and language_name(battle.language) for battle in battles),
     )
 
 

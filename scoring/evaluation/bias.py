@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.evaluation.metrics import Statistic, difference, mean, share_of_a
+from prefstream.scoring.evaluation.metrics import Statistic, difference, mean, share, share_of_a
 from prefstream.scoring.evaluation.results import LengthBias, LengthRatio, PositionBias
 from prefstream.scoring.panel.predict import Forecast
 from prefstream.scoring.probabilities import Triples, credit
@@ -31,7 +31,7 @@ def position_bias(forecast: Forecast, resamples: Resamples) -> PositionBias:
     gap = before[:, 0] - after[:, 0]
     found = resamples.estimate(
         {
-            "flip_rate": mean((before.argmax(axis=1) != after.argmax(axis=1)).astype(np.float64)),
+            "flip_rate": share((before.argmax(axis=1) != after.argmax(axis=1)).astype(np.float64)),
             "mean_gap": mean(np.abs(gap)),
             "first_bias": mean(gap),
         }
@@ -48,7 +48,8 @@ def length_bias(forecast: Forecast, facts: BattleFacts, resamples: Resamples) ->
         resamples: of the same battles.
     """
     counted = _comparable(facts)
-    human, mass, held = (mean(values, counted) for values in _longer_wins(forecast.probabilities, facts))
+    won, mass_of_longer, held_for_longer = _longer_wins(forecast.probabilities, facts)
+    human, mass, held = share(won, counted), mean(mass_of_longer, counted), share(held_for_longer, counted)
     longer_won = _longer_won(facts)
     right = credit(forecast.probabilities[:, :2], np.where(facts.outcomes < 2, facts.outcomes, 0))
     found = resamples.estimate(
@@ -58,8 +59,8 @@ def length_bias(forecast: Forecast, facts: BattleFacts, resamples: Resamples) ->
             "predicted_share": held,
             "excess_mass": difference(mass, human),
             "excess_share": difference(held, human),
-            "accuracy_longer_won": mean(right, counted & longer_won),
-            "accuracy_shorter_won": mean(right, counted & ~longer_won),
+            "accuracy_longer_won": share(right, counted & longer_won),
+            "accuracy_shorter_won": share(right, counted & ~longer_won),
         }
     )
     return LengthBias(name=forecast.name, battles=int(counted.sum()), **found)
@@ -83,7 +84,7 @@ def length_ratios(forecast: Forecast, facts: BattleFacts, resamples: Resamples) 
     for place in range(len(RATIO_EDGES) - 1):
         counted = _comparable(facts) & (bucket == place)
         counts.append(int(counted.sum()))
-        statistics[f"human {place}"] = mean(human, counted)
+        statistics[f"human {place}"] = share(human, counted)
         statistics[f"mass {place}"] = mean(mass, counted)
     found = resamples.estimate(statistics)
     return tuple(
@@ -109,8 +110,8 @@ def _longer_wins(
     probabilities: Triples, facts: BattleFacts
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Per battle: whether the longer won, the probability of that among A and B, whether it was held for better."""
-    share = share_of_a(probabilities)
-    mass = np.where(facts.longer_is_a, share, 1.0 - share)
+    for_a = share_of_a(probabilities)
+    mass = np.where(facts.longer_is_a, for_a, 1.0 - for_a)
     held = credit(probabilities[:, :2], np.where(facts.longer_is_a, 0, 1))
     return _longer_won(facts).astype(np.float64), mass, held
 

@@ -64,7 +64,8 @@ class Resamples:
         """Each statistic with its interval.
 
         The interval is the middle 95 % of what the resamples gave, widened to hold the estimate itself: resampling
-        makes a calibration error larger, never smaller.
+        makes a calibration error larger, never smaller. A share of 0 or 1 is the same in every resample; its interval
+        is the exact one (Clopper and Pearson 1934) for as many prompts.
 
         Args:
             statistics: by name; all about the battles that the draws were made for.
@@ -76,9 +77,17 @@ class Resamples:
         start = 0
         for name, statistic in statistics.items():
             end = start + statistic.columns.shape[1]
-            estimates[name] = _estimate(statistic.of_all(), statistic.value(drawn[:, start:end]))
+            value = statistic.of_all()
+            if statistic.share and value in {0.0, 1.0}:
+                estimates[name] = _at_the_end(value, self._prompts_of(statistic))
+            else:
+                estimates[name] = _estimate(value, statistic.value(drawn[:, start:end]))
             start = end
         return estimates
+
+    def _prompts_of(self, statistic: Statistic) -> int:
+        counted = slice(None) if statistic.counted is None else statistic.counted
+        return len(np.unique(self._prompt_of[counted]))
 
     def _drawn_sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sums over each resample, shape (resamples, columns); no row where nothing can be resampled."""
@@ -100,6 +109,12 @@ class Resamples:
         drawn += np.arange(rows)[:, None] * self.prompts
         counts = np.bincount(drawn.ravel(), minlength=rows * self.prompts)
         return counts.reshape(rows, self.prompts).astype(np.float64)
+
+
+def _at_the_end(value: float, prompts: int) -> Estimate:
+    """The exact interval of a share where none of the prompts said so, or all did: of one prompt, 2.5 to 100 %."""
+    reach = 1.0 - _ENDS[0] ** (1.0 / prompts)
+    return Estimate(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
 
 
 def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:

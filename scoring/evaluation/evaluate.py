@@ -169,7 +169,7 @@ def reliability_bins(
     bins = metrics.calibration_bin(probabilities)
     confidence = probabilities.max(axis=1)
     right = credit(probabilities, outcomes)
-    found = draws.estimate({str(place): metrics.mean(right, bins == place) for place in np.unique(bins)})
+    found = draws.estimate({str(place): metrics.share(right, bins == place) for place in np.unique(bins)})
     return tuple(
         ReliabilityBin(
             low=int(place) / metrics.CALIBRATION_BINS,
@@ -192,6 +192,7 @@ def _classes(probabilities: Triples, outcomes: NDArray[np.intp]) -> tuple[ClassR
             battles=int((outcomes == label).sum()),
             share=float((outcomes == label).mean()),
             mean_probability=float(probabilities[:, label].mean()),
+            predicted=int((probabilities.argmax(axis=1) == label).sum()),
             precision=_known(precision[label]),
             recall=_known(recall[label]),
             f1=_known(f1[label]),

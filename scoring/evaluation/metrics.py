@@ -10,7 +10,7 @@ and its label leaves all metrics as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -29,10 +29,14 @@ class Statistic:
     Attributes:
         columns: shape (n, k): what is summed.
         value: from sums of shape (..., k) to the number, shape (...); NaN where it isn't defined.
+        counted: which battles take part.
+        share: a share of battles: where none of them or all did, resampling can't say how far that is from certain.
     """
 
     columns: NDArray[np.float64]
     value: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    counted: NDArray[np.bool_] | None = None
+    share: bool = False
 
     def of_all(self) -> float:
         """The number for all battles."""
@@ -47,7 +51,17 @@ def mean(values: NDArray[np.float64], counted: NDArray[np.bool_] | None = None) 
         counted: which battles take part; by default all.
     """
     weights = np.ones(len(values)) if counted is None else counted.astype(np.float64)
-    return Statistic(np.stack([values * weights, weights], axis=1), _ratio)
+    return Statistic(np.stack([values * weights, weights], axis=1), _ratio, counted)
+
+
+def share(values: NDArray[np.float64], counted: NDArray[np.bool_] | None = None) -> Statistic:
+    """How often something is so.
+
+    Args:
+        values: one per battle: 1 where it is, 0 where it isn't, between them where it is so in part.
+        counted: which battles take part; by default all.
+    """
+    return replace(mean(values, counted), share=True)
 
 
 def difference(one: Statistic, other: Statistic) -> Statistic:
@@ -86,7 +100,7 @@ def accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
         probabilities: shape (n, 3).
         outcomes: the column of what happened.
     """
-    return mean(credit(probabilities, outcomes))
+    return share(credit(probabilities, outcomes))
 
 
 def brier(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
@@ -145,8 +159,8 @@ def decided_log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Stat
         probabilities: shape (n, 3).
         outcomes: the column of what happened.
     """
-    share = share_of_a(probabilities)
-    chance = np.where(outcomes == 0, share, 1.0 - share)
+    for_a = share_of_a(probabilities)
+    chance = np.where(outcomes == 0, for_a, 1.0 - for_a)
     return mean(log_losses(chance), outcomes < 2)
 
 
@@ -158,7 +172,7 @@ def decided_accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Stat
         outcomes: the column of what happened.
     """
     decided = outcomes < 2
-    return mean(credit(probabilities[:, :2], np.where(decided, outcomes, 0)), decided)
+    return share(credit(probabilities[:, :2], np.where(decided, outcomes, 0)), decided)
 
 
 def calibration_bin(probabilities: Triples) -> NDArray[np.intp]:
@@ -171,8 +185,8 @@ def calibration_bin(probabilities: Triples) -> NDArray[np.intp]:
 def share_of_a(probabilities: Triples) -> NDArray[np.float64]:
     """P(A) / (P(A) + P(B)); a half where both are 0."""
     both = probabilities[:, 0] + probabilities[:, 1]
-    share: NDArray[np.float64] = np.divide(probabilities[:, 0], both, out=np.full(len(both), 0.5), where=both > 0)
-    return share
+    for_a: NDArray[np.float64] = np.divide(probabilities[:, 0], both, out=np.full(len(both), 0.5), where=both > 0)
+    return for_a
 
 
 def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:

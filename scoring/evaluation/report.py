@@ -18,6 +18,9 @@ from prefstream.scoring.evaluation.results import Comparison, Evaluation
 
 _TEMPLATE: Final = "report.html.j2"
 
+MIN_PROMPTS: Final = 20
+"""With fewer, intervals by resampling are much too narrow to build a sentence on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
@@ -58,7 +61,7 @@ def render_report(evaluation: Evaluation) -> str:
 
 def verdicts(evaluation: Evaluation) -> list[Conclusion]:
     """What the comparison with each baseline comes to, in words."""
-    return [_verdict(comparison) for comparison in evaluation.panel.comparisons]
+    return [_verdict(comparison, evaluation.prompts) for comparison in evaluation.panel.comparisons]
 
 
 def untrained(evaluation: Evaluation) -> list[str]:
@@ -66,9 +69,13 @@ def untrained(evaluation: Evaluation) -> list[str]:
     return [system.name for system in evaluation.systems if system.provenance and not system.provenance.trained]
 
 
-def _verdict(comparison: Comparison) -> Conclusion:
+def _verdict(comparison: Comparison, prompts: int) -> Conclusion:
     gap = comparison.log_loss
     name = comparison.baseline
+    if prompts < MIN_PROMPTS:
+        return Conclusion(
+            "open", f"{prompts} prompts are too few to tell the panel from {name}; give {MIN_PROMPTS} at least."
+        )
     if gap.value is None or gap.low is None or gap.high is None:
         return Conclusion("open", f"Too few prompts to compare the panel with {name}.")
     if not gap.excludes_zero:

@@ -59,6 +59,7 @@ class ClassResult(_Result):
     battles: int
     share: Annotated[float, Field(description="How often it happened.")]
     mean_probability: Annotated[float, Field(description="How probable it was on average.")]
+    predicted: Annotated[int, Field(description="How often it was the most probable: what precision is a share of.")]
     precision: Annotated[float | None, Field(description="None where it was never the most probable.")]
     recall: Annotated[float | None, Field(description="None where it never happened.")]
     f1: float | None

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
+from prefstream.scoring.files.languages import language_name
 from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
 OutcomeCounts: TypeAlias = Counter[Outcome]
@@ -108,7 +109,7 @@ class DataReport:
             self._weighted_outcomes.add(label.outcome)
         else:
             self.weightless += 1
-        self._languages[battle.language] += 1
+        self._languages[battle.language and language_name(battle.language)] += 1
         self._rounds[len(battle.prompt)] += 1
         self._add_lengths(battle, label.outcome)
         self._prompts.add(bytes.fromhex(prompt_key(battle)))

@@ -143,6 +143,8 @@ def finetune(
     trainer.accelerator.wait_for_everyone()
     chosen = dev_part(data.dev, None, tiers=recipe.dev.tiers) if data.dev is not None else None
     final = _read_as_stored(trainer, chosen, output) if chosen is not None else None
+    if chosen is not None:
+        observer.say(f"on {len(chosen):,} dev pairs, with the adapter as stored:")
     metrics = final.metrics if final else {}
     if is_first_process():
         if final is not None and chosen is not None:

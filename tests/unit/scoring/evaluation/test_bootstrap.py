@@ -80,6 +80,18 @@ def test_draws_in_which_nothing_counts_are_left_out() -> None:
     assert (estimate.value, estimate.low, estimate.high) == (3.0, 2.0, 4.0)
 
 
+@pytest.mark.parametrize(("right", "reach"), [(1, 0.975), (3, 0.7076), (100, 0.0362)])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_share_of_none_or_all_is_no_certainty(value: float, right: int, reach: float) -> None:
+    """Its interval is the exact one, by prompts: more battles of one, and those that don't count, add nothing."""
+    values, counted = np.full(right + 2, value), np.arange(right + 2) < right + 1
+    prompts = [0, *range(right), right + 7]
+    estimate = Resamples(prompts, resamples=100).estimate({"share": metrics.share(values, counted)})["share"]
+    far = reach if value == 0.0 else 1.0 - reach
+    assert estimate.value == value
+    assert (estimate.low, estimate.high) == pytest.approx((min(value, far), max(value, far)), abs=1e-4)
+
+
 def test_what_is_not_defined_has_no_value() -> None:
     nothing = metrics.mean(np.zeros(3), np.zeros(3, dtype=np.bool_))
     assert Resamples([0, 1, 2], resamples=100).estimate({"x": nothing})["x"].value is None

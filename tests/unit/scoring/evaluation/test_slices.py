@@ -31,6 +31,15 @@ def test_what_is_not_known_is_a_slice_and_the_largest_comes_first() -> None:
     assert list(values(make_labelled(40), "tier")) == ["core", "arena"]
 
 
+def test_a_language_by_its_name_and_by_its_code_is_one_slice() -> None:
+    spelled = ("English", "en", "en-US", None)
+    labelled = [
+        replace(one, battle=one.battle.model_copy(update={"language": spelled[number % 4]}))
+        for number, one in enumerate(make_labelled(40))
+    ]
+    assert values(labelled, "language") == {"English": 30, NOT_GIVEN: 10}
+
+
 def test_the_rarest_values_are_put_together() -> None:
     labelled = [replace(one, source=f"source {min(number, 19)}") for number, one in enumerate(make_labelled(40))]
     found = values(labelled, "source")

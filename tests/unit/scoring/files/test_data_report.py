@@ -198,7 +198,7 @@ def test_the_report_as_a_receipt_is_plain_json() -> None:
             "first": [{"line": 3, "reason": "bad_label", "detail": "no label"}],
         },
         "soft_labels": 1,
-        "languages": {"en": 1, UNKNOWN: 1},
+        "languages": {"English": 1, UNKNOWN: 1},
         "rounds": {"1": 2},
     }
     assert content["sources"]["s"] == {
