@@ -7,14 +7,15 @@ its figures (`tests/support/figures.py`).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker import BrokerSettings, EmbeddedBroker
 from tests.chaos.driver import run_chaos
+from tests.chaos.faults import on_group
 from tests.chaos.faults.catalogue import FAULTS, SIGTERM_DURING_EACH
 from tests.chaos.faults.fault import APACHE_SETTINGS, EMBEDDED_SETTINGS, Fault
 from tests.chaos.faults.on_brokers import kill_all_brokers
@@ -54,6 +55,9 @@ def of_retention(faults: Iterable[Fault]) -> list[Any]:
     return cases(fault for fault in faults if fault.short_retention)
 
 
+EXPIRED: Final = Fault("offsets expired", on_group.expire_offsets)
+
+
 def of_brokers(faults: Iterable[Fault]) -> list[Any]:
     return cases(fault for fault in faults if fault.brokers)
 
@@ -91,9 +95,11 @@ def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluste
         yield brokers
 
 
-def cluster(folders: pytest.TempPathFactory, brokers: int) -> KafkaCluster:
+def cluster(
+    folders: pytest.TempPathFactory, brokers: int, settings: Mapping[str, object] = APACHE_SETTINGS
+) -> KafkaCluster:
     home = kafka_home() or pytest.skip(NO_APACHE)
-    return KafkaCluster(home, folders.mktemp("cluster"), brokers=brokers, settings=APACHE_SETTINGS)
+    return KafkaCluster(home, folders.mktemp("cluster"), brokers=brokers, settings=settings)
 
 
 @pytest.mark.parametrize("fault", without_brokers(FAULTS))
@@ -128,6 +134,23 @@ def test_retention_loses_and_doubles_nothing(
 def test_retention_of_the_embedded_broker_loses_and_doubles_nothing(fault: Fault, survive: Callable[..., None]) -> None:
     with EmbeddedBroker(EMBEDDED_SETTINGS) as broker:
         survive(fault, EMBEDDED, broker.bootstrap_servers, embedded=broker)
+
+
+@pytest.mark.long
+def test_expired_offsets_lose_and_double_nothing_on_the_embedded_broker(survive: Callable[..., None]) -> None:
+    settings = BrokerSettings(offsets_retention_ms=1_000, offsets_retention_check_interval_ms=500)
+    with EmbeddedBroker(settings) as broker:
+        survive(EXPIRED, EMBEDDED, broker.bootstrap_servers)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_expired_offsets_lose_and_double_nothing_on_apache_kafka(
+    tmp_path_factory: pytest.TempPathFactory, survive: Callable[..., None]
+) -> None:
+    settings = {"offsets.retention.minutes": 1, "offsets.retention.check.interval.ms": 1_000}
+    with cluster(tmp_path_factory, 1, settings) as broker:
+        survive(EXPIRED, "one broker", broker.bootstrap_servers)
 
 
 @pytest.mark.long

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Final
 
 from prefstream.consumer.broker import ErrorCode
-from tests.chaos.faults import on_answers, on_brokers, on_judges, on_processes, on_retries, on_topics
+from tests.chaos.faults import on_answers, on_brokers, on_group, on_judges, on_processes, on_retries, on_topics
 from tests.chaos.faults.fault import Fault, one_of
 from tests.chaos.inside.points import POINTS
 
@@ -39,6 +40,11 @@ _OF_TOPICS: Final = (
     ),
     Fault("partitions emptied by retention", on_topics.outlive_retention, short_retention=True),
     Fault("an upstream transaction left open", on_topics.hold_readers_up),
+)
+
+_OF_GROUPS: Final = (
+    Fault("the group deleted after SIGTERM of all", on_group.delete_group(signal.SIGTERM)),
+    Fault("the group deleted after SIGKILL of all", on_group.delete_group(signal.SIGKILL)),
 )
 
 _OF_RETRIES: Final = (
@@ -103,7 +109,7 @@ _OF_ANSWERS: Final = (
     Fault("the embedded broker gone", on_answers.stop_embedded, embedded=True),
 )
 
-_ALONE: Final = (*_OF_PROCESSES, *_OF_TOPICS, *_OF_RETRIES, *_OF_BROKERS, *_OF_ANSWERS)
+_ALONE: Final = (*_OF_PROCESSES, *_OF_TOPICS, *_OF_GROUPS, *_OF_RETRIES, *_OF_BROKERS, *_OF_ANSWERS)
 
 FAULTS: Final = (
     *_ALONE,
