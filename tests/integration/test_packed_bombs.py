@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.dead_letters.retry import Choice, make_plan
 from prefstream.consumer.doctor.memory import parts_of
 from prefstream.schemas import ERROR_HEADERS, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, header
@@ -19,7 +21,7 @@ from tests.conftest import Kafka
 from tests.support.packed_batches import CODECS, batch_of, bomb, pack, produce_batch, records_of
 from tests.support.priors import write_prior_panel
 from tests.support.processes import PREFSTREAM, Prefstream, prefstream, run_arguments
-from tests.support.streams import Position, assert_exactly_once, battle_events, produce, wait_until
+from tests.support.streams import Position, assert_exactly_once, battle_events, produce, running, wait_until
 
 MakeConfig = Callable[..., StreamConfig]
 
@@ -105,6 +107,22 @@ def test_what_unpacks_to_less_than_the_bound_takes_no_more_memory_than_the_docto
     outcome = assert_exactly_once(config, sent)
     assert len(outcome.preferences) == 6
     assert outcome.reasons() == {Reason.FIELD_TOO_LARGE: 2, Reason.MISSING_FIELD: 4, Reason.NOT_JSON: 2}
+
+
+def test_what_was_never_unpacked_is_not_sent_back(stream_config: MakeConfig) -> None:
+    """Neither a dead letter that holds nothing of its record, nor one that stands in such a batch itself."""
+    config = stream_config(partitions=1, dead_letter_limit=1, max_unpacked_bytes=2 * MB)
+    with running(config) as service:
+        produce_batch(config, bomb("zstd", 3, MB), 3)
+        service.wait_published(3)
+    topic = config.dead_letters_topic
+    produce_batch(config.model_copy(update={"battles_topic": topic}), bomb("zstd", 2, 20 * MB), 2)
+    plan = make_plan(config, topic, f"{config.group_id}-retries", Choice(), destination=config.battles_topic)
+    assert plan.entries == ()
+    assert Counter(refusal.why.rpartition(";")[0] or refusal.why for refusal in plan.refusals) == {
+        "it holds nothing of the original, which was never unpacked": 3,
+        "its record batch unpacks to more than 33554432 bytes (max_unpacked_bytes)": 2,
+    }
 
 
 def peak_memory(run: Prefstream) -> int:

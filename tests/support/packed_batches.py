@@ -6,20 +6,25 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 import lz4.frame
 import snappy
 import zstandard
+from kafka.errors import NotLeaderForPartitionError, UnknownTopicOrPartitionError
 from kafka.protocol.producer import ProduceRequest, ProduceResponse
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import calc_crc32c, encode_varint
 
 from prefstream.consumer.config import StreamConfig
-from tests.support.streams import Position
+from tests.support.streams import WAIT_S, Position
 from tests.support.wire import Wire
 
 CODECS: Final = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+_NOT_YET: Final = {NotLeaderForPartitionError.errno, UnknownTopicOrPartitionError.errno}
+"""What a broker says of a topic that was made a moment ago."""
 
 _CHUNK: Final = bytes(2**20)
 
@@ -109,12 +114,14 @@ def produce_batch(config: StreamConfig, batch: bytes, count: int, *, partition: 
         timeout_ms=60_000,
         topic_data=[topic_class(name=config.battles_topic, partition_data=[part])],
     )
-    wire = Wire(config.bootstrap_servers)
-    try:
-        answered: Any = wire.call(request, ProduceResponse, 7)
-    finally:
-        wire.close()
-    (answer,) = answered.responses[0].partition_responses
+    with closing(Wire(config.bootstrap_servers)) as wire:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            answered: Any = wire.call(request, ProduceResponse, 7)
+            (answer,) = answered.responses[0].partition_responses
+            if answer.error_code not in _NOT_YET or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
     assert answer.error_code == 0, f"the broker refuses the batch: {answer.error_code}"
     return [(config.battles_topic, partition, answer.base_offset + number) for number in range(count)]
 

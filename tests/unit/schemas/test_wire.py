@@ -24,6 +24,7 @@ from prefstream.schemas import (
     encode_battle,
     encode_preference,
 )
+from prefstream.schemas.wire import MAX_VALUE_BYTES, decode_object
 from tests.support.samples import USER_TEXT, a_preference, battles, fields, json_values, triples
 
 
@@ -250,3 +251,13 @@ def test_a_battle_in_the_place_of_a_preference_is_refused_without_quoting_it() -
 
 def test_encoding_is_deterministic() -> None:
     assert encode_preference(a_preference()) == encode_preference(Preference.model_validate(a_preference()))
+
+
+def test_a_value_that_is_too_large_is_not_even_decoded() -> None:
+    """As Python's objects it could take forty times as much memory."""
+    filling = b" " * (MAX_VALUE_BYTES - 2)
+    assert decode_object(b"{" + filling + b"}") == {}
+    with pytest.raises(InvalidEventError) as caught:
+        decode_object(b"{ " + filling + b"}")
+    assert caught.value.reason is Reason.FIELD_TOO_LARGE
+    assert str(MAX_VALUE_BYTES) in caught.value.detail

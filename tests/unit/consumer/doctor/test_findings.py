@@ -14,7 +14,7 @@ from kafka import errors as kafka_errors
 from prometheus_client import CollectorRegistry
 
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.doctor import Finding
+from prefstream.consumer.doctor import Finding, memory
 from prefstream.consumer.doctor.cluster import Cluster, check_permissions, check_retention, check_time_outs
 from prefstream.consumer.doctor.finding import Problem, attempt, judged
 from prefstream.consumer.doctor.judges import examine_judges
@@ -25,6 +25,7 @@ from prefstream.consumer.doctor.machine import (
     check_process,
     check_versions,
 )
+from prefstream.consumer.doctor.memory import check_bounds, parts_of
 from prefstream.consumer.doctor.topics import StreamTopic, check_topic
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
@@ -368,3 +369,24 @@ def test_offsets_that_expire_before_the_battles_that_they_are_for_are_told(
     finding = check_retention(cluster, StreamConfig.load())
     assert finding.state == state
     assert found in finding.found
+
+
+def test_the_bounds_of_memory_follow_from_the_settings() -> None:
+    small = StreamConfig(max_unpacked_bytes=2**20, max_in_flight_bytes=2**20)
+    needs = [
+        sum(part.bytes for part in parts_of(config, with_torch=with_torch))
+        for config, with_torch in ((small, False), (StreamConfig(), False), (StreamConfig(), True))
+    ]
+    assert needs == sorted(set(needs))
+    assert needs[1] < 2**30, "a process without torch is to live within a gigabyte"
+    assert needs[1] - needs[0] == (4 + 1) * 31 * 2**20 + 5 * 31 * 2**20
+
+
+def test_too_little_memory_for_the_worst_that_may_come_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_bounds(StreamConfig(), with_torch=False).state == "ok"
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**29)
+    finding = check_bounds(StreamConfig(), with_torch=False)
+    assert finding.state == "warn"
+    assert "this process needs about 7" in finding.found
+    assert "512 MB are free" in finding.found
+    assert "max_unpacked_bytes" in finding.remedy

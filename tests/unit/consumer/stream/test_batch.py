@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefstream.consumer.client.patches.unfair_polls import HEADER_BYTES
 from prefstream.consumer.config import BYTES_PER_TOKEN
 from prefstream.consumer.stream.batch import Batcher
 from tests.support.streams import make_event
@@ -90,3 +91,12 @@ def test_every_event_is_in_one_batch_in_order_and_no_batch_could_have_closed_bef
         assert len(tokens) <= max_events
         assert sum(tokens[:-1]) < max_tokens
         assert len(tokens) == max_events or sum(tokens) >= max_tokens
+
+
+def test_a_batch_knows_what_its_records_take_of_memory() -> None:
+    """Headers as the objects that they become, whose own bytes are the least of it."""
+    event = make_event(b"v" * 100, key=b"k" * 10, headers=[("name", b"x" * 6), ("", None)])
+    (batch,) = Batcher(1, 1_000, 60).add([event])
+    assert batch.weight_bytes == 100 + 10 + (4 + 6) + 2 * HEADER_BYTES
+    (batch,) = Batcher(2, 1_000, 60).add([make_event(None, key=None), event])
+    assert batch.weight_bytes == 100 + 10 + (4 + 6) + 2 * HEADER_BYTES

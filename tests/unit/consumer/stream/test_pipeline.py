@@ -9,10 +9,12 @@ from contextlib import closing
 
 import pytest
 
+from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.schemas import Battle, Framing, Reason, decode_preference
+from prefstream.schemas.dead_letter import HEADER_MESSAGE, HEADER_OFFSET
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
@@ -180,3 +182,35 @@ def test_closing_does_not_wait_for_a_forward_pass(gated: Gated) -> None:
     wait_until(lambda: "score" in gated.calls, 10)
     pipeline.close()
     assert len(pipeline) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Withheld("its batch is too large"), Reason.TOO_LARGE_UNPACKED),
+        (Withheld("its batch is damaged", damaged=True), Reason.NOT_UNPACKED),
+    ],
+    ids=str,
+)
+def test_what_was_never_unpacked_becomes_a_dead_letter_with_nothing_of_its_record(
+    panel: Panel, value: Withheld, reason: Reason
+) -> None:
+    with closing(Pipeline(panel, Composer("g"))) as pipeline:
+        pipeline.submit(Batch((make_event(value, key=None, offset=3),), 0.0))
+        (letter,) = take(pipeline).messages
+    assert (letter.reason, letter.key, letter.value) == (reason, None, b"")
+    assert type(letter.value) is bytes, "a producer takes no other class"
+    assert dict(letter.headers)[HEADER_MESSAGE].endswith(value.why.encode())
+    assert dict(letter.headers)[HEADER_OFFSET] == b"3"
+
+
+def test_what_is_in_flight_is_weighed_until_it_is_taken(panel: Panel) -> None:
+    with closing(Pipeline(panel, Composer("g"))) as pipeline:
+        assert pipeline.weight_bytes == 0
+        for weight_bytes in (5, 7):
+            pipeline.submit(Batch((make_event(battle_event(0)),), 0.0, weight_bytes))
+        assert pipeline.weight_bytes == 12
+        take(pipeline)
+        assert pipeline.weight_bytes == 7
+        take(pipeline)
+        assert pipeline.weight_bytes == 0
