@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from prefstream.schemas import Probabilities
-from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.errors import ConfigError, MisuseError
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
@@ -206,7 +206,11 @@ def load_panel_config(source: Path | str) -> PanelConfig:
 
     Raises:
         ConfigError: the file can't be read or holds errors; all of them are in the message.
+        MisuseError: `source` is no path.
     """
+    if not isinstance(source, Path | str):
+        wanted = "the path of its file, demo, or PanelConfig(**settings)"
+        raise MisuseError(f"a panel is {wanted}, not {type(source).__name__}")
     path = _DEMO_PANEL_FILE if str(source) == DEMO_PANEL else Path(source)
     fields = read_yaml(path, absent="no such file; give a panel file with --panel")
     try:

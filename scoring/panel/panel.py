@@ -118,6 +118,8 @@ class Panel:
         Raises:
             MisuseError: one is no battle.
         """
+        if isinstance(battles, Battle) or not isinstance(battles, Iterable):
+            raise MisuseError(f"panel.encode: one {type(battles).__name__} was given; call it with a list of battles")
         strangers = {type(one).__name__ for one in battles if not isinstance(one, Battle)}
         if strangers:
             raise MisuseError(
@@ -148,8 +150,10 @@ class Panel:
             MisuseError: what is given holds something else than battles, or the panel is closed.
             JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
         """
-        if isinstance(battles, Battle | EncodedBatch):
-            wanted = "a list of battles: score([battle])" if isinstance(battles, Battle) else "score_encoded(batch)"
+        if isinstance(battles, Battle | EncodedBatch) or not isinstance(battles, Iterable):
+            wanted = (
+                "score_encoded(batch)" if isinstance(battles, EncodedBatch) else "a list of battles: score([battle])"
+            )
             raise MisuseError(f"panel.score: one {type(battles).__name__} was given; call it with {wanted}")
         answers: list[PanelAnswer | BattleTooLargeError] = []
         remaining = iter(battles)
@@ -192,6 +196,8 @@ class Panel:
             MisuseError: the panel is closed.
             JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
         """
+        if not isinstance(batch, EncodedBatch):
+            raise MisuseError("panel.score_encoded takes what panel.encode returned; battles go to panel.score")
         if not batch.count:
             return []
         running = [

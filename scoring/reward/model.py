@@ -34,7 +34,7 @@ import numpy as np
 
 from prefstream.schemas import OUTCOMES, Battle, Probabilities, parse_battle
 from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, PanelConfig
-from prefstream.scoring.errors import BattleTooLargeError, ConfigError, NoRewardError
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, MisuseError, NoRewardError
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
 from prefstream.scoring.reward.davidson import fit_strengths
@@ -150,9 +150,8 @@ class RewardModel:
         self, prompts: Sequence[Text], responses_a: Sequence[Text], responses_b: Sequence[Text]
     ) -> list[Probabilities]:
         """`score` for many battles, in order."""
-        return self._score(
-            [_battle(*texts) for texts in zip(prompts, responses_a, responses_b, strict=True)],
-        )
+        _require_equal_lengths(prompts=prompts, responses_a=responses_a, responses_b=responses_b)
+        return self._score([_battle(*texts) for texts in zip(prompts, responses_a, responses_b, strict=True)])
 
     def reward(self, prompt: Text, response: Text) -> float:
         """The pointwise judges' own score of a response, before calibration; their mean by weight.
@@ -172,6 +171,7 @@ class RewardModel:
                 "no pointwise judge counts in this panel, and pairwise judges have no score for a single answer; "
                 "compare several answers to the prompt with rank(), or add a pointwise judge"
             )
+        _require_equal_lengths(prompts=prompts, responses=responses)
         battles = [_battle(prompt, text, text) for prompt, text in zip(prompts, responses, strict=True)]
         answers = [(battle.prompt, battle.response_a) for battle in battles]
         running = [
@@ -202,6 +202,9 @@ class RewardModel:
 
     def ranks(self, prompts: Sequence[Text], responses: Sequence[Sequence[Text]]) -> list[list[float]]:
         """`rank` for many prompts, in order."""
+        _require_equal_lengths(prompts=prompts, responses=responses)
+        if any(isinstance(answers, str) for answers in responses):
+            raise MisuseError("rank: the responses to a prompt are a list of answers, not one text")
         contests = [_Contest.of(prompt, answers) for prompt, answers in zip(prompts, responses, strict=True)]
         answered = iter(self._compare([battle for contest in contests for battle in contest.battles()]))
         return [contest.strengths(list(itertools.islice(answered, len(contest.pairs)))) for contest in contests]
@@ -284,7 +287,17 @@ class _Contest:
 
 
 def _turns(text: Text) -> Turns:
-    return (text,) if isinstance(text, str) else tuple(text)
+    if isinstance(text, str):
+        return (text,)
+    if not isinstance(text, Sequence):
+        raise MisuseError(f"a prompt or response is a text or a list of texts, not {type(text).__name__}")
+    return tuple(text)
+
+
+def _require_equal_lengths(**columns: Sequence[object]) -> None:
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{len(column)} {name}" for name, column in columns.items())
+        raise MisuseError(f"{lengths}: each needs as many as the others")
 
 
 def _battle(prompt: Text, response_a: Text, response_b: Text) -> Battle:

@@ -97,6 +97,8 @@ def read_conversation(prompt: Conversation, completion: Conversation) -> tuple[t
         if not (isinstance(prompt, str) and isinstance(completion, str)):
             raise ScoringError("a prompt and its completion must both be text or both be messages")
         return (prompt,), (completion,)
+    if not all(isinstance(message, Mapping) and "role" in message for message in [*prompt, *completion]):
+        raise ScoringError("a message is no object with role and content; give them as TRL's trainers do")
     messages = [(message["role"], _text_of(message)) for message in [*prompt, *completion]]
     if prompt and completion and prompt[-1]["role"] == completion[0]["role"] == "assistant":
         begun, goes_on = messages[len(prompt) - 1 : len(prompt) + 1]
@@ -120,7 +122,7 @@ def _text_of(message: Mapping[str, Any]) -> str:
         return ""
     if isinstance(content, str):
         return content
-    parts = [part["text"] for part in content if part.get("type") == "text"]
+    parts = [part["text"] for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
     if len(parts) < len(content):
         raise ScoringError("a message holds something else than text, which judges can't read; leave it out")
     return _BETWEEN_MESSAGES.join(parts)
