@@ -150,11 +150,6 @@ def test_turns_that_do_not_match_are_refused(models: dict[str, RewardModel], res
         models["gemma"].reward(["only one", "or three", "turns"], response)
 
 
-def test_lists_of_unequal_length_are_refused(models: dict[str, RewardModel]) -> None:
-    with pytest.raises(ValueError, match="zip"):
-        models["gemma"].rewards([PROMPT], ["one", "two"])
-
-
 def test_a_panel_without_pointwise_judges_points_to_rank(models: dict[str, RewardModel]) -> None:
     assert not models["pair"].gives_rewards
     with pytest.raises(NoRewardError, match=r"rank\(\)"):
