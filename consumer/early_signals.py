@@ -37,9 +37,14 @@ def hold_signals_back() -> None:
 
 
 def raise_interrupts() -> None:
-    """From now on both signals raise KeyboardInterrupt, as Ctrl-C does in any Python program."""
+    """From now on both signals raise KeyboardInterrupt, as Ctrl-C does in any Python program.
+
+    Not before a command is imported: libraries swallow what is raised in the middle of their import. `run` handles
+    signals itself, and a process that does not hear them by `hear_signals` is not ours to change.
+    """
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is _end_before_it_began and not serves():
+            signal.signal(number, signal.default_int_handler)
 
 
 def serves() -> bool:

@@ -10,13 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from prefstream.consumer.cli.standard_streams import mend_standard_streams
-from prefstream.consumer.early_signals import (
-    EXIT_INTERRUPTED,
-    hear_signals,
-    hold_signals_back,
-    raise_interrupts,
-    serves,
-)
+from prefstream.consumer.early_signals import EXIT_INTERRUPTED, hear_signals, hold_signals_back
 
 COMMANDS: Final = {
     "demo": "Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.",
@@ -124,8 +118,6 @@ def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
     hear_signals()
     mend_standard_streams()
-    if not serves():  # which handles them itself, from its first line on
-        raise_interrupts()
     try:
         app()
     except SystemExit as leaving:

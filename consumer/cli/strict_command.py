@@ -14,6 +14,8 @@ from rich.padding import Padding
 from rich.text import Text
 from typer.core import TyperCommand
 
+from prefstream.consumer.early_signals import raise_interrupts
+
 _INDENT: Final = 6
 _WIDEST: Final = 100
 """Longer lines are hard to read."""
@@ -31,6 +33,11 @@ class StrictCommand(TyperCommand):
                 if times > 1 and _takes_one(param):
                     raise typer.BadParameter("is given twice; give it once", ctx=ctx, param=param)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As typer does; from here on the command may be interrupted in order."""
+        raise_interrupts()
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Every option with what it does below it: beside it, a terminal of 80 columns has no room for its variable."""

@@ -82,7 +82,7 @@ def _dead_letter(config: StreamConfig, offset: int, reason: Reason, **record: An
 
 def _call(config: StreamConfig, *arguments: str, text: str | None = None) -> Result:
     command = [arguments[0], "--bootstrap-servers", config.bootstrap_servers, "--topic", config.dead_letters_topic]
-    if arguments[0] == "retry":
+    if arguments[0] == "retry" and "--group" not in arguments:
         command += ["--group", f"{config.group_id}-retries"]
     return CliRunner().invoke(dead_letters, [*command, *arguments[1:]], input=text, env={"COLUMNS": "120"})
 

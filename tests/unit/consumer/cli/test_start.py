@@ -71,6 +71,7 @@ def test_help_imports_no_command_and_no_model_of_a_setting() -> None:
         "prefstream",
         "prefstream.consumer",
         "prefstream.consumer.cli",
+        "prefstream.consumer.cli.standard_streams",
         "prefstream.consumer.early_signals",
     }
     assert not modules & {"kafka", "numpy", "pydantic", "structlog", "torch", "yaml"}
