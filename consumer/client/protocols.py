@@ -199,6 +199,9 @@ class GroupConsumer(Consumer, Protocol):
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], *, timeout_ms: int) -> None:
         """Commit the group's offsets, outside of any transaction."""
 
+    def see_join_through(self) -> None:
+        """Wait until a join that is under way, or due, has ended, but not for ever."""
+
     def known_position(self, partition: TopicPartition) -> int | None:
         """The offset that is read next, as far as it is known now; asks nobody, unlike `position`."""
 

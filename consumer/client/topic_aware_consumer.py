@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from prefstream.consumer.client.patches.unbounded_unpacking import MAX_UNPACKED_BYTES
 from prefstream.consumer.client.patches.unfair_polls import MAX_POLL_BYTES
+
+COMMIT_TIMEOUT_MS: Final = 10_000
+"""A coordinator fails over in about 9 s."""
+
+JOIN_WAIT_MS: Final = 100
+"""A join that ends takes milliseconds; between two waits of this length we look whether our time is up."""
 
 _NO_ID = UUID(int=0)
 """What brokers say that have no ids for topics."""
@@ -32,6 +40,20 @@ class TopicAwareConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python h
         super().__init__(**settings)
         self._fetcher.max_unpacked_bytes = max_unpacked_bytes
         self._fetcher.max_poll_bytes = max_poll_bytes
+
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout_ms: int = COMMIT_TIMEOUT_MS) -> None:
+        """Commit offsets; a member commits those of its own partitions, once it has joined."""
+        self.see_join_through(timeout_ms)
+        if self._subscription.partitions_auto_assigned():
+            ours = self.assignment()
+            offsets = {partition: offset for partition, offset in offsets.items() if partition in ours}
+        super().commit(dict(offsets), timeout_ms=timeout_ms)
+
+    def see_join_through(self, timeout_ms: int = COMMIT_TIMEOUT_MS) -> None:
+        """Wait until a join that is under way, or due, has ended; a member commits nothing before."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        while self._coordinator.need_rejoin() and time.monotonic() < deadline:
+            self._coordinator.ensure_active_group(timeout_ms=JOIN_WAIT_MS)
 
     def assigned_generation(self) -> int:
         """The group's generation, if our partitions are those that we have in it; -1 where that is not known."""

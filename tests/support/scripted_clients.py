@@ -81,6 +81,9 @@ class ScriptedConsumer:
     def group_metadata(self) -> ConsumerGroupMetadata:
         return JOINED._replace(member_id=self.member_id, generation_id=self.generation_id)
 
+    def see_join_through(self) -> None:
+        """It has joined."""
+
     def assigned_generation(self) -> int:
         return self.known_generation
 

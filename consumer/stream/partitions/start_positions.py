@@ -6,10 +6,12 @@ An offset is committed with the id of its topic. Where that is another one, the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
 
+from prefstream.consumer.client.kafka_errors import KafkaError
 from prefstream.consumer.client.protocols import GroupConsumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError
@@ -129,7 +131,9 @@ class StartPositions:
         topic = self._config.battles_topic
         if self._config.on_data_loss == "stop":
             # Kafka forgets a topic's offsets with it. What is committed here is of the topic before: as long as nobody
-            # has decided, a start finds it and stops.
+            # has decided, a start finds it and stops. While there was no topic, its partitions were nobody's.
+            with suppress(KafkaError):  # told by the commit, which fails as well
+                self._consumer.see_join_through()
             of_the_one_before = OffsetAndMetadata(0, OffsetMetadata(self._identity.id).encode(), -1)
             self._losses.halt(dict.fromkeys(self._assignment.epochs(), of_the_one_before))
             raise self._recreated()

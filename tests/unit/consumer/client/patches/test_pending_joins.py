@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from kafka import TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import RebalanceInProgressError
 from kafka.structs import MemberState
 
@@ -16,7 +16,7 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import make_group_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
-from tests.support.streams import battle_events, commit_beginning, poll, produce, wait_until
+from tests.support.streams import battle_events, commit_beginning, poll, produce, settled, wait_until
 
 SOON_S = 60.0
 """Far beyond what a mended member takes; without the patch it would be never."""
@@ -127,6 +127,19 @@ def test_a_member_whose_join_is_pending_is_told_what_was_committed(config: Strea
     # Less than a request may take, which would end the join as well.
     assert rejoining.committed(partition, timeout_ms=9_000) == 0
     assert rejoining.group_metadata().state == MemberState.REBALANCING
+
+
+def test_a_member_that_is_to_join_commits_once_it_has(config: StreamConfig, consumer: Any) -> None:
+    """A join that has ended is not seen before the next poll, and kafka-python commits nothing until then."""
+    partition = TopicPartition(config.battles_topic, 0)
+    wait_until(lambda: settled(consumer), SOON_S, "the member")
+    coordinator = consumer._coordinator
+    coordinator.request_rejoin()
+    coordinator.poll(timeout_ms=0)
+    assert consumer.group_metadata().state == MemberState.REBALANCING
+    consumer.commit({partition: OffsetAndMetadata(1, "", -1)})
+    assert consumer.committed(partition) == 1
+    assert consumer.group_metadata().state == MemberState.STABLE
 
 
 def test_a_member_that_has_joined_a_generation_knows_its_partitions_in_it_only_once_it_is_told(
