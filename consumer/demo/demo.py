@@ -125,7 +125,7 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
     """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV can't be.
 
     Args:
-        path: JSONL, or CSV in Kaggle's format.
+        path: whatever `read_battles` reads.
         on_bad_row: told which row of CSV is left out, and why.
 
     Raises:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.schemas import InvalidEventError, Reason, decode_battle
+from prefstream.schemas.dead_letter import NEVER_UNPACKED
 from tests.fuzz.hostile import GIANT_TRACE, KINDS, MAX_ENVELOPE_BYTES, hostile_envelope, hostile_event, hostile_values
 from tests.fuzz.kinds import RECORD_BYTES, Kind
 
-NOT_BY_DECODING = {Reason.TOO_LARGE_FOR_JUDGE, Reason.PREFERENCE_TOO_LARGE}
+NOT_BY_DECODING = {Reason.TOO_LARGE_FOR_JUDGE, Reason.PREFERENCE_TOO_LARGE, *NEVER_UNPACKED}
 """Reasons that decoding does not give."""
 
 
