@@ -80,6 +80,9 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
             yield skipped("group", f"the broker denies looking at the group {config.group_id}")
         else:
             yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
+    except ValueError:  # kafka-python's, of a member whose client writes its assignment in another way
+        what = f"a member of {config.group_id} is of another client, whose assignment can't be read"
+        yield warn("group", what, "end the other members, or choose another --group-id")
     else:
         yield attempt("group", lambda: check_group(group, cluster, config))
     yield attempt("permissions", lambda: check_permissions(cluster, config, may_join_group=may_join))

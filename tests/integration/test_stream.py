@@ -244,6 +244,16 @@ def test_a_judge_that_fails_for_good_ends_the_stream_and_commits_nothing(stream_
     assert_exactly_once(config, sent)
 
 
+def test_battles_that_share_an_id_have_an_answer_each(stream_config: MakeConfig) -> None:
+    """Ids are upstream's business: each record is answered, in its order, under its own position."""
+    config = stream_config(partitions=1)
+    sent = produce(config, [battle_event(7), battle_event(7, prompt=["zqprompt again"]), battle_event(7)])
+    with running(config) as service:
+        service.wait_published(3)
+    outcome = assert_exactly_once(config, sent)
+    assert [preference.id for preference in outcome.preferences] == ["battle-7"] * 3
+
+
 def test_a_stop_finishes_the_batches_in_flight(stream_config: MakeConfig) -> None:
     """What was read is published before the service returns."""
     config = stream_config(partitions=1, max_batch_battles=5, linger_ms=1)
