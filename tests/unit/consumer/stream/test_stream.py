@@ -97,6 +97,33 @@ def test_a_batch_that_nobody_finishes_ends_the_stream(watchdog: Watchdog) -> Non
             stage.stream._publish()
 
 
+def test_reading_pauses_while_what_is_in_flight_weighs_enough_and_goes_on_when_it_is_committed(
+    watchdog: Watchdog,
+) -> None:
+    """One batch, although three may be in flight."""
+    stage = Stage(watchdog, max_in_flight_bytes=2**20)
+    with closing(stage.pipeline):
+        stage.pipeline.submit(Batch((stage.event,), 0.0, weight_bytes=2**20))
+        stage.stream._read()
+        assert stage.consumer.held == {P0}
+        stage.pipeline.wait_finished(60.0)
+        stage.stream._publish()
+        stage.stream._read()
+        assert stage.consumer.held == set()
+
+
+def test_a_batch_that_is_held_weighs_as_much_as_before(watchdog: Watchdog) -> None:
+    failing = ScriptedProducer("commit_transaction", kafka_errors.CoordinatorNotAvailableError())
+    stage = Stage(watchdog, failing, max_in_flight_bytes=2**20)
+    with closing(stage.pipeline):
+        stage.pipeline.submit(Batch((stage.event,), 0.0, weight_bytes=2**20))
+        stage.pipeline.wait_finished(60.0)
+        stage.stream._publish()
+        assert stage.publisher.held is not None
+        stage.stream._read()
+        assert stage.consumer.held == {P0}
+
+
 def test_while_the_source_backs_off_nothing_is_polled_and_then_it_is(watchdog: Watchdog) -> None:
     stage = Stage(watchdog)
     with closing(stage.pipeline):
