@@ -36,6 +36,9 @@ LEFT_OPEN_S: Final = 15
 CALL_S: Final = 30.0
 """Longest wait in a call of a transaction, which is made again as long as that makes sense."""
 
+AGAIN_S: Final = 0.5
+"""Wait before a transaction that failed is tried again."""
+
 STOP_S: Final = 60.0
 
 
@@ -170,6 +173,7 @@ class _Transactional:
             **client,
             "transactional.id": transactional_id,
             "transaction.timeout.ms": timeout_s * 1000,
+            "topic.metadata.refresh.interval.ms": 1_000,  # a partition may be new
         }
         self._topic = topic
         self._producer: Producer | None = None
@@ -244,8 +248,8 @@ class _Transactional:
     def _abandon(self) -> None:
         """Abort; where that is impossible a new producer of the same id does."""
         producer, self._producer = self._producer, None
+        self._closing.wait(AGAIN_S)
         if producer is None:
-            self._closing.wait(0.5)  # no broker to begin with
             return
         try:
             producer.abort_transaction(CALL_S)
