@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Message, Producer
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from prefstream.consumer.broker import EmbeddedBroker
 from tests.chaos.driver import plan, run_chaos
@@ -153,10 +155,9 @@ def test_the_verifier_sees_what_a_retry_lost_or_sent_unasked(clean: World) -> No
     place = first.partition() or 0, first.offset() or 0
     for offset, beyond in ((place[1] + 1, 0), (place[1], 1)):
         metadata = "sent:" + base64.b85encode(zlib.compress(bytes([beyond]))).decode() if beyond else ""
-        committer = Consumer({"bootstrap.servers": config.bootstrap_servers, "group.id": clean.retries.group})
-        with closing(committer):
-            remembered = TopicPartition(config.dead_letters_topic, place[0], offset, metadata)
-            committer.commit(offsets=[remembered], asynchronous=False)
+        remembered = {TopicPartition(config.dead_letters_topic, place[0]): OffsetAndMetadata(offset, metadata, -1)}
+        with closing(KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)) as admin:
+            admin.alter_group_offsets(clean.retries.group, remembered)
         before = sum((letter.partition() or 0, letter.offset() or 0) < place for letter in letters)
         assert verdict_of_retries(clean) == (before, 0)
 
