@@ -207,15 +207,14 @@ class Publisher:
         owned = tuple(message for message in scored.messages if membership.owns(message.event))  # step 3
         with self._watchdog.guard("committed offsets"):
             if not (membership.joined and self._source.began_in_this_topic(membership.epochs)):
-                if not owned:
-                    return self._done(scored, (), 0.0)
-                self._state = replace(self.held or Retrying(scored), due=time.monotonic() + FIRST_BACKOFF_S)
-                return None  # the next poll joins again, or tells what we lost
+                return self._put_off(scored, owned)  # the next poll joins again, or tells what we lost
             ends = self._source.progress.committable(membership.epochs, _ends(owned))
             if not ends:
                 return self._done(scored, (), 0.0)
             windows = self._limit.check(owned)
             offsets = self._offsets(ends, windows, membership)
+        if self._source.membership().epochs != membership.epochs:
+            return self._put_off(scored, owned)  # what was committed says to read elsewhere: these may be read again
         started = time.monotonic()
         if not self._commit(scored, owned, offsets, membership):
             return None
@@ -224,6 +223,13 @@ class Publisher:
         self._source.progress.answered(_ends(owned), membership.epochs)
         self._source.committed.note(offsets, membership.epochs)
         return self._done(scored, owned, time.monotonic() - started)
+
+    def _put_off(self, scored: Scored, owned: tuple[Message, ...]) -> Published | None:
+        """Not now; where nothing of the batch is ours, there is nothing to wait for."""
+        if not owned:
+            return self._done(scored, (), 0.0)
+        self._state = replace(self.held or Retrying(scored), due=time.monotonic() + FIRST_BACKOFF_S)
+        return None
 
     def _offsets(
         self, ends: Mapping[TopicPartition, int], windows: Mapping[TopicPartition, Window], membership: Membership

@@ -86,6 +86,7 @@ class Source:
         self._paused = False
         self._ask_at = 0.0
         self._backoff_until = 0.0
+        self._untold: BrokerUnreachableError | None = None  # why it is not known where to begin again
         self._unjudged: KafkaError | None = None  # told by the client once; what it means is not known yet
         # A consumer that joins its group before it knows the topic may stay without partitions for good (kafka-python
         # 3.0.12: 9 of 40 starts against Apache Kafka 4.3.1, none when it was asked first).
@@ -111,6 +112,7 @@ class Source:
             NotAuthorizedError: we may not read the topic or join the group.
             StreamError: any other fault that another poll can't mend.
         """
+        self._untold = None
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
@@ -148,7 +150,8 @@ class Source:
         """Look; True where what was polled must be dropped. Where nobody can tell yet, it is read again later."""
         try:
             restarted = look()
-        except BrokerUnreachableError:  # the coordinator did not tell what was committed: asked again at the next poll
+        except BrokerUnreachableError as error:  # what was committed was not told: asked again at the next poll
+            self._untold = error
             return True
         if restarted:
             self._unjudged = None  # it was of positions that are no more
@@ -182,7 +185,7 @@ class Source:
             return BrokerUnreachableError(
                 f"not a member of group {config.group_id}; are the brokers at {config.bootstrap_servers} up?"
             )
-        return None
+        return self._untold
 
     def membership(self) -> Membership:
         """Our place in the group now: metadata first, then epochs, so that a rebalance in between is caught."""
@@ -262,13 +265,17 @@ class Source:
         positions: dict[TopicPartition, int] = error.args[0]
         if not self._is_same_topic(error):
             return
+        epochs = self._assignment.epochs()
         try:
             if not self._positions.began_in_this_topic(positions):
                 return
             committed = {partition: self._committed.of(partition) for partition in positions}
         except BrokerUnreachableError:  # the coordinator did not tell: the next poll fails in the same way
             return
-        self._asking(lambda: self._losses.meet(positions, committed))
+        # Those that a note has not moved meanwhile.
+        still = {p: offset for p, offset in positions.items() if self._assignment.epoch(p) == epochs.get(p, 0)}
+        if still:
+            self._asking(lambda: self._losses.meet(still, committed))
 
     def _asking(self, mend: Callable[[], None]) -> None:
         """Do what asks brokers; while they don't answer, the next poll fails in the same way."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,7 +57,10 @@ def recreate(admin: Any, config: StreamConfig) -> None:
     """Delete the input topic and make it anew, which takes the group's offsets with it."""
     admin.delete_topics([config.battles_topic])
     time.sleep(1.0)  # until all of the cluster has heard of it
+    create(admin, config)
 
+
+def create(admin: Any, config: StreamConfig) -> None:
     def created() -> bool:
         try:
             admin.create_topics({config.battles_topic: {"num_partitions": 1, "replication_factor": 1}})
@@ -127,6 +132,30 @@ def test_answers_to_a_topic_of_the_same_name_that_was_deleted_prove_nothing(
         produce(config, battle_events(3, first=12))
     with running(config.model_copy(update={"on_lost_offsets": "earliest"})) as service:
         service.wait_published(8)
+
+
+def test_where_the_group_was_says_nothing_of_a_topic_that_is_made_anew_while_the_stream_runs(
+    stream_config: MakeConfig, admin: Any
+) -> None:
+    """Its partition leaves with the topic, comes back with the new one, and has no committed offset again."""
+    config = stream_config(partitions=1, on_data_loss="earliest")
+    answer(config, produce(config, battle_events(5)))
+    lose_offsets(admin, config)
+    produce(config, battle_events(1, first=5))
+    with running(config) as service:
+        service.wait_published(1)
+        admin.delete_topics([config.battles_topic])
+        lag = partial(
+            service.service.metrics.registry.get_sample_value,
+            "prefstream_consumer_lag_records",
+            {"topic": config.battles_topic, "partition": "0"},
+        )
+        wait_until(lambda: lag() is None, what="the partition to be taken away")
+        create(admin, config)
+        sent = produce(config, battle_events(10, first=10))
+        service.wait_published(1 + len(sent))
+    answered = Counter(preference.id for preference in read_outcome(config).preferences)
+    assert answered == Counter(f"battle-{number}" for number in (*range(6), *range(10, 20)))
 
 
 def test_where_all_that_was_answered_is_gone_the_rest_is_read_without_a_word(

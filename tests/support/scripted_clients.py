@@ -95,6 +95,7 @@ class ScriptedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((f"offset {offset}", (partition,)))
+        self.positions[partition] = offset
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.assigned)

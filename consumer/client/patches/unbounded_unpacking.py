@@ -254,12 +254,13 @@ class _Compressed:
 
     def _withheld(self, value: Withheld) -> Iterator[DefaultRecord]:
         """One record for each offset of the batch that is still to be read."""
-        batch = self._batch
+        batch, begin = self._batch, self._reading.next_fetch_offset
         if isinstance(batch, LegacyRecordBatch):
             end, timestamp = batch.base_offset + 1, batch._timestamp
         else:
+            begin = max(begin, batch.base_offset)  # before it may be a gap, which compaction has left
             end, timestamp = batch.next_offset, batch.max_timestamp
-        for offset in range(self._reading.next_fetch_offset, end):
+        for offset in range(begin, end):
             yield self._without(value, offset, timestamp)
 
     def _records(self) -> Iterator[DefaultRecord]:

@@ -38,7 +38,8 @@ class Losses:
         config: names the policy.
         assignment: what is ours.
         on_skipped: told how many offsets will get no answer, and why.
-        starts: where to begin in partitions without a committed offset, if not at their first record.
+        starts: where to begin in partitions without a committed offset, if not at their first record; they are of the
+            topic that is there now.
     """
 
     def __init__(
@@ -53,12 +54,20 @@ class Losses:
         self._policy = config.on_data_loss
         self._assignment = assignment
         self._on_skipped = on_skipped
-        self._starts = starts
+        self._starts = dict(starts)
         self._undecided: dict[TopicPartition, int] = {}
 
     def undecided(self, partition: TopicPartition) -> int:
         """Offsets of a partition that were gone before it was first read, to be noted with what is committed."""
         return self._undecided.get(partition, 0)
+
+    def start(self, partition: TopicPartition) -> int:
+        """Where to begin in a partition without a committed offset; 0 where nothing of it was answered yet."""
+        return self._starts.get(partition, 0)
+
+    def forget_starts(self) -> None:
+        """The topic is another one: what was answered of the one before says nothing of it."""
+        self._starts.clear()
 
     def begin(self, partitions: Iterable[TopicPartition]) -> None:
         """Read partitions without a committed offset from their first record, and say where others were before it.
@@ -68,7 +77,7 @@ class Losses:
         """
         here = self._consumer.assignment().intersection(partitions)
         for partition, begin in self._consumer.beginning_offsets(here, timeout_ms=TIMEOUT_MS).items():
-            start = self._starts.get(partition, 0)
+            start = self.start(partition)
             self._consumer.seek(partition, max(begin, start))
             self._undecided.pop(partition, None)
             if gone := max(0, begin - start):
@@ -118,7 +127,7 @@ class Losses:
             As `meet`.
         """
         note = OffsetMetadata.decode(committed.metadata or "")
-        if note.skipped and self._policy == "stop":
+        if note.skipped and self._policy == "stop" and note.skipped != self.undecided(partition):
             self._undecided[partition] = note.skipped
             self._gone_before_first_read(partition, note.skipped)
         if note.halted:

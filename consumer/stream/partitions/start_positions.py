@@ -113,14 +113,18 @@ class StartPositions:
             BrokerUnreachableError: the coordinator did not tell where; to be tried again.
         """
         member_id = self._consumer.group_metadata().member_id
+        if not self._member_id:
+            # The first name, under which all was read that we hold, even if the next generation has begun by now:
+            # dropped as another one's, it would be skipped.
+            if self._assignment.epochs() or self._consumer.assigned_generation() >= 0:
+                self._member_id = member_id
+            return False
         if self._consumer.assigned_generation() < 0 or member_id in {"", self._member_id}:
             return False
-        known = bool(self._member_id)
-        if known:
-            log.warning("rejoined the group as a new member, starting again from its offsets")
-            self._start_again(self._identity.id)
+        log.warning("rejoined the group as a new member, starting again from its offsets")
+        self._start_again(self._identity.id)
         self._member_id = member_id  # only now: until every position is right, nothing we hold is ours
-        return known
+        return True
 
     def _begin_with_recreated_topic(self, unread: int) -> None:
         """Begin with a topic that was deleted and created again, where that is wanted.
@@ -137,11 +141,12 @@ class StartPositions:
             of_the_one_before = OffsetAndMetadata(0, OffsetMetadata(self._identity.id).encode(), -1)
             self._losses.halt(dict.fromkeys(self._assignment.epochs(), of_the_one_before))
             raise self._recreated()
-        log.error("topic recreated, reading it from its beginning", topic=topic, unread=unread)
-        self._losses.topic_recreated(unread)
+        self._losses.forget_starts()
         topic_id = self._consumer.topic_id(topic)
         self._start_again(topic_id)
         self._identity.adopt(topic_id)  # only now: until every position is right, we try again
+        log.error("topic recreated, reading it from its beginning", topic=topic, unread=unread)
+        self._losses.topic_recreated(unread)
 
     def _recreated(self) -> DataLossError:
         return DataLossError(
@@ -166,13 +171,14 @@ class StartPositions:
             if partition not in committed:
                 continue  # about to be taken from us, or not ours to seek in yet
             start = committed[partition]
-            if start is not None and _is_of_another(_metadata(start), topic_id):
+            offset = start.offset if start else self._losses.start(partition) or None
+            if _is_of_another(_metadata(start), topic_id):
                 log.error("offset is of a deleted topic, reading from the beginning", partition=partition.partition)
-                start = None
-            if start is None:
+                offset = None
+            if offset is None:
                 self._consumer.seek_to_beginning(partition)
             else:
-                self._consumer.seek(partition, start.offset)
+                self._consumer.seek(partition, offset)
             self._sure[partition] = epoch
         self._consumer.forget_fetched()
 

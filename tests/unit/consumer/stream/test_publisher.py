@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from kafka import errors as kafka_errors
@@ -19,6 +20,7 @@ from prefstream.consumer.stream import publisher as publisher_module
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.partitions.assignment import Event
+from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.publisher import (
     FAILING_S,
@@ -33,7 +35,7 @@ from prefstream.consumer.stream.publisher import (
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
+from tests.support.scripted_clients import OLD, ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
 
 P0 = TopicPartition("battles", 0)
@@ -43,9 +45,9 @@ PASSING = kafka_errors.CoordinatorNotAvailableError()
 class Stage:
     """A publisher with a real source and sink, on clients that do what they are told."""
 
-    def __init__(self, watchdog: Watchdog, producers: list[ScriptedProducer]) -> None:
+    def __init__(self, watchdog: Watchdog, producers: list[ScriptedProducer], **settings: Any) -> None:
         self.consumer = ScriptedConsumer({P0: [make_event(offset=5).record, make_event(offset=6).record]})
-        config = StreamConfig.load(broker_timeout_s=30.0)
+        config = StreamConfig.load(broker_timeout_s=30.0, **settings)
         self.source = Source(self.consumer, config)
         self.consumer.give(P0)
         events = self.source.poll(0.1, 10)
@@ -81,7 +83,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 @pytest.fixture
 def stage(clock: FakeClock) -> Iterator[Callable[..., Stage]]:
     with closing(Watchdog(60, lambda _: None)) as watchdog:
-        yield lambda *producers: Stage(watchdog, list(producers))
+        yield lambda *producers, **settings: Stage(watchdog, list(producers), **settings)
 
 
 def failing(step: str, error: Exception, *, abort: Exception | None = None) -> ScriptedProducer:
@@ -207,6 +209,22 @@ def test_what_moved_to_another_member_is_dropped(stage: Set) -> None:
     published = scene.publisher.publish(scene.scored)
     assert published is not None
     assert published.messages == ()
+
+
+@pytest.mark.parametrize("known_before", [False, True])
+def test_what_is_read_again_because_a_loss_was_noted_is_not_answered_twice(stage: Set, *, known_before: bool) -> None:
+    """The note is found when the batch is about to go out: from then on nothing that was read before is ours."""
+    scene = stage(on_data_loss="earliest")
+    if known_before:  # as after a transaction whose end nobody knew
+        assert scene.source.began_in_this_topic([P0])
+        scene.source.committed.forget()
+    scene.consumer.committed_offsets = {P0: OffsetAndMetadata(5, OffsetMetadata(OLD, halted=True).encode(), -1)}
+    assert scene.publisher.publish(scene.scored) is None
+    published = scene.publisher.publish(scene.scored)
+    assert published is not None
+    assert published.messages == ()
+    assert scene.committed() == [0]  # where it is read from now on
+    assert scene.consumer.sought == [("offset 0", (P0,))]
 
 
 def test_a_message_that_is_too_large_is_smaller_at_the_next_try(stage: Set) -> None:

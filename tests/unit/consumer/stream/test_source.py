@@ -92,6 +92,9 @@ def test_whoever_gets_the_partition_next_tells_it_again_until_a_start_decides() 
     assert source.committed_metadata(P0).dead_letters == 5
     assert skips == [("deleted_before_first_read", 4)]
     assert source.undecided(P0) == 4
+    source.committed.forget()
+    source.committed_metadata(P0)
+    assert skips == [("deleted_before_first_read", 4)]
     deciding, skips = skipping(consumer, on_data_loss="latest")
     consumer.give(P0)
     consumer.positions = {P0: 9}
@@ -163,6 +166,17 @@ def test_what_was_read_before_a_noted_stop_was_found_is_not_ours_where_reading_g
     assert (len(consumer.sought), skips) == (1, [])
 
 
+def test_a_loss_that_was_noted_is_met_once_although_the_client_tells_it_too() -> None:
+    consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
+    source, skips = skipping(consumer, on_data_loss="earliest")
+    consumer.give(P0)
+    consumer.begins = {P0: 8}
+    consumer.committed_offsets = {P0: OffsetAndMetadata(5, OffsetMetadata(OLD, 1, halted=True).encode(), -1)}
+    source.poll(0.1, 10)
+    assert consumer.sought == [("offset 8", (P0,))]
+    assert skips == [("deleted_unread", 3)]
+
+
 def test_lost_records_stop_the_stream_by_default() -> None:
     consumer = ScriptedConsumer(kafka_errors.OffsetOutOfRangeError({P0: 5}))
     with pytest.raises(DataLossError, match="battles/0 offset 5"):
@@ -195,6 +209,43 @@ def test_a_topic_recreated_is_read_from_its_beginning_and_what_was_read_before_i
     assert not source.membership().owns(before)
     (after,) = source.poll(0.1, 10)
     assert source.membership().owns(after)
+
+
+def test_where_the_group_was_in_the_topic_before_says_nothing_of_the_one_that_is_there_now() -> None:
+    """A partition that comes to us in the new topic is read from its first record."""
+    consumer = ScriptedConsumer({}, kafka_errors.NoOffsetForPartitionError({P0}))
+    source = Source(consumer, StreamConfig.load(on_data_loss="earliest"), starts={P0: 4})
+    source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    source.poll(0.1, 10)
+    assert source.topic_id == NEW
+    consumer.give(P0)
+    source.poll(0.1, 10)
+    assert consumer.sought == [("offset 0", (P0,))]
+
+
+def test_who_falls_out_of_the_group_before_anything_is_committed_begins_again_behind_the_groups_answers() -> None:
+    consumer = ScriptedConsumer(kafka_errors.NoOffsetForPartitionError({P0, P1}))
+    source = Source(consumer, StreamConfig.load(), starts={P0: 4})
+    consumer.give(P0, P1)
+    source.poll(0.1, 10)
+    consumer.sought.clear()
+    consumer.member_id = "another"
+    source.poll(0.1, 10)
+    assert sorted(consumer.sought) == [("beginning", (P1,)), ("offset 4", (P0,))]
+
+
+def test_what_a_topic_recreated_leaves_unanswered_is_counted_once_however_often_we_try_to_begin() -> None:
+    consumer = ScriptedConsumer({P0: records(5)})
+    source, skips = skipping(consumer, on_data_loss="earliest")
+    consumer.give(P0)
+    source.poll(0.1, 10)
+    consumer.known_topic_id = consumer.real_topic_id = NEW
+    consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
+    assert source.poll(0.1, 10) == source.poll(0.1, 10) == []
+    consumer.committed_offsets = {}
+    source.poll(0.1, 10)
+    assert skips == [("topic_recreated", 4)]
 
 
 def test_a_topic_recreated_is_read_on_where_other_members_are_with_it() -> None:
@@ -543,6 +594,22 @@ def test_reading_starts_again_once_we_are_back_in_the_group_and_not_before() -> 
     assert source.membership().owns(event)
 
 
+def test_what_is_read_in_the_first_moment_of_a_membership_is_ours_although_the_next_generation_has_begun() -> None:
+    """Dropped as that of another name, it would be skipped: nobody reads it again."""
+    consumer = ScriptedConsumer({P0: records(5)}, {})
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.known_generation = -1
+    (event,) = source.poll(0.1, 10)
+    assert source.membership().owns(event)
+    assert not source.membership().joined
+    consumer.known_generation = consumer.generation_id
+    source.poll(0.1, 10)
+    assert consumer.sought == []
+    assert source.membership().owns(event)
+    assert source.membership().joined
+
+
 def test_a_coordinator_that_does_not_tell_whether_records_were_lost_is_asked_again_at_the_next_poll() -> None:
     """Whether the offset out of range is one of this topic can't be said without it."""
     out_of_range = kafka_errors.OffsetOutOfRangeError({P0: 3})
@@ -565,8 +632,10 @@ def test_until_the_committed_offsets_are_known_nothing_is_ours() -> None:
     consumer.committed_offsets = {P0: kafka_errors.KafkaTimeoutError()}
     assert stream_source.poll(0.1, 10) == []
     assert stream_source.membership().epochs == {}
+    assert isinstance(stream_source.obstacle(), BrokerUnreachableError)
     consumer.committed_offsets = {P0: AT_3}
     assert stream_source.poll(0.1, 10) == []
+    assert stream_source.obstacle() is None
     (event,) = stream_source.poll(0.1, 10)
     assert stream_source.membership().owns(event)
 

@@ -15,6 +15,7 @@ from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
+from prefstream.consumer.stream import publisher
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline
@@ -73,8 +74,11 @@ def watchdog() -> Iterator[Watchdog]:
         yield watchdog
 
 
-def test_a_batch_that_waits_behind_a_held_one_is_no_judge_that_hangs(watchdog: Watchdog) -> None:
+def test_a_batch_that_waits_behind_a_held_one_is_no_judge_that_hangs(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is scored; only nobody takes it before the one that is tried again."""
+    monkeypatch.setattr(publisher, "FIRST_BACKOFF_S", 1_000.0)
     failing = ScriptedProducer("commit_transaction", kafka_errors.CoordinatorNotAvailableError())
     stage = Stage(watchdog, failing, score_timeout_s=0.01)
     with closing(stage.pipeline):

@@ -126,6 +126,13 @@ def test_reading_goes_on_in_the_middle_of_such_a_batch() -> None:
     assert [record.offset for record in read(bomb("zstd", 5, 2**19), position=3)] == [3, 4]
 
 
+def test_offsets_that_hold_no_record_come_out_as_none() -> None:
+    """Compaction leaves gaps before a batch: at the position that is read from, and behind another batch."""
+    assert [record.offset for record in read(moved(bomb("zstd", 2, 2**20), 5))] == [5, 6]
+    behind_a_gap = written("gzip", b"before") + moved(bomb("zstd", 2, 2**20), 5)
+    assert [record.offset for record in read(behind_a_gap)] == [0, 5, 6]
+
+
 @each_codec
 def test_no_more_than_the_bound_is_taken_of_memory(codec: str) -> None:
     data = bomb(codec, 20, 2**19)
