@@ -70,7 +70,7 @@ class Stream:
         self._publisher = publisher
         self._telemetry = telemetry
         self._watchdog = watchdog
-        self._free_way = FreeWay(self._find_obstacle, config.broker_timeout_s, on_obstacle)
+        self._on_obstacle = on_obstacle
         self._on_poll = on_poll
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
@@ -87,11 +87,12 @@ class Stream:
             PrefstreamError: a lasting fault; nothing is lost, a new process goes on from the committed offsets.
         """
         self._publisher.open()
+        free_way = FreeWay(self._find_obstacle, self._config.broker_timeout_s, self._on_obstacle)
         while not self._stopping.is_set():
             self._read()
             self._publish()
             self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
-            self._free_way.require()
+            free_way.require()
             self._telemetry.report(self._source, self._in_flight)
         self._drain()
         self._publisher.commit_positions(at_once=True)

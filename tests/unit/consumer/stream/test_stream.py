@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream import publisher
+from prefstream.consumer.stream import stream as stream_module
 from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.free_way import FreeWay
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline
 from prefstream.consumer.stream.publisher import Publisher
@@ -28,6 +31,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
+from tests.support.fake_clock import FakeClock
 from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
 
@@ -126,6 +130,20 @@ def test_a_batch_that_is_held_weighs_as_much_as_before(watchdog: Watchdog) -> No
         assert stage.publisher.held is not None
         stage.stream._read()
         assert stage.consumer.held == {P0}
+
+
+def test_what_taking_over_the_transactional_id_takes_is_no_time_in_which_the_stream_was_held_up(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that comes late leaves the group all its time to let us in."""
+    clock = FakeClock()
+    monkeypatch.setattr(stream_module, "FreeWay", partial(FreeWay, clock=clock.monotonic))
+    stage = Stage(watchdog)
+    monkeypatch.setattr(stage.publisher, "open", lambda: setattr(clock, "now", clock.now + 1_000.0))
+    stage.consumer.known_generation = -1
+    stage.stream._on_poll = lambda: stage.stream.stop() if len(stage.consumer.timeouts_ms) > 2 else None
+    with closing(stage.pipeline):
+        stage.stream.run()
 
 
 def test_while_the_source_backs_off_nothing_is_polled_and_then_it_is(watchdog: Watchdog) -> None:
