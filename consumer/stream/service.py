@@ -149,7 +149,7 @@ class Service:
                 self.http_url = stack.enter_context(server).url
             require_topics(config)
             require_settings_taken(config)
-            starts = find_starts(config)
+            find_starts(config)  # what it refuses
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
@@ -162,6 +162,8 @@ class Service:
             sink = stack.enter_context(
                 closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
             )
+            # Asked again: while judges are loaded, which takes minutes, offsets expire and topics are made anew.
+            starts = find_starts(config)
             consumer: GroupConsumer = make_group_consumer(config, instance.name)
             stack.callback(self._close_consumer, consumer)
             with watchdog.guard("topic metadata"):

@@ -15,7 +15,9 @@ from kafka import KafkaAdminClient, TopicPartition
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import OffsetsLostError
 from prefstream.consumer.stream.lost_offsets import find_starts
+from prefstream.scoring.panel.panel import Panel
 from tests.conftest import Kafka
+from tests.support.priors import prior_panel
 from tests.support.streams import (
     Position,
     assert_exactly_once,
@@ -132,6 +134,21 @@ def test_answers_to_a_topic_of_the_same_name_that_was_deleted_prove_nothing(
         produce(config, battle_events(3, first=12))
     with running(config.model_copy(update={"on_lost_offsets": "earliest"})) as service:
         service.wait_published(8)
+
+
+def test_offsets_that_are_lost_while_judges_are_loaded_are_missed_too(stream_config: MakeConfig, admin: Any) -> None:
+    """That takes minutes, and a group that has no other member may be gone after them."""
+    config = stream_config(partitions=1)
+    answer(config, sent := produce(config, battle_events(5)))
+
+    def load() -> Panel:
+        lose_offsets(admin, config)
+        return prior_panel()
+
+    sent += produce(config, battle_events(1, first=5))
+    with running(config, load) as service:
+        service.wait_published(1)
+    assert_exactly_once(config, sent)
 
 
 def test_where_the_group_was_says_nothing_of_a_topic_that_is_made_anew_while_the_stream_runs(
