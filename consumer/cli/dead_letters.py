@@ -23,6 +23,7 @@ from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.cli.ui.dead_letters import iso_time, print_counts, print_plan, print_whole, render_list
 from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, TopicNames
+from prefstream.consumer.dead_letters.plan import Choice, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,
     DeadLetter,
@@ -31,7 +32,7 @@ from prefstream.consumer.dead_letters.reader import (
     read_positions,
     refuse_missing,
 )
-from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, RetryPlan, make_plan, resubmit
+from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, make_plan, resubmit
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.schemas import Reason
@@ -181,7 +182,9 @@ def retry(
 
     Key, value and headers are as they first came, with a header `prefstream.retries` that counts up. What was sent is
     remembered in the same transaction, so running the same again sends nothing twice; only a POSITION is sent whenever
-    it is asked for. A dead letter whose value was too large to copy can't be sent back: exit code 3.
+    it is asked for. Of several dead letters of one record (each consumer group that can't score it writes one) one is
+    sent: every group that reads the topic gets it again. A dead letter whose value was too large to copy can't be sent
+    back: exit code 3.
 
     Example: `prefstream dead-letters retry --reason too_large_for_judge --since 1d`
     """
@@ -241,6 +244,7 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "message": letter.message,
         "origin": str(letter.origin) if letter.origin else None,
+        "group": letter.group,
         "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
         "size": letter.size,
         "left_out": letter.value_omitted,

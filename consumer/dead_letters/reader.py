@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
@@ -22,8 +22,10 @@ from prefstream.consumer.errors import (
     UsageError,
 )
 from prefstream.schemas.dead_letter import (
+    HEADER_GROUP,
     HEADER_MESSAGE,
     HEADER_OFFSET,
+    HEADER_ORIGINAL_TIMESTAMP,
     HEADER_PARTITION,
     HEADER_REASON,
     HEADER_TOPIC,
@@ -74,6 +76,13 @@ class RecordPosition:
         return cls(topic, int(partition), int(offset))
 
 
+class OriginalRecord(NamedTuple):
+    """The record that a dead letter is of. A topic that was recreated has the same offsets again, at another time."""
+
+    position: RecordPosition
+    timestamp_ms: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One record of the dead letters' topic.
@@ -116,6 +125,17 @@ class DeadLetter:
         return RecordPosition(topic, int(partition), int(offset))
 
     @property
+    def original(self) -> OriginalRecord | None:
+        """The record that it is of; None where the headers don't say."""
+        origin = self.origin
+        return OriginalRecord(origin, header(self, HEADER_ORIGINAL_TIMESTAMP)) if origin else None
+
+    @property
+    def group(self) -> str | None:
+        """The consumer group that could not score it; None where the headers don't say."""
+        return header(self, HEADER_GROUP)
+
+    @property
     def value_omitted(self) -> bool:
         """Whether the value was too large to copy: only its size and hash are here."""
         digest = header(self, HEADER_VALUE_SHA256)
@@ -140,6 +160,7 @@ def read_dead_letters(
     *,
     since: datetime | None = None,
     from_offsets: Mapping[int, int] | None = None,
+    to_offsets: Mapping[int, int] | None = None,
 ) -> Iterator[DeadLetter]:
     """Everything that is on the topic now, each partition in order, committed records only.
 
@@ -148,6 +169,7 @@ def read_dead_letters(
         topic: the dead letters' topic.
         since: leave out what was written before.
         from_offsets: per partition, where to start; elsewhere at the beginning.
+        to_offsets: per partition, before which offset to end; elsewhere at the end.
 
     Raises:
         TopicMissingError: there is no such topic.
@@ -161,6 +183,9 @@ def read_dead_letters(
                 starts[TopicPartition(topic, partition)] = max(offset, starts[TopicPartition(topic, partition)])
         # With read_committed these are the last stable offsets: nothing behind an open transaction is waited for.
         ends = consumer.end_offsets(partitions, timeout_ms=OFFSETS_TIMEOUT_MS)
+        for partition, offset in (to_offsets or {}).items():
+            if TopicPartition(topic, partition) in ends:
+                ends[TopicPartition(topic, partition)] = min(offset, ends[TopicPartition(topic, partition)])
         since_ms = None if since is None else max(0, int(since.timestamp() * 1000))
         if since_ms is not None:
             found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms), timeout_ms=OFFSETS_TIMEOUT_MS)

@@ -15,20 +15,18 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Final
 
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import KafkaTimeoutError, Meaning, Translator
-from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.dead_letters.ledger import Ledger
+from prefstream.consumer.dead_letters.plan import Choice, PlannedRetry, Planner, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
     HEADER_RETRIES,
     OFFSETS_TIMEOUT_MS,
@@ -40,7 +38,7 @@ from prefstream.consumer.dead_letters.reader import (
     refuse_missing,
 )
 from prefstream.consumer.errors import StreamError, TransactionFailedError, UsageError
-from prefstream.schemas.dead_letter import ERROR_HEADERS, NEVER_UNPACKED
+from prefstream.schemas.dead_letter import ERROR_HEADERS
 
 DEFAULT_GROUP: Final = "prefstream-dead-letters"
 
@@ -57,67 +55,6 @@ the battles, until the time-out."""
 
 CALL_TIMEOUT_S: Final = 90.0
 """Longer than the transaction's time-out: by then the broker has ended it, whatever the call was waiting for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which dead letters to send back.
-
-    Attributes:
-        positions: exactly these, although they were sent before; empty for all that were not.
-        reasons: only these; empty for any.
-        since: only what was written then or later.
-        limit: at most so many, the oldest first.
-    """
-
-    positions: tuple[RecordPosition, ...] = ()
-    reasons: frozenset[str] = frozenset()
-    since: datetime | None = None
-    limit: int | None = None
-
-    def takes(self, letter: DeadLetter) -> bool:
-        """Whether reason and time fit."""
-        return (not self.reasons or letter.reason in self.reasons) and (self.since is None or letter.time >= self.since)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRetry:
-    """A dead letter that is to be sent, without its value: a plan may hold a million."""
-
-    position: RecordPosition
-    timestamp_ms: int
-    reason: str
-    destination: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A dead letter that was chosen and can't be sent, and why."""
-
-    position: RecordPosition
-    reason: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPlan:
-    """What a retry would do.
-
-    Attributes:
-        entries: to be sent, in this order.
-        refusals: chosen, but impossible to send.
-        sent_before: how many that fit the choice were left out because they were sent before.
-        again: whether to send what was sent before, too.
-        seen: per partition, the offset of every dead letter that was never sent before, or stands behind one such,
-            then the end. Empty where nobody looked at all of them.
-    """
-
-    entries: tuple[PlannedRetry, ...]
-    refusals: tuple[Refusal, ...]
-    sent_before: int
-    again: bool
-    seen: Mapping[int, Sequence[int]]
 
 
 def make_plan(
@@ -161,22 +98,27 @@ def make_plan(
             with closing(Watchdog(CALL_TIMEOUT_S)) as watchdog, closing(_open(connection, group, watchdog)):
                 ledgers = _read_ledgers(consumer, topic)
         seen: dict[int, array[int]] = {}
+        starts = {partition: ledger.offset for partition, ledger in ledgers.items()}
         if choice.positions:
             letters = read_positions(connection, topic, choice.positions, on_missing=refuse_missing)
         else:
             seen = {partition: array("q") for partition in ledgers}
             # Older ones than `since` are read, too: the ledger moves on only over what was looked at.
-            starts = {partition: ledger.offset for partition, ledger in ledgers.items()}
             letters = _noting(read_dead_letters(connection, topic, from_offsets=starts), seen)
             ends = consumer.end_offsets(find_partitions(consumer, topic), timeout_ms=OFFSETS_TIMEOUT_MS)
-        entries, refusals, sent_before = _sort_out(letters, ledgers, choice, destination)
+        planner = Planner(choice, destination, partial(_was_sent, ledgers=ledgers))
+        planner.look_at(letters)
+        if planner.found and not choice.positions:
+            # A group that lags behind another writes its dead letter of a record after the other's was sent back.
+            planner.note_sent(read_dead_letters(connection, topic, to_offsets=starts))
         for partition, offsets in seen.items():
             end = ends[TopicPartition(topic, partition)]
             if not offsets or offsets[-1] < end:
                 offsets.append(end)
-        for name in sorted({entry.destination for entry in entries}):
+        plan = planner.plan(seen)
+        for name in sorted({entry.destination for entry in plan.entries}):
             find_partitions(consumer, name)
-    return RetryPlan(tuple(entries), tuple(refusals), sent_before, again=bool(choice.positions), seen=seen)
+    return plan
 
 
 def resubmit(
@@ -217,7 +159,7 @@ def resubmit(
         ledgers = _read_ledgers(consumer, topic)
         due = [retry for retry in plan.entries if plan.again or not _was_sent(retry.position, ledgers)]
         for chunk in _chunks(due):
-            offsets = _note(topic, ledgers, chunk, plan.seen)
+            offsets = _note(topic, ledgers, plan.dealt_with(chunk), plan.seen)
             letters = read_positions(connection, topic, [retry.position for retry in chunk], on_missing=refuse_missing)
             destinations = {retry.position: retry.destination for retry in chunk}
             with send_back(
@@ -325,42 +267,6 @@ def _noting(letters: Iterable[DeadLetter], seen: Mapping[int, array[int]]) -> It
         yield letter
 
 
-def _sort_out(
-    letters: Iterable[DeadLetter], ledgers: Mapping[int, Ledger], choice: Choice, destination: str | None
-) -> tuple[list[PlannedRetry], list[Refusal], int]:
-    """What is to be sent, what can't be, and how many were sent before."""
-    entries: list[PlannedRetry] = []
-    refusals: list[Refusal] = []
-    sent_before = 0
-    for letter in letters:
-        if not choice.takes(letter):
-            continue
-        if not choice.positions and _was_sent(letter.position, ledgers):
-            sent_before += 1
-            continue
-        to = destination or (letter.origin.topic if letter.origin else None)
-        if why := _why_not(letter, to):
-            refusals.append(Refusal(letter.position, letter.reason, why))
-        elif to:
-            entries.append(PlannedRetry(letter.position, letter.timestamp_ms, letter.reason, to, letter.size))
-    entries.sort(key=lambda entry: (entry.timestamp_ms, entry.position))
-    return entries[: choice.limit], refusals, sent_before
-
-
-def _why_not(letter: DeadLetter, destination: str | None) -> str | None:
-    if destination is None:
-        return "its headers don't say where it came from; give --to"
-    if destination == letter.position.topic:
-        return "it came from the dead letters' own topic; give --to"
-    if isinstance(letter.value, Withheld):
-        return letter.value.why
-    if letter.reason in NEVER_UNPACKED:
-        return "it holds nothing of the original, which was never unpacked; send the original again"
-    if letter.value_omitted:
-        return f"its value of {letter.size} bytes was too large to copy; send the original again"
-    return None
-
-
 def _was_sent(position: RecordPosition, ledgers: Mapping[int, Ledger]) -> bool:
     return position.offset in ledgers[position.partition]
 
@@ -380,13 +286,13 @@ def _chunks(entries: Iterable[PlannedRetry]) -> Iterator[list[PlannedRetry]]:
 
 
 def _note(
-    topic: str, ledgers: Mapping[int, Ledger], chunk: Iterable[PlannedRetry], seen: Mapping[int, Sequence[int]]
+    topic: str, ledgers: Mapping[int, Ledger], sent: Iterable[RecordPosition], seen: Mapping[int, Sequence[int]]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Note a chunk as sent; returns the offsets to commit with it."""
+    """Note dead letters as sent; returns the offsets to commit with them."""
     changed = set()
-    for entry in chunk:
-        ledgers[entry.position.partition].add(entry.position.offset)
-        changed.add(entry.position.partition)
+    for position in sent:
+        ledgers[position.partition].add(position.offset)
+        changed.add(position.partition)
     for partition in changed:
         ledgers[partition].advance(seen.get(partition, ()))
     return {TopicPartition(topic, partition): ledgers[partition].encode() for partition in changed}

@@ -17,13 +17,14 @@ from prefstream.consumer.client.clients import admin_client, make_consumer, make
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.transaction import Transaction
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.dead_letters.plan import Choice
 from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition, read_dead_letters
-from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, Choice, make_plan, resubmit
+from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, make_plan, resubmit
 from prefstream.consumer.errors import FencedError, StreamError, TopicMissingError, UsageError
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import InvalidEventError, Reason
-from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_REASON, HEADER_TOPIC
+from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_GROUP, HEADER_REASON, HEADER_TOPIC
 
 Write = Callable[..., None]
 
@@ -47,6 +48,7 @@ def write(config: StreamConfig) -> Iterator[Write]:
             partition: int = 0,
             left_out: bool = False,
             commit: bool = True,
+            group: str | None = None,
             **record: Any,
         ) -> None:
             producer.begin_transaction()
@@ -54,6 +56,8 @@ def write(config: StreamConfig) -> Iterator[Write]:
                 message = _dead_letter(config, offset, reason, **record)
                 if left_out:
                     message = shrink(message) or message
+                if group:
+                    message.headers.append((HEADER_GROUP, group.encode()))  # as the sink does
                 producer.send(
                     config.dead_letters_topic, message.value, message.key, message.headers, partition=partition
                 )
@@ -105,11 +109,11 @@ def _keys(records: Iterable[DeadLetter]) -> list[str]:
 
 
 def test_list_shows_position_reason_message_origin_key_and_counts(config: StreamConfig, write: Write) -> None:
-    write([42])
+    write([42], group="nightly")
     write([43], Reason.NULL_VALUE, value=None)
     result = _call(config, "list")
     assert result.exit_code == 0
-    for text in ("0/0", "not_json", "at byte 7", "/1/42", "battle-42", "19 B", "null_value", "in all"):
+    for text in ("nightly", "0/0", "not_json", "at byte 7", "/1/42", "battle-42", "19 B", "null_value", "in all"):
         assert text in result.stdout
 
 
@@ -126,7 +130,7 @@ def test_list_fits_the_terminal(config: StreamConfig, write: Write, columns: int
 
 
 def test_list_json_prints_one_object_a_line(config: StreamConfig, write: Write) -> None:
-    write([7, 8])
+    write([7, 8], group="nightly")
     lines = [json.loads(line) for line in _call(config, "list", "--json").stdout.splitlines()]
     assert [line["position"] for line in lines] == [f"{config.dead_letters_topic}/0/{offset}" for offset in (0, 1)]
     assert lines[0] | {"time": "", "position": ""} == {
@@ -135,6 +139,7 @@ def test_list_json_prints_one_object_a_line(config: StreamConfig, write: Write) 
         "reason": "not_json",
         "message": "not_json: at byte 7",
         "origin": f"{config.battles_topic}/1/7",
+        "group": "nightly",
         "key": "battle-7",
         "size": 18,
         "left_out": False,
@@ -234,6 +239,50 @@ def test_retry_all_twice_sends_nothing_twice(config: StreamConfig, write: Write)
     write([4])
     assert "Sent back: 1" in _retry(config, "--all", "--yes").stdout
     assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2", "battle-3", "battle-4"]
+
+
+def test_a_record_that_two_groups_could_not_score_is_sent_once_and_told(config: StreamConfig, write: Write) -> None:
+    write([1, 2], group="live")
+    write([1, 2], Reason.TOO_DEEP, group="nightly", partition=1)
+    result = _retry(config, "--all", "--yes")
+    assert "Sent back: 2" in result.stdout
+    assert "another dead letter of the same record is sent back, or was: 2" in " ".join(result.stdout.split())
+    assert "Nothing to send back" in _retry(config, "--all", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2"]
+
+
+def test_a_record_is_not_sent_again_for_a_group_that_comes_to_it_later(config: StreamConfig, write: Write) -> None:
+    write([1], group="live")
+    _retry(config, "--all", "--yes")
+    write([1, 2], group="nightly")
+    assert "Sent back: 1" in _retry(config, "--all", "--yes").stdout
+    assert "Nothing to send back" in _retry(config, "--all", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2"]
+
+
+def test_of_one_record_the_dead_letter_that_has_the_value_is_sent(config: StreamConfig, write: Write) -> None:
+    write([1], group="live", left_out=True)
+    write([1], group="nightly")
+    assert _retry(config, "--all", "--yes").exit_code == 0
+    assert _keys(_battles(config)) == ["battle-1"]
+
+
+def test_a_limit_counts_records_and_leaves_the_others_for_later(config: StreamConfig, write: Write) -> None:
+    write([1, 2], group="live")
+    write([1, 2], group="nightly")
+    for _ in range(2):
+        assert "Sent back: 1" in _retry(config, "--all", "--limit", "1", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == ["battle-1", "battle-2"]
+
+
+def test_records_of_a_topic_that_was_recreated_are_not_taken_for_those_before(
+    config: StreamConfig, write: Write
+) -> None:
+    """The same offsets again, at another time."""
+    write([1], group="live")
+    write([1], group="live", key=b"new-1", timestamp=1_800_000_000_000)
+    assert "Sent back: 2" in _retry(config, "--all", "--yes").stdout
+    assert sorted(_keys(_battles(config))) == ["battle-1", "new-1"]
 
 
 def test_reasons_retried_one_by_one_leave_nothing_out_and_send_nothing_twice(

@@ -11,7 +11,8 @@ import pytest
 
 from prefstream.consumer.client.clients import make_admin
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
+from prefstream.consumer.dead_letters.plan import Choice
+from prefstream.consumer.dead_letters.retry import make_plan, resubmit
 from prefstream.consumer.doctor.cluster import check_group, describe_cluster, describe_group
 from prefstream.consumer.stream import telemetry
 from prefstream.scoring.panel.panel import Panel

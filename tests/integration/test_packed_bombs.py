@@ -12,7 +12,8 @@ import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.dead_letters.retry import Choice, make_plan
+from prefstream.consumer.dead_letters.plan import Choice
+from prefstream.consumer.dead_letters.retry import make_plan
 from prefstream.consumer.doctor.memory import parts_of
 from prefstream.schemas import ERROR_HEADERS, Reason
 from prefstream.schemas.dead_letter import HEADER_REASON, header

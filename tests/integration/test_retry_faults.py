@@ -13,8 +13,9 @@ from prefstream.consumer.client import clients
 from prefstream.consumer.client.clients import make_producer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters import retry
+from prefstream.consumer.dead_letters.plan import Choice
 from prefstream.consumer.dead_letters.reader import read_dead_letters
-from prefstream.consumer.dead_letters.retry import Choice, make_plan, resubmit
+from prefstream.consumer.dead_letters.retry import make_plan, resubmit
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.stream.messages import dead_letter
 from prefstream.schemas import InvalidEventError, Reason

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.dead_letters.plan import RetryPlan
 from prefstream.consumer.dead_letters.reader import DeadLetter
-from prefstream.consumer.dead_letters.retry import RetryPlan
 
 REFUSALS_SHOWN: Final = 20
 """Refused dead letters that are named one by one; they are alike, and counted beyond that."""
@@ -29,7 +29,7 @@ def render_list(letters: Iterable[DeadLetter], topic: str) -> Table:
     table.add_column("position", no_wrap=True)
     table.add_column("time (UTC)", width=10)
     table.add_column("reason", ratio=1, overflow="fold")
-    table.add_column("came from, key", ratio=1, overflow="fold")
+    table.add_column("came from, key, group", ratio=1, overflow="fold")
     table.add_column("size", justify="right", min_width=8)
     for letter in letters:
         reason = Text(_printable(letter.reason), "bold")
@@ -41,7 +41,7 @@ def render_list(letters: Iterable[DeadLetter], topic: str) -> Table:
             f"{letter.position.partition}/{letter.position.offset}",
             f"{letter.time:%Y-%m-%d %H:%M:%S}",
             reason,
-            Text(origin).append(f"\n{_shorten(_bytes(letter.key), _KEY_CHARS)}", "dim"),
+            Text(f"{origin}\n").append(_shorten(_bytes(letter.key), _KEY_CHARS), "dim").append(_group(letter)),
             Text(_size(letter.size)).append("\nleft out" if letter.value_omitted else "", "yellow"),
         )
     return table
@@ -69,6 +69,12 @@ def print_plan(console: Console, plan: RetryPlan) -> None:
         console.print("Nothing to send back.")
     if plan.sent_before:
         console.print(f"Left out because they were sent back before: {plan.sent_before}.", highlight=False)
+    if plan.left_out:
+        console.print(
+            "Left out because another dead letter of the same record is sent back, or was: "
+            f"{plan.left_out}. Each consumer group that can't score a record writes one.",
+            highlight=False,
+        )
     for refusal in plan.refusals[:REFUSALS_SHOWN]:
         console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
     if len(plan.refusals) > REFUSALS_SHOWN:
@@ -108,6 +114,10 @@ def _plan_table(plan: RetryPlan) -> Table:
         size = _size(sizes[destination, reason])
         table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size)
     return table
+
+
+def _group(letter: DeadLetter) -> str:
+    return f"\n{_printable(letter.group)}" if letter.group else ""
 
 
 def _bytes(value: bytes | None, keep: str = "") -> str:
