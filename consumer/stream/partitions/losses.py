@@ -127,16 +127,17 @@ class Losses:
             As `meet`.
         """
         note = OffsetMetadata.decode(committed.metadata or "")
-        if note.skipped and self._policy == "stop" and note.skipped != self.undecided(partition):
+        known = self._undecided.pop(partition, 0)  # by now another member may have been told what to do
+        if note.skipped and self._policy == "stop":
             self._undecided[partition] = note.skipped
-            self._gone_before_first_read(partition, note.skipped)
+            if note.skipped != known:
+                self._gone_before_first_read(partition, note.skipped)
         if note.halted:
             if self._policy != "stop":  # what was read from there on is not what will be
                 epoch = self._assignment.renew({partition: epoch}).get(partition, epoch)
             self.meet({partition: committed.offset}, {partition: committed})
             self._consumer.forget_fetched()
         if self._policy != "stop" and (note.skipped or note.halted):
-            self._undecided.pop(partition, None)
             decided = replace(note, skipped=0, halted=False)
             # No offset that anybody is at: what is committed next takes its place.
             committed = OffsetAndMetadata(-1, decided.encode(), -1)

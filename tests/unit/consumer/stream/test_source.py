@@ -105,6 +105,19 @@ def test_whoever_gets_the_partition_next_tells_it_again_until_a_start_decides() 
     assert deciding.progress.committable(deciding.membership().epochs, {}) == {P0: 9}
 
 
+def test_what_another_member_has_decided_is_not_noted_again_when_the_partition_comes_back() -> None:
+    consumer = ScriptedConsumer()
+    source = make_source(consumer)
+    consumer.give(P0)
+    consumer.committed_offsets = {P0: OffsetAndMetadata(9, OffsetMetadata(OLD, 5, 4).encode(), -1)}
+    source.committed_metadata(P0)
+    assert source.undecided(P0) == 4
+    consumer.committed_offsets = {P0: OffsetAndMetadata(9, OffsetMetadata(OLD, 5).encode(), -1)}
+    consumer.give(P0)
+    source.committed_metadata(P0)
+    assert source.undecided(P0) == 0
+
+
 def test_where_the_first_record_is_not_told_it_is_asked_again() -> None:
     no_offset = kafka_errors.NoOffsetForPartitionError({P0})
     consumer = ScriptedConsumer(no_offset, no_offset)
