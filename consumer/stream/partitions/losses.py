@@ -56,6 +56,8 @@ class Losses:
         self._on_skipped = on_skipped
         self._starts = dict(starts)
         self._undecided: dict[TopicPartition, int] = {}
+        # A skip is met again where we begin at the same offset again before anything behind it is committed.
+        self._counted_to: dict[TopicPartition, int] = {}
 
     def undecided(self, partition: TopicPartition) -> int:
         """Offsets of a partition that were gone before it was first read, to be noted with what is committed."""
@@ -68,6 +70,7 @@ class Losses:
     def forget_starts(self) -> None:
         """The topic is another one: what was answered of the one before says nothing of it."""
         self._starts.clear()
+        self._counted_to.clear()
 
     def begin(self, partitions: Iterable[TopicPartition]) -> None:
         """Read partitions without a committed offset from their first record, and say where others were before it.
@@ -81,7 +84,8 @@ class Losses:
             self._consumer.seek(partition, max(begin, start))
             self._undecided.pop(partition, None)
             if gone := max(0, begin - start):
-                self._gone_before_first_read(partition, gone)
+                if self._count(partition, "deleted_before_first_read", range(start, begin)):
+                    self._tell_gone_before_first_read(partition, gone, behind_answers=start > 0)
                 if self._policy == "stop":
                     self._undecided[partition] = gone
 
@@ -98,22 +102,31 @@ class Losses:
             DataLossError: `on_data_loss` is `stop`. So it will be at the next start, too.
             KafkaError: the brokers do not tell where to go on; nothing has changed.
         """
-        lost = ", ".join(f"{topic}/{number} offset {offset}" for (topic, number), offset in positions.items())
         if self._policy == "stop":
             self._remember(positions, committed)
+            lost = ", ".join(f"{topic}/{number} offset {offset}" for (topic, number), offset in positions.items())
             raise DataLossError(
                 f"{lost}: the record is no longer on the topic (retention, or the topic was recreated). {REMEDY}"
             )
-        log.error("records lost, going on as told", lost=lost, on_data_loss=self._policy)
         begins = self._consumer.beginning_offsets(positions, timeout_ms=TIMEOUT_MS)
         ends = self._consumer.end_offsets(positions, timeout_ms=TIMEOUT_MS)
         for partition, position in positions.items():
             begin, end = begins[partition], ends[partition]
-            if position < begin:
-                self._on_skipped("deleted_unread", begin - position)
-            if self._policy == "latest":
-                self._on_skipped("skipped_to_end", end - begin)
-            self._consumer.seek(partition, begin if self._policy == "earliest" else end)
+            on = begin if self._policy == "earliest" else end
+            known = self._counted_to.get(partition)
+            deleted = self._count(partition, "deleted_unread", range(position, begin))
+            skipped = self._count(partition, "skipped_to_end", range(begin, on))
+            if deleted or skipped or known is None or position > end:
+                log.error(
+                    "records lost, going on as told",
+                    partition=f"{partition.topic}/{partition.partition}",
+                    offset=position,
+                    deleted=deleted,
+                    skipped_to_end=skipped,
+                    on_at=on,
+                    on_data_loss=self._policy,
+                )
+            self._consumer.seek(partition, on)
 
     def learned(
         self, partition: TopicPartition, epoch: int, committed: OffsetAndMetadata
@@ -131,7 +144,8 @@ class Losses:
         if note.skipped and self._policy == "stop":
             self._undecided[partition] = note.skipped
             if note.skipped != known:
-                self._gone_before_first_read(partition, note.skipped)
+                self._on_skipped("deleted_before_first_read", note.skipped)
+                self._tell_gone_before_first_read(partition, note.skipped)
         if note.halted:
             if self._policy != "stop":  # what was read from there on is not what will be
                 epoch = self._assignment.renew({partition: epoch}).get(partition, epoch)
@@ -167,10 +181,22 @@ class Losses:
         if offsets:
             self.halt(offsets)
 
-    def _gone_before_first_read(self, partition: TopicPartition, count: int) -> None:
-        self._on_skipped("deleted_before_first_read", count)
+    def _count(self, partition: TopicPartition, reason: SkipReason, offsets: range) -> int:
+        """Count offsets that will get no answer, without those that were counted before; returns how many."""
+        counted_to = self._counted_to.get(partition, 0)
+        count = max(0, offsets.stop - max(offsets.start, counted_to))
+        self._counted_to[partition] = max(counted_to, offsets.stop)
+        if count:
+            self._on_skipped(reason, count)
+        return count
+
+    def _tell_gone_before_first_read(
+        self, partition: TopicPartition, count: int, *, behind_answers: bool = False
+    ) -> None:
         log.warning(
-            "records were deleted before the group read this partition for the first time",
+            "records behind the last one that the group answered were deleted unread"
+            if behind_answers
+            else "records were deleted before the group read this partition for the first time",
             partition=f"{partition.topic}/{partition.partition}",
             offsets=count,
             told="at every start, until one with on_data_loss earliest or latest",

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import structlog
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
@@ -145,6 +146,40 @@ def test_lost_records_are_skipped_only_when_told_so_and_counted(policy: str, tar
     assert source.poll(0.1, 10) == []
     assert consumer.sought == [(target, (P0,))]
     assert found == skips
+
+
+@pytest.mark.parametrize(("policy", "on_at"), [("earliest", 2), ("latest", 10)])
+def test_a_skip_that_is_met_again_before_it_was_committed_is_told_and_counted_once(policy: str, on_at: int) -> None:
+    """As after a rebalance, or a transaction of which nobody knows how it ended."""
+    halted = OffsetAndMetadata(0, OffsetMetadata(OLD, halted=True).encode(), -1)
+    consumer = ScriptedConsumer(*[kafka_errors.OffsetOutOfRangeError({P0: 0}) for _ in range(2)])
+    source, skips = skipping(consumer, on_data_loss=policy)
+    consumer.committed_offsets = {P0: halted}
+    consumer.begins = {P0: 2}
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            consumer.give(P0)
+            source.poll(0.1, 10)
+            source.committed.forget()
+            source.committed_metadata(P0)
+    [line] = [line for line in lines if line["event"] == "records lost, going on as told"]
+    assert (line["deleted"], line["on_at"]) == (2, on_at)
+    assert sum(count for _, count in skips) == on_at
+    consumer.begins = {P0: 5}
+    source.committed.forget()
+    source.committed_metadata(P0)
+    assert sum(count for _, count in skips) == max(5, on_at)  # what was lost since then counts, too
+
+
+def test_a_partition_that_begins_twice_before_anything_is_committed_counts_what_was_gone_once() -> None:
+    no_offset = kafka_errors.NoOffsetForPartitionError({P1})
+    consumer = ScriptedConsumer(no_offset, no_offset)
+    source, skips = skipping(consumer)
+    consumer.begins = {P1: 4}
+    for _ in range(2):
+        consumer.give(P1)
+        source.poll(0.1, 10)
+    assert (skips, source.undecided(P1)) == ([("deleted_before_first_read", 4)], 4)
 
 
 def test_a_stop_is_noted_so_that_the_next_start_stops_too() -> None:
