@@ -3,10 +3,14 @@
 A dead letter is the original record, key, value and headers untouched, plus the headers named here. What Kafka's client
 can't send becomes empty (a null header; a null value without a key), and what is too large is left out. Those under
 ``__streams.errors`` are the names of Kafka's KIP-1034, so that existing tools can read them.
+
+A header of the original that has one of these names gets another one, `rename_original`, until the record is sent back:
+whichever of several headers of a name a reader takes, what it reads was written here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Protocol
@@ -26,6 +30,11 @@ HEADER_VALUE_SIZE = "prefstream.value.size"
 HEADER_VALUE_SHA256 = "prefstream.value.sha256"
 HEADER_KEY_SIZE = "prefstream.key.size"
 HEADER_KEY_SHA256 = "prefstream.key.sha256"
+HEADER_RETRIES = "prefstream.retries"
+"""How many times a record was sent back to its topic; it stays on the record, so a loop can be seen."""
+
+ORIGINAL_PREFIX = "prefstream.original."
+"""Stands before the name of an original's header that would be taken for one of ours."""
 
 ERROR_HEADERS = frozenset(
     {
@@ -47,6 +56,21 @@ ERROR_HEADERS = frozenset(
 """Headers that prefstream adds; `dead-letters retry` takes them off again."""
 
 
+_TAKEN_FOR_OURS = re.compile(rf"(?:{re.escape(ORIGINAL_PREFIX)})*(?:{'|'.join(map(re.escape, ERROR_HEADERS))})")
+"""Names of ours, and what they are renamed to, so that each renamed one has its own name back."""
+
+
+def rename_original(name: str) -> str:
+    """What a header of the original record is called on its dead letter."""
+    return ORIGINAL_PREFIX + name if _TAKEN_FOR_OURS.fullmatch(name) else name
+
+
+def restore_original(name: str) -> str:
+    """What a dead letter's header that is not one of ours was called on the original record."""
+    renamed = name.startswith(ORIGINAL_PREFIX) and _TAKEN_FOR_OURS.fullmatch(name, len(ORIGINAL_PREFIX))
+    return name[len(ORIGINAL_PREFIX) :] if renamed else name
+
+
 class WithHeaders(Protocol):
     """A record, of whatever client."""
 
@@ -58,8 +82,8 @@ class WithHeaders(Protocol):
 def header(record: WithHeaders, name: str) -> str | None:
     """The text of a record's header; None where it has no such header, or none with a value.
 
-    Of several the last counts: prefstream's own stand behind those of the original record, which could otherwise claim
-    to come from another topic. What is no UTF-8 becomes U+FFFD.
+    Of several the last counts: in dead letters of early versions prefstream's own stand behind those of the original
+    record, which could otherwise claim to come from another topic. What is no UTF-8 becomes U+FFFD.
     """
     for key, value in reversed(record.headers):
         if key == name and value is not None:
@@ -91,7 +115,11 @@ NEVER_UNPACKED = frozenset({Reason.TOO_LARGE_UNPACKED, Reason.NOT_UNPACKED})
 
 
 class DeadLetterHeaders(BaseModel):
-    """Headers that a dead letter has beside the record's own; values are UTF-8 text."""
+    """Headers that a dead letter has beside the record's own; values are UTF-8 text.
+
+    Each stands there once. A header of the record that has one of these names begins with `prefstream.original.` here,
+    and has its name back when the record is sent back.
+    """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="allow")
 
@@ -148,5 +176,13 @@ class DeadLetterHeaders(BaseModel):
             alias=HEADER_KEY_SHA256,
             pattern=r"^[0-9a-f]{64}$",
             description="Only where key and original headers were too large to copy: the key's SHA-256.",
+        ),
+    ] = None
+    retries: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_RETRIES,
+            description="Only where the record was sent back before: how many times, a decimal number. It is the "
+            "battle's own header.",
         ),
     ] = None

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from prefstream.schemas.battle import Battle
-from prefstream.schemas.dead_letter import DeadLetterHeaders
+from prefstream.schemas.dead_letter import HEADER_RETRIES, DeadLetterHeaders
 from prefstream.schemas.preference import SCHEMA_VERSION, Preference
 
 BATTLE_SCHEMA: Final = "battle.schema.json"
@@ -31,12 +31,24 @@ _Json: TypeAlias = dict[str, Any]
 
 
 class BattleHeaders(BaseModel):
-    """Headers of a battle that prefstream knows; all others are ignored."""
+    """Headers of a battle that prefstream knows; all others go to its dead letter alone."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(populate_by_name=True, extra="allow")
 
     traceparent: Annotated[
-        str | None, Field(description="W3C trace context; passed on to the preference and the dead letter.")
+        str | None,
+        Field(
+            description="W3C trace context. A valid one is passed on to the preference; to a dead letter it goes as it "
+            "came, as all headers do."
+        ),
+    ] = None
+    retries: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_RETRIES,
+            description="Only on a battle that `prefstream dead-letters retry` sent back: how many times, a decimal "
+            "number. Such a battle is a new record at a new offset, with the id that it had.",
+        ),
     ] = None
 
 
@@ -57,7 +69,13 @@ class PreferenceHeaders(BaseModel):
     ce_type: Literal["prefstream.preference.v1"]
     ce_source: Annotated[str, Field(pattern="^/prefstream/", description="/prefstream/ and the consumer group.")]
     ce_time: Annotated[AwareDatetime, Field(description="When the battle was scored.")]
-    traceparent: Annotated[str | None, Field(description="W3C trace context of the battle, where it had one.")] = None
+    traceparent: Annotated[
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+            description="W3C trace context of the battle, where it had a valid one, and one alone.",
+        ),
+    ] = None
 
 
 def documents() -> dict[str, bytes]:
@@ -177,7 +195,7 @@ def _asyncapi() -> _Json:
                 "DeadLetter": _message(
                     "DeadLetter",
                     "A record of the battles topic that could not be scored. Key, value and headers are the "
-                    "original's; the headers listed here are added.",
+                    "original's; the headers listed here are added, and an original's of such a name gets another.",
                     "The original key.",
                     payload={"description": "The original value: any bytes. Empty where it was too large to copy."},
                     content_type="application/octet-stream",

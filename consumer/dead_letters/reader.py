@@ -28,14 +28,12 @@ from prefstream.schemas.dead_letter import (
     HEADER_ORIGINAL_TIMESTAMP,
     HEADER_PARTITION,
     HEADER_REASON,
+    HEADER_RETRIES,
     HEADER_TOPIC,
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
     header,
 )
-
-HEADER_RETRIES: Final = "prefstream.retries"
-"""How many times a record was sent back to its topic; it stays on the record, so a loop can be seen."""
 
 UNKNOWN_REASON: Final = "unknown"
 """Stands for the reason of a dead letter that another program wrote."""

@@ -28,7 +28,6 @@ from prefstream.consumer.config import KafkaConnection
 from prefstream.consumer.dead_letters.ledger import Ledger
 from prefstream.consumer.dead_letters.plan import Choice, PlannedRetry, Planner, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
-    HEADER_RETRIES,
     OFFSETS_TIMEOUT_MS,
     DeadLetter,
     RecordPosition,
@@ -38,7 +37,7 @@ from prefstream.consumer.dead_letters.reader import (
     refuse_missing,
 )
 from prefstream.consumer.errors import StreamError, TransactionFailedError, UsageError
-from prefstream.schemas.dead_letter import ERROR_HEADERS
+from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_RETRIES, restore_original
 
 DEFAULT_GROUP: Final = "prefstream-dead-letters"
 
@@ -299,9 +298,11 @@ def _note(
 
 
 def _send(transaction: Transaction, letter: DeadLetter, destination: str) -> None:
-    """Send the original record: its key, its value, its headers without ours."""
+    """Send the original record: its key, its value, its headers by the names that they had."""
     headers = [
-        (name, value or b"") for name, value in letter.headers if name not in ERROR_HEADERS and name != HEADER_RETRIES
+        (restore_original(name), value or b"")
+        for name, value in letter.headers
+        if name not in ERROR_HEADERS and name != HEADER_RETRIES
     ]
     headers.append((HEADER_RETRIES, b"%d" % (letter.retries + 1)))
     partition = None

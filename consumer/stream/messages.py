@@ -7,11 +7,13 @@ and the original's headers.
 from __future__ import annotations
 
 import hashlib
+import re
 import traceback
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
 from prefstream.schemas.dead_letter import (
@@ -29,6 +31,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
     NEVER_UNPACKED,
+    rename_original,
 )
 
 Header = tuple[str, bytes]
@@ -37,6 +40,19 @@ CE_TYPE: Final = "prefstream.preference.v1"
 CE_ID: Final = "ce_id"
 CE_SOURCE: Final = "ce_source"
 TRACEPARENT: Final = "traceparent"
+
+_VALID_TRACEPARENT: Final = re.compile(
+    rb"""
+    (?! ff | 00 .{54} )  # version ff is forbidden, and 00 ends with the flags
+    [0-9a-f]{2}  # version
+    - (?!0{32}) [0-9a-f]{32}  # trace id
+    - (?!0{16}) [0-9a-f]{16}  # parent id
+    - [0-9a-f]{2}  # flags
+    (?: - [\x20-\x7e]* )?  # what a later version says
+    """,
+    re.VERBOSE,
+)
+"""W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 class PreferenceTooLargeError(PrefstreamError):
@@ -99,9 +115,17 @@ class Composer:
             (CE_ID, f"{record.topic}/{record.partition}/{record.offset}".encode()),
             ("ce_time", scored_at.isoformat(timespec="milliseconds").encode()),
         ]
-        if record.headers:
-            headers += [(name, value) for name, value in record.headers if name == TRACEPARENT and value is not None]
+        if record.headers and (trace := _trace_of(record)):
+            headers.append((TRACEPARENT, trace))
         return Message(event, preference.id.encode(), encode_preference(preference), headers)
+
+
+def _trace_of(record: ConsumerRecord) -> bytes | None:
+    """The trace that a record is part of; None where it names none, or several, or what is no trace."""
+    traces = [value for name, value in record.headers if name == TRACEPARENT]
+    if len(traces) == 1 and traces[0] is not None and _VALID_TRACEPARENT.fullmatch(traces[0]):
+        return traces[0]
+    return None
 
 
 def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
@@ -113,7 +137,7 @@ def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
         error: what was raised; its message must hold nothing of the event's text, as those of our errors do.
     """
     record = event.record
-    headers = [(name, value or b"") for name, value in record.headers]
+    headers = [(rename_original(name), value or b"") for name, value in record.headers]
     headers += [
         (HEADER_REASON, reason.encode()),
         (HEADER_EXCEPTION, f"{type(error).__module__}.{type(error).__qualname__}".encode()),

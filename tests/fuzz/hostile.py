@@ -27,8 +27,9 @@ KINDS: Final = (*BATTLES, *FAULTS)
 MAX_ENVELOPE_BYTES: Final = 20_000
 """What key and headers of an event take at most, the giant trace aside."""
 
-GIANT_TRACE: Final = ("traceparent", b"0" * (RECORD_BYTES - 600))
-"""A preference passes its battle's trace on; beside this one a small event fits into a record, a preference doesn't."""
+GIANT_TRACE: Final = ("traceparent", b"01-%032x-%016x-00-" % (1, 1) + b"0" * (RECORD_BYTES - 660))
+"""Of a version of W3C Trace Context that may say more than is known. A preference passes its battle's trace on; beside
+this one a small event fits into a record, a preference doesn't."""
 
 _GIANT_TRACES: Final = 1 / 2_000
 _BESIDE_A_GIANT_TRACE_BYTES: Final = 400

@@ -32,6 +32,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_TOPIC,
     HEADER_VALUE_SIZE,
     header,
+    restore_original,
 )
 from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.fuzz.campaign import Report, fate_name
@@ -257,26 +258,18 @@ def _dead_letter_fault(sent: Sent, reason: Reason, record: Any) -> str | None:
         return "has a dead letter that quotes it"
     if header(record, HEADER_KEY_SIZE) is not None:
         return None  # it was too large even without its value
-    if _raw(record.headers) != _raw(sent.headers) or record.key != sent.key:
+    theirs = [(restore_original(name), value) for name, value in record.headers if name not in ERROR_HEADERS]
+    if _raw(theirs) != _raw(sent.headers) or record.key != sent.key:
         return "has a dead letter with another key or other headers"
     value = sent.event.value
-    if (size := _own(record.headers, HEADER_VALUE_SIZE)) is not None:
-        return (
-            None if (record.value, size) == (b"", b"%d" % len(value or b"")) else "lost its value, and is misdescribed"
-        )
+    if (size := header(record, HEADER_VALUE_SIZE)) is not None:
+        return None if (record.value, size) == (b"", str(len(value or b""))) else "lost its value, and is misdescribed"
     return None if record.value == value else "has a dead letter with another value"
 
 
 def _raw(headers: list[tuple[str, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Headers as they are on the wire, without those that bear the names of ours."""
-    return [(name.encode(), value) for name, value in headers if name not in ERROR_HEADERS]
-
-
-def _own(headers: list[tuple[str, bytes]], name: str) -> bytes | None:
-    """A header of ours, told from a forged one by where it stands: behind the reason that we gave."""
-    names = [key for key, _ in headers]
-    behind = len(names) - names[::-1].index(HEADER_REASON)
-    return next((value for key, value in headers[behind:] if key == name), None)
+    """Headers as they are on the wire."""
+    return [(name.encode(), value) for name, value in headers]
 
 
 def _forget(config: StreamConfig) -> None:

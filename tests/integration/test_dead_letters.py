@@ -24,7 +24,7 @@ from prefstream.consumer.errors import FencedError, StreamError, TopicMissingErr
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import InvalidEventError, Reason
-from prefstream.schemas.dead_letter import ERROR_HEADERS, HEADER_GROUP, HEADER_REASON, HEADER_TOPIC
+from prefstream.schemas.dead_letter import HEADER_GROUP, HEADER_REASON, HEADER_TOPIC
 
 Write = Callable[..., None]
 
@@ -348,11 +348,14 @@ def test_without_an_origin_retry_needs_a_destination(config: StreamConfig) -> No
     assert _keys(_battles(config, config.preferences_topic)) == ["k"]
 
 
-def test_an_origin_that_an_upstream_producer_claims_is_not_believed(config: StreamConfig, write: Write) -> None:
-    write([1], headers=[(HEADER_TOPIC, config.preferences_topic.encode())])
+def test_an_origin_that_an_upstream_producer_claims_is_not_believed_and_goes_back_as_it_came(
+    config: StreamConfig, write: Write
+) -> None:
+    claimed = [(HEADER_TOPIC, config.preferences_topic.encode()), ("prefstream.original.timestamp", b"0")]
+    write([1], headers=claimed)
     _retry(config, "--all", "--yes")
     [record] = _battles(config)
-    assert not {name for name, _ in record.headers} & ERROR_HEADERS
+    assert list(record.headers) == [*claimed, ("prefstream.retries", b"1")]
 
 
 def test_a_null_value_is_sent_back_as_null(config: StreamConfig, write: Write) -> None:

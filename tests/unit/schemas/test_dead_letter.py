@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from prefstream import schemas
 from prefstream.schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
 from prefstream.schemas import dead_letter as module
-from prefstream.schemas.dead_letter import header
+from prefstream.schemas.dead_letter import HEADER_RETRIES, ORIGINAL_PREFIX, header, rename_original, restore_original
 
 KAFKA_NAMES = {
     f"__streams.errors.{name}" for name in ("exception", "message", "stacktrace", "topic", "partition", "offset")
@@ -37,7 +37,19 @@ def test_kafkas_own_names_are_used() -> None:
 def test_every_header_name_is_listed_for_retry_to_take_off() -> None:
     constants = {value for name, value in vars(module).items() if name.startswith("HEADER_")}
     fields = {field.alias for field in DeadLetterHeaders.model_fields.values()}
-    assert constants == fields == ERROR_HEADERS
+    assert constants == fields == ERROR_HEADERS | {HEADER_RETRIES}  # which stays on the record
+
+
+@pytest.mark.parametrize("name", [*sorted(ERROR_HEADERS), *(f"{ORIGINAL_PREFIX}{name}" for name in ERROR_HEADERS)])
+def test_a_header_of_the_original_is_never_taken_for_ours_and_gets_its_name_back(name: str) -> None:
+    renamed = rename_original(name)
+    assert renamed not in ERROR_HEADERS | {name}
+    assert restore_original(renamed) == name
+
+
+@pytest.mark.parametrize("name", ["traceparent", "prefstream.retries", "", "original", "prefstream.original.x"])
+def test_any_other_header_keeps_its_name(name: str) -> None:
+    assert rename_original(name) is restore_original(name) is name  # one that is no UTF-8 has bytes beside its text
 
 
 def test_reason_codes_never_change() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from prefstream import schemas
 from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
+from prefstream.schemas.dead_letter import HEADER_RETRIES
 from prefstream.schemas.documents import documents, stale_documents, write_documents
 from prefstream.schemas.errors import InvalidEventError
 from tests.support.samples import a_preference, battles, fields, json_values
@@ -243,8 +244,12 @@ def test_preference_headers_are_cloudevents_in_binary_mode(asyncapi: dict[str, A
     assert set(headers["properties"]) == required | {"traceparent"}
 
 
+def test_a_battles_headers_name_what_a_retry_leaves_on_it(asyncapi: dict[str, Any]) -> None:
+    assert set(asyncapi["components"]["schemas"]["BattleHeaders"]["properties"]) == {"traceparent", HEADER_RETRIES}
+
+
 def test_dead_letter_headers_are_those_of_the_code(asyncapi: dict[str, Any]) -> None:
-    assert set(asyncapi["components"]["schemas"]["DeadLetterHeaders"]["properties"]) == ERROR_HEADERS
+    assert set(asyncapi["components"]["schemas"]["DeadLetterHeaders"]["properties"]) == ERROR_HEADERS | {HEADER_RETRIES}
     assert asyncapi["components"]["schemas"]["Reason"]["enum"] == [reason.value for reason in Reason]
 
 

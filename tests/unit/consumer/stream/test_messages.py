@@ -22,6 +22,8 @@ from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,
     HEADER_GROUP,
     HEADER_KEY_SHA256,
+    HEADER_OFFSET,
+    HEADER_TOPIC,
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
     DeadLetterHeaders,
@@ -30,6 +32,7 @@ from prefstream.scoring.panel.combine import PanelAnswer
 from tests.support.priors import PRIOR
 from tests.support.streams import MALFORMED, MARKERS, make_event
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123_456, tzinfo=UTC)
 
 
@@ -57,15 +60,37 @@ def test_a_preference_is_keyed_by_its_battle_and_can_be_read_back() -> None:
 
 
 def test_of_the_records_headers_a_preference_keeps_the_trace_alone() -> None:
-    event = make_event(headers=[("traceparent", b"00-1"), ("zqheader", b"x"), ("ce_id", b"theirs")])
+    event = make_event(headers=[("traceparent", TRACE), ("zqheader", b"x"), ("ce_id", b"theirs")])
     names = [name for name, _ in Composer("g").preference(event, preference(), NOW).headers]
     assert names.count("ce_id") == 1
     assert "traceparent" in names
     assert "zqheader" not in names
 
 
-def test_a_trace_without_value_is_left_out() -> None:
-    event = make_event(headers=[("traceparent", None)])
+@pytest.mark.parametrize("trace", [TRACE, b"cc" + TRACE[2:], b"cc" + TRACE[2:] + b"-what the future brings"])
+def test_a_trace_is_passed_on_as_it_came(trace: bytes) -> None:
+    event = make_event(headers=[("traceparent", trace)])
+    assert dict(Composer("g").preference(event, preference(), NOW).headers)["traceparent"] == trace
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([None], id="null"),
+        pytest.param([b"nonsense\xff"], id="nonsense"),
+        pytest.param([b""], id="empty"),
+        pytest.param([TRACE.upper()], id="capitals"),
+        pytest.param([TRACE + b"\n"], id="newline"),
+        pytest.param([TRACE + b"-more"], id="more than version 00 has"),
+        pytest.param([b"ff" + TRACE[2:]], id="forbidden version"),
+        pytest.param([b"cc" + TRACE[2:] + b"-\xff"], id="no text"),
+        pytest.param([b"00-" + b"0" * 32 + TRACE[35:]], id="no trace id"),
+        pytest.param([TRACE[:36] + b"0" * 16 + b"-01"], id="no parent id"),
+        pytest.param([TRACE, TRACE], id="two"),
+    ],
+)
+def test_what_is_no_trace_is_not_passed_on(values: list[bytes | None]) -> None:
+    event = make_event(headers=[("traceparent", value) for value in values])
     assert "traceparent" not in dict(Composer("g").preference(event, preference(), NOW).headers)
 
 
@@ -82,12 +107,22 @@ def test_a_dead_letter_has_the_record_and_every_error_header(kind: str) -> None:
     assert not [marker for marker in MARKERS if marker in repr(message.headers[1:])]
 
 
-def test_error_headers_of_an_earlier_failure_are_followed_by_the_new_ones() -> None:
-    """A dead letter that was sent back untouched and failed again: the last header of a name counts."""
+def test_a_records_headers_of_our_names_are_told_apart_from_ours() -> None:
+    """A reader may take the first or the last of a name: whatever a producer wrote, it reads what we wrote."""
     value, reason = MALFORMED["array"]
-    once = dead_letter(make_event(value), reason, refused(value))
-    twice = dead_letter(make_event(value, offset=9, headers=once.headers), reason, refused(value))
-    assert dict(twice.headers)["__streams.errors.offset"] == b"9"
+    claimed = [("prefstream.reason", b"theirs"), (HEADER_TOPIC, b"elsewhere"), (HEADER_GROUP, b"theirs")]
+    message = dead_letter(make_event(value, headers=claimed), reason, refused(value))
+    assert message.headers[:3] == [(f"prefstream.original.{name}", text) for name, text in claimed]
+    names = [name for name, _ in message.headers]
+    assert len(names) == len(set(names))
+    assert HEADER_GROUP not in names  # the sink adds it
+
+
+def test_a_dead_letter_that_came_back_as_it_was_and_failed_again_tells_both_failures() -> None:
+    value, reason = MALFORMED["array"]
+    once = dead_letter(make_event(value, offset=4), reason, refused(value))
+    headers = dict(dead_letter(make_event(value, offset=9, headers=once.headers), reason, refused(value)).headers)
+    assert (headers[HEADER_OFFSET], headers[f"prefstream.original.{HEADER_OFFSET}"]) == (b"9", b"4")
 
 
 def test_a_header_without_value_can_be_sent_by_the_client() -> None:
