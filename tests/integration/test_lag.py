@@ -88,8 +88,8 @@ def test_what_is_in_flight_and_what_waits_is_lag_for_all_who_ask(
     monkeypatch.setattr(telemetry, "REPORT_EVERY_S", 0.1)
     config = stream_config(partitions=1, max_batch_battles=2, max_in_flight=1)
     judge = HeldJudge()
+    produce(config, battle_events(6))  # before: while reading is paused, nobody fetches, and so nobody hears of more
     with running(config, lambda: Panel([judge])) as service:
-        produce(config, battle_events(6))
         wait_until(lambda: told_by_metrics(service) == {"0": 6}, what="the lag")
         assert told_by_doctor(config) == 6
         judge.let()
