@@ -1,4 +1,4 @@
-"""A histogram that takes a batch's values at once, and tells its quantiles as Prometheus would.
+"""A histogram that takes a batch's values at once.
 
 It costs a tenth of `prometheus_client.Histogram.observe` per value.
 """
@@ -12,26 +12,6 @@ from threading import Lock
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
-
-
-def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """The value below which that share of the observations lies, as Prometheus' `histogram_quantile` estimates it.
-
-    Args:
-        bounds: upper bounds of the buckets, ascending and positive; one more bucket, without a bound, follows.
-        counts: observations of each bucket, not cumulative.
-        share: from 0 to 1.
-
-    Returns:
-        Interpolated within its bucket; the largest bound where it lies above that; None where nothing was observed.
-    """
-    rank = share * sum(counts)
-    lower, below = 0.0, 0
-    for upper, count in zip(bounds, counts, strict=False):
-        if count and below + count >= rank:
-            return lower + (upper - lower) * (rank - below) / count
-        lower, below = upper, below + count
-    return bounds[-1] if any(counts) else None
 
 
 class BatchHistogram(Collector):
@@ -66,11 +46,6 @@ class BatchHistogram(Collector):
         with self._lock:
             self._counts = [old + new for old, new in zip(self._counts, fresh, strict=True)]
             self._sum += total
-
-    def counts(self) -> tuple[int, ...]:
-        """Observations of each bucket until now, not cumulative; the last one has no bound."""
-        with self._lock:
-            return tuple(self._counts)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """One family with cumulative buckets, as the exposition format wants them."""

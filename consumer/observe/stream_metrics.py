@@ -7,13 +7,14 @@ go into a histogram together (`BatchHistogram`), which costs a tenth of `prometh
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
+from prefstream.consumer.observe.ages import Ages
 from prefstream.consumer.observe.histogram import BatchHistogram
 from prefstream.consumer.observe.metrics import (
     BATCH_BATTLES,
@@ -54,14 +55,12 @@ class Totals:
         preferences: that were committed.
         dead_letters: that were committed, by reason.
         stale: results that were dropped because their partition had moved.
-        latencies: committed records in each bucket of `END_TO_END_SECONDS`.
     """
 
     battles: int
     preferences: int
     dead_letters: Mapping[Reason, int]
     stale: int
-    latencies: tuple[int, ...]
 
     @property
     def unanswered(self) -> int:
@@ -74,9 +73,11 @@ class StreamMetrics:
 
     Attributes:
         registry: what `/metrics` exposes.
+        ages: of all records that were committed.
     """
 
     def __init__(self) -> None:
+        self.ages = Ages()
         # The `_created` twin of every counter doubles what is stored and nothing reads it; prometheus_client has no
         # switch per registry.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -145,7 +146,7 @@ class StreamMetrics:
         self._queue.observe_many((queue_s,))
         self._inference.observe_many((inference_s,))
 
-    def batch_committed(self, commit_s: float, latencies_s: Iterable[float]) -> None:
+    def batch_committed(self, commit_s: float, latencies_s: Sequence[float]) -> None:
         """A batch's transaction was committed.
 
         Args:
@@ -155,6 +156,7 @@ class StreamMetrics:
         """
         self._commit.observe_many((commit_s,))
         self._end_to_end.observe_many(latencies_s)
+        self.ages.add(latencies_s)
 
     def disagreements(self, values: Iterable[float]) -> None:
         """The judges' disagreement on each battle of a batch, in bits."""
@@ -217,7 +219,6 @@ class StreamMetrics:
             preferences=_total(self._preferences_published),
             dead_letters={reason: _total(self._dead_letters.labels(reason.value)) for reason in Reason},
             stale=_total(self._stale),
-            latencies=self._end_to_end.counts(),
         )
 
     def _truncated_of(self, judge: str) -> tuple[Counter, ...]:

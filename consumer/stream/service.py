@@ -136,7 +136,7 @@ class Service:
             "stopped",
             by=self._ended_by,
             after_s=round(time.monotonic() - self._began, 1),
-            **summary(StreamMetrics().totals(), done),
+            **summary(StreamMetrics().totals(), done, self.metrics.ages),
             given_up=done.unanswered,
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from prefstream.consumer.client.protocols import TopicPartition
+from prefstream.consumer.observe.ages import Ages
 from prefstream.consumer.observe.library_noise import NOISE
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
@@ -64,6 +65,7 @@ class Telemetry:
         self._clock = clock
         self._report_at = 0.0
         self._told = metrics.totals()
+        self._ages = Ages()
         self._tell_at = clock() + SUMMARY_EVERY_S
         self._lagging: set[TopicPartition] = set()
 
@@ -107,9 +109,10 @@ class Telemetry:
         if now >= self._tell_at:
             self._tell_at = now + SUMMARY_EVERY_S
             before, self._told = self._told, self._metrics.totals()
+            ages, self._ages = self._ages, Ages()
             log.info(
                 "serving",
-                **summary(before, self._told),
+                **summary(before, self._told, ages),
                 lag=sum(lags.values()) if lags else None,
                 partitions=len(lags),
                 library_lines=NOISE.take(),
@@ -126,7 +129,9 @@ class Telemetry:
                 metrics.dead_letter(message.reason)
         for partition, records in Counter(message.event.partition for message in messages).items():
             metrics.answered(partition.topic, partition.partition, records)
-        metrics.batch_committed(commit_s, _ages_s(messages))
+        ages_s = _ages_s(messages)
+        self._ages.add(ages_s)
+        metrics.batch_committed(commit_s, ages_s)
         metrics.disagreements([answer.disagreement for answer in scored.answers])
         for judge in {judge for answer in scored.answers for judge in answer.left_out}:
             metrics.judge_left_out(judge)
