@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from prefstream.consumer.broker_bounds import other_assignor, outside_bounds
+from prefstream.consumer.broker_bounds import outside_bounds
 from prefstream.consumer.client.acl import on_group, on_topic, on_transactional_ids, topic_operations
 from prefstream.consumer.client.clients import PATIENCE_S, broker_settings, make_admin, make_producer, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, meaning_of
-from prefstream.consumer.client.offsets import read_bounds, read_committed_offsets
 from prefstream.consumer.client.topics import describe_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
+from prefstream.consumer.doctor.group import check_group, describe_group, may_join_group
 from prefstream.consumer.doctor.topics import StreamTopic, check_topic
 from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
 """The first whose transactions fence a consumer's stale generation (KIP-447)."""
+
+SHORTEST_RETENTION_MS: Final = 3_600_000
+"""A stop that waits for a person may last an hour, until that one was called, has looked and has started it again."""
 
 CHECKS: Final = ("topics", "time-outs", "retention", "group", "permissions", "transactions")
 """What can't be looked at without a broker."""
@@ -72,8 +75,8 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
     yield attempt("retention", lambda: check_retention(cluster, config))
     may_join: bool | None = None
     try:
-        group = describe_group(cluster, config)
-        may_join = may_join_group(cluster, config)
+        group = describe_group(cluster.admin, config)
+        may_join = may_join_group(cluster.admin, config)
     except KafkaError as error:
         if meaning_of(error) is Meaning.DENIED:
             may_join = False
@@ -84,7 +87,7 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
         what = f"a member of {config.group_id} is of another client, whose assignment can't be read"
         yield warn("group", what, "end the other members, or choose another --group-id")
     else:
-        yield attempt("group", lambda: check_group(group, cluster, config))
+        yield attempt("group", lambda: check_group(group, cluster.admin, cluster.topics, config))
     yield attempt("permissions", lambda: check_permissions(cluster, config, may_join_group=may_join))
     yield attempt("transactions", lambda: check_transactions(config))
 
@@ -146,79 +149,46 @@ def check_time_outs(cluster: Cluster, config: StreamConfig) -> Finding:
 
 def check_retention(cluster: Cluster, config: StreamConfig) -> Finding:
     """Whether the group's offsets live as long as the battles that they are for."""
-    battles = next(topic for topic in cluster.topics if topic.name == config.battles_topic).number("retention.ms")
-    minutes = cluster.settings.get("offsets.retention.minutes")
-    if battles is None or minutes is None:
-        return ok("retention", "not visible (DescribeConfigs)")
-    offsets = int(minutes) * 60_000
-    found = f"battles are kept {_days(battles)}, offsets of a group without members {_days(offsets)}"
-    if 0 <= battles <= offsets:
-        return ok("retention", found)
-    return warn(
-        "retention",
-        f"{found}: a group that is away for longer forgets where it was while its battles are still there",
-        f"raise offsets.retention.minutes at the brokers, or lower retention.ms of {config.battles_topic}; else "
-        f"on_lost_offsets ({config.on_lost_offsets}) decides what is answered again",
-    )
-
-
-def _days(ms: int) -> str:
-    return "for ever" if ms < 0 else f"{ms / 86_400_000:.3g} days"
-
-
-def describe_group(cluster: Cluster, config: StreamConfig) -> Mapping[str, Any]:
-    """State and members of the stream's group."""
-    described: Mapping[str, Any] = patiently(lambda: cluster.admin.describe_groups([config.group_id]))[config.group_id]
-    return described
-
-
-def may_join_group(cluster: Cluster, config: StreamConfig) -> bool:
-    """Whether we may join the stream's group.
-
-    What we may do with a group is told once it exists. But who removes a member needs the same ACL as one who joins,
-    and one that nobody can be, since a member's id ends with the broker's random part, does not miss it.
-    """
-    nobody = MemberToRemove(member_id="~doctor")
-    try:
-        patiently(lambda: cluster.admin.remove_group_members(config.group_id, [nobody]))
-    except KafkaError as error:
-        if meaning_of(error) is not Meaning.DENIED:
-            raise
-        return False
-    return True
-
-
-def check_group(group: Mapping[str, Any], cluster: Cluster, config: StreamConfig) -> Finding:
-    """State, members and lag; and whether what was committed is still on the topic."""
-    check = f"group {config.group_id}"
     topic = next(topic for topic in cluster.topics if topic.name == config.battles_topic)
-    state = "new" if group["group_state"] == "Dead" else str(group["group_state"]).lower()
-    members = len(group["members"])
-    found = f"{state}, {plural(members, 'member')}"
-    problems = []
-    if problem := other_assignor(config, group):
-        what, _, remedy = problem.partition("; ")
-        problems.append(Problem("fail", what, remedy))
     if topic.error is not None:
-        return judged(check, f"{found}, lag unknown without {topic.name}", problems)
-    committed = read_committed_offsets(cluster.admin, config.group_id, topic.name)
-    bounds = read_bounds(cluster.admin, topic.topic_partitions())
-    begins, ends = bounds.begins, bounds.ends
-    lag = sum(ends[p] - max(committed.get(p, begins[p]), begins[p]) for p in ends)
-    found += (
-        f", lag {max(0, lag)} battles" if committed else f", nothing committed: starts at the beginning, {lag} battles"
-    )
-    lost = [p for p, offset in committed.items() if p in ends and not begins[p] <= offset <= ends[p]]
-    if lost:
-        where = ", ".join(f"{p.partition} ({committed[p]}, the topic has {begins[p]} to {ends[p]})" for p in lost)
+        return skipped("retention", f"no topic {topic.name} to look at")
+    battles = topic.number("retention.ms")
+    minutes = cluster.settings.get("offsets.retention.minutes")
+    found, problems = [], []
+    if battles is not None:
+        found.append(f"battles are kept {_duration(battles)}")
+        if 0 <= battles < SHORTEST_RETENTION_MS:
+            problems.append(
+                Problem(
+                    "warn",
+                    f"what is not answered within {_duration(battles).removeprefix('for ')} is deleted unread",
+                    f"raise retention.ms of {topic.name} to more than the longest outage that you want to survive",
+                )
+            )
+    if minutes is not None:
+        found.append(f"offsets of a group without members {_duration(int(minutes) * 60_000)}")
+    if battles is None or minutes is None:
+        found.append("the rest is not visible (DescribeConfigs)" if found else "not visible (DescribeConfigs)")
+    elif not 0 <= battles <= int(minutes) * 60_000:
         problems.append(
             Problem(
-                "fail" if config.on_data_loss == "stop" else "warn",
-                f"committed offsets are no longer on the topic: partition {where}",
-                "find out what was lost, then start once with --on-data-loss earliest or latest",
+                "warn",
+                "a group that is away for longer forgets where it was while its battles are still there",
+                f"raise offsets.retention.minutes at the brokers, or lower retention.ms of {topic.name}; else "
+                f"on_lost_offsets ({config.on_lost_offsets}) decides what is answered again",
             )
         )
-    return judged(check, found, problems)
+    return judged("retention", ", ".join(found), problems)
+
+
+def _duration(ms: int) -> str:
+    """As people say it."""
+    if ms < 0:
+        return "for ever"
+    for unit, length in ((" days", 86_400_000), (" h", 3_600_000), (" min", 60_000), (" s", 1_000)):
+        if ms >= length:
+            return f"for {ms / length:.3g}{unit}".replace("for 1 days", "for 1 day")
+    return f"for {ms} ms"
 
 
 def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group: bool | None) -> Finding:

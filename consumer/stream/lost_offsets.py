@@ -8,7 +8,7 @@ they are for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +47,11 @@ FROM_THE_FUTURE_MS: Final = 2 * 3_600_000
 _EITHER: Final = (
     "Either start once with --on-lost-offsets earliest, which answers again what is still on the topic, or set the "
     "offsets yourself (kafka-consumer-groups.sh --reset-offsets)"
+)
+
+_RESUME: Final = (
+    "Start once with --on-lost-offsets resume, which goes on behind the answers; or with earliest, which answers again "
+    "what is still on the topic; or set the offsets yourself (kafka-consumer-groups.sh --reset-offsets)"
 )
 
 
@@ -98,7 +103,8 @@ def find_starts(config: StreamConfig) -> dict[TopicPartition, int]:
         if not (without := set(battles.topic_partitions()) - committed.keys()):
             return {}
         log_of = read_bounds(admin, without)
-        unread = {partition for partition in without if not log_of.empty(partition)}
+        # Where all that there was is gone, nothing can be answered twice; the answers tell how much of it had none.
+        unread = {partition for partition in without if log_of.ends[partition] > 0}
         if not unread:
             return {}
         answers = read_bounds(admin, (partition for topic in outputs for partition in topic.topic_partitions()))
@@ -126,19 +132,20 @@ def _starts_behind_answers(
     with reading.translating(), closing(make_consumer(config)) as consumer:
         last = _last_answers(consumer, config, log_of, unread, answers)
         # Where the last record that was answered is gone, nothing that is left was answered.
-        doubled = {p for p, answer in last.items() if answer.offset >= log_of.begins[p]}
+        doubled = {p for p, answer in last.items() if answer.offset >= log_of.begins[p] and not log_of.empty(p)}
         unproven = {p for p in doubled if not _proven(consumer, config, log_of, p, last[p])}
     if unproven or (doubled and config.on_lost_offsets == "stop"):
         raise OffsetsLostError(
             f"group {config.group_id} has no committed offsets for {', '.join(_names(doubled))}, though its answers "
             f"are on {' and '.join(_outputs(config))}: the offsets expired, or were deleted with the group or the "
-            f"topic. {_because(unproven)}{_EITHER}"
+            f"topic. {_because(unproven)}{_EITHER if unproven else _RESUME}"
         )
-    starts = {partition: answer.offset + 1 for partition, answer in last.items()}
-    if doubled:
+    # An answer for an offset that an empty partition has not reached is for another topic.
+    starts = {p: answer.offset + 1 for p, answer in last.items() if answer.offset < log_of.ends[p]}
+    if starts:
         log.warning(
             "committed offsets were lost, going on behind the answers of this group",
-            starts={f"{partition.topic}/{partition.partition}": starts[partition] for partition in sorted(doubled)},
+            starts={f"{partition.topic}/{partition.partition}": starts[partition] for partition in sorted(starts)},
         )
     return starts
 
@@ -153,17 +160,38 @@ def _last_answers(
     consumer: Consumer, config: StreamConfig, log_of: Bounds, unread: set[TopicPartition], answers: Bounds
 ) -> dict[TopicPartition, Answer]:
     """The answer to the last record of each partition that was answered."""
-    if (oldest_ms := _oldest_ms(consumer, log_of, unread)) is None:
-        return {}
     outputs = list(answers.begins)
-    starts = dict(answers.begins)
-    if (since := oldest_ms - FROM_THE_FUTURE_MS) > 0:
-        found = consumer.offsets_for_times(dict.fromkeys(outputs, since), timeout_ms=TIMEOUT_MS)
-        starts = {p: max(starts[p], at.offset) if (at := found.get(p)) else answers.ends[p] for p in outputs}
     # Those of committed transactions: nothing behind an open one is waited for.
     ends = consumer.end_offsets(outputs, timeout_ms=TIMEOUT_MS)
+    near = _near_ends(consumer, log_of, unread, answers, ends)
+    last = _read_last(consumer, config, unread, {p: range(near[p], ends[p]) for p in outputs})
+    # The answer to a record that is gone may be older than all records that are there: it tells how many had none.
+    if older := {p for p in unread - last.keys() if log_of.begins[p] > 0}:
+        last |= _read_last(consumer, config, older, {p: range(answers.begins[p], near[p]) for p in outputs})
+    return last
+
+
+def _near_ends(
+    consumer: Consumer,
+    log_of: Bounds,
+    unread: set[TopicPartition],
+    answers: Bounds,
+    ends: Mapping[TopicPartition, int],
+) -> dict[TopicPartition, int]:
+    """From where on the answers to records that are still there stand."""
+    if (oldest_ms := _oldest_ms(consumer, log_of, unread)) is None:
+        return dict(ends)
+    if (since := oldest_ms - FROM_THE_FUTURE_MS) <= 0:
+        return dict(answers.begins)
+    found = consumer.offsets_for_times(dict.fromkeys(ends, since), timeout_ms=TIMEOUT_MS)
+    return {p: max(begin, at.offset) if (at := found.get(p)) else ends[p] for p, begin in answers.begins.items()}
+
+
+def _read_last(
+    consumer: Consumer, config: StreamConfig, unread: set[TopicPartition], ranges: Mapping[TopicPartition, range]
+) -> dict[TopicPartition, Answer]:
     last: dict[TopicPartition, Answer] = {}
-    for record in read_ranges(consumer, {p: range(starts[p], ends[p]) for p in outputs}):
+    for record in read_ranges(consumer, ranges):
         found_answer = _read_answer(record, config)
         if found_answer is None:
             continue

@@ -18,7 +18,8 @@ from prefstream.consumer.cli.doctor import doctor
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer, make_transactional_producer
 from prefstream.consumer.config import StreamConfig
 from tests.support.priors import write_prior_panel
-from tests.support.streams import poll
+from tests.support.streams import battle_events, poll, produce, wait_until
+from tests.support.streams import running as running_stream
 
 app = typer.Typer()
 app.command()(doctor)
@@ -138,6 +139,49 @@ def test_lag_and_members_are_told(examine: Callable[..., Result], stream_config:
         producer.flush()
     _commit(config, 2)
     assert "lag 3 battles" in _findings(examine(config, "--json"))[f"group {config.group_id}"]["found"]
+
+
+def test_of_a_lag_is_told_how_much_is_left_and_how_much_was_deleted(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+) -> None:
+    config = stream_config(partitions=1)
+    produce(config, battle_events(6))
+    _commit(config, 1)
+    with admin_client(config) as admin:
+        admin.delete_records({TopicPartition(config.battles_topic, 0): 3})
+    finding = _findings(examine(config, "--json"))[f"group {config.group_id}"]
+    assert "lag 5: 3 battles left, 2 deleted unread" in finding["found"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "told"),
+    [
+        ("resume", "warn", "run goes on behind them, in partition 0 at 3"),
+        ("stop", "fail", "Start once with --on-lost-offsets resume"),
+        ("earliest", "warn", "run answers 3 battles again"),
+    ],
+)
+def test_offsets_that_were_lost_are_told_with_what_run_will_do(
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig], policy: str, state: str, told: str
+) -> None:
+    config = stream_config(partitions=2)
+    produce(config, battle_events(3), partition=0)
+    with running_stream(config) as service:
+        service.wait_published(3)
+    with admin_client(config) as admin:
+        wait_until(lambda: _deleted(admin, config), what="the group to be gone")
+    produce(config, battle_events(2, first=3), partition=0)
+    finding = _findings(examine(config, "--on-lost-offsets", policy, "--json"))[f"group {config.group_id}"]
+    assert finding["state"] == state
+    assert told in finding["found"]
+    assert "starts at the beginning" not in finding["found"]
+    if policy == "resume":
+        assert "lag 2 battles" in finding["found"]
+
+
+def _deleted(admin: Any, config: StreamConfig) -> bool:
+    admin.delete_groups([config.group_id])
+    return not admin.list_group_offsets({config.group_id: None})[config.group_id]
 
 
 def test_committed_offsets_that_are_gone_fail(

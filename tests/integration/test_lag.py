@@ -13,7 +13,8 @@ from prefstream.consumer.client.clients import make_admin
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.dead_letters.plan import Choice
 from prefstream.consumer.dead_letters.retry import make_plan, resubmit
-from prefstream.consumer.doctor.cluster import check_group, describe_cluster, describe_group
+from prefstream.consumer.doctor.cluster import describe_cluster
+from prefstream.consumer.doctor.group import check_group, describe_group
 from prefstream.consumer.stream import telemetry
 from prefstream.scoring.panel.panel import Panel
 from tests.conftest import Kafka
@@ -34,7 +35,7 @@ def told_by_doctor(config: StreamConfig) -> int:
     """The lag of the group that `doctor` finds."""
     with closing(make_admin(config)) as admin:
         cluster = describe_cluster(admin, config)
-        found = check_group(describe_group(cluster, config), cluster, config).found
+        found = check_group(describe_group(admin, config), admin, cluster.topics, config).found
     lag = re.search(r"lag (\d+) battles", found)
     assert lag, found
     return int(lag[1])

@@ -97,7 +97,7 @@ def test_told_to_stop_the_stream_does_not_start(stream_config: MakeConfig, admin
         error = service.wait_ended()
     assert isinstance(error, OffsetsLostError)
     assert f"{config.battles_topic}/0" in str(error)
-    assert "--on-lost-offsets earliest" in str(error)
+    assert "--on-lost-offsets resume" in str(error)
     assert_exactly_once(config, sent)
 
 
@@ -175,7 +175,7 @@ def test_where_the_group_was_says_nothing_of_a_topic_that_is_made_anew_while_the
     assert answered == Counter(f"battle-{number}" for number in (*range(6), *range(10, 20)))
 
 
-def test_where_all_that_was_answered_is_gone_the_rest_is_read_without_a_word(
+def test_where_all_that_was_answered_is_gone_the_rest_is_read_without_a_stop(
     stream_config: MakeConfig, admin: Any
 ) -> None:
     config = stream_config(partitions=1, on_lost_offsets="stop")
@@ -189,3 +189,32 @@ def test_where_all_that_was_answered_is_gone_the_rest_is_read_without_a_word(
         counts = "prefstream_records_skipped_total", {"reason": "deleted_before_first_read"}
         assert service.service.metrics.registry.get_sample_value(*counts) == 0
     assert_exactly_once(config, sent)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_of_what_is_gone_the_answers_tell_how_much_had_none(stream_config: MakeConfig, admin: Any, left: int) -> None:
+    """Also where nothing is left on the topic, and where the answers are far older than what is left."""
+    config = stream_config(partitions=1)
+    answer(config, produce(config, battle_events(3)))
+    lose_offsets(admin, config)
+    produce(config, battle_events(4, first=3))
+    admin.delete_records({TopicPartition(config.battles_topic, 0): 7 - left})
+    partition = TopicPartition(config.battles_topic, 0)
+    assert find_starts(config) == {partition: 3}
+    with running(config) as service:
+        service.wait_published(left)
+        count = partial(
+            service.service.metrics.registry.get_sample_value,
+            "prefstream_records_skipped_total",
+            {"reason": "deleted_before_first_read"},
+        )
+        wait_until(lambda: count() == 4 - left, what="the loss to be counted")
+
+
+def test_answers_of_an_empty_topics_predecessor_say_nothing_of_it(stream_config: MakeConfig, admin: Any) -> None:
+    config = stream_config(partitions=1, on_lost_offsets="stop")
+    answer(config, produce(config, battle_events(5)))
+    recreate(admin, config)
+    produce(config, battle_events(2, first=10))
+    admin.delete_records({TopicPartition(config.battles_topic, 0): 2})
+    assert find_starts(config) == {}

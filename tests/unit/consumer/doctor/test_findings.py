@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -352,11 +353,14 @@ def test_rights_that_the_broker_does_not_tell_are_called_unknown() -> None:
 @pytest.mark.parametrize(
     ("retention_ms", "offsets_minutes", "state", "found"),
     [
-        ("604800000", "10080", "ok", "battles are kept 7 days, offsets of a group without members 7 days"),
-        ("2592000000", "10080", "warn", "battles are kept 30 days"),
+        ("604800000", "10080", "ok", "battles are kept for 7 days, offsets of a group without members for 7 days"),
+        ("2592000000", "10080", "warn", "battles are kept for 30 days"),
         ("-1", "10080", "warn", "battles are kept for ever"),
         ("604800000", None, "ok", "not visible"),
         (None, "10080", "ok", "not visible"),
+        ("1000", None, "warn", "battles are kept for 1 s"),
+        ("1000", "10080", "warn", "what is not answered within 1 s is deleted unread"),
+        ("5400000", "1440", "ok", "battles are kept for 1.5 h, offsets of a group without members for 1 day"),
     ],
 )
 def test_offsets_that_expire_before_the_battles_that_they_are_for_are_told(
@@ -369,6 +373,11 @@ def test_offsets_that_expire_before_the_battles_that_they_are_for_are_told(
     finding = check_retention(cluster, StreamConfig.load())
     assert finding.state == state
     assert found in finding.found
+
+
+def test_without_the_topic_nothing_is_said_of_its_retention() -> None:
+    absent = replace(_topic(), error=kafka_errors.UnknownTopicOrPartitionError)
+    assert check_retention(Cluster(None, (1,), (absent,), {}), StreamConfig.load()).state == "skipped"
 
 
 def test_the_bounds_of_memory_follow_from_the_settings() -> None:
