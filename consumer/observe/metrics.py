@@ -128,7 +128,8 @@ RECORDS_ANSWERED: Final = Metric(
     "prefstream_records_answered_total",
     "counter",
     "records",
-    "Records of a partition whose answers, dead letters included, were committed by this process.",
+    "Records of a partition whose answers, dead letters included, were committed by this process; stays when the "
+    "partition leaves it.",
     ("topic", "partition"),
 )
 READY: Final = Metric("prefstream_ready", "gauge", "none", "1 while /readyz says yes, else 0.")

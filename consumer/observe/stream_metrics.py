@@ -178,15 +178,15 @@ class StreamMetrics:
         self._answered.labels(topic, str(partition)).inc(records)
 
     def forget_partitions(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Nothing is known of these any more: another process reports them from now on, or no broker answers.
+        """The lag of these is not known any more: another process reports it from now on, or no broker answers.
 
         Args:
             partitions: pairs of topic and partition; kafka-python's `TopicPartition` is one.
         """
         for topic, partition in partitions:
-            for metric in (self._lag, self._answered):
-                with suppress(KeyError):  # revoked before its lag was ever known
-                    metric.remove(topic, str(partition))
+            # What was answered stays: a counter that goes and comes back at 0 looks like a process that was restarted.
+            with suppress(KeyError):  # revoked before its lag was ever known
+                self._lag.remove(topic, str(partition))
 
     def in_flight(self, batches: int) -> None:
         """This many batches are closed but not committed yet."""

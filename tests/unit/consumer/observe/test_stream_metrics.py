@@ -170,13 +170,17 @@ def test_values_from_many_threads_all_count(metrics: StreamMetrics) -> None:
     assert value(metrics, "prefstream_judge_disagreement_bits_count") == 8000
 
 
-def test_lag_of_a_revoked_partition_disappears(metrics: StreamMetrics) -> None:
+def test_lag_of_a_revoked_partition_disappears_and_what_was_answered_of_it_goes_on_counting(
+    metrics: StreamMetrics,
+) -> None:
     metrics.lag("battles", 0, 7)
     metrics.lag("battles", 1, 9)
     metrics.answered("battles", 0, 3)
     metrics.forget_partitions([("battles", 0), ("battles", 5)])
     assert value(metrics, "prefstream_consumer_lag_records", topic="battles", partition="0") is None
-    assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") is None
+    metrics.lag("battles", 0, 7)
+    metrics.answered("battles", 0, 2)
+    assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") == 5
     assert value(metrics, "prefstream_consumer_lag_records", topic="battles", partition="1") == 9
 
 
