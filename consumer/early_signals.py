@@ -10,13 +10,16 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn, TypeAlias
 
 EXIT_STOPPED: Final = 0
 """What serves was stopped: nothing is wrong."""
 
 EXIT_INTERRUPTED: Final = 130
 """Ended by Ctrl-C or SIGTERM with work left; what is done is kept."""
+
+SignalForm: TypeAlias = Literal["plain", "console", "json"]
+"""How a line about a signal looks: as a command speaks, or as one of a log in either of its forms."""
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -52,21 +55,23 @@ def serves() -> bool:
     return sys.argv[1:2] == ["run"]
 
 
-def tell_signal(event: str, number: int, *, as_json: bool) -> None:
-    """Write one line about a signal to standard error, in the form of the log.
+def tell_signal(event: str, number: int, form: SignalForm) -> None:
+    """Write one line about a signal to standard error.
 
     Past log and console: the signal may have come in the middle of their writing.
 
     Args:
         event: what comes of it.
         number: of the signal.
-        as_json: as one JSON object.
+        form: of the line.
     """
     name = signal.Signals(number).name
     now = time.time()
     stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z"
-    if as_json:
+    if form == "json":
         line = f'{{"timestamp":"{stamp}","level":"info","logger":"prefstream","event":"{event}","signal":"{name}"}}'
+    elif form == "console":  # as structlog lays its lines out
+        line = f"{stamp} [info     ] {event:<30} [prefstream] signal={name}"
     else:
         line = f"prefstream: {event} ({name})"
     try:
@@ -75,23 +80,23 @@ def tell_signal(event: str, number: int, *, as_json: bool) -> None:
         return  # standard error is closed: there is nobody to tell
 
 
-def end_at_once(event: str, number: int, code: int, *, as_json: bool) -> NoReturn:
+def end_at_once(event: str, number: int, code: int, form: SignalForm) -> NoReturn:
     """Say so and end the process, whatever it is in the middle of: an exception could be swallowed there."""
-    tell_signal(event, number, as_json=as_json)
+    tell_signal(event, number, form)
     os._exit(code)
 
 
 def _end_before_it_began(number: int, frame: FrameType | None) -> None:
     del frame
     code = EXIT_STOPPED if serves() else EXIT_INTERRUPTED
-    end_at_once("stopped while it started, nothing was begun", number, code, as_json=serves() and _log_is_json())
+    end_at_once("stopped while it started, nothing was begun", number, code, _log_form() if serves() else "plain")
 
 
-def _log_is_json() -> bool:
+def _log_form() -> SignalForm:
     """As far as it can be told before the settings are read."""
     chosen = os.environ.get("PREFSTREAM_LOG_FORMAT") or "auto"
     for word, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
         option, _, value = word.partition("=")
         if option == "--log-format":
             chosen = value or following
-    return chosen == "json" or (chosen == "auto" and not os.isatty(2))
+    return "json" if chosen == "json" or (chosen == "auto" and not os.isatty(2)) else "console"

@@ -15,7 +15,6 @@ from rich.markup import escape
 
 from prefstream.consumer import early_signals
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.observe.logs import logs_are_json
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
 
@@ -45,13 +44,11 @@ def complain(error: PrefstreamError) -> int:
 
 
 def log_failure(error: PrefstreamError) -> int:
-    """Tell the error that ends a service: as a log line where these are JSON, else as `complain` does.
+    """Tell the error that ends a service, as a line of its log.
 
     Returns:
         The exit code that goes with it.
     """
-    if not logs_are_json():
-        return complain(error)
     code = _code_of(error)
     log.critical("failed", error=type(error).__name__, message=str(error), exit_code=code)
     return code

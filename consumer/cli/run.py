@@ -21,6 +21,7 @@ from prefstream.consumer.early_signals import (
     EXIT_INTERRUPTED,
     EXIT_STOPPED,
     STOP_SIGNALS,
+    SignalForm,
     end_at_once,
     tell_signal,
 )
@@ -81,21 +82,21 @@ def run(config: StreamConfig, context: typer.Context) -> None:
 
 def _stop_on_signals(service: Service, drain_seconds: float) -> None:
     """SIGTERM and SIGINT ask the service to finish; a second one ends the process at once."""
-    as_json = logs_are_json()
+    form: SignalForm = "json" if logs_are_json() else "console"
 
     def stop_now(number: int, frame: FrameType | None) -> None:
         del frame
         event = "stopped at once, batches in flight will be scored again"
-        end_at_once(event, number, EXIT_INTERRUPTED, as_json=as_json)
+        end_at_once(event, number, EXIT_INTERRUPTED, form)
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
         if not service.streaming:  # loading judges may take minutes
-            end_at_once("stopped while it started, nothing was begun", number, EXIT_STOPPED, as_json=as_json)
+            end_at_once("stopped while it started, nothing was begun", number, EXIT_STOPPED, form)
         service.stop(signal.Signals(number).name)
         for each in STOP_SIGNALS:
             signal.signal(each, stop_now)
-        tell_signal("stopping, batches in flight are finished or given up", number, as_json=as_json)
+        tell_signal("stopping, batches in flight are finished or given up", number, form)
         # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
         # transaction is safe, our successor ends it.
         deadline = threading.Timer(drain_seconds + CLOSE_S, leave)

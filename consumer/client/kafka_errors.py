@@ -195,6 +195,17 @@ TABLE: Final = (
         "no answer in time, or none of use",
         "are the brokers up? try again",
     ),
+    Row(
+        Meaning.LASTING,
+        (
+            kafka_errors.CommitFailedError,
+            kafka_errors.IllegalGenerationError,
+            kafka_errors.UnknownMemberIdError,
+        ),
+        StreamError,
+        "the group shares partitions anew, and no longer knows us as we were",
+        "what is still ours is sent again once we have joined; else its new owner answers it",
+    ),
     Row(Meaning.LASTING, (KafkaError,), StreamError, "the request failed", "the brokers' logs may say why"),
 )
 """Most telling first: what derives from two of them means the upper one."""
@@ -212,6 +223,11 @@ def row_of(error: BaseException) -> Row:
 def meaning_of(error: BaseException) -> Meaning:
     """What an error means to us."""
     return row_of(error).meaning
+
+
+def why_of(error: BaseException) -> str:
+    """What is wrong in our words, and kafka-python's name of it; without advice, for what is tried again anyway."""
+    return f"{row_of(error).says} ({type(error).__name__})"
 
 
 def is_retriable(error: BaseException) -> bool:

@@ -18,7 +18,14 @@ from typing import Final
 
 from kafka import errors as kafka_errors
 
-from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, meaning_of, tells_of_fencing
+from prefstream.consumer.client.kafka_errors import (
+    KafkaError,
+    Meaning,
+    Translator,
+    meaning_of,
+    tells_of_fencing,
+    why_of,
+)
 from prefstream.consumer.client.protocols import (
     Delivery,
     GroupMetadata,
@@ -208,7 +215,7 @@ class Transactions:
         if isinstance(error, MAYBE_GONE):
             with suppress(BrokerUnreachableError):  # then nobody knows, and it may be tried again
                 self._require_topics()
-        return AbortedError(type(error).__name__, transaction.oversized())
+        return AbortedError(why_of(error), transaction.oversized())
 
     def _abort(self, producer: TransactionalProducer, cause: BaseException) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -22,11 +24,14 @@ EXIT_STALLED: Final = 70
 SLOW_S: Final = 10.0
 """A call that takes longer waits for brokers that are away: a coordinator's failover takes about 9 s."""
 
+HANGS: Final = "a call to the brokers did not return"
+"""What it means that one is ended."""
+
 FRAMES: Final = 30
 """Innermost frames of a thread that are told."""
 
 
-def end_process(what: str, message: str = "a call to the brokers did not return") -> None:
+def end_process(what: str, message: str = HANGS) -> None:
     """Log where every thread stands (code only, no values) and end the process at once.
 
     Args:
@@ -53,6 +58,15 @@ def _where_threads_stand() -> dict[str, list[str]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that is watched: its name, and on the monotonic clock when it began and when it must have ended."""
+
+    name: str
+    began: float
+    until: float
+
+
 class Watchdog:
     """Bounds calls that can't bound themselves. One thread calls `guard`; another one watches.
 
@@ -60,30 +74,54 @@ class Watchdog:
 
     Args:
         timeout_s: how long a guarded call may take, in seconds.
-        on_stall: called with the name of the call that took longer; does not return in production.
+        on_stall: called with the name of the call that took longer, and what that means; does not return in
+            production.
     """
 
-    def __init__(self, timeout_s: float, on_stall: Callable[[str], None] = end_process) -> None:
+    def __init__(self, timeout_s: float, on_stall: Callable[[str, str], None] = end_process) -> None:
         self._timeout_s = timeout_s
         self._on_stall = on_stall
         self._changed = threading.Condition()
-        self._current: tuple[str, float] | None = None
-        self._slow: tuple[str, float] | None = None
+        self._current: _Call | None = None
+        self._slow: _Call | None = None
+        self._asking = threading.Lock()
+        self._why: Callable[[], str | None] = _unknown
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
     @contextmanager
-    def guard(self, call: str) -> Iterator[None]:
-        """The block must end within the time-out, or the process ends; one inside another gets no time of its own."""
-        outer = self._current
-        self._set((call, outer[1] if outer else time.monotonic() + self._timeout_s))
+    def guard(self, call: str, *, bounded: bool = True) -> Iterator[None]:
+        """The block must end within the time-out, or the process ends; one inside another gets no time of its own.
+
+        Args:
+            call: its name.
+            bounded: False for what bounds itself: the log alone tells of it.
+        """
+        outer, now = self._current, time.monotonic()
+        until = now + (self._timeout_s if bounded else math.inf)
+        self._set(_Call(call, outer.began if outer else now, outer.until if outer else until))
         try:
             yield
         finally:
             slow = self._set(outer)
             if slow and not outer:
-                log.info("waited for the brokers", call=slow[0], took_s=round(self._taken_s(slow), 1))
+                log.info("waited for the brokers", call=slow.name, took_s=round(time.monotonic() - slow.began, 1))
+
+    @contextmanager
+    def meanwhile(self, why: Callable[[], str | None]) -> Iterator[None]:
+        """While the block runs, ask this each second of a guarded call, in the watching thread.
+
+        Args:
+            why: tells why the brokers don't answer; None where that is not known. A call that is told of, or ended,
+                is told with it.
+        """
+        self._why = why
+        try:
+            yield
+        finally:
+            with self._asking:  # no question that is being asked outlasts the block
+                self._why = _unknown
 
     def close(self) -> None:
         """Stop watching."""
@@ -92,7 +130,7 @@ class Watchdog:
             self._changed.notify()
         self._thread.join()
 
-    def _set(self, current: tuple[str, float] | None) -> tuple[str, float] | None:
+    def _set(self, current: _Call | None) -> _Call | None:
         """Watch this call from now on; returns the one before it, if the log has told that it is slow."""
         # No notification: the watcher looks often enough, and a wake-up per call would cost more than the call.
         with self._changed:
@@ -101,17 +139,32 @@ class Watchdog:
                 self._slow = None
             return slow
 
-    def _taken_s(self, call: tuple[str, float]) -> float:
-        return time.monotonic() - (call[1] - self._timeout_s)
-
     def _watch(self) -> None:
         look_s = min(1.0, self._timeout_s / 4)
+        while True:
+            with self._changed:
+                if not self._closed:
+                    self._changed.wait(look_s)
+                if self._closed:
+                    return
+                called = self._current is not None
+            if called:
+                with self._asking:  # not with the other lock: each guarded call would wait for the answer
+                    why = self._why()
+                self._look(why)
+
+    def _look(self, why: str | None) -> None:
         with self._changed:
-            while not self._closed:
-                self._changed.wait(look_s)
-                if self._current and time.monotonic() > self._current[1]:
-                    self._on_stall(self._current[0])
-                    self._current = None
-                elif self._current and not self._slow and self._taken_s(self._current) > SLOW_S:
-                    self._slow = self._current
-                    log.warning("waiting for the brokers", call=self._current[0])
+            call, now = self._current, time.monotonic()
+            if call is None:
+                return
+            if now > call.until:
+                self._on_stall(call.name, f"{HANGS}: {why}" if why else HANGS)
+                self._current = None
+            elif not self._slow and now - call.began > SLOW_S:
+                self._slow = call
+                log.warning("waiting for the brokers", call=call.name, **({"why": why} if why else {}))
+
+
+def _unknown() -> None:
+    return None

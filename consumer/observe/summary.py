@@ -15,8 +15,8 @@ def summary(before: Totals, after: Totals, ages: Ages) -> dict[str, object]:
         ages: of the records that were committed in between.
 
     Returns:
-        How many battles were read, preferences and dead letters (by reason) committed, and the age in seconds that half
-        and 99 % of those had at most when they were committed; None where there were none.
+        How many battles were read, preferences and dead letters (by reason) committed, results dropped as stale, and
+        the age in seconds that half and 99 % of those committed had at most then; None where there were none.
     """
     p50_s, p99_s = (None if age is None else round(age, 3) for age in ages.quantiles(0.5, 0.99))
     dead_letters = {reason: count - before.dead_letters[reason] for reason, count in after.dead_letters.items()}
@@ -24,6 +24,7 @@ def summary(before: Totals, after: Totals, ages: Ages) -> dict[str, object]:
         "battles": after.battles - before.battles,
         "preferences": after.preferences - before.preferences,
         "dead_letters": {str(reason): count for reason, count in dead_letters.items() if count},
+        "stale": after.stale - before.stale,
         "p50_s": p50_s,
         "p99_s": p99_s,
     }

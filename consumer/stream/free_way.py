@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -19,7 +20,9 @@ gone, at once."""
 
 
 class FreeWay:
-    """One line in the log where an obstacle begins, and one where it ends. Belongs to the polling thread.
+    """One line in the log where an obstacle begins, and one where it ends.
+
+    The polling thread requires it in every turn; while that thread is held up in a call, another one may `look`.
 
     Args:
         find: what holds us up now, as the error that it becomes if it lasts; None where nothing does.
@@ -39,6 +42,7 @@ class FreeWay:
         self._broker_timeout_s = broker_timeout_s
         self._on_obstacle = on_obstacle
         self._clock = clock
+        self._lock = threading.Lock()
         self._free_until = clock()
         self._now: str | None = str(find())
         self._logged: type[StreamError] | None = None
@@ -49,8 +53,36 @@ class FreeWay:
         Raises:
             StreamError: the obstacle, once it has lasted for too long.
         """
+        with self._lock:
+            obstacle = self._find()
+            held_up_s = self._tell(obstacle)
+        if obstacle is not None and held_up_s > self._broker_timeout_s:
+            raise obstacle
+
+    def look(self, find: Callable[[], StreamError | None]) -> str | None:
+        """Tell of an obstacle while the polling thread is held up in a call; only that thread says that it is over.
+
+        Args:
+            find: finds an obstacle; in this thread, so that it asks nothing that belongs to the polling one.
+
+        Returns:
+            What it is; None where nothing is found.
+        """
+        with self._lock:  # around the search, too: who has found less lately must not be the last to tell
+            obstacle = find()
+            if obstacle is None:
+                return None
+            self._tell(obstacle)
+            return self._now
+
+    @property
+    def obstacle(self) -> str | None:
+        """What holds us up, as it was told last."""
+        return self._now
+
+    def _tell(self, obstacle: StreamError | None) -> float:
+        """Tell probes and log what is new; returns for how many seconds we have been held up."""
         now = self._clock()
-        obstacle = self._find()
         told = None if obstacle is None else str(obstacle)
         if told != self._now:
             self._now = told
@@ -61,12 +93,10 @@ class FreeWay:
                 log.info("going on", held_up_s=round(held_up_s, 1))
                 self._logged = None
             self._free_until = now
-            return
-        if self._is_news(obstacle, held_up_s):
+        elif self._is_news(obstacle, held_up_s):
             self._logged = type(obstacle)
             log.error("held up", why=told)
-        if held_up_s > self._broker_timeout_s:
-            raise obstacle
+        return held_up_s
 
     def _is_news(self, obstacle: StreamError, held_up_s: float) -> bool:
         """Whether the log should hear of it: what follows from an obstacle that it has heard of is none."""

@@ -255,13 +255,13 @@ class Publisher:
         try:
             self._sink.publish(owned, offsets, membership)
         except AbortedError as aborted:
-            self._tell_first("transaction aborted, retrying", aborted)
+            self._tell_first("transaction aborted, retrying", aborted, offsets)
             self._metrics.transaction_aborted()
             smaller = _shrink(scored, [owned[position] for position in aborted.oversized])
             self._state = self._retry_later(smaller, aborted)
             return False
         except UnsettledError as error:
-            self._tell_first("transaction unsettled", error)
+            self._tell_first("transaction unsettled", error, offsets)
             self._state = Unsettled(self._retry_later(scored, error), owned, membership)
             return False
         return True
@@ -287,11 +287,12 @@ class Publisher:
         now = time.monotonic()
         return self._done(unsettled.retrying.scored, unsettled.sent, now - (unsettled.retrying.failing_since or now))
 
-    def _tell_first(self, event: str, error: StreamError) -> None:
+    def _tell_first(self, event: str, error: StreamError, partitions: Iterable[TopicPartition]) -> None:
         """A batch's first failure is a warning; those that follow from the same fault are told at debug."""
         held = self.held
         tell = log.warning if held is None or held.failing_since is None else log.debug
-        tell(event, error=str(error))
+        names = [f"{partition.topic}/{partition.partition}" for partition in sorted(partitions)]
+        tell(event, error=type(error.__cause__ or error).__name__, why=str(error), partitions=names)
 
     def _retry_later(self, scored: Scored, cause: StreamError) -> Retrying:
         """Step 5: the batch goes out again after a while, before any later one."""

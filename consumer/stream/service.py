@@ -7,15 +7,15 @@ joined only when there is somebody to judge.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Final
 
 import structlog
 
 from prefstream.consumer.client.clients import make_group_consumer, make_transactional_producer
-from prefstream.consumer.client.connection_errors import overheard
+from prefstream.consumer.client.connection_errors import explain, overheard
 from prefstream.consumer.client.groups.members import hosts_of_others, remove_static_member
 from prefstream.consumer.client.instance import InstanceName, client_id
 from prefstream.consumer.client.protocols import GroupConsumer
@@ -55,7 +55,8 @@ class Service:
         config: the settings.
         load_panel: loads the judges; called once, before the group is joined.
         on_committed: called with each batch once readers can see it, in the stream's thread.
-        on_stall: called when a broker call hangs, with its name; ends the process unless a test wants to live on.
+        on_stall: called when a broker call hangs, with its name and what that means; ends the process unless a test
+            wants to live on.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Service:
         load_panel: Callable[[], Panel],
         *,
         on_committed: Callable[[Scored], None] = lambda _: None,
-        on_stall: Callable[[str], None] = end_process,
+        on_stall: Callable[[str, str], None] = end_process,
     ) -> None:
         self.health = HealthState()
         self.metrics = StreamMetrics()
@@ -147,9 +148,11 @@ class Service:
             if config.http:
                 server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
                 self.http_url = stack.enter_context(server).url
-            require_topics(config)
-            require_settings_taken(config)
-            find_starts(config)  # what it refuses
+            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
+            with _telling_why(watchdog, "checks of the start", config):
+                require_topics(config)
+                require_settings_taken(config)
+                find_starts(config)  # what it refuses
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
@@ -157,14 +160,14 @@ class Service:
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
-            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
             producer = partial(make_transactional_producer, config, instance.name)
             sink = stack.enter_context(
                 closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
             )
             # Asked again: while judges are loaded, which takes minutes, offsets expire and topics are made anew.
-            starts = find_starts(config)
-            consumer: GroupConsumer = make_group_consumer(config, instance.name)
+            with _telling_why(watchdog, "checks of the start", config):
+                starts = find_starts(config)
+                consumer: GroupConsumer = make_group_consumer(config, instance.name)
             stack.callback(self._close_consumer, consumer)
             with watchdog.guard("topic metadata"):
                 source = Source(
@@ -237,6 +240,19 @@ class Service:
     def _close_panel(self, panel: Panel) -> None:
         if not self.gave_up:  # closing waits for the forward pass
             panel.close()
+
+
+@contextmanager
+def _telling_why(watchdog: Watchdog, call: str, config: StreamConfig) -> Iterator[None]:
+    """A call that bounds itself, of which the log tells if it takes long, with what kafka-python says meanwhile."""
+    with overheard("kafka") as heard:
+
+        def why() -> str | None:
+            said = explain(list(heard), config)
+            return said and f"no answer from {config.bootstrap_servers}: {said}"
+
+        with watchdog.meanwhile(why), watchdog.guard(call, bounded=False):
+            yield
 
 
 def _topics(config: StreamConfig) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Kafka in: records with the assignment epoch of their partition. The polling thread calls everything here."""
+"""Kafka in: records with the assignment epoch of their partition. The polling thread calls all here but `silence`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Source:
         self._consumer = consumer
         self._config = config
         self._heard = heard
-        self._silence = Silence()
+        self._silence = Silence(consumer.heard_at)
         self._silent_s = 0.0
         self._translator = Translator(
             f"reading {config.battles_topic}",
@@ -116,10 +116,7 @@ class Source:
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
-        self._silent_s = self._silence.lasts_s(self._consumer.heard_at())
-        if (self._paused or self._silent_s > ASK_EVERY_S) and time.monotonic() > self._ask_at:
-            self._ask_at = time.monotonic() + ASK_EVERY_S
-            self._consumer.ask_for_topics()
+        self._listen(ask=self._paused)
         if self._restarted(self._restart_if_recreated):
             return []
         polled = self._poll(int(timeout_s * 1000), max_records)
@@ -171,12 +168,16 @@ class Source:
             self._paused = False
             self._consumer.resume(*self._consumer.paused())
 
+    def silence(self) -> BrokersSilentError | None:
+        """That no broker answers, found by asking once more: for any thread, while the polling one is in a call."""
+        self._listen()
+        return self._told_silence()
+
     def obstacle(self) -> StreamError | None:
         """What keeps us from reading, as far as we know: the error that it becomes if it lasts."""
         config = self._config
-        if self._silent_s > SILENT_S:
-            why = explain(list(self._heard), config) or "are they up?"
-            return BrokersSilentError(f"no broker at {config.bootstrap_servers} answers: {why}")
+        if silence := self._told_silence():
+            return silence
         if not self._consumer.has_topic(config.battles_topic):
             return TopicMissingError(
                 f"topic {config.battles_topic} at {config.bootstrap_servers} is gone: was it deleted?"
@@ -229,6 +230,19 @@ class Source:
     def undecided(self, partition: TopicPartition) -> int:
         """As `Losses.undecided`."""
         return self._losses.undecided(partition)
+
+    def _listen(self, *, ask: bool = False) -> None:
+        """How long nobody has answered; asks brokers about the topic, if told to or where it has become quiet."""
+        self._silent_s = self._silence.lasts_s()
+        if (ask or self._silent_s > ASK_EVERY_S) and time.monotonic() > self._ask_at:
+            self._ask_at = time.monotonic() + ASK_EVERY_S
+            self._consumer.ask_for_topics()
+
+    def _told_silence(self) -> BrokersSilentError | None:
+        if self._silent_s <= SILENT_S:
+            return None
+        why = explain(list(self._heard), self._config) or "are they up?"
+        return BrokersSilentError(f"no broker at {self._config.bootstrap_servers} answers: {why}")
 
     def _back_off(self, seconds: float) -> None:
         self._backoff_until = time.monotonic() + seconds

@@ -88,14 +88,16 @@ class Stream:
         """
         self._publisher.open()
         free_way = FreeWay(self._find_obstacle, self._config.broker_timeout_s, self._on_obstacle)
-        while not self._stopping.is_set():
-            self._read()
-            self._publish()
-            self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
-            free_way.require()
-            self._telemetry.report(self._source, self._in_flight)
-        self._drain()
-        self._publisher.commit_positions(at_once=True)
+        # A transaction waits for its coordinator, for as long as that is away: the loop would say nothing meanwhile.
+        with self._watchdog.meanwhile(lambda: free_way.look(self._source.silence)):
+            while not self._stopping.is_set():
+                self._read()
+                self._publish()
+                self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
+                free_way.require()
+                self._telemetry.report(self._source, self._in_flight, free_way.obstacle)
+            self._drain()
+            self._publisher.commit_positions(at_once=True)
 
     @property
     def _in_flight(self) -> int:

@@ -94,8 +94,14 @@ class Telemetry:
             commit_s=round(published.commit_s, 3),
         )
 
-    def report(self, source: Source, in_flight: int) -> None:
-        """Say how much is in flight, every `REPORT_EVERY_S` how far we are behind, once a minute what was done."""
+    def report(self, source: Source, in_flight: int, held_up: str | None = None) -> None:
+        """Say how much is in flight, every `REPORT_EVERY_S` how far we are behind, once a minute what was done.
+
+        Args:
+            source: tells how far we are behind.
+            in_flight: batches that are.
+            held_up: by what; None while all is well.
+        """
         self._metrics.in_flight(in_flight)
         now = self._clock()
         if now < self._report_at:
@@ -110,8 +116,10 @@ class Telemetry:
             self._tell_at = now + SUMMARY_EVERY_S
             before, self._told = self._told, self._metrics.totals()
             ages, self._ages = self._ages, Ages()
-            log.info(
+            tell = log.info if held_up is None else log.warning
+            tell(
                 "serving",
+                held_up=held_up,
                 **summary(before, self._told, ages),
                 lag=sum(lags.values()) if lags else None,
                 partitions=len(lags),

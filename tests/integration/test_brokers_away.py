@@ -1,4 +1,4 @@
-"""The only broker is away while a process has nothing to do: it says so, waits, and goes on or ends as promised."""
+"""The only broker is away whatever a process does: it says so, waits, and goes on or ends as promised."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from prefstream.consumer.client.watchdog import EXIT_STALLED
+from prefstream.consumer.config import StreamConfig
 from tests.conftest import NO_APACHE
 from tests.support.kafka.cluster import KafkaCluster, kafka_home
 from tests.support.priors import write_prior_panel
@@ -153,6 +155,55 @@ def test_an_idle_process_is_not_ready_knows_no_lag_and_ends(broker: Broker, tmp_
     assert held_up["why"] == reason
     assert not run.log_events("going on")
     assert libraries(run) == set()
+
+
+def test_a_start_says_what_it_waits_for_before_it_gives_up(tmp_path: Path) -> None:
+    config = StreamConfig.load(bootstrap_servers="127.0.0.1:1")
+    arguments = run_arguments(config, write_prior_panel(tmp_path), log_level="info")
+    with prefstream(*arguments, log=tmp_path / "log") as run:
+        assert run.wait() == 1
+    assert told(run) == ["starting", "waiting for the brokers", "waited for the brokers", "stopped", "failed"]
+    [waiting] = run.log_events("waiting for the brokers")
+    assert waiting["call"] == "checks of the start"
+    assert waiting["why"].startswith("no answer from 127.0.0.1:1: nothing listens there")
+
+
+@contextmanager
+def busy(broker: Broker, tmp_path: Path, **settings: Any) -> Iterator[tuple[Prefstream, str]]:
+    """A process in the middle of its work: what is scored goes into a transaction, whoever is away; its address."""
+    config = fresh_config(broker.address, partitions=2)
+    produce(config, battle_events(2_000))
+    panel = write_prior_panel(tmp_path, seconds_per_batch=0.1)
+    settings = {"http_port": 0, "log_level": "info", "max_batch_battles": 5, **settings}
+    with prefstream(*run_arguments(config, panel, **settings), log=tmp_path / "log") as run:
+        url = run.wait_streaming()["http"]
+        wait_until(lambda: visible_count(config) >= 50, what="the first answers")
+        yield run, url
+
+
+def test_a_process_that_waits_in_a_transaction_tells_it_too_and_its_end_names_the_brokers(
+    broker: Broker, tmp_path: Path
+) -> None:
+    with busy(broker, tmp_path, broker_timeout_s=20.0) as (run, url):
+        broker.kill()
+        wait_until(lambda: readiness(url)[0] == 503, what="the end of readiness")
+        told = f"no broker at {broker.address} answers: nothing listens there"
+        assert readiness(url)[1].startswith(told)
+        assert run.wait() in {1, EXIT_STALLED}
+    last = json.loads(run.log.splitlines()[-1])
+    assert told in last["message"]
+    [held_up] = run.log_events("held up")
+    assert held_up["why"].startswith(told)
+    assert libraries(run) == set()
+
+
+def test_a_broker_that_comes_back_while_a_transaction_waits_ends_what_was_told(apache: Apache, tmp_path: Path) -> None:
+    with busy(apache, tmp_path) as (run, url):
+        apache.kill()
+        wait_until(lambda: run.log_events("held up"), what="the line")
+        apache.start()
+        wait_until(lambda: readiness(url)[0] == 200, what="readiness")
+    assert [event for event in told(run) if event in {"held up", "going on"}] == ["held up", "going on"]
 
 
 @pytest.mark.parametrize(("leave", "come_back"), [(Apache.kill, Apache.start), (Apache.freeze, Apache.thaw)])

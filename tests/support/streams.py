@@ -353,7 +353,8 @@ class Running:
         self.read_before_commit.append(read)
         self.committed.append(batch)
 
-    def _note_stall(self, call: str) -> None:
+    def _note_stall(self, call: str, message: str) -> None:
+        del message
         self.stalled = call
 
     def _serve(self) -> None:

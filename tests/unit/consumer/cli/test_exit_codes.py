@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -43,7 +44,12 @@ def test_a_service_whose_lines_are_json_fails_with_such_a_line(capsys: pytest.Ca
     assert (line["message"], line["exit_code"]) == ("no [broker] answered", EXIT_FAULT)
 
 
-def test_a_service_whose_lines_are_for_people_fails_as_every_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_whose_lines_are_for_people_fails_with_a_line_of_its_log_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configure_logging(log_format="console")
     assert exit_code_of(UsageError("no [broker]"), log_failure) == EXIT_USAGE
-    assert capsys.readouterr().err == "prefstream: no [broker]\n"
+    line = capsys.readouterr().err
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \[critical ?\] failed ", line)
+    assert "message='no [broker]'" in line
+    assert line.count("\n") == 1

@@ -51,7 +51,7 @@ Make = Callable[[], ScriptedProducer]
 
 @pytest.fixture
 def watchdog() -> Iterator[Watchdog]:
-    with closing(Watchdog(60, lambda _: None)) as watchdog:
+    with closing(Watchdog(60, lambda *_: None)) as watchdog:
         yield watchdog
 
 

@@ -24,7 +24,7 @@ def stalls() -> list[str]:
 
 @pytest.fixture
 def watchdog(stalls: list[str]) -> Iterator[Watchdog]:
-    with closing(Watchdog(0.2, stalls.append)) as watchdog:
+    with closing(Watchdog(0.2, lambda call, _: stalls.append(call))) as watchdog:
         yield watchdog
 
 
@@ -37,7 +37,7 @@ def test_a_call_that_hangs_is_named_once(watchdog: Watchdog, stalls: list[str]) 
 
 def test_calls_in_time_are_left_alone_however_many(stalls: list[str]) -> None:
     """Together they take longer than one may; each takes a hundredth of that, for machines that have other work."""
-    with closing(Watchdog(2.0, stalls.append)) as watchdog:
+    with closing(Watchdog(2.0, lambda call, _: stalls.append(call))) as watchdog:
         for _ in range(110):
             with watchdog.guard("commit"):
                 time.sleep(0.02)
@@ -89,6 +89,48 @@ def test_a_call_that_waits_for_brokers_is_told_once_and_when_it_returns(monkeypa
         ("waiting for the brokers", "transaction"),
         ("waited for the brokers", "transaction"),
     ]
+
+
+def test_why_nobody_answers_is_asked_meanwhile_and_told_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog_module, "SLOW_S", 0.05)
+    stalls: list[tuple[str, str]] = []
+    with (
+        capture_logs() as lines,
+        closing(Watchdog(2.0, lambda *stall: stalls.append(stall))) as watchdog,
+        watchdog.meanwhile(lambda: "nobody is there"),
+        watchdog.guard("transaction"),
+    ):
+        wait_until(lambda: stalls)
+    assert lines[0] == {
+        "event": "waiting for the brokers",
+        "log_level": "warning",
+        "call": "transaction",
+        "why": "nobody is there",
+    }
+    assert stalls == [("transaction", "a call to the brokers did not return: nobody is there")]
+
+
+def test_nothing_is_asked_between_calls_nor_after_the_block() -> None:
+    asked: list[None] = []
+    with closing(Watchdog(0.2, lambda *_: None)) as watchdog:
+        with watchdog.meanwhile(lambda: asked.append(None)):
+            time.sleep(0.3)
+            assert asked == []
+        with watchdog.guard("poll"):
+            time.sleep(0.15)
+    assert asked == []
+
+
+def test_a_call_that_bounds_itself_is_told_of_and_not_ended(monkeypatch: pytest.MonkeyPatch, stalls: list[str]) -> None:
+    monkeypatch.setattr(watchdog_module, "SLOW_S", 0.05)
+    with (
+        capture_logs() as lines,
+        closing(Watchdog(0.2, lambda call, _: stalls.append(call))) as watchdog,
+        watchdog.guard("checks", bounded=False),
+    ):
+        wait_until(lambda: lines)
+        time.sleep(0.3)
+    assert stalls == []
 
 
 def test_a_hanging_process_says_where_and_ends_with_its_own_code() -> None:

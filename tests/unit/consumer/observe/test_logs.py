@@ -7,17 +7,19 @@ import io
 import json
 import logging
 import re
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
 
+from prefstream.consumer.early_signals import tell_signal
 from prefstream.consumer.observe import logs
 from prefstream.consumer.observe.logs import (
     LogFormat,
@@ -405,3 +407,20 @@ def test_every_event_is_the_same_short_phrase_each_time() -> None:
         and not (isinstance(event, ast.Constant) and re.fullmatch(r"[a-z][a-z ,;'-]*[a-z]", str(event.value)))
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_line_about_a_signal_written_past_the_log_looks_like_one_of_it(
+    log_format: Literal["console", "json"], capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("info", log_format)
+    for event in ("stopping", "stopping, batches in flight are finished or given up"):
+        structlog.get_logger("prefstream").info(event, signal="SIGINT")
+        tell_signal(event, signal.SIGINT, log_format)
+        by_log, past_it = capfd.readouterr().err.splitlines()
+        stamp = r"\d{4}-\d\d-\d\dT[\d:]+\.\d{3}Z"
+        by_log, past_it = (re.sub(stamp, "then", line) for line in (by_log, past_it))
+        if log_format == "json":
+            assert json.loads(past_it) == json.loads(by_log)
+        else:
+            assert past_it == by_log

@@ -107,3 +107,18 @@ def test_an_obstacle_that_lasts_is_raised(stage: Stage, obstacle: StreamError) -
     stage.turn(obstacle, after_s=TIMEOUT_S)
     with pytest.raises(type(obstacle), match=str(obstacle)):
         stage.turn(obstacle)
+
+
+def test_what_another_thread_finds_while_the_polling_one_is_held_up_is_told_the_same_way(
+    stage: Stage, lines: list[Any]
+) -> None:
+    stage.turn(None)
+    assert stage.way.look(lambda: None) is None
+    for _ in range(40):
+        stage.clock.now += 1.0
+        assert stage.way.look(lambda: SILENT) == "no broker answers"
+    assert stage.way.look(lambda: None) is None  # the polling thread has not gone round yet
+    assert (stage.probed, stage.way.obstacle) == ([None, "no broker answers"], "no broker answers")
+    stage.turn(None)
+    assert (stage.probed[-1], stage.way.obstacle) == (None, None)
+    assert [(line["event"], line.get("held_up_s")) for line in lines] == [("held up", None), ("going on", 40.2)]

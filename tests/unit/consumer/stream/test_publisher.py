@@ -82,7 +82,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def stage(clock: FakeClock) -> Iterator[Callable[..., Stage]]:
-    with closing(Watchdog(60, lambda _: None)) as watchdog:
+    with closing(Watchdog(60, lambda *_: None)) as watchdog:
         yield lambda *producers, **settings: Stage(watchdog, list(producers), **settings)
 
 
@@ -149,10 +149,11 @@ def test_a_batch_that_fails_again_and_again_is_one_warning_and_holds_the_stream_
         assert isinstance(scene.publisher.obstacle(), TransactionFailedError)
         assert scene.publisher.publish(scene.scored) is not None
     assert scene.publisher.obstacle() is None
-    assert [line["log_level"] for line in lines if line["event"] == "transaction aborted, retrying"] == [
-        "warning",
-        *["debug"] * 3,
-    ]
+    told = [line for line in lines if line["event"] == "transaction aborted, retrying"]
+    assert [line["log_level"] for line in told] == ["warning", *["debug"] * 3]
+    assert told[0]["error"] == type(PASSING).__name__
+    assert told[0]["why"] == f"no answer in time, or none of use ({type(PASSING).__name__})"
+    assert told[0]["partitions"] == ["battles/0"]
 
 
 def test_a_transaction_whose_end_nobody_knows_is_looked_up_and_was_committed(stage: Set, clock: FakeClock) -> None:

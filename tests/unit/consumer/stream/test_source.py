@@ -552,7 +552,7 @@ def test_brokers_that_answer_nothing_are_told_with_the_reason_and_asked_and_noth
     consumer.give(P0)
     consumer.positions[P0] = 4
     assert source.lag() == {P0: 6}
-    source._silence.lasts_s = lambda heard_at: SILENT_S + 1  # type: ignore[method-assign]
+    source._silence.lasts_s = lambda: SILENT_S + 1  # type: ignore[method-assign]
     consumer.known_topic_id, consumer.real_topic_id = OLD, NEW
     source._poll = lambda *_: {}  # type: ignore[method-assign]
     source.poll(0.1, 10)

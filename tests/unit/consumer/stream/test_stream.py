@@ -74,7 +74,7 @@ class Stage:
 
 @pytest.fixture
 def watchdog() -> Iterator[Watchdog]:
-    with closing(Watchdog(60, lambda _: None)) as watchdog:
+    with closing(Watchdog(60, lambda *_: None)) as watchdog:
         yield watchdog
 
 

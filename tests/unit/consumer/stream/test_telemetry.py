@@ -121,6 +121,7 @@ def test_once_a_minute_it_tells_what_the_minute_brought(
     line = lines[-1]
     assert (line["event"], line["log_level"]) == ("serving", "info")
     assert (line["battles"], line["preferences"], line["dead_letters"]) == (4, 2, {"not_json": 1})
+    assert line["stale"] == 1  # with it the others add up to what was read
     assert 20 <= line["p50_s"] < 1_000
     assert line["p99_s"] > 86_400  # the record of the dead letter is of 2023
     assert (line["lag"], line["partitions"]) == (6, 1)
@@ -149,6 +150,18 @@ def test_an_idle_minute_is_told_too_and_what_was_told_is_not_told_again(
     assert first["preferences"] == 1
     assert (second["battles"], second["preferences"], second["dead_letters"]) == (0, 0, {})
     assert (second["p50_s"], second["p99_s"]) == (None, None)
+
+
+def test_a_minute_in_which_it_is_held_up_is_a_warning_that_says_by_what(
+    telemetry: Telemetry, clock: FakeClock, source: Source, lines: list[Any]
+) -> None:
+    for held_up in ("no broker answers", None):
+        clock.now += SUMMARY_EVERY_S
+        telemetry.report(source, 0, held_up)
+    assert [(line["log_level"], line["held_up"]) for line in lines] == [
+        ("warning", "no broker answers"),
+        ("info", None),
+    ]
 
 
 def test_nothing_is_given_up_where_all_that_was_read_was_answered_or_moved_away(
