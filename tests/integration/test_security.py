@@ -143,7 +143,9 @@ class Secured:
 
     def inside(self, config: StreamConfig) -> StreamConfig:
         """The same topics, seen by a super user without login."""
-        return config.model_copy(update={"bootstrap_servers": self.cluster.internal_servers})
+        return config.model_copy(
+            update={"bootstrap_servers": self.cluster.internal_servers, "security_protocol": "PLAINTEXT"}
+        )
 
     def _login(self, user: str, login: str) -> dict[str, Any]:
         if login == "tls":
