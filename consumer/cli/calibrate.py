@@ -132,6 +132,7 @@ def calibrate(
     )
     _write(result, output, plot, out_of_fold)
     _show(result, Console(), folds)
+    say(Console(), worth(result.panel.log_loss_change))
     say(console, _advice(output, panel, config))
     if rejected or predictions.unanswered:
         raise typer.Exit(EXIT_REJECTED)
@@ -200,6 +201,23 @@ def _add_figures(table: Table, system: BeforeAfter) -> None:
 def _interval(estimate: Estimate, *, sign: str = "") -> str:
     shown = [f"{one:{sign}.3f}" for one in (estimate.value, estimate.low, estimate.high) if one is not None]
     return f"{shown[0]} [{', '.join(shown[1:])}]" if len(shown) == 3 else "".join(shown)
+
+
+def worth(change: Estimate) -> str:
+    """What the calibration of the whole panel comes to, by the interval of what it changes on other prompts."""
+    if change.value is None or change.low is None or change.high is None:
+        return "There are too few prompts to tell whether calibration helps; leave it out, or calibrate on more."
+    between = f"between {change.low:+.3f} and {change.high:+.3f}"
+    if not change.excludes_zero:
+        return (
+            f"With calibration the panel can't be told from without: its log loss changes by {change.value:+.3f}, "
+            f"{between}; leave it out, or calibrate on more battles."
+        )
+    if change.value > 0:
+        return (
+            f"Calibration makes the panel worse: its log loss changes by {change.value:+.3f}, {between}; leave it out."
+        )
+    return f"Calibration makes the panel better: its log loss changes by {change.value:+.3f}, {between}."
 
 
 def _advice(output: Path, panel: Path, config: PanelConfig) -> str:

@@ -129,6 +129,7 @@ def evaluate(
     console = Console(stderr=True)
     if predictions is not None:
         _refuse_panel_options(context)
+        _refuse_labels(predictions, file)
     check_labelled_file(file)
     inputs = {file, *([predictions] if predictions else panel_files(panel))}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
@@ -162,6 +163,12 @@ def _refuse_panel_options(context: typer.Context) -> None:
         source = context.get_parameter_source(option)
         if source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{option} is about judges that run, and --predictions reads what they said: choose one")
+
+
+def _refuse_labels(predictions: Path, file: Path) -> None:
+    """A labelled file of Kaggle's has a submission's columns: held against itself, it would be perfect."""
+    if predictions.exists() and file.exists() and predictions.samefile(file):
+        raise UsageError(f"--predictions {predictions} is the labelled file itself; give what was predicted for it")
 
 
 def _predict(
@@ -201,6 +208,12 @@ def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path
         say(console, f"{path}: {read.repeated_ids:,} ids stand more than once: the last prediction counts")
     if read.partial_judges:
         say(console, f"{path}: {', '.join(read.partial_judges)} did not answer every battle: only the panel is shown")
+    if all(set(row) <= {0.0, 1.0} for row in read.predictions.panel.probabilities.tolist()):
+        say(
+            console,
+            f"warning: {path}: every probability is 0 or 1: these are verdicts, perhaps the labels themselves; log "
+            "loss and calibration say little of them",
+        )
     judges = read.predictions.judges
     both_orders = any(not judge.symmetric and judge.swapped is not None for judge in judges)
     return _Answers(read.predictions, both_orders, len(read.rejected))

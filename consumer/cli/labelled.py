@@ -13,6 +13,7 @@ from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
+from prefstream.scoring.files.row_warnings import REPEATED_ID, SeenIds
 from prefstream.scoring.files.rows import RejectedRow
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def read_chosen(
     """
     chosen: list[LabelledBattle] = []
     seen: dict[str, Counter[str]] = {"--tier": Counter(), "--source": Counter()}
+    ids = SeenIds()
     rejected = 0
     with FileProgress(console, file, verb="reading") as progress:
         for rows, record in enumerate(read_labelled(file), start=1):
@@ -52,13 +54,15 @@ def read_chosen(
                 rejected += 1
                 progress.rejected(record.line, record.content)
             else:
-                if record.warning:
-                    progress.warned(record.line, record.warning)
+                for warning in record.warnings:
+                    progress.warned(record.line, warning)
                 one = record.content
                 seen["--tier"][one.tier or ""] += 1
                 seen["--source"][one.source or ""] += 1
                 if (not tiers or one.tier in tiers) and (not sources or one.source in sources):
                     chosen.append(one)
+                    if ids.is_repeated(one.battle.id):
+                        progress.warned(record.line, REPEATED_ID)
             progress.advanced(record.done_bytes, rows)
             if len(chosen) == limit:
                 break

@@ -99,10 +99,11 @@ def score(
         if not judges.trained:
             say(console, UNTRAINED)
         saved = Checkpoint.load(paths.checkpoint) if resume else None
+        before = (saved.done_bytes, saved.scored + saved.rejected) if saved else (0, 0)
         with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
             with (
                 stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
-                FileProgress(console, file, verb="scoring", start_bytes=saved.done_bytes if saved else 0) as progress,
+                FileProgress(console, file, verb="scoring", start_bytes=before[0], start_rows=before[1]) as progress,
             ):
                 summary = score_file(
                     paths,

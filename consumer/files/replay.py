@@ -136,8 +136,8 @@ def replay_file(
                 complete = False
                 break
             rows += 1
-            if record.warning:
-                observer.warned(record.line, record.warning)
+            for warning in record.warnings:
+                observer.warned(record.line, warning)
             refused = record.rejected
             if refused is None or keep_malformed:
                 refused = deliveries.send(record)

@@ -33,6 +33,7 @@ from prefstream.schemas import Battle, Reason
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.files.battles import check_battles_file, read_battles
+from prefstream.scoring.files.row_warnings import REPEATED_ID, SeenIds
 from prefstream.scoring.files.rows import START, FileRecord, RejectedRow
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
@@ -185,6 +186,7 @@ class _Run:
         self._output = output
         self._hashed = hashed
         self._observer = observer
+        self._ids = SeenIds()  # of this run: those from before an interruption are not read again
 
     def until_end(self, checkpoint: Checkpoint, stop: threading.Event) -> ScoreSummary:
         """Score chunk by chunk until the input ends or `stop` is set."""
@@ -236,8 +238,10 @@ class _Run:
             if isinstance(record.content, RejectedRow):
                 rejected.append(self._reject(record, record.content))
                 continue
-            if record.warning:
-                self._observer.warned(record.line, record.warning)
+            for warning in record.warnings:
+                self._observer.warned(record.line, warning)
+            if self._ids.is_repeated(record.content.id):
+                self._observer.warned(record.line, REPEATED_ID)
             answer = next(answers)
             if isinstance(answer, BattleTooLargeError):
                 rejected.append(self._reject(record, RejectedRow(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))

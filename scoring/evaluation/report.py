@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from prefstream.schemas import Provenance
 from prefstream.scoring.evaluation import plots
-from prefstream.scoring.evaluation.baselines import LENGTH_ONLY
+from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.results import Comparison, Evaluation
 
@@ -20,6 +21,10 @@ _TEMPLATE: Final = "report.html.j2"
 
 MIN_PROMPTS: Final = 20
 """With fewer, intervals by resampling are much too narrow to build a sentence on."""
+
+
+KNOWING_NOTHING: Final = math.log(3)
+"""Log loss of a third for each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ def render_report(evaluation: Evaluation) -> str:
 
 def verdicts(evaluation: Evaluation) -> list[Conclusion]:
     """What the comparison with each baseline comes to, in words."""
-    return [_verdict(comparison, evaluation.prompts) for comparison in evaluation.panel.comparisons]
+    losses = {system.name: system.log_loss.value for system in evaluation.systems if system.kind == "baseline"}
+    return [_verdict(comparison, evaluation.prompts, losses) for comparison in evaluation.panel.comparisons]
 
 
 def untrained(evaluation: Evaluation) -> list[str]:
@@ -69,7 +75,7 @@ def untrained(evaluation: Evaluation) -> list[str]:
     return [system.name for system in evaluation.systems if system.provenance and not system.provenance.trained]
 
 
-def _verdict(comparison: Comparison, prompts: int) -> Conclusion:
+def _verdict(comparison: Comparison, prompts: int, losses: Mapping[str, float | None]) -> Conclusion:
     gap = comparison.log_loss
     name = comparison.baseline
     if prompts < MIN_PROMPTS:
@@ -84,12 +90,28 @@ def _verdict(comparison: Comparison, prompts: int) -> Conclusion:
             f"The panel's log loss can't be told from that of {name}: the difference is {gap.value:+.3f}, "
             f"between {gap.low:+.3f} and {gap.high:+.3f}.",
         )
+    if gap.value < 0 and (floor := _unmet_floor(name, losses)):
+        return Conclusion(
+            "open",
+            f"Being better than {name} says nothing here: its own log loss, {losses[name]:.3f}, is worse than that of "
+            f"{floor}. There may be too few battles to fit it.",
+        )
     side, low, high = ("better", -gap.high, -gap.low) if gap.value < 0 else ("worse", gap.low, gap.high)
     return Conclusion(
         "better" if gap.value < 0 else "worse",
         f"The panel's log loss is {side} than that of {name} by {abs(gap.value):.3f}, "
         f"between {low:.3f} and {high:.3f}.",
     )
+
+
+def _unmet_floor(baseline: str, losses: Mapping[str, float | None]) -> str | None:
+    """What knows less than a baseline and is better all the same; None where nothing is."""
+    own, prior = losses.get(baseline), losses.get(CLASS_PRIOR)
+    if own is None:
+        return None
+    if own > KNOWING_NOTHING:
+        return f"knowing nothing ({KNOWING_NOTHING:.3f})"
+    return f"{CLASS_PRIOR} ({prior:.3f})" if prior is not None and own > prior else None
 
 
 def _plots(evaluation: Evaluation) -> dict[str, str]:

@@ -56,7 +56,7 @@ def battle_of_cells(cells: Mapping[str, str]) -> Battle | RejectedRow:
 
 
 def misread_turns(cells: Mapping[str, str], battle: Battle) -> str | None:
-    """Which texts of a row of CSV begin like lists of turns and were taken as they stand; None where none does."""
+    """Which texts of a row of cells begin like lists of turns and were taken as they stand; None where none does."""
     names = [
         name
         for name in TEXTS
@@ -70,12 +70,26 @@ def misread_turns(cells: Mapping[str, str], battle: Battle) -> str | None:
     )
 
 
+def cell_warnings(cells: Mapping[str, str], battle: Battle) -> tuple[str, ...]:
+    """What a row of CSV may have meant otherwise.
+
+    A cell that is empty is an empty text, as an answer may well be, though a missing one is written the same: where
+    other formats have null, which is refused, CSV has nothing.
+    """
+    empty = ", ".join(name for name in TEXTS if cells.get(name) == "")
+    told = (
+        empty and f"{empty}: read as an empty text, though an empty cell may stand for one that is missing",
+        misread_turns(cells, battle),
+    )
+    return tuple(warning for warning in told if warning)
+
+
 _BATTLES: Final = RowParser(
     REQUIRED_COLUMNS,
     OPTIONAL_COLUMNS,
     from_object=lambda fields, _line: parse_battle(contract_fields(fields)),
     from_cells=lambda cells, _line: battle_of_cells(cells),
-    warning=misread_turns,
+    warnings=cell_warnings,
 )
 
 BATTLE_COLUMNS: Final = _BATTLES.known_columns

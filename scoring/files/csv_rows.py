@@ -77,7 +77,7 @@ def read_csv(lines: Lines, columns: Sequence[str], parser: RowParser[RowT]) -> I
     while True:
         number = lines.next_row()
         content: RowT | RejectedRow
-        warning = None
+        warnings: tuple[str, ...] = ()
         try:
             cells = next(rows)
         except StopIteration:
@@ -91,9 +91,9 @@ def read_csv(lines: Lines, columns: Sequence[str], parser: RowParser[RowT]) -> I
         else:
             if not cells:
                 continue
-            content, warning = _parse(cells, columns, lines, number, parser)
+            content, warnings = _parse(cells, columns, lines, number, parser)
         end = lines.end
-        yield FileRecord(number, content, lines.raw, end, lines.done_bytes(end), warning)
+        yield FileRecord(number, content, lines.raw, end, lines.done_bytes(end), warnings)
 
 
 def _cells(lines: Lines) -> Iterator[list[str]]:
@@ -105,19 +105,19 @@ def _cells(lines: Lines) -> Iterator[list[str]]:
 
 def _parse(
     cells: Sequence[str], columns: Sequence[str], lines: Lines, number: int, parser: RowParser[RowT]
-) -> tuple[RowT | RejectedRow, str | None]:
+) -> tuple[RowT | RejectedRow, tuple[str, ...]]:
     if lines.bad_byte is not None:
-        return RejectedRow(Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8"), None
+        return RejectedRow(Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8"), ()
     if len(cells) != len(columns):
-        return _reject_count(len(cells), len(columns), lines), None
+        return _reject_count(len(cells), len(columns), lines), ()
     if lines.bare_returns:
         cells = [cell.replace(CARRIAGE_RETURN, "\r") for cell in cells]
     by_column: Mapping[str, str] = dict(zip(columns, cells, strict=True))
     try:
         content = parser.from_cells(by_column, number)
     except InvalidEventError as event:
-        return RejectedRow(event.reason, event.detail), None
-    return content, None if isinstance(content, RejectedRow) else parser.warning(by_column, content)
+        return RejectedRow(event.reason, event.detail), ()
+    return content, () if isinstance(content, RejectedRow) else parser.warnings(by_column, content)
 
 
 def _reject_count(cells: int, columns: int, lines: Lines) -> RejectedRow:

@@ -5,7 +5,6 @@ Everything is counted while the rows stream by; what grows with the file is a ha
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from prefstream.schemas import OUTCOMES, Battle, Outcome
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 from prefstream.scoring.files.languages import language_name
+from prefstream.scoring.files.row_warnings import RowWarnings, SeenIds
 from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
 OutcomeCounts: TypeAlias = Counter[Outcome]
@@ -46,8 +46,7 @@ class DataReport:
         usable: rows with battle and label.
         rejected: the others, by reason.
         first_rejected: the first `MAX_REJECTED_KEPT` of them, with their lines.
-        warned: usable rows that may have been meant otherwise than they were read.
-        first_warned: the first `MAX_REJECTED_KEPT` of them, with their lines.
+        warnings: what usable rows may have meant otherwise than they were read.
         both_bad: ties because neither answer was any good.
         outcomes: of all usable rows.
         outcomes_with_ties: of those whose source has ties.
@@ -64,8 +63,7 @@ class DataReport:
         self.usable = 0
         self.rejected: Counter[str] = Counter()
         self.first_rejected: list[tuple[int, RejectedRow]] = []
-        self.warned = 0
-        self.first_warned: list[tuple[int, str]] = []
+        self.warnings = RowWarnings()
         self.both_bad = 0
         self.outcomes: OutcomeCounts = Counter()
         self.outcomes_with_ties: OutcomeCounts = Counter()
@@ -81,7 +79,7 @@ class DataReport:
         self._longer_chars = array("Q")
         self._longer_wins: Counter[bool] = Counter()
         self._prompts: set[bytes] = set()
-        self._ids: set[bytes] = set()
+        self._ids = SeenIds()
 
     def usable_rows(self, records: Iterable[FileRecord[LabelledBattle]]) -> Iterator[LabelledBattle]:
         """Count every row as it passes, and let the usable ones through."""
@@ -89,8 +87,8 @@ class DataReport:
             if isinstance(record.content, RejectedRow):
                 self.reject(record.line, record.content)
             else:
-                if record.warning:
-                    self.warn(record.line, record.warning)
+                for warning in record.warnings:
+                    self.warnings.add(record.line, warning)
                 self.add(record.content)
                 yield record.content
 
@@ -113,13 +111,7 @@ class DataReport:
         self._rounds[len(battle.prompt)] += 1
         self._add_lengths(battle, label.outcome)
         self._prompts.add(bytes.fromhex(prompt_key(battle)))
-        self._add_id(battle.id)
-
-    def warn(self, line: int, warning: str) -> None:
-        """Count a usable row that may have been meant otherwise."""
-        self.warned += 1
-        if len(self.first_warned) < MAX_REJECTED_KEPT:
-            self.first_warned.append((line, warning))
+        self.duplicates += self._ids.is_repeated(battle.id)
 
     def reject(self, line: int, row: RejectedRow) -> None:
         """Count a row that can't be used."""
@@ -215,10 +207,9 @@ class DataReport:
                     {"line": line, "reason": row.reason, "detail": row.detail} for line, row in self.first_rejected
                 ],
             },
-            "warned": {
-                "rows": self.warned,
-                "first": [{"line": line, "warning": warning} for line, warning in self.first_warned],
-            },
+            "warned": [
+                {"warning": kind.warning, "rows": kind.rows, "first_lines": kind.lines} for kind in self.warnings
+            ],
             "both_bad": self.both_bad,
             "outcomes": {
                 "all": _described(self.outcomes),
@@ -245,12 +236,6 @@ class DataReport:
         self._longer_chars.append(max(chars_a, chars_b))
         if outcome != "tie" and chars_a != chars_b:
             self._longer_wins[(chars_a > chars_b) == (outcome == "model_a")] += 1
-
-    def _add_id(self, battle_id: str) -> None:
-        # 16 bytes rather than up to a thousand characters a row; two ids of the same hash won't be met.
-        key = hashlib.blake2b(battle_id.encode(), digest_size=16).digest()
-        self.duplicates += key in self._ids
-        self._ids.add(key)
 
     def _why_nothing_is_usable(self) -> str:
         if not self.first_rejected:

@@ -23,7 +23,7 @@ import orjson
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle
 from prefstream.scoring.files.arena import contract_fields
-from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, battle_of_cells, misread_turns
+from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, battle_of_cells, cell_warnings
 from prefstream.scoring.files.reading import check_file, read_file
 from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser
 from prefstream.scoring.files.winner import BOTH_BAD, SPELLINGS, SPELLINGS_HELP, normal_spelling
@@ -140,7 +140,7 @@ _LABELLED: Final = RowParser(
     (*OPTIONAL_COLUMNS, "weight", "ties_possible", "source", "tier"),
     from_object=_from_object,
     from_cells=_from_cells,
-    warning=lambda cells, row: misread_turns(cells, row.battle),
+    warnings=lambda cells, row: cell_warnings(cells, row.battle),
 )
 
 

@@ -54,7 +54,7 @@ class FileRecord(Generic[RowT_co]):
         raw: the row's bytes without the line end (of a row over `MAX_ROW_BYTES` only the beginning).
         end: where the next row begins; reading can start there again.
         done_bytes: bytes of the file that are read behind this row, as far as can be told where it is compressed.
-        warning: what may be meant otherwise than it was read, free of the row's own text; None where nothing is.
+        warnings: what may be meant otherwise than it was read, free of the row's own text.
     """
 
     line: int
@@ -62,7 +62,7 @@ class FileRecord(Generic[RowT_co]):
     raw: bytes = field(repr=False)
     end: FilePosition
     done_bytes: int
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def battle(self) -> RowT_co | None:
@@ -89,14 +89,14 @@ class RowParser(Generic[RowT_co]):
         optional_columns: further ones that are read; no column that is read may stand twice.
         from_object: for JSONL and Parquet; gets the row as an object and the number of its line.
         from_cells: for CSV; gets the cells by column and the number of the row's first line.
-        warning: for CSV; what the row's cells may have meant otherwise.
+        warnings: for CSV; what the row's cells may have meant otherwise.
     """
 
     columns: tuple[tuple[Columns, ...], ...]
     optional_columns: Columns
     from_object: Callable[[Mapping[str, Any], int], RowT_co | RejectedRow]
     from_cells: Callable[[Mapping[str, str], int], RowT_co | RejectedRow]
-    warning: Callable[[Mapping[str, str], Any], str | None] = lambda _cells, _row: None
+    warnings: Callable[[Mapping[str, str], Any], tuple[str, ...]] = lambda _cells, _row: ()
 
     @property
     def known_columns(self) -> frozenset[str]:

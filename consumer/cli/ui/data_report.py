@@ -41,7 +41,7 @@ def _headline(report: DataReport) -> Text:
         told.append(f"{report.rejected.total():,} rejected ({reasons})")
     told.append(f"{report.prompts:,} prompts")
     optional = {
-        "duplicate ids": report.duplicates,
+        "duplicate id" if report.duplicates == 1 else "duplicate ids": report.duplicates,
         "with split votes": report.soft,
         "of weight 0": report.weightless,
         "ties because both answers were bad": report.both_bad,
@@ -58,10 +58,7 @@ def _rejected_lines(report: DataReport) -> list[Text]:
 
 
 def _warned_lines(report: DataReport) -> list[Text]:
-    shown = report.first_warned[:MAX_SHOWN_REJECTED]
-    lines = [Text(f"  line {line}: warning: {warning}", "yellow") for line, warning in shown]
-    left = report.warned - len(shown)
-    return [*lines, Text(f"  ... and {left:,} more with a warning", "yellow")] if left else lines
+    return [Text(f"  warning, {kind}: {kind.warning}", "yellow") for kind in report.warnings]
 
 
 def _outcome_table(report: DataReport) -> Table:

@@ -19,10 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from prefstream.scoring.files.row_warnings import RowWarnings
 from prefstream.scoring.files.rows import RejectedRow
 
 MAX_SHOWN: Final = 20
-"""Rejected rows, and warnings, named one by one: a file of the wrong kind would fill the screen, and hide the count."""
+"""Rejected rows named one by one: a file of the wrong kind would fill the screen, and hide the count."""
 
 LINE_EVERY_S: Final = 10.0
 """Without a terminal: often enough to see that it lives, rare enough for a log of hours."""
@@ -107,6 +108,7 @@ class FileProgress:
         file: the file, for the places of rejected rows and the total.
         verb: what is done to it, for the lines.
         start_bytes: how much of it was done before.
+        start_rows: rows in it.
         clock: seconds, monotonic.
     """
 
@@ -117,15 +119,18 @@ class FileProgress:
         *,
         verb: str,
         start_bytes: int = 0,
+        start_rows: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._verb = verb
         self._total = file.stat().st_size
         self._start = start_bytes
+        self._start_rows = start_rows
         self._clock = clock
         self._began = clock()
-        self._rejected = self._warned = 0
+        self._rejected = 0
+        self._warnings = RowWarnings()
         self._meter = Meter(console, verb=verb, total=max(1, self._total), completed=start_bytes, clock=clock)
 
     def __enter__(self) -> Self:
@@ -138,8 +143,9 @@ class FileProgress:
         self._meter.__exit__(kind, error, trace)
         if self._rejected > MAX_SHOWN:
             self._meter.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
-        if self._warned > MAX_SHOWN:
-            self._meter.say(f"... and {self._warned - MAX_SHOWN:,} more rows with a warning")
+        for alike in self._warnings:
+            if alike.rows > 1:
+                self._meter.say(f"{self._file}: the warning of line {alike.lines[0]} holds for {alike}")
 
     def rejected(self, line: int, row: RejectedRow) -> None:
         """Name the row, unless too many were named before."""
@@ -148,9 +154,8 @@ class FileProgress:
             self._meter.say(f"{self._file}:{line}: {row}")
 
     def warned(self, line: int, warning: str) -> None:
-        """Name the row, likewise."""
-        self._warned += 1
-        if self._warned <= MAX_SHOWN:
+        """Name the row where it is the first with that warning; how many more there were is said at the end."""
+        if self._warnings.add(line, warning):
             self._meter.say(f"{self._file}:{line}: warning: {warning}")
 
     def advanced(self, done_bytes: int, rows: int) -> None:
@@ -161,7 +166,8 @@ class FileProgress:
 
     def _status(self, done_bytes: int, rows: int) -> str:
         elapsed = max(self._clock() - self._began, 1e-9)
-        status = f"{rows:,} battles, {rows / elapsed:,.1f}/s"
+        before = f" ({self._start_rows:,} from before)" if self._start_rows else ""
+        status = f"{self._start_rows + rows:,} battles{before}, {rows / elapsed:,.1f}/s"
         if done_bytes > self._start:
             left_s = elapsed * (self._total - done_bytes) / (done_bytes - self._start)
             status += f", about {duration(left_s)} left"

@@ -14,8 +14,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
+from prefstream.consumer.cli.calibrate import worth
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
 from prefstream.schemas import Battle, PrefstreamError
+from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.files.labelled import read_labelled
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.panel.panel import load_panel
@@ -120,6 +122,7 @@ def test_the_table_shows_each_judge_and_the_panel_before_and_after(panel: Path, 
     assert "(3 folds)" in result.stdout
     for word in ("gemma", "llama", "panel", "before", "after", "change", "log loss", "calibration error", "tie bias"):
         assert word in result.stdout
+    assert "log loss changes by" in result.stdout
     assert not any(word in result.output for word in ("question 7", "lazy"))
 
 
@@ -184,3 +187,23 @@ def test_too_few_battles_are_refused_before_a_judge_is_loaded(judged: Path, tmp_
     assert result.exit_code == EXIT_USAGE
     assert "30 labelled battles count, too few" in str(result.exception)
     assert not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "told"),
+    [
+        (
+            -0.05,
+            -0.03,
+            -0.01,
+            "Calibration makes the panel better: its log loss changes by -0.030, between -0.050 and ",
+        ),
+        (-0.05, -0.01, 0.03, "leave it out, or calibrate on more battles"),
+        (0.01, 0.03, 0.05, "Calibration makes the panel worse: its log loss changes by +0.030"),
+        (None, -0.03, None, "too few prompts to tell"),
+    ],
+)
+def test_what_calibration_is_worth_is_said_by_its_interval(
+    low: float | None, value: float, high: float | None, told: str
+) -> None:
+    assert told in worth(Estimate(value=value, low=low, high=high))

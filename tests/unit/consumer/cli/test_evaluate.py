@@ -136,6 +136,36 @@ def test_predictions_of_score_give_what_the_panel_gives(tmp_path: Path, clean: P
     assert of_file.evaluated.predictions == "scored.jsonl"
 
 
+def test_empty_cells_and_repeated_ids_are_told_once_with_their_rows(tmp_path: Path, panel: Path) -> None:
+    judged = tmp_path / "judged.csv"
+    rows = [f"{number % 4},p {number},x,{'y' * (number % 2)},A\n" for number in range(6)]
+    judged.write_text("id,prompt,response_a,response_b,winner\n" + "".join(rows))
+    result = evaluate(judged, "--panel", panel)
+    assert result.exit_code == 0, result.output
+    assert f"{judged}:2: warning: response_b: read as an empty text" in result.stderr
+    assert f"{judged}: the warning of line 2 holds for 3 rows, lines 2, 4, 6" in result.stderr
+    assert f"{judged}:6: warning: an earlier row has the same id" in result.stderr
+    assert f"{judged}: the warning of line 6 holds for 2 rows, lines 6, 7" in result.stderr
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_the_labelled_file_itself_is_no_file_of_predictions(tmp_path: Path, link: bool) -> None:
+    labels = tmp_path / "train.csv"
+    rows = "".join(f"{number},p {number},x,y,{number % 2},{1 - number % 2},0\n" for number in range(30))
+    labels.write_text(f"id,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n{rows}")
+    given = tmp_path / "given.csv" if link else labels
+    if link:
+        given.symlink_to(labels)
+    result = evaluate(labels, "--predictions", given)
+    assert result.exit_code == EXIT_USAGE
+    assert "is the labelled file itself" in str(result.exception)
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(labels.read_bytes())
+    result = evaluate(labels, "--predictions", copy)
+    assert result.exit_code == 0, result.output
+    assert f"{copy}: every probability is 0 or 1" in result.stderr.replace("\n", " ")
+
+
 def test_battles_without_a_prediction_are_named(tmp_path: Path, clean: Path) -> None:
     csv = tmp_path / "submission.csv"
     rows = [f"b{number},0.5,0.3,0.2" for number in range(1, BATTLES)]

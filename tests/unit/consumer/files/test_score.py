@@ -160,6 +160,15 @@ def test_cells_that_begin_like_lists_of_turns_are_warned_of(tmp_path: Path) -> N
     assert recorder.warnings == [3]
 
 
+def test_an_id_that_an_earlier_row_has_is_warned_of(tmp_path: Path) -> None:
+    """In whatever chunk the earlier one was; the row is scored all the same."""
+    source = tmp_path / "battles.csv"
+    source.write_text(HEADER + "".join(f"{name},p,x,y\n" for name in "abcbda"))
+    recorder = Recorder()
+    assert score_with_hashes(source, tmp_path / "out.csv", recorder=recorder, chunk_rows=2).scored == 6
+    assert recorder.warnings == [5, 7]
+
+
 def test_rejected_rows_are_told_and_kept_as_given(tmp_path: Path) -> None:
     source = tmp_path / "battles.csv"
     source.write_bytes(

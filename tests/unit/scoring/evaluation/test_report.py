@@ -11,7 +11,7 @@ from prefstream.schemas import Provenance
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.evaluation.report import render_report, verdicts
-from prefstream.scoring.evaluation.results import Evaluation
+from prefstream.scoring.evaluation.results import Comparison, Evaluation
 from tests.support.judged import EVALUATED, MARK, make_labelled, make_predictions, make_probabilities
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use", "line", "rect"}
@@ -136,7 +136,40 @@ def test_few_prompts_are_no_ground_for_a_verdict(evaluation: Evaluation) -> None
 def test_verdicts_go_by_the_interval(evaluation: Evaluation, low: float, high: float, mood: str, words: str) -> None:
     gap = Estimate(value=-0.03 if high < 0 else 0.03, low=low, high=high)
     comparison = evaluation.panel.comparisons[0].model_copy(update={"log_loss": gap})
-    panel = evaluation.panel.model_copy(update={"comparisons": (comparison,)})
-    (verdict,) = verdicts(evaluation.model_copy(update={"systems": (panel, *evaluation.systems[1:])}))
+    (verdict,) = verdicts(with_baselines(evaluation, comparison, {"class prior": 1.05}))
     assert verdict.mood == mood
     assert words in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("prior", "lengths", "told"),
+    [
+        (1.2, 1.25, "its own log loss, 1.250, is worse than that of knowing nothing (1.099)"),
+        (1.04, 1.06, "its own log loss, 1.060, is worse than that of class prior (1.040)"),
+    ],
+)
+def test_being_better_than_a_baseline_that_is_worse_than_less_is_no_verdict(
+    evaluation: Evaluation, prior: float, lengths: float, told: str
+) -> None:
+    comparison = evaluation.panel.comparisons[1]
+    losses = {"class prior": prior, "length only": lengths}
+    better, worse = (
+        comparison.model_copy(update={"log_loss": Estimate(value=gap, low=gap - 0.01, high=gap + 0.01)})
+        for gap in (-0.1, 0.1)
+    )
+    (verdict,) = verdicts(with_baselines(evaluation, better, losses))
+    assert verdict.mood == "open"
+    assert told in verdict.text
+    (verdict,) = verdicts(with_baselines(evaluation, worse, losses))
+    assert verdict.mood == "worse"
+
+
+def with_baselines(evaluation: Evaluation, comparison: Comparison, losses: dict[str, float]) -> Evaluation:
+    """The evaluation with one comparison, and with these log losses of the baselines."""
+    panel, *others = evaluation.systems
+    systems = [panel.model_copy(update={"comparisons": (comparison,)})]
+    for one in others:
+        loss = losses.get(one.name)
+        update = {} if loss is None else {"log_loss": Estimate(value=loss, low=loss - 0.01, high=loss + 0.01)}
+        systems.append(one.model_copy(update=update))
+    return evaluation.model_copy(update={"systems": tuple(systems)})

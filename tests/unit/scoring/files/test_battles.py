@@ -141,12 +141,35 @@ def test_cell_that_begins_like_a_list_of_turns_and_is_none_is_warned_of(
     tmp_path: Path, cells: str, warned: str | None
 ) -> None:
     [record] = read(tmp_path, HEADER + f"1,{cells}\n".encode())
-    assert record.warning == (
-        None
+    text = "read as text though it begins like a list of turns; where it is one, prompt and both responses must be "
+    assert record.warnings == (() if warned is None else (f"{warned}: {text}JSON lists",))
+
+
+@pytest.mark.parametrize(
+    ("cells", "warned"),
+    [
+        ("p,x,", "response_b"),
+        (',x,""', "prompt, response_b"),
+        ('"[""p""]","[""x""]","[null]"', None),
+        ("p,x, ", None),
+    ],
+)
+def test_empty_cell_of_csv_is_an_empty_text_and_warned_of(tmp_path: Path, cells: str, warned: str | None) -> None:
+    """CSV can't tell a missing answer from an empty one."""
+    [record] = read(tmp_path, HEADER + f"1,{cells}\n".encode())
+    assert record.battle
+    assert record.warnings == (
+        ()
         if warned is None
-        else f"{warned}: read as text though it begins like a list of turns; where it is one, prompt and both "
-        "responses must be JSON lists"
+        else (f"{warned}: read as an empty text, though an empty cell may stand for one that is missing",)
     )
+
+
+def test_empty_text_of_jsonl_is_meant_and_null_is_refused(tmp_path: Path) -> None:
+    row = '{"id":1,"prompt":"p","response_a":"x","response_b":%s}\n'
+    records = read(tmp_path, (row % '""' + row % "null").encode(), "battles.jsonl")
+    assert (records[0].battle is not None, records[0].warnings) == (True, ())
+    assert rejections(records) == [(2, "wrong_type")]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +178,7 @@ def test_cell_that_begins_like_a_list_of_turns_and_is_none_is_warned_of(
         (b'{"id":"2"', "not_json"),
         (b"\xff", "not_utf8"),
         (b"[1]", "not_an_object"),
-        (b'{"id":"2","prompt":"p","response_a":"x"}', "missing_field"),
+        (b'{"id":"2","prompt":"p","response_a":"x"}', "wrong_type"),
         (b'{"id":"2","prompt":1,"response_a":"x","response_b":"y"}', "wrong_type"),
         (b'{"id":"2","prompt":NaN,"response_a":"x","response_b":"y"}', "not_finite"),
         (b'{"id":"2","prompt":["\\ud83d"],"response_a":"x","response_b":"y"}', "not_utf8"),

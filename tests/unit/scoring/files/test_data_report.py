@@ -220,8 +220,8 @@ def test_warnings_and_ties_of_bad_answers_are_counted(tmp_path: Path) -> None:
     path.write_text("id,prompt,response_a,response_b,winner\n1,['p'],x,y,tie\n2,p,x,y,both_bad\n3,p,x,y,A\n")
     report = DataReport()
     assert len(list(report.usable_rows(read_labelled(path)))) == 3
-    assert (report.warned, report.both_bad, report.outcomes["tie"]) == (1, 1, 2)
+    assert (report.both_bad, report.outcomes["tie"]) == (1, 2)
     assert report.to_dict()["both_bad"] == 1
-    [(line, warning)] = report.first_warned
-    assert line == 2
-    assert report.to_dict()["warned"] == {"rows": 1, "first": [{"line": line, "warning": warning}]}
+    [kind] = report.warnings
+    assert kind.warning.startswith("prompt: read as text")
+    assert report.to_dict()["warned"] == [{"warning": kind.warning, "rows": 1, "first_lines": [2]}]

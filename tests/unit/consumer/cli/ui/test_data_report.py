@@ -70,10 +70,11 @@ def test_small_sources_are_shown_together() -> None:
     assert line_of(shown(report), "3 more") == ["3", "0.0%", "0.0%", "100.0%"]
 
 
-def test_warnings_are_named_but_not_all() -> None:
+def test_a_warning_is_named_once_with_its_rows() -> None:
     report = DataReport()
-    for line in range(1, MAX_SHOWN_REJECTED + 3):
-        report.warn(line, "read as text")
+    for line in range(2, 9):
+        report.warnings.add(line, "read as text")
+    report.warnings.add(4, "another")
     text = shown(report)
-    assert text.count("warning: read as text") == MAX_SHOWN_REJECTED
-    assert "... and 2 more with a warning" in text
+    assert "warning, 7 rows, first lines 2, 3, 4, 5, 6: read as text" in text
+    assert "warning, 1 row, line 4: another" in text

@@ -58,6 +58,14 @@ def test_estimate_of_a_resumed_run_counts_from_where_it_began(file: Path) -> Non
     assert "95%, 10 battles, 0.0/s, about 1 h 0 min left" in shown(out)
 
 
+def test_what_was_done_before_counts_as_it_does_in_the_percentage(file: Path) -> None:
+    out, clock = console(terminal=False), Clock()
+    with FileProgress(out, file, verb="scoring", start_bytes=200, start_rows=4, clock=clock) as progress:
+        clock.now = LINE_EVERY_S
+        progress.advanced(1000, 16)
+    assert "100%, 20 battles (4 from before), 1.6/s" in shown(out)
+
+
 def test_on_a_terminal_a_bar_moves(file: Path) -> None:
     out, clock = console(terminal=True), Clock()
     with FileProgress(out, file, verb="scoring", clock=clock) as progress:
@@ -79,14 +87,17 @@ def test_rejected_rows_are_named_up_to_a_number_then_counted(file: Path, termina
     assert "... and 3 more rejected rows" in shown(out)
 
 
-def test_warnings_are_named_up_to_a_number_then_counted(file: Path) -> None:
+def test_a_warning_is_told_once_then_counted(file: Path) -> None:
     out = console(terminal=False)
     with FileProgress(out, file, verb="scoring") as progress:
-        for line in range(MAX_SHOWN + 3):
-            progress.warned(line + 1, "read as text")
-    assert f"{file}:1: warning: read as text" in shown(out)
-    assert shown(out).count("read as text") == MAX_SHOWN
-    assert "... and 3 more rows with a warning" in shown(out)
+        for line in range(7, 30):
+            progress.warned(line, "read as text")
+        progress.warned(8, "another")
+    assert shown(out).splitlines() == [
+        f"{file}:7: warning: read as text",
+        f"{file}:8: warning: another",
+        f"{file}: the warning of line 7 holds for 23 rows, first lines 7, 8, 9, 10, 11",
+    ]
 
 
 def test_empty_file_has_a_progress_too(tmp_path: Path) -> None:
