@@ -35,6 +35,10 @@ MAX_TURNS: Final = 1_000
 MAX_ID_CHARS: Final = 1_024
 """Bound of the id: it becomes the record's key, and indexes downstream have limits of this order."""
 
+MIN_ID: Final = -(2**63)
+MAX_ID: Final = 2**64 - 1
+"""Integers of 64 bits, signed or not: readers of JSON round longer ones, and two battles would have one id."""
+
 _REASONS: Final = {
     "missing": Reason.MISSING_FIELD,
     "lone_surrogate": Reason.NOT_UTF8,
@@ -56,13 +60,18 @@ def _refuse_lone_surrogates(text: str) -> None:
 
 
 def _id_to_text(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if isinstance(value, str):
         if not value or value.isspace():
             raise PydanticCustomError("empty_id", "names nothing: it is empty, or blank")
         _refuse_lone_surrogates(value)
-    return value
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and MIN_ID <= value <= MAX_ID:
+        return str(value)
+    raise PydanticCustomError(
+        "id_type",
+        "should be a text, or an integer from {least} to {most} without fraction and exponent",
+        {"least": MIN_ID, "most": MAX_ID},
+    )
 
 
 def _check_text(text: str) -> str:
@@ -121,14 +130,20 @@ class Battle(ContractModel):
     """One prompt and two anonymous responses to it.
 
     A string is one turn, whatever stands in it: lists in strings are read by `parse_battle` and `parse_row`.
-    `model_a` and `model_b` are kept for those who read preferences; no judge ever sees them.
+    `model_a` and `model_b` are for those who read battles: no judge ever sees them, and preferences do not have them.
     """
 
     id: Annotated[
         str,
-        Field(max_length=MAX_ID_CHARS, description="Unique name of the battle; an integer becomes a string."),
+        Field(
+            max_length=MAX_ID_CHARS,
+            description="Unique name of the battle; an integer becomes a string. "
+            "It is written without fraction and exponent: 42.0 is refused, which a JSON Schema can't say.",
+        ),
         BeforeValidator(
-            _id_to_text, json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS, pattern=r"\S")] | int
+            _id_to_text,
+            json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS, pattern=r"\S")]
+            | Annotated[int, Field(ge=MIN_ID, le=MAX_ID)],
         ),
     ]
     prompt: Annotated[Turns, Field(description=_PROMPT)]

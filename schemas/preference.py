@@ -31,7 +31,7 @@ class Probabilities(ContractModel):
     def _sums_to_one(self) -> Self:
         total = self.model_a + self.model_b + self.tie
         if abs(total - 1.0) > SUM_TOLERANCE:
-            raise ValueError(f"probabilities sum to {total!r}, not to 1 within {SUM_TOLERANCE}")
+            raise ValueError(f"should sum to 1 within {SUM_TOLERANCE}, not to {total!r}")
         return self
 
     @property
@@ -70,7 +70,13 @@ class Provenance(ContractModel):
     mask_identity: Annotated[
         bool | None, Field(description="Whether phrases in which a response names its maker or itself were masked.")
     ] = None
-    trained: Annotated[bool, Field(description="False: the head is random and the probabilities mean nothing.")] = True
+    trained: Annotated[
+        bool | None,
+        Field(
+            description="False: the head is random and the probabilities mean nothing. Absent from a prior, which has "
+            "nothing to train."
+        ),
+    ] = None
 
 
 class JudgeOpinion(ContractModel):
@@ -123,7 +129,14 @@ class Preference(ContractModel):
     schema_version: Literal["1.0"] = SCHEMA_VERSION
     id: Annotated[str, Field(description="Id of the battle, and key of the record.")]
     probabilities: Probabilities
-    preferred: Outcome
+    preferred: Annotated[
+        Outcome,
+        Field(
+            description="The most probable outcome; of equally probable ones the first in the order model_a, model_b, "
+            "tie. Where the probabilities of A and B are equal, as for two answers that read the same, it says nothing "
+            "about which is better: ask the probabilities."
+        ),
+    ]
     judges: Annotated[tuple[JudgeOpinion, ...], Field(min_length=1)]
     left_out: Annotated[tuple[str, ...], Field(description="Judges that failed and were left out of this answer.")] = ()
     disagreement: Annotated[

@@ -21,7 +21,14 @@ from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
-from prefstream.consumer.cli.ui.dead_letters import iso_time, print_counts, print_plan, print_whole, render_list
+from prefstream.consumer.cli.ui.dead_letters import (
+    iso_time,
+    list_console,
+    print_counts,
+    print_plan,
+    print_whole,
+    render_list,
+)
 from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, TopicNames
 from prefstream.consumer.dead_letters.plan import Choice, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
@@ -102,7 +109,7 @@ def list_(
     Example: `prefstream dead-letters list --since 2h --reason not_json`
     """
     configure_logging("warning", "console", library_level="error")
-    topic = topic or names.dead_letters_topic
+    topic = _dead_letters_topic(names, topic)
     counts: Counter[str] = Counter()
     chosen = _counted(
         read_dead_letters(names, topic, since=_parse_since(since)), frozenset(_check_reasons(reason)), counts
@@ -111,10 +118,10 @@ def list_(
         for letter in chosen if limit is None else _newest(chosen, limit):
             typer.echo(json.dumps(_as_json(letter)))
         return
-    console = Console()
+    console = list_console()
     newest = _newest(chosen, limit or NEWEST_SHOWN)
     if newest:
-        console.print(render_list(newest, topic))
+        console.print(render_list(newest, topic, expand=console.is_terminal))
     print_counts(console, counts, shown=len(newest))
 
 
@@ -261,6 +268,14 @@ def _parse_positions(texts: Iterable[str], topic: str, context: typer.Context) -
         refuse_unused(context, ["topic"], f"on positions that name the topic {', '.join(named)}")
     topic = named.pop() if named else topic
     return topic, [RecordPosition.parse(text, topic) for text in texts]
+
+
+def _dead_letters_topic(names: TopicNames, topic: str | None) -> str:
+    """The topic that is meant; every record of one that holds something else would be listed as a dead letter."""
+    for other, what in ((names.battles_topic, "battles"), (names.preferences_topic, "preferences")):
+        if topic == other:
+            raise UsageError(f"{topic} is the topic of {what}; dead letters are on {names.dead_letters_topic}")
+    return topic or names.dead_letters_topic
 
 
 def _check_reasons(reasons: Iterable[str] | None) -> list[str]:

@@ -242,7 +242,7 @@ def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
 def _summary(
     result: Check, people: Agreement | None, screen: Screen, judges: Panel, config: StreamConfig
 ) -> RenderableType:
-    untrained = [judge.name for judge in judges.judges if not judge.provenance.trained]
+    untrained = [judge.name for judge in judges.judges if judge.provenance.trained is False]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()

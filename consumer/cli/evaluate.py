@@ -206,8 +206,13 @@ def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path
         say(console, f"{path}: {read.unknown_ids:,} predictions are about none of the labelled battles: ignored")
     if read.repeated_ids:
         say(console, f"{path}: {read.repeated_ids:,} ids stand more than once: the last prediction counts")
+    if not read.of_one_panel:
+        say(
+            console,
+            f"{path}: its rows are answers of several panels; what is told of the panel is of all of them mixed",
+        )
     if read.partial_judges:
-        say(console, f"{path}: {', '.join(read.partial_judges)} did not answer every battle: only the panel is shown")
+        say(console, f"{path}: not every battle was answered by {', '.join(read.partial_judges)}: not shown alone")
     if all(set(row) <= {0.0, 1.0} for row in read.predictions.panel.probabilities.tolist()):
         say(
             console,

@@ -6,7 +6,8 @@ Reads what `prefstream score` writes: Kaggle's submission format (CSV: an id and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,7 @@ class PredictionFile:
         repeated_ids: how many of its rows were replaced by a later one of the same id.
         rejected: rows that hold no prediction, by line.
         partial_judges: judges that did not answer every battle, and are left out for it.
+        of_one_panel: whether all rows were answered by the same judges, those that failed counted in.
     """
 
     predictions: Predictions
@@ -46,6 +48,7 @@ class PredictionFile:
     repeated_ids: int
     rejected: Mapping[int, RejectedRow]
     partial_judges: tuple[str, ...]
+    of_one_panel: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
             position: "the predictions leave it out" for position, battle in enumerate(battles) if battle.id not in rows
         },
     )
-    return PredictionFile(predictions, unknown, repeated, rejected, partial)
+    return PredictionFile(
+        predictions, unknown, repeated, rejected, partial, _of_one_panel(row.preference for row in matched)
+    )
 
 
 def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, ...], tuple[str, ...]]:
@@ -115,6 +120,18 @@ def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, .
         symmetric = all(opinion.provenance.kind == "pointwise" for opinion in opinions)
         forecasts.append(opinions_forecast(name, opinions, symmetric=symmetric))
     return tuple(forecasts), tuple(name for name in names if name not in whole)
+
+
+def _of_one_panel(preferences: Iterable[Preference | None]) -> bool:
+    """Whether the rows name the same judges, and each judge is the same one wherever it answered."""
+    panels: set[frozenset[str]] = set()
+    judges: dict[str, set[tuple[str | None, ...]]] = defaultdict(set)
+    for preference in filter(None, preferences):
+        panels.add(frozenset((*(judge.name for judge in preference.judges), *preference.left_out)))
+        for judge in preference.judges:
+            made_of = judge.provenance
+            judges[judge.name].add((made_of.kind, made_of.base_hash, made_of.adapter_hash, made_of.template_hash))
+    return len(panels) <= 1 and all(len(kinds) == 1 for kinds in judges.values())
 
 
 def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RejectedRow:

@@ -72,7 +72,7 @@ def verdicts(evaluation: Evaluation) -> list[Conclusion]:
 
 def untrained(evaluation: Evaluation) -> list[str]:
     """Names of judges whose head is random."""
-    return [system.name for system in evaluation.systems if system.provenance and not system.provenance.trained]
+    return [system.name for system in evaluation.systems if system.provenance and system.provenance.trained is False]
 
 
 def _verdict(comparison: Comparison, prompts: int, losses: Mapping[str, float | None]) -> Conclusion:

@@ -101,8 +101,8 @@ class Panel:
 
     @property
     def trained(self) -> bool:
-        """Whether every judge has a trained head: if not, the probabilities mean nothing."""
-        return all(judge.provenance.trained for judge in self.judges)
+        """Whether no judge has a random head: if one has, the probabilities mean nothing."""
+        return all(judge.provenance.trained is not False for judge in self.judges)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Forecast:
     @property
     def trained(self) -> bool:
         """False for a random head, whose probabilities mean nothing."""
-        return self.provenance is None or self.provenance.trained
+        return self.provenance is None or self.provenance.trained is not False
 
 
 @dataclass(frozen=True, slots=True)

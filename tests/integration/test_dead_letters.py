@@ -129,6 +129,26 @@ def test_list_fits_the_terminal(config: StreamConfig, write: Write, columns: int
     assert "…" not in result.stdout
 
 
+def test_in_a_pipe_a_list_is_not_wrapped(config: StreamConfig, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    write([42], key=b"k" * 36, group="g" * 100)
+    result = CliRunner().invoke(
+        dead_letters,
+        ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", config.dead_letters_topic],
+    )
+    assert "g" * 100 in result.stdout
+    assert max(map(len, result.stdout.splitlines())) < 400
+
+
+@pytest.mark.parametrize("topic", ["battles", "preferences"])
+def test_a_topic_of_something_else_is_not_listed_as_dead_letters(config: StreamConfig, topic: str) -> None:
+    result = CliRunner().invoke(
+        dead_letters, ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", topic]
+    )
+    assert isinstance(result.exception, UsageError)
+    assert f"{topic} is the topic of {topic}; dead letters are on battles.dead-letters" in str(result.exception)
+
+
 def test_list_json_prints_one_object_a_line(config: StreamConfig, write: Write) -> None:
     write([7, 8], group="nightly")
     lines = [json.loads(line) for line in _call(config, "list", "--json").stdout.splitlines()]

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from prefstream.schemas import Battle, JudgeOpinion, KafkaSource, Preference, Probabilities, Provenance, parse_battle
+from prefstream.schemas.battle import MAX_ID, MIN_ID
 
 USER_TEXT = "seventeen purple elephants"
 
@@ -33,7 +34,7 @@ def battles(draw: st.DrawFn) -> Battle:
     turns = st.lists(texts, min_size=rounds, max_size=rounds)
     return parse_battle(
         {
-            "id": draw(ids | st.integers()),
+            "id": draw(ids | st.integers(MIN_ID, MAX_ID)),
             "prompt": draw(turns),
             "response_a": draw(turns),
             "response_b": draw(turns),

@@ -18,6 +18,7 @@ from packaging.version import Version
 from prefstream.consumer.cli import load_command
 from prefstream.consumer.client.topic_creation import plan_topics
 from prefstream.consumer.config import ENV_PREFIX, TOPIC_FIELDS, StreamConfig, TopicNames
+from prefstream.consumer.doctor.memory import MIB, TORCH_BYTES, parts_of
 from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, metrics_markdown
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
@@ -348,3 +349,13 @@ def test_the_bill_of_materials_is_that_of_the_lock() -> None:
     names = {part["bom-ref"]: canonicalize_name(part["name"]) for part in bill["components"]}
     assert {names[need] for need in needed} == direct
     assert "file:" not in json.dumps(bill)
+
+
+def test_the_table_of_memory_is_what_doctor_adds_up() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8").partition("\n## Memory\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| (\d+) MB \|$", guide, re.MULTILINE)
+    parts = parts_of(StreamConfig(), with_torch=False)
+    # doctor names the setting beside a part's name.
+    assert rows == [(part.what.partition(" (")[0], f"{part.bytes / MIB:.0f}") for part in parts]
+    assert f"about {sum(part.bytes for part in parts) / MIB:.0f} MB" in guide
+    assert f"and {TORCH_BYTES / MIB:.0f} MB more with judges" in guide

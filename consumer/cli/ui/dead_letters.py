@@ -5,6 +5,7 @@ All of it may have been written by anybody: what a terminal could obey is shown 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -19,13 +20,30 @@ from prefstream.consumer.dead_letters.reader import DeadLetter
 REFUSALS_SHOWN: Final = 20
 """Refused dead letters that are named one by one; they are alike, and counted beyond that."""
 
+_PIPE_COLUMNS: Final = 4_000
+"""Wider than any message; lines are as long as what they hold."""
+
 _KEY_CHARS: Final = 36
 """A UUID is shown whole."""
 
 
-def render_list(letters: Iterable[DeadLetter], topic: str) -> Table:
-    """A table with two or three lines for each."""
-    table = Table(title=f"Dead letters on {topic}", box=None, padding=(0, 1, 1, 0), expand=True, title_justify="left")
+def list_console() -> Console:
+    """As wide as the terminal; in a pipe, where no terminal folds anything, as wide as the text needs."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_COLUMNS
+    return console
+
+
+def render_list(letters: Iterable[DeadLetter], topic: str, *, expand: bool) -> Table:
+    """A table with two to four lines for each.
+
+    Args:
+        letters: what it lists.
+        topic: where they stand.
+        expand: make it as wide as the console.
+    """
+    table = Table(title=f"Dead letters on {topic}", box=None, padding=(0, 1, 1, 0), expand=expand, title_justify="left")
     table.add_column("position", no_wrap=True)
     table.add_column("time (UTC)", width=10)
     table.add_column("reason", ratio=1, overflow="fold")

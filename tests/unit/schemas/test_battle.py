@@ -13,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.schemas import Battle, InvalidEventError, Reason, encode_battle, parse_battle, parse_row
-from prefstream.schemas.battle import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS
+from prefstream.schemas.battle import MAX_ID, MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_TURNS, MIN_ID
 from tests.support.samples import USER_TEXT, battles, fields, json_values, texts, turn_lists
+
+NO_ID = (
+    "should be a text, or an integer from -9223372036854775808 to 18446744073709551615 without fraction and exponent"
+)
 
 
 def reason_of(given_fields: dict[str, Any]) -> Reason:
@@ -116,7 +120,7 @@ def test_too_long_texts_are_refused_however_they_are_cut_into_turns() -> None:
 # --- other fields --------------------------------------------------------------------------------------------------
 
 
-@given(st.integers())
+@given(st.integers(MIN_ID, MAX_ID))
 def test_an_integer_id_becomes_a_string(number: int) -> None:
     assert parse_battle(fields(id=number)).id == str(number)
 
@@ -149,6 +153,13 @@ def test_a_battle_made_in_code_is_refused_as_one_that_is_read() -> None:
         ({"prompt": 3}, "wrong_type: field prompt should be a text, or a list of texts"),
         ({"prompt": ["a", 3]}, "wrong_type: field prompt.1 should be a text"),
         ({"model_a": 3}, "wrong_type: field model_a should be a text"),
+        *(
+            (
+                {"id": number},
+                f"wrong_type: field id {NO_ID}",
+            )
+            for number in (42.0, 2**64, True, None)
+        ),
         ({"id": "x" * (MAX_ID_CHARS + 1)}, "field_too_large: field id should have at most 1024 characters"),
         ({"occurred_at": "2026-01-01T00:00:00"}, "wrong_type: field occurred_at should have timezone info"),
     ],

@@ -90,6 +90,8 @@ def test_every_battle_that_is_written_fits_its_schema(battle: Battle) -> None:
     "changes",
     [
         {"id": 7},
+        {"id": -(2**63)},
+        {"id": 2**64 - 1},
         {"prompt": "hi"},
         {"prompt": '["hi"]'},
         {"response_a": [None]},
@@ -126,6 +128,14 @@ def test_what_breaks_the_schema_is_refused_by_the_code_too(event: object) -> Non
     assert not BATTLE.is_valid(event)
     with pytest.raises(InvalidEventError):
         decode_battle(orjson.dumps(event))
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_an_id_beyond_64_bits_breaks_the_schema_and_is_refused(number: int) -> None:
+    event = fields(id=number)
+    assert not BATTLE.is_valid(event)
+    with pytest.raises(InvalidEventError, match="should be a text, or an integer from -9223372036854775808 to "):
+        decode_battle(json.dumps(event).encode())
 
 
 @given(st.dictionaries(st.sampled_from(list(Battle.model_fields)), json_values))
@@ -242,6 +252,11 @@ def test_preference_headers_are_cloudevents_in_binary_mode(asyncapi: dict[str, A
     required = {"content-type", "ce_id", "ce_source", "ce_specversion", "ce_time", "ce_type"}
     assert set(headers["required"]) == required
     assert set(headers["properties"]) == required | {"traceparent"}
+
+
+def test_what_is_preferred_of_equals_stands_in_the_schema() -> None:
+    schema = orjson.loads((COMMITTED / "preference.schema.json").read_bytes())
+    assert "the first in the order model_a, model_b, tie" in schema["properties"]["preferred"]["description"]
 
 
 def test_a_battles_headers_name_what_a_retry_leaves_on_it(asyncapi: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def test_of_equals_the_first_is_preferred() -> None:
 
 @pytest.mark.parametrize("error", [2e-6, -2e-6, 0.5])
 def test_a_sum_off_one_is_refused(error: float) -> None:
-    with pytest.raises(ContractError, match=r"^no Probabilities: probabilities sum to"):
+    with pytest.raises(ContractError, match=r"^no Probabilities: should sum to 1 within 1e-06, not to "):
         Probabilities(model_a=0.2 + error / 2, model_b=0.3 + error / 2, tie=0.5)
 
 
@@ -47,6 +47,18 @@ def test_a_sum_off_by_rounding_is_accepted() -> None:
 def test_what_is_no_probability_is_refused(triple: tuple[object, ...]) -> None:
     with pytest.raises(ContractError):
         Probabilities(**dict(zip(OUTCOMES, triple, strict=True)))
+
+
+def test_a_sum_that_is_none_is_told_by_the_fields_name_once() -> None:
+    with pytest.raises(
+        ContractError, match=r"^no Preference: probabilities should sum to 1 within 1e-06, not to 2\.5$"
+    ):
+        a_preference(probabilities={"model_a": 1.0, "model_b": 1.0, "tie": 0.5})
+
+
+def test_a_prior_has_no_head_that_could_be_trained() -> None:
+    [opinion] = a_preference().judges
+    assert "trained" not in opinion.model_dump(exclude_none=True)["provenance"]
 
 
 def test_it_cannot_be_changed() -> None:

@@ -154,7 +154,9 @@ def test_a_missing_kind_is_named(tmp_path: Path) -> None:
 
 def test_probabilities_that_are_none_are_refused(tmp_path: Path) -> None:
     prior = {**PRIOR, "probabilities": {"model_a": 0.9, "model_b": 0.9, "tie": 0.9}}
-    assert only_fault_of(tmp_path, {"judges": [prior]}).startswith("judges[0].probabilities: probabilities sum to")
+    assert only_fault_of(tmp_path, {"judges": [prior]}).startswith(
+        "judges[0].probabilities: should sum to 1 within 1e-06, not to "
+    )
 
 
 def test_equal_names_are_refused(tmp_path: Path) -> None:

@@ -187,6 +187,20 @@ def test_tier_and_limit_choose_battles(tmp_path: Path, clean: Path, panel: Path)
     assert "core (40)" in str(wrong.exception)
 
 
+def test_predictions_of_two_panels_are_warned_of_and_judges_that_are_shown_are_not_denied(
+    tmp_path: Path, clean: Path, panel: Path
+) -> None:
+    scored = tmp_path / "scored.jsonl"
+    assert CliRunner().invoke(app, ["score", str(clean), "-o", str(scored), "--panel", str(panel)]).exit_code == 0
+    first, *others = map(json.loads, scored.read_text().splitlines())
+    first["judges"][-1]["name"] = "third"
+    scored.write_text("".join(json.dumps(row) + "\n" for row in (first, *others)))
+    told = " ".join(evaluate(clean, "--predictions", scored).stderr.split())
+    assert "its rows are answers of several panels" in told
+    assert "third" in told
+    assert "only the panel is shown" not in told
+
+
 def test_predictions_and_a_panel_exclude_each_other(tmp_path: Path, clean: Path, panel: Path) -> None:
     csv = tmp_path / "submission.csv"
     csv.write_text("id,winner_model_a,winner_model_b,winner_tie\nb0,1,0,0\nb1,0,1,0\n")

@@ -99,7 +99,15 @@ def test_a_judge_that_was_left_out_of_an_answer_is_not_evaluated(tmp_path: Path)
     read = read_predictions(preferences(tmp_path, priors(), judges=whole["judges"][:1], left_out=["two"]), BATTLES)
     assert [judge.name for judge in read.predictions.judges] == ["one"]
     assert read.partial_judges == ("two",)
+    assert read.of_one_panel
     assert not read.predictions.panel.symmetric
+
+
+@pytest.mark.parametrize("change", [{"name": "third"}, {"provenance": {"kind": "pairwise", "adapter_hash": "ab"}}])
+def test_rows_of_other_judges_are_of_another_panel(tmp_path: Path, change: dict[str, Any]) -> None:
+    one, two = orjson.loads(preferences(tmp_path, priors()).read_bytes().splitlines()[0])["judges"]
+    assert read_predictions(preferences(tmp_path, priors()), BATTLES).of_one_panel
+    assert not read_predictions(preferences(tmp_path, priors(), judges=[one, two | change]), BATTLES).of_one_panel
 
 
 def test_a_row_that_is_no_preference_is_rejected_without_its_text(tmp_path: Path) -> None:
