@@ -197,11 +197,14 @@ def test_a_process_that_waits_in_a_transaction_tells_it_too_and_its_end_names_th
     assert libraries(run) == set()
 
 
-def test_a_broker_that_comes_back_while_a_transaction_waits_ends_what_was_told(apache: Apache, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("leave", "come_back"), [(Apache.kill, Apache.start), (Apache.freeze, Apache.thaw)])
+def test_a_broker_that_comes_back_while_a_transaction_waits_ends_what_was_told(
+    apache: Apache, tmp_path: Path, leave: Callable[[Apache], None], come_back: Callable[[Apache], None]
+) -> None:
     with busy(apache, tmp_path) as (run, url):
-        apache.kill()
+        leave(apache)
         wait_until(lambda: run.log_events("held up"), what="the line")
-        apache.start()
+        come_back(apache)
         wait_until(lambda: readiness(url)[0] == 200, what="readiness")
     assert [event for event in told(run) if event in {"held up", "going on"}] == ["held up", "going on"]
 

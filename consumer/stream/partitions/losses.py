@@ -193,10 +193,11 @@ class Losses:
     def _tell_gone_before_first_read(
         self, partition: TopicPartition, count: int, *, behind_answers: bool = False
     ) -> None:
+        event = "records were deleted before the group read this partition for the first time"
+        if behind_answers:
+            event = "records behind the last one that the group answered were deleted unread"
         log.warning(
-            "records behind the last one that the group answered were deleted unread"
-            if behind_answers
-            else "records were deleted before the group read this partition for the first time",
+            event,
             partition=f"{partition.topic}/{partition.partition}",
             offsets=count,
             told="at every start, until one with on_data_loss earliest or latest",
