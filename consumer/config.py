@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
@@ -110,6 +111,13 @@ class KafkaConnection(BaseSettings):
         )
 
     @model_validator(mode="after")
+    def _brokers_have_ports(self) -> Self:
+        servers = [server.strip() for server in self.bootstrap_servers.split(",")]
+        if without := [server for server in servers if server and not server.rpartition(":")[0]]:
+            raise ValueError(f"bootstrap_servers: the port of {', '.join(without)} is missing; write HOST:PORT")
+        return self
+
+    @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
         given = {name for name in type(self).model_fields if name.startswith("sasl_") and getattr(self, name)}
         if not self.security_protocol.startswith("SASL"):
@@ -202,6 +210,11 @@ class KafkaConnection(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The precedence, strongest first."""
         del dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            # Variables are written as the options tell them: pydantic-settings would take any mixture of cases.
+            env_settings.env_vars = {
+                name.lower(): text for name, text in os.environ.items() if name == name.upper() and text
+            }
         sources = [init_settings, env_settings]
         if secrets_dir := os.environ.get(ENV_SECRETS_DIR):
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets_dir, env_prefix=""))

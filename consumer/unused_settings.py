@@ -105,14 +105,15 @@ def check_variables(environment: Mapping[str, str], options: Iterable[str], othe
     unknown = [
         name
         for name, text in environment.items()
-        if name.startswith(ENV_PREFIX) and name not in known and not _is_of_kubernetes(name, text)
+        if name.upper().startswith(ENV_PREFIX) and name not in known and not _is_of_kubernetes(name, text)
     ]
     wrong = []
     idle = []
     for name in sorted(unknown):
-        of_another = name.startswith(tuple(others))
+        upper = name.upper()
+        of_another = upper.startswith(tuple(others))
         cutoff = _NEAR_THOUGH_OF_ANOTHER if of_another else _NEAR
-        nearest = _nearest(name.removeprefix(ENV_PREFIX), {one.removeprefix(ENV_PREFIX) for one in known}, cutoff)
+        nearest = _nearest(upper.removeprefix(ENV_PREFIX), {one.removeprefix(ENV_PREFIX) for one in known}, cutoff)
         if nearest:
             wrong.append(f"the variable {name} is unknown; did you mean {ENV_PREFIX}{nearest}?")
         elif not of_another:

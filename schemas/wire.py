@@ -115,7 +115,7 @@ def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEve
     token = _NOT_FINITE.search(text, max(0, error.pos - 2), error.pos + len("Infinity") + 1)
     if "infinity" in error.msg or (token is not None and token.start() <= error.pos):
         return InvalidEventError(Reason.NOT_FINITE, f"NaN or Infinity at {place}; JSON has no such numbers")
-    return InvalidEventError(Reason.NOT_JSON, f"not JSON at {place}")
+    return InvalidEventError(Reason.NOT_JSON, f"not JSON at {place}" if value else "the value is empty")
 
 
 def _behind(framed: bytes) -> str:

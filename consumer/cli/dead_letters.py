@@ -181,6 +181,14 @@ def retry(
         str | None,
         typer.Option(show_default=False, help="Send to this topic, not to where each one came from."),
     ] = None,
+    max_retries: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Leave out dead letters whose record was sent back so often before, and failed again. POSITIONs are "
+            "sent however often they were.",
+        ),
+    ] = 1,
     group: Annotated[str, typer.Option(help="Consumer group that remembers which were sent back.")] = DEFAULT_GROUP,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
@@ -189,7 +197,8 @@ def retry(
 
     Key, value and headers are as they first came, with a header `prefstream.retries` that counts up. What was sent is
     remembered in the same transaction, so running the same again sends nothing twice; only a POSITION is sent whenever
-    it is asked for. Of several dead letters of one record (each consumer group that can't score it writes one) one is
+    it is asked for. What fails again becomes a new dead letter, which is left out until --max-retries allows another
+    round. Of several dead letters of one record (each consumer group that can't score it writes one) one is
     sent: every group that reads the topic gets it again. A dead letter whose value was too large to copy can't be sent
     back: exit code 3.
 
@@ -199,19 +208,29 @@ def retry(
     if bool(positions) == bool(everything or reason or since):
         raise UsageError("choose either positions, or --all, --reason or --since")
     topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic, context)
-    choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit)
+    choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit, max_retries)
     console = Console()
     plan = make_plan(names, topic, group, choice, to, dry_run=dry_run)
     print_plan(console, plan)
-    if plan.entries and not dry_run:
-        if not yes:
-            typer.confirm(f"Send {_count(len(plan.entries))} back?", abort=True)
+    if dry_run:
+        console.print("Nothing was sent (--dry-run).")
+    elif plan.entries and not (yes or _agreed(f"Send {_count(len(plan.entries))} back?")):
+        console.print("Nothing was sent.")  # as was wished: no fault
+    elif plan.entries:
         sent = _resubmit(names, topic, group, plan)
         console.print(f"Sent back: {sent}. The group {group} remembers which.", highlight=False)
-    elif dry_run:
-        console.print("Nothing was sent (--dry-run).")
     if plan.refusals:
         raise typer.Exit(EXIT_REJECTED)
+
+
+def _agreed(question: str) -> bool:
+    """Ask whoever sits there."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            raise UsageError("nobody is there to be asked; give --yes to send without asking") from None
+        raise
 
 
 def _resubmit(connection: KafkaConnection, topic: str, group: str, plan: RetryPlan) -> int:

@@ -15,6 +15,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from prefstream.consumer.early_signals import raise_interrupts
+from prefstream.consumer.errors import UsageError
 
 _INDENT: Final = 6
 _WIDEST: Final = 100
@@ -25,14 +26,31 @@ class StrictCommand(TyperCommand):
     """Refuses an option that takes one value and is given twice: the last would win, and nobody would know."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer does, once it is clear that nothing is given twice."""
-        if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-            param: Any
-            for param, times in Counter(order).items():
-                if times > 1 and _takes_one(param):
-                    raise typer.BadParameter("is given twice; give it once", ctx=ctx, param=param)
-        return super().parse_args(ctx, args)
+        """As typer does, once it is clear that nothing is given twice; what a value has wrong is an error of ours.
+
+        Raises:
+            UsageError: a value is given twice, or is of the wrong type; in one line, as settings of a file are refused.
+        """
+        try:
+            self._refuse_repeated(ctx, args)
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            param: Any = error.param
+            if param is None or type(error) is not typer.BadParameter:  # one that is missing is told with the usage
+                raise
+            what = error.message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+            name = param.opts[0] if param.param_type_name == "option" else param.make_metavar(ctx)
+            variable = f" (or {param.envvar})" if isinstance(param.envvar, str) else ""
+            raise UsageError(f"{name}{variable}: {what}") from None
+
+    def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
+        if ctx.resilient_parsing:
+            return
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        param: Any
+        for param, times in Counter(order).items():
+            if times > 1 and _takes_one(param):
+                raise typer.BadParameter("is given twice; give it once", ctx=ctx, param=param)
 
     def invoke(self, ctx: Any) -> Any:
         """As typer does; from here on the command may be interrupted in order."""

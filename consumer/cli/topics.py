@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -43,6 +44,7 @@ def _group() -> None:
 @client_silenced()
 def create(
     names: TopicNames,
+    context: typer.Context,
     *,
     partitions: Annotated[
         int,
@@ -72,12 +74,18 @@ def create(
     """
     configure_logging("warning", "console", library_level="error")
     console = Console()
+    asked = {name for name in ("partitions", "replication_factor") if _given(context, name)}
     for made in make_topics(names, partitions=partitions, replicas=replication_factor, dry_run=dry_run):
-        say(console, _told(made, dry_run=dry_run))
+        say(console, _told(made, asked, dry_run=dry_run))
     say(Console(stderr=True), _ADVICE)
 
 
-def _told(made: Made, *, dry_run: bool) -> str:
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")
+
+
+def _told(made: Made, asked: Collection[str], *, dry_run: bool) -> str:
     wanted, found = made.wanted, made.found
     if found is None:
         settings = "".join(f", {name} {value}" for name, value in wanted.settings.items())
@@ -86,7 +94,14 @@ def _told(made: Made, *, dry_run: bool) -> str:
     if not found.partitions:
         return f"{wanted.name}: exists, left as it is (we may not see it)"
     replicas = min(len(partition["replica_nodes"]) for partition in found.partitions)
-    return f"{wanted.name}: exists, left as it is, {_shape(len(found.partitions), replicas)}"
+    partitions = len(found.partitions)
+    others = []
+    if "partitions" in asked and partitions != wanted.partitions:
+        others.append(f"{wanted.partitions} {'partition' if wanted.partitions == 1 else 'partitions'}")
+    if "replication_factor" in asked and replicas != wanted.replicas:
+        others.append(f"replication {wanted.replicas}")
+    but = f" (asked for: {', '.join(others)})" if others else ""
+    return f"{wanted.name}: exists, left as it is, {_shape(partitions, replicas)}{but}"
 
 
 def _shape(partitions: int, replicas: int) -> str:

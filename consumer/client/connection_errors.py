@@ -24,6 +24,10 @@ _REASONS: Final = (
     (("[SSL", "Handshake failed"), "the TLS handshake failed; does this port speak TLS?"),
     (("ECONNREFUSED", "onnection refused"), "nothing listens there; start the broker, or check bootstrap_servers"),
     (("Name or service not known", "name resolution"), "the host name is unknown; check bootstrap_servers"),
+    (
+        ("does not support the 'MetadataRequest'",),
+        "this listener answers no clients (a controller's?); give the address of a broker's",
+    ),
     (("socket disconnected",), "the broker hangs up; is security_protocol the one of this port?"),
 )
 """Words of kafka-python's log lines and what they mean, the most telling first."""

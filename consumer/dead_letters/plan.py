@@ -28,16 +28,23 @@ class Choice:
         reasons: only these; empty for any.
         since: only what was written then or later.
         limit: at most so many, the oldest first.
+        max_retries: none whose record was sent back so often before; None for any. Who is chosen by its position is
+            sent however often it was.
     """
 
     positions: tuple[RecordPosition, ...] = ()
     reasons: frozenset[str] = frozenset()
     since: datetime | None = None
     limit: int | None = None
+    max_retries: int | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether reason and time fit."""
         return (not self.reasons or letter.reason in self.reasons) and (self.since is None or letter.time >= self.since)
+
+    def spent(self, letter: DeadLetter) -> bool:
+        """Whether its record was sent back too often."""
+        return not self.positions and self.max_retries is not None and letter.retries >= self.max_retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class PlannedRetry:
     reason: str
     destination: str
     size: int
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class RetryPlan:
         again: whether to send what was sent before, too.
         seen: per partition, the offset of every dead letter that was never sent before, or stands behind one such,
             then the end. Empty where nobody looked at all of them.
+        spent: how many that fit the choice were left out because their record was sent back too often.
     """
 
     entries: tuple[PlannedRetry, ...]
@@ -82,6 +91,7 @@ class RetryPlan:
     settled: Sequence[RecordPosition]
     again: bool
     seen: Mapping[int, Sequence[int]]
+    spent: int = 0
 
     @property
     def left_out(self) -> int:
@@ -113,6 +123,7 @@ class Planner:
         self._others: list[tuple[_Key, RecordPosition, Refusal | None]] = []
         self._settled: set[_Key] = set()
         self._sent_before = 0
+        self._spent = 0
 
     @property
     def found(self) -> bool:
@@ -127,7 +138,10 @@ class Planner:
                 self._settled.add(key)
                 self._sent_before += self._choice.takes(letter)
             elif self._choice.takes(letter):
-                self._take(key, letter)
+                if self._choice.spent(letter):
+                    self._spent += 1
+                else:
+                    self._take(key, letter)
 
     def note_sent(self, letters: Iterable[DeadLetter]) -> None:
         """Hear of dead letters that were sent before, and are not looked at again for themselves."""
@@ -163,6 +177,7 @@ class Planner:
             settled,
             again=bool(self._choice.positions),
             seen=seen,
+            spent=self._spent,
         )
 
     def _take(self, key: _Key, letter: DeadLetter) -> None:
@@ -172,7 +187,9 @@ class Planner:
         elif key in self._entries:
             self._others.append((key, letter.position, None))
         elif to:
-            self._entries[key] = PlannedRetry(letter.position, letter.timestamp_ms, letter.reason, to, letter.size)
+            self._entries[key] = PlannedRetry(
+                letter.position, letter.timestamp_ms, letter.reason, to, letter.size, letter.retries
+            )
 
 
 def _why_not(letter: DeadLetter, destination: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -24,7 +25,7 @@ from prefstream.consumer.errors import FencedError, StreamError, TopicMissingErr
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import InvalidEventError, Reason
-from prefstream.schemas.dead_letter import HEADER_GROUP, HEADER_REASON, HEADER_TOPIC
+from prefstream.schemas.dead_letter import HEADER_GROUP, HEADER_ORIGINAL_TIMESTAMP, HEADER_REASON, HEADER_TOPIC
 
 Write = Callable[..., None]
 
@@ -218,6 +219,7 @@ def test_show_prints_headers_and_value_with_control_characters_escaped(config: S
     assert "\\x1b[2J\\u202e[bold]evil \\xff\nsecond line" in output
     assert "h\\x07: \\x9b31m" in output
     assert f"{HEADER_TOPIC}: {config.battles_topic}" in output
+    assert re.search(rf"{HEADER_ORIGINAL_TIMESTAMP}: \d+ \(20\d\d-\d\d-\d\dT[0-9:.]+Z\)", output)
     assert not any(ord(character) < 32 and character != "\n" for character in output)
 
 
@@ -249,6 +251,19 @@ def test_retries_are_counted_up(config: StreamConfig, write: Write) -> None:
     _retry(config, "0/0", "--yes")
     [record] = _battles(config)
     assert list(record.headers) == [("prefstream.retries", b"3")]
+
+
+def test_what_failed_again_is_not_sent_round_and_round(config: StreamConfig, write: Write) -> None:
+    """A job that sends back what was never sent would do so for ever: each failure is a new dead letter."""
+    write([1], headers=[("prefstream.retries", b"1")])
+    write([2])
+    result = _retry(config, "--all", "--yes")
+    assert "Sent back: 1" in result.stdout
+    assert "Left out because they failed again after being sent back: 1." in result.stdout
+    assert _keys(_battles(config)) == ["battle-2"]
+    result = _retry(config, "--all", "--max-retries", "2", "--yes")
+    assert "sent back before" in result.stdout
+    assert _keys(_battles(config)) == ["battle-2", "battle-1"]
 
 
 def test_retry_all_twice_sends_nothing_twice(config: StreamConfig, write: Write) -> None:
@@ -395,7 +410,10 @@ def test_a_destination_that_does_not_exist_is_named_before_anything_is_sent(conf
 def test_dry_run_and_a_no_send_nothing(config: StreamConfig, write: Write) -> None:
     write([1])
     assert _retry(config, "--all", "--dry-run").exit_code == 0
-    assert _retry(config, "--all", text="n\n").exit_code == 1
+    assert "Nothing was sent." in (declined := _retry(config, "--all", text="n\n")).stdout
+    assert declined.exit_code == 0
+    with pytest.raises(UsageError, match="give --yes"):
+        _retry(config, "--all", text="")
     assert _battles(config) == []
     assert _retry(config, "--all", text="y\n").exit_code == 0
     assert len(_battles(config)) == 1

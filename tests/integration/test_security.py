@@ -493,3 +493,9 @@ def test_a_right_that_is_taken_away_ends_a_running_service_and_is_named(secured:
         error = service.wait_ended()
     assert isinstance(error, NotAuthorizedError)
     assert robbed.words in str(error)
+
+
+def test_the_listener_of_a_controller_is_told_from_a_brokers(secured: Secured) -> None:
+    config = StreamConfig.load(bootstrap_servers=secured.cluster.servers("CONTROLLER"), broker_timeout_s=3)
+    with pytest.raises(BrokerUnreachableError, match=r"answers no clients \(a controller's\?\)"):
+        make_admin(config)

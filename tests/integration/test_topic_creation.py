@@ -79,11 +79,15 @@ def test_what_exists_is_told_and_left_as_it_is(absent: StreamConfig, settings_fi
         admin.create_topics({absent.preferences_topic: {"num_partitions": 1}}, wait_for_metadata=True)
     code, lines, _ = create(settings_file, "--partitions", "2")
     assert code == 0
-    assert lines[1] == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1"
+    assert (
+        lines[1]
+        == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1 (asked for: 2 partitions)"
+    )
     assert partitions(absent) == [2, 1, 2]
     code, lines, _ = create(settings_file)
     assert code == 0
     assert all("exists, left as it is" in line for line in lines)
+    assert "asked for" not in "".join(lines)
 
 
 def test_a_dry_run_makes_nothing_and_is_refused_like_the_real_thing(absent: StreamConfig, settings_file: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from prefstream.consumer.dead_letters.plan import RetryPlan
 from prefstream.consumer.dead_letters.reader import DeadLetter
+from prefstream.schemas.dead_letter import HEADER_ORIGINAL_TIMESTAMP
 
 REFUSALS_SHOWN: Final = 20
 """Refused dead letters that are named one by one; they are alike, and counted beyond that."""
@@ -93,6 +95,12 @@ def print_plan(console: Console, plan: RetryPlan) -> None:
             f"{plan.left_out}. Each consumer group that can't score a record writes one.",
             highlight=False,
         )
+    if plan.spent:
+        console.print(
+            f"Left out because they failed again after being sent back: {plan.spent}. A higher --max-retries sends "
+            "them once more.",
+            highlight=False,
+        )
     for refusal in plan.refusals[:REFUSALS_SHOWN]:
         console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
     if len(plan.refusals) > REFUSALS_SHOWN:
@@ -103,7 +111,10 @@ def print_whole(console: Console, letter: DeadLetter) -> None:
     """Print one with its headers, key and value."""
     console.print(Text(str(letter.position), "bold"), Text(f"written {iso_time(letter)}", "dim"))
     for name, value in letter.headers:
-        console.print(Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default"))
+        line = Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default")
+        if name == HEADER_ORIGINAL_TIMESTAMP and (time := _time_of(value or b"")):
+            line.append(f" ({time})", "dim")
+        console.print(line)
     console.print(Text("key: ", "cyan").append(_bytes(letter.key), "default"))
     if letter.value_omitted:
         console.print(Text(f"value: left out, it had {letter.size} bytes", "yellow"))
@@ -114,13 +125,27 @@ def print_whole(console: Console, letter: DeadLetter) -> None:
 
 def iso_time(letter: DeadLetter) -> str:
     """When it was written, to the millisecond."""
-    return letter.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _iso(letter.time)
+
+
+def _time_of(value: bytes) -> str | None:
+    """Milliseconds since the epoch as a date; None where they are none that a calendar has."""
+    try:
+        return _iso(datetime.fromtimestamp(int(value) / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _plan_table(plan: RetryPlan) -> Table:
     counts: Counter[tuple[str, str]] = Counter()
     sizes: Counter[tuple[str, str]] = Counter()
+    again: Counter[tuple[str, str]] = Counter()
     for entry in plan.entries:
+        again[entry.destination, entry.reason] += entry.retries > 0
         counts[entry.destination, entry.reason] += 1
         sizes[entry.destination, entry.reason] += entry.size
     table = Table(title="To be sent back", box=None, padding=(0, 2, 0, 0), title_justify="left")
@@ -128,9 +153,12 @@ def _plan_table(plan: RetryPlan) -> Table:
     table.add_column("reason", overflow="fold")
     table.add_column("count", justify="right")
     table.add_column("size", justify="right")
+    if again.total():
+        table.add_column("sent back before", justify="right")
     for (destination, reason), count in sorted(counts.items()):
         size = _size(sizes[destination, reason])
-        table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size)
+        before = [str(again[destination, reason])] if again.total() else []
+        table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size, *before)
     return table
 
 

@@ -62,6 +62,17 @@ def test_the_environment_wins_over_a_secret_file(secrets_dir: Path, monkeypatch:
     assert StreamConfig.load().group_id == "from-environment"
 
 
+def test_a_variable_in_small_letters_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("prefstream_group_id", "small")
+    assert StreamConfig.load().group_id == "prefstream"
+
+
+@pytest.mark.parametrize("servers", ["127.0.0.1", "kafka-1:9092, kafka-2"])
+def test_a_broker_without_a_port_is_refused_with_that(servers: str) -> None:
+    with pytest.raises(UsageError, match=r"the port of (127.0.0.1|kafka-2) is missing; write HOST:PORT"):
+        StreamConfig.load(bootstrap_servers=servers)
+
+
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFSTREAM_GROUP_ID", "from-environment")
     assert StreamConfig.load(group_id="from-flag").group_id == "from-flag"

@@ -86,6 +86,8 @@ def test_a_connection_that_is_less_safe_than_was_meant_is_refused(settings: dict
         ("PREFSTREAM_SCORE_TIMEOUT", "PREFSTREAM_SCORE_TIMEOUT_S"),
         ("PREFSTREAM_SECRET_DIR", "PREFSTREAM_SECRETS_DIR"),
         ("PREFSTREAM_SCORE_CHUNCK", "PREFSTREAM_SCORE_CHUNK"),
+        ("prefstream_group_id", "PREFSTREAM_GROUP_ID"),
+        ("Prefstream_Panel", "PREFSTREAM_PANEL"),
     ],
 )
 def test_a_variable_that_is_nearly_a_known_one_is_refused_with_that(name: str, meant: str) -> None:

@@ -24,7 +24,7 @@ from prefstream.schemas import (
     encode_battle,
     encode_preference,
 )
-from prefstream.schemas.wire import MAX_VALUE_BYTES, decode_object
+from prefstream.schemas.wire import MAX_VALUE_BYTES, Framing, decode_object
 from tests.support.samples import USER_TEXT, a_preference, battles, fields, json_values, triples
 
 
@@ -118,6 +118,12 @@ def test_an_error_says_nothing_of_the_value(value: bytes | None) -> None:
         decode_battle(value)
     assert "elephants" not in f"{caught.value} {caught.value.detail} {caught.value!r}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("framing", ["none", "confluent"])
+def test_an_empty_value_is_called_empty(framing: Framing) -> None:
+    with pytest.raises(InvalidEventError, match="the value is empty"):
+        decode_battle(b"", framing=framing)
 
 
 def test_a_byte_order_mark_is_read_past() -> None:

@@ -9,12 +9,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from prefstream.consumer.cli import COMMANDS as SUMMARIES
 from prefstream.consumer.cli import app, load_command
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import UsageError
 from tests.support.commands import every_command, own_options
 
 COMMANDS = every_command()
@@ -64,9 +64,8 @@ def test_an_option_that_takes_one_value_is_refused_twice(name: str, option: str)
     command = dict(COMMANDS)[name]
     [found] = [one for one in own_options(command) if option in one.opts]
     once = [option] if found.is_flag else [option, "1"]
-    with pytest.raises(typer.BadParameter, match="is given twice; give it once") as refused:
+    with pytest.raises(UsageError, match=rf"^{option}.*is given twice; give it once"):
         command.make_context(name, [*once, *once])
-    assert refused.value.exit_code == 2
 
 
 def test_an_option_that_may_be_repeated_is_taken_as_often_as_it_is_given() -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.config import ENV_PREFIX, KafkaConnection, StreamConfig
 from prefstream.consumer.errors import UsageError
 
@@ -107,6 +108,26 @@ def test_a_switch_is_a_variable_too(call: Callable[..., StreamConfig], text: str
 @pytest.mark.parametrize("arguments", [["--linger-ms", "soon"], ["--on-data-loss", "shrug"], ["--nonsense"]], ids=str)
 def test_what_click_can_tell_is_wrong_exits_with_2(app: typer.Typer, arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--linger-ms", "soon"], r"^--linger-ms \(or PREFSTREAM_LINGER_MS\): should be a valid integer"),
+        (["--on-data-loss", "shrug"], r"^--on-data-loss \(or PREFSTREAM_ON_DATA_LOSS\): 'shrug' is not one of"),
+    ],
+    ids=str,
+)
+def test_a_command_tells_what_click_can_tell_as_it_tells_the_rest(arguments: list[str], told: str) -> None:
+    app = typer.Typer()
+
+    @app.command(cls=StrictCommand)
+    @with_settings(StreamConfig)
+    def command(config: StreamConfig) -> None:
+        """Do it."""
+
+    with pytest.raises(UsageError, match=told):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_what_the_model_alone_can_tell_is_wrong_is_a_usage_error(app: typer.Typer) -> None:

@@ -41,6 +41,7 @@ UNTRUSTED = "Handshake failed: [SSL: CERTIFICATE_VERIFY_FAILED] certificate veri
         ("Connection lost: [Error 58] SaslAuthenticationFailedError", OAUTH_LOGIN, "access token"),
         ("[Error 33] UnsupportedSaslMechanismError", PASSWORD_LOGIN, "sasl_mechanism SCRAM-SHA-512"),
         ("[Error 34] IllegalSaslStateError", PASSWORD_LOGIN, "asks for no login"),
+        ("Kafka broker does not support the 'MetadataRequest' Kafka protocol", {}, "answers no clients"),
         ("<KafkaSSLTransport []>: socket disconnected", {}, "security_protocol"),
         ("KafkaConnectionError: 111 ECONNREFUSED", {}, "nothing listens there"),
         ("[Errno -2] Name or service not known", {}, "host name is unknown"),
