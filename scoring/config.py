@@ -212,7 +212,7 @@ def load_panel_config(source: Path | str) -> PanelConfig:
         wanted = "the path of its file, demo, or PanelConfig(**settings)"
         raise MisuseError(f"a panel is {wanted}, not {type(source).__name__}")
     path = _DEMO_PANEL_FILE if str(source) == DEMO_PANEL else Path(source)
-    fields = read_yaml(path, absent="no such file; give a panel file with --panel")
+    fields = read_yaml(path, absent="no such file; give the path of a panel file, or demo for the one that is built in")
     try:
         return PanelConfig.model_validate(fields, context={_FOLDER: path.resolve().parent})
     except ValidationError as error:

@@ -33,8 +33,8 @@ class ConfigError(ScoringError):
     """
 
     def __init__(self, source: str, errors: tuple[str, ...]) -> None:
-        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {error}" for error in errors))
+        many = f"{len(errors)} errors\n" + "\n".join(f"  {error}" for error in errors)
+        super().__init__(f"{source}: {errors[0] if len(errors) == 1 else many}")
         self.source = source
         self.errors = errors
 

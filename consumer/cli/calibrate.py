@@ -16,6 +16,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
+from prefstream.consumer.cli.ui.words import counted
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
@@ -99,9 +100,9 @@ def calibrate(
     both, then the judges get weights in the panel's mean, then the mean gets both again. Whatever calibration the
     panel has is left out of account and replaced.
 
-    The table says what it is worth: log loss and expected calibration error before and after, with intervals. "After"
-    is measured on prompts that were not fitted on. Some hundreds of battles are enough, and should be like those that
-    the panel will judge: the share of ties differs much from source to source.
+    The table says what it is worth: log loss and expected calibration error (ECE) before and after, with intervals.
+    "After" is measured on prompts that were not fitted on. Some hundreds of battles are enough, and should be like
+    those that the panel will judge: the share of ties differs much from source to source.
 
     Exit codes: 0 written, 2 can't be done as asked, 3 written but some rows could not be used, 130 interrupted
     (nothing is written).
@@ -163,7 +164,8 @@ def _write(result: CalibrationResult, output: Path, plot: Path | None, out_of_fo
 
 def _show(result: CalibrationResult, console: Console, folds: int) -> None:
     figures = Table(
-        title=f"{len(result.battles):,} battles, {result.prompts:,} prompts; 95 % intervals over prompts",
+        title=f"{counted(len(result.battles), 'battle')}, {counted(result.prompts, 'prompt')}; "
+        "95 % intervals over prompts",
         caption=f"after: on prompts that were not fitted on ({folds} folds)",
     )
     figures.add_column("", overflow="fold")
@@ -191,7 +193,7 @@ def _add_figures(table: Table, system: BeforeAfter) -> None:
     table.add_row("", "accuracy", _interval(before.accuracy), _interval(after.accuracy))
     table.add_row(
         "",
-        "calibration error",
+        "ECE",
         _interval(before.calibration_error),
         _interval(after.calibration_error),
         end_section=True,

@@ -22,6 +22,7 @@ from prefstream.consumer.cli.labelled import predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.cli.ui.progress import MAX_SHOWN
+from prefstream.consumer.cli.ui.words import counted
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.atomic_file import hash_file
@@ -267,7 +268,7 @@ def _show(evaluation: Evaluation, console: Console) -> None:
     from prefstream.scoring.evaluation.report import verdicts
 
     table = Table(
-        title=f"{evaluation.battles:,} battles on {evaluation.prompts:,} prompts",
+        title=f"{counted(evaluation.battles, 'battle')} on {counted(evaluation.prompts, 'prompt')}",
         caption=f"95 % intervals by {evaluation.resamples:,} resamples of the prompts, seed {evaluation.seed}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

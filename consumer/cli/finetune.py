@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,8 +116,9 @@ def finetune(
         overrides["max_steps"] = max_steps
     chosen = load_recipe(recipe, overrides)
     if show:
-        _show(chosen, file, Console())
+        _show(chosen, file, dev, Console())
         return
+    say(console, f"reading {file}" + (f" and {dev}" if dev else ""))  # torch takes seconds to import
     from prefstream.scoring.finetune.checks import check_run
 
     if is_first_process():  # the others would take what it writes for an earlier run
@@ -135,25 +137,24 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {key}")
 
 
-def _show(recipe: Recipe, file: Path, console: Console) -> None:
-    from prefstream.scoring.files.data_report import DataReport
-    from prefstream.scoring.files.labelled import read_labelled
+def _show(recipe: Recipe, file: Path, dev: Path | None, console: Console) -> None:
+    from prefstream.scoring.finetune.checks import read_reports, shared_prompts
 
     say(console, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-    report = DataReport()
-    for _ in report.usable_rows(read_labelled(file)):
-        pass
+    train_report, dev_report = read_reports(file, dev, recipe, partial(_show_report, console))
+    if dev is not None and dev_report is not None and (shared := shared_prompts(file, train_report, dev, dev_report)):
+        say(console, shared)
+
+
+def _show_report(console: Console, name: str, report: DataReport) -> None:
+    say(console, f"{name}:")
     console.print(render(report))
-    report.check_learnable(file)
 
 
 def _train(recipe: Recipe, file: Path, dev: Path | None, output: Path, console: Console, *, resume: bool) -> bool:
     from prefstream.scoring.finetune.run import finetune as train
 
-    def seen(name: str, report: DataReport) -> None:
-        say(console, f"{name}:")
-        console.print(render(report))
-
+    seen = partial(_show_report, console)
     with (
         _asked_to_stop(console) as asked,
         TrainingProgress(console) as progress,

@@ -17,10 +17,13 @@ from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, ContractError, Preference, Probabilities
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.files.content import BOM, opened
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.files.reading import read_file
 from prefstream.scoring.files.rows import RejectedRow, RowParser
 from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
+
+_HEADER_BYTES: Final = 4096
 
 BAD_PREDICTION: Final = "bad_prediction"
 """Reason of a row that holds no usable prediction."""
@@ -68,6 +71,7 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     Raises:
         FileError: the file can't be read, or is about none of the battles.
     """
+    _refuse_winners(path)
     wanted = {battle.id for battle in battles}
     rows: dict[str, _Row] = {}
     rejected: dict[int, RejectedRow] = {}
@@ -103,6 +107,21 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     return PredictionFile(
         predictions, unknown, repeated, rejected, partial, _of_one_panel(row.preference for row in matched)
     )
+
+
+def _refuse_winners(path: Path) -> None:
+    """Refuse a submission to the WSDM Cup by what it is, rather than by the columns that it lacks.
+
+    Raises:
+        FileError: it is one, or can't be read.
+    """
+    with opened(path, ()) as content:
+        columns = content.readline(_HEADER_BYTES).removeprefix(BOM).decode(errors="replace").strip().split(",")
+    if content.format == "csv" and "winner" in columns and not set(columns) & set(WINNER_COLUMNS):
+        raise FileError(
+            f"{path} says who wins, without probabilities, as a submission to the WSDM Cup does; evaluate needs them: "
+            "score again with --format lmsys, or into a .jsonl file"
+        )
 
 
 def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, ...], tuple[str, ...]]:

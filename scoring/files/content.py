@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -49,11 +50,20 @@ _FOREIGN: Final = (
     ((b"BZh",), "compressed by bzip2; unpack it (gzip and zstd are read as they are)"),
     ((b"\xfd7zXZ",), "compressed by xz; unpack it (gzip and zstd are read as they are)"),
     ((b"7z\xbc\xaf",), "a 7z archive; unpack it"),
+    (
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "a pickle, which is no data but a program; save it as CSV, JSONL or Parquet",
+    ),
     ((b"ARROW1", b"\xff\xff\xff\xff"), "an Arrow file; save it as Parquet"),
     ((b"version https://git-lfs",), "the pointer that Git LFS leaves in place of a file; fetch it with git lfs pull"),
     ((b"<!DOCTYPE", b"<!doctype", b"<html"), "a web page, not the file behind it; download that"),
 )
 """Beginnings of files that are taken for data again and again, and what to say."""
+
+_JSON_OF_COLUMNS: Final = re.compile(
+    rb"""\{\s*(?: "[^"]{1,100}"\s*:\s*\{\s*"0"\s*: | "0"\s*:\s*\{ | "columns"\s*:\s*\[ )""", re.VERBOSE
+)
+"""What pandas' `to_json` writes unless told otherwise, and two more of its spellings: a whole frame as one object."""
 
 _TAR_MAGIC: Final = slice(257, 262)
 
@@ -154,6 +164,18 @@ def file_format(path: Path) -> FileFormat:
         return content.format
 
 
+def named_packer_without_its_beginning(path: Path) -> str | None:
+    """What compressed a file by its name, but not by its first bytes; None where both agree."""
+    name, beginning = {".gz": ("gzip", _GZIP), ".zst": ("zstd", _ZSTD)}.get(path.suffix.lower(), (None, b""))
+    if name is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return None if file.read(len(beginning)) == beginning else name
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _content(path: Path, file: BinaryIO, columns: Collection[str]) -> Content:
     try:
         head = file.read(_HEAD_BYTES)
@@ -187,6 +209,11 @@ def _told_format(path: Path, head: bytes) -> FileFormat:
     text = head.removeprefix(BOM).lstrip()
     if known != "csv" and text[:1] == b"[" and text[1:].lstrip()[:1] in (b"{", b""):
         raise FileError(f"{path} is one JSON list; write an object a line (jq -c '.[]' {path.name})")
+    if known != "csv" and _JSON_OF_COLUMNS.match(text):
+        raise FileError(
+            f"{path} is one JSON object of columns, not an object a line; from pandas: "
+            "to_json(orient='records', lines=True)"
+        )
     return known or ("jsonl" if text.startswith(b"{") else "csv")
 
 

@@ -37,6 +37,9 @@ WINNER_COLUMNS: Final = tuple(f"winner_{outcome}" for outcome in OUTCOMES)
 MAX_NAME_CHARS: Final = 100
 """Bound of `source` and `tier`: they head lines of reports; what is longer is no name."""
 
+MAX_SHOWN_CHARS: Final = 40
+"""Of a label that is not known, in what is said of it."""
+
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -108,7 +111,7 @@ def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, Non
 
 
 class _BadLabelError(Exception):
-    """Its text is the rejected row's detail: what was wrong and what to write instead, nothing of the row's own."""
+    """Its text is the rejected row's detail: what was wrong and what to write; of the row, a label at most."""
 
 
 def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | RejectedRow:
@@ -175,11 +178,18 @@ def _winner(fields: Mapping[str, Any]) -> Outcome | None:
     spelled = fields.get("winner")
     named = SPELLINGS.get(normal_spelling(spelled)) if isinstance(spelled, str) else None
     if spelled is not None and named is None:
-        raise _BadLabelError(f"winner is none of those that are known ({SPELLINGS_HELP})")
+        raise _BadLabelError(f"winner is {_shown_label(spelled)}, none of those that are known ({SPELLINGS_HELP})")
     marked = _marked_winner(fields)
     if named and marked and named != marked:
         raise _BadLabelError(f"winner and the columns {', '.join(WINNER_COLUMNS)} contradict each other; leave one out")
     return named or marked
+
+
+def _shown_label(value: object) -> str:
+    """A label that is not known, for people; what is longer than any label may be a battle's text, and is not shown."""
+    text = str(value)
+    shown = text.isprintable() and len(text) <= MAX_SHOWN_CHARS
+    return repr(value) if shown else f"a text of {len(text):,} characters"
 
 
 def _is_both_bad(fields: Mapping[str, Any]) -> bool:

@@ -66,6 +66,17 @@ def read_reports(
     return reports["train"], reports.get("dev")
 
 
+def shared_prompts(train: Path, train_report: DataReport, dev: Path, dev_report: DataReport) -> str | None:
+    """What to say of prompts that stand in both files; None where none does."""
+    shared = train_report.shared_prompts(dev_report)
+    if not shared:
+        return None
+    return (
+        f"{shared:,} of {dev_report.prompts:,} prompts of {dev.name} stand in {train.name}, too: "
+        "figures on them flatter; split by prompt"
+    )
+
+
 def _report(path: Path) -> DataReport:
     report = DataReport()
     for _ in report.usable_rows(read_labelled(path)):

@@ -183,7 +183,14 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise ConfigError(str(path), error_lines(error, Recipe)) from None
+        lines = error_lines(error, Recipe)
+        raise ConfigError(str(path), tuple(_with_override(line, overrides or {}) for line in lines)) from None
+
+
+def _with_override(line: str, overrides: dict[str, Any]) -> str:
+    """An error of a setting that was changed is not the file's."""
+    place = line.partition(":")[0]
+    return f"{line} (given by --set {place})" if place in overrides else line
 
 
 def _set(fields: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -31,7 +31,7 @@ from prefstream.scoring.finetune.callbacks import (
     newest_checkpoint,
     read_best,
 )
-from prefstream.scoring.finetune.checks import IDENTITY, WORK, read_reports
+from prefstream.scoring.finetune.checks import IDENTITY, WORK, read_reports, shared_prompts
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
 from prefstream.scoring.finetune.model import Student, load_student, open_student
@@ -242,11 +242,8 @@ def _encode(
         train_pairs = keep_one_order(train_pairs, seed=recipe.seed)
     if dev is None or dev_report is None:
         return _Data(train_pairs, train_report, None, None)
-    if shared := train_report.shared_prompts(dev_report):
-        observer.say(
-            f"{shared:,} of {dev_report.prompts:,} prompts of {dev.name} stand in {train.name}, too: "
-            "figures on them flatter; split by prompt"
-        )
+    if shared := shared_prompts(train, train_report, dev, dev_report):
+        observer.say(shared)
     return _Data(train_pairs, train_report, encoded(dev, dev_report), dev_report)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,15 +11,15 @@ from narwhals.exceptions import DuplicateError
 
 from prefstream.schemas import OUTCOMES, Battle, InvalidEventError, parse_battle, parse_row
 from prefstream.scoring.errors import MisuseError
+from prefstream.scoring.files.arena import CONVERSATIONS, contract_fields
+from prefstream.scoring.files.battles import TEXTS, misread_turns
+from prefstream.scoring.files.row_warnings import RowWarnings
 from prefstream.scoring.panel.combine import PanelAnswer
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
 
     from prefstream.scoring.panel.panel import Panel
-
-TEXTS: Final = ("prompt", "response_a", "response_b")
-"""Columns that a frame of battles must have."""
 
 PROBABILITIES: Final = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
 
@@ -35,10 +36,18 @@ def score_frame(panel: Panel, frame: IntoDataFrameT) -> IntoDataFrameT:
             f"score_frame takes a DataFrame of pandas or Polars, or a PyArrow table, not {kind.__module__}."
             f"{kind.__qualname__}; collect a lazy frame first"
         ) from None
-    missing = [name for name in TEXTS if name not in rows.columns]
-    if missing:
-        raise MisuseError(f"score_frame: the frame has no column {', '.join(missing)}; rename those that hold it")
-    battles = list(_battles(rows))
+    names = next((names for names in (TEXTS, CONVERSATIONS) if set(names) <= set(rows.columns)), None)
+    if names is None:
+        missing = [name for name in TEXTS if name not in rows.columns]
+        raise MisuseError(
+            f"score_frame: the frame has no column {', '.join(missing)}; rename those that hold it (LMArena's "
+            f"{', '.join(CONVERSATIONS)} are read, too)"
+        )
+    misread = RowWarnings()
+    battles = list(_battles(rows, names, misread))
+    for alike in misread:
+        told = "1 row" if alike.rows == 1 else f"{alike.rows:,} rows"
+        warnings.warn(f"score_frame: {told}, the first is number {alike.lines[0]}: {alike.warning}", stacklevel=3)
     answers = iter(panel.score(one for one in battles if isinstance(one, Battle)))
     results = [next(answers) if isinstance(one, Battle) else one for one in battles]
     given = [one if isinstance(one, PanelAnswer) else None for one in results]
@@ -54,20 +63,36 @@ def score_frame(panel: Panel, frame: IntoDataFrameT) -> IntoDataFrameT:
     ).to_native()
 
 
-def _battles(rows: nw.DataFrame[Any]) -> Iterator[Battle | InvalidEventError]:
-    """Row by row; no judge reads more than the texts, so rows are told apart by their numbers."""
-    columns = [_plain(rows.get_column(name)) for name in TEXTS]
+def _battles(
+    rows: nw.DataFrame[Any], names: tuple[str, ...], misread: RowWarnings
+) -> Iterator[Battle | InvalidEventError]:
+    """Row by row; no judge reads more than the texts, so rows are told apart by their numbers, from 0."""
+    columns = [_plain(rows.get_column(name)) for name in names]
     for number, values in enumerate(zip(*columns, strict=True)):
-        texts = dict(zip(TEXTS, values, strict=True))
+        texts = {name: text for name, text in zip(names, values, strict=True) if text is not None}
         # All three as strings are cells of a CSV file, where each may hold a list.
-        parse = parse_row if all(isinstance(text, str) for text in values) else parse_battle
+        cells = names == TEXTS and all(isinstance(text, str) for text in values)
         try:
-            yield parse({"id": str(number)} | {name: text for name, text in texts.items() if text is not None})
+            battle = (parse_row if cells else parse_battle)(contract_fields({"id": str(number), **texts}))
         except InvalidEventError as error:
             yield error
+            continue
+        if cells and (warning := misread_turns(texts, battle)):
+            misread.add(number, warning)
+        yield battle
 
 
 def _plain(column: nw.Series[Any]) -> Iterator[Any]:
     """Values as Python has them: None for each of the ways in which a frame says that there is none."""
     for value, empty in zip(column.to_list(), column.is_null().to_list(), strict=True):
-        yield None if empty else value.tolist() if hasattr(value, "tolist") else value
+        yield None if empty else _plain_value(value)
+
+
+def _plain_value(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain_value(one) for one in value]
+    if isinstance(value, dict):  # a message of a conversation
+        return {name: _plain_value(one) for name, one in value.items()}
+    return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,8 @@ from prefstream.scoring.probabilities import exchange
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
+
+_LOG: Final = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
 """A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
@@ -98,6 +101,11 @@ class Panel:
         self._threads = {
             judge.name: ThreadPoolExecutor(1, thread_name_prefix=f"judge-{judge.name}") for judge in self.judges
         }
+
+    def __repr__(self) -> str:
+        """Who is in it, for a notebook."""
+        judges = ", ".join(f"{judge.name} ({judge.provenance.kind})" for judge in self.judges)
+        return f"<{type(self).__name__}: {judges}{'; in both orders' if self.swap else ''}>"
 
     @property
     def trained(self) -> bool:
@@ -297,13 +305,14 @@ def load_panel(
     Args:
         config: the panel, or the path of its file; `demo` for the demo's, whose models are fetched at first use.
         calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
-        say: told what is being loaded, one short line at a time.
+        say: told what is being loaded, one short line at a time; left out, the log is (`logging`, level info).
         loading: entered before and left after each judge is loaded.
 
     Raises:
         ConfigError: the panel file or its calibration is wrong.
         LoadError: a judge can't be loaded, or must not judge.
     """
+    say = say or _LOG.info
     if not isinstance(config, PanelConfig):
         config = load_panel_config(config)
     if calibration is None:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.ui.words import counted
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.files.data_report import (
     LENGTH_BUCKETS,
@@ -35,11 +36,11 @@ def render(report: DataReport) -> RenderableType:
 
 
 def _headline(report: DataReport) -> Text:
-    told = [f"{report.rows:,} rows", f"{report.usable:,} usable"]
+    told = [counted(report.rows, "row"), f"{report.usable:,} usable"]
     if report.rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.rejected.most_common())
         told.append(f"{report.rejected.total():,} rejected ({reasons})")
-    told.append(f"{report.prompts:,} prompts")
+    told.append(counted(report.prompts, "prompt"))
     optional = {
         "duplicate id" if report.duplicates == 1 else "duplicate ids": report.duplicates,
         "with split votes": report.soft,

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from prefstream.consumer.cli.ui.words import counted
 from prefstream.scoring.files.row_warnings import RowWarnings
 from prefstream.scoring.files.rows import RejectedRow
 
@@ -167,7 +168,7 @@ class FileProgress:
     def _status(self, done_bytes: int, rows: int) -> str:
         elapsed = max(self._clock() - self._began, 1e-9)
         before = f" ({self._start_rows:,} from before)" if self._start_rows else ""
-        status = f"{self._start_rows + rows:,} battles{before}, {rows / elapsed:,.1f}/s"
+        status = f"{counted(self._start_rows + rows, 'battle')}{before}, {rows / elapsed:,.1f}/s"
         if done_bytes > self._start:
             left_s = elapsed * (self._total - done_bytes) / (done_bytes - self._start)
             status += f", about {duration(left_s)} left"

@@ -120,7 +120,7 @@ def test_the_table_shows_each_judge_and_the_panel_before_and_after(panel: Path, 
     result = calibrate(judged, "-o", panel.with_name("c.json"), "--panel", panel, "--folds", "3")
     assert f"{BATTLES} battles, 30 prompts" in result.stdout
     assert "(3 folds)" in result.stdout
-    for word in ("gemma", "llama", "panel", "before", "after", "change", "log loss", "calibration error", "tie bias"):
+    for word in ("gemma", "llama", "panel", "before", "after", "change", "log loss", "ECE", "tie bias"):
         assert word in result.stdout
     assert "log loss changes by" in result.stdout
     assert not any(word in result.output for word in ("question 7", "lazy"))

@@ -166,6 +166,16 @@ def test_the_labelled_file_itself_is_no_file_of_predictions(tmp_path: Path, link
     assert f"{copy}: every probability is 0 or 1" in result.stderr.replace("\n", " ")
 
 
+def test_winners_without_probabilities_are_no_predictions(tmp_path: Path, clean: Path, panel: Path) -> None:
+    """As `score` itself writes them for the WSDM Cup."""
+    winners = tmp_path / "winners.csv"
+    words = ["score", clean, "-o", winners, "--panel", panel, "--format", "wsdm"]
+    assert CliRunner().invoke(app, list(map(str, words))).exit_code == 0
+    result = evaluate(clean, "--predictions", winners)
+    assert result.exit_code == EXIT_USAGE
+    assert "without probabilities" in str(result.exception)
+
+
 def test_battles_without_a_prediction_are_named(tmp_path: Path, clean: Path) -> None:
     csv = tmp_path / "submission.csv"
     rows = [f"b{number},0.5,0.3,0.2" for number in range(1, BATTLES)]

@@ -86,15 +86,34 @@ def test_a_shipped_recipe_is_shown_by_its_name(train: Path, tmp_path: Path) -> N
     assert "base: google/gemma-2-9b-it" in result.stdout
 
 
+def test_show_refuses_stages_that_have_no_pairs(
+    train: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = "data.stages=[{tiers: [nowhere]}]"
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--show", "--set", stage)
+    assert result.exit_code == EXIT_USAGE
+    assert "data.stages[0].tiers: no pair has nowhere" in capsys.readouterr().err
+
+
+def test_show_tells_of_the_dev_file_and_of_prompts_in_both(train: Path, recipe: Path, tmp_path: Path) -> None:
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--show", "--eval", train)
+    assert result.exit_code == 0, result.output
+    assert "\ndev:\n" in result.stdout
+    assert f"stand in {train.name}, too" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
         ("lora.rank", "--set needs KEY=VALUE"),
         ("=3", "--set needs KEY=VALUE"),
-        ("seed=[1", "--set seed: 1 error\n  not YAML at line 1 column 3"),
+        ("seed=[1", "--set seed: not YAML at line 1 column 3"),
         ("data.weights={a: 1, a: 2}", "key a is given twice"),
         ("lora.rnak=3", "lora.rnak: unknown key; did you mean rank?"),
-        ("optimizer.learning_rate=fast", "optimizer.learning_rate: "),
+        (
+            "optimizer.learning_rate=fast",
+            "optimizer.learning_rate: should be a number (given by --set ",
+        ),
         ("kind.of=1", "kind is no group of settings"),
     ],
 )

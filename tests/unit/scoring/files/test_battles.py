@@ -88,6 +88,13 @@ def test_bad_csv_row_is_rejected_alone(tmp_path: Path, row: bytes, reason: str) 
     assert records[1].raw == row
 
 
+@pytest.mark.parametrize(("byte", "told"), [(b"\xe9", True), (b"\x81", False)])
+def test_bytes_that_windows_could_have_written_come_with_the_remedy(tmp_path: Path, byte: bytes, told: bool) -> None:
+    [record] = read(tmp_path, HEADER + b"1,p" + byte + b",x,y\n")
+    assert record.rejected
+    assert ("iconv -f WINDOWS-1252 -t UTF-8" in record.rejected.detail) is told
+
+
 def test_quote_that_is_never_closed_costs_one_row_of_many(tmp_path: Path) -> None:
     """Also where no other quote follows, so that only the end of the file shows it."""
     rows = [b"%d,p,x,y\n" % number for number in range(100)]
@@ -178,7 +185,7 @@ def test_empty_text_of_jsonl_is_meant_and_null_is_refused(tmp_path: Path) -> Non
         (b'{"id":"2"', "not_json"),
         (b"\xff", "not_utf8"),
         (b"[1]", "not_an_object"),
-        (b'{"id":"2","prompt":"p","response_a":"x"}', "wrong_type"),
+        (b'{"id":"2","prompt":"p","response_a":"x"}', "missing_field"),
         (b'{"id":"2","prompt":1,"response_a":"x","response_b":"y"}', "wrong_type"),
         (b'{"id":"2","prompt":NaN,"response_a":"x","response_b":"y"}', "not_finite"),
         (b'{"id":"2","prompt":["\\ud83d"],"response_a":"x","response_b":"y"}', "not_utf8"),

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import pickle
 import random
 import tarfile
 import tracemalloc
@@ -149,6 +150,12 @@ def tar(mode: str) -> bytes:
         pytest.param("b.csv", "id,prompt".encode("utf-16"), "UTF-16", id="UTF-16"),
         pytest.param("b.json", b'[\n {"id": 1}\n]', "one JSON list; write an object a line", id="JSON list"),
         pytest.param("b.jsonl", b'[{"id": 1}]', "one JSON list", id="JSON list in one line"),
+        pytest.param("b.csv", pickle.dumps({"id": [1]}), "a pickle", id="pickle"),
+        pytest.param("b.pkl", pickle.dumps({"id": [1]}, protocol=2), "a pickle", id="older pickle"),
+        pytest.param("b.json", b'{"id":{"0":1},"prompt":{"0":"p"}}', "orient='records'", id="pandas' columns"),
+        pytest.param("b.json", b'{"0":{"id":1}}', "orient='records'", id="pandas' index"),
+        pytest.param("b.json", b'{"columns":["id"],"index":[0],"data":[[1]]}', "orient='records'", id="pandas' split"),
+        pytest.param("b.csv.gz", b"what came instead", "its name says gzip", id="no gzip"),
         pytest.param("b.csv", b"", "is empty", id="empty"),
         pytest.param("b.csv.gz", gzip.compress(b""), "is empty", id="compressed nothing"),
         pytest.param("b.csv", b"\n\n", "no column id", id="blank lines"),

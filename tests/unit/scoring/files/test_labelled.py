@@ -166,10 +166,11 @@ def test_votes_are_shared_out_and_the_most_win(tmp_path: Path, row: dict[str, An
     [
         ({}, "no label: give winner"),
         (
-            {"winner": SECRET},
+            {"winner": SECRET * 40},
             "none of those that are known (model_a: model_a, A; model_b: model_b, B; tie: tie, C, tie (bothbad), ",
         ),
-        ({"winner": ["model_a"]}, "winner is none of"),
+        ({"winner": ["model_a"]}, "winner is ['model_a'], none of"),
+        ({"winner": "model_c"}, "winner is 'model_c', none of"),
         ({"winner": "model_a", **marked("model_b")}, "contradict"),
         ({**marked("model_a"), "winner_tie": 1}, "exactly one must be 1"),
         ({**marked("model_a"), "winner_model_a": 0}, "exactly one must be 1"),

@@ -92,6 +92,25 @@ def test_the_texts_of_kaggles_csv_are_read_as_the_file_is(panel: Panel) -> None:
     assert rows_of(panel.score_frame(frame))[0]["error"] is None
 
 
+def test_cells_that_begin_like_lists_of_turns_and_are_none_are_warned_of_once(panel: Panel) -> None:
+    frame = pd.DataFrame(ROWS | {"prompt": ["p", "['a']", "['b']"]})
+    with pytest.warns(UserWarning, match="2 rows, the first is number 1: prompt: read as text") as caught:
+        panel.score_frame(frame)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_conversations_of_lmarena_are_read_as_in_a_file(kind: str, panel: Panel) -> None:
+    def said(answer: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": answer}]
+
+    conversations = {"conversation_a": [said("4")], "conversation_b": [said("5")]}
+    plain = FRAMES[kind]({name: ROWS[name][:1] for name in ("prompt", "response_a", "response_b")})
+    first, second = (rows_of(panel.score_frame(frame))[0] for frame in (FRAMES[kind](conversations), plain))
+    assert first["error"] is None
+    assert [first[name] for name in MADE] == [second[name] for name in MADE]
+
+
 def test_an_index_stays_and_scoring_anew_replaces_what_was_scored(panel: Panel) -> None:
     frame = pd.DataFrame(ROWS, index=[5, 5, 4])
     once = panel.score_frame(frame)

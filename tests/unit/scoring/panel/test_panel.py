@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from prefstream.scoring.panel import panel as panel_module
 from prefstream.scoring.panel.combine import JudgeAnswers, combine
 from prefstream.scoring.panel.panel import CHUNK_BATTLES
 from prefstream.scoring.probabilities import normalise
+from tests.support.models import make_tiny_judge, one_torch_thread
 from tests.support.priors import prior_entry
 
 BATTLES = [
@@ -421,3 +423,21 @@ def test_a_calibration_of_another_panel_is_refused(tmp_path: Path) -> None:
 def test_a_calibration_that_silences_every_judge_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="every weight is 0"):
         load_priors(tmp_path, {"weights": {"x": 0, "y": 0}})
+
+
+def test_a_panel_tells_who_is_in_it() -> None:
+    with load_panel(PanelConfig.model_validate({"judges": [prior_entry("one", (0.5, 0.25, 0.25))]})) as panel:
+        assert repr(panel) == "<Panel: one (prior)>"
+
+
+def test_loading_is_logged_where_nobody_else_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A notebook has no console of ours, and the demo's judges take a minute."""
+    file = tmp_path / "panel.yaml"
+    file.write_text(yaml.safe_dump({"judges": [make_tiny_judge(tmp_path / "points", "chatml", "pointwise")]}))
+    said: list[str] = []
+    with caplog.at_level("INFO", logger="prefstream"), one_torch_thread():
+        load_panel(file, say=said.append).close()
+        assert said
+        assert not caplog.messages
+        load_panel(file).close()
+    assert caplog.messages == said

@@ -36,7 +36,7 @@ def test_counts_shares_and_lengths_are_shown() -> None:
         report.add(labelled("model_a" if number else "tie", number, "[arena]"))
     report.add(labelled("model_b", 10, "other", ties_possible=False))
     text = shown(report)
-    assert text.startswith("11 rows, 11 usable, 1 prompts\n")
+    assert text.startswith("11 rows, 11 usable, 1 prompt\n")
     assert line_of(text, "all") == ["11", "81.8%", "9.1%", "9.1%"]
     assert line_of(text, "ties possible") == ["10", "90.0%", "0.0%", "10.0%"]
     assert line_of(text, "source [arena]") == ["10", "90.0%", "0.0%", "10.0%"]
