@@ -6,6 +6,7 @@ record that is sent back is read by all of them. So of the dead letters of one r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,14 +182,20 @@ class Planner:
         )
 
     def _take(self, key: _Key, letter: DeadLetter) -> None:
-        to = self._destination or (letter.origin.topic if letter.origin else None)
+        origin = letter.origin
+        to = self._destination or (origin.topic if origin else None)
         if why := _why_not(letter, to):
             self._others.append((key, letter.position, Refusal(letter.position, letter.reason, why)))
         elif key in self._entries:
             self._others.append((key, letter.position, None))
         elif to:
             self._entries[key] = PlannedRetry(
-                letter.position, letter.timestamp_ms, letter.reason, to, letter.size, letter.retries
+                letter.position,
+                letter.timestamp_ms,
+                sys.intern(letter.reason),
+                sys.intern(to),
+                letter.size,
+                letter.retries,
             )
 
 

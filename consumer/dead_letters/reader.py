@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,8 @@ class DeadLetter:
         topic, partition, offset = (header(self, name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
         if not topic or partition is None or offset is None or not (partition + offset).isdecimal():
             return None
-        return RecordPosition(topic, int(partition), int(offset))
+        # One text for all: a plan to send them back may hold a million.
+        return RecordPosition(sys.intern(topic), int(partition), int(offset))
 
     @property
     def original(self) -> OriginalRecord | None:
