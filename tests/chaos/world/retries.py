@@ -47,7 +47,8 @@ class Retries:
         self.log = folder / "retry.log"
         self._environment = {ENV_TRAP: str(trap), ENV_CLOCK: str(folder / "retry.clock")}
         self._arguments = [
-            *("dead-letters", "retry", "--all", "--yes", "--limit", str(MOST)),
+            # What failed again is sent again, too: there is to be something to send at every fault.
+            *("dead-letters", "retry", "--all", "--yes", "--limit", str(MOST), "--max-retries", str(1_000)),
             *("--bootstrap-servers", config.bootstrap_servers),
             *("--topic", config.dead_letters_topic),
             *("--group", self.group),
