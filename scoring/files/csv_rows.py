@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from prefstream.schemas import InvalidEventError, Reason
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.content import named_packer_without_its_beginning
-from prefstream.scoring.files.lines import CARRIAGE_RETURN, MAX_ROW_BYTES, Lines, RowTooLargeError
+from prefstream.scoring.files.lines import CARRIAGE_RETURN, MAX_ROW_BYTES, Lines, RowTooLargeError, utf8_remedy
 from prefstream.scoring.files.rows import NOT_CSV, FileRecord, RejectedRow, RowParser
 
 RowT = TypeVar("RowT")
@@ -110,7 +110,9 @@ def _parse(
     cells: Sequence[str], columns: Sequence[str], lines: Lines, number: int, parser: RowParser[RowT]
 ) -> tuple[RowT | RejectedRow, tuple[str, ...]]:
     if lines.bad_byte is not None:
-        return RejectedRow(Reason.NOT_UTF8, _not_utf8(lines)), ()
+        return RejectedRow(
+            Reason.NOT_UTF8, f"byte {lines.bad_byte} of the row is not UTF-8{utf8_remedy(lines.raw)}"
+        ), ()
     if len(cells) != len(columns):
         return _reject_count(len(cells), len(columns), lines), ()
     if lines.bare_returns:
@@ -121,15 +123,6 @@ def _parse(
     except InvalidEventError as event:
         return RejectedRow(event.reason, event.detail), ()
     return content, () if isinstance(content, RejectedRow) else parser.warnings(by_column, content)
-
-
-def _not_utf8(lines: Lines) -> str:
-    told = f"byte {lines.bad_byte} of the row is not UTF-8"
-    try:
-        lines.raw.decode("cp1252")
-    except UnicodeDecodeError:
-        return told
-    return f"{told}; if the file is of Windows: iconv -f WINDOWS-1252 -t UTF-8"
 
 
 def _reject_count(cells: int, columns: int, lines: Lines) -> RejectedRow:

@@ -23,6 +23,21 @@ class RowTooLargeError(Exception):
     """The row at hand has passed `MAX_ROW_BYTES`."""
 
 
+def utf8_remedy(raw: bytes) -> str:
+    """What to say behind "is not UTF-8" of bytes that Windows may have written; empty of others, and of UTF-8."""
+    if _decodes(raw, "utf-8") or not _decodes(raw, "cp1252"):
+        return ""
+    return "; if the file is of Windows: iconv -f WINDOWS-1252 -t UTF-8"
+
+
+def _decodes(raw: bytes, encoding: str) -> bool:
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class _Line:
     raw: bytes = field(repr=False)

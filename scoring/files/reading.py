@@ -18,7 +18,7 @@ from prefstream.schemas.wire import decode_object
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.content import Content, opened
 from prefstream.scoring.files.csv_rows import read_csv, read_header
-from prefstream.scoring.files.lines import MAX_ROW_BYTES, Lines, RowTooLargeError
+from prefstream.scoring.files.lines import MAX_ROW_BYTES, Lines, RowTooLargeError, utf8_remedy
 from prefstream.scoring.files.rows import START, FilePosition, FileRecord, RejectedRow, RowParser
 
 RowT = TypeVar("RowT")
@@ -90,4 +90,5 @@ def _parse_line(raw: bytes, number: int, parser: RowParser[RowT]) -> RowT | Reje
     try:
         return parser.from_object(decode_object(raw), number)
     except InvalidEventError as event:
-        return RejectedRow(event.reason, event.detail)
+        remedy = utf8_remedy(raw) if event.reason == Reason.NOT_UTF8 else ""
+        return RejectedRow(event.reason, event.detail + remedy)

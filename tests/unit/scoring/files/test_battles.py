@@ -88,11 +88,22 @@ def test_bad_csv_row_is_rejected_alone(tmp_path: Path, row: bytes, reason: str) 
     assert records[1].raw == row
 
 
+def test_a_lone_surrogate_is_not_taken_for_a_text_of_windows(tmp_path: Path) -> None:
+    row = '{"id":1,"prompt":"é \\ud83d","response_a":"x","response_b":"y"}'
+    [record] = read(tmp_path, row.encode(), "b.jsonl")
+    assert record.rejected
+    assert record.rejected.reason == "not_utf8"
+    assert "iconv" not in record.rejected.detail
+
+
 @pytest.mark.parametrize(("byte", "told"), [(b"\xe9", True), (b"\x81", False)])
 def test_bytes_that_windows_could_have_written_come_with_the_remedy(tmp_path: Path, byte: bytes, told: bool) -> None:
-    [record] = read(tmp_path, HEADER + b"1,p" + byte + b",x,y\n")
-    assert record.rejected
-    assert ("iconv -f WINDOWS-1252 -t UTF-8" in record.rejected.detail) is told
+    [of_csv] = read(tmp_path, HEADER + b"1,p" + byte + b",x,y\n")
+    [of_jsonl] = read(tmp_path, b'{"id":1,"prompt":"' + byte + b'","response_a":"x","response_b":"y"}', "b.jsonl")
+    for record in (of_csv, of_jsonl):
+        assert record.rejected
+        assert record.rejected.reason == "not_utf8"
+        assert ("iconv -f WINDOWS-1252 -t UTF-8" in record.rejected.detail) is told
 
 
 def test_quote_that_is_never_closed_costs_one_row_of_many(tmp_path: Path) -> None:
