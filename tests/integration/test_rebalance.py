@@ -134,6 +134,24 @@ def test_a_static_member_that_restarts_keeps_its_partitions(
     assert_exactly_once(config, sent)
 
 
+def test_a_static_leader_that_was_away_sees_partitions_that_were_added_meanwhile(
+    stream_config: MakeConfig,
+) -> None:
+    """It alone watches for them, and it keeps its place in the group, so that nothing else makes members share anew."""
+    config = named(stream_config(partitions=2, session_timeout_ms=60_000), "one")
+    sent = produce(config, battle_events(10))
+    with running(config) as leader:
+        leader.wait_published(10)
+    with admin_client(config) as admin:
+        admin.create_partitions({config.battles_topic: 3})
+    sent += produce(config, battle_events(1, first=10))
+    with running(config) as leader:
+        leader.wait_published(1)  # it is back, and has what it had
+        sent += produce(config, battle_events(10, first=11), partition=2)
+        wait_until(lambda: visible_count(config) >= 21, what="answers from the new partition")
+    assert_exactly_once(config, sent)
+
+
 def test_a_static_member_that_stops_for_good_gives_its_partitions_up(
     stream_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
