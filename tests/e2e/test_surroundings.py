@@ -30,7 +30,7 @@ WITHOUT_BROKER = {
     "score-and-print": ("score", "in{}.csv", "-o", "-", "--format", "lmsys"),
     "evaluate": ("evaluate", "in{}.csv", "--json", "a{}.json", "--html", "a{}.html", "--bootstrap", "100"),
     "calibrate": ("calibrate", "in{}.csv", "-o", "c{}.json", "--out-of-fold", "c{}.csv", "--plot", "c{}.png"),
-    "what a file holds": ("finetune", "in{}.csv", "-r", "llama-demo", "-o", "none", "--show"),
+    "what a file holds": ("finetune", "in{}.csv", "-r", "smollm2-135m", "-o", "none", "--show"),
     "schema": ("schema", "battle"),
     "help": ("score", "--help"),
 }
