@@ -175,6 +175,6 @@ def test_folder_is_refused(tmp_path: Path) -> None:
         check_battles_file(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n", gzip.compress(b"", mtime=0)])
 def test_jsonl_without_rows_has_none(tmp_path: Path, content: bytes) -> None:
     assert list(read_battles(write(tmp_path, content, "b.jsonl"))) == []
