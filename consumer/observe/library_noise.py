@@ -38,6 +38,7 @@ COMMENTARY: Final = (
     "Heartbeat session expired",
     "Heartbeat: local member_id",
     "Marking the coordinator dead",
+    "Unhandled Heartbeat loop error",
     # the producer, whose errors come back from the transaction
     "%s: Aborting producer batches",
     "%s: Error sending produce request",

@@ -4,8 +4,8 @@ What goes wrong: the leader of a group watches its topics, and shares out anew w
 comes back within its session gets its old partitions at once, and where it led the group it still does; but the
 coordinator names the leader by the id of its former life, so that the leader itself is not asked for shares that would
 be thrown away. kafka-python takes that for the id of somebody else. Partitions that are added then, or were added
-meanwhile, belong to nobody until members come or go for another reason. Here a leader that comes back joins once more,
-as the leader that it is: all is shared out as the topic is now. Members read on meanwhile (`pending_joins`).
+meanwhile, belong to nobody until members come or go for another reason. Here a leader that comes back joins once more.
+Then it is asked, and shares out what the topic has by now. Members read on meanwhile (`pending_joins`).
 
 Versions: 3.0.0 to 3.0.12, and master: they speak JoinGroup up to version 7, and the field for it came with 9 (KIP-814).
 

@@ -57,7 +57,7 @@ def test_only_equal_sides_are_symmetric() -> None:
 
 
 def test_its_provenance_says_what_it_is() -> None:
-    assert PriorJudge(prior_config()).provenance.model_dump(exclude_none=True) == {"kind": "prior", "trained": True}
+    assert PriorJudge(prior_config()).provenance.model_dump(exclude_none=True) == {"kind": "prior"}
 
 
 def test_answers_of_a_panel_of_priors_share_their_objects() -> None:
