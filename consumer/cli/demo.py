@@ -86,7 +86,7 @@ def demo(
 
     Examples: `prefstream demo` · `prefstream demo --battles my.jsonl` · `prefstream demo --keep-running`
     """
-    configure_logging("warning", "console")
+    configure_logging("error", "console")  # its malformed events are on the screen already
     console = Console(record=svg is not None, width=100 if svg else None)
     entries = file_entries(battles, on_bad_row=console.print) if battles else sample_entries()
     judges = _load_judges(panel, console)

@@ -223,7 +223,7 @@ def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> I
             max_batch_battles=DEMO_BATCH_BATTLES,
             dead_letter_limit=1,  # somebody's file that is mostly unusable is for them to see, to its end
             http_port=0,
-            log_level="warning",
+            log_level="error",
         )
         create_topics(config, PARTITIONS)
         if prefix:
