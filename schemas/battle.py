@@ -110,6 +110,26 @@ Turns: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, AfterValidator(_check_text)]
 
 
+BattleId: TypeAlias = Annotated[
+    str,
+    Field(
+        max_length=MAX_ID_CHARS,
+        description="Unique name of the battle; an integer becomes a string. "
+        "It is written without fraction and exponent: 42.0 is refused, which a JSON Schema can't say.",
+    ),
+    BeforeValidator(
+        _id_to_text,
+        json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS, pattern=r"\S")]
+        | Annotated[int, Field(ge=MIN_ID, le=MAX_ID)],
+    ),
+]
+
+OccurredAt: TypeAlias = Annotated[
+    Annotated[AwareDatetime, BeforeValidator(_refuse_epoch)] | None,
+    Field(description="When it took place: ISO 8601 with an offset."),
+]
+
+
 _PROMPT: Final = (
     "The user's turns: a list, or a string, which is one turn. A JSON list in a string is a list of turns only where "
     "prompt and both responses are such lists of one length, as in Kaggle's CSV."
@@ -130,32 +150,24 @@ class Battle(ContractModel):
     """One prompt and two anonymous responses to it.
 
     A string is one turn, whatever stands in it: lists in strings are read by `parse_battle` and `parse_row`.
-    `model_a` and `model_b` are for those who read battles: no judge ever sees them, and preferences do not have them.
+    `model_a` and `model_b` are for those who read battles and preferences: no judge ever sees them.
     """
 
-    id: Annotated[
-        str,
-        Field(
-            max_length=MAX_ID_CHARS,
-            description="Unique name of the battle; an integer becomes a string. "
-            "It is written without fraction and exponent: 42.0 is refused, which a JSON Schema can't say.",
-        ),
-        BeforeValidator(
-            _id_to_text,
-            json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS, pattern=r"\S")]
-            | Annotated[int, Field(ge=MIN_ID, le=MAX_ID)],
-        ),
-    ]
+    id: BattleId
     prompt: Annotated[Turns, Field(description=_PROMPT)]
     response_a: Annotated[Turns, Field(description="Turns of response A, as many as the prompt has.")]
     response_b: Annotated[Turns, Field(description="Turns of response B, as many as the prompt has.")]
     model_a: Annotated[Text | None, Field(description="Who wrote response A; never shown to a judge.")] = None
     model_b: Annotated[Text | None, Field(description="Who wrote response B; never shown to a judge.")] = None
-    language: Annotated[Text | None, Field(description="Language of the prompt, as the source names it.")] = None
-    occurred_at: Annotated[
-        Annotated[AwareDatetime, BeforeValidator(_refuse_epoch)] | None,
-        Field(description="When the battle took place: ISO 8601 with an offset."),
+    response_id_a: Annotated[
+        Text | None,
+        Field(max_length=MAX_ID_CHARS, description="Name of response A where it was made, for those who ask."),
     ] = None
+    response_id_b: Annotated[
+        Text | None, Field(max_length=MAX_ID_CHARS, description="Name of response B where it was made.")
+    ] = None
+    language: Annotated[Text | None, Field(description="Language of the prompt, as the source names it.")] = None
+    occurred_at: OccurredAt = None
 
     @model_validator(mode="after")
     def _has_as_many_turns_everywhere(self) -> Self:
@@ -178,7 +190,7 @@ class Battle(ContractModel):
 
     @classmethod
     def _refusal(cls, error: ValidationError) -> InvalidEventError:
-        return _explain(error)
+        return explain(error)
 
     def swap(self) -> Battle:
         """The same battle with A and B exchanged."""
@@ -188,6 +200,8 @@ class Battle(ContractModel):
                 "response_b": self.response_a,
                 "model_a": self.model_b,
                 "model_b": self.model_a,
+                "response_id_a": self.response_id_b,
+                "response_id_b": self.response_id_a,
             }
         )
 
@@ -206,7 +220,7 @@ def parse_battle(fields: Mapping[str, Any]) -> Battle:
     try:
         return Battle.model_validate(fields)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error) from None
 
 
 def parse_row(row: Mapping[str, str | None]) -> Battle:
@@ -223,7 +237,7 @@ def parse_row(row: Mapping[str, str | None]) -> Battle:
     fields: dict[str, Any] = {
         name: text for name, text in row.items() if text is not None and name in Battle.model_fields
     }
-    for name in ("model_a", "model_b", "language", "occurred_at"):
+    for name in ("model_a", "model_b", "response_id_a", "response_id_b", "language", "occurred_at"):
         if fields.get(name) == "":
             del fields[name]  # an empty cell is how CSV says "not known"
     # Of three lists, none is a text that looks like one by chance: where their lengths differ, the row is broken.
@@ -264,8 +278,12 @@ def _decode_turns(value: object) -> list[str | None]:
     return decoded if is_turns else []
 
 
-def _explain(found: ValidationError) -> InvalidEventError:
-    """Turn pydantic's first error into ours: reason, field and rule, without the input."""
+def explain(found: ValidationError) -> InvalidEventError:
+    """Turn pydantic's first error into ours: reason, field and rule, without the input.
+
+    Args:
+        found: what is wrong with an event, a battle or a vote.
+    """
     error = found.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in error["loc"]) or "the event"
     kind = error["type"]

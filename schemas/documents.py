@@ -17,9 +17,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from prefstream.schemas.battle import Battle
 from prefstream.schemas.dead_letter import HEADER_RETRIES, DeadLetterHeaders
 from prefstream.schemas.preference import SCHEMA_VERSION, Preference
+from prefstream.schemas.vote import Vote
 
 BATTLE_SCHEMA: Final = "battle.schema.json"
 PREFERENCE_SCHEMA: Final = "preference.schema.json"
+VOTE_SCHEMA: Final = "vote.schema.json"
 DEAD_LETTER_SCHEMA: Final = "dead-letter.schema.json"
 ASYNCAPI: Final = "asyncapi.yaml"
 
@@ -83,6 +85,7 @@ def documents() -> dict[str, bytes]:
     return {
         BATTLE_SCHEMA: _to_json(_json_schema(Battle, "validation", "battle")),
         PREFERENCE_SCHEMA: _to_json(_json_schema(Preference, "serialization", "preference")),
+        VOTE_SCHEMA: _to_json(_json_schema(Vote, "validation", "vote")),
         DEAD_LETTER_SCHEMA: _to_json(_json_schema(DeadLetterHeaders, "serialization", "dead-letter")),
         ASYNCAPI: _to_yaml(_asyncapi()),
     }

@@ -1,23 +1,29 @@
 """A preference: the published answer. Probabilities, what each judge said, and where both came from.
 
-No prompt or response text is in it. Additive changes only within a schema version.
+No prompt or response text is in it. Additive changes only within a major schema version: every later message of it
+validates against the committed schema of 1.1, and a reader of a later version reads the messages of an earlier one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, Final, Self, TypeAlias
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from prefstream.schemas.battle import OUTCOMES, Outcome
 from prefstream.schemas.models import ContractModel
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 
 SUM_TOLERANCE: Final = 1e-6
 """Allowed distance of a probability triple's sum from 1: float32 softmax, averaged in float64, stays below 1e-7."""
 
+MAX_ENTROPY_BITS: Final = 1.584962500721156
+"""log2(3): three equally probable outcomes."""
+
 Probability: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Bits: TypeAlias = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class Probabilities(ContractModel):
@@ -53,7 +59,9 @@ class Truncation(ContractModel):
 class Provenance(ContractModel):
     """What exactly answered: enough to reproduce a judge's probabilities."""
 
-    kind: Literal["pairwise", "pointwise", "prior"]
+    kind: Annotated[
+        str, Field(description="pairwise, pointwise, prior, or a kind that a later version has; readers keep it.")
+    ]
     base: Annotated[str | None, Field(description="Hub id or folder name of the base model.")] = None
     revision: Annotated[str | None, Field(description="Pinned revision of a hub model.")] = None
     base_hash: Annotated[
@@ -63,7 +71,7 @@ class Provenance(ContractModel):
     template: Annotated[str | None, Field(description="Family and version of the layout.")] = None
     template_hash: Annotated[str | None, Field(description="SHA-256 of the layout.")] = None
     dtype: str | None = None
-    quantization: Literal["none", "8bit", "4bit"] | None = None
+    quantization: Annotated[str | None, Field(description="none, 8bit, 4bit, or what a later version has.")] = None
     attention: str | None = None
     device: str | None = None
     max_length: int | None = None
@@ -95,8 +103,80 @@ class JudgeOpinion(ContractModel):
         float | None,
         Field(ge=0.0, le=1.0, description="With swap: total variation distance between both orders."),
     ] = None
+    weight: Annotated[
+        float | None,
+        Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Share in this answer's mean; over all judges 1."),
+    ] = None
+    uncalibrated: Annotated[
+        Probabilities | None,
+        Field(description="What the judge said before its temperature and tie bias; absent where it has none."),
+    ] = None
     truncation: Truncation | None = None
     provenance: Provenance
+
+
+class StyleCounts(ContractModel):
+    """What one response looks like, counted over all its turns; none of its text."""
+
+    characters: Count
+    lines: Annotated[int, Field(ge=0, description="Lines that are not blank.")]
+    headings: Count
+    list_items: Count
+    bold: Count
+    code_blocks: Count
+    tables: Count
+    links: Count
+    digits: Count
+
+
+class Style(ContractModel):
+    """What both responses look like."""
+
+    a: StyleCounts
+    b: StyleCounts
+
+
+class Uncertainty(ContractModel):
+    """How little the panel knows about this battle, and how much of that is its judges' disagreement."""
+
+    entropy: Annotated[float, Field(ge=0.0, le=MAX_ENTROPY_BITS, description="Of the panel's probabilities, in bits.")]
+    between_judges: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=MAX_ENTROPY_BITS,
+            description="Entropy of the judges' weighted mean less the weighted mean of their entropies, in bits, "
+            "before the panel's calibration: what they disagree about, rather than doubt alike.",
+        ),
+    ]
+
+
+class PanelIdentity(ContractModel):
+    """Which panel answered: two answers with the same hash were made the same way."""
+
+    hash: Annotated[
+        str, Field(description="SHA-256 over all that decides an answer: judges, weights, order, calibration.")
+    ]
+    calibration: Annotated[
+        str | None,
+        Field(description="Version of the calibration: the first digits of its SHA-256; absent without one."),
+    ] = None
+    version: Annotated[str, Field(description="Version of prefstream that answered.")]
+
+
+class Review(ContractModel):
+    """Whether a person is asked to look at this battle. The draw does not depend on anything but id and probability."""
+
+    probability: Annotated[
+        float,
+        Field(
+            gt=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="With which the battle was chosen; a vote that came by this way weighs its inverse.",
+        ),
+    ]
+    chosen: bool
 
 
 class KafkaSource(ContractModel):
@@ -126,7 +206,9 @@ class Timings(ContractModel):
 class Preference(ContractModel):
     """How probable it is that a person prefers A, prefers B, or calls it a tie."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Annotated[
+        str, Field(pattern=r"^1\.[0-9]+$", description="Of the contract; what 1.0 has, every 1.x has.")
+    ] = SCHEMA_VERSION
     id: Annotated[str, Field(description="Id of the battle, and key of the record.")]
     probabilities: Probabilities
     preferred: Annotated[
@@ -139,9 +221,27 @@ class Preference(ContractModel):
     ]
     judges: Annotated[tuple[JudgeOpinion, ...], Field(min_length=1)]
     left_out: Annotated[tuple[str, ...], Field(description="Judges that failed and were left out of this answer.")] = ()
+    recused: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Judges that did not count, because a response may be of their own family."),
+    ] = None
     disagreement: Annotated[
         float,
         Field(ge=0.0, le=1.0, description="Mean Jensen-Shannon divergence over pairs of judges, in bits."),
     ]
+    uncertainty: Uncertainty | None = None
+    adjusted: Annotated[
+        Probabilities | None,
+        Field(description="The probabilities with the fitted preference for longer responses taken out."),
+    ] = None
+    model_a: Annotated[
+        str | None, Field(description="Who wrote response A, as the battle says; absent with `publish_models: false`.")
+    ] = None
+    model_b: Annotated[str | None, Field(description="Who wrote response B.")] = None
+    language: Annotated[str | None, Field(description="Of the prompt, as the battle says.")] = None
+    occurred_at: Annotated[AwareDatetime | None, Field(description="When the battle took place, as it says.")] = None
+    style: Style | None = None
+    panel: PanelIdentity | None = None
+    review: Annotated[Review | None, Field(description="Absent where nobody is asked to review.")] = None
     source: KafkaSource | FileSource
     timings: Annotated[Timings | None, Field(description="Absent from `score`, whose output is reproducible.")] = None

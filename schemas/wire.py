@@ -8,10 +8,11 @@ from typing import Any, Final, Literal, TypeAlias
 import orjson
 from pydantic import ValidationError
 
-from prefstream.schemas.battle import Battle, parse_battle
+from prefstream.schemas.battle import Battle, explain, parse_battle
 from prefstream.schemas.dead_letter import Reason
 from prefstream.schemas.errors import ContractError, InvalidEventError
 from prefstream.schemas.preference import Preference
+from prefstream.schemas.vote import Vote
 
 Framing: TypeAlias = Literal["none", "confluent"]
 """What may stand before a battle's JSON on the topic: nothing, or Confluent's five bytes, a zero and the number of a
@@ -96,6 +97,24 @@ def decode_preference(value: bytes) -> Preference:
         return Preference.model_validate_json(value)
     except ValidationError as error:
         raise ContractError.of("preference", error) from None
+
+
+def decode_vote(value: bytes | None) -> Vote:
+    """Read the value of a record on the votes topic.
+
+    Raises:
+        InvalidEventError: the value is no vote; its reason says why, its text holds nothing of the value.
+    """
+    fields = decode_object(value)
+    try:
+        return Vote.model_validate(fields)
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def encode_vote(vote: Vote) -> bytes:
+    """Write a vote as the value of a record."""
+    return vote.model_dump_json(exclude_none=True).encode()
 
 
 def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEventError:

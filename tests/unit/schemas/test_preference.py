@@ -67,7 +67,7 @@ def test_it_cannot_be_changed() -> None:
 
 
 def test_it_carries_its_schema_version() -> None:
-    assert a_preference().schema_version == SCHEMA_VERSION == "1.0"
+    assert a_preference().schema_version == SCHEMA_VERSION == "1.1"
 
 
 @pytest.mark.parametrize(

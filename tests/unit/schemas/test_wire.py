@@ -231,7 +231,7 @@ def test_a_preference_survives_the_wire_to_the_last_bit(
 
 def test_a_preference_says_its_version_and_no_nulls() -> None:
     written = orjson.loads(encode_preference(a_preference()))
-    assert written["schema_version"] == "1.0"
+    assert written["schema_version"] == "1.1"
     assert b"null" not in encode_preference(a_preference())
 
 
