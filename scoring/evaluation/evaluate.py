@@ -18,19 +18,19 @@ from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, difference
+from prefstream.scoring.evaluation.reliability import reliability_bins
 from prefstream.scoring.evaluation.results import (
     ClassResult,
     Comparison,
     Evaluated,
     Evaluation,
-    ReliabilityBin,
     SliceResult,
     SystemResult,
 )
 from prefstream.scoring.evaluation.slices import Slice, cut_slices
 from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions
-from prefstream.scoring.probabilities import Triples, credit
+from prefstream.scoring.probabilities import Triples
 
 Kind: TypeAlias = Literal["panel", "judge", "baseline"]
 
@@ -153,31 +153,6 @@ def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> t
     return tuple(
         Comparison(baseline=other.name, **{name: found[f"{name} to {other.name}"] for name in _COMPARED})
         for other in others
-    )
-
-
-def reliability_bins(
-    probabilities: Triples, outcomes: NDArray[np.intp], draws: Resamples
-) -> tuple[ReliabilityBin, ...]:
-    """What a reliability diagram shows: how probable the top outcome was, and how often it happened, bin by bin.
-
-    Args:
-        probabilities: shape (n, 3), in the order of `schemas.OUTCOMES`.
-        outcomes: the column of what happened.
-        draws: of these battles' prompts.
-    """
-    bins = metrics.calibration_bin(probabilities)
-    confidence = probabilities.max(axis=1)
-    right = credit(probabilities, outcomes)
-    found = draws.estimate({str(place): metrics.share(right, bins == place) for place in np.unique(bins)})
-    return tuple(
-        ReliabilityBin(
-            low=int(place) / metrics.CALIBRATION_BINS,
-            battles=int((bins == place).sum()),
-            confidence=float(confidence[bins == place].mean()),
-            accuracy=found[str(place)],
-        )
-        for place in np.unique(bins)
     )
 
 

@@ -73,6 +73,16 @@ def difference(one: Statistic, other: Statistic) -> Statistic:
     )
 
 
+def weighted(statistic: Statistic, weights: NDArray[np.float64]) -> Statistic:
+    """The statistic where battles count unequally; with weights of 1 it is the very same number.
+
+    Args:
+        statistic: a ratio of sums over battles, as all of this module are.
+        weights: one per battle, not negative.
+    """
+    return replace(statistic, columns=statistic.columns * weights[:, None])
+
+
 def log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
     """Mean negative logarithm of the probability that the outcome was given, nats.
 
@@ -139,17 +149,31 @@ def calibration_error_by_chance(probabilities: Triples, *, resamples: int, seed:
         resamples: how often outcomes are drawn.
         seed: of the draws.
     """
-    confidence = probabilities.max(axis=1)
-    if not len(confidence):
+    if not len(probabilities):
         return float("nan")
+    return float(np.mean(calibration_errors_by_chance(probabilities, resamples=resamples, seed=seed)))
+
+
+def calibration_errors_by_chance(
+    probabilities: Triples, *, resamples: int, seed: int, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """What a perfectly calibrated forecaster with these very probabilities would show, one error per draw of outcomes.
+
+    Args:
+        probabilities: shape (n, 3), n > 0.
+        resamples: how often outcomes are drawn.
+        seed: of the draws.
+        weights: how much each battle counts, not all 0; by default equally.
+    """
+    confidence = probabilities.max(axis=1)
+    weight = np.ones(len(confidence)) if weights is None else weights
     generator = np.random.default_rng(seed)
     bins = calibration_bin(probabilities)
-    errors = [
-        np.abs(np.bincount(bins, confidence - (generator.random(len(confidence)) < confidence), CALIBRATION_BINS)).sum()
-        / len(confidence)
-        for _ in range(resamples)
-    ]
-    return float(np.mean(errors))
+    errors = np.zeros(resamples)
+    for draw in range(resamples):
+        excess = confidence - (generator.random(len(confidence)) < confidence)
+        errors[draw] = np.abs(np.bincount(bins, weight * excess, CALIBRATION_BINS)).sum()
+    return errors / weight.sum()
 
 
 def decided_log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:

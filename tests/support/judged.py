@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from prefstream.scoring.evaluation.results import Evaluated
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
 from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.trust.judged_votes import JudgedVotes
 
 MARK = "BATTLETEXT"
 """Stands in every text of every battle made here."""
@@ -85,3 +87,32 @@ def exchange(labelled: Sequence[LabelledBattle]) -> list[LabelledBattle]:
         )
         for one in labelled
     ]
+
+
+def make_judged_votes(count: int, *, seed: int = 0, **columns: Any) -> JudgedVotes:
+    """One vote a battle, a second after the preference and a minute after the vote before it.
+
+    Args:
+        count: of votes.
+        seed: of forecasts, lengths and verdicts, which are those of a perfect panel.
+        columns: of `JudgedVotes`, in place of the made ones.
+    """
+    draw = np.random.default_rng(seed)
+    forecasts = columns.get("forecasts", make_probabilities(count, seed=seed))
+    voted_ms = np.asarray(columns.get("voted_ms", 1_760_000_000_000 + 60_000 * np.arange(count)))
+    made = {
+        "battles": np.arange(count),
+        "outcomes": (draw.random(count)[:, None] > forecasts.cumsum(axis=1)).sum(axis=1).clip(0, 2),
+        "forecasts": forecasts,
+        "voted_ms": voted_ms,
+        "published_ms": voted_ms - 1_000,
+        "characters_a": draw.integers(10, 4_000, count).astype(float),
+        "characters_b": draw.integers(10, 4_000, count).astype(float),
+        "chosen_with": np.full(count, np.nan),
+        "languages": ["en" if number % 3 else "de" for number in range(count)],
+        "panels": ["panel"] * count,
+    }
+    given = {
+        name: column if name in {"languages", "panels"} else np.asarray(column) for name, column in columns.items()
+    }
+    return JudgedVotes(**{**made, **given})

@@ -119,3 +119,36 @@ def test_a_difference_is_what_it_says() -> None:
     other = make_probabilities(len(outcomes), seed=9)
     one, two = (metrics.calibration_error(each, outcomes) for each in (probabilities, other))
     assert metrics.difference(one, two).of_all() == pytest.approx(one.of_all() - two.of_all())
+
+
+@given(battles)
+def test_with_weights_of_1_metrics_are_the_very_same(drawn: tuple[Triples, NDArray[np.intp]]) -> None:
+    ones = np.ones(len(drawn[1]))
+    for metric in ALL:
+        same = metrics.weighted(metric(*drawn), ones).of_all()
+        assert same == metric(*drawn).of_all() or np.isnan(same)
+    plain, weighted = (
+        metrics.calibration_errors_by_chance(drawn[0], resamples=3, seed=0, weights=weights) for weights in (None, ones)
+    )
+    assert plain.tolist() == weighted.tolist()
+
+
+@given(battles, st.integers(2, 5))
+def test_a_weight_of_k_is_a_battle_that_stands_k_times(drawn: tuple[Triples, NDArray[np.intp]], times: int) -> None:
+    probabilities, outcomes = drawn
+    counts = 1 + np.arange(len(outcomes)) % times
+    for metric in ALL:
+        weighted = metrics.weighted(metric(*drawn), counts.astype(float)).of_all()
+        repeated = metric(probabilities.repeat(counts, axis=0), outcomes.repeat(counts)).of_all()
+        assert weighted == pytest.approx(repeated, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+def test_a_perfect_forecasters_calibration_error_is_above_chances_95th_percentile_one_time_in_twenty() -> None:
+    probabilities = make_probabilities(300)
+    bound = np.quantile(metrics.calibration_errors_by_chance(probabilities, resamples=2_000, seed=0), 0.95)
+    draw = np.random.default_rng(3)
+    above = 0
+    for _ in range(1_000):
+        outcomes = (draw.random(300)[:, None] > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        above += metrics.calibration_error(probabilities, outcomes).of_all() > bound
+    assert 25 <= above <= 80
