@@ -173,7 +173,8 @@ def calibration_errors_by_chance(
     for draw in range(resamples):
         excess = confidence - (generator.random(len(confidence)) < confidence)
         errors[draw] = np.abs(np.bincount(bins, weight * excess, CALIBRATION_BINS)).sum()
-    return errors / weight.sum()
+    shares: NDArray[np.float64] = errors / weight.sum()
+    return shares
 
 
 def decided_log_loss(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:

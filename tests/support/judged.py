@@ -14,7 +14,7 @@ from prefstream.scoring.evaluation.results import Evaluated
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
 from prefstream.scoring.probabilities import Triples
-from prefstream.scoring.trust.judged_votes import JudgedVotes
+from prefstream.scoring.trust.votes import TrustVotes
 
 MARK = "BATTLETEXT"
 """Stands in every text of every battle made here."""
@@ -89,13 +89,13 @@ def exchange(labelled: Sequence[LabelledBattle]) -> list[LabelledBattle]:
     ]
 
 
-def make_judged_votes(count: int, *, seed: int = 0, **columns: Any) -> JudgedVotes:
+def make_trust_votes(count: int, *, seed: int = 0, **columns: Any) -> TrustVotes:
     """One vote a battle, a second after the preference and a minute after the vote before it.
 
     Args:
         count: of votes.
         seed: of forecasts, lengths and verdicts, which are those of a perfect panel.
-        columns: of `JudgedVotes`, in place of the made ones.
+        columns: of `TrustVotes`, in place of the made ones.
     """
     draw = np.random.default_rng(seed)
     forecasts = columns.get("forecasts", make_probabilities(count, seed=seed))
@@ -108,11 +108,12 @@ def make_judged_votes(count: int, *, seed: int = 0, **columns: Any) -> JudgedVot
         "published_ms": voted_ms - 1_000,
         "characters_a": draw.integers(10, 4_000, count).astype(float),
         "characters_b": draw.integers(10, 4_000, count).astype(float),
-        "chosen_with": np.full(count, np.nan),
+        "weights": np.ones(count),
+        "asked_for": np.zeros(count, dtype=bool),
         "languages": ["en" if number % 3 else "de" for number in range(count)],
         "panels": ["panel"] * count,
     }
     given = {
         name: column if name in {"languages", "panels"} else np.asarray(column) for name, column in columns.items()
     }
-    return JudgedVotes(**{**made, **given})
+    return TrustVotes(**{**made, **given})

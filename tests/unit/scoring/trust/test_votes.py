@@ -5,22 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.judged import make_judged_votes
-
-
-def test_a_vote_weighs_the_inverse_of_the_probability_with_which_it_was_asked_for() -> None:
-    votes = make_judged_votes(4, chosen_with=[0.25, np.nan, 1.0, np.nan])
-    assert votes.inverse_weights.tolist() == [4.0, 1.0, 1.0, 1.0]
-    assert votes.reviewed.tolist() == [True, False, True, False]
+from tests.support.judged import make_trust_votes
 
 
 def test_a_forecast_came_first_where_its_record_is_older() -> None:
-    votes = make_judged_votes(3, published_ms=[1_000, 1_000, 1_001], voted_ms=[1_001, 1_000, 1_000])
+    votes = make_trust_votes(3, published_ms=[1_000, 1_000, 1_001], voted_ms=[1_001, 1_000, 1_000])
     assert votes.forecast_first.tolist() == [True, False, False]
 
 
 def test_some_votes_are_those_votes_in_every_respect() -> None:
-    votes = make_judged_votes(5)
+    votes = make_trust_votes(5)
     some = votes.at(np.array([False, True, False, True, False]))
     assert len(some) == 2
     assert some.outcomes.tolist() == [votes.outcomes[1], votes.outcomes[3]]

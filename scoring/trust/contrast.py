@@ -1,0 +1,124 @@
+"""How two groups of battles differ, beside what chance would give: the measure of drift and of who gets a vote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.scoring.trust.results import CategoryShares, Contrast
+
+MARGIN: Final = 0.1
+"""A tenth of the battles in other categories than chance would have it. With many battles any difference is more than
+chance, and most matter to nobody."""
+
+CHANCE: Final = 0.99
+"""Quantile of chance: some five to ten features are compared at a time, and a false warning costs trust."""
+
+RESAMPLES: Final = 500
+"""Five of them then lie above the quantile."""
+
+FEWEST: Final = 30
+"""Battles of each group, below which nothing is said."""
+
+_MOST_LISTED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BattleGroup:
+    """What is known of a group of battles without a row for each.
+
+    Attributes:
+        counts: by feature and category, how many battles; those of which the feature is not known are left out.
+        totals: by feature, the sum of its values over the battles of its `counts`, where it has values.
+    """
+
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    totals: Mapping[str, float] = field(default_factory=dict)
+
+    def size(self, what: str) -> int:
+        """Battles of which a feature is known."""
+        return sum(self.counts.get(what, {}).values())
+
+    def mean(self, what: str) -> float | None:
+        """Of a feature's values; None where there are none."""
+        size = self.size(what)
+        return self.totals[what] / size if size and what in self.totals else None
+
+    def without(self, part: BattleGroup) -> BattleGroup:
+        """What is left when some of these battles are taken out.
+
+        Args:
+            part: of the same battles; what it has more of than there is, another version has counted otherwise.
+        """
+        return BattleGroup(
+            {what: Counter(counts) - Counter(part.counts.get(what, {})) for what, counts in self.counts.items()},
+            {what: total - part.totals.get(what, 0.0) for what, total in self.totals.items()},
+        )
+
+
+def total_variation(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of one group that would have to be of other categories for both to be alike: 0 to 1.
+
+    Bounded, and in a unit that everybody knows; a population stability index is neither, and infinite where a category
+    is new.
+
+    Args:
+        one: shape (..., k): counts by category, not all 0.
+        other: likewise.
+    """
+    shares, others = (counts / counts.sum(axis=-1, keepdims=True) for counts in (one, other))
+    distance: NDArray[np.float64] = np.abs(shares - others).sum(axis=-1) / 2.0
+    return distance
+
+
+def contrast(what: str, one: BattleGroup, other: BattleGroup, *, seed: int = 0) -> Contrast:
+    """Compare how two groups spread over a feature's categories.
+
+    Chance: all battles of both are shuffled, and as many as the first group has are drawn of them, without putting any
+    back; how these spread is the multivariate hypergeometric distribution. It takes battles for independent, which
+    those of one hour or of one user are not: hence the margin.
+
+    Args:
+        what: the feature.
+        one: the first group.
+        other: the second, which shares no battle with it.
+        seed: of the draws.
+    """
+    sizes = one.size(what), other.size(what)
+    told = Contrast(
+        what=what,
+        battles=sizes[0],
+        other_battles=sizes[1],
+        mean=one.mean(what),
+        other_mean=other.mean(what),
+    )
+    if min(sizes) < FEWEST:
+        return told
+    names = sorted({*one.counts[what], *other.counts[what]})
+    mine, theirs = (np.array([group.counts[what].get(name, 0) for name in names]) for group in (one, other))
+    together = mine + theirs
+    drawn = np.random.default_rng(seed).multivariate_hypergeometric(
+        together, sizes[0], size=RESAMPLES, method="marginals"
+    )
+    by_chance = total_variation(drawn, together - drawn)
+    distance, usual = float(total_variation(mine, theirs)), float(by_chance.mean())
+    bound = float(np.quantile(by_chance, CHANCE))
+    shares = [
+        CategoryShares(category=name, one=int(count) / sizes[0], other=int(against) / sizes[1])
+        for name, count, against in zip(names, mine, theirs, strict=True)
+    ]
+    return told.model_copy(
+        update={
+            "distance": distance,
+            "by_chance": usual,
+            "by_chance_99": bound,
+            # Chance alone gives `usual`: with many rare categories that is far from 0, and no difference.
+            "differs": distance > bound and distance - usual >= MARGIN,
+            "most": tuple(sorted(shares, key=lambda each: (-abs(each.one - each.other), each.category))[:_MOST_LISTED]),
+        }
+    )
