@@ -110,6 +110,18 @@ def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, Non
     return read_file(path, _LABELLED)
 
 
+def label_of(fields: Mapping[str, Any]) -> Label | RejectedRow:
+    """What people said, or why a row does not say it.
+
+    Args:
+        fields: the row, as JSON has it.
+    """
+    try:
+        return _label(fields)
+    except _BadLabelError as error:
+        return RejectedRow(BAD_LABEL, str(error))
+
+
 class _BadLabelError(Exception):
     """Its text is the rejected row's detail: what was wrong and what to write; of the row, a label at most."""
 
@@ -119,16 +131,22 @@ def _from_object(fields: Mapping[str, Any], line: int) -> LabelledBattle | Rejec
 
 
 def _from_cells(cells: Mapping[str, str], line: int) -> LabelledBattle | RejectedRow:
-    # Cells become what the same field would be in JSON; what they can't become is refused there. An empty cell is how
-    # CSV says null. There are no votes in CSV.
+    fields = label_fields(cells)
+    battle = battle_of_cells(cells)
+    return battle if isinstance(battle, RejectedRow) else _labelled(battle, fields, line)
+
+
+def label_fields(cells: Mapping[str, str]) -> dict[str, object]:
+    """What a row of CSV says beside its battle, as the same fields would be in JSON; what can't be so stays a text.
+
+    An empty cell is how CSV says null. There are no votes in CSV.
+    """
     kinds: dict[str, Callable[[str], object]] = {
         **dict.fromkeys((*WINNER_COLUMNS, "weight"), _to_number),
         "ties_possible": lambda cell: _FLAGS.get(cell.lower(), cell),
         **dict.fromkeys(("winner", "source", "tier"), str),
     }
-    fields = {name: to_value(cells[name]) for name, to_value in kinds.items() if cells.get(name)}
-    battle = battle_of_cells(cells)
-    return battle if isinstance(battle, RejectedRow) else _labelled(battle, fields, line)
+    return {name: to_value(cells[name]) for name, to_value in kinds.items() if cells.get(name)}
 
 
 def _to_number(cell: str) -> object:

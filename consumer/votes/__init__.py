@@ -1,0 +1,1 @@
+"""Votes: what people said of battles, later."""
