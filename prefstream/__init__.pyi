@@ -50,8 +50,8 @@ from .scoring.errors import MisuseError as MisuseError
 from .scoring.errors import NoRewardError as NoRewardError
 from .scoring.errors import ScoringError as ScoringError
 from .scoring.panel.combine import PanelAnswer as PanelAnswer
+from .scoring.panel.load import load_panel as load_panel
 from .scoring.panel.panel import EncodedBatch as EncodedBatch
 from .scoring.panel.panel import Panel as Panel
-from .scoring.panel.panel import load_panel as load_panel
 from .scoring.reward.model import RewardModel as RewardModel
 from .scoring.reward.trl import TrlReward as TrlReward

@@ -34,7 +34,8 @@ from prefstream.consumer.stream.service import Service
 from prefstream.schemas import Battle, Probabilities, encode_battle
 from prefstream.scoring.bench.side_by_side import SideBySide
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel
 
 PARTITIONS: Final = 4
 START_TIMEOUT_S: Final = 60.0

@@ -128,7 +128,7 @@ def _offline(
 ) -> dict[str, Any]:
     from prefstream.consumer.bench.stream import stream_against_offline
     from prefstream.scoring.bench.throughput import DEFAULT_BATCH_BATTLES, bench_battles
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     with load_panel(config) as panel, console.status(f"stream and offline, {battles} battles of real lengths"):
         result = stream_against_offline(panel, bench_battles(battles), DEFAULT_BATCH_BATTLES, repetitions, servers)

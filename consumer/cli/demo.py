@@ -173,7 +173,7 @@ class Screen:
 
 
 def _load_judges(panel: Path, console: Console) -> Panel:
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     with console.status("preparing the judges") as status:
 

@@ -182,7 +182,7 @@ def _predict(
     injections: bool,
 ) -> _Answers:
     from prefstream.scoring.evaluation.injection import injected
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     tell = partial(say, console)
     config = panel_config(panel, tell)

@@ -49,7 +49,7 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     # Until `_stop_on_signals`, a signal ends the process as it does while the settings are read.
     from prefstream.consumer.stream.service import Service
     from prefstream.consumer.stream.telemetry import judge_loading
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     configure_logging(config.log_level, config.log_format)
     install_exception_hooks()

@@ -24,7 +24,7 @@ from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.panel.panel import load_panel
+from prefstream.scoring.panel.load import load_panel
 
 
 def score(

@@ -291,7 +291,7 @@ def check_scoring(config: StreamConfig) -> Finding:
     Raises:
         PrefstreamError: a judge can't be loaded, or breaks down.
     """
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     started = time.monotonic()
     with closing(load_panel(read_panel(config))) as panel:

@@ -64,7 +64,7 @@ class Request:
 
 def run_panel(request: Request) -> dict[str, Any]:
     """Score the battles as the stream does."""
-    from prefstream.scoring.panel.panel import load_panel
+    from prefstream.scoring.panel.load import load_panel
 
     count = request.batch_battles
     batches = [request.battles[start : start + count] for start in range(0, len(request.battles), count)]

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
@@ -24,18 +21,14 @@ import structlog
 import tenacity
 
 from prefstream.schemas import Battle
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
-from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, MisuseError
-from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
+from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
-from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
 from prefstream.scoring.probabilities import exchange
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
-
-_LOG: Final = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
 """A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
@@ -291,89 +284,6 @@ class Panel:
         if faults:
             return faults[-1]
         return JudgeFaultError(", ".join(self._left_out), "every judge that counts has failed", transient=False)
-
-
-def load_panel(
-    config: PanelConfig | Path | str,
-    *,
-    calibration: CalibrationFile | None = None,
-    say: Callable[[str], None] | None = None,
-    loading: Callable[[ModelJudgeConfig | PriorJudgeConfig], AbstractContextManager[None]] = lambda _: nullcontext(),
-) -> Panel:
-    """Load every judge of a panel, one after the other, and start their threads.
-
-    Args:
-        config: the panel, or the path of its file; `demo` for the demo's, whose models are fetched at first use.
-        calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
-        say: told what is being loaded, one short line at a time; left out, the log is (`logging`, level info).
-        loading: entered before and left after each judge is loaded.
-
-    Raises:
-        ConfigError: the panel file or its calibration is wrong.
-        LoadError: a judge can't be loaded, or must not judge.
-    """
-    say = say or _LOG.info
-    if not isinstance(config, PanelConfig):
-        config = load_panel_config(config)
-    if calibration is None:
-        calibration = read_calibration(config)
-    else:
-        _verify_calibration(calibration, config, "the calibration")
-    judges: list[Judge] = []
-    models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
-    if models:
-        from prefstream.scoring.judges.devices import place_judges  # a panel of priors must not pay for torch
-        from prefstream.scoring.loading.judge import load_judge
-        from prefstream.scoring.loading.sources import prepare_demo_bases
-
-        placements = place_judges(models)
-        prepare_demo_bases([judge.base for judge in models], say=say)
-    try:
-        for described in config.judges:
-            weight = calibration.weights.get(described.name, described.weight)
-            judge = described.model_copy(update={"weight": weight})
-            with loading(judge):
-                if isinstance(judge, ModelJudgeConfig):
-                    own = calibration.judges.get(judge.name)
-                    judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
-                else:
-                    judges.append(PriorJudge(judge))
-    except BaseException:
-        for loaded in judges:
-            loaded.close()
-        raise
-    return Panel(
-        judges,
-        swap=config.swap,
-        calibration=calibration.panel,
-        on_judge_failure=config.on_judge_failure,
-    )
-
-
-def read_calibration(config: PanelConfig) -> CalibrationFile:
-    """The calibration file that a panel names; one that changes nothing where it names none.
-
-    Raises:
-        ConfigError: the file can't be read, is wrong, or belongs to another panel.
-    """
-    if config.calibration is None:
-        return CalibrationFile()
-    path = Path(config.calibration)
-    calibration = CalibrationFile.read(path)
-    _verify_calibration(calibration, config, str(path))
-    return calibration
-
-
-def _verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:
-    names = {judge.name for judge in config.judges}
-    strangers = sorted({*calibration.judges, *calibration.weights} - names)
-    if strangers:
-        raise ConfigError(
-            source,
-            (f"calibrates {', '.join(strangers)}, which the panel doesn't have; fit it again for this panel",),
-        )
-    if not any(calibration.weights.get(judge.name, judge.weight) for judge in config.judges):
-        raise ConfigError(source, ("weights: every weight is 0; at least one judge must count",))
 
 
 def wait_for(judge: Judge, future: Future[T]) -> T:

@@ -19,7 +19,8 @@ from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge
 from prefstream.scoring.panel.combine import PanelAnswer
-from prefstream.scoring.panel.panel import CHUNK_BATTLES, Panel, load_panel, read_calibration
+from prefstream.scoring.panel.load import load_panel, read_calibration
+from prefstream.scoring.panel.panel import CHUNK_BATTLES, Panel
 from prefstream.scoring.probabilities import Triples
 
 

@@ -36,7 +36,8 @@ from prefstream.schemas import OUTCOMES, Battle, Probabilities, parse_battle
 from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, MisuseError, NoRewardError
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
-from prefstream.scoring.panel.panel import Panel, load_panel, wait_for
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel, wait_for
 from prefstream.scoring.reward.davidson import fit_strengths
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from prefstream.scoring.finetune.callbacks import COMPLETE
 from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.panel.combine import PanelAnswer
-from prefstream.scoring.panel.panel import load_panel
+from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.probabilities import Triples
 from tests.support.labelled_pairs import SilentObserver, make_rows, on_one_cpu_thread, write_rows
 from tests.support.models import Family, Kind, make_tiny_base, one_torch_thread

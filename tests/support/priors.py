@@ -13,7 +13,8 @@ from prefstream.schemas import Probabilities
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel
 
 HELD_S: Final = 200.0
 """A judge that nobody lets go fails after so long."""

@@ -152,7 +152,7 @@ def test_a_room_refuses_its_short_name(floor: str) -> None:
         ("prefstream.schemas", ("torch", "kafka", "transformers", "typer", "numpy")),
         ("prefstream.schemas.wire", ("torch", "kafka", "transformers", "typer", "numpy")),
         ("prefstream.scoring", ("torch", "kafka", "transformers", "numpy")),
-        ("prefstream.scoring.panel.panel", ("torch", "kafka", "transformers")),
+        ("prefstream.scoring.panel.load", ("torch", "kafka", "transformers")),
         ("prefstream.scoring.reward.trl", ("torch", "kafka", "transformers", "trl")),
         ("prefstream.consumer", ("torch", "kafka")),
         ("prefstream.consumer.stream.stream", ("torch", "transformers")),

@@ -20,7 +20,7 @@ from prefstream.schemas import Battle, PrefstreamError
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.files.labelled import read_labelled
 from prefstream.scoring.judges.calibration import CalibrationFile
-from prefstream.scoring.panel.panel import load_panel
+from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.predict import Predictions, load_uncalibrated_panel, predict
 from tests.support.models import make_tiny_judge, one_torch_thread
 

@@ -29,7 +29,8 @@ from prefstream.schemas import Probabilities, decode_preference
 from prefstream.scoring.atomic_file import draft_path
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import FileError, JudgeFaultError
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel
 from tests.support import hash_judge
 from tests.support.hash_judge import TOO_LARGE, Recorder, hash_panel, score_with_hashes
 

@@ -14,7 +14,8 @@ from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.prediction_files import BAD_PREDICTION, read_predictions
 from prefstream.scoring.panel.combine import PanelAnswer
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.predict import predict
 from tests.support.priors import prior_entry
 

@@ -15,7 +15,8 @@ from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
-from prefstream.scoring.panel.panel import Panel, load_panel
+from prefstream.scoring.panel.load import load_panel
+from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.predict import load_uncalibrated_panel, predict
 from tests.support.priors import prior_entry
 
