@@ -277,6 +277,14 @@ class StreamConfig(TopicNames):
         ),
     ] = "none"
 
+    publish_models: Annotated[
+        bool,
+        Field(
+            description="Pass on who wrote the responses (model_a, model_b of the battle) in preferences. No judge "
+            "sees it either way."
+        ),
+    ] = True
+
     max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
     max_batch_tokens: Annotated[
         int,

@@ -74,6 +74,11 @@ def _id_to_text(value: object) -> object:
     )
 
 
+def _integer_to_text(value: object) -> object:
+    """As of an id, of a name that may be missing."""
+    return _id_to_text(value) if isinstance(value, int) else value
+
+
 def _check_text(text: str) -> str:
     _refuse_lone_surrogates(text)
     return text
@@ -124,6 +129,17 @@ BattleId: TypeAlias = Annotated[
     ),
 ]
 
+ResponseId: TypeAlias = Annotated[
+    Text,
+    Field(max_length=MAX_ID_CHARS),
+    BeforeValidator(
+        _integer_to_text,
+        json_schema_input_type=Annotated[str, Field(max_length=MAX_ID_CHARS)]
+        | Annotated[int, Field(ge=MIN_ID, le=MAX_ID)],
+    ),
+]
+"""Name of a response; an integer becomes a string, as of a battle's id."""
+
 OccurredAt: TypeAlias = Annotated[
     Annotated[AwareDatetime, BeforeValidator(_refuse_epoch)] | None,
     Field(description="When it took place: ISO 8601 with an offset."),
@@ -160,11 +176,11 @@ class Battle(ContractModel):
     model_a: Annotated[Text | None, Field(description="Who wrote response A; never shown to a judge.")] = None
     model_b: Annotated[Text | None, Field(description="Who wrote response B; never shown to a judge.")] = None
     response_id_a: Annotated[
-        Text | None,
-        Field(max_length=MAX_ID_CHARS, description="Name of response A where it was made, for those who ask."),
+        ResponseId | None,
+        Field(description="Name of response A where it was made, for those who ask; never published."),
     ] = None
     response_id_b: Annotated[
-        Text | None, Field(max_length=MAX_ID_CHARS, description="Name of response B where it was made.")
+        ResponseId | None, Field(description="Name of response B where it was made; never published.")
     ] = None
     language: Annotated[Text | None, Field(description="Language of the prompt, as the source names it.")] = None
     occurred_at: OccurredAt = None

@@ -152,10 +152,17 @@ class Uncertainty(ContractModel):
 
 
 class PanelIdentity(ContractModel):
-    """Which panel answered: two answers with the same hash were made the same way."""
+    """Which panel answered: two answers with the same hash are the same judges', combined and calibrated alike.
+
+    Where a judge failed and was left out, `left_out` says so; the hash stays the panel's.
+    """
 
     hash: Annotated[
-        str, Field(description="SHA-256 over all that decides an answer: judges, weights, order, calibration.")
+        str,
+        Field(
+            description="SHA-256 over all that decides an answer: judges (weights, settings), their order, swap, "
+            "calibration. The same on whatever device, and in whatever version of prefstream."
+        ),
     ]
     calibration: Annotated[
         str | None,

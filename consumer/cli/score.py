@@ -70,6 +70,13 @@ def score(
             "into fuller micro-batches. Part of what decides the last bits of the result.",
         ),
     ] = DEFAULT_CHUNK_ROWS,
+    publish_models: Annotated[
+        bool,
+        typer.Option(
+            help="In preferences, pass on who wrote the responses (model_a, model_b of the row). No judge sees it "
+            "either way."
+        ),
+    ] = True,
 ) -> None:
     """Score a file of battles, without Kafka.
 
@@ -92,7 +99,7 @@ def score(
     if resume and paths.finished:
         say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
-    check_score(paths, resume=resume, force=force, chunk_rows=chunk)
+    check_score(paths, resume=resume, force=force, chunk_rows=chunk, publish_models=publish_models)
     tell = partial(say, console)
     config = panel_config(panel, tell)
     with load_panel(config, say=tell) as judges:
@@ -100,7 +107,7 @@ def score(
             say(console, UNTRAINED)
         saved = Checkpoint.load(paths.checkpoint) if resume else None
         before = (saved.done_bytes, saved.scored + saved.rejected) if saved else (0, 0)
-        with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk)):
+        with _said_how_to_resume(console, paths, _resume_command(paths, panel, chunk, publish_models=publish_models)):
             with (
                 stop_on_signals("finishing the rows in hand; again stops at once, and loses only those") as stop,
                 FileProgress(console, file, verb="scoring", start_bytes=before[0], start_rows=before[1]) as progress,
@@ -114,6 +121,7 @@ def score(
                     resume=resume,
                     force=force,
                     chunk_rows=chunk,
+                    publish_models=publish_models,
                 )
             say(console, _score_line(summary, paths))
     if not summary.complete:
@@ -134,7 +142,7 @@ def _score_line(summary: ScoreSummary, paths: ScorePaths) -> str:
     )
 
 
-def _resume_command(paths: ScorePaths, panel: Path, chunk: int) -> str:
+def _resume_command(paths: ScorePaths, panel: Path, chunk: int, *, publish_models: bool) -> str:
     words = ["prefstream", "score", str(paths.source), "-o", str(paths.out)]
     if panel != DEFAULT_PANEL:
         words += ["--panel", str(panel)]
@@ -142,6 +150,8 @@ def _resume_command(paths: ScorePaths, panel: Path, chunk: int) -> str:
         words += ["--format", paths.asked_format]
     if chunk != DEFAULT_CHUNK_ROWS:
         words += ["--chunk", str(chunk)]
+    if not publish_models:
+        words += ["--no-publish-models"]
     return shlex.join([*words, "--resume"])
 
 

@@ -17,10 +17,11 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +70,14 @@ class ScoreSummary:
         return (self.scored + self.rejected - self.resumed_rows) / self.seconds if self.seconds else 0.0
 
 
-def check_score(paths: ScorePaths, *, resume: bool, force: bool, chunk_rows: int = DEFAULT_CHUNK_ROWS) -> None:
+def check_score(
+    paths: ScorePaths,
+    *,
+    resume: bool,
+    force: bool,
+    chunk_rows: int = DEFAULT_CHUNK_ROWS,
+    publish_models: bool = True,
+) -> None:
     """Refuse what can't work, before judges are loaded.
 
     Raises:
@@ -81,7 +89,8 @@ def check_score(paths: ScorePaths, *, resume: bool, force: bool, chunk_rows: int
     saved = Checkpoint.load(paths.checkpoint) if resume else None
     if saved:
         with PrefixHash(paths.source) as hashed:
-            saved.refuse_other(_beginning(paths, hashed, saved, saved.panel, chunk_rows), paths.checkpoint)
+            begin = _beginning(paths, hashed, saved, saved.panel, chunk_rows, publish_models=publish_models)
+            saved.refuse_other(begin, paths.checkpoint)
 
 
 def _check_files(paths: ScorePaths, *, resume: bool, force: bool) -> None:
@@ -90,7 +99,10 @@ def _check_files(paths: ScorePaths, *, resume: bool, force: bool) -> None:
 
 
 def panel_identity(config: PanelConfig, panel: Panel) -> str:
-    """Hash of all that decides a panel's answers: two panels of one identity give the same probabilities."""
+    """Hash of all that decides a panel's answers to the last bit: two of one hash give the same probabilities.
+
+    Stricter than `Panel.identity`, which answers carry and which is the same on another device.
+    """
     calibration = Path(config.calibration).read_bytes() if config.calibration else b""
     judges = [judge.provenance.model_dump(mode="json") for judge in panel.judges]
     # Not by orjson: the path of a file may be no UTF-8.
@@ -108,6 +120,7 @@ def score_file(
     resume: bool = False,
     force: bool = False,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
+    publish_models: bool = True,
 ) -> ScoreSummary:
     """Score every row of a file.
 
@@ -120,6 +133,7 @@ def score_file(
         resume: go on where an interrupted run stopped; without one, begin.
         force: overwrite what is there.
         chunk_rows: rows of a chunk; part of what decides the last bits of the result.
+        publish_models: in preferences, pass on who wrote the responses.
 
     Raises:
         FileError: the input can't be used.
@@ -129,17 +143,18 @@ def score_file(
     """
     _check_files(paths, resume=resume, force=force)
     with score_output(paths) as output, PrefixHash(paths.source) as hashed:
-        checkpoint = _begin(paths, hashed, output, identity, chunk_rows, resume=resume)
+        begin = partial(_beginning, paths, hashed, panel=identity, chunk_rows=chunk_rows, publish_models=publish_models)
+        checkpoint = _begin(paths, output, begin, resume=resume)
         output.cut_to(checkpoint)
-        return _Run(paths, panel, output, hashed, observer).until_end(checkpoint, stop)
+        return _Run(paths, panel, output, hashed, observer, publish_models=publish_models).until_end(checkpoint, stop)
 
 
 def _begin(
-    paths: ScorePaths, hashed: PrefixHash, output: ScoreOutput, panel: str, chunk_rows: int, *, resume: bool
+    paths: ScorePaths, output: ScoreOutput, beginning: Callable[[Checkpoint | None], Checkpoint], *, resume: bool
 ) -> Checkpoint:
     """The checkpoint to go on from. A new one is on the disk before the output changes: a crash then resumes it."""
     saved = Checkpoint.load(paths.checkpoint) if resume else None
-    begin = _beginning(paths, hashed, saved, panel, chunk_rows)
+    begin = beginning(saved)
     if saved:
         saved.refuse_other(begin, paths.checkpoint)
         return saved
@@ -150,7 +165,13 @@ def _begin(
 
 
 def _beginning(
-    paths: ScorePaths, hashed: PrefixHash, saved: Checkpoint | None, panel: str, chunk_rows: int
+    paths: ScorePaths,
+    hashed: PrefixHash,
+    saved: Checkpoint | None,
+    panel: str,
+    chunk_rows: int,
+    *,
+    publish_models: bool,
 ) -> Checkpoint:
     """What this run would start with; its input's hash reaches as far as that of the one that was saved."""
     return Checkpoint(
@@ -159,6 +180,7 @@ def _beginning(
         output_format=paths.format,
         panel=panel,
         chunk_rows=chunk_rows,
+        publish_models=publish_models,
     )
 
 
@@ -178,11 +200,18 @@ class _Run:
     """One run of `score_file`, between opening its files and closing them."""
 
     def __init__(
-        self, paths: ScorePaths, panel: Panel, output: ScoreOutput, hashed: PrefixHash, observer: FileObserver
+        self,
+        paths: ScorePaths,
+        panel: Panel,
+        output: ScoreOutput,
+        hashed: PrefixHash,
+        observer: FileObserver,
+        *,
+        publish_models: bool,
     ) -> None:
         self._paths = paths
         self._panel = panel
-        self._rows = RowWriter(paths.format, paths.source)
+        self._rows = RowWriter(paths.format, paths.source, publish_models=publish_models)
         self._output = output
         self._hashed = hashed
         self._observer = observer
@@ -246,7 +275,7 @@ class _Run:
             if isinstance(answer, BattleTooLargeError):
                 rejected.append(self._reject(record, RejectedRow(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
             else:
-                scored.append(self._rows.row(record.content.id, record.line, answer))
+                scored.append(self._rows.row(record.content, record.line, answer))
         header = b"" if before.output_bytes else self._rows.header()
         output_bytes, rejected_bytes = self._output.append(header + b"".join(scored), b"".join(rejected))
         after = before.model_copy(

@@ -31,12 +31,13 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    version: Annotated[int, Field(ge=2, le=2, description="Layout of this file.")] = 2
+    version: Annotated[int, Field(ge=3, le=3, description="Layout of this file.")] = 3
     input_bytes: Annotated[Count, Field(description="Size of the input.")]
     input_sha256: Annotated[str, Field(description="SHA-256 of the input's content up to `offset`.")]
     output_format: Annotated[str, Field(description="Format of the output.")]
     panel: Annotated[str, Field(description="Identity of the panel: what decides its every answer.")]
     chunk_rows: Annotated[int, Field(ge=1, description="Rows of a chunk.")]
+    publish_models: Annotated[bool, Field(description="Whether preferences say who wrote the responses.")]
     offset: Annotated[Count, Field(description="Bytes of the input's content, unpacked, that are done.")] = START.offset
     done_bytes: Annotated[Count, Field(description="Bytes of the input itself that are done, for the bar.")] = 0
     line: Annotated[int, Field(ge=1, description="Line of the input that comes next.")] = START.line
@@ -101,6 +102,7 @@ class Checkpoint(BaseModel):
                 ("the panel", self.panel == now.panel),
                 (f"--format (it was {self.output_format})", self.output_format == now.output_format),
                 (f"--chunk (it was {self.chunk_rows})", self.chunk_rows == now.chunk_rows),
+                ("--publish-models", self.publish_models == now.publish_models),
             )
             if not same
         ]

@@ -31,9 +31,11 @@ class RowWriter:
         output_format: `lmsys`: CSV with id and three probabilities; `wsdm`: CSV with id and winner, of which a tie is
             none; `jsonl`: whole preferences.
         source: the file that is scored.
+        publish_models: in preferences, pass on who wrote the responses.
     """
 
-    def __init__(self, output_format: OutputFormat, source: Path) -> None:
+    def __init__(self, output_format: OutputFormat, source: Path, *, publish_models: bool = True) -> None:
+        self._publish_models = publish_models
         self._format = output_format
         self._source = printable(source.name)
 
@@ -49,17 +51,18 @@ class RowWriter:
             case _:
                 assert_never(self._format)
 
-    def row(self, battle_id: str, line: int, answer: PanelAnswer) -> bytes:
+    def row(self, battle: Battle, line: int, answer: PanelAnswer) -> bytes:
         """One scored row. A preference is without timings, which would differ every time."""
         chances = answer.probabilities
         match self._format:
             case "lmsys":
-                return csv_line((battle_id, *(repr(getattr(chances, outcome)) for outcome in OUTCOMES)))
+                return csv_line((battle.id, *(repr(getattr(chances, outcome)) for outcome in OUTCOMES)))
             case "wsdm":
-                return csv_line((battle_id, "model_a" if chances.model_a >= chances.model_b else "model_b"))
+                return csv_line((battle.id, "model_a" if chances.model_a >= chances.model_b else "model_b"))
             case "jsonl":
                 source = FileSource(file=self._source, line=line)
-                return encode_preference(answer.to_preference(battle_id, source)) + b"\n"
+                preference = answer.to_preference(battle, source, publish_models=self._publish_models)
+                return encode_preference(preference) + b"\n"
             case _:
                 assert_never(self._format)
 

@@ -10,7 +10,6 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
@@ -44,6 +43,7 @@ from prefstream.consumer.observe.metrics import (
     Metric,
 )
 from prefstream.schemas import Reason
+from prefstream.scoring.version import own_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +240,3 @@ class StreamMetrics:
 
 def _total(counter: Counter) -> int:
     return int(next(iter(counter.collect())).samples[0].value)
-
-
-def own_version() -> str:
-    """Prefstream's version, as it was installed."""
-    try:
-        return version("prefstream")
-    except PackageNotFoundError:
-        return "unknown"  # run from a source tree that was never installed

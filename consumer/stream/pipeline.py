@@ -71,11 +71,15 @@ class Pipeline:
         scorer: the panel.
         composer: writes the messages.
         framing: what stands before a battle's JSON.
+        publish_models: pass on who wrote the responses.
     """
 
-    def __init__(self, scorer: Scorer, composer: Composer, *, framing: Framing = "none") -> None:
+    def __init__(
+        self, scorer: Scorer, composer: Composer, *, framing: Framing = "none", publish_models: bool = True
+    ) -> None:
         self._scorer = scorer
         self._framing = framing
+        self._publish_models = publish_models
         self._composer = composer
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
         self._score_thread = ThreadPoolExecutor(1, "score")
@@ -179,7 +183,7 @@ class Pipeline:
             answers.append(result)
             record = event.record
             source = KafkaSource(topic=record.topic, partition=record.partition, offset=record.offset)
-            preference = result.to_preference(battle.id, source, timings)
+            preference = result.to_preference(battle, source, timings, publish_models=self._publish_models)
             messages.append(self._composer.preference(event, preference, timings.scored_at))
         return Scored(
             prepared.batch,

@@ -25,7 +25,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
-from prefstream.consumer.observe.stream_metrics import StreamMetrics, own_version
+from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.consumer.stream.messages import Composer
@@ -37,6 +37,7 @@ from prefstream.consumer.stream.start_checks import require_settings_taken
 from prefstream.consumer.stream.stream import Stream
 from prefstream.consumer.stream.telemetry import Telemetry, describe_judges
 from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.version import own_version
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +179,14 @@ class Service:
                     heard=stack.enter_context(overheard("kafka")),
                 )
             pipeline = stack.enter_context(
-                closing(Pipeline(panel, Composer(config.group_id), framing=config.battles_framing))
+                closing(
+                    Pipeline(
+                        panel,
+                        Composer(config.group_id),
+                        framing=config.battles_framing,
+                        publish_models=config.publish_models,
+                    )
+                )
             )
             publisher = Publisher(config, source, sink, self.metrics, watchdog)
             self._stream = Stream(

@@ -43,10 +43,12 @@ class Scores:
     Attributes:
         probabilities: one row per battle; rows of battles that were too large hold a third each.
         too_large: position of each battle that did not fit, with the error that says so.
+        uncalibrated: as `probabilities`, before the judge's temperature and tie bias; None where it has none.
     """
 
     probabilities: Triples
     too_large: Mapping[int, BattleTooLargeError]
+    uncalibrated: Triples | None = None
 
 
 class Judge(Protocol):
@@ -63,6 +65,10 @@ class Judge(Protocol):
     @property
     def provenance(self) -> Provenance:
         """What exactly answers."""
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What decides its answers and stands not in its provenance, as JSON has it: its calibration among them."""
 
     @property
     def symmetric(self) -> bool:

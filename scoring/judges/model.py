@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,6 +52,11 @@ class ModelJudge:
         self._forward = forward
         self._tau = tau
         self._calibration = calibration or Calibration()
+        self.settings = {
+            "tau": tau,
+            "shares": dataclasses.asdict(encoder.shares),
+            "calibration": self._calibration.model_dump(mode="json"),
+        }
 
     @property
     def budget_tokens(self) -> int:
@@ -82,6 +88,7 @@ class ModelJudge:
         return Scores(
             self._calibration.apply(probabilities),
             {position: self._too_large(batch.encodings[position].longest) for position in too_large},
+            None if self._calibration.changes_nothing else probabilities,
         )
 
     def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:

@@ -28,6 +28,7 @@ class PriorJudge:
         self.weight = config.weight
         self.provenance = Provenance(kind="prior")
         self.symmetric = config.probabilities.model_a == config.probabilities.model_b
+        self.settings = {"probabilities": config.probabilities.model_dump()}
         self._row = np.array([getattr(config.probabilities, outcome) for outcome in OUTCOMES])
         self._cost = config.simulate
 

@@ -7,7 +7,7 @@ judges are cheap.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,24 @@ from numpy.typing import NDArray
 
 from prefstream.schemas import (
     OUTCOMES,
+    Battle,
     FileSource,
     JudgeOpinion,
     KafkaSource,
     Outcome,
+    PanelIdentity,
     Preference,
     Probabilities,
     Provenance,
     Timings,
     Truncation,
+    Uncertainty,
 )
+from prefstream.schemas.preference import MAX_ENTROPY_BITS
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.probabilities import Triples, exchange, normalise
+from prefstream.scoring.style import style_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,9 @@ class PanelAnswer:
         judges: what each judge said, in the panel's order.
         left_out: names of judges that failed and did not take part.
         disagreement: mean Jensen-Shannon divergence over pairs of judges, bits, 0..1; 0 for a lone judge.
+        uncertainty: entropy of the answer, and the part of it that is the judges' disagreement; None where the answer
+            was put together without it.
+        panel: which panel answered; likewise.
     """
 
     probabilities: Probabilities
@@ -47,24 +55,43 @@ class PanelAnswer:
     judges: tuple[JudgeOpinion, ...]
     left_out: tuple[str, ...]
     disagreement: float
+    uncertainty: Uncertainty | None = None
+    panel: PanelIdentity | None = None
 
     def to_preference(
-        self, battle_id: str, source: KafkaSource | FileSource, timings: Timings | None = None
+        self,
+        battle: Battle,
+        source: KafkaSource | FileSource,
+        timings: Timings | None = None,
+        *,
+        publish_models: bool = True,
     ) -> Preference:
-        """The answer as it is published.
+        """The answer as it is published: with what the battle says of itself, and what its responses look like.
+
+        No text of the battle is in it, and no name of a response (`response_id_a`, `response_id_b`): who has the
+        battle has them, joined by id.
 
         Args:
-            battle_id: id of the battle that was scored.
-            source: where the battle came from.
+            battle: that was scored.
+            source: where it came from.
             timings: seconds in each stage; left out where the output must be reproducible.
+            publish_models: pass on who wrote the responses, as the battle says. Language and time are passed on
+                always: they are the prompt's, and tell nobody who answered it.
         """
         return Preference(
-            id=battle_id,
+            id=battle.id,
             probabilities=self.probabilities,
             preferred=self.preferred,
             judges=self.judges,
             left_out=self.left_out,
             disagreement=self.disagreement,
+            uncertainty=self.uncertainty,
+            model_a=battle.model_a if publish_models else None,
+            model_b=battle.model_b if publish_models else None,
+            language=battle.language,
+            occurred_at=battle.occurred_at,
+            style=style_of(battle),
+            panel=self.panel,
             source=source,
             timings=timings,
         )
@@ -81,6 +108,7 @@ class JudgeAnswers:
         as_given: probabilities in the battles' own order.
         swapped: with swap, those of the exchanged battles, still in the exchanged battles' terms.
         truncations: one receipt per battle; empty for a judge that reads nothing.
+        uncalibrated: the mean of both orders before the judge's own calibration; None where it has none.
     """
 
     name: str
@@ -89,6 +117,7 @@ class JudgeAnswers:
     as_given: Triples
     swapped: Triples | None
     truncations: Sequence[Truncation]
+    uncalibrated: Triples | None = None
 
     def swapped_back(self) -> Triples | None:
         """The swapped answers in terms of the battles as given."""
@@ -96,14 +125,24 @@ class JudgeAnswers:
 
     def mean(self) -> Triples:
         """The judge's answer: the mean of both orders where there are two."""
-        back = self.swapped_back()
-        return self.as_given if back is None else (self.as_given + back) / 2
+        return mean_of_orders(self.as_given, self.swapped)
+
+
+def mean_of_orders(as_given: Triples, swapped: Triples | None) -> Triples:
+    """A judge's answer: where it was asked in both orders, their mean.
+
+    Args:
+        as_given: probabilities in the battles' own order.
+        swapped: those of the exchanged battles, in the exchanged battles' terms; None where nobody asked.
+    """
+    return as_given if swapped is None else (as_given + exchange(swapped)) / 2
 
 
 def combine(
     answers: Sequence[JudgeAnswers],
     *,
     calibration: Calibration,
+    identity: PanelIdentity | None = None,
     left_out: tuple[str, ...],
     too_large: Mapping[int, BattleTooLargeError],
 ) -> list[PanelAnswer | BattleTooLargeError]:
@@ -112,6 +151,7 @@ def combine(
     Args:
         answers: at least one judge's, all about the same battles, with a positive sum of weights.
         calibration: of the weighted mean.
+        identity: of the panel.
         left_out: names of judges that failed.
         too_large: by position, battles that a judge could not read.
 
@@ -119,16 +159,25 @@ def combine(
         One per battle, in order: an answer, or the error that takes its place.
     """
     means = [answer.mean() for answer in answers]
-    weights = [answer.weight for answer in answers]
-    panel = calibration.apply(weighted_mean(means, weights))
+    total = sum(answer.weight for answer in answers)
+    shares = [answer.weight / total for answer in answers]
+    mean = weighted_mean(means, [answer.weight for answer in answers])
+    panel = calibration.apply(mean)
     rows = _Rows()
-    opinions = [_opinions(answer, mean, rows) for answer, mean in zip(answers, means, strict=True)]
+    opinions = [
+        _opinions(answer, said, share, rows) for answer, said, share in zip(answers, means, shares, strict=True)
+    ]
     preferred = [OUTCOMES[column] for column in panel.argmax(axis=1).tolist()]
-    disagreement = _disagreement(means).tolist()
+    entropies = [_entropy(said) for said in means]
     answered: list[PanelAnswer | BattleTooLargeError] = [
-        PanelAnswer(rows[row], winner, judges, left_out, gap)
-        for row, winner, judges, gap in zip(
-            map(tuple, panel.tolist()), preferred, zip(*opinions, strict=True), disagreement, strict=True
+        PanelAnswer(rows[row], winner, judges, left_out, gap, uncertainty, identity)
+        for row, winner, judges, gap, uncertainty in zip(
+            map(tuple, panel.tolist()),
+            preferred,
+            zip(*opinions, strict=True),
+            _disagreement(means, entropies).tolist(),
+            _uncertainties(_entropy(panel), _entropy(mean), shares, entropies),
+            strict=True,
         )
     ]
     for position, error in too_large.items():
@@ -156,7 +205,7 @@ class _Rows(dict[tuple[float, ...], Probabilities]):
         return built
 
 
-def _opinions(answer: JudgeAnswers, mean: Triples, rows: _Rows) -> list[JudgeOpinion]:
+def _opinions(answer: JudgeAnswers, mean: Triples, share: float, rows: _Rows) -> list[JudgeOpinion]:
     back = answer.swapped_back()
     count = len(mean)
     gaps: list[float | None] = [None] * count
@@ -164,17 +213,18 @@ def _opinions(answer: JudgeAnswers, mean: Triples, rows: _Rows) -> list[JudgeOpi
         gaps = list(np.clip(np.abs(answer.as_given - back).sum(axis=1) / 2, 0.0, 1.0).tolist())
     known: dict[object, JudgeOpinion] = {}
     opinions = []
-    for position, (row, given, exchanged, gap) in enumerate(
+    for position, (row, given, exchanged, raw, gap) in enumerate(
         zip(
             map(tuple, mean.tolist()),
             map(tuple, answer.as_given.tolist()),
             [None] * count if back is None else map(tuple, back.tolist()),
+            [None] * count if answer.uncalibrated is None else map(tuple, answer.uncalibrated.tolist()),
             gaps,
             strict=True,
         )
     ):
         truncation = answer.truncations[position] if answer.truncations else None
-        key = (row, given, exchanged) if truncation is None else position
+        key = (row, given, exchanged, raw) if truncation is None else position
         opinion = known.get(key)
         if opinion is None:
             opinion = known[key] = JudgeOpinion(
@@ -183,6 +233,8 @@ def _opinions(answer: JudgeAnswers, mean: Triples, rows: _Rows) -> list[JudgeOpi
                 as_given=None if exchanged is None else rows[given],
                 swapped=None if exchanged is None else rows[exchanged],
                 position_gap=gap,
+                weight=share,
+                uncalibrated=None if raw is None else rows[raw],
                 truncation=truncation,
                 provenance=answer.provenance,
             )
@@ -190,9 +242,36 @@ def _opinions(answer: JudgeAnswers, mean: Triples, rows: _Rows) -> list[JudgeOpi
     return opinions
 
 
-def _disagreement(means: Sequence[Triples]) -> NDArray[np.float64]:
+def _uncertainties(
+    panel: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    shares: Sequence[float],
+    entropies: Sequence[NDArray[np.float64]],
+) -> Iterator[Uncertainty]:
+    """How little the panel knows of each battle; equal ones are one object.
+
+    What the judges disagree about is their generalised Jensen-Shannon divergence (Lin 1991): the entropy of their
+    weighted mean less the weighted mean of their entropies.
+
+    Args:
+        panel: entropies of the panel's answers.
+        mean: those of the judges' weighted mean, before the panel's calibration.
+        shares: of the judges in that mean.
+        entropies: those of each judge's answers.
+    """
+    within = sum((share * bits for share, bits in zip(shares, entropies, strict=True)), np.zeros_like(mean))
+    # Rounding can leave the range by an ulp, which the contract would refuse.
+    entropy = np.clip(panel, 0.0, MAX_ENTROPY_BITS).tolist()
+    between = np.clip(mean - within, 0.0, MAX_ENTROPY_BITS).tolist()
+    known: dict[tuple[float, float], Uncertainty] = {}
+    for both in zip(entropy, between, strict=True):
+        if both not in known:
+            known[both] = Uncertainty(entropy=both[0], between_judges=both[1])
+        yield known[both]
+
+
+def _disagreement(means: Sequence[Triples], entropies: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Mean Jensen-Shannon divergence over pairs of judges, bits, shape (battles,)."""
-    entropies = [_entropy(mean) for mean in means]
     gaps = [
         _entropy((means[one] + means[other]) / 2) - (entropies[one] + entropies[other]) / 2
         for one, other in itertools.combinations(range(len(means)), 2)

@@ -13,6 +13,7 @@ from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.judges.judge import Judge
 from prefstream.scoring.judges.prior import PriorJudge
+from prefstream.scoring.panel.identity import version_of
 from prefstream.scoring.panel.panel import Panel
 
 _LOG: Final = logging.getLogger(__name__)
@@ -41,8 +42,10 @@ def load_panel(
     if not isinstance(config, PanelConfig):
         config = load_panel_config(config)
     if calibration is None:
+        calibrated = config.calibration is not None
         calibration = read_calibration(config)
     else:
+        calibrated = True
         _verify_calibration(calibration, config, "the calibration")
     judges: list[Judge] = []
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
@@ -71,6 +74,7 @@ def load_panel(
         judges,
         swap=config.swap,
         calibration=calibration.panel,
+        calibration_version=version_of(calibration) if calibrated else None,
         on_judge_failure=config.on_judge_failure,
     )
 

@@ -24,8 +24,9 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
-from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
-from prefstream.scoring.probabilities import exchange
+from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine, mean_of_orders
+from prefstream.scoring.panel.identity import identify
+from prefstream.scoring.probabilities import Triples, exchange
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
@@ -66,6 +67,7 @@ class Panel:
     Attributes:
         on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
             thread notices; set it to be told.
+        identity: which panel this is; every answer says it.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Panel:
         *,
         swap: bool = False,
         calibration: Calibration | None = None,
+        calibration_version: str | None = None,
         on_judge_failure: Literal["stop", "degrade"] = "stop",
     ) -> None:
         """Start the threads.
@@ -82,11 +85,15 @@ class Panel:
             judges: at least one, with a positive sum of weights and different names.
             swap: score both orders of every battle with the judges for which that matters.
             calibration: of the weighted mean.
+            calibration_version: of the file that holds it, for the answers.
             on_judge_failure: raise when a judge fails for good, or go on without it.
         """
         self.judges = tuple(judges)
         self.swap = swap
         self._calibration = calibration or Calibration()
+        self.identity = identify(
+            self.judges, swap=swap, calibration=self._calibration, calibration_version=calibration_version
+        )
         self._degrade = on_judge_failure == "degrade"
         self._left_out: tuple[str, ...] = ()
         self.on_fault: Callable[[JudgeFaultError], None] = lambda _: None
@@ -223,7 +230,13 @@ class Panel:
             self._leave_out(faults)
         if not sum(answer.weight for answer in answers):
             raise self._nobody_left(faults)
-        return combine(answers, calibration=self._calibration, left_out=self._left_out, too_large=too_large)
+        return combine(
+            answers,
+            calibration=self._calibration,
+            identity=self.identity,
+            left_out=self._left_out,
+            too_large=too_large,
+        )
 
     def submit(self, judge: Judge, work: Callable[[], T]) -> Future[T]:
         """Let a judge work in its own thread, where nothing else uses it; again after a fault that may pass.
@@ -314,16 +327,25 @@ def _may_pass(error: BaseException) -> bool:
 
 def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:
     """Take the rows of the battles as given and of the exchanged ones apart."""
-    as_given = scores.probabilities[:count]
-    swapped = None
-    if swap:
-        # A symmetric judge's answer to the exchanged battle is its answer to this one, exchanged.
-        swapped = exchange(as_given) if judge.symmetric else scores.probabilities[count:]
+    as_given, swapped = _both_orders(scores.probabilities, judge, count, swap=swap)
+    uncalibrated = None
+    if scores.uncalibrated is not None:
+        uncalibrated = mean_of_orders(*_both_orders(scores.uncalibrated, judge, count, swap=swap))
     return JudgeAnswers(
         name=judge.name,
         weight=judge.weight,
         provenance=judge.provenance,
         as_given=as_given,
         swapped=swapped,
+        uncalibrated=uncalibrated,
         truncations=[encoding.truncation for encoding in part.encodings[:count]],
     )
+
+
+def _both_orders(probabilities: Triples, judge: Judge, count: int, *, swap: bool) -> tuple[Triples, Triples | None]:
+    """Answers to the battles as given, and with swap to the exchanged ones, in the exchanged battles' terms."""
+    as_given = probabilities[:count]
+    if not swap:
+        return as_given, None
+    # A symmetric judge's answer to the exchanged battle is its answer to this one, exchanged.
+    return as_given, exchange(as_given) if judge.symmetric else probabilities[count:]

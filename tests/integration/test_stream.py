@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
@@ -216,6 +217,7 @@ class BrokenJudge:
     name = "broken"
     weight = 1.0
     provenance = Provenance(kind="prior")
+    settings: ClassVar[dict[str, object]] = {}
     symmetric = True
 
     def encode(self, battles: Sequence[Battle]) -> JudgeBatch:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class HashJudge:
     weight = 1.0
     symmetric = False
     provenance = Provenance(kind="prior")
+    settings: ClassVar[dict[str, object]] = {}
 
     def __init__(self, seconds_per_batch: float = 0.0) -> None:
         self._seconds_per_batch = seconds_per_batch

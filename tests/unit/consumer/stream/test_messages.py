@@ -9,6 +9,7 @@ import pytest
 
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink
 from prefstream.schemas import (
+    Battle,
     InvalidEventError,
     JudgeOpinion,
     KafkaSource,
@@ -45,7 +46,8 @@ def refused(value: bytes | None) -> InvalidEventError:
 def preference(battle_id: str = "b") -> Preference:
     opinion = JudgeOpinion(name="prior", probabilities=PRIOR, provenance=Provenance(kind="prior"))
     answer = PanelAnswer(PRIOR, "model_a", (opinion,), (), 0.0)
-    return answer.to_preference(battle_id, KafkaSource(topic="battles", partition=3, offset=7))
+    battle = Battle(id=battle_id, prompt="p", response_a="a", response_b="b")
+    return answer.to_preference(battle, KafkaSource(topic="battles", partition=3, offset=7))
 
 
 def test_a_preference_is_keyed_by_its_battle_and_can_be_read_back() -> None:

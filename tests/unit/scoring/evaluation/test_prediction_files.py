@@ -37,7 +37,7 @@ def preferences(tmp_path: Path, panel: Panel, **changes: Any) -> Path:
     lines = []
     for line, (battle, answer) in enumerate(zip(BATTLES, answers, strict=True), start=1):
         assert isinstance(answer, PanelAnswer)
-        fields = orjson.loads(encode_preference(answer.to_preference(battle.id, FileSource(file="f", line=line))))
+        fields = orjson.loads(encode_preference(answer.to_preference(battle, FileSource(file="f", line=line))))
         lines.append(orjson.dumps({**fields, **(changes if line == 1 else {})}))
     path.write_bytes(b"\n".join(lines))
     return path

@@ -51,6 +51,7 @@ class ScriptedJudge:
         self.weight = weight
         self.symmetric = symmetric
         self.provenance = Provenance(kind="pairwise", trained=trained)
+        self.settings = {"rows": rows}
         self.calls = 0
         self.seen: list[Battle] = []
         self.closed = 0
@@ -360,9 +361,9 @@ def test_a_closed_panel_says_that_it_is_closed() -> None:
 
 def test_the_preference_says_what_the_answer_says() -> None:
     one, *_ = answer(Panel([ScriptedJudge("x"), ScriptedJudge("y")]))
-    preference = one.to_preference("7", FileSource(file="battles.csv", line=3))
+    preference = one.to_preference(BATTLES[0], FileSource(file="battles.csv", line=3))
     written = json.loads(encode_preference(preference))
-    assert written["id"] == "7"
+    assert written["id"] == BATTLES[0].id
     assert written["preferred"] == "model_a"
     assert [judge["name"] for judge in written["judges"]] == ["x", "y"]
     assert written["source"] == {"file": "battles.csv", "line": 3}

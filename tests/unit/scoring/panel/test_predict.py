@@ -31,6 +31,7 @@ class LengthJudge:
         self.weight = 2.0
         self.symmetric = symmetric
         self.provenance = Provenance(kind="pairwise")
+        self.settings: dict[str, object] = {}
         self.batches: list[int] = []
         self._too_large = too_large
         self._battles: list[Battle] = []

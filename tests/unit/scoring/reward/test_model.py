@@ -68,6 +68,7 @@ class LengthJudge:
         self.name = "length"
         self.weight = 1.0
         self.provenance = Provenance(kind="pairwise")
+        self.settings = {"per_char": per_char, "first_bias": first_bias}
         self.symmetric = not first_bias
         self.battles = 0
         self._per_char = per_char

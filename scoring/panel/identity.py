@@ -1,0 +1,63 @@
+"""Which panel answers: a hash of all that decides what it says, so that answers can be told apart, and put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from prefstream.schemas import PanelIdentity
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.judges.judge import Judge
+from prefstream.scoring.version import own_version
+
+CALIBRATION_DIGITS: Final = 12
+"""Of the SHA-256 of a calibration file: enough to tell one operator's files apart, short enough to be read out."""
+
+NOT_DECIDING: Final = frozenset({"device", "base", "revision", "trained"})
+"""Of a judge's provenance, what does not decide its answers. The device: the same judge on another card gives other
+last bits, but it is the same panel, be it on one machine or on ten. The rest: names of what the hashes tell exactly."""
+
+
+def identify(
+    judges: Sequence[Judge], *, swap: bool, calibration: Calibration, calibration_version: str | None
+) -> PanelIdentity:
+    """The identity of a panel.
+
+    The hash is over the judges in their order, each one's name, weight, provenance and settings (its calibration among
+    them), over swap, and over the panel's own calibration. Devices, the sizes of batches and prefstream's version are
+    not in it: they move last bits, and who runs the panel would call it the same.
+
+    Args:
+        judges: in the panel's order, which decides the order of sums.
+        swap: whether both orders of each battle are read.
+        calibration: of the mean.
+        calibration_version: of the file that the panel's calibration came from; None without one.
+    """
+    decides = {
+        "judges": [
+            {
+                "name": judge.name,
+                "weight": judge.weight,
+                "provenance": judge.provenance.model_dump(mode="json", exclude_none=True, exclude=set(NOT_DECIDING)),
+                "settings": judge.settings,
+            }
+            for judge in judges
+        ],
+        "swap": swap,
+        "calibration": calibration.model_dump(mode="json"),
+    }
+    canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+    return PanelIdentity(
+        hash=hashlib.sha256(canonical.encode()).hexdigest(), calibration=calibration_version, version=own_version()
+    )
+
+
+def version_of(calibration: CalibrationFile) -> str:
+    """The version of a calibration: the first digits of the SHA-256 of its file, as `prefstream calibrate` writes it.
+
+    Args:
+        calibration: read from a file, or made in code; spaces and the order of keys in a file don't matter.
+    """
+    return hashlib.sha256(calibration.encode()).hexdigest()[:CALIBRATION_DIGITS]
