@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, KafkaConnection, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, KafkaConnection
 from prefstream.consumer.errors import UsageError
 
 OTHER_VARIABLES: Final = frozenset(

@@ -1,4 +1,4 @@
-"""The contract as documents: JSON Schema of each message, and AsyncAPI of the three topics, made from the models.
+"""The contract as documents: JSON Schema of each message, and AsyncAPI of the topics, made from the models.
 
 The copies beside this module are committed, for those who read or generate code from them; a test fails when they
 differ from the models.
@@ -50,6 +50,21 @@ class BattleHeaders(BaseModel):
             alias=HEADER_RETRIES,
             description="Only on a battle that `prefstream dead-letters retry` sent back: how many times, a decimal "
             "number. Such a battle is a new record at a new offset, with the id that it had.",
+        ),
+    ] = None
+
+
+class VoteHeaders(BaseModel):
+    """Headers of a vote that prefstream knows; all others go to its dead letter alone."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="allow")
+
+    retries: Annotated[
+        str | None,
+        Field(
+            alias=HEADER_RETRIES,
+            description="Only on a vote that `prefstream dead-letters retry` sent back: how many times, a decimal "
+            "number.",
         ),
     ] = None
 
@@ -151,12 +166,14 @@ def _asyncapi() -> _Json:
         (BattleHeaders, "serialization"),
         (Preference, "serialization"),
         (PreferenceHeaders, "serialization"),
+        (Vote, "validation"),
+        (VoteHeaders, "serialization"),
         (DeadLetterHeaders, "serialization"),
     ]
     _, generated = models_json_schema(models, ref_template="#/components/schemas/{model}", schema_generator=_Generator)
     schemas: _Json = generated["$defs"]
     for name, schema in schemas.items():
-        if name != Battle.__name__:
+        if name not in {Battle.__name__, Vote.__name__}:
             _never_null(schema)
     return {
         "asyncapi": "3.0.0",
@@ -164,7 +181,8 @@ def _asyncapi() -> _Json:
             "title": "prefstream",
             "version": SCHEMA_VERSION,
             "description": "Battles in, preferences and dead letters out, exactly once for readers with "
-            "isolation.level=read_committed. Names of topics are the defaults.",
+            "isolation.level=read_committed; votes in, for the board. Names of topics are the defaults, and for "
+            "battles.review, which has none, the usual one.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -173,6 +191,15 @@ def _asyncapi() -> _Json:
             "preferences": _channel("preferences", "Preference", "One preference per battle that could be scored."),
             "deadLetters": _channel(
                 "battles.dead-letters", "DeadLetter", "Records that could not be scored, as they came, and why."
+            ),
+            "review": _channel(
+                "battles.review",
+                "Preference",
+                "The preferences whose `review` says chosen, once more: battles that a person should look at.",
+            ),
+            "votes": _channel("votes", "Vote", "What people said of battles, later; written by others."),
+            "votesDeadLetters": _channel(
+                "votes.dead-letters", "VoteDeadLetter", "Records that are no votes, as they came, and why."
             ),
         },
         "operations": {
@@ -183,6 +210,12 @@ def _asyncapi() -> _Json:
             "sendDeadLetters": _operation(
                 "send", "deadLetters", "Write dead letters in the transaction that commits their records' offsets."
             ),
+            "sendForReview": _operation(
+                "send", "review", "Write what was chosen in the transaction that writes its preference."
+            ),
+            "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),
+            "receiveVotes": _operation("receive", "votes", "The board reads votes, committed ones only."),
+            "sendVotesDeadLetters": _operation("send", "votesDeadLetters", "The board writes what is no vote."),
         },
         "components": {
             "messages": {
@@ -195,14 +228,14 @@ def _asyncapi() -> _Json:
                     "The battle's id.",
                     payload=_reference("Preference"),
                 ),
-                "DeadLetter": _message(
-                    "DeadLetter",
-                    "A record of the battles topic that could not be scored. Key, value and headers are the "
-                    "original's; the headers listed here are added, and an original's of such a name gets another.",
-                    "The original key.",
-                    payload={"description": "The original value: any bytes. Empty where it was too large to copy."},
-                    content_type="application/octet-stream",
+                "DeadLetter": _dead_letter("DeadLetter", "A record of the battles topic that could not be scored."),
+                "Vote": _message(
+                    "Vote",
+                    "One person's verdict on one battle; a later one of the same voter takes its place.",
+                    "The battle's id, by custom; the vote's own is what counts.",
+                    payload=_reference("Vote"),
                 ),
+                "VoteDeadLetter": _dead_letter("VoteDeadLetter", "A record of the votes topic that is no vote."),
             },
             "schemas": {name: _wrap_references(schema) for name, schema in sorted(schemas.items())},
         },
@@ -231,6 +264,18 @@ def _message(name: str, summary: str, key: str, *, payload: _Json, content_type:
         "payload": payload,
         "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": _KAFKA_BINDING}},
     }
+
+
+def _dead_letter(name: str, what: str) -> _Json:
+    message = _message(
+        name,
+        f"{what} Key, value and headers are the original's; the headers listed here are added, and an original's of "
+        "such a name gets another.",
+        "The original key.",
+        payload={"description": "The original value: any bytes. Empty where it was too large to copy."},
+        content_type="application/octet-stream",
+    )
+    return message | {"headers": _reference("DeadLetterHeaders")}
 
 
 def _reference(schema: str) -> _Json:

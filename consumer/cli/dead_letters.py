@@ -29,7 +29,8 @@ from prefstream.consumer.cli.ui.dead_letters import (
     print_whole,
     render_list,
 )
-from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, TopicNames
+from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.dead_letters.plan import Choice, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
     UNKNOWN_REASON,

@@ -18,7 +18,8 @@ from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
-from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import ENV_CONFIG_FILE, ENV_PREFIX, ENV_SECRETS_DIR
 from prefstream.consumer.doctor import Finding, State, examine
 from prefstream.consumer.observe.logs import configure_logging
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import typer
 
-from prefstream.consumer.config import ENV_PREFIX, ENV_SECRETS_DIR, KafkaConnection
+from prefstream.consumer.connection import ENV_PREFIX, ENV_SECRETS_DIR, KafkaConnection
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.unused_settings import check_secrets, check_variables, without_effect
 

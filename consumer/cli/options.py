@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from prefstream.consumer.cli.notes import note_settings
-from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
+from prefstream.consumer.connection import ENV_CONFIG_FILE, ENV_PREFIX, KafkaConnection
 
 _Settings = TypeVar("_Settings", bound=KafkaConnection)
 _Rest = ParamSpec("_Rest")

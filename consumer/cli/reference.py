@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from prefstream.consumer.cli import COMMANDS, app, load_command
 from prefstream.consumer.cli.options import plain_type
 from prefstream.consumer.cli.parameters import Parameter, groups_of, parameters_of, usage_of
-from prefstream.consumer.config import ENV_PREFIX, ENV_SECRETS_DIR, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import ENV_PREFIX, ENV_SECRETS_DIR
 
 FILE: Final = Path(__file__).with_name("REFERENCE.md")
 

@@ -30,7 +30,8 @@ topics = typer.Typer(
 
 _ADVICE = (
     "Battles are kept as long as the cluster's default says (retention.ms, often 7 days): let that be longer than the "
-    "longest outage you want to survive. prefstream doctor looks at all settings."
+    "longest outage you want to survive. Preferences likewise: a board that is built anew goes back as far as they do. "
+    "prefstream doctor looks at all settings."
 )
 
 
@@ -50,7 +51,7 @@ def create(
         int,
         typer.Option(
             min=1,
-            help="Of battles and preferences: so many processes can share the work. Dead letters get "
+            help="Of battles and preferences: so many processes can share the work. The others get "
             f"{DEAD_LETTER_PARTITIONS} at most.",
         ),
     ] = DEFAULT_PARTITIONS,
@@ -64,9 +65,9 @@ def create(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Let the brokers check it all, make nothing.")] = False,
 ) -> None:
-    """Make the stream's topics where they are missing: battles, preferences and dead letters.
+    """Make the topics where they are missing: battles, preferences, votes, and the dead letters of battles and votes.
 
-    Their names are those of the settings. What exists is told and left as it is.
+    Their names are those of the settings; with --review-topic that one, too. What exists is told and left as it is.
 
     Needs Create and Describe on them; `prefstream run` needs neither.
 

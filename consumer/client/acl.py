@@ -1,4 +1,4 @@
-"""What the stream must be allowed to do at the broker, and how an ACL that is missing is told.
+"""What the stream and the board must be allowed to do at the broker, and how an ACL that is missing is told.
 
 One operation for each resource. In Kafka's own authorizer Read and Write include Describe; there is no ACL on the
 cluster that the stream needs. The table with what each is for stands in deploy/README.md.
@@ -21,12 +21,28 @@ GRANT: Final = "grant that to this user; prefstream doctor tells what else is mi
 
 def topic_operations(config: TopicNames) -> dict[str, str]:
     """The operation that the stream needs on each of its topics, as kafka-python spells it."""
-    return {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
+    operations = {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
+    return operations | ({config.review_topic: "WRITE"} if config.review_topic else {})
 
 
-def on_topic(config: StreamConfig, topic: str) -> str:
+def board_operations(config: TopicNames) -> dict[str, str]:
+    """The operation that the board needs on each of its topics, as kafka-python spells it."""
+    return {config.preferences_topic: "READ", config.votes_topic: "READ", config.votes_dead_letters_topic: "WRITE"}
+
+
+def on_topic(config: TopicNames, topic: str) -> str:
     """The ACL on one of the stream's topics, as Kafka's tools spell it."""
-    return f"{topic_operations(config)[topic].title()} on topic {topic}"
+    return spell(topic_operations(config)[topic], topic)
+
+
+def spell(operation: str, topic: str) -> str:
+    """An ACL on a topic, as Kafka's tools spell it.
+
+    Args:
+        operation: as kafka-python spells it.
+        topic: what it is on.
+    """
+    return f"{operation.title()} on topic {topic}"
 
 
 def on_group(config: StreamConfig) -> str:

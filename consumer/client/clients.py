@@ -18,7 +18,8 @@ from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Transla
 from prefstream.consumer.client.login.oauth import token_provider
 from prefstream.consumer.client.login.tls import client_context
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
-from prefstream.consumer.config import BYTES_PER_TOKEN, KafkaConnection, StreamConfig
+from prefstream.consumer.config import BYTES_PER_TOKEN, StreamConfig
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, UsageError
 
 _Answer = TypeVar("_Answer")

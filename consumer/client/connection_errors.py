@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 
 _REASONS: Final = (
     (("Hostname mismatch", "IP address mismatch"), "the broker's certificate is not for the name in its address"),

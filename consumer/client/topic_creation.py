@@ -24,6 +24,18 @@ DEAD_LETTER_PARTITIONS: Final = 3
 DEAD_LETTER_RETENTION_MS: Final = 30 * 24 * 3_600_000
 """People read them, and send them back once the cause is mended: that may take weeks."""
 
+VOTE_PARTITIONS: Final = 3
+"""Votes are few beside battles, and one process reads them all."""
+
+VOTE_RETENTION_MS: Final = 365 * 24 * 3_600_000
+"""Nothing can make a vote again, and each has a hundred bytes: a board that is built anew begins where they begin."""
+
+REVIEW_PARTITIONS: Final = 3
+"""People read them: there are no more than people can read."""
+
+REVIEW_RETENTION_MS: Final = 30 * 24 * 3_600_000
+"""As for dead letters: a person may look at them after weeks."""
+
 REPLICAS: Final = 3
 """One broker may be down for maintenance, and another one break."""
 
@@ -95,17 +107,21 @@ def make_topics(
 def plan_topics(names: TopicNames, *, partitions: int, replicas: int) -> list[NewTopic]:
     """The stream's topics as they are to be made."""
     in_sync = _IN_SYNC if replicas >= REPLICAS else {}
-    retention = {"retention.ms": str(DEAD_LETTER_RETENTION_MS)}
-    return [
+
+    def few(name: str, most: int, retention_ms: int) -> NewTopic:
+        settings = in_sync | {"retention.ms": str(retention_ms)}
+        return NewTopic(name=name, partitions=min(partitions, most), replicas=replicas, settings=settings)
+
+    plan = [
         NewTopic(name=names.battles_topic, partitions=partitions, replicas=replicas, settings=in_sync),
         NewTopic(name=names.preferences_topic, partitions=partitions, replicas=replicas, settings=in_sync),
-        NewTopic(
-            name=names.dead_letters_topic,
-            partitions=min(partitions, DEAD_LETTER_PARTITIONS),
-            replicas=replicas,
-            settings=in_sync | retention,
-        ),
+        few(names.dead_letters_topic, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION_MS),
+        few(names.votes_topic, VOTE_PARTITIONS, VOTE_RETENTION_MS),
+        few(names.votes_dead_letters_topic, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION_MS),
     ]
+    if names.review_topic:
+        plan.append(few(names.review_topic, REVIEW_PARTITIONS, REVIEW_RETENTION_MS))
+    return plan
 
 
 def _create(admin: Any, names: TopicNames, topics: list[NewTopic], *, dry_run: bool) -> set[str]:

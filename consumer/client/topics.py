@@ -10,11 +10,12 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.errors import GroupIdNotFoundError, for_code
 
-from prefstream.consumer.client.acl import denied, on_topic, topic_operations
+from prefstream.consumer.client.acl import denied, spell, topic_operations
 from prefstream.consumer.client.clients import admin_client, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_of
 from prefstream.consumer.client.protocols import Consumer, TopicPartition
-from prefstream.consumer.config import TOPIC_FIELDS, KafkaConnection, StreamConfig, TopicNames
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TopicMissingError
 
 
@@ -80,17 +81,21 @@ def _read(described: Mapping[str, Any]) -> DescribedTopic:
     )
 
 
-def require_topics(config: StreamConfig) -> None:
-    """Check that the three topics exist and that we may use them: the first dead letter is no time to find out.
+def require_topics(config: TopicNames, operations: Mapping[str, str] | None = None) -> None:
+    """Check that topics exist and that we may use them: the first dead letter is no time to find out.
 
     Brokers that do not say what we may do are taken to allow it.
+
+    Args:
+        config: names the brokers.
+        operations: what is to be done with which topic, as kafka-python spells it; by default what the stream does.
 
     Raises:
         TopicMissingError: a topic does not exist.
         NotAuthorizedError: we may not read or write a topic; whether it exists is not told then.
         BrokerUnreachableError: no broker answered.
     """
-    operations = topic_operations(config)
+    operations = topic_operations(config) if operations is None else operations
     with admin_client(config) as admin:
         topics = _ask(config, admin, operations)
     if absent := [topic.name for topic in topics if topic.absent]:
@@ -98,7 +103,7 @@ def require_topics(config: StreamConfig) -> None:
             f"no topic {', '.join(absent)} at {config.bootstrap_servers}; create it: {command_to_create(config)}"
         )
     if missing := [topic.name for topic in topics if topic.allows(operations[topic.name]) is False]:
-        raise denied(*(on_topic(config, name) for name in missing))
+        raise denied(*(spell(operations[name], name) for name in missing))
 
 
 def command_to_create(names: TopicNames) -> str:
@@ -157,7 +162,7 @@ def find_partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
 
 
 def create_topics(config: StreamConfig, partitions: int) -> None:
-    """Create the stream's three topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
+    """Create the stream's topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
 
     Raises:
         BrokerUnreachableError: no broker answered, or it refused the login.
@@ -169,7 +174,7 @@ def create_topics(config: StreamConfig, partitions: int) -> None:
 
 
 def delete_topics_and_group(config: StreamConfig) -> None:
-    """Delete the stream's three topics with all that is in them, and the group with its offsets: what a demo made.
+    """Delete the stream's topics with all that is in them, and the group with its offsets: what a demo made.
 
     Raises:
         StreamError: they could not be deleted; the message says why.

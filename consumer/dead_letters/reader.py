@@ -18,7 +18,7 @@ from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.offsets import read_ranges
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import (
     UsageError,
 )

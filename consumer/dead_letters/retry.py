@@ -24,7 +24,7 @@ from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, To
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.dead_letters.ledger import Ledger
 from prefstream.consumer.dead_letters.plan import Choice, PlannedRetry, Planner, RetryPlan
 from prefstream.consumer.dead_letters.reader import (

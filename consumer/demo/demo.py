@@ -21,9 +21,10 @@ import numpy as np
 import orjson
 
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.acl import topic_operations
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.topics import create_topics, delete_topics_and_group, find_partitions
-from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
+from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
@@ -236,7 +237,7 @@ def _remove(config: StreamConfig, tell: Callable[[str], None]) -> None:
     try:
         delete_topics_and_group(config)
     except StreamError as error:
-        names = ", ".join(getattr(config, field) for field in TOPIC_FIELDS)
+        names = ", ".join(topic_operations(config))
         tell(f"left behind on {config.bootstrap_servers}: the topics {names} and the group {config.group_id} ({error})")
 
 

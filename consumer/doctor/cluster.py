@@ -18,7 +18,7 @@ from prefstream.consumer.client.topics import describe_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, plural, skipped, warn
 from prefstream.consumer.doctor.group import check_group, describe_group, may_join_group
-from prefstream.consumer.doctor.topics import StreamTopic, check_topic
+from prefstream.consumer.doctor.topics import StreamTopic, check_topic, roles_of
 from prefstream.consumer.errors import StreamError
 
 OLDEST_BROKER: Final = (2, 5)
@@ -33,13 +33,21 @@ CHECKS: Final = ("topics", "time-outs", "retention", "group", "permissions", "tr
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the other checks build on."""
+    """What the other checks build on.
+
+    Attributes:
+        admin: a KafkaAdminClient.
+        brokers: their ids.
+        topics: those of the stream.
+        settings: of one broker; empty where we may not see them.
+        votes: the topics that votes and the board alone need.
+    """
 
     admin: Any
     brokers: tuple[int, ...]
     topics: tuple[StreamTopic, ...]
     settings: Mapping[str, str]
-    """Of one broker; empty where we may not see them."""
+    votes: tuple[StreamTopic, ...] = ()
 
 
 def examine_cluster(config: StreamConfig) -> Iterator[Finding]:
@@ -68,8 +76,9 @@ def examine_cluster(config: StreamConfig) -> Iterator[Finding]:
 
 
 def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
-    for topic in cluster.topics:
-        check = partial(check_topic, topic, cluster.topics, len(cluster.brokers), config)
+    topics = cluster.topics + cluster.votes
+    for topic in topics:
+        check = partial(check_topic, topic, topics, len(cluster.brokers), config)
         yield attempt(f"topic {topic.name}", check)
     yield attempt("time-outs", lambda: check_time_outs(cluster, config))
     yield attempt("retention", lambda: check_retention(cluster, config))
@@ -108,13 +117,13 @@ def check_broker(admin: Any, config: StreamConfig) -> Finding:
 
 def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
     """Ask for everything about the topics that the broker tells."""
-    roles = {name: "read" if needed == "READ" else "written" for name, needed in topic_operations(config).items()}
+    roles = roles_of(config)
     brokers = tuple(broker["broker_id"] for broker in patiently(admin.describe_cluster)["brokers"])
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in roles]
     settings: Mapping[str, Any] = {}
     with suppress(KafkaError):  # needs an ACL that the stream itself does not need
         settings = admin.describe_configs(resources, config_filter="all")
-    topics = tuple(
+    topics = [
         StreamTopic(
             name=topic.name,
             error=topic.error,
@@ -124,8 +133,15 @@ def describe_cluster(admin: Any, config: StreamConfig) -> Cluster:
             settings=_values(settings.get("topic", {}).get(topic.name, {})),
         )
         for topic in describe_topics(admin, roles)
+    ]
+    needed = topic_operations(config)
+    return Cluster(
+        admin,
+        brokers,
+        tuple(topic for topic in topics if topic.name in needed),
+        broker_settings(admin),
+        tuple(topic for topic in topics if topic.name not in needed),
     )
-    return Cluster(admin, brokers, topics, broker_settings(admin))
 
 
 def _values(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

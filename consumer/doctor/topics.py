@@ -1,22 +1,22 @@
-"""Checks of the three topics: there, led, in sync, and set so that the stream can keep its promises."""
+"""Checks of the topics: there, led, in sync, and set so that the stream can keep its promises."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prefstream.consumer.client.acl import on_topic
+from prefstream.consumer.client.acl import on_topic, topic_operations
 from prefstream.consumer.client.topics import DescribedTopic, command_to_create
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, plural
+from prefstream.consumer.doctor.finding import Finding, Problem, fail, judged, ok, plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamTopic(DescribedTopic):
-    """One of the stream's topics.
+    """One of the stream's topics, or of the board's.
 
     Attributes:
-        role: what the stream does with it.
+        role: what is done with it.
         settings: its settings; empty where we may not see them.
     """
 
@@ -26,6 +26,15 @@ class StreamTopic(DescribedTopic):
     def number(self, setting: str) -> int | None:
         """A setting that is a number; None where we may not see it."""
         return int(self.settings[setting]) if setting in self.settings else None
+
+
+def roles_of(config: StreamConfig) -> dict[str, str]:
+    """What is done with each topic: with the stream's own, then with those that only the board and votes need."""
+    stream = {name: "read" if needed == "READ" else "written" for name, needed in topic_operations(config).items()}
+    return stream | {
+        config.votes_topic: "read by the board",
+        config.votes_dead_letters_topic: "written by the board",
+    }
 
 
 def check_topic(topic: StreamTopic, topics: Sequence[StreamTopic], brokers: int, config: StreamConfig) -> Finding:
@@ -38,6 +47,9 @@ def check_topic(topic: StreamTopic, topics: Sequence[StreamTopic], brokers: int,
         config: names the topics.
     """
     check = f"topic {topic.name}"
+    if topic.name not in topic_operations(config) and (topic.absent or topic.hidden):
+        why = "does not exist" if topic.absent else "not for this user to see"
+        return ok(check, f"{topic.role}: {why}; votes and the board need it, run does not")
     if topic.hidden:
         return fail(check, "the broker denies seeing it", f"grant {on_topic(config, topic.name)}")
     if topic.error is not None and not topic.absent:
@@ -77,17 +89,34 @@ def _replica_problems(topic: StreamTopic, brokers: int, replicas: int) -> Iterat
 
 def _setting_problems(topic: StreamTopic, topics: Sequence[StreamTopic], config: StreamConfig) -> Iterator[Problem]:
     compacted = "compact" in topic.settings.get("cleanup.policy", "")
-    if compacted and topic.name == config.dead_letters_topic:
+    if compacted and topic.name in {config.dead_letters_topic, config.votes_dead_letters_topic}:
         remedy = f"set cleanup.policy to delete on {topic.name}"
         yield Problem("fail", "a compacted topic refuses dead letters without a key and drops older ones", remedy)
     elif compacted:
         what = "compaction drops all but the last record of a key, read or not"
-        if topic.name == config.preferences_topic:
+        if topic.name in {config.preferences_topic, config.review_topic}:
             what = "compaction keeps one answer per battle id: of battles that share an id only the last one's stays"
+        if topic.name == config.votes_topic:
+            what = "compaction keeps one vote per battle, the last, whoever else voted on it"
         yield Problem("warn", what, f"set cleanup.policy to delete on {topic.name}")
-    if topic.name == config.dead_letters_topic:
-        largest = topic.number("max.message.bytes")
-        battles = next(t for t in topics if t.name == config.battles_topic).number("max.message.bytes")
-        if largest is not None and battles is not None and largest < battles:
-            what = f"takes smaller messages than {config.battles_topic}: values of large dead letters will be left out"
-            yield Problem("warn", what, f"set max.message.bytes to at least {battles} on {topic.name}")
+    yield from _size_problems(topic, topics, config)
+
+
+def _size_problems(topic: StreamTopic, topics: Sequence[StreamTopic], config: StreamConfig) -> Iterator[Problem]:
+    """Whether a topic takes whatever comes to it from another."""
+    lost = {
+        config.dead_letters_topic: (config.battles_topic, "values of large dead letters will be left out"),
+        config.votes_dead_letters_topic: (config.votes_topic, "values of large dead letters will be left out"),
+        config.review_topic: (config.preferences_topic, "large preferences will not be chosen for review"),
+    }
+    if topic.name not in lost:
+        return
+    origin, loss = lost[topic.name]
+    largest, needed = topic.number("max.message.bytes"), _largest(origin, topics)
+    if largest is not None and needed is not None and largest < needed:
+        what = f"takes smaller messages than {origin}: {loss}"
+        yield Problem("warn", what, f"set max.message.bytes to at least {needed} on {topic.name}")
+
+
+def _largest(name: str, topics: Sequence[StreamTopic]) -> int | None:
+    return next((topic.number("max.message.bytes") for topic in topics if topic.name == name), None)

@@ -15,7 +15,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from prefstream.consumer.client.clients import admin_client, make_producer
 from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, Translator, meaning_of
 from prefstream.consumer.client.topics import require_topic
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.files.observer import FileObserver
 from prefstream.schemas import Battle, encode_battle
 from prefstream.scoring.files.battles import read_battles

@@ -264,8 +264,9 @@ def _telling_why(watchdog: Watchdog, call: str, config: StreamConfig) -> Iterato
 
 
 def _topics(config: StreamConfig) -> dict[str, str]:
-    return {
+    topics = {
         "battles": config.battles_topic,
         "preferences": config.preferences_topic,
         "dead_letters": config.dead_letters_topic,
     }
+    return topics | ({"review": config.review_topic} if config.review_topic else {})

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.clients import admin_client
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.demo.demo import demo_broker, file_entries
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel

@@ -14,10 +14,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
 from prefstream.consumer.cli import app
+from prefstream.consumer.client.acl import board_operations
 from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.client.topic_creation import DEAD_LETTER_RETENTION_MS
 from prefstream.consumer.client.topics import describe_topics, require_topics
-from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
 from prefstream.consumer.errors import TopicMissingError
 from tests.conftest import Kafka
 
@@ -32,21 +33,24 @@ def absent(kafka: Kafka) -> StreamConfig:
         battles_topic=f"{name}.battles",
         preferences_topic=f"{name}.preferences",
         dead_letters_topic=f"{name}.dead-letters",
+        review_topic=f"{name}.review",
+        votes_topic=f"{name}.votes",
+        votes_dead_letters_topic=f"{name}.votes.dead-letters",
     )
 
 
 @pytest.fixture
 def settings_file(absent: StreamConfig, tmp_path: Path) -> Path:
     path = tmp_path / "prefstream.yaml"
-    names = ("bootstrap_servers", "group_id", "battles_topic", "preferences_topic", "dead_letters_topic")
+    names = ("bootstrap_servers", "group_id", *TOPIC_FIELDS)
     path.write_text(yaml.safe_dump({name: getattr(absent, name) for name in names}))
     return path
 
 
 def partitions(config: StreamConfig) -> list[int]:
-    """Of battles, preferences and dead letters; 0 where there is no such topic."""
+    """Of battles, preferences, dead letters, review, votes and votes' dead letters; 0 where there is no such topic."""
     with admin_client(config) as admin:
-        names = (config.battles_topic, config.preferences_topic, config.dead_letters_topic)
+        names = [getattr(config, field) for field in TOPIC_FIELDS]
         return [len(topic.partitions) for topic in describe_topics(admin, names)]
 
 
@@ -67,10 +71,14 @@ def test_missing_topics_are_made_by_their_names_in_the_settings(absent: StreamCo
     assert lines == [
         f"{absent.battles_topic}: created, 5 partitions, replication 1",
         f"{absent.preferences_topic}: created, 5 partitions, replication 1",
-        f"{absent.dead_letters_topic}: created, 3 partitions, replication 1, retention.ms {DEAD_LETTER_RETENTION_MS}",
+        f"{absent.dead_letters_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
+        f"{absent.votes_topic}: created, 3 partitions, replication 1, retention.ms 31536000000",
+        f"{absent.votes_dead_letters_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
+        f"{absent.review_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
     ]
     require_topics(absent)
-    assert partitions(absent) == [5, 5, 3]
+    require_topics(absent, board_operations(absent))
+    assert partitions(absent) == [5, 5, 3, 3, 3, 3]
     assert setting(absent, absent.dead_letters_topic, "retention.ms") == str(DEAD_LETTER_RETENTION_MS)
 
 
@@ -83,7 +91,7 @@ def test_what_exists_is_told_and_left_as_it_is(absent: StreamConfig, settings_fi
         lines[1]
         == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1 (asked for: 2 partitions)"
     )
-    assert partitions(absent) == [2, 1, 2]
+    assert partitions(absent) == [2, 1, 2, 2, 2, 2]
     code, lines, _ = create(settings_file)
     assert code == 0
     assert all("exists, left as it is" in line for line in lines)
@@ -94,13 +102,21 @@ def test_a_dry_run_makes_nothing_and_is_refused_like_the_real_thing(absent: Stre
     code, lines, _ = create(settings_file, "--dry-run")
     assert code == 0
     assert all("would be created, " in line for line in lines)
-    assert partitions(absent) == [0, 0, 0]
+    assert not any(partitions(absent))
     for arguments in ([], ["--dry-run"]):
         code, _, error = create(settings_file, "--replication-factor", "9", *arguments)
         assert code != 0
         assert f"the broker does not make topic {absent.battles_topic}: " in error
         assert "replica" in error.lower()
-    assert partitions(absent) == [0, 0, 0]
+    assert not any(partitions(absent))
+
+
+def test_no_review_topic_is_made_where_none_is_named(absent: StreamConfig, settings_file: Path) -> None:
+    settings_file.write_text(yaml.safe_dump(yaml.safe_load(settings_file.read_text()) | {"review_topic": None}))
+    code, lines, _ = create(settings_file)
+    assert code == 0
+    assert not any(line.startswith(f"{absent.review_topic}:") for line in lines)
+    assert partitions(absent)[TOPIC_FIELDS.index("review_topic")] == 0
 
 
 def test_the_error_about_missing_topics_holds_the_command_that_mends_it(absent: StreamConfig) -> None:

@@ -155,6 +155,7 @@ def run_arguments(config: StreamConfig, panel: Path, **settings: object) -> list
         "battles-topic": config.battles_topic,
         "preferences-topic": config.preferences_topic,
         "dead-letters-topic": config.dead_letters_topic,
+        **({"review-topic": config.review_topic} if config.review_topic else {}),
         "panel": panel,
         "log-format": "json",
         "log-level": "debug",  # a line for each batch: `Prefstream.published` counts them

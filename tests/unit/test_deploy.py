@@ -17,14 +17,15 @@ from packaging.version import Version
 
 from prefstream.consumer.cli import load_command
 from prefstream.consumer.client.topic_creation import plan_topics
-from prefstream.consumer.config import ENV_PREFIX, TOPIC_FIELDS, StreamConfig, TopicNames
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
+from prefstream.consumer.connection import ENV_PREFIX
 from prefstream.consumer.doctor.memory import MIB, TORCH_BYTES, parts_of
 from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, metrics_markdown
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.support.kafka.security import Acl, needed_acls
+from tests.support.kafka.security import Acl, needed_acls, needed_acls_of_board
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -202,11 +203,15 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
     pattern = r"^ +acl --operation (\w+) --(topic|group|transactional-id) (\S+)( --resource-pattern-type prefixed)?$"
     granted = {
-        Acl(operation, resource, name, bool(prefixed))
-        for operation, resource, name, prefixed in re.findall(pattern, guide, re.MULTILINE)
+        user: {
+            Acl(operation, resource, name, bool(prefixed))
+            for operation, resource, name, prefixed in re.findall(pattern, lines, re.MULTILINE)
+        }
+        for user, lines in re.findall(r"^ +acl\(\) {.+User:(\S+).+\n((?: +acl --.+\n)+)", guide, re.MULTILINE)
     }
-    assert granted == set(needed_acls(StreamConfig()))
-    assert guide.count("    acl --") == len(granted)
+    config = StreamConfig(review_topic="battles.review")
+    assert granted == {"prefstream": {*needed_acls(config)}, "prefstream-board": {*needed_acls_of_board(config)}}
+    assert guide.count("    acl --") == sum(map(len, granted.values()))
 
 
 def test_the_image_has_the_malloc_settings_and_runs_as_nobody_special() -> None:
@@ -261,7 +266,7 @@ def test_the_guide_makes_by_kafkas_tools_what_our_command_makes() -> None:
         words = dict(re.findall(r"--(topic|partitions|replication-factor) (\S+)", line))
         settings = dict(setting.split("=") for setting in re.findall(r"--config (\S+)", line))
         by_hand[words["topic"]] = (int(words["partitions"]), int(words["replication-factor"]), settings)
-    plan = plan_topics(TopicNames(), partitions=12, replicas=3)
+    plan = plan_topics(TopicNames(review_topic="battles.review"), partitions=12, replicas=3)
     assert by_hand == {topic.name: (topic.partitions, topic.replicas, dict(topic.settings)) for topic in plan}
     assert "prefstream topics create --bootstrap-servers kafka:9092 --partitions 12" in guide
 

@@ -10,7 +10,7 @@ from kafka.errors import NoError, UnknownMemberIdError
 
 from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.client.kafka_errors import KafkaError, Translator
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import StreamError
 
 LEFT: Final = "stopped for good"

@@ -28,7 +28,7 @@ from kafka.errors import KafkaConnectionError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from prefstream.consumer.client.login.tls import trusting_context
-from prefstream.consumer.config import OAuthClient
+from prefstream.consumer.connection import OAuthClient
 from prefstream.consumer.errors import NoTokenError
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.admin import ACLResourcePatternType as PatternType
 
-from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.config import StreamConfig, TopicNames
 
 ADDRESSES: Final = ("localhost", "127.0.0.1")
 """What the brokers' certificates are for."""
@@ -54,8 +54,18 @@ def needed_acls(config: StreamConfig) -> tuple[Acl, ...]:
         Acl("Read", "topic", config.battles_topic),
         Acl("Write", "topic", config.preferences_topic),
         Acl("Write", "topic", config.dead_letters_topic),
+        *((Acl("Write", "topic", config.review_topic),) if config.review_topic else ()),
         Acl("Read", "group", config.group_id),
         Acl("Write", "transactional-id", f"{config.group_id}-", prefixed=True),
+    )
+
+
+def needed_acls_of_board(names: TopicNames) -> tuple[Acl, ...]:
+    """All that the board needs: what deploy/README.md says, which a test compares."""
+    return (
+        Acl("Read", "topic", names.preferences_topic),
+        Acl("Read", "topic", names.votes_topic),
+        Acl("Write", "topic", names.votes_dead_letters_topic),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from prefstream.consumer.config import ENV_CONFIG_FILE, ENV_SECRETS_DIR, KafkaConnection, StreamConfig
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
+from prefstream.consumer.connection import ENV_CONFIG_FILE, ENV_SECRETS_DIR, KafkaConnection
 from prefstream.consumer.errors import UsageError
 
 SECRET = "correct-horse"  # noqa: S105 - looked for where it must not be
@@ -135,9 +136,14 @@ def test_all_faults_are_told_together_with_their_sources(tmp_path: Path) -> None
     assert all(name in str(fault.value) for name in ("linger_ms", "max_in_flight", "http_port", "faults.yaml"))
 
 
-def test_input_and_output_topics_must_differ() -> None:
-    with pytest.raises(UsageError, match="must be three topics"):
-        StreamConfig.load(battles_topic="same", dead_letters_topic="same")
+@pytest.mark.parametrize("other", [field for field in TOPIC_FIELDS if field != "battles_topic"])
+def test_no_topic_serves_two_ends(other: str) -> None:
+    with pytest.raises(UsageError, match=rf"battles_topic, {other}: must be topics of their own"):
+        StreamConfig.load(None, **{"battles_topic": "same", other: "same"})
+
+
+def test_there_is_no_review_topic_unless_one_is_named() -> None:
+    assert StreamConfig.load().review_topic is None
 
 
 @pytest.mark.parametrize("limit", ["-0.1", "1.5", "nan", "half"])

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from prefstream.consumer.cli import COMMANDS
 from prefstream.consumer.cli.notes import variable_of
-from prefstream.consumer.config import ENV_SECRETS_DIR, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import ENV_SECRETS_DIR
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.unused_settings import (
     OTHER_VARIABLES,

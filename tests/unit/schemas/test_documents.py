@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream import schemas
+from prefstream.consumer.client.acl import board_operations, topic_operations
+from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
 from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
 from prefstream.schemas.dead_letter import HEADER_RETRIES
 from prefstream.schemas.documents import documents, stale_documents, write_documents
@@ -232,12 +234,22 @@ def test_nothing_stands_beside_a_reference(asyncapi: dict[str, Any]) -> None:
     check(asyncapi)
 
 
-def test_three_topics_one_read_two_written(asyncapi: dict[str, Any]) -> None:
-    operations = {
-        resolve(asyncapi, operation["channel"]["$ref"])["address"]: operation["action"]
+def test_topics_are_read_and_written_as_the_rights_say(asyncapi: dict[str, Any]) -> None:
+    """The document and the table of rights are one list."""
+    operations = [
+        (resolve(asyncapi, operation["channel"]["$ref"])["address"], operation["action"])
         for operation in asyncapi["operations"].values()
-    }
-    assert operations == {"battles": "receive", "preferences": "send", "battles.dead-letters": "send"}
+    ]
+    names = TopicNames(review_topic="battles.review")
+    actions = {"READ": "receive", "WRITE": "send"}
+    rights = [*topic_operations(names).items(), *board_operations(names).items()]
+    assert sorted(operations) == sorted((topic, actions[operation]) for topic, operation in rights)
+
+
+def test_every_channel_is_the_default_of_a_setting(asyncapi: dict[str, Any]) -> None:
+    names = TopicNames(review_topic="battles.review")
+    addresses = {channel["address"] for channel in asyncapi["channels"].values()}
+    assert addresses == {getattr(names, field) for field in TOPIC_FIELDS}
 
 
 def test_every_message_has_payload_headers_and_key(asyncapi: dict[str, Any]) -> None:

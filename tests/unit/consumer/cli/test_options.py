@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.strict_command import StrictCommand
-from prefstream.consumer.config import ENV_PREFIX, KafkaConnection, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import ENV_PREFIX, KafkaConnection
 from prefstream.consumer.errors import UsageError
 
 SECRETS = {"sasl_password", "ssl_password", "sasl_oauth_client_secret"}

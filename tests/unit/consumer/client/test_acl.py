@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kafka import errors as kafka_errors
 
-from prefstream.consumer.client.acl import acls_of_stream
+from prefstream.consumer.client.acl import acls_of_stream, board_operations, topic_operations
 from prefstream.consumer.config import StreamConfig
 
 CONFIG = StreamConfig(battles_topic="in", preferences_topic="out", dead_letters_topic="dead", group_id="g")
@@ -26,3 +26,17 @@ CONFIG = StreamConfig(battles_topic="in", preferences_topic="out", dead_letters_
 )
 def test_an_error_of_the_client_names_operation_and_resource(error: kafka_errors.AuthorizationError, acls: str) -> None:
     assert acls_of_stream(CONFIG, ["out", "dead"])(error) == acls
+
+
+def test_a_review_topic_is_one_more_to_write() -> None:
+    config = CONFIG.model_copy(update={"review_topic": "look"})
+    assert topic_operations(config).items() - topic_operations(CONFIG).items() == {("look", "WRITE")}
+    error = kafka_errors.TopicAuthorizationFailedError({"look"})
+    assert acls_of_stream(config)(error) == "Write on topic look"
+
+
+def test_stream_and_board_share_nothing_but_the_preferences() -> None:
+    """Each can have a user of its own, with rights that the other lacks."""
+    stream, board = topic_operations(CONFIG), board_operations(CONFIG)
+    assert stream.keys() & board.keys() == {"out"}
+    assert board == {"out": "READ", "votes": "READ", "votes.dead-letters": "WRITE"}

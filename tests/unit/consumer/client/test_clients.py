@@ -23,7 +23,8 @@ from prefstream.consumer.client.clients import (
     make_transactional_producer,
     patiently,
 )
-from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, UsageError
 
 MakeClient = Callable[[KafkaConnection], Any]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from prefstream.consumer.client.connection_errors import MOST_LINES, explain, overheard
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 
 PASSWORD_LOGIN: dict[str, Any] = {
     "security_protocol": "SASL_SSL",

@@ -21,7 +21,8 @@ from prefstream.consumer.client.kafka_errors import (
     row_of,
     tells_of_fencing,
 )
-from prefstream.consumer.config import KafkaConnection, StreamConfig
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.dead_letters.reader import reading
 from prefstream.consumer.doctor import cluster
 from prefstream.consumer.doctor.finding import attempt

@@ -27,7 +27,7 @@ from prefstream.consumer.doctor.machine import (
     check_versions,
 )
 from prefstream.consumer.doctor.memory import check_bounds, parts_of
-from prefstream.consumer.doctor.topics import StreamTopic, check_topic
+from prefstream.consumer.doctor.topics import StreamTopic, check_topic, roles_of
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
 from tests.support.models import make_tiny_judge
@@ -281,8 +281,9 @@ def _topic(name: str = "battles", **changes: Any) -> StreamTopic:
 
 
 def _check_topic(topic: StreamTopic, brokers: int = 3) -> Finding:
-    others = [_topic(name) for name in ("battles", "preferences", "battles.dead-letters") if name != topic.name]
-    return check_topic(topic, (topic, *others), brokers, StreamConfig.load())
+    config = StreamConfig.load(review_topic="battles.review")
+    others = [_topic(name) for name in roles_of(config) if name != topic.name]
+    return check_topic(topic, (topic, *others), brokers, config)
 
 
 def test_a_topic_that_is_right_passes() -> None:
@@ -308,6 +309,13 @@ def test_a_topic_that_is_right_passes() -> None:
         (_topic("preferences", settings={"cleanup.policy": "compact,delete"}), "warn", "share an id"),
         (_topic("battles.dead-letters", settings={"cleanup.policy": "compact"}), "fail", "without a key"),
         (_topic("battles.dead-letters", settings={"max.message.bytes": "999"}), "warn", "smaller messages"),
+        (_topic("battles.review", error=kafka_errors.UnknownTopicOrPartitionError), "fail", "does not exist"),
+        (_topic("battles.review", settings={"cleanup.policy": "compact"}), "warn", "share an id"),
+        (_topic("battles.review", settings={"max.message.bytes": "999"}), "warn", "will not be chosen for review"),
+        (_topic("votes", partition={"leader_id": -1}), "fail", "no leader for partitions [0]"),
+        (_topic("votes", settings={"cleanup.policy": "compact"}), "warn", "one vote per battle"),
+        (_topic("votes.dead-letters", settings={"cleanup.policy": "compact"}), "fail", "without a key"),
+        (_topic("votes.dead-letters", settings={"max.message.bytes": "999"}), "warn", "smaller messages than votes"),
     ],
 )
 def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: StreamTopic, state: str, named: str) -> None:
@@ -315,6 +323,16 @@ def test_what_is_wrong_with_a_topic_is_named_with_a_remedy(topic: StreamTopic, s
     assert finding.state == state
     assert named in finding.found
     assert finding.remedy
+
+
+@pytest.mark.parametrize("name", ["votes", "votes.dead-letters"])
+@pytest.mark.parametrize(
+    "error", [kafka_errors.UnknownTopicOrPartitionError, kafka_errors.TopicAuthorizationFailedError]
+)
+def test_run_needs_no_topic_of_votes(name: str, error: type[kafka_errors.KafkaError]) -> None:
+    finding = _check_topic(_topic(name, error=error))
+    assert finding.state == "ok"
+    assert "votes and the board need it, run does not" in finding.found
 
 
 def test_settings_that_may_not_be_seen_are_no_fault() -> None:

@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.broker import BrokerSettings, EmbeddedBroker
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 from prefstream.consumer.files.replay import replay_file, topic_producer
 from prefstream.schemas import decode_battle

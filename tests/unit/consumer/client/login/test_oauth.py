@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from prefstream.consumer.client.login import oauth
 from prefstream.consumer.client.login.oauth import ClientCredentials
-from prefstream.consumer.config import OAuthClient
+from prefstream.consumer.connection import OAuthClient
 from prefstream.consumer.errors import NoTokenError, UsageError
 from tests.support.kafka.security import Authority
 from tests.support.kafka.token_server import TokenServer, token_server

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from prefstream.consumer.client.login.tls import client_context
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import UsageError
 from tests.support.kafka.security import Authority
 

@@ -12,7 +12,7 @@ from kafka.errors import KafkaTimeoutError
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
-from prefstream.consumer.config import KafkaConnection
+from prefstream.consumer.connection import KafkaConnection
 from tests.support.streams import wait_until
 
 
