@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "score": "Score a file of battles, without Kafka.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
-    "replay": "Feed a file of battles to a topic.",
+    "replay": "Feed a file to a topic: its battles, or with --votes what people said of them.",
     "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
     "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",

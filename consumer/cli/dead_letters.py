@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import heapq
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from prefstream.consumer.cli.durations import duration
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
@@ -47,9 +47,6 @@ from prefstream.schemas import Reason
 
 NEWEST_SHOWN: Final = 50
 """Rows of a table that a person reads; `--json` lists all."""
-
-_AGE: Final = re.compile(r"(\d{1,6})([smhd])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 dead_letters = typer.Typer(
     no_args_is_help=True,
@@ -311,8 +308,8 @@ def _check_reasons(reasons: Iterable[str] | None) -> list[str]:
 def _parse_since(text: str | None) -> datetime | None:
     if text is None:
         return None
-    if age := _AGE.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    if (age := duration(text)) is not None:
+        return datetime.now(UTC) - age
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

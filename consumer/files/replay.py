@@ -1,14 +1,15 @@
-"""Feeds a file to a topic as battles, one record a row, by an idempotent producer."""
+"""Feeds a file to a topic as battles or as votes, by an idempotent producer."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -17,7 +18,9 @@ from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutErro
 from prefstream.consumer.client.topics import require_topic
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.files.observer import FileObserver
-from prefstream.schemas import Battle, encode_battle
+from prefstream.consumer.votes.file import FileVote, read_votes
+from prefstream.consumer.votes.replay import votes_of_row
+from prefstream.schemas import encode_battle, encode_vote
 from prefstream.scoring.files.battles import read_battles
 from prefstream.scoring.files.rows import FileRecord, RejectedRow
 
@@ -38,6 +41,11 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """Nothing is left to wait for by then, but kafka-python waits for ever for a record that it lost."""
 
 _LIMIT_CONFIG: Final = "max.message.bytes"
+
+_RowT = TypeVar("_RowT")
+
+_Records: TypeAlias = Sequence[tuple[bytes | None, bytes]]
+"""Keys and values that a row is sent as."""
 
 PROGRESS_EVERY_ROWS: Final = 200
 """Often enough for a smooth bar at any rate that matters, rare enough to cost nothing."""
@@ -100,71 +108,110 @@ def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
     return int(entry["value"]) if entry else None
 
 
-def replay_file(
-    path: Path,
-    producer: Any,
-    topic: str,
-    *,
-    observer: FileObserver,
-    stop: threading.Event,
-    rate: float | None = None,
-    keep_malformed: bool = False,
-) -> ReplaySummary:
-    """Send every battle of a file; the key is its id.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a file is sent.
 
-    Args:
-        path: CSV or JSONL.
+    Attributes:
         producer: an idempotent KafkaProducer, as of `topic_producer`; stays open.
         topic: where to.
         observer: is told of progress and rejected rows.
         stop: when set, nothing more is sent; what was sent is waited for.
-        rate: battles per second; None as fast as it goes.
-        keep_malformed: send rows that are no battle as they are, without a key, instead of rejecting them.
-
-    Raises:
-        FileError: the file can't be used.
-        StreamError: a record could not be delivered; the message says how many were.
+        rate: rows per second; None as fast as it goes.
+        delay: how long to wait before the first row.
+        keep_malformed: send rows that can't be used as they are, without a key, instead of rejecting them.
     """
-    started = time.perf_counter()
-    deliveries = _Deliveries(producer, topic)
-    pace = _Pace(rate, stop)
-    rejected = malformed = rows = 0
-    complete = True
-    try:
-        for record in read_battles(path):
-            if not pace.wait():
-                complete = False
-                break
-            rows += 1
-            for warning in record.warnings:
-                observer.warned(record.line, warning)
-            refused = record.rejected
-            if refused is None or keep_malformed:
-                refused = deliveries.send(record)
-                malformed += record.rejected is not None and refused is None
-            if refused is not None:
-                rejected += 1
-                observer.rejected(record.line, refused)
-            if rows % PROGRESS_EVERY_ROWS == 0:
-                observer.advanced(record.done_bytes, rows)
-    finally:
-        deliveries.wait_all()
-    return ReplaySummary(
-        delivered=deliveries.delivered,
-        malformed=malformed,
-        rejected=rejected,
-        seconds=time.perf_counter() - started,
-        complete=complete,
-    )
+
+    producer: Any
+    topic: str
+    observer: FileObserver
+    stop: threading.Event
+    rate: float | None = None
+    delay: timedelta = timedelta()
+    keep_malformed: bool = False
+
+    def battles(self, path: Path) -> ReplaySummary:
+        """Send every battle of a file; the key is its id.
+
+        Args:
+            path: CSV, JSONL or Parquet.
+
+        Raises:
+            FileError: the file can't be used.
+            StreamError: a record could not be delivered; the message says how many were.
+        """
+        return self._send(read_battles(path), lambda battle, _: [(battle.id.encode(), encode_battle(battle))])
+
+    def votes(self, path: Path) -> ReplaySummary:
+        """Send what people said of the battles of a file, a vote for each of them; the key is the battle's id.
+
+        A voter without a name gets that of the row: sent a second time, a vote takes the place of the first.
+
+        Args:
+            path: CSV, JSONL or Parquet, of votes or of labelled battles.
+
+        Raises:
+            FileError: the file can't be used.
+            StreamError: a record could not be delivered; the message says how many were.
+        """
+
+        def records(found: FileVote, line: int) -> _Records | RejectedRow:
+            votes = votes_of_row(found, f"{path.name}:{line}", self.delay)
+            if isinstance(votes, RejectedRow):
+                return votes
+            return [(vote.id.encode(), encode_vote(vote)) for vote in votes]
+
+        return self._send(read_votes(path), records)
+
+    def _send(
+        self, rows: Iterable[FileRecord[_RowT]], to_records: Callable[[_RowT, int], _Records | RejectedRow]
+    ) -> ReplaySummary:
+        deliveries = _Deliveries(self.producer, self.topic)
+        pace = _Pace(self.rate, self.stop, self.delay.total_seconds())
+        rejected = malformed = count = 0
+        complete = True
+        try:
+            for row in rows:
+                if not pace.wait():
+                    complete = False
+                    break
+                count += 1
+                for warning in row.warnings:
+                    self.observer.warned(row.line, warning)
+                content = row.content if isinstance(row.content, RejectedRow) else to_records(row.content, row.line)
+                if isinstance(content, RejectedRow):
+                    refused = deliveries.send_all([(None, row.raw)]) if self.keep_malformed else content
+                    malformed += refused is None
+                else:
+                    refused = deliveries.send_all(content)
+                if refused is not None:
+                    rejected += 1
+                    self.observer.rejected(row.line, refused)
+                if count % PROGRESS_EVERY_ROWS == 0:
+                    self.observer.advanced(row.done_bytes, count)
+        finally:
+            deliveries.wait_all()
+        return ReplaySummary(
+            delivered=deliveries.delivered,
+            malformed=malformed,
+            rejected=rejected,
+            seconds=max(0.0, time.perf_counter() - pace.began),
+            complete=complete,
+        )
 
 
 class _Pace:
-    """Lets rows pass at a steady rate, until told to stop."""
+    """Lets rows pass at a steady rate, after a while, until told to stop.
 
-    def __init__(self, rate: float | None, stop: threading.Event) -> None:
+    Attributes:
+        began: when the first row may pass, by the performance counter.
+    """
+
+    def __init__(self, rate: float | None, stop: threading.Event, delay_s: float) -> None:
+        self.began = time.perf_counter() + delay_s
         self._interval_s = 1 / rate if rate else 0.0
         self._stop = stop
-        self._next = time.perf_counter()
+        self._next = self.began
 
     def wait(self) -> bool:
         """Wait until the next row is due; False when told to stop."""
@@ -194,17 +241,21 @@ class _Deliveries:
         self._first_error: Exception | None = None
         self._changed = threading.Condition()
 
-    def send(self, record: FileRecord[Battle]) -> RejectedRow | None:
-        """Send one row, waiting while too much is under way.
+    def send_all(self, records: _Records) -> RejectedRow | None:
+        """Send the records of one row, waiting while too much is under way.
 
         Returns:
-            Why the row can't be sent, None when it is on its way.
+            Why one of them can't be sent, None when all are on their way.
 
         Raises:
             StreamError: an earlier record could not be delivered.
         """
-        battle = record.battle
-        key, value = (battle.id.encode(), encode_battle(battle)) if battle else (None, record.raw)
+        for key, value in records:
+            if (refused := self._send(key, value)) is not None:
+                return refused
+        return None
+
+    def _send(self, key: bytes | None, value: bytes) -> RejectedRow | None:
         size = len(value)
         self._wait_until_below(MAX_UNACKNOWLEDGED_BYTES)
         self._count(sent=1, size=size)

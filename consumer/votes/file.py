@@ -34,6 +34,7 @@ class FileVote:
         model_a: who wrote response A, where the row says it.
         model_b: likewise.
         language: of the prompt, likewise.
+        counts: how many people said what, in the order of `schemas.OUTCOMES`; None where one did.
     """
 
     vote: Vote
@@ -41,6 +42,7 @@ class FileVote:
     model_a: str | None
     model_b: str | None
     language: str | None
+    counts: tuple[float, float, float] | None = None
 
 
 def check_votes_file(path: Path) -> None:
@@ -94,10 +96,10 @@ def _file_vote(fields: Mapping[str, Any], said: Mapping[str, Any], battle: Battl
         vote = Vote.model_validate({**voted, "winner": BOTH_BAD if label.both_bad else label.outcome})
     except ValidationError as error:
         raise explain(error) from None
-    names = (
+    model_a, model_b, language = (
         getattr(battle, name) if battle else _name(fields.get(name)) for name in ("model_a", "model_b", "language")
     )
-    return FileVote(vote, battle, *names)
+    return FileVote(vote, battle, model_a, model_b, language, label.votes)
 
 
 def _name(value: object) -> str | None:

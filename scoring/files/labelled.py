@@ -54,6 +54,7 @@ class Label:
         weight: how much the battle counts in a mean; at least 0, finite.
         ties_possible: False where the source has no ties: the label then says who was better, nothing about ties.
         both_bad: of a tie: that it was said to be one because neither answer was any good.
+        votes: how many said what, in the order of `target`, as the row has it; None where it has no votes.
     """
 
     outcome: Outcome
@@ -61,6 +62,7 @@ class Label:
     weight: float = 1.0
     ties_possible: bool = True
     both_bad: bool = False
+    votes: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,9 @@ def _labelled(battle: Battle, fields: Mapping[str, Any], line: int) -> LabelledB
 def _label(fields: Mapping[str, Any]) -> Label:
     winner = _winner(fields)
     votes = _votes(fields)
+    shares = None
     if votes is not None:
+        shares = votes[0] / sum(votes), votes[1] / sum(votes), votes[2] / sum(votes)
         most = [outcome for outcome, count in zip(OUTCOMES, votes, strict=True) if count == max(votes)]
         if winner in OUTCOMES[:2] and winner not in most:
             raise _BadLabelError("winner has fewer votes than another outcome; correct one of them, or leave one out")
@@ -184,11 +188,11 @@ def _label(fields: Mapping[str, Any]) -> Label:
         raise _BadLabelError(
             f"no label: give winner ({', '.join(OUTCOMES)}), votes, or the columns {', '.join(WINNER_COLUMNS)}"
         )
-    target = votes or _one_hot(winner)
+    target = shares or _one_hot(winner)
     ties_possible = _ties_possible(fields)
     if not ties_possible and (winner == "tie" or target[2]):
         raise _BadLabelError("a tie although ties_possible is false; correct the label, or set ties_possible to true")
-    return Label(winner, target, _weight(fields), ties_possible, both_bad=_is_both_bad(fields))
+    return Label(winner, target, _weight(fields), ties_possible, both_bad=_is_both_bad(fields), votes=votes)
 
 
 def _winner(fields: Mapping[str, Any]) -> Outcome | None:
@@ -225,7 +229,7 @@ def _marked_winner(fields: Mapping[str, Any]) -> Outcome | None:
 
 
 def _votes(fields: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """The shares of the votes; None where there are none."""
+    """How many said what; None where there are no votes."""
     votes = fields.get("votes")
     if votes is None:
         return None
@@ -234,8 +238,7 @@ def _votes(fields: Mapping[str, Any]) -> tuple[float, float, float] | None:
     counts = [votes.get(outcome, 0) for outcome in OUTCOMES]
     if not all(_is_amount(count) for count in counts) or not 0 < sum(counts) < math.inf:
         raise _BadLabelError("votes must be numbers from 0 up, at least one of them above 0")
-    total = sum(counts)
-    return counts[0] / total, counts[1] / total, counts[2] / total
+    return counts[0], counts[1], counts[2]
 
 
 def _one_hot(winner: Outcome) -> tuple[float, float, float]:

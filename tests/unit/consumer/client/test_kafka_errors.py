@@ -27,7 +27,7 @@ from prefstream.consumer.dead_letters.reader import reading
 from prefstream.consumer.doctor import cluster
 from prefstream.consumer.doctor.finding import attempt
 from prefstream.consumer.errors import NotAuthorizedError, StreamError, UsageError
-from prefstream.consumer.files.replay import replay_file
+from prefstream.consumer.files.replay import Replay
 from prefstream.consumer.stream.source import Source
 from prefstream.scoring.files.rows import RejectedRow
 from tests.support.kafka_errors import kafka_error_classes
@@ -163,7 +163,7 @@ def replay(error: KafkaError, folder: Path) -> None:
 
     file = folder / "battles.jsonl"
     file.write_text('{"id": "1", "prompt": "p", "response_a": "a", "response_b": "b"}\n')
-    replay_file(file, Raising(error), "battles", observer=Rejections(), stop=threading.Event())
+    Replay(producer=Raising(error), topic="battles", observer=Rejections(), stop=threading.Event()).battles(file)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from kafka import errors as kafka_errors
 from prefstream.consumer.broker import BrokerSettings, EmbeddedBroker
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
-from prefstream.consumer.files.replay import replay_file, topic_producer
-from prefstream.schemas import decode_battle
+from prefstream.consumer.files.replay import Replay, ReplaySummary, topic_producer
+from prefstream.schemas import Vote, decode_battle, decode_vote
 from tests.support.hash_judge import Recorder
 
 TOPIC = "battles"
@@ -73,6 +74,11 @@ def write_jsonl(folder: Path, count: int, extra: dict[int, bytes] | None = None)
         lines[place] = line
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path
+
+
+def replay_file(path: Path, producer: Any, topic: str, **settings: Any) -> ReplaySummary:
+    """As battles."""
+    return Replay(producer=producer, topic=topic, **settings).battles(path)
 
 
 def test_every_battle_arrives_under_its_id(
@@ -238,3 +244,115 @@ def test_lost_acknowledgements_double_nothing(
 def test_missing_topic_is_named_before_anything_is_sent(connection: KafkaConnection) -> None:
     with pytest.raises(TopicMissingError, match="no topic nowhere at"), topic_producer(connection, "nowhere"):
         pass
+
+
+# --- votes ---------------------------------------------------------------------------------------------------------
+
+
+def write_labelled(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "labelled.jsonl"
+    battle = {"prompt": "p", "response_a": "a", "response_b": "b"}
+    path.write_text("".join(json.dumps({"id": f"b{place}", **battle, **row}) + "\n" for place, row in enumerate(rows)))
+    return path
+
+
+def votes_on(broker: EmbeddedBroker, topic: str) -> list[Vote]:
+    """Each under the id of its battle; by that and the voter."""
+    records = read_all(broker, topic)
+    votes = [decode_vote(record.value) for record in records]
+    assert [record.key.decode() for record in records] == [vote.id for vote in votes]
+    return sorted(votes, key=lambda vote: (vote.id, vote.voter or ""))
+
+
+def test_one_file_gives_battles_and_then_their_votes(
+    tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
+) -> None:
+    """The ids match, and what was said stays as it was said."""
+    file = write_labelled(tmp_path, {"winner": "A"}, {"winner": "model_b"}, {"winner": "bothbad"}, {"winner": "tie"})
+    recorder = Recorder()
+    with topic_producer(connection, topic) as producer:
+        replay = Replay(producer=producer, topic=topic, observer=recorder, stop=recorder.stop)
+        assert replay.battles(file).delivered == 4
+        battles = {decode_battle(record.value).id for record in read_all(broker, topic)}
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
+        admin.create_topics({f"{topic}.votes": {"num_partitions": 3, "replication_factor": 1}})
+    with topic_producer(connection, f"{topic}.votes") as producer:
+        replay = Replay(producer=producer, topic=f"{topic}.votes", observer=recorder, stop=recorder.stop)
+        assert replay.votes(file).delivered == 4
+    votes = votes_on(broker, f"{topic}.votes")
+    assert {vote.id for vote in votes} == battles
+    assert [vote.winner for vote in votes] == ["model_a", "model_b", "both_bad", "tie"]
+
+
+def test_several_votes_of_a_row_are_of_several_people(
+    tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
+) -> None:
+    file = write_labelled(tmp_path, {"votes": {"model_a": 2, "tie": 1}}, {"winner": "B", "voter": "ann"})
+    recorder = Recorder()
+    with topic_producer(connection, topic) as producer:
+        replay = Replay(producer=producer, topic=topic, observer=recorder, stop=recorder.stop)
+        assert (replay.votes(file).delivered, replay.votes(file).delivered) == (4, 4)
+    votes = votes_on(broker, topic)
+    assert [(vote.id, vote.winner, vote.voter) for vote in votes[::2]] == [
+        ("b0", "model_a", "labelled.jsonl:1#1"),
+        ("b0", "model_a", "labelled.jsonl:1#2"),
+        ("b0", "tie", "labelled.jsonl:1#3"),
+        ("b1", "model_b", "ann"),
+    ]
+    assert votes[::2] == votes[1::2]  # sent again each is the same vote
+
+
+def test_rows_that_are_no_vote_are_reported_or_sent_as_they_are(
+    tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
+) -> None:
+    """Parts of votes, and more than anybody would give, are none."""
+    file = write_labelled(
+        tmp_path,
+        {"winner": "A"},
+        {"winner": "nobody"},
+        {"votes": {"model_a": 0.5, "model_b": 0.5}},
+        {"votes": {"tie": 10_001}},
+        {"id": " ", "winner": "B"},
+    )
+    for keep, delivered in ((False, 1), (True, 5)):
+        recorder = Recorder()
+        with topic_producer(connection, topic) as producer:
+            replay = Replay(producer=producer, topic=topic, observer=recorder, stop=recorder.stop, keep_malformed=keep)
+            summary = replay.votes(file)
+        assert (summary.delivered, summary.rejected, summary.malformed) == (delivered, 5 - delivered, delivered - 1)
+        if not keep:
+            assert recorder.rejections == [(2, "bad_label"), (3, "bad_label"), (4, "bad_label"), (5, "wrong_type")]
+    assert sum(record.key is None for record in read_all(broker, topic)) == 4
+
+
+def test_a_vote_comes_so_long_after_its_battle(
+    tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
+) -> None:
+    """Both by the clock and by what it says; a vote that stands alone knows its own time."""
+    file = write_labelled(tmp_path, {"winner": "A", "occurred_at": "2026-01-02T03:04:05Z"}, {"winner": "B"})
+    with file.open("a") as lines:
+        lines.write('{"id": "b2", "winner": "tie", "occurred_at": "2026-01-02T03:04:05Z"}\n')
+    recorder = Recorder()
+    delay = timedelta(seconds=1)
+    began = time.time()
+    with topic_producer(connection, topic) as producer:
+        replay = Replay(producer=producer, topic=topic, observer=recorder, stop=recorder.stop, delay=delay)
+        summary = replay.votes(file)
+    assert summary.delivered == 3
+    assert all(record.timestamp >= (began + 1) * 1000 - 1 for record in read_all(broker, topic))
+    seconds = [vote.occurred_at and vote.occurred_at.second for vote in votes_on(broker, topic)]
+    assert seconds == [6, None, 5]
+
+
+def test_a_stop_during_the_delay_sends_nothing(
+    tmp_path: Path, broker: EmbeddedBroker, connection: KafkaConnection, topic: str
+) -> None:
+    recorder = Recorder()
+    recorder.stop.set()
+    with topic_producer(connection, topic) as producer:
+        replay = Replay(
+            producer=producer, topic=topic, observer=recorder, stop=recorder.stop, delay=timedelta(seconds=1000)
+        )
+        summary = replay.votes(write_labelled(tmp_path, {"winner": "A"}))
+    assert (summary.delivered, summary.complete, summary.seconds) == (0, False, 0)
+    assert read_all(broker, topic) == []

@@ -1,0 +1,29 @@
+"""Spans of time as people write them: 30s, 10m, 2h, 7d."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from prefstream.consumer.errors import UsageError
+
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str) -> timedelta | None:
+    """The span that a text says; None where it says none."""
+    said = _DURATION.fullmatch(text)
+    return timedelta(**{_UNITS[said[2]]: int(said[1])}) if said else None
+
+
+def duration_option(text: str) -> timedelta:
+    """The same for an option.
+
+    Raises:
+        UsageError: the text says no span.
+    """
+    if (said := duration(text)) is None:
+        raise UsageError(f"{text!r} is no span of time; write such as 30s, 10m, 2h or 7d")
+    return said
