@@ -46,6 +46,7 @@ from .scoring.errors import ConfigError as ConfigError
 from .scoring.errors import FileError as FileError
 from .scoring.errors import JudgeFaultError as JudgeFaultError
 from .scoring.errors import LoadError as LoadError
+from .scoring.errors import MissingExtraError as MissingExtraError
 from .scoring.errors import MisuseError as MisuseError
 from .scoring.errors import NoRewardError as NoRewardError
 from .scoring.errors import ScoringError as ScoringError

@@ -7,6 +7,7 @@
         ├── LoadError             weights, adapter or tokenizer can't be trusted to judge
         │   └── FetchError        they could not be downloaded just now
         ├── BattleTooLargeError   one battle does not fit on its judge's device, even alone
+        ├── MissingExtraError     what was asked for needs an extra of the package that is not installed
         ├── NoRewardError         a reward for a single answer was asked of judges that only compare
         ├── MisuseError           the library was called in a way that can't work
         ├── JudgeFaultError       a judge broke down while scoring
@@ -64,6 +65,26 @@ class FinetuneError(ScoringError):
 
 class MisuseError(ScoringError):
     """The library was called in a way that can't work, such as a panel that is closed; the message says how to."""
+
+
+class MissingExtraError(ScoringError, ImportError):
+    """What was asked for needs an extra of the package that is not installed; the message says how to install it.
+
+    Attributes:
+        who: what needs it.
+        extras: their names.
+        name: the module that is missing.
+    """
+
+    def __init__(self, who: str, extras: tuple[str, ...], module: str) -> None:
+        package = f"prefstream[{','.join(extras)}]"
+        super().__init__(f"{who} needs {package}: pip install '{package}'")
+        self.who = who
+        self.extras = extras
+        self.name = module
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, tuple[str, ...], str]]:
+        return type(self), (self.who, self.extras, str(self.name))
 
 
 class NoRewardError(ScoringError):

@@ -30,6 +30,22 @@ COMMANDS: Final = {
 }
 """In the order of the help: what each command's own help begins with, told without importing it (a test compares)."""
 
+EXTRAS: Final = {
+    "demo": ("demo",),
+    "run": ("run",),
+    "score": ("judges",),
+    "evaluate": ("judges",),
+    "topics": ("run",),
+    "replay": ("run",),
+    "finetune": ("train",),
+    "calibrate": ("judges",),
+    "doctor": ("run",),
+    "bench": ("demo", "train"),
+    "broker": ("run",),
+    "dead-letters": ("run",),
+}
+"""What each command needs beyond what every installation has: names of the package's extras."""
+
 _SCORING: Final = frozenset(COMMANDS) - {"topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
@@ -73,12 +89,42 @@ class LazyCommands(TyperGroup):
             from prefstream.scoring.runtime import ensure_fast_process
 
             ensure_fast_process(hold_signals_back)
+        if _is_uninstalled(name):
+            if ctx.resilient_parsing:  # a shell asks how the line could go on
+                return name, command, rest
+            _tell_uninstalled(name, rest)
         loaded = load_command(name)
         if not ctx.resilient_parsing and not {"-h", "--help"} & set(rest):
             from prefstream.consumer.cli.notes import note_variables
 
             note_variables(ctx, name, loaded, COMMANDS)
         return name, loaded, rest
+
+
+def _is_uninstalled(name: str) -> bool:
+    if name not in EXTRAS:
+        return False
+    from prefstream.scoring.extras import is_missing
+
+    return is_missing(*EXTRAS[name])
+
+
+def _tell_uninstalled(name: str, rest: list[str]) -> None:
+    """Print the help that was asked for, or say what a command needs.
+
+    Raises:
+        typer.Exit: the help is printed.
+        MissingExtraError: the command was called.
+    """
+    from prefstream.scoring.extras import require
+
+    if {"-h", "--help"} & set(rest):
+        from prefstream.consumer.cli.uninstalled import print_help
+
+        print_help([name, *rest])
+        typer.echo(f"Not installed yet: pip install 'prefstream[{','.join(EXTRAS[name])}]'")
+        raise typer.Exit
+    require(f"prefstream {name}", *EXTRAS[name])
 
 
 app = typer.Typer(

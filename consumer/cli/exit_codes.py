@@ -9,16 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
-import structlog
 from rich.console import Console
 from rich.markup import escape
 
 from prefstream.consumer import early_signals
 from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.schemas import PrefstreamError
-from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError
-
-log = structlog.get_logger(__name__)
+from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError, MissingExtraError
+from prefstream.scoring.extras import explain
 
 EXIT_FAULT: Final = 1
 """A lasting fault that another start may find gone, or a check that failed."""
@@ -49,8 +47,10 @@ def log_failure(error: PrefstreamError) -> int:
     Returns:
         The exit code that goes with it.
     """
+    import structlog  # only services have it
+
     code = _code_of(error)
-    log.critical("failed", error=type(error).__name__, message=str(error), exit_code=code)
+    structlog.get_logger(__name__).critical("failed", error=type(error).__name__, message=str(error), exit_code=code)
     return code
 
 
@@ -64,20 +64,28 @@ def exit_code_of(error: BaseException, tell: Callable[[PrefstreamError], int] = 
     Returns:
         The exit code; None where it is a mistake of ours, whose traceback is needed.
     """
-    from kafka.errors import KafkaError  # a tenth of a second, which only errors cost
-
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    if isinstance(error, KafkaError):
+    if _is_of_kafka(error):
         # Its own text may quote whole requests.
         return tell(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
+    if missing := explain(error, "what was asked for"):
+        return tell(missing)
     return tell(error) if isinstance(error, PrefstreamError) else None
+
+
+def _is_of_kafka(error: BaseException) -> bool:
+    client = sys.modules.get("kafka.errors")  # where nobody imported it, nothing of it was raised
+    return client is not None and isinstance(error, client.KafkaError)
+
+
+_USAGE: Final = UsageError | ConfigError | FileError | LoadError | MissingExtraError
 
 
 def _code_of(error: PrefstreamError) -> int:
     if isinstance(error, FetchError):
         return EXIT_FAULT
-    return EXIT_USAGE if isinstance(error, UsageError | ConfigError | FileError | LoadError) else EXIT_FAULT
+    return EXIT_USAGE if isinstance(error, _USAGE) else EXIT_FAULT
 
 
 def leave_now(code: int) -> NoReturn:

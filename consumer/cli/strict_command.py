@@ -39,7 +39,7 @@ class StrictCommand(TyperCommand):
             if param is None or type(error) is not typer.BadParameter:  # one that is missing is told with the usage
                 raise
             what = error.message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-            name = param.opts[0] if param.param_type_name == "option" else param.make_metavar(ctx)
+            name = param.opts[0] if param.param_type_name == "option" else str(param.metavar or param.name.upper())
             variable = f" (or {param.envvar})" if isinstance(param.envvar, str) else ""
             raise UsageError(f"{name}{variable}: {what}") from None
 

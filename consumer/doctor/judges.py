@@ -17,6 +17,8 @@ from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devic
 from prefstream.consumer.doctor.memory import check_bounds
 from prefstream.schemas import Battle, PrefstreamError
 from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.errors import MissingExtraError
+from prefstream.scoring.extras import is_installed, require
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.devices import Placement
@@ -73,7 +75,7 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
 
     finding = attempt("panel", read)
     models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)] if panel else []
-    with_torch = bool(models) or panel is None
+    with_torch = (bool(models) or panel is None) and is_installed("torch")
     yield attempt("devices", lambda: check_devices(with_torch=with_torch))
     yield attempt("bounds of memory", lambda: check_bounds(config, with_torch=with_torch))
     yield finding
@@ -115,6 +117,11 @@ def describe_panel(config: StreamConfig, panel: PanelConfig) -> Finding:
 
 def _examine_models(judges: list[ModelJudgeConfig]) -> Iterator[Finding]:
     if not judges:
+        return
+    try:
+        require(f"judge {judges[0].name}", "judges")
+    except MissingExtraError as error:
+        yield fail("judges", str(error), "")
         return
     placements: dict[str, Placement] = {}
     try:

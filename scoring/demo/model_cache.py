@@ -26,7 +26,8 @@ from filelock import Timeout, UnixFileLock
 from prefstream.scoring.atomic_file import sync, write_json
 from prefstream.scoring.demo.convert_gguf import ConversionRequest
 from prefstream.scoring.demo.weights import Say
-from prefstream.scoring.errors import LoadError
+from prefstream.scoring.errors import LoadError, MissingExtraError
+from prefstream.scoring.extras import is_installed
 
 CACHE_VARIABLE: Final = "PREFSTREAM_CACHE_DIR"
 """Environment variable that moves the cache elsewhere."""
@@ -96,10 +97,13 @@ def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None,
 
     Raises:
         LoadError: a model can't be had; the message says what to do.
+        MissingExtraError: what converts one is not installed.
     """
     store = _store(cache_dir)
     missing = [model for model in models if not is_prepared(model, cache_dir)]
     if missing:
+        if not is_installed("gguf"):  # before anything is downloaded
+            raise MissingExtraError("the demo's panel", ("demo",), "gguf")
         try:
             _prepare(missing, store, say)
         except OSError as error:

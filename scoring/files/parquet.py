@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.extras import explain
 
 _BATCH_ROWS: Final = 64
 """Rows in memory at once: a row has a few kilobytes, and a hundred of the largest ones would be a gigabyte."""
@@ -39,7 +40,9 @@ class ParquetRows:
         try:
             import pyarrow as pa
             from pyarrow.parquet import ParquetFile
-        except ImportError:
+        except ImportError as error:
+            if explain(error, str(path)) is None:
+                raise
             raise FileError(f"{path} is Parquet, which needs pyarrow: pip install 'prefstream[parquet]'") from None
         self._path = path
         self._damage: tuple[type[Exception], ...] = (pa.ArrowException, OSError)

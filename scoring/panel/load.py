@@ -10,6 +10,7 @@ from typing import Final
 
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.extras import require
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.judges.judge import Judge
 from prefstream.scoring.judges.prior import PriorJudge
@@ -37,6 +38,7 @@ def load_panel(
     Raises:
         ConfigError: the panel file or its calibration is wrong.
         LoadError: a judge can't be loaded, or must not judge.
+        MissingExtraError: it has a judge that reads, and `prefstream[judges]` is not installed.
     """
     say = say or _LOG.info
     if not isinstance(config, PanelConfig):
@@ -50,6 +52,7 @@ def load_panel(
     judges: list[Judge] = []
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
     if models:
+        require(f"judge {models[0].name}", "judges")
         from prefstream.scoring.judges.devices import place_judges  # a panel of priors must not pay for torch
         from prefstream.scoring.loading.judge import load_judge
         from prefstream.scoring.loading.sources import prepare_demo_bases

@@ -22,6 +22,7 @@ import tenacity
 
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
+from prefstream.scoring.extras import explained
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine, mean_of_orders
@@ -183,9 +184,11 @@ class Panel:
 
         Raises:
             MisuseError: it is no such frame, or the panel is closed.
+            MissingExtraError: `prefstream[judges]`, which has what reads frames, is not installed.
             JudgeFaultError: as `score`.
         """
-        from prefstream.scoring.panel.frame import score_frame  # the stream must not pay for narwhals
+        with explained("Panel.score_frame", "judges"):
+            from prefstream.scoring.panel.frame import score_frame  # the stream must not pay for narwhals
 
         return score_frame(self, frame)
 

@@ -34,6 +34,9 @@ PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements-cpu.txt", "requirements-cuda.txt")
 
+IMAGE = ("judges", "run", "train", "board")
+"""Extras that the image holds: all that serves or trains, nothing of demo, tests or development."""
+
 NOT_SETTINGS = {"PREFSTREAM_SECRETS_DIR"}
 """Environment variables of prefstream that are not fields of the configuration."""
 
@@ -310,10 +313,17 @@ def pins(lock: str) -> dict[str, Version]:
     return {canonicalize_name(one.name): Version(str(one.specifier).removeprefix("==")) for one in requirements}
 
 
+def needed_packages() -> list[Requirement]:
+    """What `pyproject.toml` asks for, for the image."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    texts = [*PROJECT["project"]["dependencies"], *(text for extra in IMAGE for text in extras[extra])]
+    return [requirement for requirement in map(Requirement, texts) if requirement.name != "prefstream"]
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_dependency_is_locked_within_its_range(lock: str) -> None:
     pinned = pins(lock)
-    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+    for requirement in needed_packages():
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement.name
 
 
@@ -335,12 +345,26 @@ def test_the_locks_differ_in_what_torch_needs_for_cuda_alone() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_the_image_holds_no_packages_of_demo_test_or_development(lock: str) -> None:
-    extras = {
+    others = {
         canonicalize_name(Requirement(text).name)
-        for extra in PROJECT["project"]["optional-dependencies"].values()
+        for name, extra in PROJECT["project"]["optional-dependencies"].items()
         for text in extra
+        if name not in IMAGE
     }
-    assert not extras & set(pins(lock))
+    assert not others & set(pins(lock))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_locks_are_made_of_the_images_extras(lock: str) -> None:
+    command = (DEPLOY / lock).read_text(encoding="utf-8").splitlines()[1]
+    assert re.findall(r"--extra (\w+)", command) == list(IMAGE)
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    assert guide.count(" ".join(f"--extra {extra}" for extra in IMAGE)) == 1
+    assert f"`prefstream[{','.join(IMAGE)}]`" in guide
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_model_of_others_apis_is_in_the_image(lock: str) -> None:
     assert not {"llm", "llama-cpp-python", "openai"} & set(pins(lock))
 
 
@@ -350,7 +374,7 @@ def test_the_bill_of_materials_is_that_of_the_lock() -> None:
     listed = {canonicalize_name(part["name"]): Version(part["version"]) for part in bill["components"]}
     assert listed == pins("requirements-cpu.txt")
     needed = {need for part in bill["dependencies"] if part["ref"] == "root-component" for need in part["dependsOn"]}
-    direct = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    direct = {canonicalize_name(requirement.name) for requirement in needed_packages()}
     names = {part["bom-ref"]: canonicalize_name(part["name"]) for part in bill["components"]}
     assert {names[need] for need in needed} == direct
     assert "file:" not in json.dumps(bill)

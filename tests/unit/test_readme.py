@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from prefstream.consumer.cli import app
+from prefstream.consumer.cli import COMMANDS, EXTRAS, app
+from prefstream.scoring.extras import EXTRAS as MODULES
 from tests.chaos.table import read_runs, with_tables
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,18 @@ def test_every_command_is_in_its_table() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in commands:
         assert f"`prefstream {name}" in README
+
+
+def test_every_command_stands_beside_the_extra_that_it_needs() -> None:
+    rows = re.findall(r"^\| (`prefstream(?:\[.*)?`) \| (.*) \|$", README, re.MULTILINE)
+    told: dict[str, tuple[str, ...]] = {}
+    for installed, purpose in rows:
+        combined = re.search(r"`(\w+)` is `prefstream\[([\w,]+)\]`", purpose)
+        here = dict.fromkeys(re.findall(r"`([\w-]+)`", purpose), tuple(re.findall(r"\[(\w+)\]`$", installed)))
+        told = here | ({combined[1]: tuple(combined[2].split(","))} if combined else {}) | told
+    assert {name: told.get(name) for name in COMMANDS} == {name: EXTRAS.get(name, ()) for name in COMMANDS}
+    named = {extra for installed, _ in rows for extra in re.findall(r"\[(\w+)\]", installed)}
+    assert named == set(MODULES)
 
 
 def test_the_promises_have_the_last_figures_of_their_faults() -> None:
