@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests.support.installations import build, run
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -31,26 +31,6 @@ with load_panel("priors.yaml") as panel:
     [answer] = panel.score([Battle(id="42", prompt="2+2?", response_a="4", response_b="5")])
 print(schemas.WHOSE, consumer.WHOSE, scoring.WHOSE, answer.preferred)
 """
-
-
-def run(
-    command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, without the test's own way of finding modules."""
-    clean = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        command, cwd=folder, env=clean | dict(environment or {}), capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def build(source: Path, kind: str, folder: Path) -> Path:
-    """Build a `wheel` or an `sdist` by the installed hatchling: no network, no environment of its own."""
-    before = set(folder.glob("*"))
-    run([sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", folder], source)
-    [built] = set(folder.glob("*")) - before
-    return built
 
 
 @pytest.fixture(scope="module")
