@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -22,7 +23,6 @@ MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
 """Bound of a value: four times what a topic takes by default. As Python's objects JSON takes up to forty times its
 size, so this is what keeps a hostile one below 170 MB."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _FRAME_BYTES: Final = 5
 _MAX_SCHEMA: Final = 1 << 24  # registries count from 1; a brace in UTF-16 would be a number of 2 thousand million
 _NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
@@ -43,27 +43,28 @@ def decode_battle(value: bytes | None, *, framing: Framing = "none") -> Battle:
     return parse_battle(decode_object(value))
 
 
-def decode_object(value: bytes | None) -> dict[str, Any]:
+def decode_object(value: bytes | None, *, most_bytes: int = MAX_VALUE_BYTES) -> dict[str, Any]:
     """Read a JSON object: the fields of a battle, and whatever else it holds. A byte-order mark is read past.
 
     Args:
         value: as for `decode_battle`.
+        most_bytes: its bound; rows of a file have another one.
 
     Raises:
-        InvalidEventError: the value is no JSON object.
+        InvalidEventError: the value is no JSON object, or larger.
     """
     if value is None:
         raise InvalidEventError(Reason.NULL_VALUE, "the record has no value")
-    if len(value) > MAX_VALUE_BYTES:
-        told = f"the value has {len(value)} bytes, more than the {MAX_VALUE_BYTES} that are read"
+    if len(value) > most_bytes:
+        told = f"the value has {len(value)} bytes, more than the {most_bytes} that are read"
         raise InvalidEventError(Reason.FIELD_TOO_LARGE, told)
     try:
         try:
             fields = orjson.loads(value)
         except orjson.JSONDecodeError:
-            if not value.startswith(_BOM):
+            if not value.startswith(BOM_UTF8):
                 raise
-            value = value.removeprefix(_BOM)
+            value = value.removeprefix(BOM_UTF8)
             fields = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise _explain_bad_json(value, error) from None

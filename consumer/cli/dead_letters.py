@@ -143,7 +143,7 @@ def show(
     Example: `prefstream dead-letters show 0/42`
     """
     configure_logging("warning", "console", library_level="error")
-    topic, wanted = _parse_positions([position], topic or names.dead_letters_topic, context)
+    topic, wanted = _parse_positions([position], names, topic, context)
     letter = next(read_positions(names, topic, wanted, on_missing=refuse_missing))
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
@@ -205,7 +205,7 @@ def retry(
     configure_logging("warning", "console", library_level="error")
     if bool(positions) == bool(everything or reason or since):
         raise UsageError("choose either positions, or --all, --reason or --since")
-    topic, wanted = _parse_positions(positions or [], topic or names.dead_letters_topic, context)
+    topic, wanted = _parse_positions(positions or [], names, topic, context)
     choice = Choice(tuple(wanted), frozenset(_check_reasons(reason)), _parse_since(since), limit, max_retries)
     console = Console()
     plan = make_plan(names, topic, group, choice, to, dry_run=dry_run)
@@ -276,19 +276,21 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _parse_positions(texts: Iterable[str], topic: str, context: typer.Context) -> tuple[str, list[RecordPosition]]:
-    """The topic that positions name, or the one given, and the positions on it."""
+def _parse_positions(
+    texts: Iterable[str], names: TopicNames, topic: str | None, context: typer.Context
+) -> tuple[str, list[RecordPosition]]:
+    """The topic of dead letters that positions name, or the one given, and the positions on it."""
     named = {text.split("/")[0] for text in texts if text.count("/") == 2}
     if len(named) > 1:
         raise UsageError(f"positions on several topics ({', '.join(sorted(named))}); take one topic at a time")
-    if named and named != {topic}:
+    if named and named != {topic or names.dead_letters_topic}:
         refuse_unused(context, ["topic"], f"on positions that name the topic {', '.join(named)}")
-    topic = named.pop() if named else topic
+    topic = _dead_letters_topic(names, named.pop() if named else topic)
     return topic, [RecordPosition.parse(text, topic) for text in texts]
 
 
 def _dead_letters_topic(names: TopicNames, topic: str | None) -> str:
-    """The topic that is meant; every record of one that holds something else would be listed as a dead letter."""
+    """The topic that is meant; every record of one that holds something else would be taken for a dead letter."""
     for other, what in ((names.battles_topic, "battles"), (names.preferences_topic, "preferences")):
         if topic == other:
             raise UsageError(f"{topic} is the topic of {what}; dead letters are on {names.dead_letters_topic}")

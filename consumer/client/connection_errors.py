@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -51,11 +51,11 @@ def overheard(logger: str) -> Iterator[deque[str]]:
         target.removeHandler(handler)
 
 
-def explain(heard: Collection[str], connection: KafkaConnection) -> str | None:
+def explain(heard: Iterable[str], connection: KafkaConnection) -> str | None:
     """The most telling of the log lines in our words, and what to do; None where none tells anything.
 
     Args:
-        heard: what kafka-python said while it tried to connect.
+        heard: what kafka-python said while it tried to connect; its threads may go on saying it meanwhile.
         connection: how it was told to.
     """
     words = {
@@ -68,7 +68,8 @@ def explain(heard: Collection[str], connection: KafkaConnection) -> str | None:
         if connection.oauth_client
         else "sasl_username, sasl_password and sasl_mechanism",
     }
+    lines = list(heard)  # one step, which no other thread comes between
     for clues, reason in _REASONS:
-        if any(clue in line for line in heard for clue in clues):
+        if any(clue in line for line in lines for clue in clues):
             return reason.format_map(words)
     return None

@@ -162,9 +162,6 @@ class Consumer(Protocol):
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         """Read on from the first record that is there."""
 
-    def seek_to_end(self, *partitions: TopicPartition) -> None:
-        """Read on from what comes next."""
-
     def position(self, partition: TopicPartition, *, timeout_ms: int | None = None) -> int | None:
         """The offset that is read next."""
 

@@ -256,7 +256,7 @@ def _telling_why(watchdog: Watchdog, call: str, config: StreamConfig) -> Iterato
     with overheard("kafka") as heard:
 
         def why() -> str | None:
-            said = explain(list(heard), config)
+            said = explain(heard, config)
             return said and f"no answer from {config.bootstrap_servers}: {said}"
 
         with watchdog.meanwhile(why), watchdog.guard(call, bounded=False):

@@ -241,7 +241,7 @@ class Source:
     def _told_silence(self) -> BrokersSilentError | None:
         if self._silent_s <= SILENT_S:
             return None
-        why = explain(list(self._heard), self._config) or "are they up?"
+        why = explain(self._heard, self._config) or "are they up?"
         return BrokersSilentError(f"no broker at {self._config.bootstrap_servers} answers: {why}")
 
     def _back_off(self, seconds: float) -> None:

@@ -16,9 +16,9 @@ from prefstream.consumer.observe.library_noise import NOISE
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.stream.messages import Message
-from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.publisher import Published
 from prefstream.consumer.stream.source import Source
+from prefstream.schemas import Reason
 from prefstream.scoring.config import ModelJudgeConfig, PriorJudgeConfig
 from prefstream.scoring.panel.panel import Panel
 
@@ -81,14 +81,14 @@ class Telemetry:
         if not messages:
             log.info("batch dropped, its partitions moved", battles=stale)
             return
-        self._tell_metrics(scored, messages, published.commit_s)
-        reasons = Counter(str(message.reason) for message in messages if message.reason is not None)
+        reasons = Counter(message.reason for message in messages if message.reason is not None)
+        self._tell_metrics(published, reasons)
         tell = log.warning if reasons else log.debug
         tell(
             "batch published",
             battles=len(messages),
             preferences=len(messages) - reasons.total(),
-            dead_letters=dict(reasons),
+            dead_letters={str(reason): count for reason, count in reasons.items()},
             stale=stale,
             inference_s=round(scored.inference_s, 3),
             commit_s=round(published.commit_s, 3),
@@ -126,20 +126,20 @@ class Telemetry:
                 library_lines=NOISE.take(),
             )
 
-    def _tell_metrics(self, scored: Scored, messages: tuple[Message, ...], commit_s: float) -> None:
+    def _tell_metrics(self, published: Published, reasons: Counter[Reason]) -> None:
+        scored, messages = published.scored, published.messages
         metrics = self._metrics
         metrics.batch_scored(
             len(scored.messages), scored.padded_tokens, scored.tokenise_s, scored.queue_s, scored.inference_s
         )
-        metrics.preferences_published(sum(message.reason is None for message in messages))
-        for message in messages:
-            if message.reason is not None:
-                metrics.dead_letter(message.reason)
+        metrics.preferences_published(len(messages) - reasons.total())
+        for reason, count in reasons.items():
+            metrics.dead_letter(reason, count)
         for partition, records in Counter(message.event.partition for message in messages).items():
             metrics.answered(partition.topic, partition.partition, records)
         ages_s = _ages_s(messages)
         self._ages.add(ages_s)
-        metrics.batch_committed(commit_s, ages_s)
+        metrics.batch_committed(published.commit_s, ages_s)
         metrics.disagreements([answer.disagreement for answer in scored.answers])
         for judge in {judge for answer in scored.answers for judge in answer.left_out}:
             metrics.judge_left_out(judge)

@@ -50,9 +50,7 @@ SMOLLM: Final = SourceModel(
     disk_bytes=500_000_000,
     fetch=demo_weights.fetch_smollm,
 )
-DEMO_MODELS: Final = (GEMMA, SMOLLM)
-
-BASES: Final = dict(zip(DEMO_BASES, DEMO_MODELS, strict=True))
+BASES: Final = dict(zip(DEMO_BASES, (GEMMA, SMOLLM), strict=True))
 """By the name that panel files and recipes give them."""
 
 

@@ -6,6 +6,7 @@ Reads what `prefstream score` writes: Kaggle's submission format (CSV: an id and
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 
 from prefstream.schemas import OUTCOMES, Battle, ContractError, Preference, Probabilities
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.content import BOM, opened
+from prefstream.scoring.files.content import opened
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.files.reading import read_file
 from prefstream.scoring.files.rows import RejectedRow, RowParser
@@ -116,7 +117,7 @@ def _refuse_winners(path: Path) -> None:
         FileError: it is one, or can't be read.
     """
     with opened(path, ()) as content:
-        columns = content.readline(_HEADER_BYTES).removeprefix(BOM).decode(errors="replace").strip().split(",")
+        columns = content.readline(_HEADER_BYTES).removeprefix(BOM_UTF8).decode(errors="replace").strip().split(",")
     if content.format == "csv" and "winner" in columns and not set(columns) & set(WINNER_COLUMNS):
         raise FileError(
             f"{path} says who wins, without probabilities, as a submission to the WSDM Cup does; evaluate needs them: "

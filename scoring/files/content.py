@@ -10,6 +10,7 @@ import gzip
 import io
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 FileFormat: TypeAlias = Literal["csv", "jsonl"]
-
-BOM: Final = b"\xef\xbb\xbf"
 
 ENDINGS: Final[dict[str, FileFormat]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _PACKED_ENDINGS: Final = {".gz", ".zst"}
@@ -206,7 +205,7 @@ def _told_format(path: Path, head: bytes) -> FileFormat:
     if endings and endings[-1] in _PACKED_ENDINGS:
         endings.pop()
     known = ENDINGS.get(endings[-1]) if endings else None
-    text = head.removeprefix(BOM).lstrip()
+    text = head.removeprefix(BOM_UTF8).lstrip()
     if known != "csv" and text[:1] == b"[" and text[1:].lstrip()[:1] in (b"{", b""):
         raise FileError(f"{path} is one JSON list; write an object a line (jq -c '.[]' {path.name})")
     if known != "csv" and _JSON_OF_COLUMNS.match(text):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
 from prefstream.schemas.battle import MAX_TEXT_CHARS
-from prefstream.scoring.files.content import BOM, Content
+from prefstream.scoring.files.content import Content
 from prefstream.scoring.files.rows import START, FilePosition
 
 MAX_ROW_BYTES: Final = 3 * 4 * MAX_TEXT_CHARS + 1_000_000
@@ -157,5 +158,5 @@ class Lines:
                 if rest.endswith(b"\n"):
                     break
         if self._begin.offset == 0 and not self._taken:
-            raw = raw.removeprefix(BOM)
+            raw = raw.removeprefix(BOM_UTF8)
         return _Line(raw, size)

@@ -88,7 +88,7 @@ def _read_jsonl(lines: Lines, parser: RowParser[RowT]) -> Iterator[FileRecord[Ro
 
 def _parse_line(raw: bytes, number: int, parser: RowParser[RowT]) -> RowT | RejectedRow:
     try:
-        return parser.from_object(decode_object(raw), number)
+        return parser.from_object(decode_object(raw, most_bytes=MAX_ROW_BYTES), number)
     except InvalidEventError as event:
         remedy = utf8_remedy(raw) if event.reason == Reason.NOT_UTF8 else ""
         return RejectedRow(event.reason, event.detail + remedy)

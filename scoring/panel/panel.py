@@ -125,9 +125,9 @@ class Panel:
             battles: any number, none included; all of them are in memory at once.
 
         Raises:
-            MisuseError: one is no battle.
+            MisuseError: one is no battle, or what is given can be walked only once.
         """
-        if isinstance(battles, Battle) or not isinstance(battles, Iterable):
+        if not isinstance(battles, Sequence) or isinstance(battles, str | bytes):
             raise MisuseError(f"panel.encode: one {type(battles).__name__} was given; call it with a list of battles")
         strangers = {type(one).__name__ for one in battles if not isinstance(one, Battle)}
         if strangers:

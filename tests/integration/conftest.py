@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
 import pytest
+from kafka import KafkaAdminClient
 
 from prefstream.consumer.client import patches
+from tests.conftest import Kafka
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,3 +20,10 @@ def _patched() -> None:
     Unmended ones that are polled for moments join for ever, and how long others wait for them is left to chance.
     """
     patches.apply()
+
+
+@pytest.fixture
+def admin(kafka: Kafka) -> Iterator[Any]:
+    """An admin client of the broker at hand; as bare as others have it."""
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
+        yield client

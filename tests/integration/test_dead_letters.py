@@ -142,12 +142,20 @@ def test_in_a_pipe_a_list_is_not_wrapped(config: StreamConfig, write: Write, mon
 
 
 @pytest.mark.parametrize("topic", ["battles", "preferences"])
-def test_a_topic_of_something_else_is_not_listed_as_dead_letters(config: StreamConfig, topic: str) -> None:
+@pytest.mark.parametrize("words", [["list"], ["show", "0/0"], ["retry", "--all"], ["retry", "0/0"]], ids=" ".join)
+def test_a_topic_of_something_else_holds_no_dead_letters(config: StreamConfig, topic: str, words: list[str]) -> None:
     result = CliRunner().invoke(
-        dead_letters, ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", topic]
+        dead_letters, [*words, "--bootstrap-servers", config.bootstrap_servers, "--topic", topic]
     )
     assert isinstance(result.exception, UsageError)
     assert f"{topic} is the topic of {topic}; dead letters are on battles.dead-letters" in str(result.exception)
+
+
+def test_nor_does_one_that_a_position_names(config: StreamConfig) -> None:
+    result = CliRunner().invoke(
+        dead_letters, ["show", "preferences/0/0", "--bootstrap-servers", config.bootstrap_servers]
+    )
+    assert "preferences is the topic of preferences" in str(result.exception)
 
 
 def test_list_json_prints_one_object_a_line(config: StreamConfig, write: Write) -> None:

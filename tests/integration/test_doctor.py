@@ -18,7 +18,7 @@ from prefstream.consumer.cli.doctor import doctor
 from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer, make_transactional_producer
 from prefstream.consumer.config import StreamConfig
 from tests.support.priors import write_prior_panel
-from tests.support.streams import battle_events, poll, produce, wait_until
+from tests.support.streams import battle_events, delete_before, poll, produce, wait_until
 from tests.support.streams import running as running_stream
 
 app = typer.Typer()
@@ -142,13 +142,12 @@ def test_lag_and_members_are_told(examine: Callable[..., Result], stream_config:
 
 
 def test_of_a_lag_is_told_how_much_is_left_and_how_much_was_deleted(
-    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig]
+    examine: Callable[..., Result], stream_config: Callable[..., StreamConfig], admin: Any
 ) -> None:
     config = stream_config(partitions=1)
     produce(config, battle_events(6))
     _commit(config, 1)
-    with admin_client(config) as admin:
-        admin.delete_records({TopicPartition(config.battles_topic, 0): 3})
+    delete_before(admin, config, 3)
     finding = _findings(examine(config, "--json"))[f"group {config.group_id}"]
     assert "lag 5: 3 battles left, 2 deleted unread" in finding["found"]
 

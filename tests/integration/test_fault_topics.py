@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.client.topic_aware_consumer import TopicAwareConsumer
@@ -31,6 +31,7 @@ from tests.support.streams import (
     battle_event,
     battle_events,
     committed_offsets,
+    delete_before,
     produce,
     read_outcome,
     running,
@@ -41,12 +42,6 @@ MakeConfig = Callable[..., StreamConfig]
 
 BAD = b"zqprompt, no JSON"
 UNKNOWN_TOPIC_OR_PARTITION = 3
-
-
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
 
 
 def exists(admin: Any, topic: str) -> bool:
@@ -256,7 +251,7 @@ def cut_off(stream_config: MakeConfig, admin: Any) -> Callable[..., Running]:
         produce(config, [battle_event(number, prompt=["zqprompt" * 20_000]) for number in range(40)])
         service = Running(config, lambda: prior_panel(seconds_per_batch=0.2))
         service.wait_published(5)
-        admin.delete_records({TopicPartition(config.battles_topic, 0): 38})
+        delete_before(admin, config, 38)
         return service
 
     return start

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.observe.metrics import SKIP_REASONS
-from tests.conftest import Kafka
 from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_events,
     committed_offsets,
+    delete_before,
     end_offsets,
     produce,
     running,
@@ -25,17 +23,6 @@ from tests.support.streams import (
 )
 
 MakeConfig = Callable[..., StreamConfig]
-
-
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
-
-
-def delete_before(admin: Any, config: StreamConfig, offset: int) -> None:
-    """Delete what stands before an offset of partition 0, as retention does."""
-    admin.delete_records({TopicPartition(config.battles_topic, 0): offset})
 
 
 def skipped(service: Running) -> dict[str, float]:

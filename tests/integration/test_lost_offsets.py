@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import OffsetsLostError
 from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.scoring.panel.panel import Panel
-from tests.conftest import Kafka
 from tests.support.priors import prior_panel
 from tests.support.streams import (
     Position,
     assert_exactly_once,
     battle_events,
+    delete_before,
     produce,
     read_outcome,
     running,
@@ -32,12 +31,6 @@ from tests.support.streams import (
 MakeConfig = Callable[..., StreamConfig]
 
 BAD = b"zqprompt, no JSON"
-
-
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
 
 
 def lose_offsets(admin: Any, config: StreamConfig) -> None:
@@ -182,7 +175,7 @@ def test_where_all_that_was_answered_is_gone_the_rest_is_read_without_a_stop(
     sent = produce(config, battle_events(3))
     answer(config, sent)
     lose_offsets(admin, config)
-    admin.delete_records({TopicPartition(config.battles_topic, 0): 3})
+    delete_before(admin, config, 3)
     sent += produce(config, battle_events(2, first=3))
     with running(config) as service:
         service.wait_published(2)
@@ -198,7 +191,7 @@ def test_of_what_is_gone_the_answers_tell_how_much_had_none(stream_config: MakeC
     answer(config, produce(config, battle_events(3)))
     lose_offsets(admin, config)
     produce(config, battle_events(4, first=3))
-    admin.delete_records({TopicPartition(config.battles_topic, 0): 7 - left})
+    delete_before(admin, config, 7 - left)
     partition = TopicPartition(config.battles_topic, 0)
     assert find_starts(config) == {partition: 3}
     with running(config) as service:
@@ -216,5 +209,5 @@ def test_answers_of_an_empty_topics_predecessor_say_nothing_of_it(stream_config:
     answer(config, produce(config, battle_events(5)))
     recreate(admin, config)
     produce(config, battle_events(2, first=10))
-    admin.delete_records({TopicPartition(config.battles_topic, 0): 2})
+    delete_before(admin, config, 2)
     assert find_starts(config) == {}

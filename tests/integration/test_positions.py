@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.stream import publisher
-from tests.conftest import Kafka
 from tests.support.streams import (
     assert_exactly_once,
     battle_events,
     committed_offsets,
+    delete_before,
     end_offsets,
     produce,
     running,
@@ -26,15 +24,9 @@ from tests.support.streams import (
 MakeConfig = Callable[..., StreamConfig]
 
 
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
-
-
 def empty_by_retention(admin: Any, config: StreamConfig) -> None:
     """Delete every record of partition 0."""
-    admin.delete_records({TopicPartition(config.battles_topic, 0): end_offsets(config, 1)[0]})
+    delete_before(admin, config, end_offsets(config, 1)[0])
 
 
 @pytest.mark.parametrize("last", ["marker", "aborted"])

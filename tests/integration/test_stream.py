@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
@@ -41,6 +41,7 @@ from tests.support.streams import (
     battle_event,
     battle_events,
     committed_offsets,
+    delete_before,
     end_offsets,
     malformed_events,
     produce,
@@ -285,21 +286,15 @@ def test_a_stop_gives_up_a_batch_that_takes_too_long(stream_config: MakeConfig) 
     assert_exactly_once(config, sent)
 
 
-def delete_records(config: StreamConfig, before: int) -> None:
-    """Take the beginning of partition 0 away, as retention does."""
-    with closing(KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)) as admin:
-        admin.delete_records({TopicPartition(config.battles_topic, 0): before})
-
-
 @pytest.fixture
-def lossy(stream_config: MakeConfig) -> StreamConfig:
+def lossy(stream_config: MakeConfig, admin: Any) -> StreamConfig:
     """A group that stands at offset 5 of a partition whose records before 10 are gone."""
     config = stream_config(partitions=1)
     produce(config, battle_events(5))
     with running(config) as service:
         service.wait_published(5)
     produce(config, battle_events(10, first=5))
-    delete_records(config, before=10)
+    delete_before(admin, config, 10)
     return config
 
 

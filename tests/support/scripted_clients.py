@@ -123,9 +123,6 @@ class ScriptedConsumer:
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         self.sought.append(("beginning", partitions))
 
-    def seek_to_end(self, *partitions: TopicPartition) -> None:
-        self.sought.append(("end", partitions))
-
     def highwater(self, partition: TopicPartition) -> int | None:
         return {0: 10, 1: None}[partition.partition]
 

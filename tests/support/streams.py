@@ -252,6 +252,17 @@ def visible_count(config: StreamConfig) -> int:
     )
 
 
+def delete_before(admin: Any, config: StreamConfig, offset: int) -> None:
+    """Delete what stands before an offset of partition 0 of the battles, as retention does.
+
+    Args:
+        admin: a client; the fixture of that name.
+        config: names the topic.
+        offset: the first that stays.
+    """
+    admin.delete_records({TopicPartition(config.battles_topic, 0): offset})
+
+
 def commit_beginning(config: StreamConfig, partitions: int = 1) -> None:
     """Commit offset 0 of each partition, so that a bare group consumer has somewhere to begin."""
     with closing(make_consumer(config, group_id=config.group_id)) as consumer:

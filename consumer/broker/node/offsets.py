@@ -27,13 +27,14 @@ class GroupOffsets:
     """The offsets of one group. Those of an open transaction stay invisible until it commits."""
 
     def __init__(self) -> None:
-        self._committed: dict[TopicPartition, CommittedOffset] = {}
-        self._committed_s: dict[TopicPartition, float] = {}
+        self._committed: dict[TopicPartition, tuple[CommittedOffset, float]] = {}
+        """With the time of each commit, in seconds of the broker's clock."""
         self._pending: dict[int, dict[TopicPartition, CommittedOffset]] = {}
 
     def get(self, partition: TopicPartition) -> CommittedOffset | None:
         """The committed offset of a partition, if there is one."""
-        return self._committed.get(partition)
+        found = self._committed.get(partition)
+        return found and found[0]
 
     def partitions(self) -> list[TopicPartition]:
         """All partitions that have a committed or a pending offset."""
@@ -46,8 +47,7 @@ class GroupOffsets:
 
     def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], now_s: float) -> None:
         """Commit offsets at once."""
-        self._committed.update(offsets)
-        self._committed_s.update(dict.fromkeys(offsets, now_s))
+        self._committed |= {partition: (offset, now_s) for partition, offset in offsets.items()}
 
     def commit_pending(self, producer_id: int, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets once the open transaction of `producer_id` commits."""
@@ -76,8 +76,8 @@ class GroupOffsets:
         """
         old = [
             partition
-            for partition in self._committed
-            if (self._committed_s[partition] if not_used_since_s is None else not_used_since_s) < before_s
+            for partition, (_, committed_s) in self._committed.items()
+            if (committed_s if not_used_since_s is None else not_used_since_s) < before_s
             and not self.is_pending(partition)
         ]
         self.delete(old)
@@ -85,6 +85,7 @@ class GroupOffsets:
 
     def forget_topic(self, name: str) -> None:
         """Forget all offsets of a topic that was deleted."""
-        for offsets in (self._committed, *self._pending.values()):
+        self.delete([partition for partition in self._committed if partition[0] == name])
+        for offsets in self._pending.values():
             for partition in [partition for partition in offsets if partition[0] == name]:
                 del offsets[partition]

@@ -41,6 +41,15 @@ def test_battles_that_are_no_list(model: RewardModel, given: Any) -> None:
     assert told(lambda: panel.encode(given)).endswith("call it with a list of battles")
 
 
+def test_battles_that_can_be_walked_only_once(model: RewardModel) -> None:
+    """They would be gone before the judges got them."""
+    given: Any = (battle for battle in [BATTLE])
+    assert told(lambda: model.panel.encode(given)) == (
+        "panel.encode: one generator was given; call it with a list of battles"
+    )
+    assert len(model.panel.score(battle for battle in [BATTLE])) == 1
+
+
 def test_a_list_of_battles_where_an_encoded_batch_is_due(model: RewardModel) -> None:
     given: Any = [BATTLE]
     assert told(lambda: model.panel.score_encoded(given)).endswith("battles go to panel.score")

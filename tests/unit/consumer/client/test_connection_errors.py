@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,20 @@ def test_of_much_that_is_said_the_last_is_kept() -> None:
         for number in range(MOST_LINES + 1):
             logging.getLogger("a.client").warning("%d", number)
     assert (len(heard), heard[-1]) == (MOST_LINES, str(MOST_LINES))
+
+
+def test_what_is_said_while_the_lines_are_read_disturbs_nobody() -> None:
+    heard: deque[str] = deque(maxlen=MOST_LINES)
+
+    class Line(str):
+        """In the middle of its being read, another thread says something."""
+
+        __slots__ = ()
+
+        def __contains__(self, clue: object) -> bool:
+            heard.append("something else")
+            return False
+
+    heard.extend(Line() for _ in range(3))
+    assert explain(heard, KafkaConnection.load()) is None
+    assert len(heard) > 3

@@ -8,11 +8,14 @@ import json
 import random
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.schemas import Battle
+from prefstream.schemas.battle import MAX_TEXT_CHARS
+from prefstream.schemas.wire import MAX_VALUE_BYTES
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files import csv_rows, lines, reading
 from prefstream.scoring.files.battles import check_battles_file, read_battles
@@ -232,6 +235,14 @@ def test_row_above_the_bound_is_rejected_and_the_rest_goes_on(
     assert rejections(records) == bad
     assert max(len(record.raw) for record in records) <= 101
     assert records[-1].end.offset == len(content)
+
+
+def test_a_row_may_be_larger_than_a_value_on_a_topic(tmp_path: Path) -> None:
+    long = "é" * (MAX_TEXT_CHARS - 1)
+    line = orjson.dumps({"id": "1", "prompt": long, "response_a": long, "response_b": long})
+    assert MAX_VALUE_BYTES < len(line) < lines.MAX_ROW_BYTES
+    [record] = read(tmp_path, line + b"\n", "battles.jsonl")
+    assert record.battle == Battle(id="1", prompt=long, response_a=long, response_b=long)
 
 
 def test_cell_beyond_the_default_bound_of_csv_is_read(tmp_path: Path) -> None:
