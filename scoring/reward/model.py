@@ -4,7 +4,7 @@ Two scales, both in nats of preference odds. `reward` is what pointwise judges s
 difference between two answers to one prompt is the log-odds that the first is preferred (Bradley and Terry 1952; as
 reward models are trained and read since Ouyang et al. 2022, "Training language models to follow instructions with
 human feedback"). It means nothing across prompts. `rank` compares the answers to one prompt with each other, which
-any panel can, and fits strengths to the outcomes (`prefstream.scoring.reward.davidson`); they have mean zero.
+any panel can, and fits strengths to the outcomes (`prefstream.scoring.strengths.davidson`); they have mean zero.
 
 Example:
     Choose the better of two answers, here by a panel of one pointwise judge:
@@ -38,7 +38,7 @@ from prefstream.scoring.errors import BattleTooLargeError, ConfigError, MisuseEr
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel, wait_for
-from prefstream.scoring.reward.davidson import fit_strengths
+from prefstream.scoring.strengths.davidson import fit_strengths
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.encode import Turns

@@ -15,7 +15,7 @@ import numpy as np
 
 from prefstream.scoring.strengths.comparisons import Comparisons, compare_forecasts, compare_votes, usable_votes
 from prefstream.scoring.strengths.connectivity import Connected, connect, connection_notes
-from prefstream.scoring.strengths.estimate import Estimate, estimate
+from prefstream.scoring.strengths.estimate import FittedStrengths, estimate
 from prefstream.scoring.strengths.results import Method, Strengths
 from prefstream.scoring.strengths.table import make_table, style_effects
 from prefstream.scoring.strengths.tallies import BIN_NAMES, STYLE_NAMES, UNKNOWN_STYLE, ForecastCells, VotedBattles
@@ -84,7 +84,7 @@ class _Attempt:
 
     rows: Comparisons
     connected: Connected
-    found: Estimate | None
+    found: FittedStrengths | None
 
     @property
     def controls_style(self) -> bool:

@@ -81,15 +81,16 @@ def connection_notes(connected: Connected, models: tuple[str, ...]) -> tuple[str
     """
     if not connected.reasons:
         return ()
-    named = _listed([models[model] for model in connected.reasons])
+    named = listed([models[model] for model in connected.reasons])
     notes: tuple[str, ...] = (f"{len(connected.reasons)} without a rating: {named}",)
     if connected.one_sided:
         pairs = [f"{models[winner]} over {models[loser]}" for winner, loser in connected.one_sided]
-        notes += (f"pairs in which one won every battle, and nothing else ties them together: {_listed(pairs)}",)
+        notes += (f"pairs in which one won every battle, and nothing else ties them together: {listed(pairs)}",)
     return notes
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return "; ".join(names[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 

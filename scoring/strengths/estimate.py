@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.scoring.strengths.comparisons import Comparisons
-from prefstream.scoring.strengths.logistic import Fit, minimise, sandwich
+from prefstream.scoring.strengths.logistic import Design, Fit, minimise, sandwich
 
 _Vector = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ _HIGHEST_LEVERAGE: Final = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Estimate:
+class FittedStrengths:
     """Strengths of k models, and what style adds."""
 
     strengths: _Vector
@@ -40,7 +40,7 @@ class Estimate:
     """Of the coefficients."""
 
 
-def estimate(rows: Comparisons, names: tuple[str, ...] = ()) -> Estimate | None:
+def estimate(rows: Comparisons, names: tuple[str, ...] = ()) -> FittedStrengths | None:
     """Fit all of the rows' models, which must be connected (`connectivity.connect`).
 
     Args:
@@ -57,9 +57,9 @@ def estimate(rows: Comparisons, names: tuple[str, ...] = ()) -> Estimate | None:
     if not fit.converged:
         return None
     inverse = fit.inverse(rows.models)
-    leverage = rows.weights * _curvature(fit) * design.quadratic(inverse)
+    leverage = leverages(design, rows, fit)
     covariance = sandwich(inverse, design.gram(score_variances(rows, fit.probabilities, leverage)))
-    return Estimate(
+    return FittedStrengths(
         strengths=fit.theta[: rows.models],
         coefficients=fit.theta[rows.models :],
         covariance=covariance,
@@ -96,6 +96,7 @@ def score_variances(rows: Comparisons, probabilities: _Vector, leverage: _Vector
     return variances
 
 
-def _curvature(fit: Fit) -> _Vector:
-    curvature: _Vector = fit.probabilities * (1 - fit.probabilities)
-    return curvature
+def leverages(design: Design, rows: Comparisons, fit: Fit) -> _Vector:
+    """How much of its own residual one battle of each row takes away, shape (r,), from 0 to 1."""
+    pull: _Vector = rows.weights * fit.probabilities * (1 - fit.probabilities)
+    return pull * design.quadratic(fit.inverse(design.models))

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from prefstream.scoring.strengths.comparisons import Comparisons
 from prefstream.scoring.strengths.connectivity import Connected
-from prefstream.scoring.strengths.estimate import Estimate
+from prefstream.scoring.strengths.estimate import FittedStrengths
 from prefstream.scoring.strengths.results import ELO_PER_NAT, LEVEL, MEAN_RATING, Strength, StyleEffect
 
 _Vector = NDArray[np.float64]
@@ -36,7 +36,7 @@ class Table:
 
 
 def make_table(
-    names: tuple[str, ...], rows: Comparisons, connected: Connected, found: Estimate | None, votes: _Vector
+    names: tuple[str, ...], rows: Comparisons, connected: Connected, found: FittedStrengths | None, votes: _Vector
 ) -> Table:
     """Draw up the table of all models that fought.
 
@@ -110,7 +110,7 @@ def rank_ranges(
     return 1 + surely.sum(axis=0), len(strengths) - surely.sum(axis=1)
 
 
-def style_effects(found: Estimate) -> tuple[StyleEffect, ...]:
+def style_effects(found: FittedStrengths) -> tuple[StyleEffect, ...]:
     """What each style is worth, with its 95 % interval."""
     k = len(found.strengths)
     margins = QUANTILE * np.sqrt(np.maximum(np.diag(found.covariance)[k:], 0))

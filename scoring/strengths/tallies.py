@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prefstream.schemas import Style, StyleCounts
 from prefstream.scoring.probabilities import Triples, exchange
+from prefstream.scoring.style import style_differences as known_differences
 
 _Vector = NDArray[np.float64]
 _Numbers = NDArray[np.intp]
@@ -25,7 +26,7 @@ SCORES: Final = np.array([1.0, 0.0, 0.5])
 """What an outcome is worth to A, in the order of `schemas.OUTCOMES`: ties count half, as on LMArena."""
 
 STYLE_NAMES: Final = ("length", "headings", "lists", "bold")
-"""Columns of `VotedBattles.style`. LMArena counts length in tokens, here it is characters."""
+"""Columns of `VotedBattles.style`, as `style.STYLE_CONTROLS`. LMArena counts length in tokens, this in characters."""
 
 BIN_NAMES: Final = ("length", "markdown")
 """What `bin_style` gives. Markdown is headings, list items and bold together."""
@@ -164,21 +165,13 @@ def tally_forecasts(
     )
 
 
-def style_differences(style: Style | None) -> tuple[float, float, float, float]:
-    """The four differences in style that LMArena controls for, each (a - b) / (a + b), and 0 where both are 0.
+def style_differences(style: Style | None) -> tuple[float, ...]:
+    """The four differences in style that LMArena controls for, of a battle whose style may not be known.
 
     Returns:
-        In the order of `STYLE_NAMES`, each from -1 (all of it in B) to 1; NaN without a style.
+        `scoring.style.style_differences`, in the order of `STYLE_NAMES`; NaN without a style.
     """
-    if style is None:
-        return (np.nan,) * 4
-    a, b = style.a, style.b
-    return (
-        _difference(a.characters, b.characters),
-        _difference(a.headings, b.headings),
-        _difference(a.list_items, b.list_items),
-        _difference(a.bold, b.bold),
-    )
+    return (np.nan,) * len(STYLE_NAMES) if style is None else known_differences(style)
 
 
 def style_bin(style: Style | None) -> int:
@@ -189,7 +182,7 @@ def style_bin(style: Style | None) -> int:
     """
     if style is None:
         return UNKNOWN_STYLE
-    length = _step(_difference(style.a.characters, style.b.characters), _LENGTH_EDGES)
+    length = _step(known_differences(style)[0], _LENGTH_EDGES)
     markdown = _step(_difference(_markdown(style.a), _markdown(style.b)), _MARKDOWN_EDGES)
     return 1 + (length + len(_LENGTH_EDGES)) * _MARKDOWN_STEPS + markdown + len(_MARKDOWN_EDGES)
 

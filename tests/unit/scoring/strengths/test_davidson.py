@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from prefstream.scoring.probabilities import Triples
-from prefstream.scoring.reward.davidson import fit_strengths
+from prefstream.scoring.strengths.davidson import fit_strengths
 
 STRENGTHS = st.lists(st.floats(-3, 3), min_size=2, max_size=7)
 SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)).filter(lambda row: sum(row) > 0.1)
