@@ -4,6 +4,13 @@ Bradley and Terry 1952, "Rank Analysis of Incomplete Block Designs: I. The Metho
 39; as LMArena uses it for language models: Chiang et al. 2024, "Chatbot Arena: An Open Platform for Evaluating LLMs by
 Human Preference". Ties count half. Style control is LMArena's, too (Li et al. 2024, "Does style matter?"): differences
 in length and markdown as covariates, so that ratings tell what models are worth at equal style.
+
+Of LMArena's package arena-rank 0.1.1 these are the ratings, to less than .001 points, as `BradleyTerry` has them, and
+as `ContextualBradleyTerry` has them with `reg=0`, `reweighted=False` and covariates divided by their root mean
+square. As that comes, it also shrinks coefficients of style to about a sixth, counts no pair as more than 50 battles,
+and takes the covariates' means off, which makes the answer depend on which response was A. And it rates models that
+have no finite strength, or share no battle with the rest, by where its search stopped; here they have none, and the
+mean of 1000 is that of the others.
 """
 
 from __future__ import annotations
