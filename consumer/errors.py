@@ -3,7 +3,9 @@
     PrefstreamError
     └── StreamError
         ├── UsageError               what was asked can't be done as asked; exit code 2
-        │   └── HttpPortInUseError   the port of metrics and health is taken
+        │   ├── HttpPortInUseError   the port of metrics and health is taken
+        │   └── BoardFileError       the board's file is another process's, or can't be used as it is
+        ├── BoardWriteError          the board's file can't be written
         ├── BrokerUnreachableError   no broker answers, or it refuses who we are
         │   ├── BrokersSilentError   brokers that were there don't answer any more
         │   └── NoTokenError         the token endpoint gives us no access token to log in with
@@ -34,6 +36,14 @@ class UsageError(StreamError):
 
 class HttpPortInUseError(UsageError):
     """The port of metrics and health is taken by another process."""
+
+
+class BoardFileError(UsageError):
+    """The board's file is held by another process, of another version, another program's, or not on a local disk."""
+
+
+class BoardWriteError(StreamError):
+    """The board's file can't be written: the disk is full, or the file is damaged."""
 
 
 class BrokerUnreachableError(StreamError):

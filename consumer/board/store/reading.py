@@ -1,0 +1,189 @@
+"""What is read from the board's file, in arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedVotes:
+    """Votes, each beside what the panel said of its battle: one row a vote, n of them, those of a battle together.
+
+    Attributes:
+        ids: of the battles, n of them.
+        battles: number of the battle, shape (n,), from 0.
+        outcomes: column in `schemas.OUTCOMES`, shape (n,).
+        both_bad: whether that tie was `both_bad`, shape (n,).
+        voted_at: the vote's record timestamp, ms since the epoch, shape (n,).
+        published_at: that of the preference, shape (n,).
+        forecasts: probabilities in the order of `schemas.OUTCOMES`, shape (n, 3).
+        model_names: names that `models` counts in; the first is empty, and stands for a name that is not known.
+        models: of A and B, shape (n, 2).
+        language_names: likewise for `languages`.
+        languages: shape (n,).
+        panel_hashes: likewise for `panels`.
+        panels: which panel answered, shape (n,).
+        style_bins: as `scoring.strengths` has them, shape (n,).
+        characters: length of responses A and B, shape (n, 2); NaN where it is not known.
+        entropy: of the forecast, in bits, shape (n,).
+        between_judges: part of it that the judges disagree about, in bits; NaN where it is not known.
+        disagreement: mean Jensen-Shannon divergence over pairs of judges, in bits, shape (n,).
+        position_gap: mean total variation distance between both orders, 0 to 1; NaN where no judge read both.
+        truncated: whether a judge did not get to read all, shape (n,).
+        review_probability: with which a person was asked to look; NaN where nobody is asked.
+        review_chosen: whether one was, shape (n,).
+    """
+
+    ids: tuple[str, ...]
+    battles: NDArray[np.intp]
+    outcomes: NDArray[np.intp]
+    both_bad: NDArray[np.bool_]
+    voted_at: NDArray[np.int64]
+    published_at: NDArray[np.int64]
+    forecasts: NDArray[np.float64]
+    model_names: tuple[str, ...]
+    models: NDArray[np.intp]
+    language_names: tuple[str, ...]
+    languages: NDArray[np.intp]
+    panel_hashes: tuple[str, ...]
+    panels: NDArray[np.intp]
+    style_bins: NDArray[np.intp]
+    characters: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    between_judges: NDArray[np.float64]
+    disagreement: NDArray[np.float64]
+    position_gap: NDArray[np.float64]
+    truncated: NDArray[np.bool_]
+    review_probability: NDArray[np.float64]
+    review_chosen: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def prequential(self) -> NDArray[np.bool_]:
+        """Whether the preference was published before the vote came: only then it foretold anything."""
+        return self.published_at < self.voted_at
+
+
+class HourFacts(NamedTuple):
+    """Sums over one hour, language and panel, as published: of all preferences, voted or not.
+
+    Attributes:
+        hour: hours since the epoch.
+        language: its name; empty where it is not known.
+        panel: its hash; empty where it is not known.
+        battles: how many.
+        p_a: sum of the probabilities.
+        p_b: likewise.
+        p_tie: likewise.
+        prefer_a: battles whose most probable outcome this is; the first of equals.
+        prefer_b: likewise.
+        prefer_tie: likewise.
+        entropy: sum, in bits.
+        disagreement: sum, in bits.
+        truncated: battles that a judge did not get to read whole.
+        gaps: battles with a position gap.
+        gap: sum over these.
+        styled: battles whose style is known.
+        characters: sum over these, of both responses.
+        unequal: battles of these whose responses differ in length.
+        longer: sum over these of the probability that the longer response wins.
+        longer_tie: sum over these of the probability of a tie.
+    """
+
+    hour: int
+    language: str
+    panel: str
+    battles: int
+    p_a: float
+    p_b: float
+    p_tie: float
+    prefer_a: int
+    prefer_b: int
+    prefer_tie: int
+    entropy: float
+    disagreement: float
+    truncated: int
+    gaps: int
+    gap: float
+    styled: int
+    characters: int
+    unequal: int
+    longer: float
+    longer_tie: float
+
+
+class HourBin(NamedTuple):
+    """How many battles of one hour, language and panel have a fact within certain bounds.
+
+    Attributes:
+        hour: hours since the epoch.
+        language: its name; empty where it is not known.
+        panel: its hash; empty where it is not known.
+        fact: `length` (half octaves of the responses' characters together), or in tenths of its range `p_a`, `p_b`,
+            `p_tie`, `entropy`, `disagreement`, `position_gap`.
+        bin: from 0.
+        battles: how many.
+    """
+
+    hour: int
+    language: str
+    panel: str
+    fact: str
+    bin: int
+    battles: int
+
+
+class ReviewCandidate(NamedTuple):
+    """A battle that a person should look at.
+
+    Attributes:
+        id: of the battle.
+        why: `disagreement` or `entropy`: what it is among the greatest of its day by.
+        score: that value, in bits.
+        at: when the preference was published, ms since the epoch.
+        model_a: name, where it is known.
+        model_b: likewise.
+        language: likewise.
+        forecast: probabilities of A, B and tie.
+        disagreement: in bits.
+        entropy: in bits.
+        source: topic or file of the battle.
+        source_partition: its partition; None in a file.
+        source_offset: its offset, or line.
+    """
+
+    id: str
+    why: str
+    score: float
+    at: int
+    model_a: str | None
+    model_b: str | None
+    language: str | None
+    forecast: tuple[float, float, float]
+    disagreement: float
+    entropy: float
+    source: str
+    source_partition: int | None
+    source_offset: int
+
+
+def floats(rows: Sequence[Sequence[Any]], *columns: int) -> NDArray[np.float64]:
+    """Columns of rows, NULL as NaN: shape (n,) of one column, (n, k) of k."""
+    found = np.array([[row[column] for column in columns] for row in rows], dtype=np.float64)
+    found = found.reshape(len(rows), len(columns))
+    return found[:, 0] if len(columns) == 1 else found
+
+
+def integers(rows: Sequence[Sequence[Any]], *columns: int) -> NDArray[np.intp]:
+    """Likewise, of columns without NULL."""
+    found = np.array([[row[column] for column in columns] for row in rows], dtype=np.intp).reshape(
+        len(rows), len(columns)
+    )
+    return found[:, 0] if len(columns) == 1 else found
