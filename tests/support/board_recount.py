@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -68,6 +68,32 @@ def recount(preferences: Iterable[Raw], votes: Iterable[Raw], window_ms: int) ->
         _count(found, said, record.at)
     _count_votes(found, votes, published, window_ms)
     return found
+
+
+def assert_equal(held: Mapping[str, Sequence[tuple[Any, ...]]], expected: Recount) -> None:
+    """Every count and sum is that of the recount, to the last bit.
+
+    Args:
+        held: what the board's file holds, as `tests.support.board.dump` gives it.
+        expected: the recount.
+    """
+    counters = dict(held["counters"])
+    assert counters.get("preferences", 0) == expected.counters["preferences"]
+    for name in ("duplicate_battles", "unnamed", "votes", "too_late", "replaced_votes"):
+        assert counters.get(name, 0) == expected.counters[name], name
+    assert len(held["pending_votes"]) == expected.counters["waiting"]
+    winners = ("model_a", "model_b", "tie", "both_bad")
+    assert sorted((i, winners[w], at, p, o) for i, w, at, _, p, o in held["votes"]) == expected.votes
+    hours: dict[object, list[int]] = {}
+    for hour, one, other, language, _, panel, *sums in held["hours"]:
+        cell = hours.setdefault((hour, one, other, language, panel and panel[:64]), [0] * 10)
+        cell[:] = [have + more for have, more in zip(cell, sums, strict=True)]
+    assert hours == expected.hours
+    facts = {
+        (hour, language, panel and panel[:64]): [*sums[:4], *sums[7:12], sums[13], *sums[14:16]]
+        for hour, language, panel, *sums in held["hour_facts"]
+    }
+    assert facts == expected.facts
 
 
 def _count(found: Recount, said: dict[str, Any], at: int) -> None:

@@ -1,0 +1,90 @@
+"""Records of the topics as what the store takes in; what is no preference or no vote is set aside with its reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
+from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
+from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.schemas import ContractError, InvalidEventError, Preference, Reason, decode_preference
+from prefstream.schemas.vote import Vote
+from prefstream.schemas.wire import decode_vote
+
+
+class BadPreference(NamedTuple):
+    """A record on the preferences topic that is no preference: none of ours."""
+
+    record: ConsumerRecord
+    error: ContractError
+
+
+class BadVote(NamedTuple):
+    """A record on the votes topic that is no vote; it becomes a dead letter."""
+
+    record: ConsumerRecord
+    error: InvalidEventError
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch of records, read.
+
+    Attributes:
+        preferences: in the order of each partition.
+        votes: likewise.
+        bad_preferences: to be told.
+        bad_votes: to become dead letters.
+    """
+
+    preferences: list[PreferenceRecord] = field(default_factory=list)
+    votes: list[VoteRecord] = field(default_factory=list)
+    bad_preferences: list[BadPreference] = field(default_factory=list)
+    bad_votes: list[BadVote] = field(default_factory=list)
+
+
+def decode(preferences: Iterable[ConsumerRecord], votes: Iterable[ConsumerRecord]) -> Decoded:
+    """Read a batch of records.
+
+    Args:
+        preferences: from the preferences topic.
+        votes: from the votes topic.
+    """
+    decoded = Decoded()
+    for record in preferences:
+        try:
+            preference = _decode_preference(record.value)
+        except ContractError as error:
+            decoded.bad_preferences.append(BadPreference(record, error))
+        else:
+            decoded.preferences.append(PreferenceRecord(preference, timestamp(record), record.partition, record.offset))
+    for record in votes:
+        try:
+            vote = _decode_vote(record.value)
+        except InvalidEventError as error:
+            decoded.bad_votes.append(BadVote(record, error))
+        else:
+            decoded.votes.append(VoteRecord(vote, timestamp(record), record.partition, record.offset))
+    return decoded
+
+
+def timestamp(record: ConsumerRecord) -> int:
+    """When a record was written, ms since the epoch; now, where it does not say, as those before Kafka 0.10."""
+    return record.timestamp if record.timestamp >= 0 else int(time.time() * 1000)
+
+
+def _decode_preference(value: bytes | None) -> Preference:
+    if value is None:
+        raise ContractError("no preference: the record has no value")
+    if isinstance(value, Withheld):
+        raise ContractError(f"no preference: {value.why}")
+    return decode_preference(value)
+
+
+def _decode_vote(value: bytes | None) -> Vote:
+    if isinstance(value, Withheld):
+        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
+    return decode_vote(value)

@@ -1,0 +1,204 @@
+"""The board's reading loop: poll, decode, deliver dead letters, take all in with the offsets behind it.
+
+Step by step, and what a kill after each leaves behind:
+
+1. Poll records of both topics. Nothing has changed.
+2. Deliver dead letters for what is no vote. Those votes are read again; their dead letters are found on the topic, and
+   are not sent again (`dead_letters`).
+3. In one transaction of SQLite: rows, sums, counters, and the offsets behind the records. Before its commit it is as
+   after 2; after it the records are done with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from prefstream.consumer.board.ingest.dead_letters import VoteDeadLetters
+from prefstream.consumer.board.ingest.decode import Decoded, decode
+from prefstream.consumer.board.ingest.metrics import IngestMetrics
+from prefstream.consumer.board.ingest.source import BoardSource, Polled
+from prefstream.consumer.board.ingest.sparingly import Sparingly
+from prefstream.consumer.board.store.records import ReadProgress
+from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.client.acl import board_operations
+from prefstream.consumer.client.clients import make_consumer
+from prefstream.consumer.client.connection_errors import overheard
+from prefstream.consumer.client.protocols import GroupConsumer
+from prefstream.consumer.client.topics import require_topics
+from prefstream.consumer.client.watchdog import Watchdog, end_process
+from prefstream.consumer.config import TopicNames
+from prefstream.consumer.errors import BrokerUnreachableError
+from prefstream.consumer.stream.free_way import FreeWay
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 0.2
+"""How soon a stop is heard while nothing comes."""
+
+MAX_RECORDS: Final = 2_000
+"""Of a transaction: enough that its commit hardly counts, and some tens of megabytes while they are decoded."""
+
+METADATA_MAX_AGE_MS: Final = 10_000
+"""New partitions are found this soon, and that a topic was recreated while nothing was read."""
+
+IDLE_COMMIT_S: Final = 1.0
+"""Offsets that moved past transaction markers alone are kept this often."""
+
+GIVE_UP_EVERY_S: Final = 60.0
+"""While nothing comes, what is too old leaves the join this often."""
+
+REPORT_EVERY_S: Final = 60.0
+"""A line in the log says how much was taken in."""
+
+RETRY_S: Final = 0.5
+"""Before dead letters that could not be delivered are sent again."""
+
+
+class BoardIngest:
+    """Fills the board's file from the topics, in the thread that calls `run`.
+
+    Args:
+        names: the topics, and where they are.
+        store: the file; belongs to that thread from then on.
+        broker_timeout_s: brokers that are away, or a topic that is gone, for longer end `run`.
+        on_obstacle: called with what holds reading up, or with None, each time that it changes.
+        on_stall: called when a broker call hangs, with its name and what that means; ends the process unless a test
+            wants to live on.
+        registry: where its metrics are exposed; None makes one.
+        max_records: of a transaction, at most.
+
+    Attributes:
+        metrics: what was taken in, for `/metrics`.
+    """
+
+    def __init__(
+        self,
+        names: TopicNames,
+        store: Store,
+        *,
+        broker_timeout_s: float = 120.0,
+        on_obstacle: Callable[[str | None], None] = lambda _: None,
+        on_stall: Callable[[str, str], None] = end_process,
+        registry: CollectorRegistry | None = None,
+        max_records: int = MAX_RECORDS,
+    ) -> None:
+        self.metrics = IngestMetrics(names, registry)
+        self._names = names
+        self._store = store
+        self._broker_timeout_s = broker_timeout_s
+        self._on_obstacle = on_obstacle
+        self._on_stall = on_stall
+        self._max_records = max_records
+        self._undelivered: BrokerUnreachableError | None = None
+        self._applied_at = 0.0
+        self._report_at = 0.0
+        self._bad_preferences = Sparingly("no preference, skipped: another program's?")
+        self._bad_votes = Sparingly("no votes, sent to their dead letters' topic")
+        self._duplicates = Sparingly("preferences of battles that have one already, not counted")
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set.
+
+        Raises:
+            StreamError: what can't be mended from inside; what was read until then is in the file.
+        """
+        names = self._names
+        with ExitStack() as stack:
+            watchdog = stack.enter_context(closing(Watchdog(self._broker_timeout_s, self._on_stall)))
+            heard = stack.enter_context(overheard("kafka"))
+            with watchdog.guard("checks of the start", bounded=False):
+                require_topics(names, board_operations(names))
+                consumer: GroupConsumer = stack.enter_context(
+                    closing(
+                        make_consumer(
+                            names,
+                            client_id="prefstream-board",
+                            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+                            fetch_max_wait_ms=100,
+                        )
+                    )
+                )
+                source = BoardSource(consumer, names, self._store.offsets(), heard=heard)
+            letters = stack.enter_context(closing(VoteDeadLetters(names, self._store.offsets(), stop.is_set)))
+            way = FreeWay(lambda: self._undelivered or source.obstacle(), self._broker_timeout_s, self._on_obstacle)
+            self._report_at = time.monotonic() + REPORT_EVERY_S
+            while not stop.is_set():
+                with watchdog.guard("polling"):
+                    polled = source.poll(POLL_S, self._max_records)
+                decoded = decode(polled.preferences, polled.votes)
+                while not self._deliver(decoded, letters, source, watchdog):
+                    way.require()
+                    if stop.wait(RETRY_S):
+                        return
+                self._take_in(polled, decoded, letters, source)
+                self.metrics.lag(source.lag())
+                way.require()
+                self._report()
+
+    def _deliver(self, decoded: Decoded, letters: VoteDeadLetters, source: BoardSource, watchdog: Watchdog) -> bool:
+        """Step 2; whether it is done."""
+        try:
+            with watchdog.guard("writing dead letters"):
+                letters.send(decoded.bad_votes, source.next_offsets(self._names.votes_topic))
+        except BrokerUnreachableError as error:
+            self._undelivered = error
+            return False
+        self._undelivered = None
+        return True
+
+    def _take_in(self, polled: Polled, decoded: Decoded, letters: VoteDeadLetters, source: BoardSource) -> None:
+        """Step 3."""
+        idle_s = time.monotonic() - self._applied_at
+        moved = bool(polled.offsets) and idle_s > IDLE_COMMIT_S
+        if not (polled.records or polled.notes or moved or idle_s > GIVE_UP_EVERY_S):
+            return
+        votes_topic = self._names.votes_topic
+        after = source.next_offsets(votes_topic) | {
+            one.partition: one.next_offset for one in polled.offsets if one.topic == votes_topic
+        }
+        counters = polled.counters | {
+            "bad_preferences": len(decoded.bad_preferences),
+            "bad_votes": len(decoded.bad_votes),
+        }
+        began = time.monotonic()
+        applied = self._store.apply(
+            decoded.preferences,
+            decoded.votes,
+            ReadProgress(
+                [*polled.offsets, *letters.offsets(after)],
+                polled.preferences_until,
+                polled.votes_until,
+                counters,
+                polled.notes,
+            ),
+        )
+        source.committed(polled.offsets)
+        self._applied_at = time.monotonic()
+        self.metrics.applied(applied.counted, decoded, self._applied_at - began)
+        self._tell(decoded, applied.duplicates)
+
+    def _tell(self, decoded: Decoded, duplicates: Sequence[tuple[int, int]]) -> None:
+        """Of what was not counted, by its place; nothing of its content."""
+        preferences, votes = self._names.preferences_topic, self._names.votes_topic
+        no_preferences = [(bad.record.partition, bad.record.offset) for bad in decoded.bad_preferences]
+        no_votes = [(bad.record.partition, bad.record.offset) for bad in decoded.bad_votes]
+        for sparingly, topic, places in (
+            (self._bad_preferences, preferences, no_preferences),
+            (self._bad_votes, votes, no_votes),
+            (self._duplicates, preferences, duplicates),
+        ):
+            if places:
+                partition, offset = places[0]
+                sparingly.warn(len(places), such_as=f"{topic}/{partition}/{offset}")
+
+    def _report(self) -> None:
+        if time.monotonic() >= self._report_at:
+            self._report_at = time.monotonic() + REPORT_EVERY_S
+            log.info("taken in", **self.metrics.totals())

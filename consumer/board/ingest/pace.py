@@ -1,0 +1,81 @@
+"""How far both topics have been read in time, and that neither runs ahead: what is ahead would wait in memory's stead.
+
+A board that is filled anew reads months of both. Were it done with one topic first, the join would have forgotten its
+oldest battles, or votes, before the other topic came to them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from prefstream.consumer.board.ingest.decode import timestamp
+from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, TopicPartition
+
+LATENESS_MS: Final = 5 * 60_000
+"""A record may be written this long after its timestamp: a transaction stays open, clocks differ."""
+
+AHEAD_MS: Final = 3_600_000
+"""A topic that is read further in time than the other by this waits for it."""
+
+
+class Pace:
+    """Keeps both topics abreast.
+
+    Args:
+        consumer: pauses partitions.
+        topics: the two names.
+    """
+
+    def __init__(self, consumer: GroupConsumer, *topics: str) -> None:
+        self._consumer = consumer
+        self._topics = topics
+        self._latest: dict[TopicPartition, int] = {}
+        self._until: dict[str, int | None] = dict.fromkeys(topics)
+        self._paused: str | None = None
+        self._held: set[TopicPartition] = set()
+
+    def keep(
+        self, partitions: Collection[TopicPartition], polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+    ) -> dict[str, int | None]:
+        """Look how far reading is after a poll; pause what is ahead.
+
+        Args:
+            partitions: that are read.
+            polled: what came.
+
+        Returns:
+            By topic: every record with an earlier timestamp has been read; None where that is not known.
+        """
+        now = int(time.time() * 1000)
+        for partition, records in polled.items():
+            latest = max(map(timestamp, records))
+            self._latest[partition] = min(now, max(latest, self._latest.get(partition, latest)))
+        for topic in self._topics:
+            if topic != self._paused:  # of a topic that is paused nobody hears how long it has become
+                ours = [partition for partition in partitions if partition.topic == topic]
+                self._until[topic] = self._least(ours, now)
+        self._pause_what_is_ahead(partitions)
+        return dict(self._until)
+
+    def _least(self, partitions: Sequence[TopicPartition], now: int) -> int | None:
+        reached = [now - LATENESS_MS if self._is_at_end(one) else self._latest.get(one) for one in partitions]
+        known = [moment for moment in reached if moment is not None]
+        return min(known) if known and len(known) == len(reached) else None
+
+    def _is_at_end(self, partition: TopicPartition) -> bool:
+        end, position = self._consumer.highwater(partition), self._consumer.known_position(partition)
+        return end is not None and position is not None and position >= end
+
+    def _pause_what_is_ahead(self, partitions: Collection[TopicPartition]) -> None:
+        one, other = self._topics
+        first, second = self._until[one], self._until[other]
+        self._paused = None
+        if first is not None and second is not None and abs(first - second) > AHEAD_MS:
+            self._paused = one if first > second else other
+        held = {partition for partition in partitions if partition.topic == self._paused}
+        if held != self._held:
+            self._held = held
+            self._consumer.resume(*(partition for partition in partitions if partition not in held))
+            self._consumer.pause(*held)
