@@ -19,7 +19,7 @@ from prefstream.consumer.client.acl import board_operations, spell
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.connection_errors import explain
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_retriable, meaning_of
-from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, TopicPartition
+from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.silence import Silence
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokersSilentError, BrokerUnreachableError, StreamError, TopicMissingError
@@ -42,7 +42,9 @@ TIMEOUT_MS: Final = 10_000
 
 _Records: TypeAlias = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 _NONE: Final[_Records] = {}
+_NOWHERE: Final[Mapping[TopicPartition, int]] = {}
 
+_UNCLEAN: Final = "an unclean leader election?"
 _ANEW: Final = "the new one is read from its beginning"
 
 
@@ -281,7 +283,12 @@ class BoardSource:
             case Meaning.NO_OFFSET:
                 self._consumer.seek_to_beginning(*error.args[0])
             case Meaning.OFFSET_OUT_OF_RANGE:
-                self._meet_loss(error)
+                self._meet_loss(error, error.args[0])
+            case Meaning.LOG_TRUNCATED:
+                diverging: dict[TopicPartition, OffsetAndMetadata | None] = error.divergent_offsets
+                ours = {partition: self._consumer.known_position(partition) for partition in diverging}
+                positions = {partition: position for partition, position in ours.items() if position is not None}
+                self._meet_loss(error, positions, {one: at.offset for one, at in diverging.items() if at})
             case _ if is_retriable(error):
                 self._untold = self._translator.error(error)
                 log.warning("reading failed, retrying", error=type(error).__name__)
@@ -289,9 +296,19 @@ class BoardSource:
             case _:
                 raise self._translator.error(error) from error
 
-    def _meet_loss(self, error: KafkaError) -> None:
-        """Records at our positions are not there: say so, and go on with the first one that is."""
-        positions: dict[TopicPartition, int] = error.args[0]
+    def _meet_loss(
+        self,
+        error: KafkaError,
+        positions: Mapping[TopicPartition, int],
+        diverging: Mapping[TopicPartition, int] = _NOWHERE,
+    ) -> None:
+        """Records at our positions are not there: say so, and go on with the first one that is.
+
+        Args:
+            error: that told of it.
+            positions: where we are.
+            diverging: from which offset on the log is another one than we have read.
+        """
         for topic in {partition.topic for partition in positions}:
             recreated = self._identities[topic].confirm()
             if recreated is None:  # too early to tell: it is judged again
@@ -309,7 +326,8 @@ class BoardSource:
             self._unjudged = error
             return
         for partition, position in positions.items():
-            self._pass(partition, position, begins[partition], ends[partition])
+            end = min(ends[partition], diverging.get(partition, ends[partition]))
+            self._pass(partition, position, begins[partition], end)
 
     def _pass(self, partition: TopicPartition, position: int, begin: int, end: int) -> None:
         place = f"{partition.partition}"
@@ -320,7 +338,7 @@ class BoardSource:
             self._lose(partition.topic, "deleted_unread", gone, told)
         elif position > end:
             self._consumer.seek(partition, end)
-            told = f"partition {place}: ends at {end}, before our position {position} (an unclean leader election?)"
+            told = f"partition {place}: nothing we know stands from {end} to our position {position}; {_UNCLEAN}"
             self._lose(partition.topic, "truncated", 0, told)
 
     def _lose(self, topic: str, kind: str, count: int, told: str) -> None:

@@ -226,7 +226,9 @@ def test_a_topic_that_was_recreated_is_read_from_its_beginning(
     def make_anew() -> None:
         admin.delete_topics([names.preferences_topic])
         wait_until(lambda: not exists(admin, names.preferences_topic), what="the topic to be gone")
-        admin.create_topics({names.preferences_topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.create_topics(
+            {names.preferences_topic: {"num_partitions": 1, "replication_factor": 1}}, raise_errors=False
+        )
         wait_until(lambda: exists(admin, names.preferences_topic), what="the topic")
         with closing(KafkaProducer(bootstrap_servers=names.bootstrap_servers)) as fresh:
             publish(fresh, names, range(10, 12))
