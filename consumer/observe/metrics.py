@@ -1,11 +1,13 @@
 """Metrics of the stream: one typed table, from which the collectors, the docs and the dashboard checks are made.
 
-`METRICS` is the closed list of names. A dashboard or an alert that names anything else fails a test.
+`METRICS` is the closed list of names; `trust_metrics` has those of the board. A dashboard or an alert that names
+anything else fails a test.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -212,17 +214,21 @@ METRICS: Final[tuple[Metric, ...]] = (
     JUDGES_LEFT_OUT,
     BUILD_INFO,
 )
-"""Every metric that prefstream exposes, beside the `process_*` ones of prometheus_client."""
+"""Every metric that the stream exposes, beside the `process_*` ones of prometheus_client."""
 
 
-def metrics_markdown() -> str:
-    """The table as Markdown, for the operator's guide."""
+def metrics_markdown(metrics: Iterable[Metric]) -> str:
+    """A table as Markdown, for the operator's guide.
+
+    Args:
+        metrics: one a row.
+    """
     rows = ["| metric | type | unit | labels | meaning |", "|---|---|---|---|---|"]
-    for metric in METRICS:
+    for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         rows.append(f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.help} |")
     return "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(metrics_markdown())
+    sys.stdout.write(metrics_markdown(METRICS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,6 +48,11 @@ class BattleGroup:
         """Of a feature's values; None where there are none."""
         size = self.size(what)
         return self.totals[what] / size if size and what in self.totals else None
+
+    def share(self, what: str, categories: Collection[str]) -> float | None:
+        """Of the battles that are in these categories of a feature; None where none is known."""
+        size = self.size(what)
+        return sum(self.counts[what].get(name, 0) for name in categories) / size if size else None
 
     def without(self, part: BattleGroup) -> BattleGroup:
         """What is left when some of these battles are taken out.

@@ -96,6 +96,8 @@ def _opinion(name: str, rng: random.Random, *, swap: bool) -> JudgeOpinion:
         name=name,
         probabilities=probabilities(rng),
         position_gap=rng.random() if swap else None,
+        as_given=probabilities(rng) if swap else None,
+        swapped=probabilities(rng) if swap else None,
         weight=0.5,
         truncation=Truncation(
             tokens=500,

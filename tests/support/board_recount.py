@@ -44,7 +44,7 @@ class Recount:
 
     counters: Counter[str] = field(default_factory=Counter)
     hours: dict[tuple[Any, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 10))
-    facts: dict[tuple[Any, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 12))
+    facts: dict[tuple[Any, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 13))
     votes: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -90,7 +90,7 @@ def assert_equal(held: Mapping[str, Sequence[tuple[Any, ...]]], expected: Recoun
         cell[:] = [have + more for have, more in zip(cell, sums, strict=True)]
     assert hours == expected.hours
     facts = {
-        (hour, language, panel and panel[:64]): [*sums[:4], *sums[7:12], sums[13], *sums[14:16]]
+        (hour, language, panel and panel[:64]): [*sums[:4], *sums[7:13], *sums[14:17]]
         for hour, language, panel, *sums in held["hour_facts"]
     }
     assert facts == expected.facts
@@ -124,11 +124,22 @@ def _count(found: Recount, said: dict[str, Any], at: int) -> None:
         int(cut),
         len(gaps) > 0,
         _whole(math.fsum(gaps) / len(gaps)) if gaps else 0,
+        _whole(_flipped(said["judges"])),
         sum(lengths),
         int(unequal),
         _whole(of_longer),
     ]
     _add(found.facts[(at // HOUR, language, panel.get("hash"))], facts)
+
+
+def _flipped(judges: Sequence[dict[str, Any]]) -> float:
+    flips = [_best(judge["as_given"]) != _best(judge["swapped"]) for judge in judges if "swapped" in judge]
+    return sum(flips) / len(flips) if flips else 0.0
+
+
+def _best(shares: dict[str, float]) -> int:
+    row = [shares[name] for name in ("model_a", "model_b", "tie")]
+    return row.index(max(row))
 
 
 def _count_votes(found: Recount, votes: Iterable[Raw], published: dict[str, int], window_ms: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from prefstream.consumer.observe.metrics import METRICS
+from prefstream.consumer.observe.trust_metrics import BOARD_METRICS
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULES: dict[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yaml").read_text(encoding="utf-8"))
@@ -69,4 +70,4 @@ def test_every_alert_has_a_test_that_it_fires_and_one_that_it_is_silent(alert: s
 def test_the_tests_of_alerts_know_no_other_alert_and_no_other_series() -> None:
     assert {test["name"].split()[0] for test in TESTS["tests"]} <= ALERTS.keys()
     series = {name for test in TESTS["tests"] for one in test["input_series"] for name in named(one["series"])}
-    assert series <= FOREIGN | {name for metric in METRICS for name in metric.series}
+    assert series <= FOREIGN | {name for metric in (*METRICS, *BOARD_METRICS) for name in metric.series}

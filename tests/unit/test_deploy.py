@@ -20,8 +20,9 @@ from prefstream.consumer.client.topic_creation import plan_topics
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.consumer.connection import ENV_PREFIX
 from prefstream.consumer.doctor.memory import MIB, TORCH_BYTES, parts_of
+from prefstream.consumer.observe import trust_metrics
 from prefstream.consumer.observe.health import HealthState
-from prefstream.consumer.observe.metrics import METRICS, metrics_markdown
+from prefstream.consumer.observe.metrics import METRICS, Metric, metrics_markdown
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.runtime import MALLOC_SETTINGS
@@ -48,7 +49,11 @@ def read_yaml(path: str) -> dict[str, Any]:
 
 COMPOSE = read_yaml("compose.yaml")
 RULES = read_yaml("prometheus/rules.yaml")
-DASHBOARD = json.loads((DEPLOY / "grafana/dashboard.json").read_text(encoding="utf-8"))
+DASHBOARDS = {
+    name: json.loads((DEPLOY / "grafana" / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("dashboard", "board")
+}
+ALL_METRICS = (*METRICS, *trust_metrics.BOARD_METRICS)
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -56,12 +61,13 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def dashboard_expressions() -> Iterator[str]:
-    for panel in DASHBOARD["panels"]:
-        for target in panel["targets"]:
-            yield target["expr"]
-    for variable in DASHBOARD["templating"]["list"]:
-        if variable["type"] == "query":
-            yield variable["query"]["query"]
+    for dashboard in DASHBOARDS.values():
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                yield target["expr"]
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                yield variable["query"]["query"]
 
 
 # --- metrics -------------------------------------------------------------------------------------------------------
@@ -73,7 +79,7 @@ def named_metrics(expression: str) -> set[str]:
 
 def exposed_names() -> set[str]:
     process = {sample.name for family in StreamMetrics().registry.collect() for sample in family.samples}
-    return process | {series for metric in METRICS for series in metric.series}
+    return process | {series for metric in ALL_METRICS for series in metric.series}
 
 
 @pytest.mark.parametrize("expression", [alert["expr"] for alert in alerts()] + sorted(dashboard_expressions()))
@@ -85,21 +91,22 @@ def test_alerts_and_dashboard_name_only_metrics_that_exist(expression: str) -> N
 
 @pytest.mark.parametrize("expression", [alert["expr"] for alert in alerts()] + sorted(dashboard_expressions()))
 def test_labels_in_expressions_are_those_of_the_metrics(expression: str) -> None:
-    known = {label for metric in METRICS for label in metric.labels} | {"job", "instance", "le"}
+    known = {label for metric in ALL_METRICS for label in metric.labels} | {"job", "instance", "le"}
     grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", expression) for label in labels.split(",")}
     selected = set(re.findall(r"[{,](\w+)=~?\"", expression))
     assert grouped | selected <= known
     assert expression.count("(") == expression.count(")")
 
 
-def test_every_metric_is_on_the_dashboard() -> None:
+def test_every_metric_is_on_a_dashboard() -> None:
     shown = {name for expression in dashboard_expressions() for name in named_metrics(expression)}
-    assert [metric.name for metric in METRICS if not shown & set(metric.series)] == []
+    assert [metric.name for metric in ALL_METRICS if not shown & set(metric.series)] == []
 
 
-def test_panels_of_the_dashboard_do_not_overlap() -> None:
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_of_a_dashboard_do_not_overlap(name: str) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in DASHBOARDS[name]["panels"]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -118,12 +125,13 @@ def test_every_alert_says_what_to_do(alert: dict[str, Any]) -> None:
     assert len(alert["annotations"]["runbook"]) > 100
 
 
-def test_the_guide_has_the_table_of_metrics() -> None:
+@pytest.mark.parametrize(("module", "metrics"), [("metrics", METRICS), ("trust_metrics", trust_metrics.BOARD_METRICS)])
+def test_the_guide_has_the_table_of_metrics(module: str, metrics: tuple[Metric, ...]) -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
-    table = guide.partition("<!-- metrics: python -m prefstream.consumer.observe.metrics -->\n")[2].partition(
+    table = guide.partition(f"<!-- metrics: python -m prefstream.consumer.observe.{module} -->\n")[2].partition(
         "<!-- /metrics -->"
     )[0]
-    assert table == metrics_markdown(), "run: python -m prefstream.consumer.observe.metrics"
+    assert table == metrics_markdown(metrics), f"run: python -m prefstream.consumer.observe.{module}"
 
 
 # --- panels --------------------------------------------------------------------------------------------------------
@@ -277,7 +285,7 @@ def test_the_guide_makes_by_kafkas_tools_what_our_command_makes() -> None:
 def test_compose_names_files_that_exist() -> None:
     mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
     files = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
-    assert len(files) == 5
+    assert len(files) == 6
     assert all((DEPLOY / file).exists() for file in files)
     panel = COMPOSE["services"]["prefstream"]["environment"]["PREFSTREAM_PANEL"]
     assert (DEPLOY / "panels" / re.findall(r":-(.+)}", panel)[0]).is_file()

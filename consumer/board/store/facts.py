@@ -53,6 +53,7 @@ class FactFinder:
             None if said.uncertainty is None else said.uncertainty.between_judges,
             said.disagreement,
             _mean_gap(said.judges),
+            _share_flipped(said.judges),
             int(any(map(_is_truncated, said.judges))),
             None if review is None else review.probability,
             None if review is None else int(review.chosen),
@@ -112,6 +113,15 @@ def _counts(style: Style | None) -> _Counts:
 def _mean_gap(judges: tuple[JudgeOpinion, ...]) -> float | None:
     gaps = [judge.position_gap for judge in judges if judge.position_gap is not None]
     return math.fsum(gaps) / len(gaps) if gaps else None
+
+
+def _share_flipped(judges: tuple[JudgeOpinion, ...]) -> float | None:
+    flips = [
+        judge.as_given.preferred != judge.swapped.preferred
+        for judge in judges
+        if judge.as_given is not None and judge.swapped is not None
+    ]
+    return sum(flips) / len(flips) if flips else None
 
 
 def _is_truncated(judge: JudgeOpinion) -> bool:

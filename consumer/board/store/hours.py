@@ -88,6 +88,7 @@ def _hour_sums(facts: Facts) -> tuple[int, ...]:
         facts.truncated,
         int(facts.position_gap is not None),
         fixed_point(facts.position_gap or 0.0),
+        fixed_point(facts.flipped or 0.0),
         int(styled),
         (a or 0) + (b or 0),
         int(unequal),
@@ -99,19 +100,29 @@ def _hour_sums(facts: Facts) -> tuple[int, ...]:
 def _bins(facts: Facts) -> Iterator[tuple[str, int]]:
     """Where a battle falls in the histograms of an hour."""
     if facts.characters_a is not None and facts.characters_b is not None:
-        # Half octaves of the two responses' length together: from 0, for none at all, on.
-        yield "length", int(2 * math.log2(1 + facts.characters_a + facts.characters_b))
-    yield "p_a", _tenth(facts.p_a)
-    yield "p_b", _tenth(facts.p_b)
-    yield "p_tie", _tenth(facts.p_tie)
-    yield "entropy", _tenth(facts.entropy / MAX_ENTROPY_BITS)
-    yield "disagreement", _tenth(facts.disagreement)
+        yield "length", length_bin(facts.characters_a + facts.characters_b)
+    yield "p_a", tenth(facts.p_a)
+    yield "p_b", tenth(facts.p_b)
+    yield "p_tie", tenth(facts.p_tie)
+    yield "entropy", tenth(facts.entropy / MAX_ENTROPY_BITS)
+    yield "disagreement", divergence_bin(facts.disagreement)
     if facts.position_gap is not None:
-        yield "position_gap", _tenth(facts.position_gap)
+        yield "position_gap", tenth(facts.position_gap)
 
 
-def _tenth(share: float) -> int:
+def length_bin(characters: float) -> int:
+    """Half octaves of the two responses' length together: from 0, for none at all, on."""
+    return int(2 * math.log2(1 + characters))
+
+
+def tenth(share: float) -> int:
+    """Where a number from 0 to 1 falls."""
     return min(BINS - 1, int(share * BINS))
+
+
+def divergence_bin(bits: float) -> int:
+    """Tenths of the distance whose square a Jensen-Shannon divergence is: most judges agree to a few hundredths."""
+    return tenth(math.sqrt(bits))
 
 
 def _upsert(table: str, key: Sequence[str], sums: Sequence[str]) -> str:

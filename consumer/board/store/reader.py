@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,18 @@ from prefstream.consumer.board.store.reading import (
     HourFacts,
     JudgedVotes,
     ReviewCandidate,
+    Weighting,
     floats,
     integers,
+    vote_weights,
 )
 from prefstream.consumer.board.store.records import WINNERS, Note, StoredOffset
 from prefstream.consumer.board.store.tables import FIXED_POINT, HOUR_SUMS, PAIR_SUMS, Facts
 from prefstream.consumer.errors import BoardFileError
+from prefstream.scoring.probabilities import log_losses
 from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
 
-Weighting: TypeAlias = Literal["none", "known", "all"]
-"""Weights of votes. `none`: 1. `known`: the inverse of the probability with which the vote was asked for, and 0, which
-leaves it out, where that is not known. `all`: the same, and 1 where it is not known."""
+__all__ = ["BoardReader", "Weighting"]
 
 _TIE: Final = 2
 _COLUMN: Final = {name: index for index, name in enumerate((*Facts._fields, "id", "battle", "winner", "voted_at"))}
@@ -234,6 +235,62 @@ class BoardReader:
         where, values = _between("hour", since_hour, until_hour)
         return [HourBin(*row) for row in self._rows(_by_hour("hour_bins", ("fact", "bin", "battles"), where), values)]
 
+    def pairs(self, *, since_hour: int | None = None, until_hour: int | None = None) -> dict[tuple[str, str], int]:
+        """By both names in order, how many battles two named models had, voted on or not.
+
+        Args:
+            since_hour: only this hour and later, hours since the epoch.
+            until_hour: only hours before.
+        """
+        where, values = _between("hour", since_hour, until_hour)
+        conditions = " AND ".join(["model_a != 0", "model_b != 0", "model_a != model_b", *where])
+        rows = self._rows(
+            "SELECT a.name, b.name, battles FROM (SELECT model_a, model_b, sum(battles) AS battles FROM hours "
+            f"WHERE {conditions} GROUP BY model_a, model_b) JOIN models a ON a.id = model_a "
+            "JOIN models b ON b.id = model_b",
+            values,
+        )
+        return {(one, other): battles for one, other, battles in rows}
+
+    def histograms(
+        self, *, since_hour: int | None = None, until_hour: int | None = None
+    ) -> list[tuple[int, str, int, int]]:
+        """Hour, fact, bin, and how many battles: as `bins`, over all languages and panels.
+
+        Args:
+            since_hour: only this hour and later, hours since the epoch.
+            until_hour: only hours before.
+        """
+        where, values = _between("hour", since_hour, until_hour)
+        condition = f"WHERE {' AND '.join(where)} " if where else ""
+        return self._rows(
+            f"SELECT hour, fact, bin, sum(battles) FROM hour_bins {condition}GROUP BY hour, fact, bin", values
+        )
+
+    def surprises(self, *, since_ms: int | None = None, limit: int = 100) -> list[ReviewCandidate]:
+        """Battles of which a person said what the panel held for least probable, the most surprising first.
+
+        Args:
+            since_ms: only votes whose record is of then or later, ms since the epoch.
+            limit: at most so many battles, each by its most surprising vote.
+        """
+        where, values = _between("v.at", since_ms, None)
+        rows = self._rows(
+            "SELECT d.id, min(CASE v.winner WHEN 0 THEN d.p_a WHEN 1 THEN d.p_b ELSE d.p_tie END) AS held, d.at, "
+            "a.name, b.name, l.name, d.p_a, d.p_b, d.p_tie, d.disagreement, d.entropy, s.name, d.source_partition, "
+            "d.source_offset, v.winner FROM votes v JOIN voted d ON d.battle = v.battle "
+            "LEFT JOIN models a ON a.id = d.model_a LEFT JOIN models b ON b.id = d.model_b "
+            "LEFT JOIN languages l ON l.id = d.language JOIN sources s ON s.id = d.source "
+            f"WHERE {' AND '.join(['d.at < v.at', *where])} GROUP BY d.battle ORDER BY held, d.battle LIMIT ?",
+            [*values, limit],
+        )
+        return [
+            ReviewCandidate._make(
+                (row[0], "vote", _surprise(row[1]), *row[2:6], row[6:9], *row[9:14], WINNERS[row[14]])
+            )
+            for row in rows
+        ]
+
     def candidates(self, *, since_ms: int | None = None, limit: int = 100) -> list[ReviewCandidate]:
         """Battles that a person should look at, the most telling ones first, without those that have a vote.
 
@@ -254,7 +311,7 @@ class BoardReader:
             "WHERE place <= ? ORDER BY why, place",
             [*values, limit],
         )
-        return [ReviewCandidate._make((*row[:7], row[7:10], *row[10:])) for row in rows]
+        return [ReviewCandidate._make((*row[:7], row[7:10], *row[10:], None)) for row in rows]
 
     def counters(self) -> dict[str, int]:
         """What was counted, by name; what never happened is left out."""
@@ -326,6 +383,11 @@ class BoardReader:
         return names, places
 
 
+def _surprise(probability: float) -> float:
+    """-log2, of nothing smaller than what costs in a log loss are counted by."""
+    return float(log_losses(np.array(probability)) / np.log(2.0))
+
+
 def _between(column: str, since: int | None, until: int | None) -> tuple[list[str], list[Any]]:
     bounds = [(f"{column} >= ?", since), (f"{column} < ?", until)]
     return [text for text, value in bounds if value is not None], [v for _, v in bounds if v is not None]
@@ -346,10 +408,8 @@ def _numbers(rows: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
 
 
 def _weights(rows: Sequence[Sequence[Any]], weighting: Weighting) -> NDArray[np.float64]:
-    if weighting == "none":
-        return np.ones(len(rows))
     probability = floats(rows, _COLUMN["review_probability"])
-    return np.where(np.isnan(probability), 0.0 if weighting == "known" else 1.0, 1 / probability)
+    return vote_weights(probability, floats(rows, _COLUMN["review_chosen"]) == 1, weighting)
 
 
 def _style(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Weighting: TypeAlias = Literal["none", "known", "all"]
+"""Weights of votes. `none`: 1. `known`: the inverse of the probability with which the vote was asked for (Horvitz and
+Thompson 1952), and 0, which leaves it out, where nobody asked for it. `all`: the same, and 1 where nobody did."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +94,7 @@ class HourFacts(NamedTuple):
         truncated: battles that a judge did not get to read whole.
         gaps: battles with a position gap.
         gap: sum over these.
+        flipped: sum over these of the share of judges whose verdict depends on the order.
         styled: battles whose style is known.
         characters: sum over these, of both responses.
         unequal: battles of these whose responses differ in length.
@@ -112,6 +117,7 @@ class HourFacts(NamedTuple):
     truncated: int
     gaps: int
     gap: float
+    flipped: float
     styled: int
     characters: int
     unequal: int
@@ -127,7 +133,7 @@ class HourBin(NamedTuple):
         language: its name; empty where it is not known.
         panel: its hash; empty where it is not known.
         fact: `length` (half octaves of the responses' characters together), or in tenths of its range `p_a`, `p_b`,
-            `p_tie`, `entropy`, `disagreement`, `position_gap`.
+            `p_tie`, `entropy`, `position_gap`, and `disagreement` in tenths of the distance, its root.
         bin: from 0.
         battles: how many.
     """
@@ -145,8 +151,8 @@ class ReviewCandidate(NamedTuple):
 
     Attributes:
         id: of the battle.
-        why: `disagreement` or `entropy`: what it is among the greatest of its day by.
-        score: that value, in bits.
+        why: `disagreement` or `entropy`: what it is among the greatest of its day by; `vote`: what a person said.
+        score: that value, in bits; of a vote its surprise, -log2 of the probability that the panel gave it.
         at: when the preference was published, ms since the epoch.
         model_a: name, where it is known.
         model_b: likewise.
@@ -157,6 +163,7 @@ class ReviewCandidate(NamedTuple):
         source: topic or file of the battle.
         source_partition: its partition; None in a file.
         source_offset: its offset, or line.
+        said: the vote's `winner`, where that is why.
     """
 
     id: str
@@ -172,6 +179,24 @@ class ReviewCandidate(NamedTuple):
     source: str
     source_partition: int | None
     source_offset: int
+    said: str | None = None
+
+
+def vote_weights(
+    probability: NDArray[np.float64], chosen: NDArray[np.bool_], weighting: Weighting
+) -> NDArray[np.float64]:
+    """What votes weigh, shape (n,).
+
+    Args:
+        probability: with which people were asked for each, shape (n,); NaN where nobody is asked.
+        chosen: whether they were. A vote on a battle that was not chosen came by itself, by another way.
+        weighting: how.
+    """
+    if weighting == "none":
+        return np.ones(len(probability))
+    asked_for = chosen & np.isfinite(probability)
+    inverse: NDArray[np.float64] = 1.0 / np.where(asked_for, probability, 1.0)
+    return np.where(asked_for, inverse, 0.0 if weighting == "known" else 1.0)
 
 
 def floats(rows: Sequence[Sequence[Any]], *columns: int) -> NDArray[np.float64]:

@@ -52,6 +52,7 @@ class Facts(NamedTuple):
         between_judges: the part of it that the judges disagree about, in bits; None where it is not told.
         disagreement: mean Jensen-Shannon divergence over pairs of judges, in bits.
         position_gap: mean over the judges that read both orders; None where none did.
+        flipped: share of these judges whose most probable outcome depends on the order; None likewise.
         truncated: 1 where a judge did not get to read all.
         review_probability: with which a person was asked to look at it; None where nobody is asked.
         review_chosen: 1 where one was.
@@ -82,6 +83,7 @@ class Facts(NamedTuple):
     between_judges: float | None
     disagreement: float
     position_gap: float | None
+    flipped: float | None
     truncated: int
     review_probability: float | None
     review_chosen: int | None
@@ -123,6 +125,7 @@ HOUR_SUMS: Final = (
     "truncated",
     "gaps",
     "gap",
+    "flipped",
     "styled",
     "characters",
     "unequal",
