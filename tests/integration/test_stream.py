@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from prefstream.consumer.client import clients as kafka_client
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, DataLossError, TopicMissingError
 from prefstream.consumer.stream import telemetry
-from prefstream.schemas import Battle, KafkaSource, Provenance
+from prefstream.schemas import Battle, KafkaSource, Provenance, decode_preference
 from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,
     HEADER_EXCEPTION,
@@ -72,6 +72,32 @@ def test_valid_and_malformed_events_leave_exactly_once(
         reason.value: 2 * sum(other is reason for _, other in MALFORMED.values()) for _, reason in MALFORMED.values()
     }
     assert committed_offsets(config) == end_offsets(config)
+
+
+@pytest.mark.parametrize("publish_models", [True, False])
+def test_a_preference_says_what_is_known_of_its_battle(stream_config: MakeConfig, publish_models: bool) -> None:
+    """On the topic, in each message alone: whoever reads it needs no other."""
+    config = stream_config(publish_models=publish_models)
+    said = {"language": "de", "occurred_at": "2026-11-20T10:00:00Z", "response_id_a": "zqresponse"}
+    produce(config, [battle_event(0, response_a="# zqanswera\n- **one**", **said)])
+    panel = prior_panel(judges=2)
+    with running(config, lambda: panel) as service:
+        service.wait_published(1)
+    [record] = read_topic(config.bootstrap_servers, config.preferences_topic)
+    preference = decode_preference(record.value)
+    models = ("zqmodel-one", "zqmodel-two") if publish_models else (None, None)
+    assert (preference.model_a, preference.model_b) == models
+    assert preference.language == "de"
+    assert preference.occurred_at == datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert preference.style is not None
+    style = preference.style.a
+    assert (style.characters, style.headings, style.list_items, style.bold) == (21, 1, 1, 1)
+    assert preference.panel == panel.identity
+    assert [judge.weight for judge in preference.judges] == [0.5, 0.5]
+    assert preference.uncertainty is not None
+    assert preference.uncertainty.entropy > 1.5
+    text = record.value.decode()
+    assert [marker for marker in ("zqprompt", "zqanswer", "zqresponse", "zqkey") if marker in text] == []
 
 
 def test_a_dead_letter_is_the_record_as_it_came_and_why(stream_config: MakeConfig) -> None:
