@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import UsageError
 from prefstream.schemas import Framing
+from prefstream.schemas.preference import MAX_ENTROPY_BITS
 from prefstream.scoring.config import DEMO_PANEL
 
 BYTES_PER_TOKEN: Final = 4
@@ -99,6 +100,37 @@ class StreamConfig(TopicNames):
             "sees it either way."
         ),
     ] = True
+
+    review_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            allow_inf_nan=False,
+            description="With a review_topic: probability with which any battle is chosen for it. Not 0: a vote weighs "
+            "the inverse of it.",
+        ),
+    ] = 0.02
+    review_above: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=MAX_ENTROPY_BITS,
+            allow_inf_nan=False,
+            description="Uncertainty, in bits of entropy up to log2(3) = 1.585, from which on a battle is chosen with "
+            "probability review_share_above instead.",
+        ),
+    ] = 1.5
+    # A panel that knows nothing any more sends each battle above: what people get is bounded then, too.
+    review_share_above: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Probability with which battles that uncertain are chosen; at least review_share.",
+        ),
+    ] = 0.2
 
     max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
     max_batch_tokens: Annotated[
@@ -191,6 +223,12 @@ class StreamConfig(TopicNames):
     log_format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
     ] = "auto"
+
+    @model_validator(mode="after")
+    def _doubt_is_looked_at(self) -> Self:
+        if self.review_share_above < self.review_share:
+            raise ValueError("review_share_above: must not be less than review_share")
+        return self
 
     def require_panel(self) -> Path:
         """The panel that serves.

@@ -74,6 +74,16 @@ _OF_STREAM: Final[tuple[_Rule[StreamConfig], ...]] = (
     _Rule(
         ("dead_letter_window",), lambda config: config.dead_letter_limit == 0, "dead_letter_limit 0: the first stops"
     ),
+    _Rule(
+        ("review_share", "review_above", "review_share_above"),
+        lambda config: config.review_topic is None,
+        "no review_topic",
+    ),
+    _Rule(
+        ("review_above",),
+        lambda config: config.review_topic is not None and config.review_share == config.review_share_above,
+        "review_share and review_share_above the same",
+    ),
     _Rule(("linger_ms",), lambda config: config.max_batch_battles == 1, "max_batch_battles 1"),
 )
 

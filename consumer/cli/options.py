@@ -24,6 +24,7 @@ _GROUPS = {
     "sasl_oauth_token_url": "OAuth",
     "battles_topic": "Topics",
     "group_id": "Group",
+    "review_share": "Review",
     "max_batch_battles": "Batches",
     "on_data_loss": "Stops",
     "session_timeout_ms": "Time-outs",

@@ -69,6 +69,18 @@ PREFERENCES_PUBLISHED: Final = Metric(
 DEAD_LETTERS: Final = Metric(
     "prefstream_dead_letters_total", "counter", "records", "Dead letters in committed transactions.", ("reason",)
 )
+REVIEWS_PUBLISHED: Final = Metric(
+    "prefstream_reviews_published_total",
+    "counter",
+    "records",
+    "Preferences that were chosen for review, in committed transactions.",
+)
+REVIEWS_REFUSED: Final = Metric(
+    "prefstream_reviews_refused_total",
+    "counter",
+    "records",
+    "Preferences that were chosen for review and are too large for its topic: published as if nobody was asked.",
+)
 BATCH_BATTLES: Final = Metric(
     "prefstream_batch_battles",
     "histogram",
@@ -194,6 +206,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     BATTLES_CONSUMED,
     PREFERENCES_PUBLISHED,
     DEAD_LETTERS,
+    REVIEWS_PUBLISHED,
+    REVIEWS_REFUSED,
     BATCH_BATTLES,
     BATCH_PADDED_TOKENS,
     TOKENISE_SECONDS,

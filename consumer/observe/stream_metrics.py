@@ -34,6 +34,8 @@ from prefstream.consumer.observe.metrics import (
     READY,
     RECORDS_ANSWERED,
     RECORDS_SKIPPED,
+    REVIEWS_PUBLISHED,
+    REVIEWS_REFUSED,
     SKIP_REASONS,
     STALE_RECORDS_DROPPED,
     TOKENISE_SECONDS,
@@ -86,6 +88,8 @@ class StreamMetrics:
         self._battles_consumed = self._counter(BATTLES_CONSUMED)
         self._preferences_published = self._counter(PREFERENCES_PUBLISHED)
         self._dead_letters = self._counter(DEAD_LETTERS)
+        self._reviews_published = self._counter(REVIEWS_PUBLISHED)
+        self._reviews_refused = self._counter(REVIEWS_REFUSED)
         self._batch_battles = self._histogram(BATCH_BATTLES)
         self._batch_padded_tokens = self._histogram(BATCH_PADDED_TOKENS)
         self._tokenise = self._histogram(TOKENISE_SECONDS)
@@ -131,6 +135,14 @@ class StreamMetrics:
     def preferences_published(self, count: int) -> None:
         """A transaction with this many preferences was committed."""
         self._preferences_published.inc(count)
+
+    def reviews_published(self, count: int) -> None:
+        """A transaction with this many preferences for review was committed."""
+        self._reviews_published.inc(count)
+
+    def reviews_refused(self, count: int) -> None:
+        """This many preferences that were chosen for review are too large for its topic."""
+        self._reviews_refused.inc(count)
 
     def dead_letter(self, reason: Reason, count: int = 1) -> None:
         """A transaction with this many dead letters for `reason` was committed."""

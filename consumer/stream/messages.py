@@ -1,7 +1,8 @@
 """What leaves the stream for one event: a preference, or a dead letter. Knows the contract, not the client.
 
 Oversized messages have smaller forms: a preference becomes a dead letter; a dead letter loses its value, then its key
-and the original's headers.
+and the original's headers. A preference that only the review topic finds too large is not sent for review, and does not
+say that it was.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.partitions.assignment import Event
-from prefstream.schemas import Preference, PrefstreamError, Reason, encode_preference
+from prefstream.schemas import Preference, PrefstreamError, Reason, decode_preference, encode_preference
 from prefstream.schemas.dead_letter import (
     ERROR_HEADERS,
     HEADER_EXCEPTION,
@@ -64,7 +66,8 @@ class Message:
     """A record to send for one event.
 
     `reason` is None for a preference. `omitted` counts what a dead letter lost already: 1 its value, 2 also its key
-    and the original's headers.
+    and the original's headers. `chosen` is a preference that goes to the review topic, too; what goes there is another
+    message, whose `copy_of` it is.
     """
 
     event: Event
@@ -73,6 +76,8 @@ class Message:
     headers: list[Header] = field(repr=False)
     reason: Reason | None = None
     omitted: int = 0
+    chosen: bool = False
+    copy_of: Message | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:
@@ -117,7 +122,8 @@ class Composer:
         ]
         if record.headers and (trace := _trace_of(record)):
             headers.append((TRACEPARENT, trace))
-        return Message(event, preference.id.encode(), encode_preference(preference), headers)
+        chosen = preference.review is not None and preference.review.chosen
+        return Message(event, preference.id.encode(), encode_preference(preference), headers, chosen=chosen)
 
 
 def _trace_of(record: ConsumerRecord) -> bytes | None:
@@ -152,6 +158,17 @@ def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
     if value is None and record.key is None:
         value = b""  # kafka-python sends no record without key and value; the reason null_value says what it was
     return Message(event, record.key, value, headers, reason)
+
+
+def with_copies(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Messages, and behind them the copies of those that were chosen for review."""
+    return (*messages, *(replace(message, copy_of=message) for message in messages if message.chosen))
+
+
+def unchoose(message: Message) -> Message:
+    """The same preference, not sent for review: whether it would have been is not told, as nobody looks at it."""
+    preference = decode_preference(message.value or b"").model_copy(update={"review": None})
+    return replace(message, value=encode_preference(preference), chosen=False)
 
 
 def shrink(message: Message) -> Message | None:

@@ -19,6 +19,7 @@ from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
+from prefstream.consumer.stream.review import ReviewRule
 from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
@@ -72,14 +73,22 @@ class Pipeline:
         composer: writes the messages.
         framing: what stands before a battle's JSON.
         publish_models: pass on who wrote the responses.
+        review: with which probability a battle is chosen for review; None where there is no review.
     """
 
     def __init__(
-        self, scorer: Scorer, composer: Composer, *, framing: Framing = "none", publish_models: bool = True
+        self,
+        scorer: Scorer,
+        composer: Composer,
+        *,
+        framing: Framing = "none",
+        publish_models: bool = True,
+        review: ReviewRule | None = None,
     ) -> None:
         self._scorer = scorer
         self._framing = framing
         self._publish_models = publish_models
+        self._review = review
         self._composer = composer
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
         self._score_thread = ThreadPoolExecutor(1, "score")
@@ -184,6 +193,8 @@ class Pipeline:
             record = event.record
             source = KafkaSource(topic=record.topic, partition=record.partition, offset=record.offset)
             preference = result.to_preference(battle, source, timings, publish_models=self._publish_models)
+            if self._review is not None:
+                preference = self._review.mark(preference)
             messages.append(self._composer.preference(event, preference, timings.scored_at))
         return Scored(
             prepared.batch,

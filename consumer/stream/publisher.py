@@ -20,7 +20,7 @@ their own, which goes through the same states.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -34,7 +34,7 @@ from prefstream.consumer.errors import BrokerUnreachableError, StreamError, Tran
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.dead_letter_limit import DeadLetterLimit, Window
-from prefstream.consumer.stream.messages import Message, shrink
+from prefstream.consumer.stream.messages import Message, shrink, unchoose, with_copies
 from prefstream.consumer.stream.partitions.assignment import Membership
 from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 from prefstream.consumer.stream.pipeline import Scored
@@ -252,12 +252,13 @@ class Publisher:
         membership: Membership,
     ) -> bool:
         """Step 4, and where it fails the state in which step 5 begins."""
+        outgoing = with_copies(owned)
         try:
-            self._sink.publish(owned, offsets, membership)
+            self._sink.publish(outgoing, offsets, membership)
         except AbortedError as aborted:
             self._tell_first("transaction aborted, retrying", aborted, offsets)
             self._metrics.transaction_aborted()
-            smaller = _shrink(scored, [owned[position] for position in aborted.oversized])
+            smaller = self._shrink(scored, [outgoing[position] for position in aborted.oversized])
             self._state = self._retry_later(smaller, aborted)
             return False
         except UnsettledError as error:
@@ -265,6 +266,26 @@ class Publisher:
             self._state = Unsettled(self._retry_later(scored, error), owned, membership)
             return False
         return True
+
+    def _shrink(self, scored: Scored, oversized: Sequence[Message]) -> Scored:
+        """The batch with smaller forms of the messages that are too large for their topic."""
+        too_large = {id(message) for message in oversized if message.copy_of is None}
+        for_review = {id(message.copy_of) for message in oversized if message.copy_of is not None} - too_large
+        if for_review:
+            self._metrics.reviews_refused(len(for_review))
+            log.warning(
+                "preferences too large for the review topic are published without review",
+                topic=self._config.review_topic,
+                preferences=len(for_review),
+                largest=max(message.size for message in oversized if message.copy_of is not None),
+            )
+
+        def mended(message: Message) -> Message:
+            if id(message) in too_large:
+                return _smaller(message)
+            return unchoose(message) if id(message) in for_review else message
+
+        return replace(scored, messages=tuple(map(mended, scored.messages)))
 
     def _settle(self, unsettled: Unsettled) -> Published | None:
         """Find out whether an unsettled transaction was committed, and with it its batch; None where it was not."""
@@ -324,19 +345,13 @@ def _ends(messages: Iterable[Message]) -> dict[TopicPartition, int]:
     return ends
 
 
-def _shrink(scored: Scored, oversized: Iterable[Message]) -> Scored:
-    """The batch with smaller forms of the messages that are too large for their topic."""
-    too_large = {id(message) for message in oversized}
-    if not too_large:
-        return scored
-    messages = []
-    for message in scored.messages:
-        smaller = shrink(message) if id(message) in too_large else message
-        if smaller is None:
-            record = message.event.record
-            raise StreamError(
-                f"the dead letter of {record.topic}/{record.partition}/{record.offset} is too large even without "
-                "value, key and headers: raise max.message.bytes of the dead-letters topic"
-            )
-        messages.append(smaller)
-    return replace(scored, messages=tuple(messages))
+def _smaller(message: Message) -> Message:
+    """The smaller form of a message that is too large for its topic."""
+    smaller = shrink(message)
+    if smaller is None:
+        record = message.event.record
+        raise StreamError(
+            f"the dead letter of {record.topic}/{record.partition}/{record.offset} is too large even without "
+            "value, key and headers: raise max.message.bytes of the dead-letters topic"
+        )
+    return smaller

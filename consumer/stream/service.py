@@ -31,6 +31,7 @@ from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher
+from prefstream.consumer.stream.review import ReviewRule
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
 from prefstream.consumer.stream.start_checks import require_settings_taken
@@ -185,6 +186,7 @@ class Service:
                         Composer(config.group_id),
                         framing=config.battles_framing,
                         publish_models=config.publish_models,
+                        review=ReviewRule.of(config),
                     )
                 )
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from prefstream.consumer.client.acl import GRANT, acls_of_stream
+from prefstream.consumer.client.acl import GRANT, acls_of_stream, topic_operations
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition, TransactionalProducer
 from prefstream.consumer.client.transaction import Transactions
@@ -47,7 +47,9 @@ class Sink:
         self._group = (HEADER_GROUP, config.group_id.encode())
         translator = Translator(
             "publishing",
-            acls=acls_of_stream(config, (config.preferences_topic, config.dead_letters_topic)),
+            acls=acls_of_stream(
+                config, [topic for topic, needed in topic_operations(config).items() if needed == "WRITE"]
+            ),
             remedies={
                 Meaning.DENIED: GRANT,
                 Meaning.FENCED: "another process uses our transactional id, or the broker timed our transaction out: "
@@ -66,17 +68,21 @@ class Sink:
         """Step 4: begin, send, send offsets, commit. Raises what `Transactions.begin` does.
 
         Args:
-            messages: one per record, all of partitions that `membership` owns; none where positions are.
+            messages: one per record, all of partitions that `membership` owns, and copies for review; none where
+                positions are.
             offsets: per partition, the offset behind its last record here, or behind what follows that and is none.
             membership: the snapshot that the messages were checked against; the broker fences a stale one.
         """
-        preferences, dead_letters = self._config.preferences_topic, self._config.dead_letters_topic
         with self._transactions.begin() as transaction:  # 4.1
             for message in messages:
-                topic = preferences if message.reason is None else dead_letters
                 headers = message.headers if message.reason is None else [*message.headers, self._group]
-                transaction.send(topic, value=message.value, key=message.key, headers=headers)  # 4.2
+                transaction.send(self._topic_of(message), value=message.value, key=message.key, headers=headers)  # 4.2
             transaction.commit(offsets, membership.metadata)  # 4.3, 4.4
+
+    def _topic_of(self, message: Message) -> str:
+        if message.copy_of is not None and self._config.review_topic:
+            return self._config.review_topic
+        return self._config.preferences_topic if message.reason is None else self._config.dead_letters_topic
 
     def close(self) -> None:
         """Close the producer; an open transaction is left to its successor or to its time-out."""

@@ -135,6 +135,7 @@ class Telemetry:
         metrics.preferences_published(len(messages) - reasons.total())
         for reason, count in reasons.items():
             metrics.dead_letter(reason, count)
+        metrics.reviews_published(sum(message.chosen for message in messages))
         for partition, records in Counter(message.event.partition for message in messages).items():
             metrics.answered(partition.topic, partition.partition, records)
         ages_s = _ages_s(messages)

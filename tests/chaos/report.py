@@ -134,9 +134,14 @@ class Report:
         verdict = self.verdict
         wrong = {
             name: {"count": len(found := getattr(verdict, name)), "examples": found[:EXAMPLES]}
-            for name in ("lost", "duplicated", "unaccounted", "out_of_contract", "retries_lost", "retries_unasked")
+            for name in (
+                *("lost", "duplicated", "unaccounted", "out_of_contract", "retries_lost", "retries_unasked"),
+                *("reviews_lost", "reviews_uncalled"),
+            )
         }
-        counts = {name: getattr(verdict, name) for name in ("inputs", "preferences", "dead_letters", "retried")}
+        counts = {
+            name: getattr(verdict, name) for name in ("inputs", "preferences", "dead_letters", "retried", "reviews")
+        }
         return {
             "seed": self.seed,
             "is_over": self.sight is not None,

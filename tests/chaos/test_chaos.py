@@ -123,6 +123,24 @@ def test_the_verifier_sees_a_wrong_preference(clean: World, seen: str, change: C
     assert len(getattr(clean.verify(), seen)) > before
 
 
+def test_the_verifier_sees_what_is_wrongly_for_review(clean: World) -> None:
+    """What came a second time, what was not chosen, and what is missing there."""
+    config = clean.config
+    assert config.review_topic
+    before = clean.verify()
+    assert 0 < before.reviews < before.preferences
+    [review, *_] = read(config.bootstrap_servers, config.review_topic)
+    write(clean, config.review_topic, review)
+    write(clean, config.review_topic, review, value=(review.value() or b"").replace(b'"tie"', b'"model_a"'))
+    assert len(clean.verify().reviews_uncalled) == len(before.reviews_uncalled) + 2
+    record, value = sound_preference(clean)
+    chosen = value | {"review": {"probability": 0.3, "chosen": True}, "preferred": "tie"}
+    write(clean, config.preferences_topic, record, value=json.dumps(chosen))
+    after = clean.verify()
+    assert len(after.reviews_lost) == len(before.reviews_lost) + 1
+    assert not after.is_clean
+
+
 def test_the_verifier_sees_a_dead_letter_that_was_changed(clean: World) -> None:
     config = clean.config
     record = read(config.bootstrap_servers, config.dead_letters_topic)[0]

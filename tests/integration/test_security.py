@@ -109,10 +109,7 @@ LACKING: Final = [
     for user in [f"lacks-{number}-{'sees' if sees else 'blind'}"]
 ]
 ROBBED: Final = [
-    Lacking(f"robbed-{number}", acl, sees=False)
-    for number in range(len(acls_of("")))
-    for acl in [acls_of(f"robbed-{number}")[number]]
-    if not acl.name.endswith(".review")  # nothing is written there yet
+    Lacking(f"robbed-{number}", acls_of(f"robbed-{number}")[number], sees=False) for number in range(len(acls_of("")))
 ]
 """Users who lose an ACL while they serve."""
 
@@ -489,7 +486,7 @@ def test_a_group_that_has_lost_its_offsets_may_not_begin_again_unless_it_may_loo
 
 @pytest.mark.parametrize("robbed", ROBBED, ids=lambda robbed: robbed.user)
 def test_a_right_that_is_taken_away_ends_a_running_service_and_is_named(secured: Secured, robbed: Lacking) -> None:
-    config = secured.config(robbed.user)
+    config = secured.config(robbed.user, review_share=1, review_share_above=1)
     event = b"no battle" if robbed.acl.name.endswith("dead-letters") else battle_event(0)
     with running(config) as service:
         produce(secured.inside(config), [event])

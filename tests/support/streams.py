@@ -131,7 +131,7 @@ def fresh_config(bootstrap_servers: str, *, partitions: int = 1, **settings: Any
     Args:
         bootstrap_servers: the broker.
         partitions: of the battles topic.
-        settings: of the stream; they override.
+        settings: of the stream; they override. A review topic gets a name of its own, too.
     """
     name = f"t{uuid.uuid4().hex[:10]}"
     config = StreamConfig.load(
@@ -143,6 +143,7 @@ def fresh_config(bootstrap_servers: str, *, partitions: int = 1, **settings: Any
             "dead_letters_topic": f"{name}.dead-letters",
             "http": False,
             **settings,
+            **({"review_topic": f"{name}.review"} if settings.get("review_topic") else {}),
         }
     )
     create_topics(config, partitions)
@@ -198,6 +199,22 @@ def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_com
             for polled in consumer.poll(timeout_ms=200).values():
                 records += polled
         return records
+
+
+def assert_reviews_exact(config: StreamConfig) -> dict[str, bool]:
+    """What was chosen is on the review topic, once, the very same; nothing else is. By id, whether it was chosen."""
+    assert config.review_topic
+    published = read_topic(config.bootstrap_servers, config.preferences_topic)
+    reviews = read_topic(config.bootstrap_servers, config.review_topic)
+    said = {as_sent(record): decode_preference(record.value) for record in published}
+    chosen = [sent for sent, preference in said.items() if preference.review and preference.review.chosen]
+    assert Counter(map(as_sent, reviews)) == Counter(chosen)
+    return {preference.id: bool(preference.review and preference.review.chosen) for preference in said.values()}
+
+
+def as_sent(record: Any) -> tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]:
+    """Key, value and headers of a record."""
+    return record.key, record.value, tuple(record.headers)
 
 
 @dataclass(frozen=True)

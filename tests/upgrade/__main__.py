@@ -54,6 +54,7 @@ def upgrade(
             cluster=cluster,
             embedded=embedded,
             leavers=False,
+            review=False,  # an older version knows no such option
         )
         for process in world.fleet:
             process.version = before

@@ -26,7 +26,7 @@ def test_versions_side_by_side_answer_everything_once(kafka: Kafka, tmp_path: Pa
     python = os.environ.get(ENV_OLD) or pytest.skip(f"{ENV_OLD} names no Python that has the version before this one")
     old = installed(python, tmp_path / "path", "old")
     new = installed(sys.executable, tmp_path / "path", "new")
-    world = World(kafka.bootstrap_servers, tmp_path, processes=3, partitions=6, leavers=False)
+    world = World(kafka.bootstrap_servers, tmp_path, processes=3, partitions=6, leavers=False, review=False)
     for process in world.fleet:
         process.version = old
     with world:

@@ -46,6 +46,9 @@ class Verdict:
         retried: inputs that are dead letters sent back; they are in `inputs`, too.
         retries_lost: dead letters that are remembered as sent back and did not come.
         retries_unasked: records sent back more often than is remembered.
+        reviews: records on the review topic.
+        reviews_lost: inputs whose preference says that it was chosen for review, and that are not there.
+        reviews_uncalled: inputs that are there once too often: twice, not chosen, or not as their preference is.
     """
 
     inputs: int = 0
@@ -59,12 +62,16 @@ class Verdict:
     retried: int = 0
     retries_lost: list[str] = field(default_factory=list)
     retries_unasked: list[str] = field(default_factory=list)
+    reviews: int = 0
+    reviews_lost: list[Place] = field(default_factory=list)
+    reviews_uncalled: list[Place] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether each input has exactly one answer, and each answer is as it should be."""
         wrong = self.lost or self.duplicated or self.unaccounted or self.out_of_contract or self.kcat
-        return self.inputs > 0 and not (wrong or self.retries_lost or self.retries_unasked)
+        beside = self.retries_lost or self.retries_unasked or self.reviews_lost or self.reviews_uncalled
+        return self.inputs > 0 and not (wrong or beside)
 
     def __str__(self) -> str:
         kcat = "was not asked" if self.kcat is None else f"counts otherwise: {self.kcat[:3]}" if self.kcat else "agrees"
@@ -73,7 +80,8 @@ class Verdict:
             f"lost {len(self.lost)}, duplicated {len(self.duplicated)}, unaccounted {len(self.unaccounted)}, "
             f"out of contract {len(self.out_of_contract)} {self.out_of_contract[:3] or ''}".rstrip()
             + f"; kcat {kcat}; sent back {self.retried:,}: lost {len(self.retries_lost)}, "
-            f"unasked {len(self.retries_unasked)}"
+            f"unasked {len(self.retries_unasked)}; for review {self.reviews:,}: lost {len(self.reviews_lost)}, "
+            f"uncalled {len(self.reviews_uncalled)}"
         )
 
 
@@ -82,16 +90,18 @@ def verify(
     input_topic: str,
     preferences_topic: str,
     dead_letters_topic: str,
+    review_topic: str | None = None,
     deleted: Mapping[Place, Message] | None = None,
     retry_group: str | None = None,
 ) -> Verdict:
-    """Read all three topics from their beginning to their end, as a read_committed reader, and compare.
+    """Read all topics from their beginning to their end, as a read_committed reader, and compare.
 
     Args:
         bootstrap_servers: the brokers.
         input_topic: the truth.
         preferences_topic: where battles are answered.
         dead_letters_topic: where what is no battle is answered.
+        review_topic: where preferences that say they were chosen stand once more; None where there is none.
         deleted: records that were read from the input topic before they were deleted from it.
         retry_group: the group that remembers which dead letters were sent back; None where none were.
 
@@ -101,7 +111,8 @@ def verify(
     inputs = dict(deleted or {}) | read_places(bootstrap_servers, input_topic)
     verdict = Verdict(inputs=len(inputs))
     seen: Counter[Place] = Counter()
-    for record in read(bootstrap_servers, preferences_topic):
+    preferences = read(bootstrap_servers, preferences_topic)
+    for record in preferences:
         verdict.preferences += 1
         _count(record, _preference(record, input_topic), "preference", inputs, seen, verdict)
     if kcat_installed():
@@ -113,6 +124,8 @@ def verify(
     verdict.lost = sorted(inputs.keys() - seen.keys())
     verdict.duplicated = sorted(place for place, count in seen.items() if count > 1)
     verdict.unaccounted = sorted(seen.keys() - inputs.keys())
+    if review_topic is not None:
+        _compare_reviews(preferences, read(bootstrap_servers, review_topic), verdict)
     if retry_group is not None:
         remembered = read_remembered(bootstrap_servers, dead_letters_topic, retry_group)
         sent = Counter(_retry(letter, 1) for letter in dead_letters if remembered(letter))
@@ -121,6 +134,29 @@ def verify(
         verdict.retries_lost = sorted(map(str, (sent - came).elements()))
         verdict.retries_unasked = sorted(map(str, (came - sent).elements()))
     return verdict
+
+
+def _compare_reviews(preferences: list[Message], reviews: list[Message], verdict: Verdict) -> None:
+    """Whether each preference that says it was chosen is for review once, the very same, and no other."""
+    chosen: Counter[Any] = Counter()
+    for record in preferences:
+        review = json.loads(record.value() or b"{}").get("review", {})
+        if not 0 < review.get("probability", 0) <= 1:
+            verdict.out_of_contract.append(f"preference {record.partition()}/{record.offset()}: tells no review")
+        elif review["chosen"]:
+            chosen[_whole(record)] += 1
+    there = Counter(map(_whole, reviews))
+    verdict.reviews = there.total()
+    verdict.reviews_lost = sorted(whole[0] for whole in (chosen - there).elements())
+    verdict.reviews_uncalled = sorted(whole[0] for whole in (there - chosen).elements())
+
+
+def _whole(record: Message) -> tuple[Place, bytes, bytes, tuple[tuple[str, bytes], ...]]:
+    """Which input a preference answers, and all that was sent."""
+    found = headers(record)
+    _, partition, offset = found.get("ce_id", b"/-1/-1").decode().rsplit("/", 2)
+    place = (int(partition), int(offset))
+    return place, record.key() or b"", record.value() or b"", tuple(sorted(found.items()))
 
 
 def read_remembered(bootstrap_servers: str, dead_letters_topic: str, group: str) -> Callable[[Message], bool]:

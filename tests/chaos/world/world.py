@@ -42,6 +42,9 @@ SCORE_S: Final = 20.0
 RECOVER_S: Final = 150.0
 """Longest wait for all records to be answered after a fault: several time-outs, one after the other."""
 
+REVIEW: Final = {"review_share": 0.3, "review_share_above": 0.3}
+"""Enough that most transactions write to all three output topics."""
+
 RETENTION_S: Final = 60.0
 """Longest wait until brokers have looked through their logs for what is too old."""
 
@@ -59,6 +62,7 @@ class World:
         models: let the first process score with two tiny models instead of a prior.
         leavers: whether the second process gives its partitions up when it is stopped; all are static members.
         transactional: whether some of the records come in transactions, and others are aborted.
+        review: whether some preferences are for review, too.
 
     Attributes:
         config: of the stream.
@@ -86,6 +90,7 @@ class World:
         models: bool = False,
         transactional: bool = True,
         leavers: bool = True,
+        review: bool = True,
     ) -> None:
         name = f"chaos{time.time_ns():x}"
         self.config = StreamConfig.load(
@@ -94,6 +99,7 @@ class World:
             battles_topic=f"{name}.battles",
             preferences_topic=f"{name}.preferences",
             dead_letters_topic=f"{name}.dead-letters",
+            review_topic=f"{name}.review" if review else None,
         )
         self.cluster = cluster
         self.embedded = embedded
@@ -134,6 +140,7 @@ class World:
             broker_timeout_s=60,
             score_timeout_s=SCORE_S,
             max_batch_battles=16,
+            **(REVIEW if self.config.review_topic else {}),
         )
         return [*arguments, *(["--leave-on-stop"] if instance in self._leavers else [])]
 
@@ -150,7 +157,8 @@ class World:
             stack.callback(self.admin.close)
             stack.callback(self.upstream.close)
             stack.callback(self._kill_all)
-            self.admin.create_topics({self.config.battles_topic: self.partitions, **self._outputs})
+            review = {self.config.review_topic: 2} if self.config.review_topic else {}
+            self.admin.create_topics({self.config.battles_topic: self.partitions, **self._outputs, **review})
             stack.enter_context(self.reader)
             self.reader.read_input(self.partitions)
             for process in self.fleet:
@@ -278,6 +286,7 @@ class World:
             config.battles_topic,
             config.preferences_topic,
             config.dead_letters_topic,
+            config.review_topic,
             self._deleted,
             self.retries.group if self.retries.exits else None,
         )

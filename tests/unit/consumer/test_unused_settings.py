@@ -41,6 +41,11 @@ OAUTH: dict[str, Any] = {
         ({"dead_letter_limit": 1, "dead_letter_window": 9}, "dead_letter_window: no effect with dead_letter_limit 1"),
         ({"dead_letter_limit": 0, "dead_letter_window": 9}, "dead_letter_window: no effect with dead_letter_limit 0"),
         ({"max_batch_battles": 1, "linger_ms": 9}, "linger_ms: no effect with max_batch_battles 1"),
+        ({"review_share": 0.1, "review_above": 1.0}, "review_share, review_above: no effect with no review_topic"),
+        (
+            {"review_topic": "r", "review_share": 0.1, "review_share_above": 0.1, "review_above": 1.0},
+            "review_above: no effect with review_share and review_share_above the same",
+        ),
         ({"security_protocol": "SSL", "ssl_password": SecretStr("s")}, "ssl_password: no effect with no ssl_certfile"),
         ({**OAUTH, "sasl_oauth_cafile": Path(__file__)}, "sasl_oauth_cafile: no effect with a sasl_oauth_token_url"),
     ],
@@ -58,6 +63,7 @@ def test_a_setting_that_another_switches_off_is_told(settings: dict[str, Any], t
         {"http_port": 1},
         {"dead_letter_limit": 0.1, "dead_letter_window": 9},
         {"linger_ms": 9},
+        {"review_topic": "r", "review_share": 0.1, "review_above": 1.0, "review_share_above": 0.3},
         OAUTH,
     ],
 )

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink
+from prefstream.consumer.stream.messages import Composer, Message, dead_letter, shrink, unchoose, with_copies
 from prefstream.schemas import (
     Battle,
     InvalidEventError,
@@ -29,6 +29,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_VALUE_SIZE,
     DeadLetterHeaders,
 )
+from prefstream.schemas.preference import Review
 from prefstream.scoring.panel.combine import PanelAnswer
 from tests.support.priors import PRIOR
 from tests.support.streams import MALFORMED, MARKERS, make_event
@@ -149,6 +150,35 @@ def test_a_preference_that_is_too_large_becomes_a_dead_letter_of_its_record() ->
     smaller = shrink(Composer("g").preference(event, preference(), NOW))
     assert smaller is not None
     assert (smaller.value, smaller.reason) == (b"the battle", Reason.PREFERENCE_TOO_LARGE)
+
+
+def reviewed(*, chosen: bool) -> Message:
+    said = preference().model_copy(update={"review": Review(probability=0.5, chosen=chosen)})
+    return Composer("g").preference(make_event(), said, NOW)
+
+
+def test_what_was_chosen_goes_out_twice_the_very_same() -> None:
+    letter = dead_letter(make_event(b"{"), Reason.NOT_JSON, refused(b"{"))
+    one, other = reviewed(chosen=False), reviewed(chosen=True)
+    *messages, copy = with_copies([one, other, letter])
+    assert messages == [one, other, letter]
+    assert copy.copy_of is other
+    assert (copy.key, copy.value, copy.headers) == (other.key, other.value, other.headers)
+    assert with_copies([one, letter]) == (one, letter)
+
+
+def test_what_is_not_sent_for_review_does_not_say_that_it_was() -> None:
+    chosen = reviewed(chosen=True)
+    alone = unchoose(chosen)
+    assert not alone.chosen
+    assert decode_preference(alone.value or b"") == preference()
+    assert (alone.key, alone.headers, alone.event) == (chosen.key, chosen.headers, chosen.event)
+
+
+def test_a_dead_letter_of_what_was_chosen_is_not_sent_for_review() -> None:
+    smaller = shrink(reviewed(chosen=True))
+    assert smaller is not None
+    assert not smaller.chosen
 
 
 def test_a_dead_letter_that_is_too_large_loses_its_value_and_tells_size_and_hash() -> None:

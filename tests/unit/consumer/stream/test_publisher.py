@@ -34,7 +34,10 @@ from prefstream.consumer.stream.publisher import (
 )
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
+from prefstream.schemas import decode_preference, encode_preference
+from prefstream.schemas.preference import Review
 from tests.support.fake_clock import FakeClock
+from tests.support.samples import a_preference
 from tests.support.scripted_clients import OLD, ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
 
@@ -235,6 +238,42 @@ def test_a_message_that_is_too_large_is_smaller_at_the_next_try(stage: Set) -> N
     first, second = scene.publisher.held.scored.messages
     assert first.reason == "preference_too_large"
     assert second == scene.scored.messages[1]
+
+
+class NoReviews(ScriptedProducer):
+    """The broker takes everything but what goes to the review topic: the answer comes when the batch is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.topics: list[str] = []
+
+    def send(self, topic: str, **message: Any) -> Any:
+        self.topics.append(topic)
+        self.step, self.error = ("delivery", kafka_errors.MessageSizeTooLargeError()) if topic == "r" else (None, None)
+        return super().send(topic, **message)
+
+
+def test_what_is_too_large_for_the_review_topic_is_published_without_review(stage: Set) -> None:
+    """And neither kept from its readers nor lost in silence."""
+    producer = NoReviews()
+    scene = stage(producer, review_topic="r")
+    said = a_preference(review=Review(probability=0.5, chosen=True))
+    first, second = scene.scored.messages
+    chosen = replace(first, value=encode_preference(said), chosen=True)
+    with capture_logs() as logs:
+        assert scene.publisher.publish(replace(scene.scored, messages=(chosen, second))) is None
+    assert producer.topics == ["preferences", "preferences", "r"]
+    held = scene.publisher.held
+    assert held is not None
+    alone, same = held.scored.messages
+    assert (same, alone.chosen) == (second, False)
+    assert decode_preference(alone.value or b"") == a_preference()
+    assert scene.metrics.registry.get_sample_value("prefstream_reviews_refused_total") == 1
+    [told] = [line for line in logs if "too large for the review topic" in line["event"]]
+    assert (told["topic"], told["preferences"], told["largest"]) == ("r", 1, chosen.size)
+    published = scene.publisher.publish(held.scored)
+    assert published is not None
+    assert [message.reason for message in published.messages] == [None, None]
 
 
 def test_what_can_not_be_mended_ends_it(stage: Set) -> None:
