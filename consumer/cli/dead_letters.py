@@ -59,7 +59,7 @@ Topic = Annotated[
     typer.Option(
         envvar="PREFSTREAM_DEAD_LETTERS_TOPIC",
         show_default="dead_letters_topic of the settings",
-        help="Topic of the dead letters.",
+        help="Topic of the dead letters; those of votes are on votes.dead-letters.",
     ),
 ]
 Reasons = Annotated[
@@ -291,9 +291,15 @@ def _parse_positions(
 
 def _dead_letters_topic(names: TopicNames, topic: str | None) -> str:
     """The topic that is meant; every record of one that holds something else would be taken for a dead letter."""
-    for other, what in ((names.battles_topic, "battles"), (names.preferences_topic, "preferences")):
-        if topic == other:
-            raise UsageError(f"{topic} is the topic of {what}; dead letters are on {names.dead_letters_topic}")
+    others = {
+        names.battles_topic: ("battles", names.dead_letters_topic),
+        names.preferences_topic: ("preferences", names.dead_letters_topic),
+        names.votes_topic: ("votes", names.votes_dead_letters_topic),
+        names.review_topic: ("what is for review", names.dead_letters_topic),
+    }
+    if topic is not None and topic in others:
+        what, where = others[topic]
+        raise UsageError(f"{topic} is the topic of {what}; dead letters are on {where}")
     return topic or names.dead_letters_topic
 
 

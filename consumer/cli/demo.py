@@ -29,6 +29,7 @@ from prefstream.consumer.demo.demo import (
     DemoEvent,
     DemoRun,
     agreement,
+    cast_votes,
     check,
     demo_broker,
     file_entries,
@@ -98,7 +99,9 @@ def demo(
             _watch(run, committed, screen)
             run.raise_error()
             result = check(config, run.sent)
-            console.print(_summary(result, agreement(result.preferences, run.sent), screen, judges, config))
+            people = agreement(result.preferences, run.sent)
+            votes = cast_votes(config, run.sent)
+            console.print(_summary(result, people, votes, screen, judges, config))
             if svg:
                 console.save_svg(str(svg), title="prefstream demo")
             if keep_running and not run.finished.is_set():
@@ -240,14 +243,15 @@ def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
 
 
 def _summary(
-    result: Check, people: Agreement | None, screen: Screen, judges: Panel, config: StreamConfig
+    result: Check, people: Agreement | None, votes: int, screen: Screen, judges: Panel, config: StreamConfig
 ) -> RenderableType:
     untrained = [judge.name for judge in judges.judges if judge.provenance.trained is False]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
     answers = len(result.preferences) + len(result.dead_letters)
-    grid.add_row("in", f"{result.produced} records on [cyan]{config.battles_topic}[/]")
+    later = f", later {votes} on [cyan]{config.votes_topic}[/]" if votes else ""
+    grid.add_row("in", f"{result.produced} records on [cyan]{config.battles_topic}[/]{later}")
     grid.add_row(
         "out",
         f"{answers} = {len(result.preferences)} on [cyan]{config.preferences_topic}[/] + "

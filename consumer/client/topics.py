@@ -161,27 +161,35 @@ def find_partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
-def create_topics(config: StreamConfig, partitions: int) -> None:
+def create_topics(config: StreamConfig, partitions: int, *, also: Iterable[str] = ()) -> None:
     """Create the stream's topics, with the cluster's own number of replicas: for demo, benchmarks and tests.
+
+    Args:
+        config: names brokers and topics.
+        partitions: of each.
+        also: further topics.
 
     Raises:
         BrokerUnreachableError: no broker answered, or it refused the login.
     """
+    names = (*topic_operations(config), *also)
     with admin_client(config) as admin:
-        admin.create_topics(
-            {topic: {"num_partitions": partitions, "replication_factor": -1} for topic in topic_operations(config)}
-        )
+        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": -1} for topic in names})
 
 
-def delete_topics_and_group(config: StreamConfig) -> None:
+def delete_topics_and_group(config: StreamConfig, *, also: Iterable[str] = ()) -> None:
     """Delete the stream's topics with all that is in them, and the group with its offsets: what a demo made.
+
+    Args:
+        config: names brokers, topics and group.
+        also: further topics.
 
     Raises:
         StreamError: they could not be deleted; the message says why.
     """
     deleting = Translator(f"deleting topics and group at {config.bootstrap_servers}", otherwise=StreamError)
     with deleting.translating(), admin_client(config) as admin:
-        patiently(lambda: admin.delete_topics(list(topic_operations(config))))
+        patiently(lambda: admin.delete_topics([*topic_operations(config), *also]))
         patiently(lambda: _delete_group(admin, config.group_id))
 
 

@@ -34,11 +34,14 @@ from prefstream.schemas import (
     KafkaSource,
     Outcome,
     Preference,
+    Vote,
     decode_battle,
     decode_preference,
     encode_battle,
+    encode_vote,
 )
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
+from prefstream.schemas.vote import BOTH_BAD, Winner
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.battles import read_battles
 from prefstream.scoring.files.content import file_format
@@ -64,13 +67,18 @@ class DemoEvent:
         name: the battle's id, or a made-up name for what is no battle.
         value: the record's value.
         battle: None for what is no battle.
-        label: which answer people preferred; known for the package's own battles.
+        said: which answer people preferred; known for the package's own battles.
     """
 
     name: str
     value: bytes = field(repr=False)
     battle: Battle | None = None
-    label: Outcome | None = None
+    said: Winner | None = None
+
+    @property
+    def label(self) -> Outcome | None:
+        """The same in terms of a battle's three outcomes."""
+        return "tie" if self.said == BOTH_BAD else self.said
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +157,14 @@ def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEven
     return entries
 
 
-def _labels(path: Path) -> dict[int, Outcome]:
+def _labels(path: Path) -> dict[int, Winner]:
     """What people said, by the line of the battle; empty where the file doesn't tell."""
     try:
         records = list(read_labelled(path))
     except FileError:  # no columns of labels; what else is wrong is told when the battles are read
         return {}
-    return {record.line: record.battle.label.outcome for record in records if record.battle}
+    labels = {record.line: record.battle.label for record in records if record.battle}
+    return {line: BOTH_BAD if label.both_bad else label.outcome for line, label in labels.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +230,13 @@ def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> I
             battles_topic=f"{prefix}battles",
             preferences_topic=f"{prefix}preferences",
             dead_letters_topic=f"{prefix}battles.dead-letters",
+            votes_topic=f"{prefix}votes",
             max_batch_battles=DEMO_BATCH_BATTLES,
             dead_letter_limit=1,  # somebody's file that is mostly unusable is for them to see, to its end
             http_port=0,
             log_level="error",
         )
-        create_topics(config, PARTITIONS)
+        create_topics(config, PARTITIONS, also=[config.votes_topic])
         if prefix:
             stack.callback(_remove, config, tell)
         yield config
@@ -235,9 +245,9 @@ def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> I
 def _remove(config: StreamConfig, tell: Callable[[str], None]) -> None:
     """Remove what the demo made on somebody's cluster, or say what is left there."""
     try:
-        delete_topics_and_group(config)
+        delete_topics_and_group(config, also=[config.votes_topic])
     except StreamError as error:
-        names = ", ".join(topic_operations(config))
+        names = ", ".join([*topic_operations(config), config.votes_topic])
         tell(f"left behind on {config.bootstrap_servers}: the topics {names} and the group {config.group_id} ({error})")
 
 
@@ -247,18 +257,34 @@ def produce(config: StreamConfig, entries: Sequence[DemoEvent]) -> dict[tuple[in
     Raises:
         StreamError: a record could not be delivered.
     """
+    places = _deliver(config, config.battles_topic, [(entry.name, entry.value) for entry in entries])
+    return dict(zip(places, entries, strict=True))
+
+
+def cast_votes(config: StreamConfig, sent: Mapping[tuple[int, int], DemoEvent]) -> int:
+    """Send what people said of the battles as votes; how many there were.
+
+    Raises:
+        StreamError: a vote could not be delivered.
+    """
+    judged = [event for event in sent.values() if event.battle and event.said]
+    votes = [
+        Vote(id=event.name, winner=event.said, voter=f"demo:{number}")
+        for number, event in enumerate(judged, start=1)
+        if event.said
+    ]
+    return len(_deliver(config, config.votes_topic, [(vote.id, encode_vote(vote)) for vote in votes]))
+
+
+def _deliver(config: StreamConfig, topic: str, records: Sequence[tuple[str, bytes]]) -> list[tuple[int, int]]:
+    """Send records, each a key and a value; partition and offset of each."""
     with closing(make_producer(config)) as producer:
-        futures = [
-            (entry, producer.send(config.battles_topic, key=entry.name.encode(), value=entry.value))
-            for entry in entries
-        ]
+        futures = [(name, producer.send(topic, key=name.encode(), value=value)) for name, value in records]
         producer.flush()
-        sent = {}
-        for entry, future in futures:
+        for name, future in futures:
             if future.failed():
-                raise StreamError(f"{entry.name} could not be sent: {future.exception}")
-            sent[future.value.partition, future.value.offset] = entry
-    return sent
+                raise StreamError(f"{name} could not be sent: {future.exception}")
+        return [(future.value.partition, future.value.offset) for _, future in futures]
 
 
 @contextmanager

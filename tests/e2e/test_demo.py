@@ -26,6 +26,7 @@ def test_every_sample_battle_is_answered_and_every_malformed_event_is_a_dead_let
     picture = tmp_path / "demo.svg"
     result = demo("--panel", str(make_tiny_panel(tmp_path)), "--svg", str(picture))
     assert result.returncode == 0, result.stderr
+    assert "67 records on battles, later 64 on votes" in result.stdout
     assert "67 = 64 on preferences + 3 on battles.dead-letters" in result.stdout
     assert "0 lost, 0 twice" in result.stdout
     assert "on 64 judged battles" in " ".join(result.stdout.split())

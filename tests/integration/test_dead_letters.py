@@ -568,3 +568,56 @@ def test_a_dry_run_ends_no_transaction(config: StreamConfig, killed_retry: str) 
     with pytest.raises(StreamError, match="another retry"):
         _retry(config, "--all", "--dry-run", "--group", killed_retry)
     assert _battles(config) == []
+
+
+# --- of votes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def votes(config: StreamConfig) -> StreamConfig:
+    """Topics of votes of one's own, and on the second one a record that is no vote."""
+    name = config.group_id
+    made = config.model_copy(
+        update={"votes_topic": f"{name}.votes", "votes_dead_letters_topic": f"{name}.votes.dead-letters"}
+    )
+    record = {"topic": made.votes_topic, "key": b"battle-7", "value": b'{"id": "battle-7", "winner": "nobody"}'}
+    with admin_client(made) as admin:
+        topics = (made.votes_topic, made.votes_dead_letters_topic)
+        admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1} for topic in topics})
+    message = _dead_letter(made, 7, Reason.WRONG_TYPE, **record)
+    with closing(make_producer(made)) as producer:
+        producer.send(made.votes_dead_letters_topic, message.value, message.key, message.headers, partition=1).get(100)
+    return made
+
+
+def test_what_is_no_vote_is_listed_shown_and_sent_back_to_the_votes(votes: StreamConfig) -> None:
+    arguments = ["--bootstrap-servers", votes.bootstrap_servers, "--topic", votes.votes_dead_letters_topic]
+    listed = CliRunner().invoke(dead_letters, ["list", "--json", *arguments])
+    [line] = map(json.loads, listed.stdout.splitlines())
+    assert line["position"] == f"{votes.votes_dead_letters_topic}/1/0"
+    assert (line["reason"], line["origin"]) == ("wrong_type", f"{votes.votes_topic}/1/7")
+    shown = CliRunner().invoke(dead_letters, ["show", "1/0", *arguments])
+    assert "nobody" in shown.stdout
+    for sent in (1, 0):
+        again = CliRunner().invoke(
+            dead_letters, ["retry", "--all", "--yes", "--group", f"{votes.group_id}-retries", *arguments]
+        )
+        assert again.exit_code == 0, again.exception
+        assert (f"Sent back: {sent}." in again.stdout) is bool(sent)
+    [back] = read_dead_letters(votes, votes.votes_topic)  # reads any topic
+    assert (back.key, back.value) == (b"battle-7", b'{"id": "battle-7", "winner": "nobody"}')
+    assert back.retries == 1
+
+
+@pytest.mark.parametrize("field", ["battles_topic", "preferences_topic", "votes_topic", "review_topic"])
+def test_a_topic_of_something_else_is_refused_with_the_one_that_holds_dead_letters(
+    config: StreamConfig, field: str
+) -> None:
+    told = CliRunner().invoke(
+        dead_letters,
+        ["list", "--bootstrap-servers", config.bootstrap_servers, "--topic", "this"],
+        env={f"PREFSTREAM_{field.upper()}": "this"},
+    )
+    assert isinstance(told.exception, UsageError)
+    where = "votes.dead-letters" if field == "votes_topic" else "battles.dead-letters"
+    assert str(told.exception).endswith(f"dead letters are on {where}")

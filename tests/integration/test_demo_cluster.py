@@ -13,9 +13,11 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.connection import KafkaConnection
-from prefstream.consumer.demo.demo import demo_broker, file_entries
+from prefstream.consumer.demo.demo import cast_votes, demo_broker, file_entries, produce
+from prefstream.schemas import decode_vote
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
+from tests.support.streams import read_topic
 
 
 def names_of_demos(bootstrap_servers: str) -> set[str]:
@@ -51,6 +53,21 @@ def test_a_file_is_held_against_its_labels_and_the_cluster_is_left_as_it_was(kaf
     assert "on 3 judged battles" in told
     assert "left behind" not in told
     assert names_of_demos(kafka.bootstrap_servers) <= before
+
+
+def test_what_people_said_follows_as_votes(kafka: Kafka, tmp_path: Path) -> None:
+    """Each under the id of its battle, and as it was said; of one id as many as were judged."""
+    entries = file_entries(write_judged(tmp_path / "b.jsonl"), print)
+    told: list[str] = []
+    with demo_broker(kafka.bootstrap_servers, told.append) as config:
+        assert cast_votes(config, produce(config, entries)) == 3
+        records = read_topic(config.bootstrap_servers, config.votes_topic)
+        assert config.votes_topic in names_of_demos(kafka.bootstrap_servers)
+    votes = [decode_vote(record.value) for record in records]
+    assert [record.key.decode() for record in records] == [vote.id for vote in votes]
+    assert sorted((vote.id, vote.winner) for vote in votes) == [("1", "model_a"), ("1", "model_b"), ("2", "both_bad")]
+    assert len({vote.voter for vote in votes}) == 3
+    assert told == []
 
 
 def test_what_cannot_be_removed_is_told_with_its_names() -> None:
