@@ -40,8 +40,10 @@ class TopicNames(KafkaConnection):
 
     @classmethod
     def settings_of_others(cls) -> Collection[str]:
-        """Those of the service."""
-        return StreamConfig.model_fields
+        """Those of the service and of the board."""
+        from prefstream.consumer.board_config import BoardConfig  # it is made of this class
+
+        return {*StreamConfig.model_fields, *BoardConfig.model_fields}
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "demo": "Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.",
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
     "score": "Score a file of battles, without Kafka.",
+    "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
     "replay": "Feed a file to a topic: its battles, or with --votes what people said of them.",
@@ -34,6 +35,7 @@ EXTRAS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "score": ("judges",),
+    "board": ("board",),
     "evaluate": ("judges",),
     "topics": ("run",),
     "replay": ("run",),
@@ -46,7 +48,7 @@ EXTRAS: Final = {
 }
 """What each command needs beyond what every installation has: names of the package's extras."""
 
-_SCORING: Final = frozenset(COMMANDS) - {"topics", "replay", "schema", "broker", "dead-letters"}
+_SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
 _MARKUP: Final = "markdown"

@@ -28,6 +28,7 @@ _GROUPS = {
     "max_batch_battles": "Batches",
     "on_data_loss": "Stops",
     "session_timeout_ms": "Time-outs",
+    "broker_timeout_s": "Time-outs",
     "http": "HTTP",
     "log_level": "Logs",
 }
@@ -35,7 +36,7 @@ _GROUPS = {
 
 
 def with_settings(
-    model: type[_Settings], *, leave_out: Collection[str] = ()
+    model: type[_Settings], *, leave_out: Collection[str] = (), own_prefix: str | None = None
 ) -> Callable[[Callable[Concatenate[_Settings, _Rest], None]], Callable[..., None]]:
     """Give a command one option per field of a settings model, and the loaded settings as its first argument.
 
@@ -44,10 +45,11 @@ def with_settings(
     Args:
         model: the settings.
         leave_out: fields that the command decides itself.
+        own_prefix: how fields begin that no other command has: their options go without it, and into no group.
     """
 
     def decorate(command: Callable[Concatenate[_Settings, _Rest], None]) -> Callable[..., None]:
-        parameters = _option_parameters(model, leave_out)
+        parameters = _option_parameters(model, leave_out, own_prefix)
         own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
         wants_context = own.pop(_CONTEXT.name, None) is not None
 
@@ -79,7 +81,9 @@ def _config_parameter() -> inspect.Parameter:
     return _parameter("config", Annotated[Path | None, option])
 
 
-def _option_parameters(model: type[KafkaConnection], leave_out: Collection[str]) -> list[inspect.Parameter]:
+def _option_parameters(
+    model: type[KafkaConnection], leave_out: Collection[str], own_prefix: str | None
+) -> list[inspect.Parameter]:
     parameters = []
     panel = "Kafka"
     for name, field in model.model_fields.items():
@@ -87,12 +91,13 @@ def _option_parameters(model: type[KafkaConnection], leave_out: Collection[str])
         kind = plain_type(field.annotation)
         if name in leave_out or kind is SecretStr:
             continue
-        flag = "--" + name.replace("_", "-")
+        is_own = own_prefix is not None and name.startswith(own_prefix)
+        flag = "--" + name.removeprefix(own_prefix if own_prefix and is_own else "").replace("_", "-")
         option = typer.Option(
             f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
             envvar=ENV_PREFIX + name.upper(),
             help=_help(field),
-            rich_help_panel=panel,
+            rich_help_panel=None if is_own else panel,
         )
         parameters.append(_parameter(name, Annotated[kind | None, option]))
     return parameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,18 +14,12 @@ from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_fail
 from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import panel_config
+from prefstream.consumer.cli.signals import stop_service_on_signals
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.early_signals import (
-    EXIT_INTERRUPTED,
-    EXIT_STOPPED,
-    STOP_SIGNALS,
-    SignalForm,
-    end_at_once,
-    tell_signal,
-)
+from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks, logs_are_json
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
 if TYPE_CHECKING:
     from prefstream.consumer.stream.service import Service
@@ -82,21 +75,11 @@ def run(config: StreamConfig, context: typer.Context) -> None:
 
 def _stop_on_signals(service: Service, drain_seconds: float) -> None:
     """SIGTERM and SIGINT ask the service to finish; a second one ends the process at once."""
-    form: SignalForm = "json" if logs_are_json() else "console"
 
-    def stop_now(number: int, frame: FrameType | None) -> None:
-        del frame
-        event = "stopped at once, batches in flight will be scored again"
-        end_at_once(event, number, EXIT_INTERRUPTED, form)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
+    def ask(number: int, form: SignalForm) -> None:
         if not service.streaming:  # loading judges may take minutes
             end_at_once("stopped while it started, nothing was begun", number, EXIT_STOPPED, form)
         service.stop(signal.Signals(number).name)
-        for each in STOP_SIGNALS:
-            signal.signal(each, stop_now)
-        tell_signal("stopping, batches in flight are finished or given up", number, form)
         # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
         # transaction is safe, our successor ends it.
         deadline = threading.Timer(drain_seconds + CLOSE_S, leave)
@@ -107,5 +90,8 @@ def _stop_on_signals(service: Service, drain_seconds: float) -> None:
         service.tell_end()
         leave_now(0)
 
-    for number in STOP_SIGNALS:
-        signal.signal(number, stop)
+    stop_service_on_signals(
+        ask,
+        asked="stopping, batches in flight are finished or given up",
+        ended="stopped at once, batches in flight will be scored again",
+    )

@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
+from prefstream.consumer.early_signals import (
+    EXIT_INTERRUPTED,
+    STOP_SIGNALS,
+    SignalForm,
+    end_at_once,
+    tell_signal,
+)
+from prefstream.consumer.observe.logs import logs_are_json
 
 
 @contextmanager
@@ -22,6 +29,31 @@ def stop_signals_handled_by(handler: Callable[[int, FrameType | None], None]) ->
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def stop_service_on_signals(ask: Callable[[int, SignalForm], None], *, asked: str, ended: str) -> None:
+    """From now on SIGTERM and SIGINT ask a service to finish; a second one ends the process at once.
+
+    Args:
+        ask: asks; gets the signal's number, and the form of the log's lines.
+        asked: what the log says then.
+        ended: what it says of the second one.
+    """
+    form: SignalForm = "json" if logs_are_json() else "console"
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        end_at_once(ended, number, EXIT_INTERRUPTED, form)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        ask(number, form)
+        for each in STOP_SIGNALS:
+            signal.signal(each, end)
+        tell_signal(asked, number, form)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, handle)
 
 
 @contextmanager

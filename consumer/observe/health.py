@@ -267,7 +267,7 @@ def _cut(connection: socket.socket) -> None:
         return  # its thread or its client was faster
 
 
-def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+def encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
     """What writes the metrics in the form that a client accepts; in the oldest one, where it asks for none that is."""
     try:
         # The library repeats a version in its answer's header, where a folded line must not go.
@@ -295,7 +295,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             case "/readyz":
                 self._probe(self.server.state.readiness())
             case "/metrics":
-                encode, content_type = _encoder(self.headers.get("Accept", ""))
+                encode, content_type = encoder(self.headers.get("Accept", ""))
                 self._answer(HTTPStatus.OK, content_type, encode(self.server.registry))
             case "/":
                 self._answer(HTTPStatus.OK, _TEXT, b"prefstream: /livez /readyz /metrics\n")

@@ -103,8 +103,13 @@ class BoardIngest:
         self._bad_votes = Sparingly("no votes, sent to their dead letters' topic")
         self._duplicates = Sparingly("preferences of battles that have one already, not counted")
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Read until `stop` is set.
+
+        Args:
+            stop: ends it.
+            on_progress: with it, reading ends where the topics ended when it began; called with how many offsets are
+                done, of how many.
 
         Raises:
             StreamError: what can't be mended from inside; what was read until then is in the file.
@@ -129,6 +134,7 @@ class BoardIngest:
             letters = stack.enter_context(closing(VoteDeadLetters(names, self._store.offsets(), stop.is_set)))
             way = FreeWay(lambda: self._undelivered or source.obstacle(), self._broker_timeout_s, self._on_obstacle)
             self._report_at = time.monotonic() + REPORT_EVERY_S
+            unread = None if on_progress is None else source.unread()
             while not stop.is_set():
                 with watchdog.guard("polling"):
                     polled = source.poll(POLL_S, self._max_records)
@@ -141,6 +147,15 @@ class BoardIngest:
                 self.metrics.lag(source.lag())
                 way.require()
                 self._report()
+                if unread is not None and on_progress is not None:
+                    done, every = source.done(unread)
+                    on_progress(done, every)
+                    if done == every:
+                        return
+
+    def behind(self) -> int | None:
+        """Records that are on the topics and not in the file yet, as far as is known; for any thread."""
+        return self.metrics.behind
 
     def _deliver(self, decoded: Decoded, letters: VoteDeadLetters, source: BoardSource, watchdog: Watchdog) -> bool:
         """Step 2; whether it is done."""

@@ -38,7 +38,7 @@ class IngestMetrics:
         self._names = names
         self._began = time.monotonic()
         self._counts: Counts[str] = Counts()
-        self._behind = 0
+        self._behind: int | None = None
         self._preferences = Counter(BOARD_PREFERENCES.name, BOARD_PREFERENCES.help, registry=self.registry)
         self._votes = Counter(BOARD_VOTES.name, BOARD_VOTES.help, registry=self.registry)
         self._uncounted = Counter(
@@ -81,17 +81,22 @@ class IngestMetrics:
 
     def lag(self, lags: Mapping[TopicPartition, int]) -> None:
         """How far reading is behind; nothing where no broker tells."""
-        self._behind = sum(lags.values())
+        self._behind = sum(lags.values()) if lags else None
         if not lags:
             self._lag.clear()
         for partition, lag in lags.items():
             self._lag.labels(partition.topic, partition.partition).set(lag)
+
+    @property
+    def behind(self) -> int | None:
+        """Records that were not taken in, when that was looked at last; None where nobody knows."""
+        return self._behind
 
     def totals(self) -> dict[str, float]:
         """For the log: what this process took in, and how far it is behind."""
         since_s = time.monotonic() - self._began
         return {
             **self._counts,
-            "behind": self._behind,
+            "behind": self._behind or 0,
             "records_per_s": round((self._counts["preferences"] + self._counts["votes"]) / max(since_s, 1e-3), 1),
         }

@@ -176,6 +176,33 @@ class BoardSource:
                 lags[partition] = max(0, end - done)
         return lags
 
+    def unread(self) -> dict[TopicPartition, range]:
+        """The offsets of every partition of both topics that are there now and that the file does not hold.
+
+        Raises:
+            StreamError: the brokers don't tell.
+        """
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in self._consumer.partitions_for_topic(topic) or ()
+        ]
+        with self._translator.translating():
+            begins = self._consumer.beginning_offsets(partitions, timeout_ms=TIMEOUT_MS)
+            ends = self._consumer.end_offsets(partitions, timeout_ms=TIMEOUT_MS)
+        held = {one: stored.next_offset for one, stored in self._stored.items()}
+        return {one: range(max(begins[one], held.get(one, 0)), ends[one]) for one in partitions}
+
+    def done(self, unread: Mapping[TopicPartition, range]) -> tuple[int, int]:
+        """How many offsets were polled since, or need not be, and of how many.
+
+        Args:
+            unread: from `unread`.
+        """
+        reached = {one: self._consumer.known_position(one) or 0 for one in unread if one in self._assigned}
+        done = sum(len(range(span.start, min(span.stop, reached.get(one, 0)))) for one, span in unread.items())
+        return done, sum(map(len, unread.values()))
+
     def obstacle(self) -> StreamError | None:
         """What keeps us from reading, as far as we know: the error that it becomes if it lasts."""
         if self._silent_s > SILENT_S:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.ui.words import escaped
 from prefstream.consumer.dead_letters.plan import RetryPlan
 from prefstream.consumer.dead_letters.reader import DeadLetter
 from prefstream.schemas.dead_letter import HEADER_ORIGINAL_TIMESTAMP
@@ -52,11 +53,11 @@ def render_list(letters: Iterable[DeadLetter], topic: str, *, expand: bool) -> T
     table.add_column("came from, key, group", ratio=1, overflow="fold")
     table.add_column("size", justify="right", min_width=8)
     for letter in letters:
-        reason = Text(_printable(letter.reason), "bold")
-        reason.append(f"\n{_printable(letter.message.removeprefix(letter.reason + ': '))}", "not bold")
+        reason = Text(escaped(letter.reason), "bold")
+        reason.append(f"\n{escaped(letter.message.removeprefix(letter.reason + ': '))}", "not bold")
         if letter.retries:
             reason.append(f"\nsent back before: {letter.retries}", "not bold yellow")
-        origin = _printable(str(letter.origin or "unknown"))
+        origin = escaped(str(letter.origin or "unknown"))
         table.add_row(
             f"{letter.position.partition}/{letter.position.offset}",
             f"{letter.time:%Y-%m-%d %H:%M:%S}",
@@ -76,7 +77,7 @@ def print_counts(console: Console, counts: Counter[str], *, shown: int) -> None:
     table.add_column(justify="right")
     table.add_column()
     for reason, count in counts.most_common():
-        table.add_row(str(count), Text(_printable(reason)))
+        table.add_row(str(count), Text(escaped(reason)))
     table.add_row(str(counts.total()), "in all" if counts.total() == shown else f"in all, the newest {shown} shown")
     console.print(table)
 
@@ -102,7 +103,7 @@ def print_plan(console: Console, plan: RetryPlan) -> None:
             highlight=False,
         )
     for refusal in plan.refusals[:REFUSALS_SHOWN]:
-        console.print(Text(f"{refusal.position} ({_printable(refusal.reason)}): {refusal.why}", "yellow"))
+        console.print(Text(f"{refusal.position} ({escaped(refusal.reason)}): {refusal.why}", "yellow"))
     if len(plan.refusals) > REFUSALS_SHOWN:
         console.print(f"... and {len(plan.refusals) - REFUSALS_SHOWN} more that can't be sent back", style="yellow")
 
@@ -111,7 +112,7 @@ def print_whole(console: Console, letter: DeadLetter) -> None:
     """Print one with its headers, key and value."""
     console.print(Text(str(letter.position), "bold"), Text(f"written {iso_time(letter)}", "dim"))
     for name, value in letter.headers:
-        line = Text(f"{_printable(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default")
+        line = Text(f"{escaped(name)}: ", "cyan").append(_bytes(value, keep="\n"), "default")
         if name == HEADER_ORIGINAL_TIMESTAMP and (time := _time_of(value or b"")):
             line.append(f" ({time})", "dim")
         console.print(line)
@@ -158,24 +159,16 @@ def _plan_table(plan: RetryPlan) -> Table:
     for (destination, reason), count in sorted(counts.items()):
         size = _size(sizes[destination, reason])
         before = [str(again[destination, reason])] if again.total() else []
-        table.add_row(Text(_printable(destination)), Text(_printable(reason)), str(count), size, *before)
+        table.add_row(Text(escaped(destination)), Text(escaped(reason)), str(count), size, *before)
     return table
 
 
 def _group(letter: DeadLetter) -> str:
-    return f"\n{_printable(letter.group)}" if letter.group else ""
+    return f"\n{escaped(letter.group)}" if letter.group else ""
 
 
 def _bytes(value: bytes | None, keep: str = "") -> str:
-    return "(none)" if value is None else _printable(value.decode(errors="backslashreplace"), keep)
-
-
-def _printable(text: str, keep: str = "") -> str:
-    """Escape what a terminal could obey or hide: control, format and bidi characters, odd spaces."""
-    return "".join(
-        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return "(none)" if value is None else escaped(value.decode(errors="backslashreplace"), keep)
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -220,6 +220,37 @@ class CountProgress:
         self._meter.show(done, status, f"{self._verb}: {status}")
 
 
+class TopicProgress:
+    """How far topics are read, for people. A context manager.
+
+    Args:
+        console: where to.
+        verb: what is done to them.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, console: Console, *, verb: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._verb = verb
+        self._clock = clock
+        self._began = clock()
+        self._meter = Meter(console, verb=verb, clock=clock)
+
+    def __enter__(self) -> Self:
+        self._meter.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._meter.__exit__(kind, error, trace)
+
+    def advanced(self, done: int, total: int) -> None:
+        """So many offsets are done, of so many."""
+        elapsed = max(self._clock() - self._began, 1e-9)
+        status = f"{done:,} of {total:,} records, {done / elapsed:,.0f}/s"
+        self._meter.show(done, status, f"{self._verb}: {status}", total=max(1, total))
+
+
 def duration(seconds: float) -> str:
     """A time for people, such as 3 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)

@@ -1,0 +1,130 @@
+"""Answers that take time to compute: kept, given out at once, and computed anew behind the back of who asks.
+
+What was asked before is answered with what is known, however old that is, and begins to be computed anew where it is
+older than `fresh_s`. So who asks waits only for what nobody asked before, and an answer's age is bounded by how often
+it is asked for. Nothing is computed in the thread that serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from prefstream.schemas import PrefstreamError
+
+log = structlog.get_logger(__name__)
+
+MOST_KEPT: Final = 256
+"""Answers; the ones that nobody asked for longest go first. With 200 models the largest has a megabyte."""
+
+_WORKERS: Final = 2
+"""A long one, such as strengths by the hour, holds nobody up who asks for the table of models."""
+
+_WORTH_PACKING_BYTES: Final = 1024
+_PACKING: Final = 5
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyAnswer:
+    """A body that is ready to be sent.
+
+    Attributes:
+        body: as it is.
+        packed: by gzip; None where that is not worth it.
+        etag: by which a client that has it is spared the body.
+        media_type: of the body.
+    """
+
+    body: bytes = field(repr=False)
+    packed: bytes | None = field(repr=False)
+    etag: str
+    media_type: str
+
+    @classmethod
+    def of(cls, text: str, media_type: str) -> ReadyAnswer:
+        """Make an answer ready."""
+        body = text.encode()
+        packed = gzip.compress(body, _PACKING, mtime=0) if len(body) >= _WORTH_PACKING_BYTES else None
+        return cls(body, packed, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"', media_type)
+
+
+@dataclass(slots=True)
+class _Kept:
+    answer: ReadyAnswer
+    computed_at: float
+
+
+class AnswerCache(Generic[Key]):
+    """Computes and keeps answers by key. `get` is for one event loop, `close` for any thread.
+
+    Args:
+        compute: makes an answer; called from threads of this object, for one key by one at a time.
+        fresh_s: an answer that is older begins to be computed anew when it is asked for.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, compute: Callable[[Key], ReadyAnswer], *, fresh_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._compute = compute
+        self._fresh_s = fresh_s
+        self._clock = clock
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._coming: dict[Key, Future[ReadyAnswer]] = {}
+        self._lock = threading.Lock()
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="prefstream-board")
+
+    async def get(self, key: Key) -> ReadyAnswer:
+        """The answer, at once where it was asked for before.
+
+        Raises:
+            PrefstreamError: it can't be computed.
+        """
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                if self._clock() - kept.computed_at >= self._fresh_s and key not in self._coming:
+                    self._start(key)
+                return kept.answer
+            coming = self._coming.get(key) or self._start(key)
+        # Others may wait for it, too: it goes on when this one's client goes away.
+        return await asyncio.shield(asyncio.wrap_future(coming))
+
+    def close(self) -> None:
+        """Begin nothing any more, and wait for what is being computed."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, key: Key) -> Future[ReadyAnswer]:
+        coming = self._workers.submit(self._renew, key)
+        self._coming[key] = coming
+        return coming
+
+    def _renew(self, key: Key) -> ReadyAnswer:
+        try:
+            answer = self._compute(key)
+        except Exception as error:
+            if not isinstance(error, PrefstreamError):
+                log.exception("a board's answer failed")
+            with self._lock:
+                self._coming.pop(key, None)
+            raise
+        with self._lock:
+            self._coming.pop(key, None)
+            self._kept[key] = _Kept(answer, self._clock())
+            self._kept.move_to_end(key)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return answer

@@ -1,0 +1,301 @@
+"""The board's app: its JSON API under `/api/v1`, and what probes and Prometheus ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Annotated, Any, Final, TypeAlias, get_args
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
+from prefstream.consumer.board.report.choices import TableName
+from prefstream.consumer.board.report.payloads import (
+    BoardQuery,
+    BoardReport,
+    BoardStatus,
+    LanguageTables,
+    ReviewPage,
+    StrengthTable,
+    TimeSlices,
+    WinRates,
+)
+from prefstream.consumer.board.report.reports import Reports
+from prefstream.consumer.observe.health import HealthState, ProbeAnswer, encoder
+from prefstream.schemas import PrefstreamError
+from prefstream.scoring.trust.results import TrustReport
+
+API: Final = "/api/v1"
+
+JSON: Final = "application/json"
+JSON_LINES: Final = "application/x-ndjson"
+CSV: Final = "text/csv; charset=utf-8; header=present"
+
+_SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""On every answer: what the API gives out is for programs, and nothing in it is to be run by a browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """What the app needs beside what it reports.
+
+    Attributes:
+        refresh_s: an answer that is older begins to be computed anew when it is asked for.
+        health: what probes are answered from; None: there are no probes.
+        registry: what `/metrics` shows; None: nothing is.
+    """
+
+    refresh_s: float = 5.0
+    health: HealthState | None = None
+    registry: CollectorRegistry | None = None
+
+
+class ApiProblem(BaseModel):
+    """Why a request is not answered."""
+
+    detail: str
+
+
+def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
+    """Make the app. Its own threads compute; they end with its lifespan.
+
+    Args:
+        reports: what the board says; called from several threads.
+        settings: of the app.
+    """
+
+    def compute(wanted: _Wanted) -> ReadyAnswer:
+        return ReadyAnswer.of(wanted.render(reports, wanted.query), wanted.media_type)
+
+    answers: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=settings.refresh_s)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        yield
+        answers.close()
+
+    app = FastAPI(
+        title="prefstream board",
+        summary="Strengths of models from votes and preferences, and whether the judges can be trusted.",
+        version=version("prefstream"),
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # their pages fetch scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.add_middleware(_SecurityHeaders)
+    app.include_router(_routes(answers))
+    app.add_exception_handler(PrefstreamError, _failed)
+    app.add_exception_handler(RequestValidationError, _refused)
+    for status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        app.add_exception_handler(status, _no_such)
+    _add_probes(app, settings)
+    return app
+
+
+_Render: TypeAlias = Callable[[Reports, BoardQuery], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What an answer is of: the key by which it is kept."""
+
+    render: _Render
+    media_type: str
+    query: BoardQuery
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One address of the API."""
+
+    name: str
+    payload: type[BaseModel]
+    summary: str
+    make: Callable[[Reports, BoardQuery], BaseModel]
+    takes_query: bool = True
+
+    def render(self, reports: Reports, query: BoardQuery) -> str:
+        """The page's body."""
+        return self.make(reports, query).model_dump_json()
+
+
+_PAGES: Final = (
+    _Page("board", BoardReport, "All of it in one, as `board --once --format json` prints it.", Reports.board),
+    _Page("models", StrengthTable, "Strengths of models, best first.", Reports.models),
+    _Page("pairs", WinRates, "How often one model wins against another.", Reports.pairs),
+    _Page("languages", LanguageTables, "Strengths by language.", Reports.languages),
+    _Page("time", TimeSlices, "Strengths by hour or day.", Reports.time),
+    _Page("status", BoardStatus, "How far it has read.", lambda reports, _: reports.status(), takes_query=False),
+    _Page("trust", TrustReport, "Can the judges be trusted?", lambda reports, _: reports.trust(), takes_query=False),
+    _Page("review", ReviewPage, "Where to look.", lambda reports, _: reports.review(), takes_query=False),
+)
+
+
+def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
+    router = APIRouter(prefix=API, responses={422: {"model": ApiProblem}, 503: {"model": ApiProblem}})
+    for page in _PAGES:
+        router.add_api_route(
+            f"/{page.name}",
+            _endpoint(page, answers),
+            response_model=page.payload,
+            summary=page.summary,
+            operation_id=page.name,
+        )
+
+    async def review_lines(request: Request) -> Response:
+        return _sent(request, await answers.get(_Wanted(_review_lines, JSON_LINES, BoardQuery())))
+
+    async def table(request: Request, table: _Table, query: Annotated[BoardQuery, Query()]) -> Response:
+        return _sent(request, await answers.get(_Wanted(_CSV[table], CSV, query)))
+
+    router.add_api_route(
+        "/review.jsonl",
+        review_lines,
+        response_class=Response,
+        summary="Where to look, a JSON object a line.",
+        operation_id="review_lines",
+        responses={200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}}},
+    )
+    router.add_api_route(
+        "/tables/{table}.csv",
+        table,
+        response_class=Response,
+        summary="One table as CSV. A text that begins like a formula gets an apostrophe before it.",
+        operation_id="table",
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    )
+    return router
+
+
+def _endpoint(page: _Page, answers: AnswerCache[_Wanted]) -> Callable[..., Awaitable[Response]]:
+    async def with_query(request: Request, query: Annotated[BoardQuery, Query()]) -> Response:
+        return _sent(request, await answers.get(_Wanted(page.render, JSON, query)))
+
+    async def without_query(request: Request) -> Response:
+        return await with_query(request, BoardQuery())
+
+    return with_query if page.takes_query else without_query
+
+
+def _review_lines(reports: Reports, query: BoardQuery) -> str:
+    del query
+    return reports.review_lines()
+
+
+def _csv_of(name: TableName) -> _Render:
+    return lambda reports, query: reports.csv(name, query)
+
+
+_Table: TypeAlias = Annotated[TableName, Path(description="Which.")]
+_CSV: Final = {name: _csv_of(name) for name in get_args(TableName)}
+
+
+def _sent(request: Request, answer: ReadyAnswer) -> Response:
+    headers = {"ETag": answer.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if answer.etag in known or "*" in known:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    body = answer.body
+    if answer.packed is not None and _takes_gzip(request):
+        headers["Content-Encoding"] = "gzip"
+        body = answer.packed
+    return Response(body, media_type=answer.media_type, headers=headers)
+
+
+def _takes_gzip(request: Request) -> bool:
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, quality = coding.partition(";")
+        if name.strip() == "gzip":
+            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    del request
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What is wrong with each parameter; not its value, which a stranger wrote."""
+    del request
+    faults = error.errors() if isinstance(error, RequestValidationError) else ()
+    told = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in faults)
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, told)
+
+
+async def _no_such(request: Request, error: Exception) -> Response:
+    del request
+    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.NOT_FOUND))
+    return _problem(status, status.phrase, headers=getattr(error, "headers", None))
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(
+        ApiProblem(detail=detail).model_dump(), status, headers={"Cache-Control": "no-store", **(headers or {})}
+    )
+
+
+def _add_probes(app: FastAPI, settings: AppSettings) -> None:
+    """`/livez`, `/readyz` and `/metrics`, as the stream's service answers them."""
+    health, registry = settings.health, settings.registry
+    if health is not None:
+
+        async def livez(request: Request) -> Response:
+            del request
+            return _probe(health.liveness())
+
+        async def readyz(request: Request) -> Response:
+            del request
+            return _probe(health.readiness())
+
+        app.add_route("/livez", livez, include_in_schema=False)
+        app.add_route("/readyz", readyz, include_in_schema=False)
+    if registry is not None:
+
+        def metrics(request: Request) -> Response:  # in a thread of Starlette's: collecting may take time
+            encode, content_type = encoder(request.headers.get("accept", ""))
+            return Response(encode(registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+        app.add_route("/metrics", metrics, include_in_schema=False)
+
+
+def _probe(verdict: ProbeAnswer) -> Response:
+    body = {"status": "ok"} if verdict.ok else {"status": "failed", "reason": verdict.reason}
+    status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+
+
+class _SecurityHeaders:
+    """Puts headers on every answer that has none of the name.
+
+    Args:
+        app: what answers, as ASGI has it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        async def with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
+                there = {name for name, _ in headers}
+                headers.extend(one for one in _SECURITY if one[0] not in there)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

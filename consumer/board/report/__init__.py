@@ -1,0 +1,1 @@
+"""What the board says: read from its store, and shaped for people and for programs."""

@@ -1,0 +1,292 @@
+"""What the board says, computed from what it has stored."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+
+from prefstream.consumer.board.report import tables
+from prefstream.consumer.board.report.choices import Step, TableName, UnknownSelection, Window
+from prefstream.consumer.board.report.links import battle_link
+from prefstream.consumer.board.report.payloads import (
+    BoardNote,
+    BoardQuery,
+    BoardReport,
+    BoardStatus,
+    LanguageTable,
+    LanguageTables,
+    ReviewLine,
+    ReviewPage,
+    StrengthTable,
+    TimeSlice,
+    TimeSlices,
+    WinRates,
+)
+from prefstream.consumer.board.report.strengths import rank, strength_table, win_rates
+from prefstream.consumer.board.store.reader import BoardReader, Weighting
+from prefstream.consumer.board.trust.build import build_trust
+from prefstream.consumer.board_config import BoardConfig
+from prefstream.scoring.strengths.results import Strengths
+from prefstream.scoring.trust.results import Shipped, TrustReport
+from prefstream.scoring.trust.shipped import read_shipped
+
+MOST_LANGUAGES: Final = 12
+"""With a table of their own: the most used ones. Any other can be asked for by its name."""
+
+FEWEST_BATTLES: Final = 30
+"""Of a language with a table: with fewer every interval spans the whole board."""
+
+MOST_SLICES: Final[dict[Step, int]] = {"hour": 48, "day": 31}
+"""The newest ones."""
+
+_STEPS: Final[dict[Step, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+_WINDOWS: Final[dict[Window, timedelta | None]] = {"all": None, "week": timedelta(days=7), "day": timedelta(days=1)}
+
+_WEIGHTING: Final[dict[UnknownSelection, Weighting]] = {"as-random": "all", "leave-out": "known"}
+
+TRUST_EVERY: Final = timedelta(seconds=30)
+"""A report on trust is told again for so long."""
+
+_HOUR: Final = timedelta(hours=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_REMEMBERED: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """What is the user's to say.
+
+    Attributes:
+        unknown_selection: what becomes of votes of which nobody knows how probable it was that they were asked for.
+        battle_url: template of links to battles.
+        shipped: the figures that the panel was shipped with, where somebody says.
+    """
+
+    unknown_selection: UnknownSelection = "as-random"
+    battle_url: str | None = None
+    shipped: Shipped | None = None
+
+    @classmethod
+    def of(cls, config: BoardConfig) -> ReportSettings:
+        """Those of the command's settings that are about what is reported.
+
+        Raises:
+            FileError: the file of shipped figures is none.
+        """
+        shipped = None if config.board_shipped is None else read_shipped(config.board_shipped)
+        return cls(config.board_unknown_selection, config.board_battle_url, shipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in whole hours since the epoch; None: without an end on that side."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+class Reports:
+    """Builds payloads. May be called from several threads.
+
+    Args:
+        reader: what is stored.
+        settings: what is the user's to say.
+        behind: how many records of the topics are not stored yet, where somebody knows.
+        now: the time.
+    """
+
+    def __init__(
+        self,
+        reader: BoardReader,
+        settings: ReportSettings,
+        *,
+        behind: Callable[[], int | None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._reader = reader
+        self._settings = settings
+        self._behind = behind
+        self._now = now
+        self._remembered: OrderedDict[tuple[object, ...], Strengths] = OrderedDict()
+        self._lock = threading.Lock()
+        self._trust: TrustReport | None = None
+        self._trust_lock = threading.Lock()
+
+    def board(self, query: BoardQuery) -> BoardReport:
+        """All of it in one; while the topics are being read, its parts may be of moments that lie apart."""
+        return BoardReport(
+            query=query,
+            status=self.status(),
+            strengths=self.models(query),
+            win_rates=self.pairs(query),
+            languages=self.languages(query),
+            over_time=self.time(query),
+            trust=self.trust(),
+            review=self.review(),
+        )
+
+    def status(self) -> BoardStatus:
+        """What the board rests on, and how far it has read."""
+        reader = self._reader
+        with reader.snapshot():
+            return BoardStatus(
+                version=version("prefstream"),
+                now=self._now(),
+                since=reader.since(),
+                newest_preference_at=reader.last_preference(),
+                newest_vote_at=reader.last_vote(),
+                behind=self._behind(),
+                counters=reader.counters(),
+                notes=tuple(
+                    BoardNote(at=_moment(note.at), kind=note.kind, detail=note.detail) for note in reader.notes()
+                ),
+            )
+
+    def models(self, query: BoardQuery) -> StrengthTable:
+        """Strengths of models, best first."""
+        return strength_table(self._strengths(query, self._span(query)))
+
+    def pairs(self, query: BoardQuery) -> WinRates:
+        """How often one model wins against another."""
+        return win_rates(self._strengths(query, self._span(query)))
+
+    def languages(self, query: BoardQuery) -> LanguageTables:
+        """Strengths by language, the most used first."""
+        span = self._span(query)
+        counts = self._battles_by_language(span)
+        chosen = [name for name, battles in counts.most_common(MOST_LANGUAGES) if battles >= FEWEST_BATTLES]
+        return LanguageTables(
+            languages=tuple(
+                LanguageTable(
+                    language=name,
+                    strengths=strength_table(self._strengths(query.model_copy(update={"language": name}), span)),
+                )
+                for name in chosen
+            ),
+            left_out=len(counts) - len(chosen),
+        )
+
+    def time(self, query: BoardQuery) -> TimeSlices:
+        """Strengths by hour or day, the oldest first; only slices with battles."""
+        hours = _STEPS[query.step] // _HOUR
+        there = sorted({facts.hour // hours for facts in self._reader.hours()})[-MOST_SLICES[query.step] :]
+        return TimeSlices(
+            step=query.step,
+            slices=tuple(
+                TimeSlice(
+                    start=_EPOCH + number * _STEPS[query.step],
+                    end=_EPOCH + (number + 1) * _STEPS[query.step],
+                    strengths=strength_table(self._strengths(query, Span(number * hours, (number + 1) * hours))),
+                )
+                for number in there
+            ),
+        )
+
+    def trust(self) -> TrustReport:
+        """Whether the judges can be trusted now; of at most half a minute ago, for it takes a second or two."""
+        with self._trust_lock:
+            now = self._now()
+            if self._trust is None or not timedelta() <= now - self._trust.at < TRUST_EVERY:
+                self._trust = build_trust(
+                    self._reader,
+                    now,
+                    shipped=self._settings.shipped,
+                    weighting=_WEIGHTING[self._settings.unknown_selection],
+                )
+            return self._trust
+
+    def review(self) -> ReviewPage:
+        """Where a person should look."""
+        return ReviewPage(
+            battles=tuple(
+                ReviewLine(
+                    id=one.id,
+                    why=one.why,
+                    score=one.score,
+                    link=battle_link(self._settings.battle_url, one.id),
+                    published_at=_moment(one.at),
+                    model_a=one.model_a,
+                    model_b=one.model_b,
+                    language=one.language,
+                    probabilities=one.forecast,
+                    disagreement=one.disagreement,
+                    entropy=one.entropy,
+                    source=one.source,
+                    partition=one.source_partition,
+                    offset=one.source_offset,
+                    said=one.said,
+                )
+                for one in (*self._reader.surprises(), *self._reader.candidates())
+                if one.score > 0  # a panel of one judge has no disagreement
+            )
+        )
+
+    def review_lines(self) -> str:
+        """The same as JSON, a battle a line."""
+        return "".join(f"{one.model_dump_json()}\n" for one in self.review().battles)
+
+    def csv(self, table: TableName, query: BoardQuery) -> str:
+        """One table as CSV."""
+        match table:
+            case "models":
+                return tables.models_csv(self.models(query))
+            case "pairs":
+                return tables.pairs_csv(self.pairs(query))
+            case "languages":
+                return tables.languages_csv(self.languages(query))
+            case "time":
+                return tables.time_csv(self.time(query))
+            case "trust":
+                return tables.trust_csv(self.trust())
+            case "review":
+                return tables.review_csv(self.review())
+
+    def _span(self, query: BoardQuery) -> Span:
+        length = _WINDOWS[query.window]
+        if length is None:
+            return Span()
+        # Whole hours, as the sums are: the first one is in part beyond the window.
+        return Span(int((self._now() - length - _EPOCH) / _HOUR))
+
+    def _battles_by_language(self, span: Span) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for facts in self._reader.hours(since_hour=span.start, until_hour=span.end):
+            if facts.language:
+                counts[facts.language] += facts.battles
+        return counts
+
+    def _strengths(self, query: BoardQuery, span: Span) -> Strengths:
+        """Computed, or remembered while nothing new was read."""
+        reader = self._reader
+        key = (query.method, query.style_control, query.language, span, *reader.counters().items())
+        with self._lock:
+            if (found := self._remembered.get(key)) is not None:
+                self._remembered.move_to_end(key)
+                return found
+        with reader.snapshot():
+            votes = reader.votes(
+                since_ms=_hour_ms(span.start),
+                until_ms=_hour_ms(span.end),
+                language=query.language,
+                weighting=_WEIGHTING[self._settings.unknown_selection],
+            )
+            cells = reader.cells(since_hour=span.start, until_hour=span.end, language=query.language)
+        found = rank(votes.select(votes.weights > 0), cells, query.method, style_control=query.style_control)
+        with self._lock:
+            self._remembered[key] = found
+            while len(self._remembered) > _MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        return found
+
+
+def _hour_ms(hour: int | None) -> int | None:
+    return None if hour is None else hour * (_HOUR // timedelta(milliseconds=1))
+
+
+def _moment(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)

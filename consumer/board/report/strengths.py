@@ -1,0 +1,116 @@
+"""Strengths of models as the board tells them: computed from what is stored, with the words that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.consumer.board.report.choices import Method
+from prefstream.consumer.board.report.payloads import (
+    ModelLine,
+    StrengthTable,
+    StyleLine,
+    WinRates,
+)
+from prefstream.scoring.strengths.bradley_terry import rank_by_judges, rank_by_votes
+from prefstream.scoring.strengths.prediction_powered import rank_by_both
+from prefstream.scoring.strengths.results import Strengths
+from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
+
+LABELS: Final[dict[Method, str]] = {
+    "votes": "what people say",
+    "judges": "what the judges say, their own bias among it",
+    "both": "what people say, its intervals narrowed by the judges",
+}
+"""What strengths are, by where they come from."""
+
+_RATING_DIGITS: Final = 2
+_SHARE_DIGITS: Final = 4
+"""Far below any interval; a table of 200 models is half as long by it."""
+
+
+def rank(votes: VotedBattles, cells: ForecastCells, method: Method, *, style_control: bool) -> Strengths:
+    """Compute strengths; where one half of `both` is missing, by the other, and the notes say so.
+
+    Args:
+        votes: people's.
+        cells: sums of the panel's answers.
+        method: what strengths come from.
+        style_control: take out the effect of length and markdown.
+    """
+    if method == "both" and not len(votes):
+        told = "there are no votes yet, so this is what the judges say alone"
+        return _with_note(rank_by_judges(cells, style_control=style_control), told)
+    if method == "both" and not len(cells):
+        told = "there are no preferences of judges, so this is from votes alone"
+        return _with_note(rank_by_votes(votes, style_control=style_control), told)
+    if method == "both":
+        return rank_by_both(votes, cells, style_control=style_control)
+    if method == "votes":
+        return rank_by_votes(votes, style_control=style_control)
+    return rank_by_judges(cells, style_control=style_control)
+
+
+def strength_table(result: Strengths, notes: Sequence[str] = ()) -> StrengthTable:
+    """The table of models.
+
+    Args:
+        result: strengths, best first.
+        notes: what is to be said beside those of the result.
+    """
+    return StrengthTable(
+        method=result.method,
+        label=LABELS[result.method],
+        style_control=result.style_control,
+        models=tuple(
+            ModelLine(
+                place=place,
+                model=one.model,
+                rating=_rounded(one.rating),
+                lower=_rounded(one.lower),
+                upper=_rounded(one.upper),
+                rank_low=one.rank_low,
+                rank_high=one.rank_high,
+                battles=one.battles,
+                votes=round(one.votes, _RATING_DIGITS),
+                why_no_interval=one.why_no_interval,
+            )
+            for place, one in enumerate(result.strengths, start=1)
+        ),
+        style=tuple(
+            StyleLine(name=one.name, coefficient=one.coefficient, lower=one.lower, upper=one.upper)
+            for one in result.style
+        ),
+        judges_weight=result.lambda_,
+        votes=result.votes,
+        preferences=result.preferences,
+        notes=(*result.notes, *notes),
+    )
+
+
+def win_rates(result: Strengths) -> WinRates:
+    """The matrices of pairs, in the order of the table."""
+    return WinRates(
+        models=tuple(one.model for one in result.strengths),
+        expected=_rows(result.win_rates),
+        observed=_rows(result.observed),
+        meetings=tuple(tuple(row) for row in np.round(result.meetings, _RATING_DIGITS).tolist()),
+    )
+
+
+def _with_note(result: Strengths, note: str) -> Strengths:
+    return replace(result, notes=(note, *result.notes))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _RATING_DIGITS)
+
+
+def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+    rounded = np.round(matrix, _SHARE_DIGITS).astype(object)
+    rounded[~np.isfinite(matrix)] = None
+    return tuple(map(tuple, rounded.tolist()))

@@ -1,0 +1,153 @@
+"""Tables of the board as CSV, one at a time, as RFC 4180 has it.
+
+A spreadsheet runs what begins like a formula, and names of models and ids of battles are what others wrote: in CSV such
+a text gets an apostrophe before it, by which a spreadsheet shows it as it is. JSON has every text unchanged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from prefstream.consumer.board.report.payloads import (
+    LanguageTables,
+    ModelLine,
+    ReviewLine,
+    ReviewPage,
+    StrengthTable,
+    TimeSlices,
+    WinRates,
+)
+from prefstream.schemas import OUTCOMES
+from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.trust.results import TrustReport, TrustWindow
+
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+                          "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+"""After OWASP, "CSV Injection": with these a spreadsheet begins to calculate, or may after it has cut blanks."""
+
+Cell: TypeAlias = str | float | bool | None
+
+_MODEL_COLUMNS: Final = tuple(ModelLine.model_fields)
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Write a table: a head line, comma, quotes where needed, CR LF; nothing for what is not known.
+
+    Args:
+        columns: names of ours.
+        rows: texts may be anybody's.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def models_csv(table: StrengthTable) -> str:
+    """A model a line, the best first."""
+    return to_csv(_MODEL_COLUMNS, map(_model_row, table.models))
+
+
+def languages_csv(tables: LanguageTables) -> str:
+    """A model and language a line."""
+    rows = ((one.language, *_model_row(line)) for one in tables.languages for line in one.strengths.models)
+    return to_csv(("language", *_MODEL_COLUMNS), rows)
+
+
+def time_csv(slices: TimeSlices) -> str:
+    """A model and stretch of time a line."""
+    rows = (
+        (one.start.isoformat(), one.end.isoformat(), *_model_row(line))
+        for one in slices.slices
+        for line in one.strengths.models
+    )
+    return to_csv(("start", "end", *_MODEL_COLUMNS), rows)
+
+
+def pairs_csv(rates: WinRates) -> str:
+    """A pair of models a line, in both directions."""
+    return to_csv(("model", "against", "expected", "observed", "meetings"), _pair_rows(rates))
+
+
+def review_csv(page: ReviewPage) -> str:
+    """A battle a line."""
+    columns = [name for name in ReviewLine.model_fields if name != "probabilities"]
+    rows = ([*(getattr(one, name) for name in columns), *one.probabilities] for one in page.battles)
+    return to_csv((*columns, *OUTCOMES), ([_plain(value) for value in row] for row in rows))
+
+
+def trust_csv(trust: TrustReport) -> str:
+    """A figure of a window of time a line, with its interval."""
+    return to_csv(("window", "figure", "value", "low", "high", "votes"), _trust_rows(trust))
+
+
+def _trust_rows(trust: TrustReport) -> Iterator[Sequence[Cell]]:
+    for window in trust.windows:
+        for name, found in _figures(window).items():
+            yield window.window, name, found.value, found.low, found.high, window.votes
+
+
+def _figures(window: TrustWindow) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    if (quality := window.quality) is not None:
+        prior = quality.against_prior
+        found |= {
+            "log_loss": quality.log_loss,
+            "accuracy": quality.accuracy,
+            "calibration_error": quality.calibration_error,
+            "calibration_error_by_chance": _exact(quality.calibration_error_by_chance),
+            "calibration_error_by_chance_95": _exact(quality.calibration_error_by_chance_95),
+            "prior_log_loss": prior.prior_log_loss,
+            "prior_accuracy": prior.prior_accuracy,
+            "log_loss_minus_prior": prior.log_loss,
+            "accuracy_minus_prior": prior.accuracy,
+        }
+    if (shipped := window.against_shipped) is not None:
+        found |= {
+            "log_loss_minus_shipped": shipped.log_loss,
+            "accuracy_minus_shipped": shipped.accuracy,
+            "calibration_error_minus_shipped": shipped.calibration_error,
+        }
+    if (longer := window.longer_wins) is not None:
+        found |= {"longer_wins_people": longer.people, "longer_wins_judges": longer.judges}
+    if (ties := window.ties) is not None:
+        found |= {"ties_people": ties.people, "ties_judges": ties.judges}
+    return found
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(value=value, low=None, high=None)
+
+
+def _plain(value: object) -> Cell:
+    return value.isoformat() if isinstance(value, datetime) else value  # type: ignore[return-value]
+
+
+def _pair_rows(rates: WinRates) -> Iterator[Sequence[Cell]]:
+    for row, model in enumerate(rates.models):
+        for column, against in enumerate(rates.models):
+            if row != column:
+                yield (
+                    model,
+                    against,
+                    rates.expected[row][column],
+                    rates.observed[row][column],
+                    rates.meetings[row][column],
+                )
+
+
+def _model_row(line: ModelLine) -> list[Cell]:
+    return [getattr(line, name) for name in _MODEL_COLUMNS]
+
+
+def _cell(value: Cell) -> Cell:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

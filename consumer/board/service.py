@@ -1,0 +1,174 @@
+"""The board as a service: reads topics into its file, and answers over HTTP what stands in it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from prefstream.consumer.board.api.app import AppSettings, create_app
+from prefstream.consumer.board.api.server import BoardServer
+from prefstream.consumer.board.ingest.ingest import BoardIngest
+from prefstream.consumer.board.report.reports import Reports, ReportSettings
+from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.board.trust.gauges import TrustCollector
+from prefstream.consumer.board_config import BoardConfig
+from prefstream.consumer.errors import StreamError
+from prefstream.consumer.observe.health import HealthState
+from prefstream.schemas import PrefstreamError
+
+log = structlog.get_logger(__name__)
+
+SHOW_TRUST_EVERY_S: Final = 60.0
+"""Prometheus asks every 15 to 60 s, and figures of a day hardly move in a minute."""
+
+
+class BoardService:
+    """Reads in the thread that runs it; the server has threads of its own.
+
+    Args:
+        config: what is read, where it is kept, where it is to be seen.
+
+    Attributes:
+        health: what probes are answered from.
+        url: where it is to be seen; None before that.
+    """
+
+    def __init__(self, config: BoardConfig) -> None:
+        self.health = HealthState()
+        self.url: str | None = None
+        self._config = config
+        self._stop = threading.Event()
+        self._ended_by = "the caller"
+        self._server_ended = False
+
+    def stop(self, by: str = "the caller") -> None:
+        """Ask the service to finish and return; callable from any thread and from a signal handler.
+
+        Args:
+            by: who asks, such as `SIGTERM`; the log tells it.
+        """
+        self._ended_by = by
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until `stop`. Whatever ends it, what was read is in the file, with the offsets behind it.
+
+        Raises:
+            PrefstreamError: what can't be mended from inside.
+        """
+        began = time.monotonic()
+        try:
+            self._serve()
+        except Exception as error:
+            self._ended_by = type(error).__name__
+            raise
+        finally:
+            log.info("stopped", by=self._ended_by, after_s=round(time.monotonic() - began, 1))
+
+    def _serve(self) -> None:
+        config = self._config
+        with ExitStack() as stack:
+            store = stack.enter_context(open_store(config, config.board_file))
+            registry = CollectorRegistry()
+            ingest = BoardIngest(
+                config,
+                store,
+                broker_timeout_s=config.broker_timeout_s,
+                on_obstacle=self._on_obstacle,
+                registry=registry,
+            )
+            reader = stack.enter_context(store.reader())
+            reports = Reports(reader, ReportSettings.of(config), behind=ingest.behind)
+            app = create_app(reports, AppSettings(config.board_refresh_s, self.health, registry))
+            server = BoardServer(
+                app,
+                host=config.board_http_host,
+                port=config.board_http_port,
+                root_path=config.board_root_path,
+                on_end=self._on_server_end,
+            )
+            self.url = stack.enter_context(server).url
+            since = reader.since()
+            log.info(
+                "serving",
+                http=f"{self.url}{config.board_root_path}/api/v1/board",
+                file=config.board_file,
+                since=None if since is None else since.isoformat(timespec="seconds"),
+                topics=[config.preferences_topic, config.votes_topic],
+                brokers=config.bootstrap_servers,
+            )
+            stack.enter_context(_showing_trust(reports, registry))
+            self.health.set_not_ready("connecting to the brokers")
+            try:
+                ingest.run(self._stop)
+            finally:
+                self.health.set_not_ready("stopping")
+            if self._server_ended:
+                raise StreamError("the board's HTTP server ended by itself; the log says why")
+
+    def _on_obstacle(self, obstacle: str | None) -> None:
+        if obstacle is None:
+            self.health.set_ready()
+        else:
+            self.health.set_not_ready(obstacle)
+
+    def _on_server_end(self) -> None:
+        self._server_ended = True
+        self._stop.set()
+
+
+@contextmanager
+def _showing_trust(reports: Reports, registry: CollectorRegistry) -> Iterator[None]:
+    """Keep what Prometheus is shown of the judges up to date, in a thread of its own."""
+    shown = TrustCollector()
+    registry.register(shown)
+    ended = threading.Event()
+
+    def show() -> None:
+        while True:
+            try:
+                status = reports.status()
+                shown.show(
+                    reports.trust(),
+                    datetime.now(UTC),
+                    newest_preference=status.newest_preference_at,
+                    newest_vote=status.newest_vote_at,
+                )
+            except PrefstreamError as error:
+                log.warning("no figures on trust", why=str(error))
+            if ended.wait(SHOW_TRUST_EVERY_S):
+                return
+
+    thread = threading.Thread(target=show, name="prefstream-trust", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def open_store(config: BoardConfig, file: Path | None) -> Store:
+    """What the board keeps, for this process to write.
+
+    Args:
+        config: bounds, and the topics that it is of.
+        file: where; None: in memory.
+
+    Raises:
+        BoardFileError: another process has the file, or it can't be used as it is.
+    """
+    return Store(
+        file,
+        vote_window=config.vote_window,
+        max_join_rows=config.board_max_join_rows,
+        settings={"preferences_topic": config.preferences_topic, "votes_topic": config.votes_topic},
+    )

@@ -1,0 +1,125 @@
+"""Settings of the board. As those of the stream, they are explained once: each description is the help of an option."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from prefstream.consumer.config import Seconds, TopicNames
+
+ID_PLACE: Final = "{id}"
+"""What a template of links has where the battle's id goes."""
+
+_LINK_SCHEMES: Final = frozenset({"http", "https"})
+"""Of links that are opened from a page: others, such as `javascript:`, run something."""
+
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+class BoardConfig(TopicNames):
+    """The board: what it reads, where it keeps it, where it is to be seen.
+
+    What it alone knows begins with `board_`: an option has its name without that, a variable and a file with it.
+    """
+
+    board_file: Annotated[
+        Path,
+        Field(
+            description="SQLite file that the board keeps all in; made where there is none. On a local disk, and of "
+            "one process."
+        ),
+    ] = Path("board.sqlite")
+    # People judge within minutes in a chat and within days in a review.
+    board_vote_window: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9]{1,6}[mhd]$",
+            description="How long a battle waits for votes, and a vote for its battle: a number with m, h or d. What "
+            "comes later is counted as too late.",
+        ),
+    ] = "14d"
+    board_max_join_rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Battles that wait for votes at most; the oldest go first. A million take about 300 MB "
+            "of the file.",
+        ),
+    ] = 1_000_000
+    # Not `board_port`: Kubernetes sets PREFSTREAM_BOARD_PORT where there is a Service of the name prefstream-board.
+    board_http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
+    board_http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9465
+    board_root_path: Annotated[
+        str,
+        Field(
+            pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+            description="Path under which a proxy in front shows the board, such as /board; empty: none.",
+        ),
+    ] = ""
+    # A fit of sixty models takes a tenth of a second: this keeps a core nine tenths free.
+    board_refresh_s: Annotated[
+        Seconds, Field(description="Numbers that are asked for again are computed anew after so long, not before.")
+    ] = 5.0
+
+    board_battle_url: Annotated[
+        str | None,
+        Field(
+            description="Where a battle can be looked up, such as https://chat.example.org/battles/{id}: makes links "
+            "of what a person should look at."
+        ),
+    ] = None
+    board_shipped: Annotated[
+        Path | None,
+        Field(
+            description="What `prefstream evaluate --json` wrote of the panel when it was shipped: the judges are held "
+            "against it."
+        ),
+    ] = None
+    board_unknown_selection: Annotated[
+        Literal["as-random", "leave-out"],
+        Field(
+            description="What becomes of votes of which nobody knows how probable it was that they were asked for: "
+            "count them as if they came at random, or leave them out."
+        ),
+    ] = "as-random"
+
+    broker_timeout_s: Annotated[
+        Seconds, Field(description="Reading that fails, or a broker call that hangs, for longer ends the process.")
+    ] = 120.0
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
+    log_format: Annotated[
+        Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
+    ] = "auto"
+
+    @property
+    def vote_window(self) -> timedelta:
+        """How long a battle and a vote wait for one another."""
+        return int(self.board_vote_window[:-1]) * _UNITS[self.board_vote_window[-1]]
+
+    @model_validator(mode="after")
+    def _links_can_be_made(self) -> Self:
+        if self.board_battle_url is not None:
+            _check_link_template(self.board_battle_url)
+        return self
+
+
+def _check_link_template(template: str) -> None:
+    if ID_PLACE not in template:
+        raise ValueError(
+            f"board_battle_url: has no {ID_PLACE}; write where the battle's id goes, such as "
+            f"https://chat.example.org/battles/{ID_PLACE}"
+        )
+    try:
+        parts = urlsplit(template)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in _LINK_SCHEMES or not template.isprintable() or " " in template:
+        raise ValueError("board_battle_url: must be an address of http:// or https://")
+    if ID_PLACE in parts.netloc:
+        raise ValueError(f"board_battle_url: the id stands in the host; put {ID_PLACE} behind it")

@@ -1,0 +1,242 @@
+"""`prefstream board`: who leads, how sure that is, and whether the judges can be trusted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+
+import structlog
+import typer
+from rich.console import Console
+
+from prefstream.consumer.board.report.choices import Method, Step, TableName, Window
+from prefstream.consumer.board_config import BoardConfig
+from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, exit_code_of, log_failure
+from prefstream.consumer.cli.notes import notes_of, refuse_unused
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.panels import say
+from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.signals import stop_on_signals, stop_service_on_signals
+from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
+from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+
+if TYPE_CHECKING:
+    from prefstream.consumer.board.report.payloads import BoardQuery
+    from prefstream.consumer.board.report.reports import Reports
+
+log = structlog.get_logger(__name__)
+
+OutputFormat: TypeAlias = Literal["table", "json", "csv"]
+
+_OF_SERVICE: Final = ("board_http_host", "board_http_port", "board_root_path", "board_refresh_s")
+_OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
+_OF_ONCE: Final = ("output_format", "table", "method", "style_control", "language", "window", "step")
+
+_FOR_EVER: Final = timedelta(days=365_000)
+"""How long votes of a file are waited for."""
+
+_UNUSED_TOPICS: Final = ("battles_topic", "dead_letters_topic", "review_topic")
+"""That the board neither reads nor writes."""
+
+
+@with_settings(BoardConfig, leave_out=_UNUSED_TOPICS, own_prefix="board_")
+def board(
+    config: BoardConfig,
+    context: typer.Context,
+    *,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Read both topics to where they end now, print the board, and leave no file."),
+    ] = False,
+    preferences: Annotated[
+        Path | None,
+        typer.Option(
+            parser=input_file,
+            metavar="FILE",
+            show_default="the topic",
+            help="With --once: preferences from this file instead, JSONL as `score` writes it or as the topic has it; "
+            "compressed ones (.gz, .zst) are unpacked.",
+        ),
+    ] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            parser=input_file,
+            metavar="FILE",
+            show_default="none",
+            help=f"With --preferences: what people said, as `evaluate` reads it or as the votes topic has it: "
+            f"{FORMATS_HELP}. A row is one vote. Where preferences say nothing of models, language and style, that is "
+            "taken from here, too.",
+        ),
+    ] = None,
+    output_format: Annotated[
+        OutputFormat,
+        typer.Option(
+            "--format",
+            help="With --once: table for people, json (what GET /api/v1/board answers), or csv, one table of it. In "
+            "CSV a text that begins like a formula gets an apostrophe before it.",
+        ),
+    ] = "table",
+    table: Annotated[
+        TableName,
+        typer.Option("--table", help="With --format csv: which."),
+    ] = "models",
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--method",
+            help="With --once: what strengths come from. votes: people alone; judges: the panel alone, with whatever "
+            "bias it has; both: votes take out the judges' bias, judges narrow the intervals (prediction-powered "
+            "inference).",
+        ),
+    ] = "both",
+    style_control: Annotated[
+        bool,
+        typer.Option("--style-control", help="With --once: take the effect of length and markdown out of strengths."),
+    ] = False,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", show_default="all", help="With --once: only battles of this language."),
+    ] = None,
+    window: Annotated[
+        Window,
+        typer.Option("--window", help="With --once: only battles of the last week or day."),
+    ] = "all",
+    step: Annotated[
+        Step,
+        typer.Option("--step", help="With --once: length of the slices of time, in JSON and CSV."),
+    ] = "day",
+) -> None:
+    """Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.
+
+    Reads the topics of preferences and votes, keeps what it needs in one SQLite file, and answers a JSON API under
+    /api/v1 (described by /api/v1/openapi.json), /livez, /readyz and /metrics, until SIGTERM or SIGINT. Started again
+    it goes on where it stopped; without its file it begins anew, as far back as the topics go. No text of a battle is
+    kept, and no name of a voter.
+
+    With --once it prints the board and ends; with --preferences it needs no Kafka.
+
+    Ratings are on Elo's scale: 400 points are odds of 10 to 1, and the mean is 1000. Intervals are 95 %.
+
+    Exit codes: 0 stopped or printed, 1 a lasting fault (start again), 2 can't be done as asked, 3 printed but some rows
+    of a file could not be used, 130 interrupted.
+
+    For example:
+
+        prefstream board --bootstrap-servers kafka:9092 --file /var/lib/prefstream/board.sqlite
+        prefstream board --once --style-control
+        prefstream board --preferences preferences.jsonl --votes judged.csv
+        prefstream board --once --format csv --table pairs > pairs.csv
+    """
+    if preferences is None and votes is not None:
+        raise UsageError("--votes: no effect without --preferences FILE, which it is matched with by id")
+    if not (once or preferences):
+        refuse_unused(context, _OF_ONCE, "without --once")
+        _serve(config, context)
+        return
+    refuse_unused(context, _OF_SERVICE, "with --once, which serves nothing")
+    configure_logging("warning", "console", library_level="error")
+    for note in notes_of(context):
+        typer.echo(f"prefstream: {note}", err=True)
+    from prefstream.consumer.board.report.payloads import BoardQuery  # numpy comes along
+
+    query = BoardQuery(method=method, style_control=style_control, language=language, window=window, step=step)
+    if preferences is not None:
+        refuse_unused(context, _OF_TOPICS, "with --preferences, which is read instead of topics")
+        rejected = _from_files(config, preferences, votes, lambda reports: _print(reports, query, output_format, table))
+        if rejected:
+            raise typer.Exit(EXIT_REJECTED)
+    else:
+        file = config.board_file if _is_given(context, "board_file") else None
+        _from_topics(config, file, lambda reports: _print(reports, query, output_format, table))
+
+
+def _from_files(config: BoardConfig, preferences: Path, votes: Path | None, tell: Callable[[Reports], None]) -> int:
+    """Read files and tell the board; returns how many rows could not be used."""
+    from prefstream.consumer.board.files import check_preferences_file, feed
+    from prefstream.consumer.board.report.reports import Reports, ReportSettings
+    from prefstream.consumer.board.store.store import Store
+    from prefstream.consumer.votes.file import check_votes_file
+
+    console = Console(stderr=True)
+    check_preferences_file(preferences)
+    if votes is not None:
+        check_votes_file(votes)
+    now = datetime.now(UTC)
+    with Store(vote_window=_FOR_EVER, max_join_rows=sys.maxsize) as store:
+        fed = feed(store, preferences, votes, now=now, watch=lambda file: FileProgress(console, file, verb="reading"))
+        if fed.completed:
+            say(console, f"{counted(fed.completed, 'preference')} got names, language or style from {votes}")
+        tell(Reports(store.reader(), ReportSettings.of(config), now=lambda: now))
+    return fed.rejected
+
+
+def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports], None]) -> None:
+    """Read both topics to where they end now, and tell the board."""
+    from prefstream.consumer.board.ingest.ingest import BoardIngest
+    from prefstream.consumer.board.report.reports import Reports, ReportSettings
+    from prefstream.consumer.board.service import open_store
+
+    console = Console(stderr=True)
+    with client_silenced(), open_store(config, file) as store:
+        ingest = BoardIngest(config, store, broker_timeout_s=config.broker_timeout_s)
+        with (
+            stop_on_signals("stopped: nothing is printed") as stop,
+            TopicProgress(console, verb="reading") as progress,
+        ):
+            ingest.run(stop, on_progress=progress.advanced)
+        if stop.is_set():
+            raise typer.Exit(EXIT_INTERRUPTED)
+        tell(Reports(store.reader(), ReportSettings.of(config), behind=ingest.behind))
+
+
+def _serve(config: BoardConfig, context: typer.Context) -> None:
+    """Serve until a signal."""
+    from prefstream.consumer.board.service import BoardService
+
+    configure_logging(config.log_level, config.log_format)
+    install_exception_hooks()
+    for note in notes_of(context):
+        log.warning("setting without effect", detail=note)
+    service = BoardService(config)
+    stop_service_on_signals(
+        lambda number, _: service.stop(signal.Signals(number).name),
+        asked="stopping",
+        ended="stopped at once, nothing is lost",
+    )
+    code = 0
+    try:
+        service.run()
+    except Exception as error:
+        failed_with = exit_code_of(error, log_failure)
+        if failed_with is None:
+            raise
+        code = failed_with
+    sys.exit(code)
+
+
+def _print(reports: Reports, query: BoardQuery, output_format: OutputFormat, table: TableName) -> None:
+    if output_format == "csv":
+        sys.stdout.write(reports.csv(table, query))
+        return
+    report = reports.board(query)
+    if output_format == "json":
+        sys.stdout.write(report.model_dump_json() + "\n")
+        return
+    from prefstream.consumer.cli.ui.board import render
+
+    console = Console()
+    console.print(render(report, console.width), highlight=False)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether it stands on the command line: a variable may be for the service."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

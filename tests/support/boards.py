@@ -1,0 +1,87 @@
+"""A board's API, served over HTTP from a store that is filled."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefstream.consumer.board.api.app import AppSettings, create_app
+from prefstream.consumer.board.api.server import BoardServer
+from prefstream.consumer.board.report.reports import Reports, ReportSettings
+from prefstream.consumer.board.store.records import VoteRecord
+from prefstream.consumer.board.store.store import Store
+from prefstream.schemas.vote import Vote
+from tests.support.board import BEGIN_MS, preference_record
+
+TIMEOUT_S = 100.0
+
+NOW = datetime.fromtimestamp(BEGIN_MS / 1000, UTC) + timedelta(hours=6)
+"""When tests look at a board: hours after its battles and votes."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(url: str, path: str, method: str = "GET", **headers: str) -> Answered:
+    """Send one request, as it is; a packed body is unpacked."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        response = connection.getresponse()
+        body = response.read()
+        told = {name.lower(): text for name, text in response.getheaders()}
+        packed = told.get("content-encoding") == "gzip"
+        return Answered(response.status, told, gzip.decompress(body) if packed else body)
+    finally:
+        connection.close()
+
+
+def fill_store(store: Store, *, battles: int = 400, votes: int = 200, seed: int = 1, **changes: Any) -> None:
+    """Preferences of battles, and votes on the first of them.
+
+    Args:
+        store: to fill.
+        battles: how many have a preference.
+        votes: how many have a vote.
+        seed: of all that is drawn.
+        changes: fields that every preference has.
+    """
+    rng = random.Random(seed)
+    store.apply([preference_record(number, rng, **changes) for number in range(battles)])
+    winners = ("model_a", "model_b", "tie", "both_bad")
+    said = [Vote(id=f"b{number}", winner=rng.choice(winners)) for number in range(votes)]
+    store.apply(votes=[VoteRecord(vote, BEGIN_MS + 10**7 + at, 0, at) for at, vote in enumerate(said)])
+
+
+@contextmanager
+def served(store: Store, settings: ReportSettings | None = None, **app: Any) -> Iterator[str]:
+    """Serve what a store holds; yields the URL."""
+    with store.reader() as reader:
+        reports = Reports(reader, settings or ReportSettings(), now=lambda: NOW)
+        with BoardServer(create_app(reports, AppSettings(**app)), host="127.0.0.1", port=0) as server:
+            yield server.url
+
+
+def open_store(folder: Path) -> Store:
+    """A new one on the disk, as the service has it."""
+    return Store(folder / "board.sqlite")

@@ -1,0 +1,184 @@
+"""The API as a client meets it: over HTTP, from a store that is filled."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jsonschema
+import pytest
+from prometheus_client import CollectorRegistry
+
+from prefstream.consumer.board.api.app import API
+from prefstream.consumer.board.report.reports import ReportSettings
+from prefstream.consumer.observe.health import HealthState
+from tests.support.boards import ask, fill_store, open_store, served
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def health() -> HealthState:
+    return HealthState()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, health: HealthState) -> Iterator[str]:
+    with open_store(tmp_path_factory.mktemp("board")) as store:
+        fill_store(store)
+        settings = ReportSettings(battle_url="https://chat.example.org/{id}")
+        with served(store, settings, health=health, registry=CollectorRegistry()) as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+def document(url: str) -> Any:
+    return ask(url, f"{API}/openapi.json").json
+
+
+PATHS = [
+    "board",
+    "board?method=votes&style_control=true&step=hour",
+    "models",
+    "models?method=judges&style_control=true",
+    "models?method=votes&language=English",
+    "models?language=nobody%20speaks%20this",
+    "models?window=day",
+    "pairs",
+    "languages",
+    "time?step=hour",
+    "status",
+    "trust",
+    "review",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_is_what_the_document_says(url: str, document: Any, path: str) -> None:
+    answer = ask(url, f"{API}/{path}")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    operation = document["paths"][f"{API}/{path.partition('?')[0]}"]["get"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json)
+
+
+def test_the_whole_board_says_what_its_parts_say(url: str) -> None:
+    query = "method=votes&style_control=true"
+    whole = ask(url, f"{API}/board?{query}").json
+    assert whole["query"]["style_control"] is True
+    assert whole["strengths"] == ask(url, f"{API}/models?{query}").json
+    assert whole["win_rates"] == ask(url, f"{API}/pairs?{query}").json
+    assert whole["review"] == ask(url, f"{API}/review").json
+    assert [line["place"] for line in whole["strengths"]["models"]] == [*range(1, 61)]
+    assert whole["status"]["counters"] == {"preferences": 400, "votes": 200}
+    names = [line["model"] for line in whole["strengths"]["models"]]
+    assert whole["win_rates"]["models"] == names
+    assert len(whole["win_rates"]["expected"]) == len(names) == len(whole["win_rates"]["expected"][0])
+
+
+@pytest.mark.parametrize("table", ["models", "pairs", "languages", "time", "trust", "review"])
+def test_every_table_is_there_as_csv(url: str, table: str) -> None:
+    answer = ask(url, f"{API}/tables/{table}.csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    head, *rows = csv.reader(io.StringIO(answer.body.decode(), newline=""), strict=True)
+    assert rows
+    assert {len(row) for row in rows} == {len(head)}
+
+
+def test_where_to_look_leads_to_the_battle(url: str) -> None:
+    page = ask(url, f"{API}/review").json["battles"]
+    lines = ask(url, f"{API}/review.jsonl")
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in lines.body.splitlines()] == page
+    assert page
+    for battle in page:
+        assert battle["link"] == f"https://chat.example.org/{quote(battle['id'], safe='')}"
+
+
+@pytest.mark.parametrize(
+    "path", ["models?method=nobody", "models?metod=votes", f"models?language={'x' * 101}", "tables/none.csv"]
+)
+def test_a_wrong_parameter_is_told_and_not_repeated(url: str, path: str) -> None:
+    answer = ask(url, f"{API}/{path}")
+    assert answer.status == 422
+    assert set(answer.json) == {"detail"}
+    assert not {"nobody", "x" * 101, "none.csv"} & set(answer.json["detail"].split("'"))
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/openapi.json", f"{API}/nothing", f"{API}/{quote(HOSTILE)}"])
+def test_there_is_nothing_else(url: str, path: str) -> None:
+    answer = ask(url, path)
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/json"
+    assert HOSTILE not in answer.body.decode()
+
+
+def test_nothing_can_be_changed(url: str) -> None:
+    assert ask(url, f"{API}/board", method="POST").status == 405
+
+
+def test_who_has_an_answer_is_spared_it(url: str) -> None:
+    first = ask(url, f"{API}/trust")
+    again = ask(url, f"{API}/trust", If_None_Match=f'"other", W/{first.headers["etag"]}')
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert ask(url, f"{API}/trust", If_None_Match='"other"').body == first.body
+
+
+@pytest.mark.parametrize(("accepted", "packed"), [("gzip, br", True), ("br", False), ("gzip;q=0", False), ("", False)])
+def test_an_answer_is_packed_for_those_who_take_that(url: str, accepted: str, packed: bool) -> None:
+    plain = ask(url, f"{API}/pairs")
+    answer = ask(url, f"{API}/pairs", Accept_Encoding=accepted)
+    assert ("content-encoding" in answer.headers) is packed
+    assert answer.body == plain.body
+
+
+def test_no_browser_takes_an_answer_for_a_page(url: str) -> None:
+    for path in (f"{API}/board", f"{API}/nothing", "/livez"):
+        headers = ask(url, path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert "access-control-allow-origin" not in headers
+
+
+def test_probes_are_answered_as_the_stream_answers_them(url: str, health: HealthState) -> None:
+    assert ask(url, "/livez").json == {"status": "ok"}
+    health.set_not_ready("no broker answers")
+    refused = ask(url, "/readyz")
+    assert (refused.status, refused.json) == (503, {"status": "failed", "reason": "no broker answers"})
+    health.set_ready()
+    assert ask(url, "/readyz", method="HEAD").status == 200
+    assert ask(url, "/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_names_that_are_markup_come_out_as_they_are(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        fill_store(store, battles=60, votes=60, model_a=HOSTILE, model_b="=cmd|' /C calc'!A0")
+        with served(store) as url:
+            models = {line["model"] for line in ask(url, f"{API}/models").json["models"]}
+            assert models == {HOSTILE, "=cmd|' /C calc'!A0"}
+            assert "'=cmd" in ask(url, f"{API}/tables/models.csv").body.decode()
+
+
+def test_an_empty_board_answers_too(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, served(store) as url:
+        for path in PATHS:
+            assert ask(url, f"{API}/{path}").status == 200, path
+        assert ask(url, f"{API}/status").json["since"] is None
+
+
+def test_what_can_not_be_read_is_an_answer_that_says_so(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        reader = store.reader()
+        with served(store) as url:
+            reader.close()
+            store._connection.execute("DROP TABLE counters")
+            answer = ask(url, f"{API}/status")
+            assert answer.status == 503
+            assert "can't be read" in answer.json["detail"]

@@ -1,0 +1,182 @@
+"""`prefstream board` from files: what offline users get, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from prefstream.consumer.board.report.payloads import BoardReport
+from prefstream.consumer.cli import app
+from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
+from prefstream.schemas import PrefstreamError, encode_preference, parse_battle
+from prefstream.schemas.preference import FileSource, JudgeOpinion, Preference, Probabilities, Provenance
+from tests.support.processes import child_environment
+
+BATTLES = 240
+MODELS = ("[red]quick[/red]", "=SUM(A1)", "模型", "slow \x1b[31mmodel")
+"""Names that a terminal, a spreadsheet or markup could obey."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Preferences of the first version, which name no models, and labelled battles, which do."""
+    rng = random.Random(7)
+    folder = tmp_path_factory.mktemp("board")
+    preferences, judged = folder / "preferences.jsonl", folder / "judged.jsonl"
+    with preferences.open("wb") as said, judged.open("w") as labelled:
+        for number in range(BATTLES):
+            one, other = rng.sample(MODELS, 2)
+            row = {
+                "id": f"b{number}",
+                "prompt": "secretword",
+                "response_a": "**secretword** " * rng.randint(1, 9),
+                "response_b": "secretword " * rng.randint(1, 9),
+                "model_a": one,
+                "model_b": other,
+                "language": "en",
+                "winner": rng.choices(["A", "B", "tie"], [3, 2, 1] if one < other else [2, 3, 1])[0],
+            }
+            labelled.write(json.dumps(row) + "\n")
+            a, b = rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.4)
+            shares = Probabilities(model_a=a, model_b=b, tie=1 - a - b)
+            judge = JudgeOpinion(name="style", probabilities=shares, provenance=Provenance(kind="features"))
+            told = Preference(
+                schema_version="1.0",
+                id=parse_battle(row).id,
+                probabilities=shares,
+                preferred=shares.preferred,
+                judges=(judge,),
+                disagreement=0.0,
+                source=FileSource(file="judged.jsonl", line=number + 1),
+            )
+            said.write(encode_preference(told) + b"\n")
+    return preferences, judged
+
+
+def board(*arguments: str | Path, columns: int = 80) -> Result:
+    """Run the command inside this process, errors as `main` shows them."""
+    result = CliRunner().invoke(app, ["board", *map(str, arguments)], env={"COLUMNS": str(columns)})
+    if isinstance(result.exception, PrefstreamError):
+        result.exit_code = complain(result.exception)
+    return result
+
+
+def test_it_prints_a_table_with_names_as_they_are(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    result = board("--preferences", preferences, "--votes", judged)
+    assert result.exit_code == 0, result.output
+    assert f"{BATTLES} preferences · {BATTLES} votes" in result.stdout
+    for name in ("[red]quick[/red]", "=SUM(A1)", "模型", r"slow \x1b[31mmodel"):
+        assert name in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "●" in result.stdout
+    assert "log loss" in result.stdout
+    assert "secretword" not in result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160, 250])
+def test_the_table_fits_into_the_terminal(files: tuple[Path, Path], columns: int) -> None:
+    preferences, judged = files
+    result = board("--preferences", preferences, "--votes", judged, columns=columns)
+    assert max(map(len, result.stdout.splitlines())) <= columns
+
+
+def test_json_is_the_apis_payload_and_names_come_from_the_votes(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    result = board("--preferences", preferences, "--votes", judged, "--format", "json", "--style-control")
+    report = BoardReport.model_validate_json(result.stdout)
+    assert {line.model for line in report.strengths.models} == set(MODELS)
+    assert [one.language for one in report.languages.languages] == ["en"]
+    assert [one.name for one in report.strengths.style][:1] == ["length"]
+    assert report.status.counters["preferences"] == BATTLES
+    assert f"{BATTLES} preferences got names" in result.stderr
+
+
+def test_csv_is_one_table_that_no_spreadsheet_runs(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    result = board("--preferences", preferences, "--votes", judged, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout, newline="")))
+    assert {row["model"] for row in rows} == {*MODELS} - {"=SUM(A1)"} | {"'=SUM(A1)"}
+
+
+def test_the_judges_alone_need_no_votes(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """And a file that is compressed is unpacked."""
+    preferences, judged = files
+    packed = tmp_path / "preferences.jsonl.gz"
+    packed.write_bytes(gzip.compress(preferences.read_bytes()))
+    alone = board("--preferences", packed, "--format", "json")
+    assert alone.exit_code == 0
+    assert BoardReport.model_validate_json(alone.stdout).strengths.models == ()
+    told = board("--preferences", packed)
+    assert "none says who wrote its answers" in " ".join(told.stdout.split())
+    both = board("--preferences", packed, "--votes", judged, "--method", "judges")
+    assert "what the judges say" in both.stdout
+
+
+def test_rows_that_are_none_are_named_and_do_not_stop_the_rest(files: tuple[Path, Path], tmp_path: Path) -> None:
+    preferences, judged = files
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"id": "x"}\n' + preferences.read_text())
+    result = board("--preferences", broken, "--votes", judged)
+    assert result.exit_code == EXIT_REJECTED
+    assert f"{broken}:1: bad_preference" in result.stderr
+    assert f"{BATTLES} preferences" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--votes", "{judged}"], "--votes: no effect without --preferences"),
+        (["--format", "json"], "--format: no effect without --once"),
+        (["--once", "--http-port", "1"], "--http-port: no effect with --once"),
+        (["--preferences", "{preferences}", "--file", "x.sqlite"], "--file: no effect with --preferences"),
+        (["--preferences", "{judged}.nothing"], "No such file"),
+        (["--battle-url", "https://example.org/"], "has no {id}"),
+        (["--vote-window", "soon"], "board_vote_window"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_to_do(
+    files: tuple[Path, Path], arguments: list[str], why: str
+) -> None:
+    preferences, judged = files
+    named = [
+        word.replace("{judged}", str(judged)).replace("{preferences}", str(preferences)) if "/" not in word else word
+        for word in arguments
+    ]
+    result = board(*named)
+    assert result.exit_code == EXIT_USAGE
+    assert why in str(result.exception)
+
+
+def test_an_unreachable_broker_is_one_line(tmp_path: Path) -> None:
+    result = board("--once", "--bootstrap-servers", "127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "127.0.0.1:1" in str(result.exception)
+    assert "Traceback" not in result.output
+
+
+def test_it_imports_no_torch(files: tuple[Path, Path]) -> None:
+    """The extra of the board has none."""
+    preferences, judged = files
+    code = (
+        "import sys\n"
+        "from prefstream.consumer.cli import main\n"
+        f"sys.argv = ['prefstream', 'board', '--preferences', {str(preferences)!r}, '--votes', {str(judged)!r}]\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
+        "import prefstream.consumer.board.service\n"
+        "print('loaded', *[name for name in ('torch', 'transformers', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=child_environment(), capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout.splitlines()[-1] == "loaded", done.stdout[-300:] + done.stderr[-2000:]
