@@ -4,9 +4,11 @@ How sure: each battle is one observation, whatever number of votes it had, and i
 binomial's (the sandwich, `logistic.sandwich`). Of few battles a plain sandwich makes intervals that are too short,
 because a fit lies nearer to its own data than to the truth: each squared residual is divided by one less its leverage
 (MacKinnon and White 1985, HC2, "Some heteroskedasticity-consistent covariance matrix estimators with improved finite
-sample properties"), and joined by one more battle of each model, which varies as much as a battle without ties can. So
-a model whose battles were all ties has an interval, too. In simulations (20 models; ties .3) the 95 % intervals cover
-94.8 % at 1,000 votes, 95.2 % at 200 and 96.2 % at 100, where the plain sandwich covers 94.4, 93.6 and 92.3 %.
+sample properties"), and joined by one more battle of each model, which varies as much as a battle without ties can.
+So a model whose battles were all ties has an interval, too. In simulations (20 models; ties .3) the 95 % intervals
+cover 94.8 % at 1,000 votes, 95.2 % at 200 and 96.2 % at 100, where the plain sandwich covers 94.4, 93.6 and 92.3 %.
+Of about 600 votes that weigh from 1.1 to 10, chosen by how near the models are, 94.2 % (plain 93.5), from 2 to 50,
+93.2 % (91.8): very unequal weights still make them a little short.
 """
 
 from __future__ import annotations
