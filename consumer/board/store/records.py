@@ -13,6 +13,23 @@ from prefstream.schemas.vote import Vote
 WINNERS: Final = ("model_a", "model_b", "tie", "both_bad")
 """What a vote's `winner` is as a number. The first three are `schemas.OUTCOMES`; both_bad counts as a tie."""
 
+COUNTERS: Final = {
+    "preferences": "battles that count, each by its first preference",
+    "unnamed": "of these, battles of which a model's name is not known",
+    "duplicate_battles": "preferences of battles that had one already",
+    "votes": "votes that were read, whatever became of them",
+    "replaced_votes": "votes that a later one of the same voter took the place of",
+    "too_late": "votes for battles that had left the join, or from outside the vote window",
+    "unknown_battles": "votes whose battle did not come for as long as it was waited for",
+    "join_full": "battles that left the join before their time, because it was full",
+    "bad_preferences": "records of the preferences topic that are no preferences",
+    "bad_votes": "records of the votes topic that are no votes, and became dead letters",
+    "lost_preferences": "offsets of the preferences topic that were gone before they were read",
+    "lost_votes": "offsets of the votes topic that were gone before they were read",
+}
+"""What is counted, by name. Every vote of `votes` has a row, waits for its battle, or is in `replaced_votes`,
+`too_late` or `unknown_battles`."""
+
 _HASH_BYTES: Final = 16
 
 

@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from structlog.testing import capture_logs
 
+from prefstream.consumer.board.store.records import ReadProgress, StoredOffset
 from prefstream.consumer.board.store.store import Applied, Store
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import TopicMissingError
@@ -283,3 +284,20 @@ def test_a_topic_that_is_not_there_is_told_with_the_command_that_makes_it(names:
         assert isinstance(board.error[0], TopicMissingError)
         assert "prefstream topics create" in str(board.error[0])
         board.error.clear()
+
+
+def test_a_log_that_is_shorter_than_what_was_read_is_told_and_read_on(
+    names: TopicNames, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    """As after an unclean leader election."""
+    path = tmp_path / "board.db"
+    publish(producer, names, range(3))
+    with Store(path, settings={}) as store:
+        store.apply(progress=ReadProgress([StoredOffset(names.preferences_topic, 0, None, 50)]))
+    with ingesting(names, path) as board:
+        wait_until(lambda: [one.next_offset for one in offsets(board.store, names)] == [3], what="the true end")
+        publish(producer, names, range(3, 5))
+        board.wait(lambda counted: counted.get("preferences") == 2, "what comes from then on")
+        with board.store.reader() as reader:
+            [note] = reader.notes()
+        assert note.kind == "truncated"

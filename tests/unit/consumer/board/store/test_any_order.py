@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefstream.consumer.board.store.records import PreferenceRecord, ReadProgress, StoredOffset, VoteRecord
+from prefstream.consumer.board.store.records import COUNTERS, PreferenceRecord, ReadProgress, StoredOffset, VoteRecord
 from prefstream.consumer.board.store.store import Store
 from tests.support.board import BEGIN_MS, dump, preference_record, vote_record
 
@@ -123,6 +123,7 @@ def test_bounds_hold_and_every_vote_is_accounted_for(
                 assert len(held[table]) <= most, table
                 assert store._join._rows[table] == len(held[table])
             counters: Counter[str] = Counter(dict(held["counters"]))
+            assert counters.keys() <= COUNTERS.keys()
             accounted = len(held["votes"]) + len(held["pending_votes"])
             assert counters["votes"] == accounted + sum(
                 counters[name] for name in ("replaced_votes", "too_late", "unknown_battles")

@@ -1,0 +1,84 @@
+"""Neither topic is read far ahead of the other, and nothing is given up before reading has passed it."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from prefstream.consumer.board.ingest.pace import AHEAD_MS, LATENESS_MS, Pace
+from prefstream.consumer.client.protocols import TopicPartition
+
+P0, P1, V0 = TopicPartition("p", 0), TopicPartition("p", 1), TopicPartition("v", 0)
+EVERY = [P0, P1, V0]
+
+
+class Partitions:
+    """A consumer's view of three partitions, each with records left to read until its end is set."""
+
+    def __init__(self) -> None:
+        self.at_end: set[TopicPartition] = set()
+        self.paused: set[TopicPartition] = set()
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return 5 if partition in self.at_end else 10
+
+    def known_position(self, _: TopicPartition) -> int | None:
+        return 5
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused -= set(partitions)
+
+
+def polled(**at: int) -> Any:
+    """Records by partition, such as p0 and v0, one each with its timestamp."""
+    places = {"p0": P0, "p1": P1, "v0": V0}
+    return {places[name]: [SimpleNamespace(timestamp=moment)] for name, moment in at.items()}
+
+
+def test_a_topic_is_as_far_as_its_last_partition_and_unknown_until_each_was_read() -> None:
+    pace = Pace(Partitions(), "p", "v")  # type: ignore[arg-type]
+    assert pace.keep(EVERY, polled(p0=1_000)) == {"p": None, "v": None}
+    assert pace.keep(EVERY, polled(p1=700, v0=900)) == {"p": 700, "v": 900}
+    assert pace.keep(EVERY, polled(p1=600)) == {"p": 700, "v": 900}  # a timestamp that goes back takes nothing back
+
+
+def test_a_partition_that_is_read_to_its_end_is_as_far_as_now() -> None:
+    consumer = Partitions()
+    pace = Pace(consumer, "p", "v")  # type: ignore[arg-type]
+    consumer.at_end = {P0, P1}
+    before = int(time.time() * 1000)
+    until = pace.keep(EVERY, {})["p"]
+    assert until is not None
+    assert before - LATENESS_MS <= until <= int(time.time() * 1000) - LATENESS_MS
+    assert pace.keep(EVERY, polled(v0=5))["v"] == 5
+
+
+def test_a_timestamp_of_the_future_counts_as_now() -> None:
+    pace = Pace(Partitions(), "p", "v")  # type: ignore[arg-type]
+    until = pace.keep(EVERY, polled(v0=2**50))["v"]
+    assert until is not None
+    assert until <= int(time.time() * 1000)
+
+
+def test_the_topic_that_is_ahead_waits_for_the_other() -> None:
+    consumer = Partitions()
+    pace = Pace(consumer, "p", "v")  # type: ignore[arg-type]
+    pace.keep(EVERY, polled(p0=1_000, p1=1_000, v0=1_000 + AHEAD_MS))
+    assert consumer.paused == set()
+    pace.keep(EVERY, polled(v0=1_001 + AHEAD_MS))
+    assert consumer.paused == {V0}
+    consumer.at_end = {V0}  # its end of long ago says nothing while it is paused
+    assert pace.keep(EVERY, {})["v"] == 1_001 + AHEAD_MS
+    consumer.at_end = set()
+    pace.keep(EVERY, polled(p0=3 * AHEAD_MS, p1=2_000))
+    assert consumer.paused == set()
+    pace.keep(EVERY, polled(p1=3 * AHEAD_MS))
+    assert consumer.paused == {P0, P1}
+
+
+def test_nothing_is_known_of_a_topic_without_partitions() -> None:
+    assert Pace(Partitions(), "p", "v").keep([], {}) == {"p": None, "v": None}  # type: ignore[arg-type]
