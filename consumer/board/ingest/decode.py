@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
@@ -13,6 +13,9 @@ from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.schemas import ContractError, InvalidEventError, Preference, Reason, decode_preference
 from prefstream.schemas.vote import Vote
 from prefstream.schemas.wire import decode_vote
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999."""
 
 
 class BadPreference(NamedTuple):
@@ -72,8 +75,8 @@ def decode(preferences: Iterable[ConsumerRecord], votes: Iterable[ConsumerRecord
 
 
 def timestamp(record: ConsumerRecord) -> int:
-    """When a record was written, ms since the epoch; now, where it does not say, as those before Kafka 0.10."""
-    return record.timestamp if record.timestamp >= 0 else int(time.time() * 1000)
+    """When a record was written, ms since the epoch, within what dates can say; now, where the record does not say."""
+    return min(record.timestamp, LATEST_MS) if record.timestamp >= 0 else int(time.time() * 1000)
 
 
 def _decode_preference(value: bytes | None) -> Preference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -46,7 +47,8 @@ def keep_candidates(connection: sqlite3.Connection, battles: Iterable[Candidate]
         for why in REASONS:
             _keep(connection, day, why, those)
     (newest,) = connection.execute("SELECT max(day) FROM candidates").fetchone()
-    connection.execute("DELETE FROM candidates WHERE day <= ?", (newest - DAYS,))
+    today = int(time.time() * 1000) // MS_PER_DAY  # a timestamp of the future must not empty the list
+    connection.execute("DELETE FROM candidates WHERE day <= ?", (min(newest, today) - DAYS,))
 
 
 def _keep(connection: sqlite3.Connection, day: int, why: str, battles: list[Candidate]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,3 +182,12 @@ def test_a_snapshot_sees_nothing_of_what_is_written_meanwhile(tmp_path: Path) ->
             assert reader.notes() == []
         assert reader.counters()["preferences"] == 1
         assert reader.notes() == [Note(1, "word", "in words")]
+
+
+def test_candidates_of_a_month_are_kept_whatever_a_timestamp_says() -> None:
+    rng = random.Random(5)
+    day, now = 86_400_000, int(time.time() * 1000)
+    with Store() as store:
+        ages = (40, 29, 0, -1_000_000)  # the last one is of the future
+        store.apply([preference_record(number, rng, at=now - age * day) for number, age in enumerate(ages)])
+        assert {one.id for one in store.reader().candidates()} == {"b1", "b2", "b3"}
