@@ -49,6 +49,7 @@ LONGER_WINS: Final = _estimate(
 )
 LONGER_WINS_EXCESS: Final = _estimate("longer_wins_excess_ratio", "ratio", "That of the judges less that of people.")
 TIES: Final = _estimate("ties_ratio", "ratio", "Share of ties: as people decide, and as the judges have it.", "by")
+TIES_EXCESS: Final = _estimate("ties_excess_ratio", "ratio", "That of the judges less that of people.")
 BATTLES: Final = _gauge("answered_battles", "battles", "Battles with a preference, voted on or not.", "window")
 POSITION_GAP: Final = _gauge(
     "position_gap_ratio", "ratio", "Mean distance between the answers to both orders; absent without swap.", "window"
@@ -106,6 +107,7 @@ TRUST_METRICS: Final[tuple[Metric, ...]] = (
     LONGER_WINS,
     LONGER_WINS_EXCESS,
     TIES,
+    TIES_EXCESS,
     BATTLES,
     POSITION_GAP,
     FLIPPED,

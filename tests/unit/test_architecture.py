@@ -157,6 +157,7 @@ def test_a_room_refuses_its_short_name(floor: str) -> None:
         ("prefstream.consumer", ("torch", "kafka")),
         ("prefstream.consumer.stream.stream", ("torch", "transformers")),
         ("prefstream.consumer.stream.service", ("torch", "transformers")),
+        ("prefstream.consumer.board.trust.build", ("torch", "transformers", "kafka", "sklearn")),
         ("prefstream.consumer.cli", ("torch", "transformers")),
     ],
 )

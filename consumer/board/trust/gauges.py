@@ -100,6 +100,7 @@ def _window(window: TrustWindow) -> Iterator[Sample]:
     if window.ties is not None:
         yield from _estimate(told.TIES, window.ties.people, name, "people")
         yield from _estimate(told.TIES, window.ties.judges, name, "judges")
+        yield from _estimate(told.TIES_EXCESS, window.ties.excess, name)
 
 
 def _answers(answers: Answers) -> Iterator[Sample]:

@@ -11,6 +11,9 @@ from prefstream.scoring.trust.results import Contrast, Drift, Selection, TrustRe
 FEW_CATEGORIES: Final = 2
 """That a sentence names."""
 
+ENOUGH_VOTES: Final = 200
+"""With fewer, that judges are not shown to be better than knowing nothing is no news of them."""
+
 
 def warnings_of(report: TrustReport) -> Iterator[str]:
     """What stands out, the gravest first.
@@ -30,7 +33,12 @@ def _of_judges(window: TrustWindow) -> Iterator[str]:
     if quality is None:
         return
     last = f"over the last {window.window}"
-    if not _below(quality.against_prior.log_loss):
+    if _above(quality.against_prior.log_loss):
+        yield (
+            f"{last} the judges are worse than the class prior: their log loss less its "
+            f"{_told(quality.against_prior.log_loss)}"
+        )
+    elif quality.votes >= ENOUGH_VOTES and not _below(quality.against_prior.log_loss):
         yield (
             f"{last} the judges are not shown to be better than the class prior: their log loss less its "
             f"{_told(quality.against_prior.log_loss)}"
