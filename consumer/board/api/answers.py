@@ -27,6 +27,10 @@ log = structlog.get_logger(__name__)
 MOST_KEPT: Final = 256
 """Answers; the ones that nobody asked for longest go first. With 200 models the largest has a megabyte."""
 
+COST: Final = 10
+"""An answer is fresh for at least so many times as long as it took: computing it anew, however often it is asked for,
+takes a tenth of a core at most, and leaves the rest to reading and answering."""
+
 _WORKERS: Final = 2
 """A long one, such as strengths by the hour, holds nobody up who asks for the table of models."""
 
@@ -63,7 +67,7 @@ class ReadyAnswer:
 @dataclass(slots=True)
 class _Kept:
     answer: ReadyAnswer
-    computed_at: float
+    fresh_until: float
 
 
 class AnswerCache(Generic[Key]):
@@ -71,7 +75,7 @@ class AnswerCache(Generic[Key]):
 
     Args:
         compute: makes an answer; called from threads of this object, for one key by one at a time.
-        fresh_s: an answer that is older begins to be computed anew when it is asked for.
+        fresh_s: an answer that is older begins to be computed anew when it is asked for; one that takes long later.
         clock: seconds, monotonic.
     """
 
@@ -96,7 +100,7 @@ class AnswerCache(Generic[Key]):
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-                if self._clock() - kept.computed_at >= self._fresh_s and key not in self._coming:
+                if self._clock() >= kept.fresh_until and key not in self._coming:
                     self._start(key)
                 return kept.answer
             coming = self._coming.get(key) or self._start(key)
@@ -113,6 +117,7 @@ class AnswerCache(Generic[Key]):
         return coming
 
     def _renew(self, key: Key) -> ReadyAnswer:
+        began = self._clock()
         try:
             answer = self._compute(key)
         except Exception as error:
@@ -123,7 +128,8 @@ class AnswerCache(Generic[Key]):
             raise
         with self._lock:
             self._coming.pop(key, None)
-            self._kept[key] = _Kept(answer, self._clock())
+            now = self._clock()
+            self._kept[key] = _Kept(answer, now + max(self._fresh_s, COST * (now - began)))
             self._kept.move_to_end(key)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)

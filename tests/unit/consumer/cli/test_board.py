@@ -19,6 +19,7 @@ from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
 from prefstream.schemas import PrefstreamError, encode_preference, parse_battle
 from prefstream.schemas.preference import FileSource, JudgeOpinion, Preference, Probabilities, Provenance
+from prefstream.scoring.evaluation.results import Evaluation
 from tests.support.processes import child_environment
 
 BATTLES = 240
@@ -100,6 +101,20 @@ def test_json_is_the_apis_payload_and_names_come_from_the_votes(files: tuple[Pat
     assert [one.name for one in report.strengths.style][:1] == ["length"]
     assert report.status.counters["preferences"] == BATTLES
     assert f"{BATTLES} preferences got names" in result.stderr
+
+
+def test_it_finds_what_evaluate_finds(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Of the same predictions and verdicts: only the intervals are others, for evaluate knows the prompts."""
+    preferences, judged = files
+    found = tmp_path / "found.json"
+    words = ["evaluate", judged, "--predictions", preferences, "--json", found, "--bootstrap", "100"]
+    assert CliRunner().invoke(app, list(map(str, words))).exit_code == 0
+    panel = Evaluation.model_validate_json(found.read_bytes()).panel
+    result = board("--preferences", preferences, "--votes", judged, "--format", "json")
+    for window in BoardReport.model_validate_json(result.stdout).trust.windows:
+        assert window.quality is not None
+        for measure in ("log_loss", "accuracy", "calibration_error"):
+            assert getattr(window.quality, measure).value == pytest.approx(getattr(panel, measure).value, abs=1e-12)
 
 
 def test_csv_is_one_table_that_no_spreadsheet_runs(files: tuple[Path, Path]) -> None:

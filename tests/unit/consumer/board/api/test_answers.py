@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from prefstream.consumer.board.api.answers import MOST_KEPT, AnswerCache, ReadyAnswer
+from prefstream.consumer.board.api.answers import COST, MOST_KEPT, AnswerCache, ReadyAnswer
 from prefstream.consumer.errors import StreamError
 from tests.support.fake_clock import FakeClock
 from tests.support.streams import wait_until
@@ -60,6 +60,25 @@ def test_what_was_asked_before_is_answered_at_once_and_renewed_behind() -> None:
         assert asyncio.run(ask()) == "a 1"  # while it is computed anew
         compute.free.set()
         wait_until(lambda: asyncio.run(ask()) == "a 2", BOUND_S, "the new answer")
+
+
+def test_what_takes_long_is_renewed_less_often() -> None:
+    clock = FakeClock()
+
+    class Slow(Counting):
+        def __call__(self, key: str) -> ReadyAnswer:
+            clock.now += 2.0
+            return super().__call__(key)
+
+    compute = Slow()
+    with cache(compute, clock) as answers:
+        asyncio.run(answers.get("a"))
+        clock.now += 2.0 * COST - 0.1
+        asyncio.run(answers.get("a"))
+        assert compute.calls == ["a"]
+        clock.now += 0.2
+        asyncio.run(answers.get("a"))
+        wait_until(lambda: compute.calls == ["a", "a"], BOUND_S, "the new answer")
 
 
 def test_many_who_ask_at_once_wait_for_one_computation() -> None:
