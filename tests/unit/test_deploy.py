@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.cli import load_command
 from prefstream.consumer.client.topic_creation import plan_topics
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
@@ -197,7 +198,7 @@ def test_priors_need_no_weights() -> None:
 @pytest.mark.parametrize("path", ["Dockerfile", "compose.yaml", "README.md", "prometheus/rules.yaml"])
 def test_environment_variables_are_settings(path: str) -> None:
     named = set(re.findall(rf"\b{ENV_PREFIX}[A-Z][A-Z_]*[A-Z]\b", (DEPLOY / path).read_text(encoding="utf-8")))
-    settings = {ENV_PREFIX + name.upper() for name in StreamConfig.model_fields}
+    settings = {ENV_PREFIX + name.upper() for name in (*StreamConfig.model_fields, *BoardConfig.model_fields)}
     assert named - NOT_SETTINGS <= settings
 
 
@@ -292,17 +293,21 @@ def test_compose_names_files_that_exist() -> None:
 
 
 def test_compose_runs_a_locked_down_service_with_a_stable_name_and_time_to_drain() -> None:
+    for name in ("prefstream", "board"):
+        assert COMPOSE["services"][name]["read_only"]
+        assert COMPOSE["services"][name]["cap_drop"] == ["ALL"]
     service = COMPOSE["services"]["prefstream"]
-    assert service["read_only"]
-    assert service["cap_drop"] == ["ALL"]
     assert service["hostname"]
     assert int(service["stop_grace_period"].removesuffix("s")) > StreamConfig().drain_seconds
 
 
 def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
     prometheus = read_yaml("prometheus/prometheus.yaml")
-    (job,) = prometheus["scrape_configs"]
-    assert job["static_configs"][0]["targets"] == [f"prefstream:{StreamConfig().http_port}"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
+    assert targets == {
+        "prefstream": [f"prefstream:{StreamConfig().http_port}"],
+        "prefstream-board": [f"board:{BoardConfig().board_http_port}"],
+    }
     assert all((DEPLOY / "prometheus" / file).is_file() for file in prometheus["rule_files"])
     assert {COMPOSE["services"][name]["profiles"][0] for name in ("prometheus", "grafana")} == {"monitoring"}
     provider = read_yaml("grafana/provisioning/dashboards.yaml")["providers"][0]["options"]["path"]
