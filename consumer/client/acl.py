@@ -26,7 +26,10 @@ def topic_operations(config: TopicNames) -> dict[str, str]:
 
 
 def board_operations(config: TopicNames) -> dict[str, str]:
-    """The operation that the board needs on each of its topics, as kafka-python spells it."""
+    """The operation that the board needs on each of its topics, as kafka-python spells it.
+
+    Its dead letters it reads, too, where it was killed: what is there already is not written again.
+    """
     return {config.preferences_topic: "READ", config.votes_topic: "READ", config.votes_dead_letters_topic: "WRITE"}
 
 

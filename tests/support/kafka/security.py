@@ -66,6 +66,7 @@ def needed_acls_of_board(names: TopicNames) -> tuple[Acl, ...]:
         Acl("Read", "topic", names.preferences_topic),
         Acl("Read", "topic", names.votes_topic),
         Acl("Write", "topic", names.votes_dead_letters_topic),
+        Acl("Read", "topic", names.votes_dead_letters_topic),
     )
 
 
