@@ -92,7 +92,7 @@ class BoardServer:
         try:
             self._server.run([self._socket])
         except Exception:
-            log.exception("the HTTP server failed")
+            log.exception("serving failed")
         finally:
             if not self._server.should_exit:
                 self._on_end()

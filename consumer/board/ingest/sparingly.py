@@ -37,6 +37,7 @@ class Sparingly:
         """
         self._untold += count
         if count and self._clock() >= self._due:
-            log.warning(self._event, count=self._untold, **facts)
+            event = self._event
+            log.warning(event, count=self._untold, **facts)
             self._due = self._clock() + EVERY_S
             self._untold = 0
