@@ -81,7 +81,7 @@ def board_under_load(
     every = len(preferences) + len(votes)
     tell(f"{every} records are on the topics")
     path = folder / "killed.db"
-    for goal in sorted(rng.randrange(every) for _ in range(kills)):
+    for goal in sorted(rng.randrange(every * 9 // 10) for _ in range(kills)):
         with board_process(names, path, folder / "log", max_records=max_records) as process:
             wait_until(lambda goal=goal: taken_in(path) >= goal, what=f"{goal} records")  # type: ignore[misc]
             time.sleep(rng.uniform(0, 0.1))
