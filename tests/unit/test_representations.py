@@ -46,6 +46,9 @@ RAW = re.compile(r"\b(bytes|ConsumerRecord|Header|Turns)\b")
 """Types of what users wrote, not read yet, or read as text."""
 
 NO_TEXT = {
+    "prefstream.consumer.board.store.candidates.Candidate.id_hash": "a hash",
+    "prefstream.consumer.board.store.join._Vote.id_hash": "a hash",
+    "prefstream.consumer.board.store.join._Vote.voter": "a hash",
     "prefstream.consumer.broker.node.members.JoinedMember.metadata": "topics that a member asks for",
     "prefstream.consumer.broker.node.members.SyncResult.assignment": "partitions that a member gets",
     "prefstream.consumer.broker.node.members.Member.assignment": "partitions that a member gets",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
@@ -18,17 +18,19 @@ LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999."""
 
 
-class BadPreference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BadPreference:
     """A record on the preferences topic that is no preference: none of ours."""
 
-    record: ConsumerRecord
+    record: ConsumerRecord = field(repr=False)
     error: ContractError
 
 
-class BadVote(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BadVote:
     """A record on the votes topic that is no vote; it becomes a dead letter."""
 
-    record: ConsumerRecord
+    record: ConsumerRecord = field(repr=False)
     error: InvalidEventError
 
 

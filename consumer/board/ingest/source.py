@@ -62,8 +62,8 @@ class Polled:
         notes: of these, in words.
     """
 
-    preferences: list[ConsumerRecord] = field(default_factory=list)
-    votes: list[ConsumerRecord] = field(default_factory=list)
+    preferences: list[ConsumerRecord] = field(default_factory=list, repr=False)
+    votes: list[ConsumerRecord] = field(default_factory=list, repr=False)
     offsets: list[StoredOffset] = field(default_factory=list)
     preferences_until: int | None = None
     votes_until: int | None = None
