@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-OutputFormat: TypeAlias = Literal["table", "json", "csv"]
+OutputFormat: TypeAlias = Literal["table", "json", "csv", "jsonl"]
 
 _OF_SERVICE: Final = ("board_http_host", "board_http_port", "board_root_path", "board_refresh_s")
 _OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
-_OF_ONCE: Final = ("output_format", "table", "method", "style_control", "language", "window", "step")
+_OF_QUERY: Final = ("method", "style_control", "language", "window", "step")
+_OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)
 
 _FOR_EVER: Final = timedelta(days=365_000)
 """How long votes of a file are waited for."""
@@ -80,8 +81,9 @@ def board(
         OutputFormat,
         typer.Option(
             "--format",
-            help="With --once: table for people, json (what GET /api/v1/board answers), or csv, one table of it. In "
-            "CSV a text that begins like a formula gets an apostrophe before it.",
+            help="With --once: table for people, json (what GET /api/v1/board answers), csv, one table of it, or "
+            "jsonl, the battles that a person should look at, one a line. In CSV a text that begins like a formula "
+            "gets an apostrophe before it.",
         ),
     ] = "table",
     table: Annotated[
@@ -134,6 +136,7 @@ def board(
         prefstream board --once --style-control
         prefstream board --preferences preferences.jsonl --votes judged.csv
         prefstream board --once --format csv --table pairs > pairs.csv
+        prefstream board --once --format jsonl > to-review.jsonl
     """
     if preferences is None and votes is not None:
         raise UsageError("--votes: no effect without --preferences FILE, which it is matched with by id")
@@ -142,6 +145,10 @@ def board(
         _serve(config, context)
         return
     refuse_unused(context, _OF_SERVICE, "with --once, which serves nothing")
+    if output_format != "csv":
+        refuse_unused(context, ("table",), "without --format csv")
+    if output_format == "jsonl":
+        refuse_unused(context, _OF_QUERY, "with --format jsonl, which has the battles to look at, of all there are")
     configure_logging("warning", "console", library_level="error")
     for note in notes_of(context):
         typer.echo(f"prefstream: {note}", err=True)
@@ -225,6 +232,9 @@ def _serve(config: BoardConfig, context: typer.Context) -> None:
 def _print(reports: Reports, query: BoardQuery, output_format: OutputFormat, table: TableName) -> None:
     if output_format == "csv":
         sys.stdout.write(reports.csv(table, query))
+        return
+    if output_format == "jsonl":
+        sys.stdout.write(reports.review_lines())
         return
     report = reports.board(query)
     if output_format == "json":

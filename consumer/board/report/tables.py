@@ -23,7 +23,7 @@ from prefstream.consumer.board.report.payloads import (
 )
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.trust.results import TrustReport, TrustWindow
+from prefstream.scoring.trust.results import Answers, Contrast, TrustReport, TrustWindow
 
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
                           "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
@@ -32,6 +32,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQ
 Cell: TypeAlias = str | float | bool | None
 
 _MODEL_COLUMNS: Final = tuple(ModelLine.model_fields)
+_OF_ANSWERS: Final = tuple(name for name in Answers.model_fields if name not in {"window", "battles"})
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -82,14 +83,33 @@ def review_csv(page: ReviewPage) -> str:
 
 
 def trust_csv(trust: TrustReport) -> str:
-    """A figure of a window of time a line, with its interval."""
-    return to_csv(("window", "figure", "value", "low", "high", "votes"), _trust_rows(trust))
+    """A figure of a window of time a line, with its interval where it has one.
+
+    What is told of votes has their number beside it, what is told of answers and of drift that of battles. Of drift, and
+    of who gets a vote, what is above `..._by_chance_99` is more than chance.
+    """
+    return to_csv(("window", "figure", "value", "low", "high", "votes", "battles"), _trust_rows(trust))
 
 
 def _trust_rows(trust: TrustReport) -> Iterator[Sequence[Cell]]:
     for window in trust.windows:
         for name, found in _figures(window).items():
-            yield window.window, name, found.value, found.low, found.high, window.votes
+            yield window.window, name, found.value, found.low, found.high, window.votes, None
+    for answers in trust.answers:
+        for name in _OF_ANSWERS:
+            yield answers.window, name, getattr(answers, name), None, None, None, answers.battles
+    for drift in trust.drift:
+        for of, contrasts in (("inputs", drift.inputs), ("answers", drift.answers)):
+            yield from _contrast_rows(drift.window, f"drift_of_{of}", contrasts)
+    yield from _contrast_rows(None, "voted_and_others", trust.selection.contrasts)
+
+
+def _contrast_rows(window: str | None, of: str, contrasts: Iterable[Contrast]) -> Iterator[Sequence[Cell]]:
+    """Each with what chance gives below it."""
+    for one in contrasts:
+        name = f"{of}_{one.what.replace(' ', '_')}"
+        yield window, name, one.distance, None, None, None, one.battles
+        yield window, f"{name}_by_chance_99", one.by_chance_99, None, None, None, one.battles
 
 
 def _figures(window: TrustWindow) -> dict[str, Estimate]:

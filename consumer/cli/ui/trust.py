@@ -36,6 +36,8 @@ def trust_table(trust: TrustReport) -> RenderableType:
             drawn.add_row(Text(name), Text(counted(shown.votes, "vote")))
             for row in _rows(window, shown, trust):
                 drawn.add_row(*map(Text, row))
+    for row in _answer_rows(trust):
+        drawn.add_row(*map(Text, row))
     return drawn
 
 
@@ -71,6 +73,26 @@ def _rows(window: TrustWindow, quality: Quality, trust: TrustReport) -> Iterator
         yield "  longer answer wins", percent(longer.judges), f"by people {percent(longer.people)}"
     if window.ties is not None:
         yield "  ties", percent(window.ties.judges), f"by people {percent(window.ties.people)}"
+
+
+def _answer_rows(trust: TrustReport) -> Iterator[tuple[str, str, str]]:
+    """Of all battles of the longest window, voted on or not; nothing of what is not known."""
+    answers = max(reversed(trust.answers), key=lambda one: one.battles, default=None)
+    if answers is None or not answers.battles:
+        return
+    yield f"all of the {WINDOWS.get(answers.window, answers.window)}", counted(answers.battles, "battle"), ""
+    if answers.flipped is not None and answers.position_gap is not None:
+        beside = f"of verdicts; both orders lie {answers.position_gap:.3f} apart"
+        yield "  the order decides", _share(answers.flipped), beside
+    if answers.disagree is not None and answers.disagreement is not None:
+        beside = f"of battles; {answers.disagreement:.3f} bits in the mean"
+        yield "  judges differ widely", _share(answers.disagree), beside
+    if answers.truncated is not None:
+        yield "  not read in full", _share(answers.truncated), "of battles, by a judge"
+
+
+def _share(value: float) -> str:
+    return percent(Estimate(value=value, low=None, high=None))
 
 
 def warnings(trust: TrustReport) -> list[str]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from prefstream.consumer.board.report.payloads import BoardReport
+from prefstream.consumer.board.report.payloads import BoardReport, ReviewLine
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
 from prefstream.schemas import PrefstreamError, encode_preference, parse_battle
@@ -81,6 +82,8 @@ def test_it_prints_a_table_with_names_as_they_are(files: tuple[Path, Path]) -> N
     assert "\x1b" not in result.stdout
     assert "●" in result.stdout
     assert "log loss" in result.stdout
+    assert re.search(rf"all of the last week +{BATTLES} battles", result.stdout)
+    assert re.search("judges differ widely +0 %", result.stdout)
     assert "secretword" not in result.output
     assert max(map(len, result.stdout.splitlines())) <= 80
 
@@ -124,6 +127,39 @@ def test_csv_is_one_table_that_no_spreadsheet_runs(files: tuple[Path, Path]) -> 
     assert {row["model"] for row in rows} == {*MODELS} - {"=SUM(A1)"} | {"'=SUM(A1)"}
 
 
+def test_csv_of_trust_has_every_figure(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    words = ("--preferences", preferences, "--votes", judged)
+    report = BoardReport.model_validate_json(board(*words, "--format", "json").stdout)
+    rows = csv.DictReader(
+        io.StringIO(board(*words, "--format", "csv", "--table", "trust").stdout, newline=""), strict=True
+    )
+    found = {(row["window"], row["figure"]): row for row in rows}
+    [week] = [one for one in report.trust.answers if one.window == "week"]
+    assert float(found["week", "entropy"]["value"]) == week.entropy
+    assert found["week", "entropy"]["battles"] == str(BATTLES)
+    assert found["week", "flipped"]["value"] == ""  # no judge read both orders
+    assert found["week", "log_loss"]["votes"] == str(BATTLES)
+    for drift in report.trust.drift:
+        for one in drift.inputs:
+            assert (drift.window, f"drift_of_inputs_{one.what}") in found
+    for one in report.trust.selection.contrasts:
+        assert ("", f"voted_and_others_{one.what.replace(' ', '_')}") in found
+
+
+def test_jsonl_is_what_a_person_should_look_at(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    words = ("--preferences", preferences, "--votes", judged, "--battle-url", "https://example.org/{id}")
+    lines = board(*words, "--format", "jsonl").stdout.splitlines()
+    report = BoardReport.model_validate_json(board(*words, "--format", "json").stdout)
+    told = [ReviewLine.model_validate_json(line) for line in lines]
+    assert [(one.id, one.why, one.score) for one in told] == [
+        (one.id, one.why, one.score) for one in report.review.battles
+    ]
+    assert {json.loads(line)["link"] for line in lines} <= {f"https://example.org/b{n}" for n in range(BATTLES)}
+    assert lines
+
+
 def test_the_judges_alone_need_no_votes(files: tuple[Path, Path], tmp_path: Path) -> None:
     """And a file that is compressed is unpacked."""
     preferences, judged = files
@@ -153,6 +189,8 @@ def test_rows_that_are_none_are_named_and_do_not_stop_the_rest(files: tuple[Path
     [
         (["--votes", "{judged}"], "--votes: no effect without --preferences"),
         (["--format", "json"], "--format: no effect without --once"),
+        (["--once", "--table", "pairs"], "--table: no effect without --format csv"),
+        (["--once", "--format", "jsonl", "--language", "en"], "--language: no effect with --format jsonl"),
         (["--once", "--http-port", "1"], "--http-port: no effect with --once"),
         (["--preferences", "{preferences}", "--file", "x.sqlite"], "--file: no effect with --preferences"),
         (["--preferences", "{judged}.nothing"], "No such file"),
