@@ -85,8 +85,8 @@ def review_csv(page: ReviewPage) -> str:
 def trust_csv(trust: TrustReport) -> str:
     """A figure of a window of time a line, with its interval where it has one.
 
-    What is told of votes has their number beside it, what is told of answers and of drift that of battles. Of drift, and
-    of who gets a vote, what is above `..._by_chance_99` is more than chance.
+    What is told of votes has their number beside it, what is told of answers and of drift that of battles. Of drift,
+    and of who gets a vote, what is above `..._by_chance_99` is more than chance.
     """
     return to_csv(("window", "figure", "value", "low", "high", "votes", "battles"), _trust_rows(trust))
 
