@@ -36,7 +36,7 @@ def keep_candidates(connection: sqlite3.Connection, battles: Iterable[Candidate]
 
     Args:
         connection: in a transaction.
-        battles: counted for the first time.
+        battles: counted for the first time, as far as that is remembered: one may be among its day's already.
     """
     by_day: defaultdict[int, list[Candidate]] = defaultdict(list)
     for battle in battles:
@@ -64,4 +64,4 @@ def _keep(connection: sqlite3.Connection, day: int, why: str, battles: list[Cand
     )
 
 
-_INSERT: Final = f"INSERT INTO candidates VALUES ({', '.join('?' * (5 + len(Facts._fields)))})"
+_INSERT: Final = f"REPLACE INTO candidates VALUES ({', '.join('?' * (5 + len(Facts._fields)))})"

@@ -113,8 +113,10 @@ class Join:
         """
         ids = {hash_id(record.vote.id): record.vote.id for record in records}
         pending = self._settle(list(map(self._row, records)), ids, counted)
-        self._connection.executemany(_INSERT_PENDING, pending)
-        self._rows["pending_votes"] += len(pending)
+        # A topic that was created anew and filled from a copy holds the very records that wait already.
+        added = self._connection.executemany(_INSERT_PENDING, pending).rowcount if pending else 0
+        self._rows["pending_votes"] += added
+        counted["replaced_votes"] += len(pending) - added
 
     def give_up(self, preferences_until: int | None, votes_until: int | None, counted: Counter[str]) -> None:
         """Let go what no record can meet any more, and the oldest of what is too many.
@@ -205,7 +207,7 @@ def _marks(count: int) -> str:
 
 
 _INSERT_BATTLE: Final = f"INSERT INTO battles (id_hash, {FACTS}) VALUES ({_marks(1 + len(Facts._fields))})"
-_INSERT_PENDING: Final = f"INSERT INTO pending_votes VALUES ({_marks(len(_Vote._fields))})"
+_INSERT_PENDING: Final = f"INSERT OR IGNORE INTO pending_votes VALUES ({_marks(len(_Vote._fields))})"
 _INSERT_VOTED: Final = (
     f"INSERT INTO voted (id_hash, {FACTS}, id) SELECT id_hash, {FACTS}, ? FROM battles WHERE id_hash = ?"
 )

@@ -139,3 +139,24 @@ def test_names_of_a_batch_that_failed_are_not_remembered() -> None:
         assert store.reader().models() == ()
         store.apply([good])
         assert store.reader().models() == ("a", "b")
+
+
+def test_votes_that_wait_are_read_again_from_a_topic_that_was_filled_from_a_copy() -> None:
+    with Store() as store:
+        votes = [vote_record(1, voter="ann"), vote_record(1), vote_record(2, voter="ann")]
+        store.apply(votes=votes)
+        store.apply(votes=[*votes, vote_record(3)])
+        assert counters(store) == {"votes": 7, "replaced_votes": 3}
+        store.apply([preference_record(number, random.Random(11)) for number in (1, 2, 3)])
+        assert len(store.reader().votes()) == 4
+        assert counters(store) == {"votes": 7, "replaced_votes": 3, "preferences": 3}
+
+
+def test_a_battle_that_was_forgotten_may_come_again_on_the_day_that_it_is_a_candidate_of() -> None:
+    rng = random.Random(12)
+    records = [preference_record(number, rng) for number in range(4)]
+    with Store(max_join_rows=1) as store:
+        store.apply(records)
+        applied = store.apply(records[:1])
+        assert applied.counted["preferences"] == 1  # nobody remembers it
+        assert {one.id for one in store.reader().candidates()} == {"b0", "b1", "b2", "b3"}
