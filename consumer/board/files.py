@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from prefstream.consumer.board.store.facts import require_storable
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.files.observer import FileObserver
@@ -190,9 +191,13 @@ def _milliseconds(moment: datetime) -> int:
 def _from_object(fields: Mapping[str, Any], line: int) -> Preference | RejectedRow:
     del line
     try:
-        return Preference.model_validate(fields)
+        said = Preference.model_validate(fields)
+        require_storable(said)
+    except ContractError as error:
+        return RejectedRow(BAD_PREFERENCE, str(error))
     except ValidationError as error:
         return RejectedRow(BAD_PREFERENCE, str(ContractError.of("preference as `prefstream score` writes it", error)))
+    return said
 
 
 def _from_cells(cells: Mapping[str, str], line: int) -> Preference | RejectedRow:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from prefstream.consumer.board.store.facts import require_storable
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
@@ -86,7 +87,9 @@ def _decode_preference(value: bytes | None) -> Preference:
         raise ContractError("no preference: the record has no value")
     if isinstance(value, Withheld):
         raise ContractError(f"no preference: {value.why}")
-    return decode_preference(value)
+    preference = decode_preference(value)
+    require_storable(preference)
+    return preference
 
 
 def _decode_vote(value: bytes | None) -> Vote:

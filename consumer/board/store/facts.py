@@ -10,12 +10,18 @@ from typing import Final, TypeAlias
 from prefstream.consumer.board.store.names import Names
 from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.consumer.board.store.tables import UNKNOWN, Facts
-from prefstream.schemas import Preference
+from prefstream.schemas import ContractError, Preference
 from prefstream.schemas.preference import FileSource, JudgeOpinion, KafkaSource, Probabilities, Style
 from prefstream.scoring.strengths.tallies import style_bin
 
 _Count: TypeAlias = int | None
 _Counts: TypeAlias = tuple[_Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count]
+
+MOST_COUNTED: Final = 2**31
+"""Of a response's characters, and of all else that is counted in it: what a 64-bit sum has room for 2^32 times."""
+
+_LARGEST: Final = 2**63 - 1
+"""SQLite's largest integer, and Kafka's largest offset."""
 
 _NO_STYLE: Final = (None, None, None, None, None, None, None, None)
 
@@ -71,6 +77,18 @@ class FactFinder:
     def _panel(self, said: Preference) -> int:
         panel = said.panel
         return UNKNOWN if panel is None else self._panels.id(panel.hash, panel.calibration or "", panel.version)
+
+
+def require_storable(said: Preference) -> None:
+    """Refuse what no battle can have and no table can hold: JSON's integers have no end.
+
+    Raises:
+        ContractError: a number is too large.
+    """
+    _, partition, offset = _place(said.source)
+    counts = [count for count in _counts(said.style) if count is not None]
+    if max(partition or 0, offset) > _LARGEST or max(counts, default=0) > MOST_COUNTED:
+        raise ContractError("no preference of a battle: a position or a count of its style is too large to be one")
 
 
 def milliseconds(moment: datetime) -> int:
