@@ -23,6 +23,9 @@ AHEAD_MS: Final = 3_600_000
 class Pace:
     """Keeps both topics abreast.
 
+    A timestamp of the future comes of a clock that is wrong: it says nothing of how far reading is. Were it believed, a
+    board that is filled anew would give up all that is older than the window.
+
     Args:
         consumer: pauses partitions.
         topics: the two names.
@@ -50,8 +53,9 @@ class Pace:
         """
         now = int(time.time() * 1000)
         for partition, records in polled.items():
-            latest = max(map(timestamp, records))
-            self._latest[partition] = min(now, max(latest, self._latest.get(partition, latest)))
+            told = [at for at in map(timestamp, records) if at <= now + LATENESS_MS]
+            if told:
+                self._latest[partition] = min(now, max(*told, self._latest.get(partition, 0)))
         for topic in self._topics:
             if topic != self._paused:  # of a topic that is paused nobody hears how long it has become
                 ours = [partition for partition in partitions if partition.topic == topic]

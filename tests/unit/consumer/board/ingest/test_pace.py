@@ -57,11 +57,21 @@ def test_a_partition_that_is_read_to_its_end_is_as_far_as_now() -> None:
     assert pace.keep(EVERY, polled(v0=5))["v"] == 5
 
 
-def test_a_timestamp_of_the_future_counts_as_now() -> None:
+def test_a_clock_that_is_a_little_fast_is_taken_for_now() -> None:
     pace = Pace(Partitions(), "p", "v")  # type: ignore[arg-type]
-    until = pace.keep(EVERY, polled(v0=2**50))["v"]
+    until = pace.keep(EVERY, polled(v0=int(time.time() * 1000) + LATENESS_MS // 2))["v"]
     assert until is not None
     assert until <= int(time.time() * 1000)
+
+
+def test_a_timestamp_of_the_future_says_nothing_of_how_far_reading_is() -> None:
+    consumer = Partitions()
+    pace = Pace(consumer, "p", "v")  # type: ignore[arg-type]
+    future = int(time.time() * 1000) + 10 * LATENESS_MS
+    assert pace.keep(EVERY, polled(v0=future))["v"] is None
+    assert pace.keep(EVERY, polled(v0=1_000, p0=500, p1=500)) == {"p": 500, "v": 1_000}
+    assert pace.keep(EVERY, polled(v0=future, p0=2**50)) == {"p": 500, "v": 1_000}
+    assert consumer.paused == set()
 
 
 def test_the_topic_that_is_ahead_waits_for_the_other() -> None:
