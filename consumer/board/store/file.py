@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +61,8 @@ class FileLock:
             ) from None
         except OSError as error:
             raise BoardFileError(f"board file {path}: no lock in its folder ({error.strerror})") from error
-        place.write_text(f"{os.getpid()} {socket.gethostname()}\n")
+        with suppress(OSError):  # on a full disk nobody is told who has it; the lock holds
+            place.write_text(f"{os.getpid()} {socket.gethostname()}\n")
 
     def release(self) -> None:
         """Give it back."""

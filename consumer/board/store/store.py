@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -108,7 +110,8 @@ class Store:
                 self._write(progress, counted)
         except BaseException:
             self._facts.forget()
-            self._join.recount()
+            with suppress(sqlite3.Error):  # a damaged file can't be counted either: what failed first is told
+                self._join.recount()
             raise
         return Applied({name: count for name, count in counted.items() if count}, duplicates)
 

@@ -113,3 +113,15 @@ def test_a_full_disk_leaves_nothing_of_a_batch(tmp_path: Path) -> None:
         store._connection.execute("PRAGMA max_page_count = 1000000")
         store.apply([preference_record(2, rng)])
         assert store.reader().counters()["preferences"] == 2
+
+
+def test_a_file_that_is_damaged_while_it_is_written_is_told_as_such(tmp_path: Path) -> None:
+    path, rng = tmp_path / "board.db", random.Random(20)
+    with Store(path) as store:
+        store.apply([preference_record(number, rng) for number in range(2_000)])
+    with Store(path) as store:
+        store._connection.execute("PRAGMA cache_size = 1")  # it reads from the disk
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + bytes(byte ^ 0x5A for byte in content[4096:]))
+        with pytest.raises(BoardWriteError, match="damaged file is to be deleted"):
+            store.apply([preference_record(number, rng) for number in range(5_000, 5_900)])
