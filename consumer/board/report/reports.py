@@ -172,9 +172,13 @@ class Reports:
         )
 
     def time(self, query: BoardQuery) -> TimeSlices:
-        """Strengths by hour or day, the oldest first; only slices with battles."""
+        """Strengths by hour or day, the oldest first; only slices with battles, and none of the future.
+
+        One of the future comes of a clock that is wrong; it would take the place of one that is right.
+        """
         hours = _STEPS[query.step] // _HOUR
-        there = sorted({facts.hour // hours for facts in self._reader.hours()})[-MOST_SLICES[query.step] :]
+        until = int((self._now() - _EPOCH) / _HOUR) + 1
+        there = sorted({facts.hour // hours for facts in self._reader.hours(until_hour=until)})
         return TimeSlices(
             step=query.step,
             slices=tuple(
@@ -183,7 +187,7 @@ class Reports:
                     end=_EPOCH + (number + 1) * _STEPS[query.step],
                     strengths=strength_table(self._strengths(query, Span(number * hours, (number + 1) * hours))),
                 )
-                for number in there
+                for number in there[-MOST_SLICES[query.step] :]
             ),
         )
 
