@@ -53,6 +53,15 @@ class BoardConfig(TopicNames):
     # Not `board_port`: Kubernetes sets PREFSTREAM_BOARD_PORT where there is a Service of the name prefstream-board.
     board_http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
     board_http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9465
+    board_http_names: Annotated[
+        str,
+        Field(
+            pattern=r"^([A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*)?$",
+            description="Where only this machine can reach the HTTP port: host names that a proxy in front passes on, "
+            "separated by commas. Requests for a name that is neither one of them nor this machine's are refused, so "
+            "that no web page reads the board through a browser.",
+        ),
+    ] = ""
     board_root_path: Annotated[
         str,
         Field(

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from prefstream.consumer.board.api.app import AppSettings, create_app
+from prefstream.consumer.board.api.hosts import is_loopback
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.ingest.ingest import BoardIngest
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
@@ -87,7 +88,7 @@ class BoardService:
             )
             reader = stack.enter_context(store.reader())
             reports = Reports(reader, ReportSettings.of(config), behind=ingest.behind)
-            app = create_app(reports, AppSettings(config.board_refresh_s, self.health, registry))
+            app = create_app(reports, AppSettings(config.board_refresh_s, self.health, registry, _hosts_of(config)))
             server = BoardServer(
                 app,
                 host=config.board_http_host,
@@ -144,6 +145,8 @@ def _showing_trust(reports: Reports, registry: CollectorRegistry) -> Iterator[No
                 )
             except PrefstreamError as error:
                 log.warning("no figures on trust", why=str(error))
+            except Exception:
+                log.exception("no figures on trust")  # another minute may have others
             if ended.wait(SHOW_TRUST_EVERY_S):
                 return
 
@@ -154,6 +157,13 @@ def _showing_trust(reports: Reports, registry: CollectorRegistry) -> Iterator[No
     finally:
         ended.set()
         thread.join()
+
+
+def _hosts_of(config: BoardConfig) -> frozenset[str] | None:
+    """Names that may be asked for; None, any, where it listens to more than its own machine."""
+    if not is_loopback(config.board_http_host):
+        return None
+    return frozenset(name for name in config.board_http_names.split(",") if name)
 
 
 def open_store(config: BoardConfig, file: Path | None) -> Store:

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 OutputFormat: TypeAlias = Literal["table", "json", "csv", "jsonl"]
 
-_OF_SERVICE: Final = ("board_http_host", "board_http_port", "board_root_path", "board_refresh_s")
+_OF_SERVICE: Final = ("board_http_host", "board_http_port", "board_http_names", "board_root_path", "board_refresh_s")
 _OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
 _OF_QUERY: Final = ("method", "style_control", "language", "window", "step")
 _OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)

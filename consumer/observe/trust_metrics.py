@@ -44,12 +44,6 @@ LOG_LOSS_OVER_SHIPPED: Final = _estimate(
     "nats",
     "Log loss less that with which the panel was shipped; absent where nobody says.",
 )
-ACCURACY_OVER_SHIPPED: Final = _estimate(
-    "accuracy_over_shipped_ratio", "ratio", "Accuracy less the shipped one; absent likewise."
-)
-CALIBRATION_OVER_SHIPPED: Final = _estimate(
-    "calibration_error_over_shipped_ratio", "ratio", "Calibration error less the shipped one; absent likewise."
-)
 LONGER_WINS: Final = _estimate(
     "longer_wins_ratio", "ratio", "How often the longer answer wins: as people decide, and as the judges have it.", "by"
 )
@@ -110,8 +104,6 @@ TRUST_METRICS: Final[tuple[Metric, ...]] = (
     LOG_LOSS_OVER_PRIOR,
     ACCURACY_OVER_PRIOR,
     LOG_LOSS_OVER_SHIPPED,
-    ACCURACY_OVER_SHIPPED,
-    CALIBRATION_OVER_SHIPPED,
     LONGER_WINS,
     LONGER_WINS_EXCESS,
     TIES,

@@ -1,8 +1,8 @@
 """Answers that take time to compute: kept, given out at once, and computed anew behind the back of who asks.
 
-What was asked before is answered with what is known, however old that is, and begins to be computed anew where it is
-older than `fresh_s`. So who asks waits only for what nobody asked before, and an answer's age is bounded by how often
-it is asked for. Nothing is computed in the thread that serves.
+What was asked before is answered with what is known, and begins to be computed anew where it is older than `fresh_s`.
+So who asks waits only for what nobody asked lately: an answer that has not been fresh for `STALE_S` is given to nobody.
+Nothing is computed in the thread that serves.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ MOST_KEPT: Final = 256
 COST: Final = 10
 """An answer is fresh for at least so many times as long as it took: computing it anew, however often it is asked for,
 takes a tenth of a core at most, and leaves the rest to reading and answering."""
+
+STALE_S: Final = 60.0
+"""Who asks once a day must not get what was true the day before; a page asks more often than this."""
 
 _WORKERS: Final = 2
 """A long one, such as strengths by the hour, holds nobody up who asks for the table of models."""
@@ -91,14 +94,14 @@ class AnswerCache(Generic[Key]):
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="prefstream-board")
 
     async def get(self, key: Key) -> ReadyAnswer:
-        """The answer, at once where it was asked for before.
+        """The answer, at once where it was asked for lately.
 
         Raises:
             PrefstreamError: it can't be computed.
         """
         with self._lock:
             kept = self._kept.get(key)
-            if kept is not None:
+            if kept is not None and self._clock() < kept.fresh_until + STALE_S:
                 self._kept.move_to_end(key)
                 if self._clock() >= kept.fresh_until and key not in self._coming:
                     self._start(key)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
+from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.payloads import (
     BoardQuery,
@@ -38,6 +39,11 @@ JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 CSV: Final = "text/csv; charset=utf-8; header=present"
 
+_OTHER_HOST: Final = (
+    "this board is for its own machine, and the request's Host names another one: ask for localhost, or start it with "
+    "--http-names and that name"
+)
+
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -55,11 +61,13 @@ class AppSettings:
         refresh_s: an answer that is older begins to be computed anew when it is asked for.
         health: what probes are answered from; None: there are no probes.
         registry: what `/metrics` shows; None: nothing is.
+        hosts: names that may be asked for beside addresses and `localhost`; None: any.
     """
 
     refresh_s: float = 5.0
     health: HealthState | None = None
     registry: CollectorRegistry | None = None
+    hosts: frozenset[str] | None = None
 
 
 class ApiProblem(BaseModel):
@@ -95,12 +103,17 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         docs_url=None,  # their pages fetch scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,  # where to would be what the request's Host says
         separate_input_output_schemas=False,
     )
+    if settings.hosts is not None:
+        app.add_middleware(KnownHosts, names=settings.hosts, refuse=lambda status: _problem(status, _OTHER_HOST))
+    app.add_middleware(_HeadAsGet)
     app.add_middleware(_SecurityHeaders)
     app.include_router(_routes(answers))
     app.add_exception_handler(PrefstreamError, _failed)
     app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(Exception, _broke)
     for status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         app.add_exception_handler(status, _no_such)
     _add_probes(app, settings)
@@ -230,6 +243,11 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
+async def _broke(request: Request, error: Exception) -> Response:
+    del request, error
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed; the board's log says why")
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     """What is wrong with each parameter; not its value, which a stranger wrote."""
     del request
@@ -278,6 +296,20 @@ def _probe(verdict: ProbeAnswer) -> Response:
     body = {"status": "ok"} if verdict.ok else {"status": "failed", "reason": verdict.reason}
     status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+
+
+class _HeadAsGet:
+    """Answers HEAD as GET (RFC 9110, 9.3.2); the server leaves the body out.
+
+    Args:
+        app: what answers, as ASGI has it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await self._app(scope | {"method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 class _SecurityHeaders:

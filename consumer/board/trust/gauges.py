@@ -92,10 +92,7 @@ def _window(window: TrustWindow) -> Iterator[Sample]:
     yield from _estimate(told.LOG_LOSS_OVER_PRIOR, prior.log_loss, name)
     yield from _estimate(told.ACCURACY_OVER_PRIOR, prior.accuracy, name)
     if window.against_shipped is not None:
-        shipped = window.against_shipped
-        yield from _estimate(told.LOG_LOSS_OVER_SHIPPED, shipped.log_loss, name)
-        yield from _estimate(told.ACCURACY_OVER_SHIPPED, shipped.accuracy, name)
-        yield from _estimate(told.CALIBRATION_OVER_SHIPPED, shipped.calibration_error, name)
+        yield from _estimate(told.LOG_LOSS_OVER_SHIPPED, window.against_shipped.log_loss, name)
     if window.longer_wins is not None:
         yield from _estimate(told.LONGER_WINS, window.longer_wins.people, name, "people")
         yield from _estimate(told.LONGER_WINS, window.longer_wins.judges, name, "judges")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from prefstream.consumer.board.api.answers import COST, MOST_KEPT, AnswerCache, ReadyAnswer
+from prefstream.consumer.board.api.answers import COST, MOST_KEPT, STALE_S, AnswerCache, ReadyAnswer
 from prefstream.consumer.errors import StreamError
 from tests.support.fake_clock import FakeClock
 from tests.support.streams import wait_until
@@ -60,6 +60,14 @@ def test_what_was_asked_before_is_answered_at_once_and_renewed_behind() -> None:
         assert asyncio.run(ask()) == "a 1"  # while it is computed anew
         compute.free.set()
         wait_until(lambda: asyncio.run(ask()) == "a 2", BOUND_S, "the new answer")
+
+
+def test_what_nobody_asked_for_in_a_long_time_is_computed_before_it_is_given() -> None:
+    compute, clock = Counting(), FakeClock()
+    with cache(compute, clock) as answers:
+        assert asyncio.run(answers.get("a")).body == b"a 1"
+        clock.now += 5.0 + STALE_S
+        assert asyncio.run(answers.get("a")).body == b"a 2"
 
 
 def test_what_takes_long_is_renewed_less_often() -> None:

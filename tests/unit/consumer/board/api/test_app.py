@@ -15,7 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from prefstream.consumer.board.api.app import API
+from prefstream.consumer.board.api.hosts import is_loopback
 from prefstream.consumer.board.report.reports import ReportSettings
+from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.observe.health import HealthState
 from tests.support.boards import ask, fill_store, open_store, served
 
@@ -182,3 +184,69 @@ def test_what_can_not_be_read_is_an_answer_that_says_so(tmp_path: Path) -> None:
             answer = ask(url, f"{API}/status")
             assert answer.status == 503
             assert "can't be read" in answer.json["detail"]
+
+
+def test_a_head_is_that_of_the_answer(url: str) -> None:
+    whole, head = ask(url, f"{API}/models"), ask(url, f"{API}/models", method="HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["etag"] == whole.headers["etag"]
+    assert ask(url, f"{API}/nothing", method="HEAD").status == 404
+
+
+def test_nobody_is_led_to_where_the_request_says(url: str) -> None:
+    answer = ask(url, f"{API}/models/", Host="elsewhere.example")
+    assert answer.status == 404
+    assert "location" not in answer.headers
+
+
+def test_what_fails_in_an_unforeseen_way_is_an_answer_without_particulars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OverflowError(HOSTILE)
+
+    monkeypatch.setattr(BoardReader, "notes", fail)
+    with open_store(tmp_path) as store, served(store) as url:
+        answer = ask(url, f"{API}/status")
+        assert answer.status == 500
+        assert answer.json == {"detail": "failed; the board's log says why"}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:9465", 200),
+        ("127.0.0.1:9465", 200),
+        ("[::1]:9465", 200),
+        ("board.localhost", 200),
+        ("Board.Example.org", 200),
+        ("attacker.example", 421),
+        ("attacker.example:9465", 421),
+        ("localhost.attacker.example", 421),
+        ("127.0.0.1.attacker.example", 421),
+        ("", 421),
+    ],
+)
+def test_a_page_that_points_its_name_here_reads_nothing(known_url: str, host: str, status: int) -> None:
+    answer = ask(known_url, f"{API}/status", Host=host)
+    assert answer.status == status
+    assert status == 200 or set(answer.json) == {"detail"}
+    assert ask(known_url, "/metrics", Host=host).status == status
+
+
+@pytest.fixture(scope="module")
+def known_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with (
+        open_store(tmp_path_factory.mktemp("known")) as store,
+        served(store, hosts=frozenset({"board.example.org"}), registry=CollectorRegistry()) as url,
+    ):
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_hosts_are_known_where_only_this_machine_can_ask(host: str, alone: bool) -> None:
+    assert is_loopback(host) is alone
