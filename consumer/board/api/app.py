@@ -25,6 +25,7 @@ from prefstream.consumer.board.report.payloads import (
     LanguageTables,
     ReviewPage,
     StrengthTable,
+    TieTable,
     TimeSlices,
     WinRates,
 )
@@ -151,6 +152,7 @@ _PAGES: Final = (
     _Page("board", BoardReport, "All of it in one, as `board --once --format json` prints it.", Reports.board),
     _Page("models", StrengthTable, "Strengths of models, best first.", Reports.models),
     _Page("pairs", WinRates, "How often one model wins against another.", Reports.pairs),
+    _Page("ties", TieTable, "Ties as an outcome of their own: Davidson's model of votes.", Reports.ties),
     _Page("languages", LanguageTables, "Strengths by language.", Reports.languages),
     _Page("time", TimeSlices, "Strengths by hour or day.", Reports.time),
     _Page("status", BoardStatus, "How far it has read.", lambda reports, _: reports.status(), takes_query=False),

@@ -93,6 +93,33 @@ class WinRates(Payload):
     meetings: Annotated[tuple[tuple[float, ...], ...], Field(description="How often they met, weighted as votes are.")]
 
 
+class TieLine(Payload):
+    """A model's rating where ties are an outcome of their own."""
+
+    model: Annotated[str, Field(description="Name of the model, as battles have it.")]
+    rating: Annotated[float, Field(description="Elo points of the battles that somebody won; the mean of all is 1000.")]
+
+
+class TieTable(Payload):
+    """Davidson's model of votes, beside the table in which a tie is half a win."""
+
+    models: Annotated[tuple[TieLine, ...], Field(description="Best first; only models that votes give a rating.")] = ()
+    ties_among_equals: Annotated[
+        float | None, Field(description="Predicted share of ties between equal models, 0 to 1; null without votes.")
+    ] = None
+    log_loss: Annotated[
+        float | None, Field(description="Of these votes, which it was fitted to, in nats; null without votes.")
+    ] = None
+    log_loss_with_ties_apart: Annotated[
+        float | None,
+        Field(
+            description="Likewise, were ties as frequent between any two models: above the other where near models "
+            "tie more."
+        ),
+    ] = None
+    votes: Annotated[int, Field(ge=0, description="Votes that went in.")] = 0
+
+
 class LanguageTable(Payload):
     """Strengths in one language."""
 
@@ -193,6 +220,7 @@ class BoardReport(Payload):
     status: BoardStatus
     strengths: StrengthTable
     win_rates: WinRates
+    ties: Annotated[TieTable, Field(description="By votes alone, whatever the method.")]
     languages: Annotated[LanguageTables, Field(description="Of the query's window; of all languages.")]
     over_time: Annotated[TimeSlices, Field(description="Of the query's language.")]
     trust: TrustReport

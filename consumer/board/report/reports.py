@@ -23,15 +23,18 @@ from prefstream.consumer.board.report.payloads import (
     ReviewLine,
     ReviewPage,
     StrengthTable,
+    TieTable,
     TimeSlice,
     TimeSlices,
     WinRates,
 )
-from prefstream.consumer.board.report.strengths import rank, strength_table, win_rates
+from prefstream.consumer.board.report.strengths import rank, strength_table, tie_table, win_rates
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import build_trust
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.scoring.strengths.results import Strengths
+from prefstream.scoring.strengths.tallies import VotedBattles
+from prefstream.scoring.strengths.ties import fit_ties
 from prefstream.scoring.trust.results import Shipped, TrustReport
 from prefstream.scoring.trust.shipped import read_shipped
 
@@ -124,6 +127,7 @@ class Reports:
             status=self.status(),
             strengths=self.models(query),
             win_rates=self.pairs(query),
+            ties=self.ties(query),
             languages=self.languages(query),
             over_time=self.time(query),
             trust=self.trust(),
@@ -154,6 +158,10 @@ class Reports:
     def pairs(self, query: BoardQuery) -> WinRates:
         """How often one model wins against another."""
         return win_rates(self._strengths(query, self._span(query)))
+
+    def ties(self, query: BoardQuery) -> TieTable:
+        """Ties as an outcome of their own, by votes."""
+        return tie_table(fit_ties(self._votes(query, self._span(query))))
 
     def languages(self, query: BoardQuery) -> LanguageTables:
         """Strengths by language, the most used first."""
@@ -238,17 +246,20 @@ class Reports:
         """One table as CSV."""
         match table:
             case "models":
-                return tables.models_csv(self.models(query))
+                told = tables.models_csv(self.models(query))
             case "pairs":
-                return tables.pairs_csv(self.pairs(query))
+                told = tables.pairs_csv(self.pairs(query))
+            case "ties":
+                told = tables.ties_csv(self.ties(query))
             case "languages":
-                return tables.languages_csv(self.languages(query))
+                told = tables.languages_csv(self.languages(query))
             case "time":
-                return tables.time_csv(self.time(query))
+                told = tables.time_csv(self.time(query))
             case "trust":
-                return tables.trust_csv(self.trust())
+                told = tables.trust_csv(self.trust())
             case "review":
-                return tables.review_csv(self.review())
+                told = tables.review_csv(self.review())
+        return told
 
     def _span(self, query: BoardQuery) -> Span:
         length = _WINDOWS[query.window]
@@ -273,19 +284,24 @@ class Reports:
                 self._remembered.move_to_end(key)
                 return found
         with reader.snapshot():
-            votes = reader.votes(
-                since_ms=_hour_ms(span.start),
-                until_ms=_hour_ms(span.end),
-                language=query.language,
-                weighting=_WEIGHTING[self._settings.unknown_selection],
-            )
+            votes = self._votes(query, span)
             cells = reader.cells(since_hour=span.start, until_hour=span.end, language=query.language)
-        found = rank(votes.select(votes.weights > 0), cells, query.method, style_control=query.style_control)
+        found = rank(votes, cells, query.method, style_control=query.style_control)
         with self._lock:
             self._remembered[key] = found
             while len(self._remembered) > _MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         return found
+
+    def _votes(self, query: BoardQuery, span: Span) -> VotedBattles:
+        """Those that count, weighted as the user says."""
+        votes = self._reader.votes(
+            since_ms=_hour_ms(span.start),
+            until_ms=_hour_ms(span.end),
+            language=query.language,
+            weighting=_WEIGHTING[self._settings.unknown_selection],
+        )
+        return votes.select(votes.weights > 0)
 
 
 def _hour_ms(hour: int | None) -> int | None:

@@ -14,12 +14,15 @@ from prefstream.consumer.board.report.payloads import (
     ModelLine,
     StrengthTable,
     StyleLine,
+    TieLine,
+    TieTable,
     WinRates,
 )
 from prefstream.scoring.strengths.bradley_terry import rank_by_judges, rank_by_votes
 from prefstream.scoring.strengths.prediction_powered import rank_by_both
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
+from prefstream.scoring.strengths.ties import TieFit
 
 LABELS: Final[dict[Method, str]] = {
     "votes": "what people say",
@@ -99,6 +102,19 @@ def win_rates(result: Strengths) -> WinRates:
         expected=_rows(result.win_rates),
         observed=_rows(result.observed),
         meetings=tuple(tuple(row) for row in np.round(result.meetings, _RATING_DIGITS).tolist()),
+    )
+
+
+def tie_table(fit: TieFit | None) -> TieTable:
+    """Davidson's model; empty where no model has a finite strength."""
+    if fit is None:
+        return TieTable()
+    return TieTable(
+        models=tuple(TieLine(model=model, rating=round(rating, _RATING_DIGITS)) for model, rating in fit.ratings),
+        ties_among_equals=round(fit.ties_among_equals, _SHARE_DIGITS),
+        log_loss=fit.log_loss,
+        log_loss_with_ties_apart=fit.log_loss_bradley_terry,
+        votes=fit.votes,
     )
 
 

@@ -18,6 +18,7 @@ from prefstream.consumer.board.report.payloads import (
     ReviewLine,
     ReviewPage,
     StrengthTable,
+    TieTable,
     TimeSlices,
     WinRates,
 )
@@ -73,6 +74,11 @@ def time_csv(slices: TimeSlices) -> str:
 def pairs_csv(rates: WinRates) -> str:
     """A pair of models a line, in both directions."""
     return to_csv(("model", "against", "expected", "observed", "meetings"), _pair_rows(rates))
+
+
+def ties_csv(table: TieTable) -> str:
+    """A model a line, the best first, by Davidson's model."""
+    return to_csv(("model", "rating"), ((line.model, line.rating) for line in table.models))
 
 
 def review_csv(page: ReviewPage) -> str:

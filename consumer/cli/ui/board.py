@@ -43,7 +43,7 @@ def render(report: BoardReport, width: int) -> RenderableType:
         Text(_what(report), "bold"),
         strengths_table(table, width),
     ]
-    parts += _lines((*without_rating(table.models), *table.notes), "dim")
+    parts += _lines((*without_rating(table.models), *table.notes, *_ties(report)), "dim")
     if table.style:
         parts += [_section("What style is worth by itself"), _style(table)]
     parts += [_section("Can the judges be trusted?"), trust_table(report.trust)]
@@ -75,6 +75,19 @@ def _what(report: BoardReport) -> str:
     if query.window != "all":
         told.append(f"of the last {query.window}")
     return "; ".join(told)
+
+
+def _ties(report: BoardReport) -> Iterator[str]:
+    """What Davidson's model says of ties: nothing where nobody calls any."""
+    found = report.ties
+    if not found.ties_among_equals or found.log_loss is None or found.log_loss_with_ties_apart is None:
+        return
+    fits = "better" if found.log_loss < found.log_loss_with_ties_apart else "no better"
+    yield (
+        f"by Davidson's model people call {100 * found.ties_among_equals:.0f} % of the battles of equal models a tie; "
+        f"it fits these votes {fits} (log loss {found.log_loss:.4f}) than ties that have nothing to do with strength "
+        f"({found.log_loss_with_ties_apart:.4f})"
+    )
 
 
 def _style(table: StrengthTable) -> Table:

@@ -127,6 +127,21 @@ def test_csv_is_one_table_that_no_spreadsheet_runs(files: tuple[Path, Path]) -> 
     assert {row["model"] for row in rows} == {*MODELS} - {"=SUM(A1)"} | {"'=SUM(A1)"}
 
 
+def test_ties_are_an_outcome_of_their_own_beside_the_table(files: tuple[Path, Path]) -> None:
+    """By Davidson's model, whose ratings are of the battles that somebody won."""
+    preferences, judged = files
+    words = ("--preferences", preferences, "--votes", judged)
+    ties = BoardReport.model_validate_json(board(*words, "--format", "json").stdout).ties
+    assert ties.votes == BATTLES
+    assert {line.model for line in ties.models} == set(MODELS)
+    assert sum(line.rating for line in ties.models) == pytest.approx(1000 * len(MODELS), abs=0.1)
+    called = sum(json.loads(row)["winner"] == "tie" for row in judged.read_text().splitlines()) / BATTLES
+    assert ties.ties_among_equals == pytest.approx(called, abs=0.03)  # strengths lie near each other here
+    rows = csv.reader(io.StringIO(board(*words, "--format", "csv", "--table", "ties").stdout, newline=""))
+    assert len(list(rows)) == 1 + len(MODELS)
+    assert "by Davidson's model people call" in board(*words).stdout
+
+
 def test_csv_of_trust_has_every_figure(files: tuple[Path, Path]) -> None:
     preferences, judged = files
     words = ("--preferences", preferences, "--votes", judged)

@@ -52,6 +52,7 @@ PATHS = [
     "models?language=nobody%20speaks%20this",
     "models?window=day",
     "pairs",
+    "ties",
     "languages",
     "time?step=hour",
     "status",
@@ -76,6 +77,7 @@ def test_the_whole_board_says_what_its_parts_say(url: str) -> None:
     assert whole["query"]["style_control"] is True
     assert whole["strengths"] == ask(url, f"{API}/models?{query}").json
     assert whole["win_rates"] == ask(url, f"{API}/pairs?{query}").json
+    assert whole["ties"] == ask(url, f"{API}/ties?{query}").json
     assert whole["review"] == ask(url, f"{API}/review").json
     assert [line["place"] for line in whole["strengths"]["models"]] == [*range(1, 61)]
     assert whole["status"]["counters"] == {"preferences": 400, "votes": 200}
@@ -84,7 +86,7 @@ def test_the_whole_board_says_what_its_parts_say(url: str) -> None:
     assert len(whole["win_rates"]["expected"]) == len(names) == len(whole["win_rates"]["expected"][0])
 
 
-@pytest.mark.parametrize("table", ["models", "pairs", "languages", "time", "trust", "review"])
+@pytest.mark.parametrize("table", ["models", "pairs", "ties", "languages", "time", "trust", "review"])
 def test_every_table_is_there_as_csv(url: str, table: str) -> None:
     answer = ask(url, f"{API}/tables/{table}.csv")
     assert answer.headers["content-type"].startswith("text/csv")
