@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from prefstream.consumer.board.ingest.decode import LATEST_MS
-from prefstream.consumer.board.report.choices import Step
+from prefstream.consumer.board.report.choices import Method, Step
 from prefstream.consumer.board.report.payloads import BoardQuery
 from prefstream.consumer.board.report.reports import MOST_SLICES, Reports, ReportSettings
+from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.consumer.board.store.store import Store
-from tests.support.board import BEGIN_MS, preference_record
+from prefstream.schemas.preference import Review
+from tests.support.board import BEGIN_MS, preference_record, vote_record
 
 NOW = datetime.fromtimestamp(BEGIN_MS / 1000, UTC) + timedelta(minutes=1)
 HOUR_MS = 3_600_000
@@ -28,3 +31,110 @@ def test_a_clock_that_is_wrong_takes_no_slice_of_time_from_one_that_is_right(ste
         slices = Reports(store.reader(), ReportSettings(), now=lambda: NOW).time(BoardQuery(step=step)).slices
     assert [one.strengths.preferences for one in slices] == [1, 1]
     assert slices[0].start < slices[1].start <= NOW < slices[1].end
+
+
+def told_of(store: Store, settings: ReportSettings | None = None) -> Reports:
+    return Reports(store.reader(), settings or ReportSettings(), now=lambda: NOW)
+
+
+def some(count: int, *, first: int, days_ago: float, language: str) -> list[PreferenceRecord]:
+    """Battles of two models in turns, a second apart, that a vote may be asked for with probability 1/4."""
+    rng = random.Random(first)
+    at = BEGIN_MS - int(days_ago * 24 * HOUR_MS)
+    return [
+        preference_record(
+            first + number,
+            rng,
+            at=at + 1000 * number,
+            language=language,
+            model_a="x",
+            model_b="y",
+            review=Review(probability=0.25, chosen=True) if number % 2 else None,
+        )
+        for number in range(count)
+    ]
+
+
+def voted(battles: Sequence[PreferenceRecord], winners: Sequence[str]) -> Sequence[tuple[PreferenceRecord, str]]:
+    return [(one, winners[place % len(winners)]) for place, one in enumerate(battles)]
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """40 English battles of a month ago, 60 German ones of three days ago, 80 English ones of two hours ago."""
+    old = some(40, first=0, days_ago=30, language="English")
+    week = some(60, first=100, days_ago=3, language="German")
+    today = some(80, first=200, days_ago=1 / 12, language="English")
+    store = Store(vote_window=timedelta(days=60))
+    store.apply([*old, *week, *today])
+    # Votes that were asked for are all for A; of the others three in four are for B.
+    said = [
+        *voted(old, ["model_b", "model_a"]),
+        *voted(week, ["model_b", "model_a", "model_a", "model_a"]),
+        *voted(today, ["model_b", "model_a", "model_b", "model_a", "model_b", "model_a", "model_a", "model_a"]),
+    ]
+    store.apply(votes=[vote_record(int(one.preference.id[1:]), winner, at=one.at + 60_000) for one, winner in said])
+    return store
+
+
+@pytest.mark.parametrize("method", ["votes", "judges", "both"])
+def test_a_window_and_a_language_count_their_own_battles_alone(store: Store, method: Method) -> None:
+    reports = told_of(store)
+
+    def battles(**query: str | None) -> int:
+        [one, other] = reports.models(BoardQuery(method=method, **query)).models
+        assert one.battles == other.battles
+        return one.battles
+
+    assert battles() == 180
+    assert battles(window="week") == 140
+    assert battles(window="day") == 80
+    assert battles(language="German") == 60
+    assert battles(language="English", window="week") == 80
+    assert reports.models(BoardQuery(method=method, language="German", window="day")).models == ()
+
+
+def test_languages_have_a_table_each_the_most_used_first(store: Store) -> None:
+    told = told_of(store).languages(BoardQuery(method="votes"))
+    assert [(one.language, one.strengths.votes) for one in told.languages] == [("English", 120), ("German", 60)]
+    week = told_of(store).languages(BoardQuery(method="votes", window="week"))
+    assert [(one.language, one.strengths.votes) for one in week.languages] == [("English", 80), ("German", 60)]
+
+
+def test_slices_of_time_are_those_with_battles(store: Store) -> None:
+    told = told_of(store).time(BoardQuery(method="votes", step="day"))
+    assert [one.strengths.votes for one in told.slices] == [40, 60, 80]
+    english = told_of(store).time(BoardQuery(method="votes", step="day", language="English"))
+    assert [one.strengths.votes for one in english.slices if one.strengths.models] == [40, 80]
+
+
+def test_votes_of_which_nobody_knows_how_they_came_count_or_not_by_the_switch(store: Store) -> None:
+    """One that was asked for with 1/4 stands for four."""
+    votes = BoardQuery(method="votes", language="German")
+    random_ones = told_of(store).models(votes)
+    assert random_ones.votes == 60
+    assert [line.votes for line in random_ones.models] == [30 + 4 * 30] * 2
+    assert random_ones.models[0].model == "x"
+    asked_for = told_of(store, ReportSettings(unknown_selection="leave-out")).models(votes)
+    assert asked_for.votes == 30
+    assert all(line.rating is None and line.why_no_interval for line in asked_for.models)  # all are for A
+
+
+def test_what_comes_in_is_told_at_once() -> None:
+    with Store() as fresh:
+        reports = told_of(fresh)
+        assert reports.models(BoardQuery()).models == ()
+        battles = some(30, first=0, days_ago=0.1, language="English")
+        fresh.apply(battles)
+        assert reports.models(BoardQuery()).votes == 0
+        said = [vote_record(n, "tie", voter="v", at=one.at + 1) for n, one in enumerate(battles)]
+        fresh.apply(votes=said)
+        assert reports.models(BoardQuery()).votes == 30
+        before = reports.models(BoardQuery(method="votes"))
+        assert {line.rating for line in before.models} == {1000.0}
+        changed = [vote_record(n, "model_a", voter="v", at=one.at + 2, offset=1) for n, one in enumerate(battles[:9])]
+        fresh.apply(votes=changed)
+        after = reports.models(BoardQuery(method="votes"))
+        assert after.votes == 30
+        assert after.models[0].model == "x"
+        assert (after.models[0].rating or 0) > 1000
