@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from prefstream.consumer.config import Seconds, TopicNames
+from prefstream.consumer.durations import required_duration
 
 ID_PLACE: Final = "{id}"
 """What a template of links has where the battle's id goes."""
 
 _LINK_SCHEMES: Final = frozenset({"http", "https"})
 """Of links that are opened from a page: others, such as `javascript:`, run something."""
-
-_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 class BoardConfig(TopicNames):
@@ -37,9 +36,8 @@ class BoardConfig(TopicNames):
     board_vote_window: Annotated[
         str,
         Field(
-            pattern=r"^[0-9]{1,6}[mhd]$",
-            description="How long a battle waits for votes, and a vote for its battle: a number with m, h or d. What "
-            "comes later is counted as too late.",
+            description="How long a battle waits for votes, and a vote for its battle: 30m, 12h, 14d. What comes later "
+            "is counted as too late."
         ),
     ] = "14d"
     board_max_join_rows: Annotated[
@@ -108,7 +106,13 @@ class BoardConfig(TopicNames):
     @property
     def vote_window(self) -> timedelta:
         """How long a battle and a vote wait for one another."""
-        return int(self.board_vote_window[:-1]) * _UNITS[self.board_vote_window[-1]]
+        return required_duration(self.board_vote_window)
+
+    @field_validator("board_vote_window")
+    @classmethod
+    def _is_a_span(cls, text: str) -> str:
+        required_duration(text)
+        return text
 
     @model_validator(mode="after")
     def _links_can_be_made(self) -> Self:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from prefstream.consumer.board.store.facts import require_storable
+from prefstream.consumer.board.store.facts import milliseconds, require_storable
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.files.observer import FileObserver
@@ -117,7 +117,7 @@ def feed(
         FileError: a file can't be read.
     """
     count: Counter[str] = Counter()
-    now_ms = _milliseconds(now) - 1  # what comes before now, whichever way a millisecond is rounded
+    now_ms = milliseconds(now) - 1  # what comes before now, whichever way a millisecond is rounded
     said: list[tuple[Vote, int]] = []
     known: dict[str, _Known] = {}
     if votes is not None:
@@ -164,7 +164,7 @@ def _preference_records(
         count["preferences"] += 1
         at = otherwise_ms
         if said.timings is not None:
-            at = made_at[said.id] = _milliseconds(said.timings.scored_at)
+            at = made_at[said.id] = milliseconds(said.timings.scored_at)
         if (of_vote := known.get(said.id)) is not None:
             whole = of_vote.complete(said)
             count["completed"] += whole is not said
@@ -176,16 +176,12 @@ def _voted_at(vote: Vote, made_at: Mapping[str, int], now_ms: int) -> int:
     """When a vote came, as far as that can be told: of a battle of the stream, when it says that it took place."""
     if vote.occurred_at is None or vote.id not in made_at:
         return now_ms
-    return _milliseconds(vote.occurred_at)
+    return milliseconds(vote.occurred_at)
 
 
 def _known_by(found: FileVote) -> _Known:
     style = None if found.battle is None else style_of(found.battle)
     return _Known(found.model_a, found.model_b, found.language, style)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _from_object(fields: Mapping[str, Any], line: int) -> Preference | RejectedRow:

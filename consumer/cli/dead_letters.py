@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from prefstream.consumer.cli.durations import duration
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
@@ -41,6 +40,7 @@ from prefstream.consumer.dead_letters.reader import (
     refuse_missing,
 )
 from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP, make_plan, resubmit
+from prefstream.consumer.durations import duration
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.schemas import Reason

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from prefstream.consumer.cli.battles_file import BattlesFile
-from prefstream.consumer.cli.durations import duration_option
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import say
@@ -17,6 +16,7 @@ from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
+from prefstream.consumer.durations import duration_option
 from prefstream.consumer.files.replay import Replay, topic_producer
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.votes.file import check_votes_file

@@ -210,7 +210,7 @@ def test_rows_that_are_none_are_named_and_do_not_stop_the_rest(files: tuple[Path
         (["--preferences", "{preferences}", "--file", "x.sqlite"], "--file: no effect with --preferences"),
         (["--preferences", "{judged}.nothing"], "No such file"),
         (["--battle-url", "https://example.org/"], "has no {id}"),
-        (["--vote-window", "soon"], "board_vote_window"),
+        (["--vote-window", "soon"], "'soon' is no span of time; write such as 30s, 10m, 2h or 7d"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_to_do(

@@ -18,12 +18,24 @@ def duration(text: str) -> timedelta | None:
     return timedelta(**{_UNITS[said[2]]: int(said[1])}) if said else None
 
 
+def required_duration(text: str) -> timedelta:
+    """The same, of a setting.
+
+    Raises:
+        ValueError: the text says no span.
+    """
+    if (said := duration(text)) is None:
+        raise ValueError(f"{text!r} is no span of time; write such as 30s, 10m, 2h or 7d")
+    return said
+
+
 def duration_option(text: str) -> timedelta:
-    """The same for an option.
+    """The same, of an option.
 
     Raises:
         UsageError: the text says no span.
     """
-    if (said := duration(text)) is None:
-        raise UsageError(f"{text!r} is no span of time; write such as 30s, 10m, 2h or 7d")
-    return said
+    try:
+        return required_duration(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

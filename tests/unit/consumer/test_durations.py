@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from prefstream.consumer.cli.durations import duration, duration_option
+from prefstream.consumer.durations import duration, duration_option
 from prefstream.consumer.errors import UsageError
 
 
