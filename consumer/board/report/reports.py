@@ -30,7 +30,7 @@ from prefstream.consumer.board.report.payloads import (
 )
 from prefstream.consumer.board.report.strengths import rank, strength_table, tie_table, win_rates
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
-from prefstream.consumer.board.trust.build import build_trust
+from prefstream.consumer.board.trust.build import WINDOWS, build_trust
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import VotedBattles
@@ -48,7 +48,7 @@ MOST_SLICES: Final[dict[Step, int]] = {"hour": 48, "day": 31}
 """The newest ones."""
 
 _STEPS: Final[dict[Step, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
-_WINDOWS: Final[dict[Window, timedelta | None]] = {"all": None, "week": timedelta(days=7), "day": timedelta(days=1)}
+_WINDOWS: Final[dict[Window, timedelta | None]] = {"all": None, "week": WINDOWS["week"], "day": WINDOWS["day"]}
 
 _WEIGHTING: Final[dict[UnknownSelection, Weighting]] = {"as-random": "all", "leave-out": "known"}
 

@@ -67,7 +67,7 @@ def strength_table(result: Strengths, notes: Sequence[str] = ()) -> StrengthTabl
     """
     return StrengthTable(
         method=result.method,
-        label=LABELS[result.method],
+        label=LABELS["votes" if result.method == "both" and not result.lambda_ else result.method],
         style_control=result.style_control,
         models=tuple(
             ModelLine(

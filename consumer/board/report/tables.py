@@ -102,8 +102,12 @@ def _trust_rows(trust: TrustReport) -> Iterator[Sequence[Cell]]:
         for name, found in _figures(window).items():
             yield window.window, name, found.value, found.low, found.high, window.votes, None
     for answers in trust.answers:
-        for name in _OF_ANSWERS:
-            yield answers.window, name, getattr(answers, name), None, None, None, answers.battles
+        known = ((name, getattr(answers, name)) for name in _OF_ANSWERS)
+        yield from (
+            (answers.window, name, value, None, None, None, answers.battles)
+            for name, value in known
+            if value is not None
+        )
     for drift in trust.drift:
         for of, contrasts in (("inputs", drift.inputs), ("answers", drift.answers)):
             yield from _contrast_rows(drift.window, f"drift_of_{of}", contrasts)
@@ -111,8 +115,10 @@ def _trust_rows(trust: TrustReport) -> Iterator[Sequence[Cell]]:
 
 
 def _contrast_rows(window: str | None, of: str, contrasts: Iterable[Contrast]) -> Iterator[Sequence[Cell]]:
-    """Each with what chance gives below it."""
+    """Each with what chance gives below it; nothing of what is not known."""
     for one in contrasts:
+        if one.distance is None:
+            continue
         name = f"{of}_{one.what.replace(' ', '_')}"
         yield window, name, one.distance, None, None, None, one.battles
         yield window, f"{name}_by_chance_99", one.by_chance_99, None, None, None, one.battles

@@ -66,7 +66,7 @@ def _headlines(status: BoardStatus) -> Iterator[Text]:
 
 def _what(report: BoardReport) -> str:
     query, table = report.query, report.strengths
-    weight = "" if table.judges_weight is None else f" (weight {table.judges_weight:.2f})"
+    weight = f" (weight {table.judges_weight:.2f})" if table.judges_weight else ""
     told = [f"Strengths: {table.label}{weight}"]
     if table.style_control:
         told.append("style control on")

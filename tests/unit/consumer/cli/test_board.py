@@ -153,13 +153,8 @@ def test_csv_of_trust_has_every_figure(files: tuple[Path, Path]) -> None:
     [week] = [one for one in report.trust.answers if one.window == "week"]
     assert float(found["week", "entropy"]["value"]) == week.entropy
     assert found["week", "entropy"]["battles"] == str(BATTLES)
-    assert found["week", "flipped"]["value"] == ""  # no judge read both orders
+    assert ("week", "flipped") not in found  # no judge read both orders
     assert found["week", "log_loss"]["votes"] == str(BATTLES)
-    for drift in report.trust.drift:
-        for one in drift.inputs:
-            assert (drift.window, f"drift_of_inputs_{one.what}") in found
-    for one in report.trust.selection.contrasts:
-        assert ("", f"voted_and_others_{one.what.replace(' ', '_')}") in found
 
 
 def test_jsonl_is_what_a_person_should_look_at(files: tuple[Path, Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -138,3 +140,29 @@ def test_what_comes_in_is_told_at_once() -> None:
         assert after.votes == 30
         assert after.models[0].model == "x"
         assert (after.models[0].rating or 0) > 1000
+
+
+def test_where_judges_are_of_no_use_the_table_is_called_what_it_is(store: Store) -> None:
+    """Every battle has a vote: what judges say of others is nothing."""
+    told = told_of(store).models(BoardQuery(method="both"))
+    assert told.judges_weight == 0
+    assert told.label == told_of(store).models(BoardQuery(method="votes")).label
+
+
+def test_csv_of_trust_has_drift_and_who_gets_a_vote_beside_what_chance_gives() -> None:
+    month = timedelta(days=60)
+    with Store(vote_window=month) as store:
+        old = some(400, first=0, days_ago=20, language="English")
+        new = some(300, first=1000, days_ago=0.5, language="German")
+        store.apply([*old, *new])
+        store.apply(votes=[vote_record(int(one.preference.id[1:]), "tie", at=one.at + 1) for one in new[:100]])
+        trust = told_of(store).trust()
+        rows = csv.DictReader(io.StringIO(told_of(store).csv("trust", BoardQuery()), newline=""))
+    found = {(row["window"], row["figure"]): row for row in rows}
+    [language] = [one for one in trust.drift[1].inputs if one.what == "language"]
+    assert language.distance == 1.0
+    assert float(found["week", "drift_of_inputs_language"]["value"]) == 1.0
+    assert float(found["week", "drift_of_inputs_language_by_chance_99"]["value"]) == language.by_chance_99
+    assert found["week", "drift_of_inputs_language"]["battles"] == "300"
+    assert float(found["", "voted_and_others_language"]["value"]) > 0.5
+    assert all(row["value"] for row in found.values())
