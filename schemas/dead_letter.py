@@ -71,6 +71,9 @@ def restore_original(name: str) -> str:
     return name[len(ORIGINAL_PREFIX) :] if renamed else name
 
 
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")  # of more than 4,300 digits `int` makes none
+
+
 class WithHeaders(Protocol):
     """A record, of whatever client."""
 
@@ -89,6 +92,14 @@ def header(record: WithHeaders, name: str) -> str | None:
         if key == name and value is not None:
             return bytes(value).decode(errors="replace")
     return None
+
+
+def whole_number(text: str | None) -> int | None:
+    """A header's text as a number from 0 that fits 64 bits, as offsets do; None where it is none."""
+    if text is None or not _WHOLE_NUMBER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number < 1 << 63 else None
 
 
 class Reason(StrEnum):

@@ -34,6 +34,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_VALUE_SHA256,
     HEADER_VALUE_SIZE,
     header,
+    whole_number,
 )
 
 UNKNOWN_REASON: Final = "unknown"
@@ -118,11 +119,12 @@ class DeadLetter:
     @property
     def origin(self) -> RecordPosition | None:
         """Where the original record stands; None where the headers don't say."""
-        topic, partition, offset = (header(self, name) for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
-        if not topic or partition is None or offset is None or not (partition + offset).isdecimal():
+        topic = header(self, HEADER_TOPIC)
+        partition, offset = (whole_number(header(self, name)) for name in (HEADER_PARTITION, HEADER_OFFSET))
+        if not topic or partition is None or offset is None:
             return None
         # One text for all: a plan to send them back may hold a million.
-        return RecordPosition(sys.intern(topic), int(partition), int(offset))
+        return RecordPosition(sys.intern(topic), partition, offset)
 
     @property
     def original(self) -> OriginalRecord | None:
@@ -144,14 +146,13 @@ class DeadLetter:
     @property
     def size(self) -> int:
         """Bytes of the original value."""
-        original = header(self, HEADER_VALUE_SIZE)
-        return int(original) if self.value_omitted and original and original.isdecimal() else len(self.value or b"")
+        original = whole_number(header(self, HEADER_VALUE_SIZE))
+        return original if self.value_omitted and original is not None else len(self.value or b"")
 
     @property
     def retries(self) -> int:
         """How many times it was sent back before it became this dead letter."""
-        count = header(self, HEADER_RETRIES)
-        return int(count) if count and count.isascii() and count.isdecimal() else 0
+        return whole_number(header(self, HEADER_RETRIES)) or 0
 
 
 def read_dead_letters(

@@ -31,6 +31,7 @@ from prefstream.schemas.dead_letter import (
     HEADER_PARTITION,
     HEADER_TOPIC,
     header,
+    whole_number,
 )
 
 log = structlog.get_logger(__name__)
@@ -236,10 +237,10 @@ def _read_answer(record: ConsumerRecord, config: StreamConfig) -> tuple[TopicPar
         )
         # Those of earlier versions name no group. Whether one is ours is not known, and so nothing is proven by it.
         battle_id, original = None, header(record, HEADER_ORIGINAL_TIMESTAMP) or "" if group else ""
-    if topic != config.battles_topic or not (partition.isdecimal() and offset.isdecimal()):
+    number, place = whole_number(partition), whole_number(offset)
+    if topic != config.battles_topic or number is None or place is None:
         return None
-    original_ms = int(original) if original.isdecimal() else None
-    return TopicPartition(topic, int(partition)), Answer(int(offset), record.timestamp, battle_id, original_ms)
+    return TopicPartition(topic, number), Answer(place, record.timestamp, battle_id, whole_number(original))
 
 
 def _outputs(config: StreamConfig) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from prefstream.consumer.dead_letters.reader import read_dead_letters
 from prefstream.consumer.errors import BrokerUnreachableError
 from prefstream.consumer.stream.messages import Message, dead_letter, shrink
 from prefstream.consumer.stream.partitions.assignment import Event
+from prefstream.schemas.dead_letter import whole_number
 
 log = structlog.get_logger(__name__)
 
@@ -112,9 +113,9 @@ class VoteDeadLetters:
             if original is None or original.position.topic != self._names.votes_topic:
                 continue
             _, partition, offset = original.position.topic, original.position.partition, original.position.offset
-            written = original.timestamp_ms or ""
-            if offset >= next_offsets.get(partition, 0) and written.isascii() and written.isdecimal():
-                self._delivered.add((partition, offset, int(written)))
+            written = whole_number(original.timestamp_ms)
+            if offset >= next_offsets.get(partition, 0) and written is not None:
+                self._delivered.add((partition, offset, written))
         self._known = True
 
     def _deliver(self, messages: Mapping[_Original, Message]) -> None:

@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from prefstream import schemas
 from prefstream.schemas import ERROR_HEADERS, DeadLetterHeaders, Reason
 from prefstream.schemas import dead_letter as module
-from prefstream.schemas.dead_letter import HEADER_RETRIES, ORIGINAL_PREFIX, header, rename_original, restore_original
+from prefstream.schemas.dead_letter import (
+    HEADER_RETRIES,
+    ORIGINAL_PREFIX,
+    header,
+    rename_original,
+    restore_original,
+    whole_number,
+)
 
 KAFKA_NAMES = {
     f"__streams.errors.{name}" for name in ("exception", "message", "stacktrace", "topic", "partition", "offset")
@@ -113,3 +120,12 @@ def test_the_guide_explains_every_reason() -> None:
     guide = (Path(schemas.__file__).parent / "README.md").read_text(encoding="utf-8")
     section = guide.partition("## Why a record is a dead letter\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \| .{10,}", section, re.MULTILINE) == [reason.value for reason in Reason]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("42", 42), (str(2**63 - 1), 2**63 - 1), (str(2**63), None), ("9" * 5_000, None), ("", None)]
+    + [(text, None) for text in ("-1", "1.0", " 1", "1\n", "\N{ARABIC-INDIC DIGIT THREE}", None)],
+)
+def test_a_header_is_a_whole_number_or_none(text: str | None, number: int | None) -> None:
+    assert whole_number(text) == number
