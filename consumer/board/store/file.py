@@ -97,6 +97,12 @@ def open_for_writing(path: Path | None, settings: Mapping[str, str]) -> sqlite3.
         return connection
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """What tells a file from another one that took its place."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open the board's file beside the process that writes it.
 

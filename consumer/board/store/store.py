@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from prefstream.consumer.board.store.candidates import Candidate, keep_candidates
 from prefstream.consumer.board.store.facts import FactFinder
-from prefstream.consumer.board.store.file import FileLock, open_for_writing, writing
+from prefstream.consumer.board.store.file import FileLock, identity, open_for_writing, writing
 from prefstream.consumer.board.store.hours import HourSums
 from prefstream.consumer.board.store.join import Join, JoinBounds
 from prefstream.consumer.board.store.reader import BoardReader
@@ -25,6 +25,7 @@ from prefstream.consumer.board.store.records import (
     VoteRecord,
     hash_id,
 )
+from prefstream.consumer.errors import BoardWriteError
 from prefstream.schemas import Preference
 
 DEFAULT_VOTE_WINDOW: Final = timedelta(days=30)
@@ -79,6 +80,7 @@ class Store:
         except BaseException:
             self._unlock()
             raise
+        self._identity = None if path is None else identity(path)
         bounds = JoinBounds(vote_window // timedelta(milliseconds=1), max_join_rows)
         (voter_key,) = self._connection.execute("SELECT value FROM meta WHERE key = 'voter_key'").fetchone()
         self._facts = FactFinder(self._connection)
@@ -98,8 +100,9 @@ class Store:
             progress: what moves with them.
 
         Raises:
-            BoardWriteError: it could not be written; nothing of it is in the file.
+            BoardWriteError: it could not be written, or the file is not there any more; nothing of it is in the file.
         """
+        self._require_own_file()
         counted: Counter[str] = Counter(progress.counters)
         duplicates: list[tuple[int, int]] = []
         try:
@@ -189,6 +192,20 @@ class Store:
             f"INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = {function}(value, excluded.value)",
             (key, value),
         )
+
+    def _require_own_file(self) -> None:
+        """What is written into a file that was deleted is gone with this process, and nobody would know until then."""
+        if self._path is None:
+            return
+        try:
+            found = identity(self._path)
+        except OSError:
+            found = None
+        if found != self._identity:
+            raise BoardWriteError(
+                f"board file {self._path}: was deleted or replaced while it was in use; start again, and the board is "
+                "filled as far back as the topics go"
+            )
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -125,3 +125,19 @@ def test_a_file_that_is_damaged_while_it_is_written_is_told_as_such(tmp_path: Pa
         path.write_bytes(content[:4096] + bytes(byte ^ 0x5A for byte in content[4096:]))
         with pytest.raises(BoardWriteError, match="damaged file is to be deleted"):
             store.apply([preference_record(number, rng) for number in range(5_000, 5_900)])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_deleted_while_it_is_used_is_not_written_any_more(tmp_path: Path, replaced: bool) -> None:
+    path, rng = tmp_path / "board.db", random.Random(21)
+    with Store(path) as store:
+        store.apply([preference_record(1, rng)])
+        for one in tmp_path.glob("board.db*"):
+            one.rename(one.with_name(f"away-{one.name}"))
+        if replaced:
+            path.touch()
+        with pytest.raises(BoardWriteError, match="deleted or replaced"):
+            store.apply([preference_record(2, rng)])
+    with Store(path) as store:  # it is made anew
+        store.apply([preference_record(3, rng)])
+        assert store.reader().counters() == {"preferences": 1}
