@@ -38,6 +38,9 @@ class Pace:
         self._until: dict[str, int | None] = dict.fromkeys(topics)
         self._paused: str | None = None
         self._held: set[TopicPartition] = set()
+        self._looked_ms: int | None = None
+        self._heard_at = 0.0
+        self._known_ms: int | None = None
 
     def keep(
         self, partitions: Collection[TopicPartition], polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]
@@ -52,6 +55,7 @@ class Pace:
             By topic: every record with an earlier timestamp has been read; None where that is not known.
         """
         now = int(time.time() * 1000)
+        self._hear(now)
         for partition, records in polled.items():
             told = [at for at in map(timestamp, records) if at <= now + LATENESS_MS]
             if told:
@@ -59,14 +63,27 @@ class Pace:
         for topic in self._topics:
             if topic != self._paused:  # of a topic that is paused nobody hears how long it has become
                 ours = [partition for partition in partitions if partition.topic == topic]
-                self._until[topic] = self._least(ours, now)
+                self._until[topic] = self._least(ours)
         self._pause_what_is_ahead(partitions)
         return dict(self._until)
 
-    def _least(self, partitions: Sequence[TopicPartition], now: int) -> int | None:
-        reached = [now - LATENESS_MS if self._is_at_end(one) else self._latest.get(one) for one in partitions]
+    def _hear(self, now: int) -> None:
+        """Bring up to date for when we know where the partitions end.
+
+        That is when we looked last, where a broker has answered since. While none does, or this process is suspended,
+        they may grow; what was answered before a suspension is read behind it, and tells of before.
+        """
+        if (heard_at := self._consumer.heard_at()) != self._heard_at:
+            self._heard_at, self._known_ms = heard_at, self._looked_ms
+        self._looked_ms = now
+
+    def _least(self, partitions: Sequence[TopicPartition]) -> int | None:
+        reached = [self._ended(one) if self._is_at_end(one) else self._latest.get(one) for one in partitions]
         known = [moment for moment in reached if moment is not None]
         return min(known) if known and len(known) == len(reached) else None
+
+    def _ended(self, partition: TopicPartition) -> int | None:
+        return self._latest.get(partition) if self._known_ms is None else self._known_ms - LATENESS_MS
 
     def _is_at_end(self, partition: TopicPartition) -> bool:
         end, position = self._consumer.highwater(partition), self._consumer.known_position(partition)

@@ -6,6 +6,9 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from prefstream.consumer.board.ingest import pace as module
 from prefstream.consumer.board.ingest.pace import AHEAD_MS, LATENESS_MS, Pace
 from prefstream.consumer.client.protocols import TopicPartition
 
@@ -19,6 +22,10 @@ class Partitions:
     def __init__(self) -> None:
         self.at_end: set[TopicPartition] = set()
         self.paused: set[TopicPartition] = set()
+        self.heard = 1.0
+
+    def heard_at(self) -> float:
+        return self.heard
 
     def highwater(self, partition: TopicPartition) -> int | None:
         return 5 if partition in self.at_end else 10
@@ -51,10 +58,36 @@ def test_a_partition_that_is_read_to_its_end_is_as_far_as_now() -> None:
     pace = Pace(consumer, "p", "v")  # type: ignore[arg-type]
     consumer.at_end = {P0, P1}
     before = int(time.time() * 1000)
+    assert pace.keep(EVERY, {})["p"] is None
+    consumer.heard += 1
     until = pace.keep(EVERY, {})["p"]
     assert until is not None
     assert before - LATENESS_MS <= until <= int(time.time() * 1000) - LATENESS_MS
     assert pace.keep(EVERY, polled(v0=5))["v"] == 5
+
+
+def test_an_end_is_as_far_as_when_a_broker_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ms = 10**12
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now_ms / 1000))
+    consumer = Partitions()
+    consumer.at_end = {P0, P1}
+    pace = Pace(consumer, "p", "v")  # type: ignore[arg-type]
+
+    def look(*, heard: bool, after_s: int) -> int | None:
+        nonlocal now_ms
+        now_ms += 1000 * after_s
+        consumer.heard += heard
+        until = pace.keep(EVERY, {})["p"]
+        return None if until is None else until + LATENESS_MS - 10**12
+
+    assert look(heard=True, after_s=0) is None
+    assert look(heard=True, after_s=1) == 0
+    assert look(heard=True, after_s=1) == 1_000
+    assert look(heard=False, after_s=3_600) == 1_000  # nobody answers
+    # It was suspended for a day, and an answer from before lay there: what was written meanwhile is not read yet.
+    assert look(heard=True, after_s=86_400) == 3_602_000
+    assert look(heard=False, after_s=1) == 3_602_000
+    assert look(heard=True, after_s=1) == 90_003_000
 
 
 def test_a_clock_that_is_a_little_fast_is_taken_for_now() -> None:
