@@ -259,9 +259,9 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
-    del request
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.NOT_FOUND))
-    return _problem(status, status.phrase, headers=getattr(error, "headers", None))
+    where = f"{request.scope.get('root_path', '')}{API}/openapi.json"
+    return _problem(status, f"{status.phrase}; what there is: {where}", headers=getattr(error, "headers", None))
 
 
 def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

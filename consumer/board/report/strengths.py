@@ -31,6 +31,8 @@ LABELS: Final[dict[Method, str]] = {
 }
 """What strengths are, by where they come from."""
 
+NOTHING: Final = "there are neither votes nor preferences that name the models"
+
 _RATING_DIGITS: Final = 2
 _SHARE_DIGITS: Final = 4
 """Far below any interval; a table of 200 models is half as long by it."""
@@ -45,8 +47,10 @@ def rank(votes: VotedBattles, cells: ForecastCells, method: Method, *, style_con
         method: what strengths come from.
         style_control: take out the effect of length and markdown.
     """
+    if method == "both" and not len(votes) and not len(cells):
+        return replace(rank_by_votes(votes, style_control=style_control), method="both", notes=(NOTHING,))
     if method == "both" and not len(votes):
-        told = "there are no votes yet, so this is what the judges say alone"
+        told = "there are no votes on these battles, so this is what the judges say alone"
         return _with_note(rank_by_judges(cells, style_control=style_control), told)
     if method == "both" and not len(cells):
         told = "there are no preferences of judges, so this is from votes alone"

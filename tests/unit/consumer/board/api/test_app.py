@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import jsonschema
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from prefstream.consumer.board.api.app import API
 from prefstream.consumer.board.api.hosts import is_loopback
+from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.reports import ReportSettings
 from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.observe.health import HealthState
@@ -121,6 +122,7 @@ def test_there_is_nothing_else(url: str, path: str) -> None:
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/json"
     assert HOSTILE not in answer.body.decode()
+    assert f"{API}/openapi.json" in answer.json["detail"]
 
 
 def test_nothing_can_be_changed(url: str) -> None:
@@ -252,3 +254,15 @@ def known_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 )
 def test_hosts_are_known_where_only_this_machine_can_ask(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
+
+
+def test_no_two_columns_of_a_table_have_one_name(url: str) -> None:
+    for table in get_args(TableName):
+        head = next(csv.reader(io.StringIO(ask(url, f"{API}/tables/{table}.csv").body.decode(), newline="")))
+        assert len(set(head)) == len(head), table
+
+
+def test_a_language_that_nobody_writes_is_not_said_to_be_judged(url: str) -> None:
+    told = ask(url, f"{API}/models?language=tlh").json
+    assert told["method"] == "both"
+    assert told["notes"] == ["there are neither votes nor preferences that name the models"]
