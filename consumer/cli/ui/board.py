@@ -22,10 +22,27 @@ MOST_REVIEWED = 3
 _WHY = {"vote": "a person differs", "disagreement": "judges differ", "entropy": "judges unsure"}
 """Reasons to look, in words; the numbers beside them are bits."""
 
+_ROUNDING = 0.01
+"""Of a model's votes."""
+
 _WHY_COLUMNS = max(map(len, _WHY.values())) + 1
 
 _TOLD = frozenset({"preferences", "votes"})
 """Counters that the first line has."""
+
+_NOT_RANKED = {
+    "unnamed": ("preference that does not name both models", "preferences that do not name both models"),
+    "duplicate_battles": ("preference of a battle that had one", "preferences of battles that had one"),
+    "replaced_votes": ("vote that its voter changed or sent twice", "votes that their voters changed or sent twice"),
+    "too_late": ("vote that came too late", "votes that came too late"),
+    "unknown_battles": ("vote for a battle that never came", "votes for battles that never came"),
+    "join_full": ("battle that had no room to wait for votes", "battles that had no room to wait for votes"),
+    "bad_preferences": ("record that is no preference", "records that are no preferences"),
+    "bad_votes": ("record that is no vote", "records that are no votes"),
+    "lost_preferences": ("preference deleted unread", "preferences deleted unread"),
+    "lost_votes": ("vote deleted unread", "votes deleted unread"),
+}
+"""Counters in words: of one, and of several."""
 
 
 def render(report: BoardReport, width: int) -> RenderableType:
@@ -37,19 +54,21 @@ def render(report: BoardReport, width: int) -> RenderableType:
     """
     table = report.strengths
     if not table.models:
-        return Group(*_headlines(report.status), Text(), *_lines(_what_next(report.status)))
+        return Group(*_headlines(report.status), Text(), *_lines(_what_next(report)))
     parts: list[RenderableType] = [
         *_headlines(report.status),
         Text(_what(report), "bold"),
         strengths_table(table, width),
     ]
-    parts += _lines((*without_rating(table.models), *table.notes, *_ties(report)), "dim")
+    told = (*without_rating(table.models), *_weighing(table), *table.notes, *_ties(report))
+    parts += _lines(told, "dim")
     if table.style:
         parts += [_section("What style is worth by itself"), _style(table)]
-    parts += [_section("Can the judges be trusted?"), trust_table(report.trust)]
+    of_all = "" if report.query.language is None else " (all languages)"
+    parts += [_section(f"Can the judges be trusted?{of_all}"), trust_table(report.trust)]
     parts += _lines(warnings(report.trust), "yellow")
     if report.review.battles:
-        parts += [_section("Where a person should look"), _review(report.review)]
+        parts += [_section(f"Where a person should look{of_all}"), _review(report.review)]
     return Group(*parts)
 
 
@@ -59,14 +78,29 @@ def _headlines(status: BoardStatus) -> Iterator[Text]:
     if status.since is not None and status.since != status.newest_preference_at:  # files have one time for all
         told.append(f"since {status.since:%Y-%m-%d %H:%M} UTC")
     yield Text(" · ".join(told))
-    others = [f"{name.replace('_', ' ')} {count:,}" for name, count in counters.items() if name not in _TOLD and count]
+    others = [_not_ranked(name, count) for name, count in counters.items() if name not in _TOLD and count]
     if others:
-        yield Text(f"beside them: {', '.join(others)}", "dim")
+        yield Text(f"not in the table: {', '.join(others)}", "dim")
+
+
+def _not_ranked(name: str, count: int) -> str:
+    one, several = _NOT_RANKED.get(name, (name.replace("_", " "),) * 2)
+    return f"{count:,} {one if count == 1 else several}"
+
+
+def _weighing(table: StrengthTable) -> Iterator[str]:
+    """That votes are not of one weight, without which their column can't be understood."""
+    weight = sum(line.votes for line in table.models) / 2  # each vote is of two models
+    if table.votes and abs(weight - table.votes) > _ROUNDING * len(table.models):
+        yield (
+            f"{counted(table.votes, 'vote')} weigh as {weight:,.0f}: one that was asked for weighs the inverse of the "
+            "probability with which its battle was chosen for review"
+        )
 
 
 def _what(report: BoardReport) -> str:
     query, table = report.query, report.strengths
-    weight = f" (weight {table.judges_weight:.2f})" if table.judges_weight else ""
+    weight = f" (their weight {table.judges_weight:.2f})" if table.judges_weight else ""
     told = [f"Strengths: {table.label}{weight}"]
     if table.style_control:
         told.append("style control on")
@@ -108,24 +142,26 @@ def _review(page: ReviewPage) -> RenderableType:
         if shown[one.why] <= MOST_REVIEWED:
             why = _WHY.get(one.why, escaped(one.why))
             models = " – ".join(escaped(name) for name in (one.model_a, one.model_b) if name is not None)
-            lines.append(Text.assemble(f"{why:<{_WHY_COLUMNS}}{one.score:5.2f}  ", models))
+            lines.append(Text(f"{why:<{_WHY_COLUMNS}}{one.score:5.2f} bits  {models}".rstrip()))
             lines.append(Text(f"  {one.link or escaped(one.id)}", "dim", overflow="fold"))
     return Group(*lines)
 
 
-def _what_next(status: BoardStatus) -> Iterator[str]:
-    counters = status.counters
+def _what_next(report: BoardReport) -> Iterator[str]:
+    counters = report.status.counters
     if not counters.get("preferences"):
         yield "No preferences yet. `prefstream run` publishes them; `prefstream score` writes them to a file."
         if counters.get("votes"):
             yield "Votes are there: they count once the preference of their battle comes."
-    elif counters.get("unnamed"):
+    elif counters.get("unnamed", 0) >= counters["preferences"]:
         yield (
             "Preferences are there, but none says who wrote its answers. Battles need model_a and model_b, and "
             "publish_models must not be off; from files, --votes with these columns gives them."
         )
     else:
         yield "Preferences are there, but none for this language and window."
+        if report.query.language is not None and (there := [one.language for one in report.languages.languages]):
+            yield f"Languages with a table: {', '.join(map(escaped, there))}."
 
 
 def _section(title: str) -> RenderableType:

@@ -118,27 +118,31 @@ def strengths_table(table: StrengthTable, width: int) -> Table:
     sizes = [max(len(cells[at]) for cells in (heads, *rows)) for at in range(len(heads))]
     room = width - sum(sizes) - _AROUND
     longest = max((cell_len(escaped(line.model)) for line in rated), default=_LEAST_NAME)
-    name = max(_LEAST_NAME, min(longest, room - _WHISKERS[0]))
-    whiskers = max(_WHISKERS[0], min(_WHISKERS[1], room - name))
+    drawing = room >= _LEAST_NAME + _WHISKERS[0]  # in a narrow terminal the numbers come first
+    name = max(_LEAST_NAME, min(longest, room - _WHISKERS[0] if drawing else room))
+    whiskers = min(_WHISKERS[1], room - name)
+    scale = Scale.of(rated)
     columns = [*zip(heads, sizes, strict=True)]
     columns[1:1] = [("model", name)]
-    columns[4:4] = [("", whiskers)]
+    if drawing:
+        columns[4:4] = [(_ends(scale, whiskers), whiskers)]
     drawn = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for head, size in columns:
         to_right = head in {"rank", "rating", "battles", "votes"}
         drawn.add_column(head, width=size, justify="right" if to_right else "left", no_wrap=True, overflow="ellipsis")
-    scale = Scale.of(rated)
     for line, (rank, rating, spread, battles, votes) in zip(rated, rows, strict=True):
-        drawn.add_row(
-            rank,
-            Text(escaped(line.model)),
-            Text(rating, "bold"),
-            Text(spread, "dim"),
-            Whiskers(line, scale),
-            battles,
-            votes,
-        )
+        whisker = [Whiskers(line, scale)] if drawing else []
+        name_cell, rating_cell = Text(escaped(line.model)), Text(rating, "bold")
+        drawn.add_row(rank, name_cell, rating_cell, Text(spread, "dim"), *whisker, battles, votes)
     return drawn
+
+
+def _ends(scale: Scale | None, width: int) -> str:
+    """Head of the whiskers: the ratings at their left and right end."""
+    if scale is None:
+        return ""
+    low, high = f"{scale.low:.0f}", f"{scale.high:.0f}"
+    return f"{low}{high:>{width - len(low)}}"
 
 
 def ranks(line: ModelLine) -> str:

@@ -64,7 +64,7 @@ def _rows(window: TrustWindow, quality: Quality, trust: TrustReport) -> Iterator
     beside = f"class prior {_number(prior.prior_log_loss)}: {_against(prior.log_loss)}"
     if trust.shipped is not None:
         beside += f"; shipped with {_number(trust.shipped.log_loss)}"
-    yield "  log loss", estimate(quality.log_loss), beside
+    yield "  log loss, nats", estimate(quality.log_loss), beside
     yield "  accuracy", percent(quality.accuracy), f"class prior {percent(prior.prior_accuracy)}"
     by_chance = quality.calibration_error_by_chance, quality.calibration_error_by_chance_95
     beside = f"a perfect panel {by_chance[0]:.3f}, at most {by_chance[1]:.3f}"

@@ -78,6 +78,31 @@ def test_no_name_makes_the_table_too_wide(names: list[str], found: list[tuple[fl
         assert "\x1b" not in row
 
 
+def drawn(width: int) -> str:
+    lines = [
+        line("a-model-of-24-characters", 1248.0, lower=900.0, upper=1596.0, rank_low=1, rank_high=12),
+        line("another", 752.0, lower=404.0, upper=1100.0, rank_low=1, rank_high=12),
+    ]
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        console.print(strengths_table(table(*lines), width))
+    return captured.get()
+
+
+def test_where_there_is_no_room_for_whiskers_the_numbers_are_whole() -> None:
+    text = drawn(60)
+    for told in ("a-model-of-24-characters", "rating", "95 %", "votes", "±348", "1–12"):
+        assert told in text
+    assert "…" not in text
+    assert "●" not in text
+
+
+def test_the_head_of_the_whiskers_is_their_scale() -> None:
+    head = drawn(100).splitlines()[1]
+    assert "404" in head
+    assert "1596" in head
+
+
 def test_an_interval_is_told_by_its_distances() -> None:
     assert interval(line(rating=1043.4, lower=1014.2, upper=1074.1)) == "+31/−29"
     assert interval(line(rating=1000, lower=990, upper=1010)) == "±10"
