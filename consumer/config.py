@@ -25,7 +25,7 @@ class TopicNames(KafkaConnection):
     """The stream's topics, and where they are."""
 
     battles_topic: Annotated[str, Field(description="Topic to read battles from.")] = "battles"
-    preferences_topic: Annotated[str, Field(description="Topic to write preferences to.")] = "preferences"
+    preferences_topic: Annotated[str, Field(description="Topic of preferences: the panel's answers.")] = "preferences"
     dead_letters_topic: Annotated[str, Field(description="Topic for what can't be scored.")] = "battles.dead-letters"
     review_topic: Annotated[
         str | None,

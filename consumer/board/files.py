@@ -44,12 +44,14 @@ class FedRows:
         votes: rows that are votes.
         rejected: rows that are neither.
         completed: preferences that got names, language or style from the file of votes.
+        unmatched: votes for battles that have no preference here.
     """
 
     preferences: int
     votes: int
     rejected: int
     completed: int
+    unmatched: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,17 @@ def feed(
                 said.append((found.vote, line))
                 known[found.vote.id] = _known_by(found)
     made_at: dict[str, int] = {}
+    unmatched = set(known)
     with watch(preferences) as observer:
-        rows = _usable(read_preferences(preferences), count, observer)
+        rows = _without(unmatched, _usable(read_preferences(preferences), count, observer))
         records = _preference_records(rows, known, made_at, count, now_ms - 1)
         while batch := list(islice(records, BATCH_ROWS)):
             store.apply(preferences=batch)
     vote_records = (VoteRecord(vote, _voted_at(vote, made_at, now_ms), 0, line) for vote, line in said)
     while voted := list(islice(vote_records, BATCH_ROWS)):
         store.apply(votes=voted)
-    return FedRows(count["preferences"], len(said), count["rejected"], count["completed"])
+    lone = sum(vote.id in unmatched for vote, _ in said)
+    return FedRows(count["preferences"], len(said), count["rejected"], count["completed"], lone)
 
 
 _Row = TypeVar("_Row")
@@ -151,6 +155,13 @@ def _usable(
         else:
             yield record.line, record.content
         observer.advanced(record.done_bytes, rows)
+
+
+def _without(unmatched: set[str], rows: Iterable[tuple[int, Preference]]) -> Iterator[tuple[int, Preference]]:
+    """The same rows; their battles leave the set."""
+    for line, said in rows:
+        unmatched.discard(said.id)
+        yield line, said
 
 
 def _preference_records(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
@@ -28,6 +28,7 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
 if TYPE_CHECKING:
+    from prefstream.consumer.board.files import FedRows
     from prefstream.consumer.board.report.payloads import BoardQuery
     from prefstream.consumer.board.report.reports import Reports
 
@@ -54,7 +55,11 @@ def board(
     *,
     once: Annotated[
         bool,
-        typer.Option("--once", help="Read both topics to where they end now, print the board, and leave no file."),
+        typer.Option(
+            "--once",
+            help="Read both topics to where they end now, print the board, and leave no file. What is no vote gets its "
+            "dead letter, as from the service.",
+        ),
     ] = False,
     preferences: Annotated[
         Path | None,
@@ -181,8 +186,21 @@ def _from_files(config: BoardConfig, preferences: Path, votes: Path | None, tell
         fed = feed(store, preferences, votes, now=now, watch=lambda file: FileProgress(console, file, verb="reading"))
         if fed.completed:
             say(console, f"{counted(fed.completed, 'preference')} got names, language or style from {votes}")
+        for line in _doubts(fed, preferences, votes):
+            say(console, line)
         tell(Reports(store.reader(), ReportSettings.of(config), now=lambda: now))
     return fed.rejected
+
+
+def _doubts(fed: FedRows, preferences: Path, votes: Path | None) -> Iterator[str]:
+    """What looks as if a file were the wrong one."""
+    if not fed.preferences:
+        wrote = "what prefstream score wrote into a .jsonl file"
+        yield f"no row of {preferences} is a preference; --preferences takes {wrote}"
+    if votes is not None and not fed.votes:
+        yield f"no row of {votes} is a vote; --votes takes battles that people judged, or records of the votes topic"
+    elif fed.preferences and fed.unmatched:
+        yield f"{counted(fed.unmatched, 'vote')} of {fed.votes:,} without a battle in {preferences}: ids are compared"
 
 
 def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports], None]) -> None:

@@ -104,7 +104,7 @@ class BoardIngest:
         self._applied_at = 0.0
         self._report_at = 0.0
         self._bad_preferences = Sparingly("no preference, skipped: another program's?")
-        self._bad_votes = Sparingly("no votes, sent to their dead letters' topic")
+        self._bad_votes = Sparingly("records that are no votes, kept on their dead letters' topic")
         self._duplicates = Sparingly("preferences of battles that have one already, not counted")
 
     def run(self, stop: threading.Event, *, on_progress: Callable[[int, int], None] | None = None) -> None:

@@ -194,6 +194,25 @@ def test_rows_that_are_none_are_named_and_do_not_stop_the_rest(files: tuple[Path
     assert f"{BATTLES} preferences" in result.stdout
 
 
+def test_files_that_do_not_belong_together_are_told(files: tuple[Path, Path], tmp_path: Path) -> None:
+    preferences, judged = files
+    others = tmp_path / "others.jsonl"
+    others.write_text('{"id": "b1", "winner": "A"}\n{"id": "of another day", "winner": "A"}\n')
+    result = board("--preferences", preferences, "--votes", others)
+    assert f"1 vote of 2 without a battle in {preferences}: ids are compared" in result.stderr
+    assert "without a battle" not in board("--preferences", preferences, "--votes", judged).stderr
+    swapped = board("--preferences", judged, "--votes", preferences)
+    assert swapped.exit_code == EXIT_REJECTED
+    assert f"no row of {judged} is a preference; --preferences takes" in swapped.stderr
+    assert f"no row of {preferences} is a vote; --votes takes" in swapped.stderr
+
+
+def test_an_unknown_language_is_answered_with_those_that_there_are(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    result = board("--preferences", preferences, "--votes", judged, "--language", "English")
+    assert "none for this language and window.\nLanguages with a table: en." in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
