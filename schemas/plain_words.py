@@ -32,5 +32,7 @@ _SUBJECT: Final = re.compile(r"(Value error, )?((Input|Value|String|Tuple|List|D
 
 def plain_words(error: ErrorDetails) -> str:
     """What is wrong with a value, to be put behind its name: `should be a whole number`. Never the value itself."""
+    if error["type"] in {"too_short", "string_too_short"} and error.get("ctx", {}).get("min_length") == 1:
+        return "should not be empty"
     known = _WORDS.get(error["type"])
     return known.format_map(error.get("ctx", {})) if known else _SUBJECT.sub("", error["msg"], count=1)

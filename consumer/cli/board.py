@@ -152,6 +152,8 @@ def board(
     refuse_unused(context, _OF_SERVICE, "with --once, which serves nothing")
     if output_format != "csv":
         refuse_unused(context, ("table",), "without --format csv")
+    if output_format == "table":
+        refuse_unused(context, ("step",), "with --format table, which has no slices of time")
     if output_format == "jsonl":
         refuse_unused(context, _OF_QUERY, "with --format jsonl, which has the battles to look at, of all there are")
     configure_logging("warning", "console", library_level="error")

@@ -115,7 +115,7 @@ def test_all_that_is_wrong_is_told_together_in_its_parts_too() -> None:
         a_preference(preferred="model_c", probabilities={"model_a": "high", "model_b": 0.5}, judges=())
     assert str(caught.value) == (
         "no Preference: probabilities.model_a should be a number; probabilities.tie is missing; preferred should be "
-        "'model_a', 'model_b' or 'tie'; judges should have at least 1 item(s)"
+        "'model_a', 'model_b' or 'tie'; judges should not be empty"
     )
 
 

@@ -24,7 +24,7 @@ from prefstream.schemas import (
     encode_battle,
     encode_preference,
 )
-from prefstream.schemas.wire import MAX_VALUE_BYTES, Framing, decode_object
+from prefstream.schemas.wire import MAX_VALUE_BYTES, Framing, decode_object, decode_vote
 from tests.support.samples import USER_TEXT, a_preference, battles, fields, json_values, triples
 
 
@@ -267,3 +267,9 @@ def test_a_value_that_is_too_large_is_not_even_decoded() -> None:
         decode_object(b"{ " + filling + b"}")
     assert caught.value.reason is Reason.FIELD_TOO_LARGE
     assert str(MAX_VALUE_BYTES) in caught.value.detail
+
+
+def test_an_empty_text_is_told_as_one() -> None:
+    """A text has no items."""
+    with pytest.raises(InvalidEventError, match="field voter should not be empty"):
+        decode_vote(b'{"id": "1", "winner": "tie", "voter": ""}')

@@ -220,6 +220,7 @@ def test_an_unknown_language_is_answered_with_those_that_there_are(files: tuple[
         (["--format", "json"], "--format: no effect without --once"),
         (["--once", "--table", "pairs"], "--table: no effect without --format csv"),
         (["--once", "--format", "jsonl", "--language", "en"], "--language: no effect with --format jsonl"),
+        (["--once", "--step", "hour"], "--step: no effect with --format table"),
         (["--once", "--http-port", "1"], "--http-port: no effect with --once"),
         (["--preferences", "{preferences}", "--file", "x.sqlite"], "--file: no effect with --preferences"),
         (["--preferences", "{judged}.nothing"], "No such file"),
