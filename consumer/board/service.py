@@ -88,19 +88,21 @@ class BoardService:
             )
             reader = stack.enter_context(store.reader())
             reports = Reports(reader, ReportSettings.of(config), behind=ingest.behind)
-            app = create_app(reports, AppSettings(config.board_refresh_s, self.health, registry, _hosts_of(config)))
+            app = create_app(
+                reports,
+                AppSettings(config.board_refresh_s, self.health, registry, _hosts_of(config), config.board_root_path),
+            )
             server = BoardServer(
                 app,
                 host=config.board_http_host,
                 port=config.board_http_port,
-                root_path=config.board_root_path,
                 on_end=self._on_server_end,
             )
             self.url = stack.enter_context(server).url
             since = reader.since()
             log.info(
                 "serving",
-                http=f"{self.url}{config.board_root_path}/api/v1/board",
+                http=f"{self.url}/api/v1/board",
                 file=config.board_file,
                 since=None if since is None else since.isoformat(timespec="seconds"),
                 topics=[config.preferences_topic, config.votes_topic],

@@ -63,12 +63,14 @@ class AppSettings:
         health: what probes are answered from; None: there are no probes.
         registry: what `/metrics` shows; None: nothing is.
         hosts: names that may be asked for beside addresses and `localhost`; None: any.
+        root_path: under which a proxy shows it, whether it passes the path on or takes it off.
     """
 
     refresh_s: float = 5.0
     health: HealthState | None = None
     registry: CollectorRegistry | None = None
     hosts: frozenset[str] | None = None
+    root_path: str = ""
 
 
 class ApiProblem(BaseModel):
@@ -109,7 +111,7 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     )
     if settings.hosts is not None:
         app.add_middleware(KnownHosts, names=settings.hosts, refuse=lambda status: _problem(status, _OTHER_HOST))
-    app.add_middleware(_HeadAsGet)
+    app.add_middleware(_AsMeant, root_path=settings.root_path)
     app.add_middleware(_SecurityHeaders)
     app.include_router(_routes(answers))
     app.add_exception_handler(PrefstreamError, _failed)
@@ -300,18 +302,25 @@ def _probe(verdict: ProbeAnswer) -> Response:
     return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
 
 
-class _HeadAsGet:
-    """Answers HEAD as GET (RFC 9110, 9.3.2); the server leaves the body out.
+class _AsMeant:
+    """Answers HEAD as GET (RFC 9110, 9.3.2; the server leaves the body out), and under a path as without it.
+
+    uvicorn's own option for the path would put it before one that has it already.
 
     Args:
         app: what answers, as ASGI has it.
+        root_path: under which a proxy shows it.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], *, root_path: str) -> None:
         self._app = app
+        self._root_path = root_path
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        await self._app(scope | {"method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+        if scope["type"] == "http":
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            scope = scope | {"method": method, "root_path": self._root_path}
+        await self._app(scope, receive, send)
 
 
 class _SecurityHeaders:

@@ -32,7 +32,6 @@ class BoardServer:
         app: what answers.
         host: address to listen on.
         port: 0 picks a free one.
-        root_path: under which a proxy shows it.
         on_end: called where the server ends by itself.
 
     Raises:
@@ -46,7 +45,6 @@ class BoardServer:
         *,
         host: str,
         port: int,
-        root_path: str = "",
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_end = on_end
@@ -62,7 +60,6 @@ class BoardServer:
                 proxy_headers=False,
                 ws="none",
                 lifespan="on",
-                root_path=root_path,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_S,
                 limit_concurrency=_MOST_REQUESTS,

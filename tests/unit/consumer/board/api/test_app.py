@@ -266,3 +266,18 @@ def test_a_language_that_nobody_writes_is_not_said_to_be_judged(url: str) -> Non
     told = ask(url, f"{API}/models?language=tlh").json
     assert told["method"] == "both"
     assert told["notes"] == ["there are neither votes nor preferences that name the models"]
+
+
+def test_a_proxy_passes_the_path_on_or_takes_it_off(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, served(store, root_path="/board", health=HealthState()) as url:
+        for path in (
+            f"{API}/status",
+            f"/board{API}/status",
+            f"/board{API}/tables/models.csv",
+            "/livez",
+            "/board/livez",
+        ):
+            assert ask(url, path).status == 200, path
+        assert ask(url, f"/board/board{API}/status").status == 404
+        assert ask(url, f"/boards{API}/status").status == 404
+        assert ask(url, f"/board{API}/openapi.json").json["servers"] == [{"url": "/board"}]
