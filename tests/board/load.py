@@ -14,6 +14,7 @@ import psutil
 from prefstream.consumer.board.ingest.ingest import MAX_RECORDS
 from prefstream.consumer.config import TopicNames
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, header
+from tests.board.asked import ask_while_reading
 from tests.support.board import dump
 from tests.support.board_recount import assert_equal, recount
 from tests.support.board_topics import Load, board_names, board_process, fill, is_vote, raw_records, taken_in
@@ -35,6 +36,9 @@ class Figures:
         rss_mb: greatest resident memory of that process.
         file_mb: its file, and what belongs to it, after the end.
         dead_letters: of votes, each exactly once.
+        answers: that the service's API gave while it took all in once more.
+        answer_ms: how long who asked waited for one, the median.
+        answer_p95_ms: the 95th percentile.
         counters: of the file that was killed over.
     """
 
@@ -45,6 +49,9 @@ class Figures:
     rss_mb: float
     file_mb: float
     dead_letters: int
+    answers: int
+    answer_ms: float
+    answer_p95_ms: float
     counters: dict[str, int]
 
     def as_dict(self) -> dict[str, object]:
@@ -104,7 +111,9 @@ def board_under_load(
         for one in read_topic(servers, names.votes_dead_letters_topic)
     )
     assert letters == Counter((one.partition, one.offset) for one in votes if not is_vote(one))
-    return Figures(every, kills, speed, of_cpu, rss, size / MB, letters.total(), dict(dump(path)["counters"]))
+    asked = ask_while_reading(names, folder, every)
+    tell(f"{asked[0]} answers meanwhile, {asked[1]:.0f} ms each, 95 % within {asked[2]:.0f} ms")
+    return Figures(every, kills, speed, of_cpu, rss, size / MB, letters.total(), *asked, dict(dump(path)["counters"]))
 
 
 def _undisturbed(folder: Path, names: TopicNames, every: int, max_records: int) -> tuple[float, float, float]:

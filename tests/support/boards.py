@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from prefstream.consumer.board.api.app import AppSettings, create_app
+from prefstream.consumer.board.api.app import API, AppSettings, create_app
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.store.records import VoteRecord
 from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.config import TopicNames
 from prefstream.schemas.vote import Vote
 from tests.support.board import BEGIN_MS, preference_record
+from tests.support.processes import Prefstream, prefstream
+from tests.support.streams import wait_until
 
 TIMEOUT_S = 100.0
 
@@ -85,3 +88,30 @@ def served(store: Store, settings: ReportSettings | None = None, **app: Any) -> 
 def open_store(folder: Path) -> Store:
     """A new one on the disk, as the service has it."""
     return Store(folder / "board.sqlite")
+
+
+BOARD_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
+
+
+@contextmanager
+def board_service(names: TopicNames, folder: Path, *options: str) -> Iterator[tuple[Prefstream, str]]:
+    """`prefstream board` in a process of its own, once it serves; and where. Its file is `board.sqlite`."""
+    with prefstream(
+        "board",
+        *topic_options(names, *BOARD_TOPICS),
+        "--file", str(folder / "board.sqlite"),
+        "--http-port", "0",
+        *options,
+        log=folder / "board.log",
+    ) as process:  # fmt: skip
+        wait_until(lambda: process.log_events("serving") or process.ended, TIMEOUT_S, "the board's first line")
+        line = process.log_events("serving")[-1]
+        yield process, str(line["http"]).removesuffix(f"{API}/board")
+
+
+def topic_options(names: TopicNames, *fields: str) -> list[str]:
+    """Where topics are, and the names of these, as options."""
+    told = ["--bootstrap-servers", names.bootstrap_servers]
+    for field in fields:
+        told += ["--" + field.replace("_", "-"), getattr(names, field)]
+    return told

@@ -6,8 +6,6 @@ import json
 import random
 import re
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +16,14 @@ from prefstream.consumer.board.api.app import API
 from prefstream.consumer.config import TopicNames
 from tests.conftest import Kafka
 from tests.support.board_topics import board_names
-from tests.support.boards import ask
+from tests.support.boards import BOARD_TOPICS, ask, board_service, topic_options
 from tests.support.priors import prior_entry
-from tests.support.processes import Prefstream, prefstream
+from tests.support.processes import prefstream
 from tests.support.streams import wait_until
 
 BOUND_S = 100.0
 BATTLES = 120
-BOARD_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
 MODELS = ("quick", "slow", "模型")
-
-
-@contextmanager
-def board(names: TopicNames, folder: Path, *options: str) -> Iterator[tuple[Prefstream, str]]:
-    """A board in a process of its own, once it serves; and where."""
-    with prefstream(
-        "board",
-        *_options(names, *BOARD_TOPICS),
-        "--file", str(folder / "board.sqlite"),
-        "--http-port", "0",
-        "--refresh-s", "0.1",
-        *options,
-        log=folder / "board.log",
-    ) as process:  # fmt: skip
-        wait_until(lambda: process.log_events("serving") or process.ended, BOUND_S, "the board's first line")
-        line = process.log_events("serving")[-1]
-        yield process, str(line["http"]).removesuffix(f"{API}/board")
-
-
-def _options(names: TopicNames, *fields: str) -> list[str]:
-    told = ["--bootstrap-servers", names.bootstrap_servers]
-    for field in fields:
-        told += ["--" + field.replace("_", "-"), getattr(names, field)]
-    return told
 
 
 @pytest.fixture
@@ -80,10 +53,10 @@ def test_battles_become_a_board_that_goes_on_where_it_stopped(names: TopicNames,
     panel = tmp_path / "panel.yaml"
     panel.write_text(yaml.safe_dump({"judges": [prior_entry("prior", (0.4, 0.35, 0.25))]}))
     topics = ("battles_topic", "preferences_topic", "dead_letters_topic")
-    options = [*_options(names, *topics), "--panel", str(panel), "--no-http"]
+    options = [*topic_options(names, *topics), "--panel", str(panel), "--no-http"]
     with prefstream("run", *options, log=tmp_path / "run.log"):
         _replay(names, judged, "--topic", names.battles_topic)
-        with board(names, tmp_path) as (process, url):
+        with board_service(names, tmp_path, "--refresh-s", "0.1") as (process, url):
             wait_until(lambda: counters(url).get("preferences") == BATTLES, BOUND_S, "all preferences")
             _send_votes(names, judged)
             wait_until(lambda: counters(url).get("votes") == BATTLES, BOUND_S, "all votes")
@@ -98,7 +71,7 @@ def test_battles_become_a_board_that_goes_on_where_it_stopped(names: TopicNames,
             assert [line["by"] for line in process.log_events("stopped")] == ["SIGTERM"]
             assert "secretword" not in process.log
             assert "Traceback" not in process.log
-        with board(names, tmp_path) as (process, url):
+        with board_service(names, tmp_path, "--refresh-s", "0.1") as (process, url):
             assert counters(url) == {"preferences": BATTLES, "votes": BATTLES}
             assert ask(url, f"{API}/models?method=both").json == before
             _send_votes(names, judged)  # the same people, once more
@@ -107,8 +80,11 @@ def test_battles_become_a_board_that_goes_on_where_it_stopped(names: TopicNames,
 
 
 def test_a_file_is_one_processs(names: TopicNames, tmp_path: Path) -> None:
-    options = [*_options(names, *BOARD_TOPICS), "--file", str(tmp_path / "board.sqlite"), "--http-port", "0"]
-    with board(names, tmp_path) as (first, _), prefstream("board", *options, log=tmp_path / "second.log") as second:
+    options = [*topic_options(names, *BOARD_TOPICS), "--file", str(tmp_path / "board.sqlite"), "--http-port", "0"]
+    with (
+        board_service(names, tmp_path, "--refresh-s", "0.1") as (first, _),
+        prefstream("board", *options, log=tmp_path / "second.log") as second,
+    ):
         assert second.wait() == 2
         assert f"process {first.process.pid}" in second.failure
 
@@ -118,7 +94,7 @@ def test_one_look_reads_both_topics_and_leaves_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _send_votes(names, judged)
-    options = ["--once", "--format", "json", *_options(names, *BOARD_TOPICS)]
+    options = ["--once", "--format", "json", *topic_options(names, *BOARD_TOPICS)]
     with prefstream("board", *options, log=tmp_path / "look.log") as look:
         out, _ = look.process.communicate(timeout=BOUND_S)
         assert look.process.returncode == 0, look.log
