@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,37 @@ _SHARE_DIGITS: Final = 4
 """Far below any interval; a table of 200 models is half as long by it."""
 
 
+MOST_MODELS: Final = 400
+"""That strengths are computed of, those with the most battles: a matrix of their pairs has a megabyte, and whoever
+writes battles makes as many names up as they like."""
+
+
 def rank(votes: VotedBattles, cells: ForecastCells, method: Method, *, style_control: bool) -> Strengths:
+    """As `_rank`, of the `MOST_MODELS` with the most battles; where there are more, the notes say so."""
+    places = [votes.model_a, votes.model_b, cells.model_a, cells.model_b]
+    counts = [np.ones(len(votes)), np.ones(len(votes)), cells.counts, cells.counts]
+    battles = np.bincount(np.concatenate(places), np.concatenate(counts), len(votes.models))
+    there = int(np.count_nonzero(battles))
+    if there <= MOST_MODELS:
+        return _rank(votes, cells, method, style_control=style_control)
+    kept = np.sort(np.argsort(-battles, kind="stable")[:MOST_MODELS])
+    found = _rank(_among(votes, kept), _among(cells, kept), method, style_control=style_control)
+    return _with_note(found, f"of {there:,} models those {MOST_MODELS} with the most battles, and battles among them")
+
+
+_Rows = TypeVar("_Rows", VotedBattles, ForecastCells)
+
+
+def _among(rows: _Rows, kept: NDArray[np.intp]) -> _Rows:
+    """The rows of two of some models, in an index space of these."""
+    place = np.full(len(rows.models), -1, dtype=np.intp)
+    place[kept] = np.arange(len(kept))
+    some = rows.select((place[rows.model_a] >= 0) & (place[rows.model_b] >= 0))
+    models = tuple(rows.models[number] for number in kept.tolist())
+    return replace(some, models=models, model_a=place[some.model_a], model_b=place[some.model_b])
+
+
+def _rank(votes: VotedBattles, cells: ForecastCells, method: Method, *, style_control: bool) -> Strengths:
     """Compute strengths; where one half of `both` is missing, by the other, and the notes say so.
 
     Args:

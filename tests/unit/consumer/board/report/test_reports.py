@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from prefstream.consumer.board.ingest.decode import LATEST_MS
+from prefstream.consumer.board.report import strengths
 from prefstream.consumer.board.report.choices import Method, Step
 from prefstream.consumer.board.report.payloads import BoardQuery
 from prefstream.consumer.board.report.reports import MOST_SLICES, Reports, ReportSettings
@@ -166,3 +167,21 @@ def test_csv_of_trust_has_drift_and_who_gets_a_vote_beside_what_chance_gives() -
     assert found["week", "drift_of_inputs_language"]["battles"] == "300"
     assert float(found["", "voted_and_others_language"]["value"]) > 0.5
     assert all(row["value"] for row in found.values())
+
+
+@pytest.mark.parametrize("method", ["votes", "judges", "both"])
+def test_of_names_without_end_those_with_most_battles_are_ranked(
+    method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strengths, "MOST_MODELS", 3)
+    rng = random.Random(2)
+    pairs = [("a", "b"), ("b", "c"), ("c", "a")] * 20 + [(f"x{number}", "b") for number in range(50)]
+    with Store() as store:
+        store.apply(
+            [preference_record(n, rng, model_a=one, model_b=other) for n, (one, other) in enumerate(pairs)],
+            [vote_record(n, rng.choice(("model_a", "model_b", "tie"))) for n in range(len(pairs))],
+        )
+        table = Reports(store.reader(), ReportSettings()).models(BoardQuery(method=method))
+    assert {line.model for line in table.models} == {"a", "b", "c"}
+    assert all(line.rating is not None for line in table.models)
+    assert any("of 53 models those 3 with the most battles" in note for note in table.notes)
