@@ -82,8 +82,8 @@ class BoardConfig(TopicNames):
     board_shipped: Annotated[
         Path | None,
         Field(
-            description="What `prefstream evaluate --json` wrote of the panel when it was shipped: the judges are held "
-            "against it."
+            description="What `prefstream evaluate --json FILE` wrote of the panel when it was shipped: the judges are "
+            "held against it."
         ),
     ] = None
     board_unknown_selection: Annotated[
