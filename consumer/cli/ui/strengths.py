@@ -32,9 +32,12 @@ _AROUND: Final = 8
 _MOST_NAMED: Final = 4
 """Models without a rating, in the line that says why."""
 
-_FAR: Final = 1.0
-"""How many median half widths of intervals the scale has beyond the outermost ratings: a model with three battles must
-not press all others into one column."""
+_FAR: Final = 1.5
+"""How many median half widths of intervals the scale has beyond the outermost ratings at most: it ends where the
+intervals do, but a model with three battles must not press all others into one column."""
+
+_LEAST_SPAN: Final = 1e-6
+"""Ratings that differ by less are one: dividing by it would leave the range of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,16 @@ class Scale:
         ratings = [one.rating for one in lines if one.rating is not None]
         if not ratings:
             return None
-        halves = [(one.upper - one.lower) / 2 for one in lines if one.lower is not None and one.upper is not None] or [
-            0.0
-        ]
-        beyond = _FAR * median(halves)
-        return cls(min(ratings) - beyond, max(ratings) + beyond)
+        intervals = [(one.lower, one.upper) for one in lines if one.lower is not None and one.upper is not None]
+        beyond = _FAR * median([(upper - lower) / 2 for lower, upper in intervals] or [0.0])
+        lowest = min([*ratings, *(lower for lower, _ in intervals)])
+        highest = max([*ratings, *(upper for _, upper in intervals)])
+        return cls(max(lowest, min(ratings) - beyond), min(highest, max(ratings) + beyond))
 
     def column(self, value: float, width: int) -> int:
         """Where a rating stands among so many columns; outside of them where it is beyond the scale."""
         span = self.high - self.low
-        return round((width - 1) * (value - self.low) / span) if span > 0 else (width - 1) // 2
+        return round((width - 1) * (value - self.low) / span) if span > _LEAST_SPAN else (width - 1) // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,13 @@ def test_a_dot_stands_between_its_whiskers(found: list[tuple[float, float]], wid
         assert not {"├"} & set(after)
 
 
+def test_intervals_of_about_one_size_have_both_ends_and_one_that_is_wild_leaves_the_others_room() -> None:
+    usual = [line(rating=at, lower=at - half, upper=at + half) for at, half in ((900, 40), (1000, 50), (1200, 70))]
+    assert Scale.of(usual) == Scale(860, 1270)
+    wild = line(rating=800, lower=-4000, upper=5600)
+    assert Scale.of([*usual, wild]) == Scale(800 - 1.5 * 60, 1200 + 1.5 * 60)
+
+
 def test_whiskers_are_as_long_as_the_interval() -> None:
     scale = Scale(900, 1100)
     assert draw(line(rating=1050, lower=1025, upper=1075), scale, 9).plain == "    │├●┤ "
