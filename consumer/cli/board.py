@@ -57,8 +57,8 @@ def board(
         bool,
         typer.Option(
             "--once",
-            help="Read both topics to where they end now, print the board, and leave no file. What is no vote gets its "
-            "dead letter, as from the service.",
+            help="Read both topics to where they end now, print the board, and leave nothing behind: no file, and no "
+            "dead letters. With --file it goes on from there, and does as the service does.",
         ),
     ] = False,
     preferences: Annotated[
@@ -213,7 +213,8 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
 
     console = Console(stderr=True)
     with client_silenced(), open_store(config, file) as store:
-        ingest = BoardIngest(config, store, broker_timeout_s=config.broker_timeout_s)
+        # Without a file it only looks: it changes nothing on the brokers, and needs no right to.
+        ingest = BoardIngest(config, store, broker_timeout_s=config.broker_timeout_s, dead_letters=file is not None)
         with (
             stop_on_signals("stopped: nothing is printed") as stop,
             TopicProgress(console, verb="reading") as progress,

@@ -25,12 +25,16 @@ def topic_operations(config: TopicNames) -> dict[str, str]:
     return operations | ({config.review_topic: "WRITE"} if config.review_topic else {})
 
 
-def board_operations(config: TopicNames) -> dict[str, str]:
+def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[str, str]:
     """The operation that the board needs on each of its topics, as kafka-python spells it.
 
-    Its dead letters it reads, too, where it was killed: what is there already is not written again.
+    Args:
+        config: names of the topics.
+        dead_letters: whether it writes them. It reads them, too, where it was killed: what is there already is not
+            written again.
     """
-    return {config.preferences_topic: "READ", config.votes_topic: "READ", config.votes_dead_letters_topic: "WRITE"}
+    reads = {config.preferences_topic: "READ", config.votes_topic: "READ"}
+    return reads | ({config.votes_dead_letters_topic: "WRITE"} if dead_letters else {})
 
 
 def on_topic(config: TopicNames, topic: str) -> str:

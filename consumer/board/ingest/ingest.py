@@ -77,6 +77,8 @@ class BoardIngest:
             wants to live on.
         registry: where its metrics are exposed; None makes one.
         max_records: of a transaction, at most.
+        dead_letters: what is no vote gets one. Not where the file goes with the process: its offsets stay nowhere, so
+            the same votes would be told anew by everybody who has a look.
 
     Attributes:
         metrics: what was taken in, for `/metrics`.
@@ -92,6 +94,7 @@ class BoardIngest:
         on_stall: Callable[[str, str], None] = end_process,
         registry: CollectorRegistry | None = None,
         max_records: int = MAX_RECORDS,
+        dead_letters: bool = True,
     ) -> None:
         self.metrics = IngestMetrics(names, registry)
         self._names = names
@@ -100,11 +103,13 @@ class BoardIngest:
         self._on_obstacle = on_obstacle
         self._on_stall = on_stall
         self._max_records = max_records
+        self._dead_letters = dead_letters
         self._undelivered: BrokerUnreachableError | None = None
         self._applied_at = 0.0
         self._report_at = 0.0
         self._bad_preferences = Sparingly("no preference, skipped: another program's?")
-        self._bad_votes = Sparingly("records that are no votes, kept on their dead letters' topic")
+        kept = "kept on their dead letters' topic" if dead_letters else "skipped"
+        self._bad_votes = Sparingly(f"records that are no votes, {kept}")
         self._duplicates = Sparingly("preferences of battles that have one already, not counted")
 
     def run(self, stop: threading.Event, *, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -123,7 +128,7 @@ class BoardIngest:
             watchdog = stack.enter_context(closing(Watchdog(self._broker_timeout_s, self._on_stall)))
             heard = stack.enter_context(overheard("kafka"))
             with watchdog.guard("checks of the start", bounded=False):
-                require_topics(names, board_operations(names))
+                require_topics(names, board_operations(names, dead_letters=self._dead_letters))
                 consumer: GroupConsumer = stack.enter_context(
                     closing(
                         make_consumer(
@@ -168,7 +173,9 @@ class BoardIngest:
         """Step 2; whether it is done."""
         try:
             with watchdog.guard("writing dead letters"):
-                letters.send(decoded.bad_votes, source.next_offsets(self._names.votes_topic))
+                letters.send(
+                    decoded.bad_votes if self._dead_letters else (), source.next_offsets(self._names.votes_topic)
+                )
         except BrokerUnreachableError as error:
             self._undelivered = error
             return False

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from prefstream.consumer.board.report.choices import Method, Step, Window
+from prefstream.schemas import Outcome
 from prefstream.scoring.trust.results import TrustReport
 
 
@@ -199,7 +200,7 @@ class ReviewLine(Payload):
     model_a: str | None
     model_b: str | None
     language: str | None
-    probabilities: Annotated[tuple[float, float, float], Field(description="In the order A, B, tie.")]
+    probabilities: Annotated[dict[Outcome, float], Field(description="That the panel gave each outcome.")]
     disagreement: Annotated[float, Field(description="Mean Jensen-Shannon divergence over pairs of judges, bits.")]
     entropy: Annotated[float, Field(description="Of the probabilities, bits.")]
     source: Annotated[str, Field(description="Topic or file of the battle.")]

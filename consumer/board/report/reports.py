@@ -32,6 +32,7 @@ from prefstream.consumer.board.report.strengths import rank, strength_table, tie
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import WINDOWS, build_trust
 from prefstream.consumer.board_config import BoardConfig
+from prefstream.schemas import OUTCOMES
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import VotedBattles
 from prefstream.scoring.strengths.ties import fit_ties
@@ -225,7 +226,7 @@ class Reports:
                     model_a=one.model_a,
                     model_b=one.model_b,
                     language=one.language,
-                    probabilities=one.forecast,
+                    probabilities=dict(zip(OUTCOMES, one.forecast, strict=True)),
                     disagreement=one.disagreement,
                     entropy=one.entropy,
                     source=one.source,

@@ -84,7 +84,7 @@ def ties_csv(table: TieTable) -> str:
 def review_csv(page: ReviewPage) -> str:
     """A battle a line; what the panel held for probable under names that no other column has."""
     columns = [name for name in ReviewLine.model_fields if name != "probabilities"]
-    rows = ([*(getattr(one, name) for name in columns), *one.probabilities] for one in page.battles)
+    rows = ([*(getattr(one, name) for name in columns), *one.probabilities.values()] for one in page.battles)
     shares = (f"probability_{outcome}" for outcome in OUTCOMES)
     return to_csv((*columns, *shares), ([_plain(value) for value in row] for row in rows))
 

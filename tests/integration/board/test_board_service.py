@@ -6,11 +6,13 @@ import json
 import random
 import re
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kafka import KafkaProducer
 
 from prefstream.consumer.board.api.app import API
 from prefstream.consumer.config import TopicNames
@@ -19,7 +21,7 @@ from tests.support.board_topics import board_names
 from tests.support.boards import BOARD_TOPICS, ask, board_service, topic_options
 from tests.support.priors import prior_entry
 from tests.support.processes import prefstream
-from tests.support.streams import wait_until
+from tests.support.streams import read_topic, wait_until
 
 BOUND_S = 100.0
 BATTLES = 120
@@ -104,6 +106,18 @@ def test_one_look_reads_both_topics_and_leaves_no_file(
     assert not [path for path in tmp_path.iterdir() if re.search("sqlite", path.name)]
 
 
+def test_one_look_changes_nothing_on_the_brokers(names: TopicNames, tmp_path: Path) -> None:
+    with closing(KafkaProducer(bootstrap_servers=names.bootstrap_servers)) as producer:
+        producer.send(names.votes_topic, b"no vote").get(BOUND_S)
+    options = ["--once", "--format", "json", *topic_options(names, *BOARD_TOPICS)]
+    kept = ["--file", str(tmp_path / "board.sqlite")]
+    for further, letters in (([], 0), (kept, 1), (kept, 1)):
+        with prefstream("board", *options, *further, log=tmp_path / "look.log") as look:
+            out, _ = look.process.communicate(timeout=BOUND_S)
+        assert json.loads(out)["status"]["counters"] == {"bad_votes": 1}
+        assert len(read_topic(names.bootstrap_servers, names.votes_dead_letters_topic)) == letters
+
+
 def _replay(names: TopicNames, file: Path, *options: str) -> None:
     arguments = ["replay", str(file), "--bootstrap-servers", names.bootstrap_servers, *options]
     with prefstream(*arguments, log=file.with_suffix(".log")) as replay:
@@ -112,17 +126,12 @@ def _replay(names: TopicNames, file: Path, *options: str) -> None:
 
 def _send_votes(names: TopicNames, file: Path) -> None:
     """As people's votes come: without the battles' texts."""
-    from kafka import KafkaProducer
-
-    producer = KafkaProducer(bootstrap_servers=names.bootstrap_servers)
-    try:
-        spoken = {"A": "model_a", "B": "model_b", "tie": "tie"}
+    spoken = {"A": "model_a", "B": "model_b", "tie": "tie"}
+    with closing(KafkaProducer(bootstrap_servers=names.bootstrap_servers)) as producer:
         for row in map(json.loads, file.read_text().splitlines()):
             vote = {"id": row["id"], "winner": spoken[row["winner"]], "voter": row["voter"]}
             producer.send(names.votes_topic, json.dumps(vote).encode(), key=row["id"].encode())
         producer.flush()
-    finally:
-        producer.close()
 
 
 def _models(url: str, method: str) -> list[dict[str, Any]]:
