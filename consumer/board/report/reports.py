@@ -28,14 +28,13 @@ from prefstream.consumer.board.report.payloads import (
     TimeSlices,
     WinRates,
 )
-from prefstream.consumer.board.report.strengths import rank, strength_table, tie_table, win_rates
+from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import WINDOWS, build_trust
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import VotedBattles
-from prefstream.scoring.strengths.ties import fit_ties
 from prefstream.scoring.trust.results import Shipped, TrustReport
 from prefstream.scoring.trust.shipped import read_shipped
 
@@ -162,7 +161,7 @@ class Reports:
 
     def ties(self, query: BoardQuery) -> TieTable:
         """Ties as an outcome of their own, by votes."""
-        return tie_table(fit_ties(self._votes(query, self._span(query))))
+        return tie_table(rank_with_ties(self._votes(query, self._span(query))))
 
     def languages(self, query: BoardQuery) -> LanguageTables:
         """Strengths by language, the most used first."""

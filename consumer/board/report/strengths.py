@@ -22,7 +22,7 @@ from prefstream.scoring.strengths.bradley_terry import rank_by_judges, rank_by_v
 from prefstream.scoring.strengths.prediction_powered import rank_by_both
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
-from prefstream.scoring.strengths.ties import TieFit
+from prefstream.scoring.strengths.ties import TieFit, fit_ties
 
 LABELS: Final[dict[Method, str]] = {
     "votes": "what people say",
@@ -45,15 +45,27 @@ writes battles makes as many names up as they like."""
 
 def rank(votes: VotedBattles, cells: ForecastCells, method: Method, *, style_control: bool) -> Strengths:
     """As `_rank`, of the `MOST_MODELS` with the most battles; where there are more, the notes say so."""
-    places = [votes.model_a, votes.model_b, cells.model_a, cells.model_b]
-    counts = [np.ones(len(votes)), np.ones(len(votes)), cells.counts, cells.counts]
-    battles = np.bincount(np.concatenate(places), np.concatenate(counts), len(votes.models))
-    there = int(np.count_nonzero(battles))
+    there, kept = _most_battled(votes, cells)
     if there <= MOST_MODELS:
         return _rank(votes, cells, method, style_control=style_control)
-    kept = np.sort(np.argsort(-battles, kind="stable")[:MOST_MODELS])
     found = _rank(_among(votes, kept), _among(cells, kept), method, style_control=style_control)
     return _with_note(found, f"of {there:,} models those {MOST_MODELS} with the most battles, and battles among them")
+
+
+def rank_with_ties(votes: VotedBattles) -> TieFit | None:
+    """As `fit_ties`, of the `MOST_MODELS` with the most votes."""
+    there, kept = _most_battled(votes)
+    return fit_ties(votes if there <= MOST_MODELS else _among(votes, kept))
+
+
+def _most_battled(votes: VotedBattles, cells: ForecastCells | None = None) -> tuple[int, NDArray[np.intp]]:
+    """How many models have battles, and the `MOST_MODELS` that have the most of them, in the order of their numbers."""
+    places, counts = [votes.model_a, votes.model_b], [np.ones(len(votes)), np.ones(len(votes))]
+    if cells is not None:
+        places += [cells.model_a, cells.model_b]
+        counts += [cells.counts, cells.counts]
+    battles = np.bincount(np.concatenate(places), np.concatenate(counts), len(votes.models))
+    return int(np.count_nonzero(battles)), np.sort(np.argsort(-battles, kind="stable")[:MOST_MODELS])
 
 
 _Rows = TypeVar("_Rows", VotedBattles, ForecastCells)
