@@ -52,8 +52,13 @@ class ContractError(PrefstreamError):
             what: was to be made of them.
             error: all that is wrong.
         """
-        found = (
-            f"{'.'.join(map(str, one['loc']))} {plain_words(one)}".strip()
+        found = dict.fromkeys(
+            f"{_place(one['loc'])} {plain_words(one)}".strip()
             for one in error.errors(include_url=False, include_input=False)
         )
         return cls(f"no {what}: {'; '.join(found)}")
+
+
+def _place(parts: tuple[str | int, ...]) -> str:
+    """Where in the message; without the names of our classes, which pydantic puts there where a field may be either."""
+    return ".".join(str(part) for part in parts if not str(part)[:1].isupper())

@@ -123,3 +123,10 @@ def test_an_error_does_not_quote_its_input() -> None:
     with pytest.raises(ContractError) as caught:
         a_preference(preferred="words of a user")
     assert "words of a user" not in str(caught.value)
+
+
+def test_what_is_wrong_with_a_source_is_told_once_and_without_names_of_classes() -> None:
+    with pytest.raises(ContractError, match=r"^no Preference: source should be a mapping of keys to values$"):
+        a_preference(source=3)
+    with pytest.raises(ContractError, match=r"^no Preference: source.offset should be .* 0; source.line is missing$"):
+        a_preference(source={"file": "f", "topic": "t", "partition": 0, "offset": -1})
