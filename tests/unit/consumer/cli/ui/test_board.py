@@ -38,7 +38,7 @@ TO_LOOK_AT = ReviewLine.model_validate(
         "model_a": None,
         "model_b": None,
         "language": "en",
-        "probabilities": (0.5, 0.4, 0.1),
+        "probabilities": {"model_a": 0.5, "model_b": 0.4, "tie": 0.1},
         "disagreement": 0.0,
         "entropy": 1.4,
         "source": "battles",
