@@ -129,10 +129,17 @@ class Prefstream:
 
 @contextmanager
 def prefstream(*arguments: str, log: Path, program: str = PREFSTREAM) -> Iterator[Prefstream]:
-    """Run a `prefstream` command; killed at the end if it still runs. What users wrote must not be in its log."""
+    """Run a `prefstream` command; killed at the end if it still runs. What users wrote must not be in its log.
+
+    Where the test fails, it shows how the process ended and the end of its log.
+    """
     process = Prefstream(*arguments, log=log, program=program)
     try:
         yield process
+    except BaseException as error:
+        ended = process.process.poll()
+        error.add_note(f"prefstream {arguments[0]}: exit code {ended}; its log's end:\n{process.log[-5000:]}")
+        raise
     finally:
         process.kill()
     leaks = [marker for marker in MARKERS if marker in process.log]
