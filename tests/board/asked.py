@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prefstream.consumer.board.api.app import API
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.config import TopicNames
 from tests.support.board_topics import taken_in
 from tests.support.boards import ask, board_service

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from prefstream.consumer.board.api.app import API, AppSettings, create_app
+from prefstream.consumer.board.api.app import AppSettings, create_app
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.store.records import VoteRecord

@@ -1,8 +1,8 @@
-"""The board's app: its JSON API under `/api/v1`, and what probes and Prometheus ask for."""
+"""The board's app: the live page, its JSON API under `/api/v1`, and what probes and Prometheus ask for."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,12 +11,14 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
 from prefstream.consumer.board.api.hosts import KnownHosts
+from prefstream.consumer.board.api.page import add_page_routes
+from prefstream.consumer.board.api.responses import API, ApiProblem, problem_response, ready_response
 from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.payloads import (
     BoardQuery,
@@ -33,8 +35,6 @@ from prefstream.consumer.board.report.reports import Reports
 from prefstream.consumer.observe.health import HealthState, ProbeAnswer, encoder
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.trust.results import TrustReport
-
-API: Final = "/api/v1"
 
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
@@ -73,12 +73,6 @@ class AppSettings:
     root_path: str = ""
 
 
-class ApiProblem(BaseModel):
-    """Why a request is not answered."""
-
-    detail: str
-
-
 def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     """Make the app. Its own threads compute; they end with its lifespan.
 
@@ -110,7 +104,9 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     if settings.hosts is not None:
-        app.add_middleware(KnownHosts, names=settings.hosts, refuse=lambda status: _problem(status, _OTHER_HOST))
+        app.add_middleware(
+            KnownHosts, names=settings.hosts, refuse=lambda status: problem_response(status, _OTHER_HOST)
+        )
     app.add_middleware(_AsMeant, root_path=settings.root_path)
     app.add_middleware(_SecurityHeaders)
     app.include_router(_routes(answers))
@@ -119,6 +115,7 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     app.add_exception_handler(Exception, _broke)
     for status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
         app.add_exception_handler(status, _no_such)
+    add_page_routes(app)
     _add_probes(app, settings)
     return app
 
@@ -175,10 +172,10 @@ def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
         )
 
     async def review_lines(request: Request) -> Response:
-        return _sent(request, await answers.get(_Wanted(_review_lines, JSON_LINES, BoardQuery())))
+        return ready_response(request, await answers.get(_Wanted(_review_lines, JSON_LINES, BoardQuery())))
 
     async def table(request: Request, table: _Table, query: Annotated[BoardQuery, Query()]) -> Response:
-        return _sent(request, await answers.get(_Wanted(_CSV[table], CSV, query)))
+        return ready_response(request, await answers.get(_Wanted(_CSV[table], CSV, query)))
 
     router.add_api_route(
         "/review.jsonl",
@@ -201,7 +198,7 @@ def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
 
 def _endpoint(page: _Page, answers: AnswerCache[_Wanted]) -> Callable[..., Awaitable[Response]]:
     async def with_query(request: Request, query: Annotated[BoardQuery, Query()]) -> Response:
-        return _sent(request, await answers.get(_Wanted(page.render, JSON, query)))
+        return ready_response(request, await answers.get(_Wanted(page.render, JSON, query)))
 
     async def without_query(request: Request) -> Response:
         return await with_query(request, BoardQuery())
@@ -222,34 +219,18 @@ _Table: TypeAlias = Annotated[TableName, Path(description="Which.")]
 _CSV: Final = {name: _csv_of(name) for name in get_args(TableName)}
 
 
-def _sent(request: Request, answer: ReadyAnswer) -> Response:
-    headers = {"ETag": answer.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if answer.etag in known or "*" in known:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    body = answer.body
-    if answer.packed is not None and _takes_gzip(request):
-        headers["Content-Encoding"] = "gzip"
-        body = answer.packed
-    return Response(body, media_type=answer.media_type, headers=headers)
-
-
-def _takes_gzip(request: Request) -> bool:
-    for coding in request.headers.get("accept-encoding", "").lower().split(","):
-        name, _, quality = coding.partition(";")
-        if name.strip() == "gzip":
-            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
+def _other_host(status: HTTPStatus) -> Response:
+    return problem_response(status, _OTHER_HOST)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     del request
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+    return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
 async def _broke(request: Request, error: Exception) -> Response:
     del request, error
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed; the board's log says why")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "failed; the board's log says why")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -257,19 +238,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     del request
     faults = error.errors() if isinstance(error, RequestValidationError) else ()
     told = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in faults)
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, told)
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.NOT_FOUND))
     where = f"{request.scope.get('root_path', '')}{API}/openapi.json"
-    return _problem(status, f"{status.phrase}; what there is: {where}", headers=getattr(error, "headers", None))
-
-
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(
-        ApiProblem(detail=detail).model_dump(), status, headers={"Cache-Control": "no-store", **(headers or {})}
-    )
+    return problem_response(status, f"{status.phrase}; what there is: {where}", headers=getattr(error, "headers", None))
 
 
 def _add_probes(app: FastAPI, settings: AppSettings) -> None:
@@ -305,7 +280,9 @@ def _probe(verdict: ProbeAnswer) -> Response:
 class _AsMeant:
     """Answers HEAD as GET (RFC 9110, 9.3.2; the server leaves the body out), and under a path as without it.
 
-    uvicorn's own option for the path would put it before one that has it already.
+    uvicorn's own option for the path would put it before one that has it already. The path without a slash behind it
+    leads to the one with it, for all addresses in the page are relative; where to is relative, too, and so holds
+    whatever the request's Host says.
 
     Args:
         app: what answers, as ASGI has it.
@@ -320,6 +297,10 @@ class _AsMeant:
         if scope["type"] == "http":
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             scope = scope | {"method": method, "root_path": self._root_path}
+            if self._root_path and scope["path"] == self._root_path:
+                place = f"{self._root_path.rpartition('/')[2]}/"
+                await RedirectResponse(place, headers={"Cache-Control": "no-store"})(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

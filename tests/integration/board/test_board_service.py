@@ -14,7 +14,7 @@ import pytest
 import yaml
 from kafka import KafkaProducer
 
-from prefstream.consumer.board.api.app import API
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.config import TopicNames
 from tests.conftest import Kafka
 from tests.support.board_topics import board_names

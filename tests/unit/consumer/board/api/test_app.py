@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 from prometheus_client import CollectorRegistry
 
-from prefstream.consumer.board.api.app import API
 from prefstream.consumer.board.api.hosts import is_loopback
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.reports import ReportSettings
 from prefstream.consumer.board.store.reader import BoardReader
@@ -116,7 +116,7 @@ def test_a_wrong_parameter_is_told_and_not_repeated(url: str, path: str) -> None
     assert not {"nobody", "x" * 101, "none.csv"} & set(answer.json["detail"].split("'"))
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/openapi.json", f"{API}/nothing", f"{API}/{quote(HOSTILE)}"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", f"{API}/nothing", f"{API}/{quote(HOSTILE)}"])
 def test_there_is_nothing_else(url: str, path: str) -> None:
     answer = ask(url, path)
     assert answer.status == 404
