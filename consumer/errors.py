@@ -18,6 +18,9 @@
         ├── TransactionFailedError   a transaction can't be committed
         └── StalledError             a forward pass did not return in time; `run` ends with 70
 
+    PrefstreamError
+    └── NoLiveEventsError            a page gets no events now; it may come back
+
 Any other `StreamError` ends the process with exit code 1, so that its supervisor restarts it.
 """
 
@@ -44,6 +47,10 @@ class BoardFileError(UsageError):
 
 class BoardWriteError(StreamError):
     """The board's file can't be written: the disk is full, or the file is damaged."""
+
+
+class NoLiveEventsError(PrefstreamError):
+    """A page gets no events as they happen: too many have them, or the board ends."""
 
 
 class BrokerUnreachableError(StreamError):

@@ -17,6 +17,7 @@ from prefstream.consumer.board.api.app import AppSettings, create_app
 from prefstream.consumer.board.api.hosts import is_loopback
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.ingest.ingest import BoardIngest
+from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.gauges import TrustCollector
@@ -88,9 +89,17 @@ class BoardService:
             )
             reader = stack.enter_context(store.reader())
             reports = Reports(reader, ReportSettings.of(config), behind=ingest.behind)
+            live = LiveFeed(reports, stack.enter_context(store.reader()), refresh_s=config.board_refresh_s)
             app = create_app(
                 reports,
-                AppSettings(config.board_refresh_s, self.health, registry, _hosts_of(config), config.board_root_path),
+                AppSettings(
+                    refresh_s=config.board_refresh_s,
+                    health=self.health,
+                    registry=registry,
+                    hosts=_hosts_of(config),
+                    root_path=config.board_root_path,
+                    live=live,
+                ),
             )
             server = BoardServer(
                 app,
@@ -99,6 +108,7 @@ class BoardService:
                 on_end=self._on_server_end,
             )
             self.url = stack.enter_context(server).url
+            stack.enter_context(live)
             since = reader.since()
             log.info(
                 "serving",

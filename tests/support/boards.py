@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from prefstream.consumer.board.api.app import AppSettings, create_app
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.api.server import BoardServer
+from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.store.records import VoteRecord
 from prefstream.consumer.board.store.store import Store
@@ -78,11 +79,13 @@ def fill_store(store: Store, *, battles: int = 400, votes: int = 200, seed: int 
 
 
 @contextmanager
-def served(store: Store, settings: ReportSettings | None = None, **app: Any) -> Iterator[str]:
+def served(store: Store, settings: ReportSettings | None = None, **changes: Any) -> Iterator[str]:
     """Serve what a store holds; yields the URL."""
-    with store.reader() as reader:
+    with store.reader() as reader, store.reader() as watched:
         reports = Reports(reader, settings or ReportSettings(), now=lambda: NOW)
-        with BoardServer(create_app(reports, AppSettings(**app)), host="127.0.0.1", port=0) as server:
+        live = LiveFeed(reports, watched, refresh_s=REFRESH_S)
+        app = create_app(reports, AppSettings(live=live, **changes))
+        with BoardServer(app, host="127.0.0.1", port=0) as server, live:
             yield server.url
 
 
@@ -90,6 +93,9 @@ def open_store(folder: Path) -> Store:
     """A new one on the disk, as the service has it."""
     return Store(folder / "board.sqlite")
 
+
+REFRESH_S = 0.1
+"""A served board tells soon that numbers changed."""
 
 BOARD_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
 

@@ -17,8 +17,10 @@ from pydantic import BaseModel
 
 from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
 from prefstream.consumer.board.api.hosts import KnownHosts
+from prefstream.consumer.board.api.live import live_routes
 from prefstream.consumer.board.api.page import add_page_routes
-from prefstream.consumer.board.api.responses import API, ApiProblem, problem_response, ready_response
+from prefstream.consumer.board.api.responses import API, PROBLEMS, problem_response, ready_response
+from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.payloads import (
     BoardQuery,
@@ -64,6 +66,7 @@ class AppSettings:
         registry: what `/metrics` shows; None: nothing is.
         hosts: names that may be asked for beside addresses and `localhost`; None: any.
         root_path: under which a proxy shows it, whether it passes the path on or takes it off.
+        live: what happens, as it happens; None: nobody is told.
     """
 
     refresh_s: float = 5.0
@@ -71,6 +74,7 @@ class AppSettings:
     registry: CollectorRegistry | None = None
     hosts: frozenset[str] | None = None
     root_path: str = ""
+    live: LiveFeed | None = None
 
 
 def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
@@ -110,6 +114,8 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     app.add_middleware(_AsMeant, root_path=settings.root_path)
     app.add_middleware(_SecurityHeaders)
     app.include_router(_routes(answers))
+    if settings.live is not None:
+        app.include_router(live_routes(settings.live), prefix=API, responses=PROBLEMS)
     app.add_exception_handler(PrefstreamError, _failed)
     app.add_exception_handler(RequestValidationError, _refused)
     app.add_exception_handler(Exception, _broke)
@@ -161,7 +167,7 @@ _PAGES: Final = (
 
 
 def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
-    router = APIRouter(prefix=API, responses={422: {"model": ApiProblem}, 503: {"model": ApiProblem}})
+    router = APIRouter(prefix=API, responses=PROBLEMS)
     for page in _PAGES:
         router.add_api_route(
             f"/{page.name}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -19,6 +19,10 @@ class ApiProblem(BaseModel):
     """Why a request is not answered."""
 
     detail: str
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {422: {"model": ApiProblem}, 503: {"model": ApiProblem}}
+"""What any address may answer instead."""
 
 
 def ready_response(request: Request, answer: ReadyAnswer, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import threading
@@ -12,7 +13,9 @@ from typing import Final, Self
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from prefstream.consumer.board.api.live import CUT
 from prefstream.consumer.errors import HttpPortInUseError, UsageError
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,7 @@ class BoardServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=BoardConnection,
                 log_config=None,
                 access_log=False,  # a request line is a stranger's text
                 server_header=False,
@@ -93,6 +97,18 @@ class BoardServer:
         finally:
             if not self._server.should_exit:
                 self._on_end()
+
+
+class BoardConnection(H11Protocol):
+    """A connection whose requests find the way under `CUT` in their state by which it is closed at once.
+
+    A client that takes nothing would otherwise keep what is sent to it in memory, and the connection, for good.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As h11's."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, CUT: transport.abort}
 
 
 def _listen(host: str, port: int) -> socket.socket:

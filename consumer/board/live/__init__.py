@@ -1,0 +1,1 @@
+"""What pages are told as it happens: server-sent events."""
