@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -22,6 +22,11 @@ from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 from tests.support.kafka.shared import shared_broker
 from tests.support.streams import fresh_config
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.support.browser import Tabs
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -110,6 +115,24 @@ def stream_config(kafka: Kafka) -> Callable[..., StreamConfig]:
         return fresh_config(kafka.bootstrap_servers, partitions=partitions, **{"drain_seconds": 10.0, **settings})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, one for a file of tests; skips them where there is none."""
+    from tests.support.browser import launched
+
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Opens pages; the test fails where one of them does what none may."""
+    from tests.support.browser import Tabs
+
+    with Tabs(browser) as tabs:
+        yield tabs
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import http.client
 import json
 import random
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,10 @@ from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
+from prefstream.consumer.board.service import BoardService
 from prefstream.consumer.board.store.records import VoteRecord
 from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import TopicNames
 from prefstream.schemas.vote import Vote
 from tests.support.board import BEGIN_MS, preference_record
@@ -96,6 +99,40 @@ def open_store(folder: Path) -> Store:
 
 REFRESH_S = 0.1
 """A served board tells soon that numbers changed."""
+
+
+@contextmanager
+def running_board(names: TopicNames, folder: Path, **settings: Any) -> Iterator[str]:
+    """The board as a service in a thread of this process, once it serves; yields the URL.
+
+    What it raised is raised at the end. Its file is `board.sqlite`: another one in the same folder goes on from there.
+
+    Args:
+        names: its topics.
+        folder: of its file.
+        settings: of `BoardConfig`, in place of defaults that suit tests.
+    """
+    config = BoardConfig.load(
+        **{
+            "bootstrap_servers": names.bootstrap_servers,
+            **{field: getattr(names, field) for field in BOARD_TOPICS},
+            "board_file": folder / "board.sqlite",
+            "board_http_port": 0,
+            "board_refresh_s": REFRESH_S,
+            **settings,
+        }
+    )
+    service = BoardService(config)
+    with ThreadPoolExecutor(1, "board") as pool:
+        done = pool.submit(service.run)
+        try:
+            wait_until(lambda: service.url is not None or done.done(), TIMEOUT_S, "the board's address")
+            if service.url is not None:
+                yield service.url
+        finally:
+            service.stop()
+            done.result(TIMEOUT_S)
+
 
 BOARD_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
 
