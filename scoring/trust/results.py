@@ -11,6 +11,9 @@ from prefstream.scoring.evaluation.results import ReliabilityBin
 
 WindowName: TypeAlias = Literal["day", "week"]
 
+StepName: TypeAlias = Literal["hour", "day"]
+"""Length of a slice of time."""
+
 
 class _Told(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +60,31 @@ class LongerWins(_Told):
     excess: Annotated[Estimate, Field(description="Judges minus people; above 0: judges like length more.")]
 
 
+class LengthBin(_Told):
+    """Votes with a winner whose answers differ about as much in length."""
+
+    low: Annotated[float, Field(ge=0, description="Least log2 of the longer answer's length by the shorter's.")]
+    high: Annotated[float | None, Field(description="From which on they are of the next bin; None: no end.")]
+    mean: Annotated[float, Field(ge=0, description="Of these votes' log2 ratio: where a point stands.")]
+    votes: Annotated[int, Field(ge=1)]
+    people: Annotated[Estimate, Field(description="How often people preferred the longer answer.")]
+    judges: Annotated[float, Field(description="Mean of P(longer) / (P(A) + P(B)).")]
+
+
+class LengthSlope(_Told):
+    """How much the longer answer is preferred, by how much longer it is.
+
+    A slope is what one doubling of the ratio of lengths adds to the log-odds that the longer answer wins, 0 where
+    length is worth nothing. What else makes long answers better is in it, too.
+    """
+
+    votes: Annotated[int, Field(description="With a winner, on answers of different lengths, none empty.")]
+    people: Annotated[Estimate, Field(description="Slope as people decided; no value where the longer always won.")]
+    judges: Annotated[Estimate, Field(description="Slope of the judges' P(longer) / (P(A) + P(B)) on these votes.")]
+    excess: Annotated[Estimate, Field(description="Judges minus people; above 0: judges like length more.")]
+    bins: Annotated[tuple[LengthBin, ...], Field(description="By log2 ratio, the least first; none without votes.")]
+
+
 class TieRates(_Told):
     """How often it is a tie."""
 
@@ -96,12 +124,38 @@ class TrustWindow(_Told):
     against_shipped: AgainstShipped | None = None
     reliability: tuple[ReliabilityBin, ...] = ()
     longer_wins: Annotated[LongerWins | None, Field(description="None where no length is known.")] = None
+    length: Annotated[
+        LengthSlope | None, Field(description="None where too few votes with a winner are on answers of known lengths.")
+    ] = None
     ties: TieRates | None = None
     languages: Annotated[tuple[QualityOf, ...], Field(description="Those with enough votes, by their number.")] = ()
     by_review: Annotated[
         tuple[QualityOf, ...],
         Field(description="`asked for` and `not asked for`, unweighted; empty where people were not asked."),
     ] = ()
+
+
+class TrustSlice(_Told):
+    """The judges by the votes of one hour or day."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    votes: Annotated[int, Field(description="That are counted: the forecast came first. With few no figure is told.")]
+    battles: int
+    log_loss: Annotated[Estimate, Field(description="Nats.")]
+    accuracy: Annotated[Estimate, Field(description="Equally probable outcomes share the credit.")]
+    prior_log_loss: Annotated[Estimate, Field(description="Of whoever knows no more than how votes before fell out.")]
+    length_excess: Annotated[
+        Estimate | None,
+        Field(description="Judges' length slope minus people's; None where too few votes with a winner say so."),
+    ]
+
+
+class TrustTime(_Told):
+    """The judges over time."""
+
+    step: StepName
+    slices: Annotated[tuple[TrustSlice, ...], Field(description="The oldest first; none without counted votes.")]
 
 
 class Answers(_Told):

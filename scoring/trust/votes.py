@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.probabilities import Triples
 
+FEWEST_VOTES: Final = 30
+"""Below it a log loss says nothing: at .35 nats of deviation its interval is a quarter of a nat wide."""
+
 _ARRAYS: Final = (
     "battles",
     "outcomes",

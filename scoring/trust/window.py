@@ -16,6 +16,7 @@ from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, difference, mean, share, weighted
 from prefstream.scoring.evaluation.reliability import reliability_bins
 from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.trust.length import measure_length
 from prefstream.scoring.trust.results import (
     AgainstPrior,
     LongerWins,
@@ -28,10 +29,7 @@ from prefstream.scoring.trust.results import (
     WindowName,
 )
 from prefstream.scoring.trust.shipped import against_shipped
-from prefstream.scoring.trust.votes import TrustVotes
-
-FEWEST_VOTES: Final = 30
-"""Below it a log loss says nothing: at .35 nats of deviation its interval is a quarter of a nat wide."""
+from prefstream.scoring.trust.votes import FEWEST_VOTES, TrustVotes
 
 MOST_LANGUAGES: Final = 8
 
@@ -99,6 +97,7 @@ def measure_window(
                 judges=found["predicted_mass"],
                 excess=found["excess_mass"],
             ),
+            "length": measure_length(counted, draws),
             "ties": TieRates(people=found["ties"], judges=found["judged ties"], excess=found["excess ties"]),
             "languages": tuple(_languages(counted, prior, draws)),
             "by_review": tuple(_by_review(counted, prior, draws)),

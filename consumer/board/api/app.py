@@ -21,7 +21,7 @@ from prefstream.consumer.board.api.live import live_routes
 from prefstream.consumer.board.api.page import add_page_routes
 from prefstream.consumer.board.api.responses import API, PROBLEMS, problem_response, ready_response
 from prefstream.consumer.board.live.feed import LiveFeed
-from prefstream.consumer.board.report.choices import TableName
+from prefstream.consumer.board.report.choices import Step, TableName
 from prefstream.consumer.board.report.payloads import (
     BoardQuery,
     BoardReport,
@@ -36,7 +36,7 @@ from prefstream.consumer.board.report.payloads import (
 from prefstream.consumer.board.report.reports import Reports
 from prefstream.consumer.observe.health import HealthState, ProbeAnswer, encoder
 from prefstream.schemas import PrefstreamError
-from prefstream.scoring.trust.results import TrustReport
+from prefstream.scoring.trust.results import TrustReport, TrustTime
 
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
@@ -180,9 +180,21 @@ def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
     async def review_lines(request: Request) -> Response:
         return ready_response(request, await answers.get(_Wanted(_review_lines, JSON_LINES, BoardQuery())))
 
+    async def trust_time(
+        request: Request, step: Annotated[Step, Query(description="Length of a slice of time.")] = "day"
+    ) -> Response:
+        return ready_response(request, await answers.get(_Wanted(_trust_time, JSON, BoardQuery(step=step))))
+
     async def table(request: Request, table: _Table, query: Annotated[BoardQuery, Query()]) -> Response:
         return ready_response(request, await answers.get(_Wanted(_CSV[table], CSV, query)))
 
+    router.add_api_route(
+        "/trust/time",
+        trust_time,
+        response_model=TrustTime,
+        summary="Could the judges be trusted, by hour or day?",
+        operation_id="trust_time",
+    )
     router.add_api_route(
         "/review.jsonl",
         review_lines,
@@ -215,6 +227,10 @@ def _endpoint(page: _Page, answers: AnswerCache[_Wanted]) -> Callable[..., Await
 def _review_lines(reports: Reports, query: BoardQuery) -> str:
     del query
     return reports.review_lines()
+
+
+def _trust_time(reports: Reports, query: BoardQuery) -> str:
+    return reports.trust_over_time(query).model_dump_json()
 
 
 def _csv_of(name: TableName) -> _Render:

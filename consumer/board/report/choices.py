@@ -13,7 +13,9 @@ Window: TypeAlias = Literal["all", "week", "day"]
 Step: TypeAlias = Literal["hour", "day"]
 """Length of a slice of time."""
 
-TableName: TypeAlias = Literal["models", "pairs", "ties", "languages", "time", "trust", "review"]
+TableName: TypeAlias = Literal[
+    "models", "pairs", "ties", "languages", "time", "trust", "trust-time", "length", "review"
+]
 """The tables that there are as CSV."""
 
 UnknownSelection: TypeAlias = Literal["as-random", "leave-out"]

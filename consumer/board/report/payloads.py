@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from prefstream.consumer.board.report.choices import Method, Step, Window
 from prefstream.schemas import Outcome
-from prefstream.scoring.trust.results import TrustReport
+from prefstream.scoring.trust.results import TrustReport, TrustTime
 
 
 class Payload(BaseModel):
@@ -225,4 +225,5 @@ class BoardReport(Payload):
     languages: Annotated[LanguageTables, Field(description="Of the query's window; of all languages.")]
     over_time: Annotated[TimeSlices, Field(description="Of the query's language.")]
     trust: TrustReport
+    trust_over_time: Annotated[TrustTime, Field(description="Of all languages, by the query's step.")]
     review: ReviewPage

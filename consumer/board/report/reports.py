@@ -30,12 +30,13 @@ from prefstream.consumer.board.report.payloads import (
 )
 from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
-from prefstream.consumer.board.trust.build import WINDOWS, build_trust
+from prefstream.consumer.board.trust.build import MOST_SLICES, WINDOWS, build_trust, build_trust_over_time
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import VotedBattles
-from prefstream.scoring.trust.results import Shipped, TrustReport
+from prefstream.scoring.trust.over_time import STEPS
+from prefstream.scoring.trust.results import Shipped, TrustReport, TrustTime
 from prefstream.scoring.trust.shipped import read_shipped
 
 MOST_LANGUAGES: Final = 12
@@ -44,10 +45,6 @@ MOST_LANGUAGES: Final = 12
 FEWEST_BATTLES: Final = 30
 """Of a language with a table: with fewer every interval spans the whole board."""
 
-MOST_SLICES: Final[dict[Step, int]] = {"hour": 48, "day": 31}
-"""The newest ones."""
-
-_STEPS: Final[dict[Step, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _WINDOWS: Final[dict[Window, timedelta | None]] = {"all": None, "week": WINDOWS["week"], "day": WINDOWS["day"]}
 
 _WEIGHTING: Final[dict[UnknownSelection, Weighting]] = {"as-random": "all", "leave-out": "known"}
@@ -118,6 +115,7 @@ class Reports:
         self._remembered: OrderedDict[tuple[object, ...], Strengths] = OrderedDict()
         self._lock = threading.Lock()
         self._trust: TrustReport | None = None
+        self._trust_over_time: dict[Step, tuple[datetime, TrustTime]] = {}
         self._trust_lock = threading.Lock()
 
     def board(self, query: BoardQuery) -> BoardReport:
@@ -131,6 +129,7 @@ class Reports:
             languages=self.languages(query),
             over_time=self.time(query),
             trust=self.trust(),
+            trust_over_time=self.trust_over_time(query),
             review=self.review(),
         )
 
@@ -184,15 +183,15 @@ class Reports:
 
         One of the future comes of a clock that is wrong; it would take the place of one that is right.
         """
-        hours = _STEPS[query.step] // _HOUR
+        hours = STEPS[query.step] // _HOUR
         until = int((self._now() - _EPOCH) / _HOUR) + 1
         there = sorted({facts.hour // hours for facts in self._reader.hours(until_hour=until)})
         return TimeSlices(
             step=query.step,
             slices=tuple(
                 TimeSlice(
-                    start=_EPOCH + number * _STEPS[query.step],
-                    end=_EPOCH + (number + 1) * _STEPS[query.step],
+                    start=_EPOCH + number * STEPS[query.step],
+                    end=_EPOCH + (number + 1) * STEPS[query.step],
                     strengths=strength_table(self._strengths(query, Span(number * hours, (number + 1) * hours))),
                 )
                 for number in there[-MOST_SLICES[query.step] :]
@@ -211,6 +210,17 @@ class Reports:
                     weighting=_WEIGHTING[self._settings.unknown_selection],
                 )
             return self._trust
+
+    def trust_over_time(self, query: BoardQuery) -> TrustTime:
+        """How good the judges were in each of the last hours or days, likewise of at most half a minute ago."""
+        with self._trust_lock:
+            now = self._now()
+            at, told = self._trust_over_time.get(query.step, (None, None))
+            if at is None or told is None or not timedelta() <= now - at < TRUST_EVERY:
+                weighting = _WEIGHTING[self._settings.unknown_selection]
+                told = build_trust_over_time(self._reader, now, query.step, weighting=weighting)
+                self._trust_over_time[query.step] = now, told
+            return told
 
     def review(self) -> ReviewPage:
         """Where a person should look."""
@@ -257,6 +267,10 @@ class Reports:
                 told = tables.time_csv(self.time(query))
             case "trust":
                 told = tables.trust_csv(self.trust())
+            case "trust-time":
+                told = tables.trust_time_csv(self.trust_over_time(query))
+            case "length":
+                told = tables.length_csv(self.trust())
             case "review":
                 told = tables.review_csv(self.review())
         return told

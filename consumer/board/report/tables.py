@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from prefstream.consumer.board.report.payloads import (
     LanguageTables,
     ModelLine,
@@ -24,7 +27,15 @@ from prefstream.consumer.board.report.payloads import (
 )
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.trust.results import Answers, Contrast, TrustReport, TrustWindow
+from prefstream.scoring.trust.results import (
+    Answers,
+    Contrast,
+    LengthBin,
+    TrustReport,
+    TrustSlice,
+    TrustTime,
+    TrustWindow,
+)
 
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
                           "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
@@ -98,6 +109,50 @@ def trust_csv(trust: TrustReport) -> str:
     return to_csv(("window", "figure", "value", "low", "high", "votes", "battles"), _trust_rows(trust))
 
 
+def trust_time_csv(time: TrustTime) -> str:
+    """An hour or day a line, each figure with its interval."""
+    return _estimates_csv(TrustSlice, (), (((), one) for one in time.slices))
+
+
+def length_csv(trust: TrustReport) -> str:
+    """A bin of a window of time a line: how often the longer answer won, by how much longer it was."""
+    return _estimates_csv(
+        LengthBin,
+        ("window",),
+        (((one.window,), each) for one in trust.windows if one.length is not None for each in one.length.bins),
+    )
+
+
+def _estimates_csv(
+    kind: type[BaseModel], before: Sequence[str], lines: Iterable[tuple[Sequence[Cell], BaseModel]]
+) -> str:
+    """A payload a line; of an estimate its value under the field's name, and its ends behind it.
+
+    Args:
+        kind: of the payloads.
+        before: columns that lines have before the payload's.
+        lines: what stands in these, and the payload.
+    """
+    columns = list(before)
+    for name, field in kind.model_fields.items():
+        columns += [name, f"{name}_low", f"{name}_high"] if _holds_estimate(field) else [name]
+    rows = []
+    for first, line in lines:
+        row = list(first)
+        for name, field in kind.model_fields.items():
+            value = getattr(line, name)
+            if _holds_estimate(field):
+                row += [None] * 3 if value is None else [value.value, value.low, value.high]
+            else:
+                row.append(_plain(value))
+        rows.append(row)
+    return to_csv(columns, rows)
+
+
+def _holds_estimate(field: FieldInfo) -> bool:
+    return field.annotation in {Estimate, Estimate | None}
+
+
 def _trust_rows(trust: TrustReport) -> Iterator[Sequence[Cell]]:
     for window in trust.windows:
         for name, found in _figures(window).items():
@@ -148,6 +203,12 @@ def _figures(window: TrustWindow) -> dict[str, Estimate]:
         }
     if (longer := window.longer_wins) is not None:
         found |= {"longer_wins_people": longer.people, "longer_wins_judges": longer.judges}
+    if (length := window.length) is not None:
+        found |= {
+            "length_slope_people": length.people,
+            "length_slope_judges": length.judges,
+            "length_slope_excess": length.excess,
+        }
     if (ties := window.ties) is not None:
         found |= {"ties_people": ties.people, "ties_judges": ties.judges}
     return found

@@ -29,8 +29,19 @@ from prefstream.consumer.board.trust.groups import (
 )
 from prefstream.consumer.board.trust.warnings import warnings_of
 from prefstream.scoring.trust.contrast import BattleGroup, contrast
+from prefstream.scoring.trust.over_time import STEPS, measure_over_time
 from prefstream.scoring.trust.prior import prequential_prior
-from prefstream.scoring.trust.results import Answers, Drift, Selection, Shipped, TrustReport, TrustWindow, WindowName
+from prefstream.scoring.trust.results import (
+    Answers,
+    Drift,
+    Selection,
+    Shipped,
+    StepName,
+    TrustReport,
+    TrustTime,
+    TrustWindow,
+    WindowName,
+)
 from prefstream.scoring.trust.votes import TrustVotes
 from prefstream.scoring.trust.window import measure_window
 
@@ -45,8 +56,14 @@ WEIGHTINGS: Final[Mapping[Weighting, str]] = {
     "known": "votes that were asked for weigh the inverse of the probability with which they were, others nothing",
 }
 
+MOST_SLICES: Final[Mapping[StepName, int]] = {"hour": 48, "day": 31}
+"""The newest ones, empty ones counted."""
+
 _MOST_DRAWS: Final = 20_000_000
 """Of the bootstrap, by which its draws are fewer where votes are many: a second and a half."""
+
+_MOST_SLICE_DRAWS: Final = 500
+"""Ends of intervals then rest on twelve each: enough for a line over time."""
 
 _HOUR: Final = timedelta(hours=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,6 +100,32 @@ def build_trust(
         shipped=shipped,
     )
     return told.model_copy(update={"warnings": tuple(warnings_of(told))})
+
+
+def build_trust_over_time(
+    reader: BoardReader, now: datetime, step: StepName, *, weighting: Weighting = "all"
+) -> TrustTime:
+    """Say how good the judges were in each of the last hours or days.
+
+    Args:
+        reader: of the board's file.
+        now: of the newest slice.
+        step: how long a slice is.
+        weighting: what votes weigh, as for strengths.
+
+    Raises:
+        BoardFileError: the file can't be read.
+    """
+    since = _EPOCH + ((now - _EPOCH) // STEPS[step] + 1 - MOST_SLICES[step]) * STEPS[step]
+    # The class prior of the oldest slice has learned from the weeks before, as that of the others has.
+    votes = trust_votes(reader.judged(since_ms=_ms(since - WEEKS_BEFORE), until_ms=_ms(now) + 1), weighting)
+    return measure_over_time(
+        step,
+        votes,
+        since=since,
+        prior=prequential_prior(votes.outcomes, votes.weights),
+        resamples=_draws(int((votes.voted_ms >= _ms(since)).sum()), most=_MOST_SLICE_DRAWS),
+    )
 
 
 def trust_votes(judged: JudgedVotes, weighting: Weighting) -> TrustVotes:
@@ -130,10 +173,15 @@ def _windows(
                 until=now,
                 prior=prior[rows],
                 shipped=shipped,
-                resamples=int(np.clip(_MOST_DRAWS // max(1, int(rows.sum())), 200, 1_000)),
+                resamples=_draws(int(rows.sum()), most=1_000),
             )
         )
     return tuple(told)
+
+
+def _draws(votes: int, *, most: int) -> int:
+    """Of the bootstrap, for so many votes."""
+    return int(np.clip(_MOST_DRAWS // max(1, votes), 200, most))
 
 
 class _Battles:

@@ -71,6 +71,9 @@ def _rows(window: TrustWindow, quality: Quality, trust: TrustReport) -> Iterator
     yield "  calibration error", estimate(quality.calibration_error), beside
     if (longer := window.longer_wins) is not None:
         yield "  longer answer wins", percent(longer.judges), f"by people {percent(longer.people)}"
+    if (length := window.length) is not None:
+        beside = f"by people {estimate(length.people)}: log-odds that a doubling is worth"
+        yield "  length slope", estimate(length.judges), beside
     if window.ties is not None:
         yield "  ties", percent(window.ties.judges), f"by people {percent(window.ties.people)}"
 

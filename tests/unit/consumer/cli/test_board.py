@@ -82,6 +82,7 @@ def test_it_prints_a_table_with_names_as_they_are(files: tuple[Path, Path]) -> N
     assert "\x1b" not in result.stdout
     assert "●" in result.stdout
     assert "log loss" in result.stdout
+    assert re.search(r"length slope +-?[0-9.]+ \[.*by people", result.stdout)
     assert re.search(rf"all of the last week +{BATTLES} battles", result.stdout)
     assert re.search("judges differ widely +0 %", result.stdout)
     assert "secretword" not in result.output
@@ -155,6 +156,26 @@ def test_csv_of_trust_has_every_figure(files: tuple[Path, Path]) -> None:
     assert found["week", "entropy"]["battles"] == str(BATTLES)
     assert ("week", "flipped") not in found  # no judge read both orders
     assert found["week", "log_loss"]["votes"] == str(BATTLES)
+    window = report.trust.windows[-1]
+    assert window.length is not None
+    assert float(found["week", "length_slope_excess"]["value"]) == window.length.excess.value
+
+
+def test_csv_has_the_judges_over_time_and_by_length(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    words = ("--preferences", preferences, "--votes", judged)
+    report = BoardReport.model_validate_json(board(*words, "--format", "json").stdout)
+    told = {
+        table: list(csv.DictReader(io.StringIO(board(*words, "--format", "csv", "--table", table).stdout, newline="")))
+        for table in ("trust-time", "length")
+    }
+    [day] = report.trust_over_time.slices
+    [row] = told["trust-time"]
+    assert (row["votes"], float(row["log_loss_high"])) == (str(BATTLES), day.log_loss.high)
+    bins = [one for window in report.trust.windows if window.length for one in window.length.bins]
+    assert [(float(row["low"]), float(row["people"])) for row in told["length"]] == [
+        (one.low, one.people.value) for one in bins
+    ]
 
 
 def test_jsonl_is_what_a_person_should_look_at(files: tuple[Path, Path]) -> None:

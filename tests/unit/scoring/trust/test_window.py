@@ -18,8 +18,8 @@ from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.trust.prior import prequential_prior
 from prefstream.scoring.trust.results import Quality, Shipped, TrustWindow
-from prefstream.scoring.trust.votes import TrustVotes
-from prefstream.scoring.trust.window import FEWEST_VOTES, measure_window
+from prefstream.scoring.trust.votes import FEWEST_VOTES, TrustVotes
+from prefstream.scoring.trust.window import measure_window
 from tests.support.judged import make_trust_votes
 
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
@@ -83,7 +83,7 @@ def test_a_vote_is_scored_only_by_what_was_published_before_it() -> None:
 def test_of_too_few_votes_nothing_is_said(count: int) -> None:
     found = measure(make_trust_votes(count))
     assert found.why_nothing == f"not enough votes: {count} of the 30 that figures need"
-    assert (found.quality, found.longer_wins, found.ties, found.reliability) == (None, None, None, ())
+    assert (found.quality, found.longer_wins, found.length, found.ties, found.reliability) == (None,) * 4 + ((),)
 
 
 def test_votes_on_one_battle_are_resampled_together() -> None:

@@ -58,6 +58,8 @@ PATHS = [
     "time?step=hour",
     "status",
     "trust",
+    "trust/time",
+    "trust/time?step=hour",
     "review",
 ]
 
@@ -79,6 +81,7 @@ def test_the_whole_board_says_what_its_parts_say(url: str) -> None:
     assert whole["strengths"] == ask(url, f"{API}/models?{query}").json
     assert whole["win_rates"] == ask(url, f"{API}/pairs?{query}").json
     assert whole["ties"] == ask(url, f"{API}/ties?{query}").json
+    assert whole["trust_over_time"] == ask(url, f"{API}/trust/time").json
     assert whole["review"] == ask(url, f"{API}/review").json
     assert [line["place"] for line in whole["strengths"]["models"]] == [*range(1, 61)]
     assert whole["status"]["counters"] == {"preferences": 400, "votes": 200}
@@ -87,7 +90,7 @@ def test_the_whole_board_says_what_its_parts_say(url: str) -> None:
     assert len(whole["win_rates"]["expected"]) == len(names) == len(whole["win_rates"]["expected"][0])
 
 
-@pytest.mark.parametrize("table", ["models", "pairs", "ties", "languages", "time", "trust", "review"])
+@pytest.mark.parametrize("table", get_args(TableName))
 def test_every_table_is_there_as_csv(url: str, table: str) -> None:
     answer = ask(url, f"{API}/tables/{table}.csv")
     assert answer.headers["content-type"].startswith("text/csv")
@@ -107,7 +110,14 @@ def test_where_to_look_leads_to_the_battle(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["models?method=nobody", "models?metod=votes", f"models?language={'x' * 101}", "tables/none.csv"]
+    "path",
+    [
+        "models?method=nobody",
+        "trust/time?step=week",
+        "models?metod=votes",
+        f"models?language={'x' * 101}",
+        "tables/none.csv",
+    ],
 )
 def test_a_wrong_parameter_is_told_and_not_repeated(url: str, path: str) -> None:
     answer = ask(url, f"{API}/{path}")

@@ -14,9 +14,10 @@ from prefstream.consumer.board.ingest.decode import LATEST_MS
 from prefstream.consumer.board.report import strengths
 from prefstream.consumer.board.report.choices import Method, Step
 from prefstream.consumer.board.report.payloads import BoardQuery
-from prefstream.consumer.board.report.reports import MOST_SLICES, Reports, ReportSettings
+from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.board.trust.build import MOST_SLICES
 from prefstream.schemas.preference import Review
 from tests.support.board import BEGIN_MS, preference_record, vote_record
 

@@ -14,12 +14,18 @@ import pytest
 from prefstream.consumer.board.store.reading import Weighting
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.board.store.store import Store
-from prefstream.consumer.board.trust.build import WEEKS_BEFORE, build_trust, trust_votes
+from prefstream.consumer.board.trust.build import (
+    MOST_SLICES,
+    WEEKS_BEFORE,
+    build_trust,
+    build_trust_over_time,
+    trust_votes,
+)
 from prefstream.consumer.board.trust.groups import INPUTS, LANGUAGE, LENGTH, OF_VOTED, PAIR, TRUNCATED
 from prefstream.schemas.preference import Review
 from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.trust.results import Contrast, Shipped, TrustReport
+from prefstream.scoring.trust.results import Contrast, Shipped, StepName, TrustReport, TrustTime
 from tests.support.board import BEGIN_MS, preference_record, vote_record
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -182,6 +188,33 @@ def test_answers_are_those_of_all_battles_of_the_window() -> None:
         for one in said
     ]
     assert day.flipped == pytest.approx(np.mean([np.mean(each) for each in flips if each]), abs=1e-8)
+
+
+def over_time(preferences: Sequence[PreferenceRecord], votes: Sequence[VoteRecord], step: StepName) -> TrustTime:
+    with Store(vote_window=timedelta(days=60)) as store:
+        store.apply(preferences, votes)
+        return build_trust_over_time(store.reader(), NOW, step, weighting="none")
+
+
+@pytest.mark.parametrize(("step", "step_ms"), [("hour", HOUR), ("day", DAY)])
+def test_slices_of_time_are_the_newest_ones_and_no_more(step: StepName, step_ms: int) -> None:
+    most = MOST_SLICES[step]
+    found = battles(10 * most, NOW_MS - (most + 9) * step_ms, NOW_MS - 2_000)
+    told = over_time(found, votes_for(found, after_ms=1_000), step)
+    assert len(told.slices) == most
+    assert told.slices[-1].start <= NOW < told.slices[-1].end
+    assert told.slices[0].start == told.slices[-1].end - most * timedelta(milliseconds=step_ms)
+
+
+def test_the_prior_of_the_oldest_slice_has_learned_from_votes_before_it() -> None:
+    """All ties for days, then none for an hour, of which alone there are figures."""
+    before = battles(300, NOW_MS - 20 * DAY, NOW_MS - 10 * DAY)
+    recent = battles(40, NOW_MS - 3 * HOUR, NOW_MS - 2 * HOUR, first=300)
+    ties = [vote_record(int(one.preference.id[1:]), "tie", at=one.at + HOUR, offset=one.offset) for one in before]
+    wins = [vote_record(int(one.preference.id[1:]), "model_a", at=NOW_MS - 1, offset=one.offset) for one in recent]
+    [hour] = over_time([*before, *recent], [*ties, *wins], "hour").slices
+    for_a = (np.arange(40) + 1) / (2 * (300 + np.arange(40)) + 3)
+    assert hour.prior_log_loss.value == pytest.approx(float(-np.log(for_a).mean()))
 
 
 def test_votes_that_were_asked_for_weigh_by_the_switch() -> None:
