@@ -19,6 +19,7 @@ from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.ingest.ingest import BoardIngest
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
+from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.gauges import TrustCollector
 from prefstream.consumer.board_config import BoardConfig
@@ -88,7 +89,8 @@ class BoardService:
                 registry=registry,
             )
             reader = stack.enter_context(store.reader())
-            reports = Reports(reader, ReportSettings.of(config), behind=ingest.behind)
+            around = Surroundings(obstacle=self._obstacle, behind=ingest.behind, behind_s=ingest.behind_s)
+            reports = Reports(reader, ReportSettings.of(config), around=around)
             live = LiveFeed(reports, stack.enter_context(store.reader()), refresh_s=config.board_refresh_s)
             app = create_app(
                 reports,
@@ -132,6 +134,10 @@ class BoardService:
             self.health.set_ready()
         else:
             self.health.set_not_ready(obstacle)
+
+    def _obstacle(self) -> str | None:
+        verdict = self.health.readiness()
+        return None if verdict.ok else verdict.reason
 
     def _on_server_end(self) -> None:
         self._server_ended = True

@@ -209,6 +209,7 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
     """Read both topics to where they end now, and tell the board."""
     from prefstream.consumer.board.ingest.ingest import BoardIngest
     from prefstream.consumer.board.report.reports import Reports, ReportSettings
+    from prefstream.consumer.board.report.surroundings import Surroundings
     from prefstream.consumer.board.service import open_store
 
     console = Console(stderr=True)
@@ -222,7 +223,7 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
             ingest.run(stop, on_progress=progress.advanced)
         if stop.is_set():
             raise typer.Exit(EXIT_INTERRUPTED)
-        tell(Reports(store.reader(), ReportSettings.of(config), behind=ingest.behind))
+        tell(Reports(store.reader(), ReportSettings.of(config), around=Surroundings(behind=ingest.behind)))
 
 
 def _serve(config: BoardConfig, context: typer.Context) -> None:

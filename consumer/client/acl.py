@@ -37,6 +37,16 @@ def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[s
     return reads | ({config.votes_dead_letters_topic: "WRITE"} if dead_letters else {})
 
 
+def watch_operations(config: TopicNames) -> dict[str, str]:
+    """What the board needs on topics to tell how the stream does, beside `on_watched_group`; it serves without, too."""
+    return {config.battles_topic: "DESCRIBE", config.dead_letters_topic: "READ"}
+
+
+def on_watched_group(group_id: str) -> str:
+    """The ACL on the stream's group that the board needs to tell its lag."""
+    return f"Describe on group {group_id}"
+
+
 def on_topic(config: TopicNames, topic: str) -> str:
     """The ACL on one of the stream's topics, as Kafka's tools spell it."""
     return spell(topic_operations(config)[topic], topic)

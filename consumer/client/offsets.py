@@ -74,6 +74,37 @@ def read_committed_offsets(admin: Any, group_id: str, topic: str) -> dict[TopicP
     }
 
 
+def lag_by_partition(known: Mapping[TopicPartition, int], bounds: Bounds) -> dict[TopicPartition, int]:
+    """What other tools call the lag: offsets from where a group is to each partition's end.
+
+    What was deleted unread is in it. Where nothing is committed, it counts from the first record that is there.
+
+    Args:
+        known: where the group is, such as what it has committed.
+        bounds: of the partitions.
+    """
+    return {one: max(0, end - known.get(one, bounds.begins[one])) for one, end in bounds.ends.items()}
+
+
+def spans_since(
+    consumer: Consumer, spans: Mapping[TopicPartition, range], since_ms: int, *, timeout_ms: int
+) -> dict[TopicPartition, range]:
+    """Of each partition's offsets those from its first record of then or later on.
+
+    Args:
+        consumer: asks.
+        spans: offsets by partition.
+        since_ms: milliseconds since the epoch.
+        timeout_ms: for the answer.
+
+    Raises:
+        KafkaError: the brokers do not tell.
+    """
+    found = consumer.offsets_for_times(dict.fromkeys(spans, max(0, since_ms)), timeout_ms=timeout_ms)
+    starts = {one: max(span.start, at.offset) if (at := found.get(one)) else span.stop for one, span in spans.items()}
+    return {one: range(starts[one], span.stop) for one, span in spans.items()}
+
+
 def read_ranges(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterator[ConsumerRecord]:
     """The records of some offsets of each partition. Ends although offsets are missing or hold no record.
 

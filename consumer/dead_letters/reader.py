@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
-from prefstream.consumer.client.offsets import read_ranges
+from prefstream.consumer.client.offsets import read_ranges, spans_since
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.connection import KafkaConnection
@@ -187,11 +187,11 @@ def read_dead_letters(
         for partition, offset in (to_offsets or {}).items():
             if TopicPartition(topic, partition) in ends:
                 ends[TopicPartition(topic, partition)] = min(offset, ends[TopicPartition(topic, partition)])
+        spans = {p: range(starts[p], ends[p]) for p in partitions}
         since_ms = None if since is None else max(0, int(since.timestamp() * 1000))
         if since_ms is not None:
-            found = consumer.offsets_for_times(dict.fromkeys(partitions, since_ms), timeout_ms=OFFSETS_TIMEOUT_MS)
-            starts = {p: max(starts[p], at.offset) if (at := found.get(p)) else ends[p] for p in partitions}
-        for letter in map(_letter, read_ranges(consumer, {p: range(starts[p], ends[p]) for p in partitions})):
+            spans = spans_since(consumer, spans, since_ms, timeout_ms=OFFSETS_TIMEOUT_MS)
+        for letter in map(letter_of, read_ranges(consumer, spans)):
             if since_ms is None or letter.timestamp_ms >= since_ms:
                 yield letter
 
@@ -227,7 +227,7 @@ def read_positions(
                 if position.partition == partition.partition and starts[partition] <= position.offset < ends[partition]
             )
             for span in _spans(offsets):
-                for letter in map(_letter, read_ranges(consumer, {partition: span})):
+                for letter in map(letter_of, read_ranges(consumer, {partition: span})):
                     if letter.position in wanted:
                         wanted.remove(letter.position)
                         yield letter
@@ -269,7 +269,8 @@ def _reader(connection: KafkaConnection, topic: str) -> Iterator[tuple[Consumer,
         yield consumer, find_partitions(consumer, topic)
 
 
-def _letter(record: ConsumerRecord) -> DeadLetter:
+def letter_of(record: ConsumerRecord) -> DeadLetter:
+    """A record of the dead letters' topic as what it is."""
     return DeadLetter(
         position=RecordPosition(record.topic, record.partition, record.offset),
         timestamp_ms=record.timestamp,

@@ -10,7 +10,7 @@ from kafka.admin import MemberToRemove
 from prefstream.consumer.broker_bounds import other_assignor
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, meaning_of
-from prefstream.consumer.client.offsets import Bounds, read_bounds, read_committed_offsets
+from prefstream.consumer.client.offsets import Bounds, lag_by_partition, read_bounds, read_committed_offsets
 from prefstream.consumer.client.protocols import TopicPartition
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, judged, plural
@@ -90,11 +90,11 @@ def check_group(group: Mapping[str, Any], admin: Any, topics: Sequence[StreamTop
 
 def _lag(known: Mapping[TopicPartition, int], bounds: Bounds) -> str:
     """What other tools call the lag, and how much of it can still be read."""
-    left = sum(max(0, end - max(known.get(p, 0), bounds.begins[p])) for p, end in bounds.ends.items())
+    lag = sum(lag_by_partition(known, bounds).values())
     deleted = sum(max(0, bounds.begins[p] - at) for p, at in known.items() if p in bounds.begins)
     if deleted:
-        return f"lag {left + deleted}: {left} battles left, {deleted} deleted unread"
-    return f"lag {left} battles"
+        return f"lag {lag}: {lag - deleted} battles left, {deleted} deleted unread"
+    return f"lag {lag} battles"
 
 
 def _find_starts(config: StreamConfig, bounds: Bounds) -> tuple[dict[TopicPartition, int], list[Problem]]:

@@ -1,7 +1,7 @@
 """Answers that take time to compute: kept, given out at once, and computed anew behind the back of who asks.
 
 What was asked before is answered with what is known, and begins to be computed anew where it is older than `fresh_s`.
-So who asks waits only for what nobody asked lately: an answer that has not been fresh for `STALE_S` is given to nobody.
+So who asks waits only for what nobody asked lately: an answer that has not been fresh for `stale_s` is given to nobody.
 Nothing is computed in the thread that serves.
 """
 
@@ -79,14 +79,21 @@ class AnswerCache(Generic[Key]):
     Args:
         compute: makes an answer; called from threads of this object, for one key by one at a time.
         fresh_s: an answer that is older begins to be computed anew when it is asked for; one that takes long later.
+        stale_s: for so long after that the old one is given out meanwhile; 0: who asks waits for the new one.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, compute: Callable[[Key], ReadyAnswer], *, fresh_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        compute: Callable[[Key], ReadyAnswer],
+        *,
+        fresh_s: float,
+        stale_s: float = STALE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._compute = compute
         self._fresh_s = fresh_s
+        self._stale_s = stale_s
         self._clock = clock
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._coming: dict[Key, Future[ReadyAnswer]] = {}
@@ -101,7 +108,7 @@ class AnswerCache(Generic[Key]):
         """
         with self._lock:
             kept = self._kept.get(key)
-            if kept is not None and self._clock() < kept.fresh_until + STALE_S:
+            if kept is not None and self._clock() < kept.fresh_until + self._stale_s:
                 self._kept.move_to_end(key)
                 if self._clock() >= kept.fresh_until and key not in self._coming:
                     self._start(key)

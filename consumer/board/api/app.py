@@ -38,6 +38,9 @@ from prefstream.consumer.observe.health import HealthState, ProbeAnswer, encoder
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.trust.results import TrustReport, TrustTime
 
+PROMPT_S: Final = 1.0
+"""Of what is quickly computed and tells of now: a page asks every few seconds, and many pages may."""
+
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 CSV: Final = "text/csv; charset=utf-8; header=present"
@@ -89,12 +92,14 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         return ReadyAnswer.of(wanted.render(reports, wanted.query), wanted.media_type)
 
     answers: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=settings.refresh_s)
+    prompt: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=min(PROMPT_S, settings.refresh_s), stale_s=0)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         yield
         answers.close()
+        prompt.close()
 
     app = FastAPI(
         title="prefstream board",
@@ -113,7 +118,7 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         )
     app.add_middleware(_AsMeant, root_path=settings.root_path)
     app.add_middleware(_SecurityHeaders)
-    app.include_router(_routes(answers))
+    app.include_router(_routes(answers, prompt))
     if settings.live is not None:
         app.include_router(live_routes(settings.live), prefix=API, responses=PROBLEMS)
     app.add_exception_handler(PrefstreamError, _failed)
@@ -140,13 +145,23 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One address of the API."""
+    """One address of the API.
+
+    Attributes:
+        name: in the address.
+        payload: what it answers.
+        summary: for the document.
+        make: computes it.
+        takes_query: whether it can be asked for in other ways.
+        is_prompt: whether it is quickly computed, and tells of now: nobody is given one that is older than `PROMPT_S`.
+    """
 
     name: str
     payload: type[BaseModel]
     summary: str
     make: Callable[[Reports, BoardQuery], BaseModel]
     takes_query: bool = True
+    is_prompt: bool = False
 
     def render(self, reports: Reports, query: BoardQuery) -> str:
         """The page's body."""
@@ -160,18 +175,25 @@ _PAGES: Final = (
     _Page("ties", TieTable, "Ties as an outcome of their own: Davidson's model of votes.", Reports.ties),
     _Page("languages", LanguageTables, "Strengths by language.", Reports.languages),
     _Page("time", TimeSlices, "Strengths by hour or day.", Reports.time),
-    _Page("status", BoardStatus, "How far it has read.", lambda reports, _: reports.status(), takes_query=False),
+    _Page(
+        "status",
+        BoardStatus,
+        "How far it has read, and whether that is of now.",
+        lambda reports, _: reports.status(),
+        takes_query=False,
+        is_prompt=True,
+    ),
     _Page("trust", TrustReport, "Can the judges be trusted?", lambda reports, _: reports.trust(), takes_query=False),
     _Page("review", ReviewPage, "Where to look.", lambda reports, _: reports.review(), takes_query=False),
 )
 
 
-def _routes(answers: AnswerCache[_Wanted]) -> APIRouter:
+def _routes(answers: AnswerCache[_Wanted], prompt: AnswerCache[_Wanted]) -> APIRouter:
     router = APIRouter(prefix=API, responses=PROBLEMS)
     for page in _PAGES:
         router.add_api_route(
             f"/{page.name}",
-            _endpoint(page, answers),
+            _endpoint(page, prompt if page.is_prompt else answers),
             response_model=page.payload,
             summary=page.summary,
             operation_id=page.name,

@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from prefstream.consumer.board.ingest.behind import Behind
 from prefstream.consumer.board.ingest.dead_letters import VoteDeadLetters
 from prefstream.consumer.board.ingest.decode import Decoded, decode
 from prefstream.consumer.board.ingest.metrics import IngestMetrics
@@ -104,6 +105,7 @@ class BoardIngest:
         self._on_stall = on_stall
         self._max_records = max_records
         self._dead_letters = dead_letters
+        self._behind = Behind()
         self._undelivered: BrokerUnreachableError | None = None
         self._applied_at = 0.0
         self._report_at = 0.0
@@ -156,7 +158,9 @@ class BoardIngest:
                         return
                 with _no_collections():
                     self._take_in(polled, decoded, letters, source)
-                self.metrics.lag(source.lag())
+                unread_now = source.unread_now()
+                self.metrics.lag({partition: len(offsets) for partition, offsets in unread_now.items()})
+                self._behind.look(unread_now)
                 way.require()
                 self._report()
                 if unread is not None and on_progress is not None:
@@ -168,6 +172,10 @@ class BoardIngest:
     def behind(self) -> int | None:
         """Records that are on the topics and not in the file yet, as far as is known; for any thread."""
         return self.metrics.behind
+
+    def behind_s(self) -> float:
+        """For how long the oldest of these has been known to wait, in seconds; for any thread."""
+        return self._behind.for_s
 
     def _deliver(self, decoded: Decoded, letters: VoteDeadLetters, source: BoardSource, watchdog: Watchdog) -> bool:
         """Step 2; whether it is done."""

@@ -164,17 +164,17 @@ class BoardSource:
         """What the file holds of a topic, by partition."""
         return {one.partition: one.next_offset for one in self._stored.values() if one.topic == topic}
 
-    def lag(self) -> dict[TopicPartition, int]:
+    def unread_now(self) -> dict[TopicPartition, range]:
         """Offsets from what the file holds to each partition's end, as far as is known; asks nobody."""
         if self._silent_s > SILENT_S:
             return {}
-        lags = {}
+        unread = {}
         for partition in self._assigned:
             stored, end = self._stored.get(partition), self._consumer.highwater(partition)
             done = stored.next_offset if stored else self._consumer.known_position(partition)
             if end is not None and done is not None:
-                lags[partition] = max(0, end - done)
-        return lags
+                unread[partition] = range(done, max(done, end))
+        return unread
 
     def unread(self) -> dict[TopicPartition, range]:
         """The offsets of every partition of both topics that are there now and that the file does not hold.
@@ -293,7 +293,7 @@ class BoardSource:
 
     def _begin_anew(self, topic: str) -> None:
         """Read a topic from its beginning: positions in the one before mean nothing in it."""
-        unread = sum(lag for partition, lag in self.lag().items() if partition.topic == topic)
+        unread = sum(len(offsets) for one, offsets in self.unread_now().items() if one.topic == topic)
         there = self._consumer.partitions_for_topic(topic) or set()
         self._assigned = {one for one in self._assigned if one.topic != topic or one.partition in there}
         self._consumer.assign(sorted(self._assigned))

@@ -158,6 +158,18 @@ class BoardNote(Payload):
     detail: Annotated[str, Field(description="What happened, in words.")]
 
 
+class Freshness(Payload):
+    """Whether the numbers are of now."""
+
+    ok: bool
+    why: Annotated[
+        str | None,
+        Field(
+            description="Why not, in words: the board does not read, it is behind, or battles wait that nobody answers."
+        ),
+    ]
+
+
 class BoardStatus(Payload):
     """What the board rests on, and how far it has read."""
 
@@ -173,6 +185,10 @@ class BoardStatus(Payload):
         int | None,
         Field(ge=0, description="Records on the topics that are not here yet; null where nobody knows."),
     ]
+    obstacle: Annotated[
+        str | None, Field(description="Why the board does not read, as /readyz has it; null where it does.")
+    ]
+    fresh: Freshness
     counters: Annotated[
         dict[str, int],
         Field(description="Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...)."),

@@ -12,6 +12,7 @@ from typing import Final
 
 from prefstream.consumer.board.report import tables
 from prefstream.consumer.board.report.choices import Step, TableName, UnknownSelection, Window
+from prefstream.consumer.board.report.fresh import freshness
 from prefstream.consumer.board.report.links import battle_link
 from prefstream.consumer.board.report.payloads import (
     BoardNote,
@@ -29,6 +30,7 @@ from prefstream.consumer.board.report.payloads import (
     WinRates,
 )
 from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
+from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import MOST_SLICES, WINDOWS, build_trust, build_trust_over_time
 from prefstream.consumer.board_config import BoardConfig
@@ -55,6 +57,7 @@ TRUST_EVERY: Final = timedelta(seconds=30)
 _HOUR: Final = timedelta(hours=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_REMEMBERED: Final = 64
+_NOTHING_AROUND: Final = Surroundings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Reports:
     Args:
         reader: what is stored.
         settings: what is the user's to say.
-        behind: how many records of the topics are not stored yet, where somebody knows.
+        around: what the process knows beside that.
         now: the time.
     """
 
@@ -105,12 +108,12 @@ class Reports:
         reader: BoardReader,
         settings: ReportSettings,
         *,
-        behind: Callable[[], int | None] = lambda: None,
+        around: Surroundings = _NOTHING_AROUND,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._reader = reader
         self._settings = settings
-        self._behind = behind
+        self._around = around
         self._now = now
         self._remembered: OrderedDict[tuple[object, ...], Strengths] = OrderedDict()
         self._lock = threading.Lock()
@@ -135,7 +138,15 @@ class Reports:
 
     def status(self) -> BoardStatus:
         """What the board rests on, and how far it has read."""
-        reader = self._reader
+        reader, around = self._reader, self._around
+        obstacle, behind, stream = around.obstacle(), around.behind(), around.stream()
+        fresh = freshness(
+            obstacle=obstacle,
+            behind=behind,
+            behind_s=around.behind_s(),
+            lag=stream.lag.total if stream.lag else None,
+            unanswered_s=stream.unanswered_s,
+        )
         with reader.snapshot():
             return BoardStatus(
                 version=version("prefstream"),
@@ -143,7 +154,9 @@ class Reports:
                 since=reader.since(),
                 newest_preference_at=reader.last_preference(),
                 newest_vote_at=reader.last_vote(),
-                behind=self._behind(),
+                behind=behind,
+                obstacle=obstacle,
+                fresh=fresh,
                 counters=reader.counters(),
                 notes=tuple(
                     BoardNote(at=_moment(note.at), kind=note.kind, detail=note.detail) for note in reader.notes()

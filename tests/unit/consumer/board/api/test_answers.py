@@ -135,3 +135,20 @@ def test_an_answer_is_packed_where_that_is_worth_it() -> None:
     assert gzip.decompress(long.packed) == long.body
     assert short.etag != long.etag
     assert ReadyAnswer.of("x", "text/plain").etag == short.etag
+
+
+def test_what_tells_of_now_is_never_told_late() -> None:
+    compute, clock = Counting(), FakeClock()
+    answers = AnswerCache(compute, fresh_s=1.0, stale_s=0, clock=clock.monotonic)
+    try:
+
+        async def ask() -> str:
+            return (await answers.get("a")).body.decode()
+
+        assert asyncio.run(ask()) == "a 1"
+        clock.now += 0.9
+        assert asyncio.run(ask()) == "a 1"
+        clock.now += 0.2
+        assert asyncio.run(ask()) == "a 2"
+    finally:
+        answers.close()
