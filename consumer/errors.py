@@ -10,6 +10,8 @@
         │   ├── BrokersSilentError   brokers that were there don't answer any more
         │   └── NoTokenError         the token endpoint gives us no access token to log in with
         ├── TopicMissingError        a topic does not exist, or was deleted
+        ├── UnconfirmedError         nobody knows whether a record was written
+        ├── TextsMissingError        the record of a battle is not there, or is not that battle
         ├── NotAuthorizedError       the broker denies an operation that the stream needs
         ├── FencedError              another process took over our transactional or instance id
         ├── DataLossError            records were deleted unread, or the topic was recreated
@@ -67,6 +69,23 @@ class NoTokenError(BrokerUnreachableError):
 
 class TopicMissingError(StreamError):
     """A topic does not exist, or was deleted."""
+
+
+class UnconfirmedError(StreamError):
+    """No broker confirmed a record: nobody knows whether it was written.
+
+    Args:
+        message: what was wrong, and what to do.
+        record_id: of what may have been written.
+    """
+
+    def __init__(self, message: str, record_id: str) -> None:
+        super().__init__(message)
+        self.record_id = record_id
+
+
+class TextsMissingError(StreamError):
+    """The record of a battle is not (or no longer) there, or it is another's, or no battle."""
 
 
 class NotAuthorizedError(StreamError):

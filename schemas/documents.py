@@ -216,6 +216,12 @@ def _asyncapi() -> _Json:
             "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),
             "receiveVotes": _operation("receive", "votes", "The board reads votes, committed ones only."),
             "sendVotesDeadLetters": _operation("send", "votesDeadLetters", "The board writes what is no vote."),
+            "sendTriedBattles": _operation(
+                "send", "battles", "The board writes battles that people try out; only with --allow-battles."
+            ),
+            "receiveTexts": _operation(
+                "receive", "battles", "The board reads a battle whose texts somebody asks for; only with --show-texts."
+            ),
         },
         "components": {
             "messages": {

@@ -23,6 +23,7 @@ from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.gauges import TrustCollector
 from prefstream.consumer.board_config import BoardConfig
+from prefstream.consumer.client.acl import battle_operations
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthState
 from prefstream.schemas import PrefstreamError
@@ -87,6 +88,7 @@ class BoardService:
                 broker_timeout_s=config.broker_timeout_s,
                 on_obstacle=self._on_obstacle,
                 registry=registry,
+                further=battle_operations(config, writes=config.board_allow_battles, reads=config.board_show_texts),
             )
             reader = stack.enter_context(store.reader())
             around = Surroundings(obstacle=self._obstacle, behind=ingest.behind, behind_s=ingest.behind_s)

@@ -36,7 +36,16 @@ log = structlog.get_logger(__name__)
 
 OutputFormat: TypeAlias = Literal["table", "json", "csv", "jsonl"]
 
-_OF_SERVICE: Final = ("board_http_host", "board_http_port", "board_http_names", "board_root_path", "board_refresh_s")
+_OF_SERVICE: Final = (
+    "board_http_host",
+    "board_http_port",
+    "board_http_names",
+    "board_root_path",
+    "board_refresh_s",
+    "board_allow_battles",
+    "board_show_texts",
+    "battles_topic",
+)
 _OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
 _OF_QUERY: Final = ("method", "style_control", "language", "window", "step")
 _OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)
@@ -44,7 +53,7 @@ _OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)
 _FOR_EVER: Final = timedelta(days=365_000)
 """How long votes of a file are waited for."""
 
-_UNUSED_TOPICS: Final = ("battles_topic", "dead_letters_topic", "review_topic")
+_UNUSED_TOPICS: Final = ("dead_letters_topic", "review_topic")
 """That the board neither reads nor writes."""
 
 
@@ -126,7 +135,7 @@ def board(
     Reads the topics of preferences and votes, keeps what it needs in one SQLite file, and answers a JSON API under
     /api/v1 (described by /api/v1/openapi.json), /livez, /readyz and /metrics, until SIGTERM or SIGINT. Started again
     it goes on where it stopped; without its file it begins anew, as far back as the topics go. No text of a battle is
-    kept, and no name of a voter.
+    kept, and no name of a voter; --show-texts fetches one when somebody asks for it.
 
     With --once it prints the board and ends; with --preferences it needs no Kafka.
 
@@ -147,6 +156,8 @@ def board(
         raise UsageError("--votes: no effect without --preferences FILE, which it is matched with by id")
     if not (once or preferences):
         refuse_unused(context, _OF_ONCE, "without --once")
+        if not (config.board_allow_battles or config.board_show_texts):
+            refuse_unused(context, ("battles_topic",), "without --allow-battles or --show-texts")
         _serve(config, context)
         return
     refuse_unused(context, _OF_SERVICE, "with --once, which serves nothing")

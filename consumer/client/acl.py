@@ -47,6 +47,18 @@ def on_watched_group(group_id: str) -> str:
     return f"Describe on group {group_id}"
 
 
+def battle_operations(config: TopicNames, *, writes: bool, reads: bool) -> list[dict[str, str]]:
+    """What the board needs beside that where its page has battles: on their topic, one operation each.
+
+    Args:
+        config: names of the topics.
+        writes: whether battles are tried out (`--allow-battles`).
+        reads: whether texts are shown (`--show-texts`).
+    """
+    wanted = {"WRITE": writes, "READ": reads}
+    return [{config.battles_topic: operation} for operation, needed in wanted.items() if needed]
+
+
 def on_topic(config: TopicNames, topic: str) -> str:
     """The ACL on one of the stream's topics, as Kafka's tools spell it."""
     return spell(topic_operations(config)[topic], topic)

@@ -105,15 +105,18 @@ def spans_since(
     return {one: range(starts[one], span.stop) for one, span in spans.items()}
 
 
-def read_ranges(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> Iterator[ConsumerRecord]:
+def read_ranges(
+    consumer: Consumer, ranges: Mapping[TopicPartition, range], *, silence_s: float = SILENCE_S
+) -> Iterator[ConsumerRecord]:
     """The records of some offsets of each partition. Ends although offsets are missing or hold no record.
 
     Args:
         consumer: without a group; it is told what to read.
         ranges: offsets by partition.
+        silence_s: a read that gets no further for so long, in seconds, is given up.
 
     Raises:
-        KafkaError: reading failed; KafkaTimeoutError where it got no further for `SILENCE_S`.
+        KafkaError: reading failed; KafkaTimeoutError where it got no further for `silence_s`.
     """
     left = {partition: offsets for partition, offsets in ranges.items() if offsets}
     consumer.assign(list(left))
@@ -141,5 +144,5 @@ def read_ranges(consumer: Consumer, ranges: Mapping[TopicPartition, range]) -> I
             consumer.pause(partition)
         if polled or passed:
             moved_at = time.monotonic()
-        elif time.monotonic() - moved_at > SILENCE_S:
+        elif time.monotonic() - moved_at > silence_s:
             raise KafkaTimeoutError

@@ -123,8 +123,8 @@ class Delivery(Protocol):
     def exception(self) -> Exception | None:
         """Why it was not delivered."""
 
-    def get(self) -> object:
-        """Wait until it is done; raises what kept it from its topic."""
+    def get(self, timeout: float | None = None) -> object:
+        """Wait until it is done, for so many seconds at most; raises what kept it from its topic."""
 
 
 class Consumer(Protocol):

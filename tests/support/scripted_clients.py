@@ -191,6 +191,7 @@ class ScriptedProducer:
 
 
 class DeliveredFuture(Future):  # type: ignore[misc]
-    def get(self) -> None:
+    def get(self, timeout: float | None = None) -> None:
+        del timeout
         if self.failed():
             raise self.exception

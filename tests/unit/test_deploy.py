@@ -213,7 +213,10 @@ def test_defaults_told_in_the_guide_are_those_of_the_code() -> None:
 
 def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
-    pattern = r"^ +acl --operation (\w+) --(topic|group|transactional-id) (\S+)( --resource-pattern-type prefixed)?$"
+    pattern = (
+        r"^ +acl --operation (\w+) --(topic|group|transactional-id) (\S+)( --resource-pattern-type prefixed)?"
+        r"(?: +# only with .+)?$"
+    )
     granted = {
         user: {
             Acl(operation, resource, name, bool(prefixed))

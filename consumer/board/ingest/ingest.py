@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
@@ -80,6 +80,8 @@ class BoardIngest:
         max_records: of a transaction, at most.
         dead_letters: what is no vote gets one. Not where the file goes with the process: its offsets stay nowhere, so
             the same votes would be told anew by everybody who has a look.
+        further: operations on topics that others of this process need: checked with those of reading, so that a right
+            that is missing is told at the start.
 
     Attributes:
         metrics: what was taken in, for `/metrics`.
@@ -96,6 +98,7 @@ class BoardIngest:
         registry: CollectorRegistry | None = None,
         max_records: int = MAX_RECORDS,
         dead_letters: bool = True,
+        further: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.metrics = IngestMetrics(names, registry)
         self._names = names
@@ -106,6 +109,7 @@ class BoardIngest:
         self._max_records = max_records
         self._dead_letters = dead_letters
         self._behind = Behind()
+        self._needed = (board_operations(names, dead_letters=dead_letters), *further)
         self._undelivered: BrokerUnreachableError | None = None
         self._applied_at = 0.0
         self._report_at = 0.0
@@ -130,7 +134,8 @@ class BoardIngest:
             watchdog = stack.enter_context(closing(Watchdog(self._broker_timeout_s, self._on_stall)))
             heard = stack.enter_context(overheard("kafka"))
             with watchdog.guard("checks of the start", bounded=False):
-                require_topics(names, board_operations(names, dead_letters=self._dead_letters))
+                for operations in self._needed:
+                    require_topics(names, operations)
                 consumer: GroupConsumer = stack.enter_context(
                     closing(
                         make_consumer(

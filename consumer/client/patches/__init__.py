@@ -32,6 +32,7 @@ from prefstream.consumer.client.patches import (
     returning_leaders,
     sleeping_sender,
     unbounded_unpacking,
+    unended_sender,
     unfair_polls,
     unknown_topics,
 )
@@ -51,6 +52,7 @@ FAULTS: Final[tuple[ModuleType, ...]] = (
     returning_leaders,
     sleeping_sender,
     unbounded_unpacking,
+    unended_sender,
     unfair_polls,
     unknown_topics,
 )

@@ -67,6 +67,8 @@ def needed_acls_of_board(names: TopicNames) -> tuple[Acl, ...]:
         Acl("Read", "topic", names.votes_topic),
         Acl("Write", "topic", names.votes_dead_letters_topic),
         Acl("Read", "topic", names.votes_dead_letters_topic),
+        Acl("Write", "topic", names.battles_topic),  # --allow-battles
+        Acl("Read", "topic", names.battles_topic),  # --show-texts
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kafka import errors as kafka_errors
 
-from prefstream.consumer.client.acl import acls_of_stream, board_operations, topic_operations
+from prefstream.consumer.client.acl import acls_of_stream, battle_operations, board_operations, topic_operations
 from prefstream.consumer.config import StreamConfig
 
 CONFIG = StreamConfig(battles_topic="in", preferences_topic="out", dead_letters_topic="dead", group_id="g")
@@ -40,3 +40,11 @@ def test_stream_and_board_share_nothing_but_the_preferences() -> None:
     stream, board = topic_operations(CONFIG), board_operations(CONFIG)
     assert stream.keys() & board.keys() == {"out"}
     assert board == {"out": "READ", "votes": "READ", "votes.dead-letters": "WRITE"}
+
+
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("reads", [False, True])
+def test_the_board_needs_rights_on_battles_only_for_what_its_page_may_do(*, writes: bool, reads: bool) -> None:
+    needed = battle_operations(CONFIG, writes=writes, reads=reads)
+    assert ({"in": "WRITE"} in needed, {"in": "READ"} in needed) == (writes, reads)
+    assert len(needed) == writes + reads

@@ -1,0 +1,1 @@
+"""Battles themselves, where the operator lets the page have them: one that is tried out, and the texts of one."""
