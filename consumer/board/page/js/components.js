@@ -39,6 +39,21 @@ export function csvLink(table, query = {}, what = table) {
 }
 
 /**
+ * Show a link to a CSV in a place of its own; made anew only where it leads elsewhere, so that it keeps the focus.
+ *
+ * @param {HTMLElement} place
+ * @param {string} table
+ * @param {import("./api.js").Query} query
+ * @param {string} [what]
+ */
+export function showCsv(place, table, query, what) {
+  const address = url(`tables/${table}.csv`, query);
+  if (place.dataset.address === address) return;
+  place.dataset.address = address;
+  replace(place, csvLink(table, query, what));
+}
+
+/**
  * @template Row
  * @typedef {{
  *   label: string,
