@@ -3,10 +3,10 @@
 import { post } from "./api.js";
 import { note } from "./components.js";
 import { el, replace, setAttributes, setText, svg } from "./dom.js";
-import { ago, clock, moment, number, plural } from "./format.js";
+import { ago, clock, moment, number } from "./format.js";
 
 /**
- * @typedef {import("./types.js").BoardStatus & {obstacle?: string | null, fresh?: {ok: boolean, why: string | null}}} Status
+ * @typedef {import("./types.js").BoardStatus} Status
  * @typedef {import("./types.js").VerdictsEvent} VerdictsEvent
  * @typedef {import("./types.js").Session} Session
  */
@@ -108,7 +108,7 @@ function liveState(events, status) {
   if (events.connection === "connecting") return ["connecting", "Connecting"];
   if (events.connection === "reconnecting") return ["reconnecting", "Reconnecting"];
   if (events.connection === "paused") return ["connecting", "Paused"];
-  if (status?.obstacle || status?.fresh?.ok === false) return ["stale", "Not fresh"];
+  if (status && !status.fresh.ok) return ["stale", "Not fresh"];
   if (status?.behind && status.behind > MUCH_BEHIND) return ["behind", "Catching up"];
   return ["live", "Live"];
 }
@@ -133,11 +133,9 @@ function bannerText(events, status, lostAt) {
     return `${since} Numbers below may be old; the page goes on by itself.`;
   }
   if (!status) return null;
+  if (status.fresh.ok) return null;
   const newest = status.newest_preference_at ? ` The newest battle is of ${moment(status.newest_preference_at)}.` : "";
-  if (status.obstacle) return `The board is not ready: ${status.obstacle}.${newest}`;
-  if (status.fresh?.ok === false) return `Numbers may be old: ${status.fresh.why ?? "the stream stands still"}.${newest}`;
-  if (status.behind && status.behind > MUCH_BEHIND) return `The board is catching up: ${plural(status.behind, "record")} to read.`;
-  return null;
+  return `Numbers may be old: ${status.fresh.why ?? "nobody knows why"}.${newest}`;
 }
 
 /** @param {Status | null} status @param {Session} session */

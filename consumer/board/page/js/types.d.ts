@@ -79,6 +79,8 @@ export interface BoardReport {
   /** Of the query's language. */
   over_time: TimeSlices;
   trust: TrustReport;
+  /** Of all languages, by the query's step. */
+  trust_over_time: TrustTime;
   review: ReviewPage;
 }
 
@@ -96,6 +98,9 @@ export interface BoardStatus {
   newest_vote_at: string | null;
   /** Records on the topics that are not here yet; null where nobody knows. */
   behind: number | null;
+  /** Why the board does not read, as /readyz has it; null where it does. */
+  obstacle: string | null;
+  fresh: Freshness;
   /** Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...). */
   counters: Record<string, number>;
   notes: BoardNote[];
@@ -148,6 +153,13 @@ export interface Estimate {
   high: number | null;
 }
 
+/** Whether the numbers are of now. */
+export interface Freshness {
+  ok: boolean;
+  /** Why not, in words: the board does not read, it is behind, or battles wait that nobody answers. */
+  why: string | null;
+}
+
 /** Strengths in one language. */
 export interface LanguageTable {
   language: string;
@@ -159,6 +171,35 @@ export interface LanguageTables {
   languages: LanguageTable[];
   /** Languages with too few battles for a table, or beyond the last. */
   left_out: number;
+}
+
+/** Votes with a winner whose answers differ about as much in length. */
+export interface LengthBin {
+  /** Least log2 of the longer answer's length by the shorter's. */
+  low: number;
+  /** From which on they are of the next bin; None: no end. */
+  high: number | null;
+  /** Of these votes' log2 ratio: where a point stands. */
+  mean: number;
+  votes: number;
+  /** How often people preferred the longer answer. */
+  people: Estimate;
+  /** Mean of P(longer) / (P(A) + P(B)). */
+  judges: number;
+}
+
+/** How much the longer answer is preferred, by how much longer it is. */
+export interface LengthSlope {
+  /** With a winner, on answers of different lengths, none empty. */
+  votes: number;
+  /** Slope as people decided; no value where the longer always won. */
+  people: Estimate;
+  /** Slope of the judges' P(longer) / (P(A) + P(B)) on these votes. */
+  judges: Estimate;
+  /** Judges minus people; above 0: judges like length more. */
+  excess: Estimate;
+  /** By log2 ratio, the least first; none without votes. */
+  bins: LengthBin[];
 }
 
 /** How often the longer answer wins, over votes with a winner on answers of different lengths. */
@@ -386,6 +427,30 @@ export interface TrustReport {
   warnings: string[];
 }
 
+/** The judges by the votes of one hour or day. */
+export interface TrustSlice {
+  start: string;
+  end: string;
+  /** That are counted: the forecast came first. With few no figure is told. */
+  votes: number;
+  battles: number;
+  /** Nats. */
+  log_loss: Estimate;
+  /** Equally probable outcomes share the credit. */
+  accuracy: Estimate;
+  /** Of whoever knows no more than how votes before fell out. */
+  prior_log_loss: Estimate;
+  /** Judges' length slope minus people's; None where too few votes with a winner say so. */
+  length_excess: Estimate | null;
+}
+
+/** The judges over time. */
+export interface TrustTime {
+  step: "hour" | "day";
+  /** The oldest first; none without counted votes. */
+  slices: TrustSlice[];
+}
+
 /** The judges by the votes of the last day, or week. */
 export interface TrustWindow {
   window: "day" | "week";
@@ -403,6 +468,8 @@ export interface TrustWindow {
   reliability: ReliabilityBin[];
   /** None where no length is known. */
   longer_wins: LongerWins | null;
+  /** None where too few votes with a winner are on answers of known lengths. */
+  length: LengthSlope | null;
   ties: TieRates | null;
   /** Those with enough votes, by their number. */
   languages: QualityOf[];
