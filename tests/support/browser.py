@@ -37,8 +37,8 @@ PHONE: Final = (360, 740)
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """The system's Chromium, without a window.
+def launched(*arguments: str) -> Iterator[Browser]:
+    """The system's Chromium, without a window; `arguments` are for it, beside `ARGUMENTS`.
 
     Playwright keeps an event loop in the thread that uses it: until it ends, nothing else there may begin one.
     """
@@ -46,7 +46,7 @@ def launched() -> Iterator[Browser]:
     if path is None:
         pytest.skip(NO_CHROMIUM)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

@@ -120,6 +120,7 @@ class Reports:
         self._trust: TrustReport | None = None
         self._trust_over_time: dict[Step, tuple[datetime, TrustTime]] = {}
         self._trust_lock = threading.Lock()
+        self._trust_over_time_lock = threading.Lock()
 
     def board(self, query: BoardQuery) -> BoardReport:
         """All of it in one; while the topics are being read, its parts may be of moments that lie apart."""
@@ -226,7 +227,7 @@ class Reports:
 
     def trust_over_time(self, query: BoardQuery) -> TrustTime:
         """How good the judges were in each of the last hours or days, likewise of at most half a minute ago."""
-        with self._trust_lock:
+        with self._trust_over_time_lock:
             now = self._now()
             at, told = self._trust_over_time.get(query.step, (None, None))
             if at is None or told is None or not timedelta() <= now - at < TRUST_EVERY:
