@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from prefstream.consumer.config import Seconds, TopicNames
 from prefstream.consumer.durations import required_duration
@@ -60,6 +60,15 @@ class BoardConfig(TopicNames):
             "that no web page reads the board through a browser.",
         ),
     ] = ""
+    # Sixteen characters drawn from 64 are 96 bits: nobody guesses them over a network.
+    board_http_token: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=16,
+            description="Token that the board asks for over HTTP, 16 characters at least; the page exchanges it for a "
+            "cookie. Make one by openssl rand -hex 32. Without one everybody who reaches the port may read.",
+        ),
+    ] = None
     board_root_path: Annotated[
         str,
         Field(
@@ -124,6 +133,21 @@ class BoardConfig(TopicNames):
     def vote_window(self) -> timedelta:
         """How long a battle and a vote wait for one another."""
         return required_duration(self.board_vote_window)
+
+    @field_validator("board_http_token")
+    @classmethod
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        text = "" if token is None else token.get_secret_value()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("must be of ASCII characters without spaces, for a header to hold it")
+        return token
+
+    @field_validator("board_root_path")
+    @classmethod
+    def _is_not_our_own(cls, path: str) -> str:
+        if path in {"/api", "/api/v1", "/page"} or path.startswith("/page/"):
+            raise ValueError(f"{path} is where the board's own addresses begin; show it under another path")
+        return path
 
     @field_validator("board_vote_window")
     @classmethod

@@ -103,6 +103,7 @@ class BoardService:
                     hosts=_hosts_of(config),
                     root_path=config.board_root_path,
                     live=live,
+                    token=config.board_http_token,
                 ),
             )
             server = BoardServer(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import typer
 from pydantic import SecretStr
 
+from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.cli import COMMANDS, app, load_command
 from prefstream.consumer.cli.options import plain_type
 from prefstream.consumer.cli.parameters import Parameter, groups_of, parameters_of, usage_of
@@ -89,7 +90,7 @@ def _item(parameter: Parameter) -> str:
 
 
 def _secrets() -> Iterator[str]:
-    for name, field in StreamConfig.model_fields.items():
+    for name, field in (StreamConfig.model_fields | BoardConfig.model_fields).items():
         if plain_type(field.annotation) is SecretStr:
             variable = f"{ENV_PREFIX}{name.upper()}"
             yield _wrap(

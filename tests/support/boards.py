@@ -50,16 +50,21 @@ class Answered:
 
 
 def ask(url: str, path: str, method: str = "GET", **headers: str) -> Answered:
-    """Send one request, as it is; a packed body is unpacked."""
+    """Send one request, as it is; a packed answer is unpacked."""
+    return send(url, path, method, None, **headers)
+
+
+def send(url: str, path: str, method: str, body: bytes | None, /, **headers: str) -> Answered:
+    """As `ask`, with a body."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
     try:
-        connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
         response = connection.getresponse()
-        body = response.read()
         told = {name.lower(): text for name, text in response.getheaders()}
+        answer = response.read()
         packed = told.get("content-encoding") == "gzip"
-        return Answered(response.status, told, gzip.decompress(body) if packed else body)
+        return Answered(response.status, told, gzip.decompress(answer) if packed else answer)
     finally:
         connection.close()
 

@@ -7,17 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Annotated, Any, Final, TypeAlias, get_args
+from typing import Annotated, Final, TypeAlias, get_args
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
+from prefstream.consumer.board.api.access import Access, TokenRequired, session_routes
 from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
 from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.api.live import live_routes
+from prefstream.consumer.board.api.middleware import AsMeant, SecurityHeaders
 from prefstream.consumer.board.api.page import add_page_routes
 from prefstream.consumer.board.api.responses import API, PROBLEMS, problem_response, ready_response
 from prefstream.consumer.board.live.feed import LiveFeed
@@ -50,13 +52,8 @@ _OTHER_HOST: Final = (
     "--http-names and that name"
 )
 
-_SECURITY: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-"""On every answer: what the API gives out is for programs, and nothing in it is to be run by a browser."""
+_MOST_BODY_BYTES: Final = 64 * 1024
+"""Of a request: a battle that is tried out, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +67,9 @@ class AppSettings:
         hosts: names that may be asked for beside addresses and `localhost`; None: any.
         root_path: under which a proxy shows it, whether it passes the path on or takes it off.
         live: what happens, as it happens; None: nobody is told.
+        token: that requests must have; None: everybody may ask.
+        texts: texts of battles can be looked at.
+        battles: battles can be tried.
     """
 
     refresh_s: float = 5.0
@@ -78,6 +78,9 @@ class AppSettings:
     hosts: frozenset[str] | None = None
     root_path: str = ""
     live: LiveFeed | None = None
+    token: SecretStr | None = None
+    texts: bool = False
+    battles: bool = False
 
 
 def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
@@ -111,14 +114,19 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,  # where to would be what the request's Host says
         separate_input_output_schemas=False,
+        max_body_size=_MOST_BODY_BYTES,
     )
+    access = Access(settings.token)
+    app.add_middleware(TokenRequired, access=access)  # the one that is added last is passed first
     if settings.hosts is not None:
         app.add_middleware(
             KnownHosts, names=settings.hosts, refuse=lambda status: problem_response(status, _OTHER_HOST)
         )
-    app.add_middleware(_AsMeant, root_path=settings.root_path)
-    app.add_middleware(_SecurityHeaders)
+    app.add_middleware(AsMeant, root_path=settings.root_path)
+    app.add_middleware(SecurityHeaders)
     app.include_router(_routes(answers, prompt))
+    session = session_routes(access, texts=settings.texts, battles=settings.battles)
+    app.include_router(session, prefix=API, responses=PROBLEMS)
     if settings.live is not None:
         app.include_router(live_routes(settings.live), prefix=API, responses=PROBLEMS)
     app.add_exception_handler(PrefstreamError, _failed)
@@ -263,10 +271,6 @@ _Table: TypeAlias = Annotated[TableName, Path(description="Which.")]
 _CSV: Final = {name: _csv_of(name) for name in get_args(TableName)}
 
 
-def _other_host(status: HTTPStatus) -> Response:
-    return problem_response(status, _OTHER_HOST)
-
-
 async def _failed(request: Request, error: Exception) -> Response:
     del request
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
@@ -319,51 +323,3 @@ def _probe(verdict: ProbeAnswer) -> Response:
     body = {"status": "ok"} if verdict.ok else {"status": "failed", "reason": verdict.reason}
     status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
-
-
-class _AsMeant:
-    """Answers HEAD as GET (RFC 9110, 9.3.2; the server leaves the body out), and under a path as without it.
-
-    uvicorn's own option for the path would put it before one that has it already. The path without a slash behind it
-    leads to the one with it, for all addresses in the page are relative; where to is relative, too, and so holds
-    whatever the request's Host says.
-
-    Args:
-        app: what answers, as ASGI has it.
-        root_path: under which a proxy shows it.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]], *, root_path: str) -> None:
-        self._app = app
-        self._root_path = root_path
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            scope = scope | {"method": method, "root_path": self._root_path}
-            if self._root_path and scope["path"] == self._root_path:
-                place = f"{self._root_path.rpartition('/')[2]}/"
-                await RedirectResponse(place, headers={"Cache-Control": "no-store"})(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-class _SecurityHeaders:
-    """Puts headers on every answer that has none of the name.
-
-    Args:
-        app: what answers, as ASGI has it.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
-        async def with_headers(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
-                there = {name for name, _ in headers}
-                headers.extend(one for one in _SECURITY if one[0] not in there)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
