@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def measure(
         on_done: called with a number of repetitions when they are done.
     """
     world = World(setting)
-    _ = world.noise, world.ratings  # known before processes take copies
+    _ = world.noise, world.ratings  # known before processes get copies
     numbers = [range(first, min(first + CHUNK, repetitions)) for first in range(0, repetitions, CHUNK)]
     chunks: dict[int, _Numbers] = {}
     if processes == 1:
@@ -104,7 +105,8 @@ def measure(
             chunks[chunk.start] = _repeat(world, seed, chunk)
             on_done(len(chunk))
     else:
-        with ProcessPoolExecutor(processes) as pool:
+        # Not forked: a copy of a process with threads may wait for ever for a lock that one of them held.
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
             waiting = {pool.submit(_repeat, world, seed, chunk): chunk for chunk in numbers}
             for done in as_completed(waiting):
                 chunks[waiting[done].start] = done.result()
