@@ -533,7 +533,7 @@ export interface Verdict {
   queue_s: number | null;
   tokenise_s: number | null;
   inference_s: number | null;
-  style: unknown;
+  style: Style | null;
 }
 
 export interface Verdicts {
@@ -545,4 +545,126 @@ export interface Verdicts {
 export interface VerdictsEvent {
   verdicts: Verdict[];
   skipped: number;
+}
+
+/** What one response looks like; none of its text. */
+export interface StyleCounts {
+  characters: number;
+  lines: number;
+  headings: number;
+  list_items: number;
+  bold: number;
+  code_blocks: number;
+  tables: number;
+  links: number;
+  digits: number;
+}
+
+export interface Style {
+  a: StyleCounts;
+  b: StyleCounts;
+}
+
+/** An input that became a dead letter just now. */
+export interface NewDeadLetter {
+  topic: string;
+  partition: number;
+  offset: number;
+  reason: string;
+  at: string;
+}
+
+export interface NewDeadLetters {
+  dead_letters: NewDeadLetter[];
+  /** How many more there were. */
+  skipped: number;
+}
+
+/** What was published in one minute. */
+export interface StreamMinute {
+  at: string;
+  battles: number;
+  latency_p50_s: number | null;
+  latency_p95_s: number | null;
+  queue_s: number | null;
+  tokenise_s: number | null;
+  inference_s: number | null;
+}
+
+export interface PartitionLag {
+  topic: string;
+  partition: number;
+  lag: number;
+}
+
+export interface GroupLag {
+  total: number;
+  partitions: PartitionLag[];
+}
+
+export interface DeadLetterReason {
+  reason: string;
+  count: number;
+  newest_at: string;
+  newest: { topic: string; partition: number; offset: number };
+}
+
+export interface DeadLetterCounts {
+  since: string;
+  total: number;
+  complete: boolean;
+  /** The most frequent first. */
+  reasons: DeadLetterReason[];
+}
+
+/** What the stream does. */
+export interface StreamReport {
+  now: string;
+  /** The last hour, the oldest first; the last one is not over. */
+  minutes: StreamMinute[];
+  per_s: number | null;
+  group: string | null;
+  lag: GroupLag | null;
+  why_no_lag: string | null;
+  dead_letters: DeadLetterCounts | null;
+  why_no_dead_letters: string | null;
+}
+
+/** Votes with a winner whose answers differ about as much in length. */
+export interface LengthBin {
+  /** Least log2 of the longer answer's length by the shorter's. */
+  low: number;
+  /** From which on they are of the next bin; null: no end. */
+  high: number | null;
+  mean: number;
+  votes: number;
+  people: Estimate;
+  judges: number;
+}
+
+/** What one doubling of the ratio of lengths adds to the log-odds that the longer answer wins. */
+export interface LengthSlope {
+  votes: number;
+  people: Estimate;
+  judges: Estimate;
+  excess: Estimate;
+  bins: LengthBin[];
+}
+
+/** The judges by the votes of one hour or day. */
+export interface TrustSlice {
+  start: string;
+  end: string;
+  votes: number;
+  battles: number;
+  log_loss: Estimate;
+  accuracy: Estimate;
+  prior_log_loss: Estimate;
+  length_excess: Estimate | null;
+}
+
+/** The judges over time. */
+export interface TrustTime {
+  step: "hour" | "day";
+  slices: TrustSlice[];
 }

@@ -11,6 +11,7 @@ import { linear, span } from "./scale.js";
  * @typedef {{
  *   caption: string,
  *   series: readonly Series[],
+ *   xTicks?: number[],
  *   xText?: (value: number) => string,
  *   yText?: (value: number) => string,
  *   xTitle?: string,
@@ -19,7 +20,8 @@ import { linear, span } from "./scale.js";
  *   include?: number[],
  *   least?: number,
  *   reference?: {y: number, text: string} | null,
- * }} Lines `include`: values that the y axis shows in any case; `least`: it spans no less; `reference`: a dashed line.
+ * }} Lines `xTicks`: where ticks stand, else at round values; `include`: values
+ *   that the y axis shows in any case; `least`: it spans no less; `reference`: a dashed line.
  */
 
 const HEIGHT = 200;
@@ -45,7 +47,7 @@ export function lineChart(first) {
 }
 
 /** @param {number} width @param {number} height @param {Lines} told @returns {Node[]} */
-function draw(width, height, { series, xText, yText, xTitle, yTitle, include = [], least = 0, reference = null }) {
+function draw(width, height, { series, xTicks, xText, yText, xTitle, yTitle, include = [], least = 0, reference = null }) {
   const points = series.flatMap((one) => one.points);
   const values = points.flatMap((point) => [point.y, point.low, point.high]).filter((value) => typeof value === "number");
   const all = reference ? [...include, reference.y] : include;
@@ -54,7 +56,8 @@ function draw(width, height, { series, xText, yText, xTitle, yTitle, include = [
   const [low, high] = [Math.min(...xs), Math.max(...xs)];
   const x = high > low ? span(low, high) : span(low - 1, low + 1);
   const marks = [...new Set(xs)].sort((a, b) => a - b);
-  if (marks.length <= 40) x.ticks = marks; // each stretch of time by its name, not at round milliseconds
+  if (xTicks) x.ticks = xTicks.filter((tick) => tick >= low && tick <= high);
+  else if (marks.length <= 40) x.ticks = marks; // each stretch of time by its name, not at round milliseconds
   const frame = axes(width, height, { x, y, xText, yText, xTitle, yTitle });
   const nodes = [...frame.nodes];
   if (reference) {

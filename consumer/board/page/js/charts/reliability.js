@@ -1,53 +1,87 @@
-/** Said against happened: how often what was told with some confidence came true, with intervals, beside the diagonal. */
+/** How often what was forecast came true, by how probable it was said to be. */
 
 import { svg } from "../dom.js";
-import { percent } from "../format.js";
+import { shareTold } from "../estimates.js";
+import { percent, plural } from "../format.js";
+import { chanceBand } from "./chance.js";
 import { axes, chart } from "./frame.js";
 import { span } from "./scale.js";
 
-/**
- * @typedef {{said: number, happened: number, low: number | null, high: number | null, count: number, title?: string}} Bin of
- *   forecasts: all numbers but `count` are shares from 0 to 1.
- * @typedef {{caption: string, bins: readonly Bin[], xTitle?: string, yTitle?: string, height?: number, from?: number}} Told
- *   `from`: where both axes begin.
- */
+/** @typedef {import("../types.d.ts").ReliabilityBin} ReliabilityBin */
 
-const HEIGHT = 300;
+const HEIGHT = 340;
+
+/** Share of the height that the bars of counts take at most. */
+const COUNTS = 0.18;
+
+/** Of bins. */
+const WIDTH = 0.1;
+
+/** Of three outcomes the most probable one has a third at least: nothing stands further left. */
+const FROM = 0.3;
 
 /**
- * A figure; `update` shows other bins. A dot's area grows with its count.
+ * A dot a bin with its interval, the diagonal of a perfect panel, the band in which chance alone would put its dot in 19 of 20
+ * cases, and bars of how many votes are in each bin. `update` shows others.
  *
- * @param {Told} first
- * @returns {HTMLElement & {update: (told: Told) => void}}
+ * @param {string} caption
+ * @returns {HTMLElement & {update: (bins: readonly ReliabilityBin[]) => void}}
  */
-export function reliabilityChart(first) {
-  let told = first;
-  const node = chart({ caption: told.caption, height: told.height ?? HEIGHT, draw: (width, height) => draw(width, height, told) });
-  /** @param {Told} next */
-  const update = (next) => {
-    told = next;
-    node.setCaption(next.caption);
+export function reliabilityChart(caption) {
+  /** @type {readonly ReliabilityBin[]} */
+  let shown = [];
+  const node = chart({ caption, height: HEIGHT, draw: (width, height) => draw(width, height, shown) });
+  const update = (/** @type {readonly ReliabilityBin[]} */ bins) => {
+    shown = bins;
     node.redraw();
   };
   return Object.assign(node, { update });
 }
 
-/** @param {number} width @param {number} height @param {Told} told @returns {Node[]} */
-function draw(width, height, { bins, xTitle = "said", yTitle = "happened", from = 0 }) {
-  const scale = span(from, 1, 5);
-  const { nodes, px, py } = axes(width, height, { x: scale, y: scale, xText: percent, yText: percent, xTitle, yTitle });
+/** @param {number} width @param {number} height @param {readonly ReliabilityBin[]} bins */
+function draw(width, height, bins) {
+  const from = Math.min(FROM, ...bins.map((bin) => bin.low));
+  const { nodes, area, px, py } = axes(width, height, {
+    x: span(from, 1, 7),
+    y: span(0, 1, 5),
+    xText: percent,
+    yText: percent,
+    xTitle: "probability of the most probable outcome",
+    yTitle: "how often it happened",
+  });
+  const most = Math.max(1, ...bins.map((bin) => bin.battles));
+  for (const { low, battles, confidence } of bins) {
+    const place = { x: px(low) + 1.5, width: Math.max(1, px(low + WIDTH) - px(low) - 3) };
+    const tall = (battles / most) * COUNTS * area.height;
+    const [least, greatest] = chanceBand(Math.round(battles), confidence);
+    const chance = { y: py(greatest), height: Math.max(1, py(least) - py(greatest)) };
+    nodes.push(
+      svg("rect", { class: "chart-count", ...place, y: area.bottom - tall, height: tall }),
+      svg("rect", { class: "chart-chance", ...place, ...chance, rx: 2 }),
+    );
+  }
   nodes.push(svg("line", { class: "chart-reference", x1: px(from), y1: py(from), x2: px(1), y2: py(1) }));
-  const most = Math.max(1, ...bins.map((bin) => bin.count));
-  const ordered = [...bins].sort((one, other) => one.said - other.said);
-  const path = ordered.map((bin) => `${px(bin.said)},${py(bin.happened)}`).join(" ");
-  if (ordered.length > 1) nodes.push(svg("polyline", { class: "chart-line thin", points: path }));
-  for (const bin of ordered) {
-    const at = px(bin.said);
-    if (bin.low !== null && bin.high !== null) {
-      nodes.push(svg("line", { class: "chart-spread", x1: at, x2: at, y1: py(bin.low), y2: py(bin.high) }));
-    }
-    const dot = { class: "chart-dot", cx: at, cy: py(bin.happened), r: 3 + 5 * Math.sqrt(bin.count / most) };
-    nodes.push(svg("circle", dot, svg("title", null, bin.title ?? `${bin.count}`)));
+  for (const { battles, confidence, accuracy } of bins) {
+    if (accuracy.value === null) continue;
+    const at = px(confidence);
+    const told = `Held for ${percent(confidence)}, happened ${shareTold(accuracy)}; ${plural(battles, "vote")}`;
+    nodes.push(
+      ...spread(at, accuracy, py),
+      svg("circle", { class: "chart-dot", cx: at, cy: py(accuracy.value), r: 5 }, svg("title", null, told)),
+    );
   }
   return nodes;
+}
+
+/**
+ * An upright line from end to end of an interval; nothing where there is none.
+ *
+ * @param {number} at in pixels.
+ * @param {import("../types.d.ts").Estimate} estimate
+ * @param {(value: number) => number} py
+ * @param {string} [kind]
+ */
+export function spread(at, { low, high }, py, kind) {
+  if (low === null || high === null) return [];
+  return [svg("line", { class: "chart-spread", "data-kind": kind, x1: at, x2: at, y1: py(low), y2: py(high) })];
 }
