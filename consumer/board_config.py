@@ -120,6 +120,10 @@ class BoardConfig(TopicNames):
         ),
     ] = False
 
+    group_id: Annotated[
+        str, Field(description="Consumer group of the stream, whose lag is told; the board joins none.")
+    ] = "prefstream"
+
     broker_timeout_s: Annotated[
         Seconds, Field(description="Reading that fails, or a broker call that hangs, for longer ends the process.")
     ] = 120.0

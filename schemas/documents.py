@@ -213,6 +213,7 @@ def _asyncapi() -> _Json:
             "sendForReview": _operation(
                 "send", "review", "Write what was chosen in the transaction that writes its preference."
             ),
+            "receiveDeadLetters": _operation("receive", "deadLetters", "The board counts dead letters by reason."),
             "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),
             "receiveVotes": _operation("receive", "votes", "The board reads votes, committed ones only."),
             "sendVotesDeadLetters": _operation("send", "votesDeadLetters", "The board writes what is no vote."),

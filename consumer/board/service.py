@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
 
 from prefstream.consumer.board.api.app import AppSettings, create_app
 from prefstream.consumer.board.api.hosts import is_loopback
@@ -22,6 +23,7 @@ from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.gauges import TrustCollector
+from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.client.acl import battle_operations
 from prefstream.consumer.errors import StreamError
@@ -91,7 +93,14 @@ class BoardService:
                 further=battle_operations(config, writes=config.board_allow_battles, reads=config.board_show_texts),
             )
             reader = stack.enter_context(store.reader())
-            around = Surroundings(obstacle=self._obstacle, behind=ingest.behind, behind_s=ingest.behind_s)
+
+            def publish(event: str, told: BaseModel) -> None:
+                live.broadcast.publish(event, told)
+
+            watch = StreamWatch(config, config.group_id, publish)
+            around = Surroundings(
+                obstacle=self._obstacle, behind=ingest.behind, behind_s=ingest.behind_s, stream=watch.now
+            )
             reports = Reports(reader, ReportSettings.of(config), around=around)
             live = LiveFeed(reports, stack.enter_context(store.reader()), refresh_s=config.board_refresh_s)
             app = create_app(
@@ -114,6 +123,7 @@ class BoardService:
             )
             self.url = stack.enter_context(server).url
             stack.enter_context(live)
+            stack.enter_context(watch)
             since = reader.since()
             log.info(
                 "serving",

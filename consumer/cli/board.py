@@ -13,7 +13,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from prefstream.consumer.board.report.choices import Method, Step, TableName, Window
+from prefstream.consumer.board.report.choices import Method, Step, StoredTableName, Window
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, exit_code_of, log_failure
@@ -44,7 +44,9 @@ _OF_SERVICE: Final = (
     "board_refresh_s",
     "board_allow_battles",
     "board_show_texts",
+    "group_id",
     "battles_topic",
+    "dead_letters_topic",
 )
 _OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
 _OF_QUERY: Final = ("method", "style_control", "language", "window", "step")
@@ -53,7 +55,7 @@ _OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)
 _FOR_EVER: Final = timedelta(days=365_000)
 """How long votes of a file are waited for."""
 
-_UNUSED_TOPICS: Final = ("dead_letters_topic", "review_topic")
+_UNUSED_TOPICS: Final = ("review_topic",)
 """That the board neither reads nor writes."""
 
 
@@ -101,7 +103,7 @@ def board(
         ),
     ] = "table",
     table: Annotated[
-        TableName,
+        StoredTableName,
         typer.Option("--table", help="With --format csv: which."),
     ] = "models",
     method: Annotated[
@@ -262,7 +264,7 @@ def _serve(config: BoardConfig, context: typer.Context) -> None:
     sys.exit(code)
 
 
-def _print(reports: Reports, query: BoardQuery, output_format: OutputFormat, table: TableName) -> None:
+def _print(reports: Reports, query: BoardQuery, output_format: OutputFormat, table: StoredTableName) -> None:
     if output_format == "csv":
         sys.stdout.write(reports.csv(table, query))
         return

@@ -38,13 +38,24 @@ def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[s
 
 
 def watch_operations(config: TopicNames) -> dict[str, str]:
-    """What the board needs on topics to tell how the stream does, beside `on_watched_group`; it serves without, too."""
+    """What the board needs on topics to tell how the stream does, beside Describe on its group; it serves without."""
     return {config.battles_topic: "DESCRIBE", config.dead_letters_topic: "READ"}
 
 
-def on_watched_group(group_id: str) -> str:
-    """The ACL on the stream's group that the board needs to tell its lag."""
-    return f"Describe on group {group_id}"
+def acls_of_lag(config: TopicNames, group_id: str) -> Callable[[KafkaError], str]:
+    """Names the ACL that the broker denied to who asks for the stream's lag, for a translator.
+
+    Args:
+        config: names the topic.
+        group_id: the stream's group.
+    """
+
+    def missing(error: KafkaError) -> str:
+        if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
+            return f"Describe on group {group_id}"
+        return spell(watch_operations(config)[config.battles_topic], config.battles_topic)
+
+    return missing
 
 
 def battle_operations(config: TopicNames, *, writes: bool, reads: bool) -> list[dict[str, str]]:

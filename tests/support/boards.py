@@ -20,6 +20,7 @@ from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.api.server import BoardServer
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
+from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.service import BoardService
 from prefstream.consumer.board.store.records import VoteRecord
 from prefstream.consumer.board.store.store import Store
@@ -87,10 +88,12 @@ def fill_store(store: Store, *, battles: int = 400, votes: int = 200, seed: int 
 
 
 @contextmanager
-def served(store: Store, settings: ReportSettings | None = None, **changes: Any) -> Iterator[str]:
+def served(
+    store: Store, settings: ReportSettings | None = None, *, around: Surroundings | None = None, **changes: Any
+) -> Iterator[str]:
     """Serve what a store holds; yields the URL."""
     with store.reader() as reader, store.reader() as watched:
-        reports = Reports(reader, settings or ReportSettings(), now=lambda: NOW)
+        reports = Reports(reader, settings or ReportSettings(), around=around or Surroundings(), now=lambda: NOW)
         live = LiveFeed(reports, watched, refresh_s=REFRESH_S)
         app = create_app(reports, AppSettings(live=live, **changes))
         with BoardServer(app, host="127.0.0.1", port=0) as server, live:
@@ -139,7 +142,11 @@ def running_board(names: TopicNames, folder: Path, **settings: Any) -> Iterator[
             done.result(TIMEOUT_S)
 
 
-BOARD_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
+STORED_TOPICS = ("preferences_topic", "votes_topic", "votes_dead_letters_topic")
+"""What a look at the board takes."""
+
+BOARD_TOPICS = (*STORED_TOPICS, "battles_topic", "dead_letters_topic")
+"""What the service takes: it watches the stream, too."""
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from prefstream.consumer.board.report.payloads import (
     WinRates,
 )
 from prefstream.consumer.board.report.reports import Reports
+from prefstream.consumer.board.report.stream_payloads import StreamReport
 from prefstream.consumer.observe.health import HealthState, ProbeAnswer, encoder
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.trust.results import TrustReport, TrustTime
@@ -191,6 +192,14 @@ _PAGES: Final = (
         takes_query=False,
         is_prompt=True,
     ),
+    _Page(
+        "stream",
+        StreamReport,
+        "What the stream does: how much and how fast, what waits for it, what it could not score.",
+        lambda reports, _: reports.stream(),
+        takes_query=False,
+        is_prompt=True,
+    ),
     _Page("trust", TrustReport, "Can the judges be trusted?", lambda reports, _: reports.trust(), takes_query=False),
     _Page("review", ReviewPage, "Where to look.", lambda reports, _: reports.review(), takes_query=False),
 )
@@ -216,7 +225,8 @@ def _routes(answers: AnswerCache[_Wanted], prompt: AnswerCache[_Wanted]) -> APIR
         return ready_response(request, await answers.get(_Wanted(_trust_time, JSON, BoardQuery(step=step))))
 
     async def table(request: Request, table: _Table, query: Annotated[BoardQuery, Query()]) -> Response:
-        return ready_response(request, await answers.get(_Wanted(_CSV[table], CSV, query)))
+        cache = prompt if table in _PROMPT_TABLES else answers
+        return ready_response(request, await cache.get(_Wanted(_CSV[table], CSV, query)))
 
     router.add_api_route(
         "/trust/time",
@@ -268,6 +278,9 @@ def _csv_of(name: TableName) -> _Render:
 
 
 _Table: TypeAlias = Annotated[TableName, Path(description="Which.")]
+_PROMPT_TABLES: Final[frozenset[TableName]] = frozenset({"minutes", "dead-letters"})
+"""Of a prompt page."""
+
 _CSV: Final = {name: _csv_of(name) for name in get_args(TableName)}
 
 

@@ -13,10 +13,13 @@ Window: TypeAlias = Literal["all", "week", "day"]
 Step: TypeAlias = Literal["hour", "day"]
 """Length of a slice of time."""
 
-TableName: TypeAlias = Literal[
-    "models", "pairs", "ties", "languages", "time", "trust", "trust-time", "length", "review"
+StoredTableName: TypeAlias = Literal[
+    "models", "pairs", "ties", "languages", "time", "trust", "trust-time", "length", "review", "minutes"
 ]
-"""The tables that there are as CSV."""
+"""The tables of what is stored, as CSV."""
+
+TableName: TypeAlias = Literal[StoredTableName, "dead-letters"]
+"""The tables that there are as CSV; one of them only who watches the stream can tell."""
 
 UnknownSelection: TypeAlias = Literal["as-random", "leave-out"]
 """What becomes of votes of which nobody knows how probable it was that they were asked for."""

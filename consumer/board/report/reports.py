@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -29,6 +29,8 @@ from prefstream.consumer.board.report.payloads import (
     TimeSlices,
     WinRates,
 )
+from prefstream.consumer.board.report.stream import stream_report
+from prefstream.consumer.board.report.stream_payloads import StreamReport
 from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
 from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
@@ -164,6 +166,10 @@ class Reports:
                 ),
             )
 
+    def stream(self) -> StreamReport:
+        """What the stream does, as far as the file and the watch know."""
+        return stream_report((), self._around.stream(), self._now(), ever=self._reader.last_preference() is not None)
+
     def models(self, query: BoardQuery) -> StrengthTable:
         """Strengths of models, best first."""
         return strength_table(self._strengths(query, self._span(query)))
@@ -268,26 +274,7 @@ class Reports:
 
     def csv(self, table: TableName, query: BoardQuery) -> str:
         """One table as CSV."""
-        match table:
-            case "models":
-                told = tables.models_csv(self.models(query))
-            case "pairs":
-                told = tables.pairs_csv(self.pairs(query))
-            case "ties":
-                told = tables.ties_csv(self.ties(query))
-            case "languages":
-                told = tables.languages_csv(self.languages(query))
-            case "time":
-                told = tables.time_csv(self.time(query))
-            case "trust":
-                told = tables.trust_csv(self.trust())
-            case "trust-time":
-                told = tables.trust_time_csv(self.trust_over_time(query))
-            case "length":
-                told = tables.length_csv(self.trust())
-            case "review":
-                told = tables.review_csv(self.review())
-        return told
+        return _TABLES[table](self, query)
 
     def _span(self, query: BoardQuery) -> Span:
         length = _WINDOWS[query.window]
@@ -338,3 +325,18 @@ def _hour_ms(hour: int | None) -> int | None:
 
 def _moment(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
+
+
+_TABLES: Final[Mapping[TableName, Callable[[Reports, BoardQuery], str]]] = {
+    "models": lambda reports, query: tables.models_csv(reports.models(query)),
+    "pairs": lambda reports, query: tables.pairs_csv(reports.pairs(query)),
+    "ties": lambda reports, query: tables.ties_csv(reports.ties(query)),
+    "languages": lambda reports, query: tables.languages_csv(reports.languages(query)),
+    "time": lambda reports, query: tables.time_csv(reports.time(query)),
+    "trust": lambda reports, _: tables.trust_csv(reports.trust()),
+    "trust-time": lambda reports, query: tables.trust_time_csv(reports.trust_over_time(query)),
+    "length": lambda reports, _: tables.length_csv(reports.trust()),
+    "review": lambda reports, _: tables.review_csv(reports.review()),
+    "minutes": lambda reports, _: tables.minutes_csv(reports.stream()),
+    "dead-letters": lambda reports, _: tables.dead_letters_csv(reports.stream()),
+}

@@ -25,6 +25,7 @@ from prefstream.consumer.board.report.payloads import (
     TimeSlices,
     WinRates,
 )
+from prefstream.consumer.board.report.stream_payloads import StreamMinute, StreamReport
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.trust.results import (
@@ -98,6 +99,22 @@ def review_csv(page: ReviewPage) -> str:
     rows = ([*(getattr(one, name) for name in columns), *one.probabilities.values()] for one in page.battles)
     shares = (f"probability_{outcome}" for outcome in OUTCOMES)
     return to_csv((*columns, *shares), ([_plain(value) for value in row] for row in rows))
+
+
+def minutes_csv(stream: StreamReport) -> str:
+    """A minute of the last hour a line, the oldest first; the last one is not over."""
+    columns = tuple(StreamMinute.model_fields)
+    return to_csv(columns, ([_plain(getattr(one, name)) for name in columns] for one in stream.minutes))
+
+
+def dead_letters_csv(stream: StreamReport) -> str:
+    """A reason a line, the most frequent first; none where nobody knows, and where there are no dead letters."""
+    reasons = stream.dead_letters.reasons if stream.dead_letters else ()
+    rows = (
+        (one.reason, one.count, one.newest_at.isoformat(), one.newest.topic, one.newest.partition, one.newest.offset)
+        for one in reasons
+    )
+    return to_csv(("reason", "count", "newest_at", "newest_topic", "newest_partition", "newest_offset"), rows)
 
 
 def trust_csv(trust: TrustReport) -> str:

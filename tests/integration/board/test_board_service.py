@@ -18,7 +18,7 @@ from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.config import TopicNames
 from tests.conftest import Kafka
 from tests.support.board_topics import board_names
-from tests.support.boards import BOARD_TOPICS, ask, board_service, topic_options
+from tests.support.boards import BOARD_TOPICS, STORED_TOPICS, ask, board_service, topic_options
 from tests.support.priors import prior_entry
 from tests.support.processes import prefstream
 from tests.support.streams import read_topic, wait_until
@@ -96,7 +96,7 @@ def test_one_look_reads_both_topics_and_leaves_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _send_votes(names, judged)
-    options = ["--once", "--format", "json", *topic_options(names, *BOARD_TOPICS)]
+    options = ["--once", "--format", "json", *topic_options(names, *STORED_TOPICS)]
     with prefstream("board", *options, log=tmp_path / "look.log") as look:
         out, _ = look.process.communicate(timeout=BOUND_S)
         assert look.process.returncode == 0, look.log
@@ -109,7 +109,7 @@ def test_one_look_reads_both_topics_and_leaves_no_file(
 def test_one_look_changes_nothing_on_the_brokers(names: TopicNames, tmp_path: Path) -> None:
     with closing(KafkaProducer(bootstrap_servers=names.bootstrap_servers)) as producer:
         producer.send(names.votes_topic, b"no vote").get(BOUND_S)
-    options = ["--once", "--format", "json", *topic_options(names, *BOARD_TOPICS)]
+    options = ["--once", "--format", "json", *topic_options(names, *STORED_TOPICS)]
     kept = ["--file", str(tmp_path / "board.sqlite")]
     for further, letters in (([], 0), (kept, 1), (kept, 1)):
         with prefstream("board", *options, *further, log=tmp_path / "look.log") as look:

@@ -60,13 +60,23 @@ def needed_acls(config: StreamConfig) -> tuple[Acl, ...]:
     )
 
 
-def needed_acls_of_board(names: TopicNames) -> tuple[Acl, ...]:
+def acls_of_watch(names: TopicNames, group_id: str = "prefstream") -> tuple[Acl, ...]:
+    """What the board needs to watch the stream; it serves without, too."""
+    return (
+        Acl("Describe", "topic", names.battles_topic),
+        Acl("Describe", "group", group_id),
+        Acl("Read", "topic", names.dead_letters_topic),
+    )
+
+
+def needed_acls_of_board(names: TopicNames, group_id: str = "prefstream") -> tuple[Acl, ...]:
     """All that the board needs: what deploy/README.md says, which a test compares."""
     return (
         Acl("Read", "topic", names.preferences_topic),
         Acl("Read", "topic", names.votes_topic),
         Acl("Write", "topic", names.votes_dead_letters_topic),
         Acl("Read", "topic", names.votes_dead_letters_topic),
+        *acls_of_watch(names, group_id),
         Acl("Write", "topic", names.battles_topic),  # --allow-battles
         Acl("Read", "topic", names.battles_topic),  # --show-texts
     )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from kafka import errors as kafka_errors
 
-from prefstream.consumer.client.acl import acls_of_stream, battle_operations, board_operations, topic_operations
+from prefstream.consumer.client.acl import (
+    acls_of_lag,
+    acls_of_stream,
+    battle_operations,
+    board_operations,
+    topic_operations,
+    watch_operations,
+)
 from prefstream.consumer.config import StreamConfig
 
 CONFIG = StreamConfig(battles_topic="in", preferences_topic="out", dead_letters_topic="dead", group_id="g")
@@ -40,6 +47,13 @@ def test_stream_and_board_share_nothing_but_the_preferences() -> None:
     stream, board = topic_operations(CONFIG), board_operations(CONFIG)
     assert stream.keys() & board.keys() == {"out"}
     assert board == {"out": "READ", "votes": "READ", "votes.dead-letters": "WRITE"}
+
+
+def test_who_asks_for_the_lag_reads_which_right_is_missing() -> None:
+    assert watch_operations(CONFIG) == {"in": "DESCRIBE", "dead": "READ"}
+    missing = acls_of_lag(CONFIG, "g")
+    assert missing(kafka_errors.GroupAuthorizationFailedError("g")) == "Describe on group g"
+    assert missing(kafka_errors.TopicAuthorizationFailedError("in")) == "Describe on topic in"
 
 
 @pytest.mark.parametrize("writes", [False, True])

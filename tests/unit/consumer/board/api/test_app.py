@@ -6,6 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
@@ -18,11 +20,39 @@ from prefstream.consumer.board.api.hosts import is_loopback
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.choices import TableName
 from prefstream.consumer.board.report.reports import ReportSettings
+from prefstream.consumer.board.report.stream_payloads import (
+    DeadLetterCounts,
+    DeadLetterReason,
+    GroupLag,
+    PartitionLag,
+    RecordPlace,
+)
+from prefstream.consumer.board.report.surroundings import Surroundings, WatchedStream
 from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.observe.health import HealthState
-from tests.support.boards import ask, fill_store, open_store, served
+from tests.support.boards import NOW, ask, fill_store, open_store, served
 
 HOSTILE = "<script>alert(1)</script>"
+
+WATCHED = WatchedStream(
+    group="prefstream",
+    lag=GroupLag(total=7, partitions=(PartitionLag(topic="battles", partition=0, lag=7),)),
+    why_no_lag=None,
+    dead_letters=DeadLetterCounts(
+        since=NOW - timedelta(days=1),
+        total=2,
+        complete=True,
+        reasons=(
+            DeadLetterReason(
+                reason="not_json",
+                count=2,
+                newest_at=NOW,
+                newest=RecordPlace(topic="battles.dead-letters", partition=0, offset=5),
+            ),
+        ),
+    ),
+    why_no_dead_letters=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +65,8 @@ def url(tmp_path_factory: pytest.TempPathFactory, health: HealthState) -> Iterat
     with open_store(tmp_path_factory.mktemp("board")) as store:
         fill_store(store)
         settings = ReportSettings(battle_url="https://chat.example.org/{id}")
-        with served(store, settings, health=health, registry=CollectorRegistry()) as url:
+        around = Surroundings(stream=lambda: WATCHED)
+        with served(store, settings, around=around, health=health, registry=CollectorRegistry()) as url:
             yield url
 
 
@@ -57,6 +88,7 @@ PATHS = [
     "languages",
     "time?step=hour",
     "status",
+    "stream",
     "trust",
     "trust/time",
     "trust/time?step=hour",
@@ -97,6 +129,43 @@ def test_every_table_is_there_as_csv(url: str, table: str) -> None:
     head, *rows = csv.reader(io.StringIO(answer.body.decode(), newline=""), strict=True)
     assert rows
     assert {len(row) for row in rows} == {len(head)}
+
+
+def test_the_stream_is_told_as_it_is_watched(url: str) -> None:
+    told = ask(url, f"{API}/stream").json
+    assert (told["group"], told["lag"]["total"], told["why_no_lag"]) == ("prefstream", 7, None)
+    assert told["dead_letters"]["reasons"][0]["newest"] == {
+        "topic": "battles.dead-letters",
+        "partition": 0,
+        "offset": 5,
+    }
+    [row] = csv.DictReader(io.StringIO(ask(url, f"{API}/tables/dead-letters.csv").body.decode(), newline=""))
+    assert (row["reason"], row["count"], row["newest_offset"]) == ("not_json", "2", "5")
+
+
+def test_who_watches_no_stream_says_so(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, served(store) as url:
+        told = ask(url, f"{API}/stream").json
+        assert (told["group"], told["lag"], told["dead_letters"], told["per_s"]) == (None, None, None, None)
+        assert told["why_no_lag"] == told["why_no_dead_letters"] == "this board watches no stream"
+        assert ask(url, f"{API}/status").json["fresh"] == {"ok": True, "why": None}
+
+
+@pytest.mark.parametrize(
+    ("around", "why"),
+    [
+        (Surroundings(obstacle=lambda: "connecting to the brokers"), "connecting to the brokers"),
+        (Surroundings(behind=lambda: 9, behind_s=lambda: 99.0), "the board is behind"),
+        (Surroundings(stream=lambda: replace(WATCHED, unanswered_s=99.0)), "the stream answers nothing"),
+    ],
+    ids=["obstacle", "behind", "unanswered"],
+)
+def test_the_status_says_whether_it_is_of_now(tmp_path: Path, around: Surroundings, why: str) -> None:
+    with open_store(tmp_path) as store, served(store, around=around) as url:
+        told = ask(url, f"{API}/status").json
+        assert told["fresh"]["ok"] is False
+        assert told["fresh"]["why"].startswith(why)
+        assert told["obstacle"] == around.obstacle()
 
 
 def test_where_to_look_leads_to_the_battle(url: str) -> None:
