@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from prefstream.consumer.board.api.app import AppSettings, create_app
 from prefstream.consumer.board.api.hosts import is_loopback
 from prefstream.consumer.board.api.server import BoardServer
+from prefstream.consumer.board.battles.texts import TextReader
+from prefstream.consumer.board.battles.writer import BattleWriter
 from prefstream.consumer.board.ingest.ingest import BoardIngest
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
@@ -112,6 +114,8 @@ class BoardService:
                     hosts=_hosts_of(config),
                     root_path=config.board_root_path,
                     live=live,
+                    battles=stack.enter_context(closing(BattleWriter(config))) if config.board_allow_battles else None,
+                    texts=stack.enter_context(closing(TextReader(config))) if config.board_show_texts else None,
                     token=config.board_http_token,
                 ),
             )

@@ -17,11 +17,14 @@ from pydantic import BaseModel, SecretStr
 
 from prefstream.consumer.board.api.access import Access, TokenRequired, session_routes
 from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
+from prefstream.consumer.board.api.battles import battle_routes
 from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.api.live import live_routes
 from prefstream.consumer.board.api.middleware import AsMeant, SecurityHeaders
 from prefstream.consumer.board.api.page import add_page_routes
 from prefstream.consumer.board.api.responses import API, PROBLEMS, problem_response, ready_response
+from prefstream.consumer.board.battles.texts import TextReader
+from prefstream.consumer.board.battles.writer import BattleWriter
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.choices import Step, TableName
 from prefstream.consumer.board.report.payloads import (
@@ -69,8 +72,8 @@ class AppSettings:
         root_path: under which a proxy shows it, whether it passes the path on or takes it off.
         live: what happens, as it happens; None: nobody is told.
         token: that requests must have; None: everybody may ask.
-        texts: texts of battles can be looked at.
-        battles: battles can be tried.
+        battles: writes battles that are tried out; None: nobody may.
+        texts: reads battles' texts; None: nobody may see them.
     """
 
     refresh_s: float = 5.0
@@ -80,8 +83,8 @@ class AppSettings:
     root_path: str = ""
     live: LiveFeed | None = None
     token: SecretStr | None = None
-    texts: bool = False
-    battles: bool = False
+    battles: BattleWriter | None = None
+    texts: TextReader | None = None
 
 
 def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
@@ -126,8 +129,9 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     app.add_middleware(AsMeant, root_path=settings.root_path)
     app.add_middleware(SecurityHeaders)
     app.include_router(_routes(answers, prompt))
-    session = session_routes(access, texts=settings.texts, battles=settings.battles)
+    session = session_routes(access, texts=settings.texts is not None, battles=settings.battles is not None)
     app.include_router(session, prefix=API, responses=PROBLEMS)
+    app.include_router(battle_routes(settings.battles, settings.texts), prefix=API, responses=PROBLEMS)
     if settings.live is not None:
         app.include_router(live_routes(settings.live), prefix=API, responses=PROBLEMS)
     app.add_exception_handler(PrefstreamError, _failed)
