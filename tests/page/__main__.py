@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.page.asked import ask_all
-from tests.page.left_open import growths, leave_open
+from tests.page.asked import addresses_of, ask_all
+from tests.page.left_open import EVERY_S, growths, leave_open
 from tests.page.views import FEW_PROCESSES, first_view, open_pages, open_streams
 from tests.page.world import Load, World, served_world
 from tests.support.browser import launched
@@ -29,6 +29,7 @@ def page(
     streams: Annotated[int, typer.Option(min=0, help="Streams of events, without pages, open at a time.")] = 50,
     seconds: Annotated[float, typer.Option(min=1, help="How long is asked, and how long pages are open.")] = 60.0,
     hours: Annotated[float, typer.Option(min=0, help="Instead of all that: how long pages are left open.")] = 0.0,
+    every_s: Annotated[float, typer.Option(min=1, help="With --hours: between two looks.")] = EVERY_S,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     out: Annotated[Path, typer.Option("-o", resolve_path=True, help="File for the figures, JSON.")] = Path("page.json"),
 ) -> None:
@@ -40,7 +41,7 @@ def page(
     figures: dict[str, Any] = {"load": asdict(load)}
     with tempfile.TemporaryDirectory() as folder, served_world(Path(folder), load, seed, typer.echo) as world:
         if hours:
-            figures |= _hours(world, hours)
+            figures |= _hours(world, hours, every_s)
         else:
             figures |= _load(world, pages, streams, seconds)
         figures["server_mb_at_the_end"] = world.rss_mb
@@ -59,11 +60,12 @@ def _load(world: World, pages: int, streams: int, seconds: float) -> dict[str, A
         filled = "not filled" if one.filled_ms is None else f"filled after {one.filled_ms:.0f} ms"
         sizes = ", ".join(f"{what} {size:.1f} kB" for what, size in one.kilobytes.items())
         typer.echo(f"{filled}, painted after {one.painted_ms or 0:.0f} ms, {one.requests} requests: {sizes}")
-    waited = ask_all(world.url, seconds=seconds)
+    waited = ask_all(world, addresses_of(world), seconds=seconds)
     found["addresses"] = [asdict(one) for one in waited]
     for each in waited:
         typer.echo(
-            f"{each.address:<40} {each.answers:5} answers, first {each.first_ms:6.0f} ms, median {each.p50_ms:5.1f}, "
+            f"{each.address:<40} {each.answers:5} answers, first {each.first_ms:6.0f} ms "
+            f"({each.first_cpu_ms:.0f} of a processor), median {each.p50_ms:5.1f}, "
             f"95 % within {each.p95_ms:6.1f} ms, {each.kilobytes:.1f} kB"
         )
     if streams:
@@ -76,9 +78,9 @@ def _load(world: World, pages: int, streams: int, seconds: float) -> dict[str, A
     return found
 
 
-def _hours(world: World, hours: float) -> dict[str, Any]:
+def _hours(world: World, hours: float, every_s: float) -> dict[str, Any]:
     with launched() as browser:
-        samples = leave_open(browser, world, hours=hours, tell=typer.echo)
+        samples = leave_open(browser, world, hours=hours, every_s=every_s, tell=typer.echo)
     found = growths(samples)
     for one in found:
         typer.echo(

@@ -237,13 +237,13 @@ class _Watch:
         self._world = world
         self._settle_s = settle_s
         self._before = self._most = world.rss_mb
-        self._began, self._cpu_s = time.monotonic(), self._spent_s()
+        self._began, self._cpu_s = time.monotonic(), self._world.cpu_s
 
     def look(self) -> None:
         self._most = max(self._most, self._world.rss_mb)
 
     def cpu(self) -> float:
-        return (self._spent_s() - self._cpu_s) / (time.monotonic() - self._began)
+        return (self._world.cpu_s - self._cpu_s) / (time.monotonic() - self._began)
 
     def told(
         self, *, pages: int, streams: int, after_mb: float, cpu: float, chromium_mb: float | None, live: int | None
@@ -251,10 +251,6 @@ class _Watch:
         time.sleep(self._settle_s)
         closed = self._world.rss_mb
         return OpenPages(pages, streams, self._before, self._most, after_mb, closed, cpu, chromium_mb, live)
-
-    def _spent_s(self) -> float:
-        times = self._world.server.cpu_times()
-        return float(times.user + times.system)
 
 
 def chromium_mb() -> float:

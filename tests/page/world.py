@@ -72,6 +72,12 @@ class World:
         """Resident memory of the server."""
         return float(self.server.memory_info().rss / MB)
 
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that the server has had."""
+        times = self.server.cpu_times()
+        return float(times.user + times.system)
+
 
 @contextmanager
 def served_world(folder: Path, load: Load, seed: int, tell: Callable[[str], None]) -> Iterator[World]:
