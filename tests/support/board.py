@@ -162,5 +162,5 @@ _DUMPS = {
     "hour_bins": _table("hour_bins", "hour language panel fact bin battles"),
     "candidates": _table("candidates", f"day why score id_hash id {_FACTS}"),
     "offsets": _table("offsets", "topic partition topic_id next_offset"),
-    "meta": "SELECT key, value FROM meta WHERE key NOT IN ('voter_key', 'created_at')",
+    "meta": "SELECT key, value FROM meta WHERE key NOT IN ('voter_key', 'file_key', 'created_at')",
 }

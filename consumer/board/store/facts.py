@@ -60,7 +60,7 @@ class FactFinder:
             said.disagreement,
             _mean_gap(said.judges),
             _share_flipped(said.judges),
-            int(any(map(_is_truncated, said.judges))),
+            int(any(map(is_truncated, said.judges))),
             None if review is None else review.probability,
             None if review is None else int(review.chosen),
             self._panel(said),
@@ -142,7 +142,8 @@ def _share_flipped(judges: tuple[JudgeOpinion, ...]) -> float | None:
     return sum(flips) / len(flips) if flips else None
 
 
-def _is_truncated(judge: JudgeOpinion) -> bool:
+def is_truncated(judge: JudgeOpinion) -> bool:
+    """Whether it did not get to read all."""
     cut = judge.truncation
     return cut is not None and bool(
         cut.dropped_prompt or cut.dropped_response_a or cut.dropped_response_b or cut.dropped_rounds

@@ -33,6 +33,9 @@ BUSY_S: Final = 10.0
 CACHE_KIB: Final = 32 * 1024
 """Pages that a connection keeps in memory: the index by id of some hundred thousand battles."""
 
+_KEY_BYTES: Final = 6
+"""Of what tells a file's events from another's: no two boards of one address meet by chance."""
+
 _OTHER_SETTINGS: Final = "choose another --file, or delete it: it is filled again as far back as the topics go"
 
 
@@ -170,7 +173,12 @@ def _prepare(connection: sqlite3.Connection, path: Path | None, settings: Mappin
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
-                [("created_at", int(time.time() * 1000)), ("voter_key", secrets.token_bytes(32)), *settings.items()],
+                [
+                    ("created_at", int(time.time() * 1000)),
+                    ("voter_key", secrets.token_bytes(32)),
+                    ("file_key", secrets.token_hex(_KEY_BYTES)),
+                    *settings.items(),
+                ],
             )
         return
     kept = dict(connection.execute("SELECT key, value FROM meta"))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, Self
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.consumer.board.store.file import open_for_reading
+from prefstream.consumer.board.store.file_reader import FileReader, between
 from prefstream.consumer.board.store.reading import (
     HourBin,
     HourFacts,
@@ -24,9 +19,8 @@ from prefstream.consumer.board.store.reading import (
     integers,
     vote_weights,
 )
-from prefstream.consumer.board.store.records import WINNERS, Note, StoredOffset
+from prefstream.consumer.board.store.records import WINNERS
 from prefstream.consumer.board.store.tables import FIXED_POINT, HOUR_SUMS, PAIR_SUMS, Facts
-from prefstream.consumer.errors import BoardFileError
 from prefstream.scoring.probabilities import log_losses
 from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
 
@@ -41,59 +35,16 @@ _COUNTED: Final = frozenset(
 """Columns of `hour_facts` that are no sums in 2^-32."""
 
 
-class BoardReader:
-    """What the board knows. Safe in any thread; calls wait for each other.
-
-    Args:
-        connection: to a board's file.
-        owned: whether `close` closes it.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, *, owned: bool = False) -> None:
-        self._connection = connection
-        self._owned = owned
-        self._lock = threading.RLock()
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read a file, whether a process writes it or not.
-
-        Raises:
-            BoardFileError: there is none, or not one of this version.
-        """
-        return cls(open_for_reading(path), owned=True)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._owned:
-            self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Self]:
-        """All that is read in the block is of one moment, whatever is written meanwhile."""
-        with self._lock:
-            if self._connection.in_transaction:
-                yield self
-                return
-            self._connection.execute("BEGIN")
-            try:
-                yield self
-            finally:
-                self._connection.execute("ROLLBACK")
+class BoardReader(FileReader):
+    """What the board knows. Safe in any thread; calls wait for each other."""
 
     def models(self) -> tuple[str, ...]:
         """Names of all models, in order: the index space of `votes` and `cells`."""
-        return tuple(sorted(name for (name,) in self._rows("SELECT name FROM models")))
+        return tuple(sorted(name for (name,) in self.rows("SELECT name FROM models")))
 
     def languages(self) -> tuple[str, ...]:
         """Names of all languages, in order."""
-        return tuple(sorted(name for (name,) in self._rows("SELECT name FROM languages")))
+        return tuple(sorted(name for (name,) in self.rows("SELECT name FROM languages")))
 
     def votes(
         self,
@@ -111,7 +62,7 @@ class BoardReader:
             language: only these.
             weighting: what each vote weighs.
         """
-        where, values = _between("d.at", since_ms, until_ms)
+        where, values = between("d.at", since_ms, until_ms)
         if language is not None:
             where.append("d.language = (SELECT id FROM languages WHERE name = ?)")
             values.append(language)
@@ -142,7 +93,7 @@ class BoardReader:
             until_hour: only of hours before.
             language: only these.
         """
-        where, values = _between("hour", since_hour, until_hour)
+        where, values = between("hour", since_hour, until_hour)
         if language is not None:
             where.append("language = (SELECT id FROM languages WHERE name = ?)")
             values.append(language)
@@ -151,7 +102,7 @@ class BoardReader:
         with self.snapshot():
             models = self.models()
             places = self._places("models", models)
-            rows = self._rows(
+            rows = self.rows(
                 f"SELECT model_a, model_b, style_bin, {sums} FROM hours WHERE {conditions} "
                 "GROUP BY model_a, model_b, style_bin ORDER BY model_a, model_b, style_bin",
                 values,
@@ -175,7 +126,7 @@ class BoardReader:
             since_ms: only votes whose record is of then or later, ms since the epoch.
             until_ms: only votes whose record is from before.
         """
-        where, values = _between("v.at", since_ms, until_ms)
+        where, values = between("v.at", since_ms, until_ms)
         with self.snapshot():
             rows = self._judged(where, values)
             spaces = {table: self._space(table) for table in ("models", "languages", "panels")}
@@ -212,8 +163,8 @@ class BoardReader:
             since_hour: only this hour and later, hours since the epoch.
             until_hour: only hours before.
         """
-        where, values = _between("hour", since_hour, until_hour)
-        rows = self._rows(_by_hour("hour_facts", HOUR_SUMS, where), values)
+        where, values = between("hour", since_hour, until_hour)
+        rows = self.rows(_by_hour("hour_facts", HOUR_SUMS, where), values)
         return [
             HourFacts(
                 *row[:3],
@@ -232,8 +183,8 @@ class BoardReader:
             since_hour: only this hour and later, hours since the epoch.
             until_hour: only hours before.
         """
-        where, values = _between("hour", since_hour, until_hour)
-        return [HourBin(*row) for row in self._rows(_by_hour("hour_bins", ("fact", "bin", "battles"), where), values)]
+        where, values = between("hour", since_hour, until_hour)
+        return [HourBin(*row) for row in self.rows(_by_hour("hour_bins", ("fact", "bin", "battles"), where), values)]
 
     def pairs(self, *, since_hour: int | None = None, until_hour: int | None = None) -> dict[tuple[str, str], int]:
         """By both names in order, how many battles two named models had, voted on or not.
@@ -242,9 +193,9 @@ class BoardReader:
             since_hour: only this hour and later, hours since the epoch.
             until_hour: only hours before.
         """
-        where, values = _between("hour", since_hour, until_hour)
+        where, values = between("hour", since_hour, until_hour)
         conditions = " AND ".join(["model_a != 0", "model_b != 0", "model_a != model_b", *where])
-        rows = self._rows(
+        rows = self.rows(
             "SELECT a.name, b.name, battles FROM (SELECT model_a, model_b, sum(battles) AS battles FROM hours "
             f"WHERE {conditions} GROUP BY model_a, model_b) JOIN models a ON a.id = model_a "
             "JOIN models b ON b.id = model_b",
@@ -261,9 +212,9 @@ class BoardReader:
             since_hour: only this hour and later, hours since the epoch.
             until_hour: only hours before.
         """
-        where, values = _between("hour", since_hour, until_hour)
+        where, values = between("hour", since_hour, until_hour)
         condition = f"WHERE {' AND '.join(where)} " if where else ""
-        return self._rows(
+        return self.rows(
             f"SELECT hour, fact, bin, sum(battles) FROM hour_bins {condition}GROUP BY hour, fact, bin", values
         )
 
@@ -274,8 +225,8 @@ class BoardReader:
             since_ms: only votes whose record is of then or later, ms since the epoch.
             limit: at most so many battles, each by its most surprising vote.
         """
-        where, values = _between("v.at", since_ms, None)
-        rows = self._rows(
+        where, values = between("v.at", since_ms, None)
+        rows = self.rows(
             "SELECT d.id, min(CASE v.winner WHEN 0 THEN d.p_a WHEN 1 THEN d.p_b ELSE d.p_tie END) AS held, d.at, "
             "a.name, b.name, l.name, d.p_a, d.p_b, d.p_tie, d.disagreement, d.entropy, s.name, d.source_partition, "
             "d.source_offset, v.winner FROM votes v JOIN voted d ON d.battle = v.battle "
@@ -298,8 +249,8 @@ class BoardReader:
             since_ms: only those published then or later, ms since the epoch.
             limit: for each reason at most so many.
         """
-        where, values = _between("c.at", since_ms, None)
-        rows = self._rows(
+        where, values = between("c.at", since_ms, None)
+        rows = self.rows(
             "SELECT id, why, score, at, model_a, model_b, language, p_a, p_b, p_tie, disagreement, entropy, source, "
             "source_partition, source_offset FROM (SELECT c.id, c.why, c.score, c.at, a.name AS model_a, b.name AS "
             "model_b, l.name AS language, c.p_a, c.p_b, c.p_tie, c.disagreement, c.entropy, s.name AS source, "
@@ -313,52 +264,11 @@ class BoardReader:
         )
         return [ReviewCandidate._make((*row[:7], row[7:10], *row[10:], None)) for row in rows]
 
-    def counters(self) -> dict[str, int]:
-        """What was counted, by name; what never happened is left out."""
-        return dict(self._rows("SELECT name, value FROM counters ORDER BY name"))
-
-    def notes(self) -> list[Note]:
-        """What went otherwise than it should, the latest first."""
-        return [Note(*row) for row in self._rows("SELECT at, kind, detail FROM notes ORDER BY note DESC")]
-
-    def offsets(self) -> list[StoredOffset]:
-        """How far the topics have been read."""
-        return [StoredOffset(*row) for row in self._rows("SELECT topic, partition, topic_id, next_offset FROM offsets")]
-
-    def since(self) -> datetime | None:
-        """From when on battles are counted: the first preference's record timestamp; None where there is none."""
-        return self._moment("first_preference_at")
-
-    def last_preference(self) -> datetime | None:
-        """The latest preference's record timestamp."""
-        return self._moment("last_preference_at")
-
-    def last_vote(self) -> datetime | None:
-        """The latest vote's record timestamp."""
-        return self._moment("last_vote_at")
-
-    def meta(self, key: str) -> str | int | None:
-        """What else is known of the file, by its key."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ? AND key != 'voter_key'", [key])
-        value: str | int | None = rows[0][0] if rows else None
-        return value
-
-    def _moment(self, key: str) -> datetime | None:
-        found = self.meta(key)
-        return None if found is None else datetime.fromtimestamp(int(found) / 1000, UTC)
-
-    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(statement, values).fetchall()
-            except sqlite3.Error as error:
-                raise BoardFileError(f"the board's file can't be read ({error})") from error
-
     def _judged(self, where: Sequence[str], values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """One row a vote: the facts of its battle, then what `_COLUMN` names; those of a battle together."""
         facts = ", ".join(f"d.{name}" for name in Facts._fields)
         condition = f" WHERE {' AND '.join(where)}" if where else ""
-        return self._rows(
+        return self.rows(
             f"SELECT {facts}, d.id, d.battle, v.winner, v.at FROM votes v JOIN voted d ON d.battle = v.battle"
             f"{condition} ORDER BY d.battle, v.at, v.partition, v.offset",
             values,
@@ -366,7 +276,7 @@ class BoardReader:
 
     def _places(self, table: str, names: Sequence[str]) -> NDArray[np.intp]:
         """From a table's id to the place of its name; -1 for what has none."""
-        ids = dict(self._rows(f"SELECT name, id FROM {table}"))
+        ids = dict(self.rows(f"SELECT name, id FROM {table}"))
         places = np.full(max(ids.values(), default=0) + 1, -1, dtype=np.intp)
         for place, name in enumerate(names):
             places[ids[name]] = place
@@ -375,7 +285,7 @@ class BoardReader:
     def _space(self, table: str) -> tuple[tuple[str, ...], NDArray[np.intp]]:
         """A table's names behind an empty one, and from an id to the place there."""
         name = "hash" if table == "panels" else "name"
-        rows = self._rows(f"SELECT id, {name} FROM {table} ORDER BY {name}")
+        rows = self.rows(f"SELECT id, {name} FROM {table} ORDER BY {name}")
         names = ("", *dict.fromkeys(name for _, name in rows))
         places = np.zeros(max((number for number, _ in rows), default=0) + 1, dtype=np.intp)
         for number, found in rows:
@@ -386,11 +296,6 @@ class BoardReader:
 def _surprise(probability: float) -> float:
     """-log2, of nothing smaller than what costs in a log loss are counted by."""
     return float(log_losses(np.array(probability)) / np.log(2.0))
-
-
-def _between(column: str, since: int | None, until: int | None) -> tuple[list[str], list[Any]]:
-    bounds = [(f"{column} >= ?", since), (f"{column} < ?", until)]
-    return [text for text, value in bounds if value is not None], [v for _, v in bounds if v is not None]
 
 
 def _by_hour(table: str, columns: Sequence[str], where: Sequence[str]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from prefstream.consumer.board.store.minutes import latency_of
 
 Weighting: TypeAlias = Literal["none", "known", "all"]
 """Weights of votes. `none`: 1. `known`: the inverse of the probability with which the vote was asked for (Horvitz and
@@ -144,6 +147,41 @@ class HourBin(NamedTuple):
     fact: str
     bin: int
     battles: int
+
+
+class MinuteFacts(NamedTuple):
+    """Sums over one minute of the preferences' record timestamps.
+
+    Attributes:
+        minute: minutes since the epoch.
+        battles: how many.
+        timed: of these, battles that say how long they took: a preference of `score` does not.
+        queue_s: sum over the timed: tokenised, their batches waited so long for the judges.
+        tokenise_s: likewise, for their batches to be tokenised.
+        inference_s: likewise, for the judges.
+        bins: bin of the sum of the three, and how many battles have it; as `minutes.latency_bin`.
+    """
+
+    minute: int
+    battles: int
+    timed: int
+    queue_s: float
+    tokenise_s: float
+    inference_s: float
+    bins: tuple[tuple[int, int], ...]
+
+    def latency_s(self, share: float) -> float | None:
+        """What that share of battles took at most, right to 9 %: without the time on the topics.
+
+        Args:
+            share: above 0, to 1.
+        """
+        wanted = math.ceil(share * self.timed)
+        for place, battles in self.bins:
+            wanted -= battles
+            if wanted <= 0:
+                return latency_of(place)
+        return None
 
 
 class ReviewCandidate(NamedTuple):

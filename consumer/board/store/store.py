@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from prefstream.consumer.board.store.facts import FactFinder
 from prefstream.consumer.board.store.file import FileLock, identity, open_for_writing, writing
 from prefstream.consumer.board.store.hours import HourSums
 from prefstream.consumer.board.store.join import Join, JoinBounds
+from prefstream.consumer.board.store.minutes import MinuteSums
 from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.board.store.records import (
     Note,
@@ -25,6 +27,7 @@ from prefstream.consumer.board.store.records import (
     VoteRecord,
     hash_id,
 )
+from prefstream.consumer.board.store.verdicts import keep_verdicts
 from prefstream.consumer.errors import BoardWriteError
 from prefstream.schemas import Preference
 
@@ -82,9 +85,10 @@ class Store:
             raise
         self._identity = None if path is None else identity(path)
         bounds = JoinBounds(vote_window // timedelta(milliseconds=1), max_join_rows)
-        (voter_key,) = self._connection.execute("SELECT value FROM meta WHERE key = 'voter_key'").fetchone()
+        meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+        self._key: str = meta["file_key"]
         self._facts = FactFinder(self._connection)
-        self._join = Join(self._connection, bounds, voter_key)
+        self._join = Join(self._connection, bounds, meta["voter_key"])
 
     def apply(
         self,
@@ -146,7 +150,8 @@ class Store:
         hashes = [hash_id(record.preference.id) for record in records]
         known = self._join.known(hashes)
         battles: list[Candidate] = []
-        sums = HourSums()
+        fresh: list[PreferenceRecord] = []
+        sums, minutes = HourSums(), MinuteSums(int(time.time() * 1000))
         for id_hash, record in zip(hashes, records, strict=True):
             if id_hash in known:
                 duplicates.append((record.partition, record.offset))
@@ -154,16 +159,25 @@ class Store:
             known.add(id_hash)
             said, facts = record.preference, self._facts.read(record)
             sums.add(facts, turned=_is_turned(said))
+            minutes.add(record)
             battles.append(Candidate(id_hash, said.id, facts))
+            fresh.append(record)
             counted["unnamed"] += not (facts.model_a and facts.model_b)
         counted["preferences"] += len(battles)
         counted["duplicate_battles"] += len(duplicates)
         if battles:
             self._join.add_battles(battles, counted)
             sums.write(self._connection)
+            minutes.write(self._connection)
+            keep_verdicts(self._connection, self._key, self._counted(), fresh)
             keep_candidates(self._connection, battles)
             self._bound("first_preference_at", min(battle.facts.at for battle in battles), least=True)
             self._bound("last_preference_at", max(battle.facts.at for battle in battles), least=False)
+
+    def _counted(self) -> int:
+        """Battles, before this transaction."""
+        rows = self._connection.execute("SELECT value FROM counters WHERE name = 'preferences'").fetchall()
+        return int(rows[0][0]) if rows else 0
 
     def _take_votes(self, records: Sequence[VoteRecord], counted: Counter[str]) -> None:
         if records:

@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Final, NamedTuple, get_args, get_type_hints
 
 APPLICATION_ID: Final = 0x70726566  # "pref": by it a board's file is told from any other one of SQLite's
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 FIXED_POINT: Final = 2**32
 """What 1 is in the sums."""
@@ -251,5 +251,26 @@ CREATE TABLE candidates (
     id TEXT NOT NULL,
     {_FACT_COLUMNS},
     PRIMARY KEY (day, why, id_hash)
+) STRICT, WITHOUT ROWID;
+
+-- The newest verdicts, in JSON; the sequence is what the counter of preferences was with this one.
+CREATE TABLE recent (sequence INTEGER PRIMARY KEY, verdict TEXT NOT NULL) STRICT;
+
+-- Of the last two days; a minute is a whole number of minutes since the epoch, times are microseconds.
+CREATE TABLE minutes (
+    minute INTEGER PRIMARY KEY,
+    battles INTEGER NOT NULL,
+    timed INTEGER NOT NULL,
+    queue_us INTEGER NOT NULL,
+    tokenise_us INTEGER NOT NULL,
+    inference_us INTEGER NOT NULL
+) STRICT;
+
+-- How long their battles took, in bins of quarter octaves.
+CREATE TABLE minute_bins (
+    minute INTEGER NOT NULL,
+    bin INTEGER NOT NULL,
+    battles INTEGER NOT NULL,
+    PRIMARY KEY (minute, bin)
 ) STRICT, WITHOUT ROWID;
 """
