@@ -29,10 +29,11 @@ from prefstream.consumer.board.report.payloads import (
     TimeSlices,
     WinRates,
 )
-from prefstream.consumer.board.report.stream import stream_report
+from prefstream.consumer.board.report.stream import first_shown, stream_report
 from prefstream.consumer.board.report.stream_payloads import StreamReport
 from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
 from prefstream.consumer.board.report.surroundings import Surroundings
+from prefstream.consumer.board.store.facts import milliseconds
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import MOST_SLICES, WINDOWS, build_trust, build_trust_over_time
 from prefstream.consumer.board_config import BoardConfig
@@ -168,7 +169,10 @@ class Reports:
 
     def stream(self) -> StreamReport:
         """What the stream does, as far as the file and the watch know."""
-        return stream_report((), self._around.stream(), self._now(), ever=self._reader.last_preference() is not None)
+        now = self._now()
+        minutes = self._reader.minutes(milliseconds(first_shown(now)))
+        ever = self._reader.last_preference() is not None
+        return stream_report(minutes, self._around.stream(), now, ever=ever)
 
     def models(self, query: BoardQuery) -> StrengthTable:
         """Strengths of models, best first."""

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from prefstream.consumer.board.report.stream_payloads import StreamMinute, StreamReport
 from prefstream.consumer.board.report.surroundings import WatchedStream
+from prefstream.consumer.board.store.reading import MinuteFacts
 
 SHOWN: Final = 60
 """Minutes: what an operator compares now with; the days before are Prometheus' to keep."""
 
 _MINUTE: Final = timedelta(minutes=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class MinuteFacts(Protocol):
-    """Of one minute with battles."""
-
-    minute: int
-    battles: int
-    timed: int
-    queue_s: float
-    tokenise_s: float
-    inference_s: float
-
-    def latency_s(self, share: float) -> float | None:
-        """What that share of battles took at most."""
 
 
 def first_shown(now: datetime) -> datetime:
