@@ -15,7 +15,7 @@ mean of 1000 is that of the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -52,10 +52,10 @@ def rank_by_votes(votes: VotedBattles, *, style_control: bool = False) -> Streng
     notes = _told(len(votes) - len(chosen), "votes left out: of a model with itself, or of no weight")
     if style_control:
         styled = chosen.select(np.flatnonzero(np.isfinite(chosen.style).all(axis=1)))
-        attempt = _attempt(compare_votes(styled, style_control=True), STYLE_NAMES)
+        attempt, varies = _attempt_with_style(compare_votes(styled, style_control=True))
         if attempt.controls_style:
-            unknown = _told(len(chosen) - len(styled), "votes left out: their style is not known")
-            return _ranked("votes", votes.models, attempt, votes=len(styled), notes=notes + unknown)
+            notes += _told(len(chosen) - len(styled), "votes left out: their style is not known") + varies
+            return _ranked("votes", votes.models, attempt, votes=len(styled), notes=notes)
         notes += (NO_STYLE,)
     attempt = _attempt(compare_votes(chosen, style_control=False))
     return _ranked("votes", votes.models, attempt, votes=len(chosen), notes=notes)
@@ -102,6 +102,25 @@ def _attempt(rows: Comparisons, names: tuple[str, ...] = ()) -> _Attempt:
     connected = connect(rows.wins())
     found = estimate(rows.among(connected.rated), names) if len(connected.rated) else None
     return _Attempt(rows, connected, found)
+
+
+def _attempt_with_style(rows: Comparisons) -> tuple[_Attempt, tuple[str, ...]]:
+    """Hold as much of style constant as these battles tell, and say what is not.
+
+    Where not all of it can be told, what differs in the fewest battles goes first: that who had a heading won is all
+    that one battle with a heading says, and nothing finite fits it.
+    """
+    differ = rows.counts @ np.not_equal(rows.style, 0)
+    style = rows.style.copy()
+    notes: tuple[str, ...] = ()
+    for column in np.argsort(differ, kind="stable").tolist():
+        attempt = _attempt(replace(rows, style=style.copy()), STYLE_NAMES)
+        if attempt.found is not None or not len(rows):
+            return attempt, notes
+        style[:, column] = 0
+        if differ[column]:
+            notes += (f"{STYLE_NAMES[column]} not held constant: too few battles tell what it is worth",)
+    return _attempt(replace(rows, style=style), STYLE_NAMES), ()
 
 
 def _ranked(

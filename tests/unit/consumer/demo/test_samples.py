@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 SAMPLES = files("prefstream.consumer.demo") / "samples"
-FIELDS = {"id", "prompt", "response_a", "response_b", "winner", "language", "category", "tier"}
-OPTIONAL_FIELDS = {"model_a", "model_b", "objective"}
+FIELDS = {
+    *("id", "prompt", "response_a", "response_b", "winner"),
+    *("model_a", "model_b", "language", "category", "tier"),
+}
+OPTIONAL_FIELDS = {"objective"}
 # English takes four to five characters a token, so an answer of this length alone exceeds 2,048 tokens.
 LONG_CHARACTERS = 12_000
 
@@ -135,9 +138,19 @@ def test_the_long_pair_is_prose_and_not_filler(samples: list[Sample]) -> None:
         assert len(set(sentences)) / len(sentences) > 0.9
 
 
-def test_some_battles_carry_both_model_names(samples: list[Sample]) -> None:
-    assert all(("model_a" in sample) == ("model_b" in sample) for sample in samples)
-    assert sum("model_a" in sample for sample in samples) == 23
+def test_the_models_are_five_and_say_that_they_are_invented(samples: list[Sample]) -> None:
+    names = {sample[side] for sample in samples for side in ("model_a", "model_b")}
+    assert len(names) == 5
+    assert all(name.startswith("fictional-") for name in names)
+
+
+def test_each_pair_of_models_meets_and_no_side_is_a_models_own(samples: list[Sample]) -> None:
+    pairs = Counter(frozenset((sample["model_a"], sample["model_b"])) for sample in samples)
+    assert len(pairs) == 10
+    assert set(pairs.values()) == {6, 7}
+    first = Counter(sample["model_a"] for sample in samples)
+    second = Counter(sample["model_b"] for sample in samples)
+    assert all(abs(first[name] - second[name]) <= 1 for name in first)
 
 
 @pytest.mark.parametrize("heading", ["language", "category"])

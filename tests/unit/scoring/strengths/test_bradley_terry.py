@@ -203,6 +203,19 @@ def test_where_style_can_not_be_held_constant_it_is_not_and_that_is_said(style: 
     assert not np.isfinite(bin_style(cells.cells)).any()
 
 
+def test_style_that_one_battle_alone_has_is_not_held_constant_and_the_rest_is() -> None:
+    """Who had the heading won: no finite worth of headings fits that better than a greater one."""
+    style = np.zeros((60, 4))
+    style[:, 0] = np.resize([0.3, -0.2, 0.1, 0.4, -0.3, -0.1, 0.2], 60)
+    style[7, 1] = -0.5
+    votes = make_votes(np.arange(60) // 2 % 3, (np.arange(60) // 2 + 1) % 3, np.arange(60) % 2, models=3, style=style)
+    ranked = rank_by_votes(votes, style_control=True)
+    assert [line.name for line in ranked.style] == ["length"]
+    assert ranked.notes == ("headings not held constant: too few battles tell what it is worth",)
+    style[7, 1] = 0
+    same(ranked, rank_by_votes(replace(votes, style=style), style_control=True))
+
+
 def test_of_nothing_there_is_an_empty_table() -> None:
     nothing = make_votes([], [], [], models=0)
     for ranked in (rank_by_votes(nothing, style_control=True), rank_by_judges(certain(nothing), style_control=True)):
