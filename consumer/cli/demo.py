@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import queue
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.align import Align
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel as Box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -29,7 +31,6 @@ from prefstream.consumer.demo.demo import (
     DemoEvent,
     DemoRun,
     agreement,
-    cast_votes,
     check,
     demo_broker,
     file_entries,
@@ -37,18 +38,28 @@ from prefstream.consumer.demo.demo import (
     sample_entries,
     streaming,
 )
+from prefstream.consumer.demo.voters import Voters, voting
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
+from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.panel.panel import Panel
+
+if TYPE_CHECKING:
+    from prefstream.consumer.demo.board import DemoBoard
 
 VERDICTS_SHOWN: Final = 12
 """Fits, with its frame and the progress bar, into the 24 lines of the smallest terminal."""
 
 DEAD_LETTERS_SHOWN: Final = 3
 """They stay in sight, below the verdicts that pass by."""
+
+JUDGES_LOAD: Final = (
+    "Judges are loading: verdicts come in a moment. The first time, their models are fetched and converted."
+)
+"""What the page says until battles can be read."""
 
 REFRESH_S: Final = 0.2
 NO_PROGRESS_S: Final = 300.0
@@ -76,11 +87,21 @@ def demo(
     panel: PanelOption = DEFAULT_PANEL,
     keep_running: Annotated[
         bool,
-        typer.Option(help="Stay up for more battles until Ctrl-C."),
+        typer.Option(help="Stay up for more battles, and keep the page, until Ctrl-C."),
     ] = False,
+    board: Annotated[
+        bool,
+        typer.Option(
+            "--board/--no-board",
+            help="Serve the live page of it, on this machine alone: port 9465, or a free one where that is taken.",
+        ),
+    ] = True,
     svg: Annotated[Path | None, typer.Option(help="Save the last screen as a picture.")] = None,
 ) -> None:
     """Watch real battles being scored: broker, two judges, exactly-once stream, and a check of what came out.
+
+    A page in the browser shows it live: verdicts as they come, who leads by what people say of them, a form to try a
+    battle of your own. Its address is told first.
 
     Needs no Docker and no account. The first start fetches and converts two small models (about a minute); they are
     kept in the user's cache folder.
@@ -90,22 +111,27 @@ def demo(
     configure_logging("error", "console")  # its malformed events are on the screen already
     console = Console(record=svg is not None, width=100 if svg else None)
     entries = file_entries(battles, on_bad_row=console.print) if battles else sample_entries()
-    judges = _load_judges(panel, console)
-    with demo_broker(bootstrap_servers, partial(say, console)) as config:
+    notes: list[str] = []
+    judges_wanted = panel_config(panel, notes.append)
+    with demo_broker(bootstrap_servers, partial(say, console)) as config, ExitStack() as stack:
+        page = stack.enter_context(_page(config, console)) if board else None
+        judges = _load_judges(judges_wanted, notes, console)
         screen = Screen(console, judges, total=len(entries))
         committed: queue.SimpleQueue[Scored] = queue.SimpleQueue()
         with streaming(config, judges, on_committed=committed.put) as run:
+            if page:
+                page.notice = None
             run.sent = produce(config, entries)
-            _watch(run, committed, screen)
+            with voting(config) as voters:
+                _watch(run, committed, screen, voters)
             run.raise_error()
             result = check(config, run.sent)
             people = agreement(result.preferences, run.sent)
-            votes = cast_votes(config, run.sent)
-            console.print(_summary(result, people, votes, screen, judges, config))
+            console.print(_summary(result, people, voters.cast, screen, judges, config, page))
             if svg:
                 console.save_svg(str(svg), title="prefstream demo")
             if keep_running and not run.finished.is_set():
-                _keep_running(run, committed, console)
+                _keep_running(run, committed, console, page)
     if run.service.gave_up:
         leave_now(0 if result.exact else EXIT_FAULT)
     if not result.exact:
@@ -148,15 +174,14 @@ class Screen:
         """The clock starts when battles are there to be read."""
         self._started = time.monotonic()
 
-    def add(self, message: Message, entry: DemoEvent | None) -> None:
+    def add(self, message: Message, entry: DemoEvent) -> None:
         """Show one more verdict."""
         self._done += 1
         self.seconds = time.monotonic() - (self._started or time.monotonic())
-        name = entry.name if entry else "?"
         if message.reason is None and message.value:
-            self._verdicts.append(_verdict_row(name, entry, decode_preference(message.value), self._names))
+            self._verdicts.append(_verdict_row(entry, decode_preference(message.value), self._names))
         else:
-            self._dead_letters.append(_dead_letter_row(name, str(message.reason), len(self._names)))
+            self._dead_letters.append(_dead_letter_row(entry.name, str(message.reason), len(self._names)))
         self._progress.update(self._task, completed=self._done, rate=f"{self.rate:.1f}/s")
 
     def render(self) -> RenderableType:
@@ -175,7 +200,18 @@ class Screen:
         return Box(Group(table, Text(), self._progress), title="[bold]prefstream[/] which answer will people prefer?")
 
 
-def _load_judges(panel: Path, console: Console) -> Panel:
+@contextmanager
+def _page(config: StreamConfig, console: Console) -> Iterator[DemoBoard]:
+    """Serve the page, and say where."""
+    from prefstream.consumer.demo.board import demo_board
+
+    with demo_board(config) as page:
+        page.notice = JUDGES_LOAD
+        console.print(Text.assemble("The live page: ", (page.url, "bold cyan")), soft_wrap=True)
+        yield page
+
+
+def _load_judges(wanted: PanelConfig, notes: Sequence[str], console: Console) -> Panel:
     from prefstream.scoring.panel.load import load_panel
 
     with console.status("preparing the judges") as status:
@@ -184,11 +220,13 @@ def _load_judges(panel: Path, console: Console) -> Panel:
             status.update(what)
             console.print(what, style="dim", markup=False, highlight=False)
 
-        return load_panel(panel_config(panel, tell), say=tell)
+        for note in notes:
+            tell(note)
+        return load_panel(wanted, say=tell)
 
 
-def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -> None:
-    """Draw until every event has its answer, or the service ended."""
+def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen, voters: Voters) -> None:
+    """Draw, and let people vote, until every event has its answer, or the service ended."""
     left = len(run.sent)
     screen.start()
     last = time.monotonic()
@@ -203,26 +241,27 @@ def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen) -
             last = time.monotonic()
             for message in scored.messages:
                 record = message.event.record
-                screen.add(message, run.sent.get((record.partition, record.offset)))
-            left -= len(scored.messages)
+                event = run.sent.get((record.partition, record.offset))
+                if event is None:
+                    continue  # somebody tries a battle on the page
+                screen.add(message, event)
+                voters.vote(event)
+                left -= 1
             live.update(screen.render())
     if not screen.console.is_terminal:
         screen.console.print()  # only on a terminal does the live picture end its last line
 
 
-def _verdict_row(
-    name: str, entry: DemoEvent | None, preference: Preference, judges: list[str]
-) -> tuple[RenderableType, ...]:
+def _verdict_row(entry: DemoEvent, preference: Preference, judges: list[str]) -> tuple[RenderableType, ...]:
     opinions = {opinion.name: opinion.probabilities for opinion in preference.judges}
-    battle = entry.battle if entry else None
-    prompt = " ".join(battle.prompt[0].split())[:80] if battle else ""
+    prompt = " ".join(entry.battle.prompt[0].split())[:80] if entry.battle else ""
     return (
-        Text(name),
+        Text(entry.name),
         Text(prompt),
         *(_bars(opinions[judge]) if judge in opinions else Text("left out", style="red") for judge in judges),
         _bars(preference.probabilities, bold=True),
         Text(_SHORT[preference.preferred], style="bold cyan"),
-        Text(_SHORT[entry.label] if entry and entry.label else ""),
+        Text(_SHORT[entry.label] if entry.label else ""),
     )
 
 
@@ -243,14 +282,20 @@ def _bars(probabilities: Probabilities, *, bold: bool = False) -> Text:
 
 
 def _summary(
-    result: Check, people: Agreement | None, votes: int, screen: Screen, judges: Panel, config: StreamConfig
+    result: Check,
+    people: Agreement | None,
+    votes: int,
+    screen: Screen,
+    judges: Panel,
+    config: StreamConfig,
+    page: DemoBoard | None,
 ) -> RenderableType:
     untrained = [judge.name for judge in judges.judges if judge.provenance.trained is False]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
     answers = len(result.preferences) + len(result.dead_letters)
-    later = f", later {votes} on [cyan]{config.votes_topic}[/]" if votes else ""
+    later = f", {votes} on [cyan]{config.votes_topic}[/] as verdicts came" if votes else ""
     grid.add_row("in", f"{result.produced} records on [cyan]{config.battles_topic}[/]{later}")
     grid.add_row(
         "out",
@@ -271,6 +316,10 @@ def _summary(
             f"log loss {people.log_loss:.3f}, accuracy {people.accuracy:.2f} on {people.battles} judged battles "
             f"(knowing nothing: {math.log(len(OUTCOMES)):.3f}, 0.33)",
         )
+    if page and page.error:
+        grid.add_row("page", f"[yellow]it ended before its time: {escape(str(page.error))}[/]")
+    elif page:
+        grid.add_row("page", f"[cyan]{page.url}[/]")
     if untrained:
         grid.add_row(
             "[yellow]note[/]",
@@ -280,7 +329,7 @@ def _summary(
     return Box(grid, title="[bold]summary[/]", border_style=colour)
 
 
-def _keep_running(run: DemoRun, committed: queue.SimpleQueue[Scored], console: Console) -> None:
+def _keep_running(run: DemoRun, committed: queue.SimpleQueue[Scored], console: Console, page: DemoBoard | None) -> None:
     """A line per verdict until Ctrl-C."""
     config = run.config
     console.print(
@@ -288,6 +337,7 @@ def _keep_running(run: DemoRun, committed: queue.SimpleQueue[Scored], console: C
             f"Still serving. Send more from another terminal:\n"
             f"  prefstream replay FILE --bootstrap-servers {config.bootstrap_servers} --topic {config.battles_topic}\n"
             f"Metrics: {run.service.http_url}/metrics    Ctrl-C ends it."
+            + (f"\nThe page, with a form to try a battle: {page.url}" if page and not page.error else "")
         )
     )
     try:

@@ -34,11 +34,9 @@ from prefstream.schemas import (
     KafkaSource,
     Outcome,
     Preference,
-    Vote,
     decode_battle,
     decode_preference,
     encode_battle,
-    encode_vote,
 )
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
 from prefstream.schemas.vote import BOTH_BAD, Winner
@@ -231,12 +229,13 @@ def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> I
             preferences_topic=f"{prefix}preferences",
             dead_letters_topic=f"{prefix}battles.dead-letters",
             votes_topic=f"{prefix}votes",
+            votes_dead_letters_topic=f"{prefix}votes.dead-letters",
             max_batch_battles=DEMO_BATCH_BATTLES,
             dead_letter_limit=1,  # somebody's file that is mostly unusable is for them to see, to its end
             http_port=0,
             log_level="error",
         )
-        create_topics(config, PARTITIONS, also=[config.votes_topic])
+        create_topics(config, PARTITIONS, also=_topics_of_votes(config))
         if prefix:
             stack.callback(_remove, config, tell)
         yield config
@@ -245,10 +244,14 @@ def demo_broker(bootstrap_servers: str | None, tell: Callable[[str], None]) -> I
 def _remove(config: StreamConfig, tell: Callable[[str], None]) -> None:
     """Remove what the demo made on somebody's cluster, or say what is left there."""
     try:
-        delete_topics_and_group(config, also=[config.votes_topic])
+        delete_topics_and_group(config, also=_topics_of_votes(config))
     except StreamError as error:
-        names = ", ".join([*topic_operations(config), config.votes_topic])
+        names = ", ".join([*topic_operations(config), *_topics_of_votes(config)])
         tell(f"left behind on {config.bootstrap_servers}: the topics {names} and the group {config.group_id} ({error})")
+
+
+def _topics_of_votes(config: StreamConfig) -> list[str]:
+    return [config.votes_topic, config.votes_dead_letters_topic]
 
 
 def produce(config: StreamConfig, entries: Sequence[DemoEvent]) -> dict[tuple[int, int], DemoEvent]:
@@ -257,34 +260,16 @@ def produce(config: StreamConfig, entries: Sequence[DemoEvent]) -> dict[tuple[in
     Raises:
         StreamError: a record could not be delivered.
     """
-    places = _deliver(config, config.battles_topic, [(entry.name, entry.value) for entry in entries])
-    return dict(zip(places, entries, strict=True))
-
-
-def cast_votes(config: StreamConfig, sent: Mapping[tuple[int, int], DemoEvent]) -> int:
-    """Send what people said of the battles as votes; how many there were.
-
-    Raises:
-        StreamError: a vote could not be delivered.
-    """
-    judged = [event for event in sent.values() if event.battle and event.said]
-    votes = [
-        Vote(id=event.name, winner=event.said, voter=f"demo:{number}")
-        for number, event in enumerate(judged, start=1)
-        if event.said
-    ]
-    return len(_deliver(config, config.votes_topic, [(vote.id, encode_vote(vote)) for vote in votes]))
-
-
-def _deliver(config: StreamConfig, topic: str, records: Sequence[tuple[str, bytes]]) -> list[tuple[int, int]]:
-    """Send records, each a key and a value; partition and offset of each."""
     with closing(make_producer(config)) as producer:
-        futures = [(name, producer.send(topic, key=name.encode(), value=value)) for name, value in records]
+        sent = [
+            (entry, producer.send(config.battles_topic, key=entry.name.encode(), value=entry.value))
+            for entry in entries
+        ]
         producer.flush()
-        for name, future in futures:
-            if future.failed():
-                raise StreamError(f"{name} could not be sent: {future.exception}")
-        return [(future.value.partition, future.value.offset) for _, future in futures]
+    for entry, future in sent:
+        if future.failed():
+            raise StreamError(f"{entry.name} could not be sent: {future.exception}")
+    return {(future.value.partition, future.value.offset): entry for entry, future in sent}
 
 
 @contextmanager
@@ -320,7 +305,7 @@ def streaming(
 
 
 def check(config: StreamConfig, sent: Mapping[tuple[int, int], DemoEvent]) -> Check:
-    """Read both output topics back and hold them against what was sent.
+    """Read both output topics back and hold them against what was sent; battles of others do not count.
 
     Raises:
         StreamError: the topics could not be read to their ends in time.
@@ -331,17 +316,20 @@ def check(config: StreamConfig, sent: Mapping[tuple[int, int], DemoEvent]) -> Ch
     for record in _read_back(config):
         if record.topic == config.preferences_topic:
             preference = decode_preference(record.value)
-            preferences.append(preference)
-            answers[getattr(preference.source, "partition", -1), getattr(preference.source, "offset", -1)] += 1
+            place = (getattr(preference.source, "partition", -1), getattr(preference.source, "offset", -1))
+            if place in sent:
+                preferences.append(preference)
         else:
-            reasons.append(header(record, HEADER_REASON) or "?")
-            answers[int(header(record, HEADER_PARTITION) or -1), int(header(record, HEADER_OFFSET) or -1)] += 1
+            place = (int(header(record, HEADER_PARTITION) or -1), int(header(record, HEADER_OFFSET) or -1))
+            if place in sent:
+                reasons.append(header(record, HEADER_REASON) or "?")
+        answers[place] += 1
     return Check(
         produced=len(sent),
         preferences=tuple(preferences),
         dead_letters=tuple(reasons),
         lost=sum(position not in answers for position in sent),
-        twice=sum(count > 1 for count in answers.values()),
+        twice=sum(answers[position] > 1 for position in sent),
     )
 
 

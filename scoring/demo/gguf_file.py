@@ -130,19 +130,25 @@ class _Header:
         if kind == _TEXT:
             return self._text()
         if kind != _ARRAY:
-            return self._one(_NUMBERS[kind])
+            return self._one(_number(kind))
         of, count = self._take("IQ")
         if of == _TEXT:
             for _ in range(count):
                 self._at += 8 + int.from_bytes(self._data[self._at : self._at + 8], "little")
         else:
-            self._at += count * struct.calcsize(_NUMBERS[of])
+            self._at += count * struct.calcsize(_number(of))
         return count
 
     def _tensor(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self._text()
         shape = self._take(f"{self._one('I')}Q")[::-1]  # the file has the fastest first
         return name, shape, self._one("I"), self._one("Q")
+
+
+def _number(kind: int) -> str:
+    if kind not in _NUMBERS:
+        raise ValueError(f"metadata of type {kind}")
+    return _NUMBERS[kind]
 
 
 def _unpack(data: NDArray[np.uint8], tensor: GgufTensor) -> NDArray[np.float32]:

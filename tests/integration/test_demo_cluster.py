@@ -13,7 +13,8 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.connection import KafkaConnection
-from prefstream.consumer.demo.demo import cast_votes, demo_broker, file_entries, produce
+from prefstream.consumer.demo.demo import demo_broker, file_entries, produce
+from prefstream.consumer.demo.voters import voting
 from prefstream.schemas import decode_vote
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
@@ -60,7 +61,10 @@ def test_what_people_said_follows_as_votes(kafka: Kafka, tmp_path: Path) -> None
     entries = file_entries(write_judged(tmp_path / "b.jsonl"), print)
     told: list[str] = []
     with demo_broker(kafka.bootstrap_servers, told.append) as config:
-        assert cast_votes(config, produce(config, entries)) == 3
+        with voting(config) as voters:
+            for event in produce(config, entries).values():
+                voters.vote(event)
+        assert voters.cast == 3
         records = read_topic(config.bootstrap_servers, config.votes_topic)
         assert config.votes_topic in names_of_demos(kafka.bootstrap_servers)
     votes = [decode_vote(record.value) for record in records]

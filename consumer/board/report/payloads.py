@@ -189,6 +189,10 @@ class BoardStatus(Payload):
         str | None, Field(description="Why the board does not read, as /readyz has it; null where it does.")
     ]
     fresh: Freshness
+    notice: Annotated[
+        str | None,
+        Field(description="What whoever runs the board tells who looks at it: that judges are loading, say."),
+    ]
     counters: Annotated[
         dict[str, int],
         Field(description="Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...)."),

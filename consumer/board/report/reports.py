@@ -161,6 +161,7 @@ class Reports:
                 behind=behind,
                 obstacle=obstacle,
                 fresh=fresh,
+                notice=around.notice(),
                 counters=reader.counters(),
                 notes=tuple(
                     BoardNote(at=_moment(note.at), kind=note.kind, detail=note.detail) for note in reader.notes()

@@ -36,12 +36,14 @@ class Surroundings:
     """Asked anew for each report, from several threads. By default nobody knows anything, and nothing is amiss.
 
     Attributes:
+        notice: what whoever runs the board tells who looks at it; None: nothing.
         obstacle: why the board does not read; None where it does.
         behind: records of the topics that are not stored yet; None where nobody knows.
         behind_s: for how long the oldest of them has been known to wait, in seconds.
         stream: what is known of the stream.
     """
 
+    notice: Callable[[], str | None] = lambda: None
     obstacle: Callable[[], str | None] = lambda: None
     behind: Callable[[], int | None] = lambda: None
     behind_s: Callable[[], float] = lambda: 0.0

@@ -116,9 +116,9 @@ function liveState(events, status) {
 /** @param {import("./events.js").Events} events @param {Status | null} status @param {number | null} lostAt */
 function showBanner(events, status, lostAt) {
   const banner = byId("banner");
-  const text = bannerText(events, status, lostAt);
-  if (banner.textContent === (text ? `!Warning: ${text}` : "")) return;
-  replace(banner, text && note(text, "warning"));
+  const fault = bannerText(events, status, lostAt);
+  const shown = fault ? note(fault, "warning") : status?.notice ? note(status.notice) : null;
+  if (banner.textContent !== (shown?.textContent ?? "")) replace(banner, shown);
 }
 
 /**

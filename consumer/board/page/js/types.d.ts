@@ -101,6 +101,8 @@ export interface BoardStatus {
   /** Why the board does not read, as /readyz has it; null where it does. */
   obstacle: string | null;
   fresh: Freshness;
+  /** What whoever runs the board tells who looks at it: that judges are loading, say. */
+  notice: string | null;
   /** Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...). */
   counters: Record<string, number>;
   notes: BoardNote[];

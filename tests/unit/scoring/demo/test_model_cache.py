@@ -12,17 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 
 from prefstream.scoring.demo.convert_gguf import ConversionRequest, convert
 from prefstream.scoring.demo.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
 from prefstream.scoring.errors import LoadError
-
-PAD = "<|endoftext|>"
-SPECIALS = (PAD, "<|im_start|>", "<|im_end|>")
-HIDDEN, INNER, HEADS, HEAD_SIZE = 32, 64, 2, 16
+from tests.support.gguf_files import PAD, SPECIALS, write_tiny_llama
 
 # Converts in another process: `python -c DRIVER gguf-file cache-folder`.
 DRIVER = """
@@ -32,61 +27,6 @@ from tests.unit.scoring.demo.test_model_cache import describe
 from prefstream.scoring.demo.model_cache import prepare_models
 prepare_models([describe(Path(sys.argv[1]))], Path(sys.argv[2]), say=lambda line: print(line, flush=True))
 """
-
-
-def _byte_level_alphabet() -> list[str]:
-    """The 256 characters by which byte-level tokenizers write bytes."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    return sorted(ByteLevel.alphabet())
-
-
-def write_tiny_llama(path: Path, *, seed: int = 0) -> Path:
-    """A GGUF file as llama.cpp writes it, with SmolLM2's kind of tokenizer and random weights."""
-    vocabulary = [*SPECIALS, *_byte_level_alphabet(), "ĠĠ"]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("tiny")
-    writer.add_context_length(64)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(1)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_rope_dimension_count(HEAD_SIZE)
-    writer.add_vocab_size(len(vocabulary))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(vocabulary)
-    writer.add_token_types([gguf.TokenType.CONTROL] * len(SPECIALS) + [gguf.TokenType.NORMAL] * 257)
-    writer.add_token_merges(["Ġ Ġ"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_pad_token_id(2)
-    writer.add_add_bos_token(False)
-    shapes = {
-        "token_embd": (len(vocabulary), HIDDEN),
-        "output_norm": (HIDDEN,),
-        "blk.0.attn_norm": (HIDDEN,),
-        "blk.0.attn_q": (HEADS * HEAD_SIZE, HIDDEN),
-        "blk.0.attn_k": (HEAD_SIZE, HIDDEN),
-        "blk.0.attn_v": (HEAD_SIZE, HIDDEN),
-        "blk.0.attn_output": (HIDDEN, HEADS * HEAD_SIZE),
-        "blk.0.ffn_norm": (HIDDEN,),
-        "blk.0.ffn_gate": (INNER, HIDDEN),
-        "blk.0.ffn_up": (INNER, HIDDEN),
-        "blk.0.ffn_down": (HIDDEN, INNER),
-    }
-    random = np.random.default_rng(seed)
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def describe(file: Path, **changes: object) -> SourceModel:
@@ -125,22 +65,6 @@ def converted(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     told: list[str] = []
     folders = prepare_models([describe(tiny_gguf)], tmp_path_factory.mktemp("cache"), say=told.append)
     return folders["tiny"], told
-
-
-def test_a_converted_model_computes_what_the_gguf_file_does(converted: tuple[Path, list[str]], tiny_gguf: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, GgufConfig
-
-    ours = AutoModelForCausalLM.from_pretrained(converted[0])
-    original = AutoModelForCausalLM.from_pretrained(
-        tiny_gguf.parent,
-        gguf_file=tiny_gguf.name,
-        dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),
-    )
-    ids = torch.arange(3, 40).unsqueeze(0)
-    with torch.inference_mode():
-        assert torch.equal(ours(ids).logits, original(ids).logits)
 
 
 def test_a_converted_model_pads_with_a_token_that_ends_no_turn(converted: tuple[Path, list[str]]) -> None:

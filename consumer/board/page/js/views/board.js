@@ -99,7 +99,7 @@ class Board {
     this.#watchMatrix();
     context.events.on("changed", () => this.#refresh(), { signal: context.signal });
     context.events.on("verdicts", (told) => this.strip.add(told.verdicts), { signal: context.signal });
-    context.events.on("status", (/** @type {BoardStatus} */ status) => this.#showNotes(status), { signal: context.signal });
+    context.events.on("status", (/** @type {BoardStatus} */ status) => this.#showStatus(status), { signal: context.signal });
     context.events.on("connection", (state) => state === "live" && this.#refresh(), { signal: context.signal });
     void this.#firstVerdicts();
     this.follow(context.query);
@@ -233,6 +233,11 @@ class Board {
       replace(this.place, emptyState("No battles here", "Nothing was judged or voted on in this window and language. Choose all time and all languages to see what there is."));
       return;
     }
+    const notice = this.context.status()?.notice;
+    if (notice) {
+      replace(this.place, emptyState("No battles yet", notice));
+      return;
+    }
     replace(
       this.place,
       emptyState(
@@ -280,6 +285,12 @@ class Board {
     } catch {
       // the strip stays away until one comes
     }
+  }
+
+  /** @param {BoardStatus} status */
+  #showStatus(status) {
+    this.#showNotes(status);
+    if (this.#table?.models.length === 0) this.#showEmpty(); // what it tells may be another thing now
   }
 
   /** @param {BoardStatus} status */
