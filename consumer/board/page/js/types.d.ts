@@ -670,3 +670,11 @@ export interface TrustTime {
   step: "hour" | "day";
   slices: TrustSlice[];
 }
+
+/** Prompt and answers of one battle, turn by turn. */
+export interface BattleTexts {
+  id: string;
+  prompt: string[];
+  response_a: string[];
+  response_b: string[];
+}

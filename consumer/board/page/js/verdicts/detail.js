@@ -4,6 +4,7 @@ import { describe, outcomeBar } from "../charts/outcome-bar.js";
 import { classes, tag } from "../components.js";
 import { el } from "../dom.js";
 import { duration, list, moment, NOTHING, number, percent, signed } from "../format.js";
+import { textsOf } from "../texts.js";
 import { spot } from "./feed.js";
 
 /** @typedef {import("../types.d.ts").Verdict} Verdict */
@@ -36,11 +37,12 @@ const COUNTED = [
  * @returns {HTMLElement[]}
  */
 export function detail(verdict, context) {
-  void context;
   const looks = style(verdict);
+  const texts = textsOf(context, verdict);
   return [
     part("What each judge said", opinions(verdict)),
     el("div", { class: "verdict-parts" }, part("The verdict", facts(answer(verdict))), part("How it came", facts(way(verdict)), stages(verdict)), looks && part("How the answers look", looks)),
+    ...(texts ? [texts] : []),
   ];
 }
 

@@ -5,6 +5,7 @@ import { card, csvLink, DataTable, emptyState, failure, segmented, skeleton, tag
 import { el, replace } from "../dom.js";
 import { ago, moment, number } from "../format.js";
 import { refreshed } from "../refreshed.js";
+import { textsButton } from "../texts.js";
 import { spot } from "../verdicts/feed.js";
 
 /**
@@ -32,7 +33,7 @@ let shown = null;
 export function mount(root, context) {
   const { api, go, query, signal } = context;
   const choice = segmented("Why", REASONS.map(([name, words]) => /** @type {const} */ ([name, words])), (why) => go({ why }, { replace: true }));
-  const list = table();
+  const list = table(context);
   const lead = el("span");
   const place = el("div");
   const end = el("p", { class: "card-words" });
@@ -88,15 +89,17 @@ export function unmount() {
   shown = null;
 }
 
-/** @returns {DataTable<ReviewLine>} */
-function table() {
+/** @param {Context} context @returns {DataTable<ReviewLine>} */
+function table(context) {
+  /** @param {ReviewLine} line */
+  const texts = ({ id, source, partition, offset }) => textsButton(context, { id, source: partition === null ? { file: source, line: offset } : { topic: source, partition, offset } });
   return new DataTable({
     caption: "Battles that a person should look at",
     key: ({ why, id }) => `${why} ${id}`,
     columns: [
       { label: "Bits", numeric: true, hint: "By which it is among the first", cell: ({ score }) => number(score, 2) },
-      { label: "Battle", header: true, wide: true, cell: battle },
-      { label: "What the panel holds for probable", cell: (line) => [models(line), outcomeBar(line.probabilities, line), el("div", { class: "review-narrow" }, battle(line), line.said && ["a person said ", said(line)])] },
+      { label: "Battle", header: true, wide: true, cell: (line) => [...battle(line), texts(line)] },
+      { label: "What the panel holds for probable", cell: (line) => [models(line), outcomeBar(line.probabilities, line), el("div", { class: "review-narrow" }, battle(line), line.said && ["a person said ", said(line)], texts(line))] },
       { label: "A person said", wide: true, cell: said },
       { label: "Published", wide: true, cell: ({ published_at: at }) => el("time", { datetime: at, title: moment(at) }, ago(at)) },
     ],
