@@ -89,14 +89,27 @@ def fill_store(store: Store, *, battles: int = 400, votes: int = 200, seed: int 
 
 @contextmanager
 def served(
-    store: Store, settings: ReportSettings | None = None, *, around: Surroundings | None = None, **changes: Any
+    store: Store,
+    settings: ReportSettings | None = None,
+    *,
+    around: Surroundings | None = None,
+    port: int = 0,
+    **changes: Any,
 ) -> Iterator[str]:
-    """Serve what a store holds; yields the URL."""
+    """Serve what a store holds; yields the URL.
+
+    Args:
+        store: what is looked at.
+        settings: of what is reported.
+        around: what is known beside the store.
+        port: 0: any free one.
+        changes: of the app's settings.
+    """
     with store.reader() as reader, store.reader() as watched:
         reports = Reports(reader, settings or ReportSettings(), around=around or Surroundings(), now=lambda: NOW)
         live = LiveFeed(reports, watched, refresh_s=REFRESH_S)
         app = create_app(reports, AppSettings(live=live, **changes))
-        with BoardServer(app, host="127.0.0.1", port=0) as server, live:
+        with BoardServer(app, host="127.0.0.1", port=port) as server, live:
             yield server.url
 
 

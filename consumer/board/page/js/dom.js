@@ -162,7 +162,8 @@ export class KeyedRows {
     const before = moves && moved && !prefersStill() ? places(this.rows) : null;
     this.rows = rows;
     if (!moved && this.parent.childElementCount === order.length) return;
-    for (const child of [...this.parent.children]) if (!order.includes(/** @type {Row} */ (child))) child.remove();
+    const wanted = new Set(/** @type {Element[]} */ (order));
+    for (const child of [...this.parent.children]) if (!wanted.has(child)) child.remove();
     order.forEach((row, place) => {
       const there = this.parent.children[place];
       if (there !== row) this.parent.insertBefore(row, there ?? null);
@@ -171,8 +172,9 @@ export class KeyedRows {
   }
 }
 
-/** Farther rows are not watched anyway, and a hundred animations at a time are not calm. */
-const MOST_GLIDING = 60;
+/** Rows that are farther from the screen are not watched anyway, and a hundred animations at a time are not calm. */
+const NEAR_PX = 300;
+const MOST_GLIDING = 40;
 const GLIDE_MS = 420;
 
 /**
@@ -184,8 +186,8 @@ function places(rows) {
   const tops = new Map();
   for (const [name, row] of rows) {
     const box = row.getBoundingClientRect();
-    if (box.bottom > -innerHeight && box.top < 2 * innerHeight) tops.set(name, box.top);
-    if (tops.size >= MOST_GLIDING) break;
+    if (box.bottom > -NEAR_PX && box.top < innerHeight + NEAR_PX) tops.set(name, box.top);
+    else if (tops.size > 0) break; // they stand in order
   }
   return tops;
 }
@@ -200,6 +202,7 @@ function glide(rows, before) {
     const way = row ? top - row.getBoundingClientRect().top : 0;
     return row && Math.abs(way) > 1 ? [{ row, way }] : [];
   });
+  if (ways.length > MOST_GLIDING) return;
   for (const { row, way } of ways) {
     row.animate([{ transform: `translateY(${way}px)` }, { transform: "none" }], {
       duration: GLIDE_MS,

@@ -21,6 +21,13 @@ const SILENT_MS = 20_000;
 /** Of HTTP/1.1 a browser opens six connections to a host: pages that nobody sees must not hold them. */
 const HIDDEN_MS = 60_000;
 
+/**
+ * The board answers at once with what it computed last, and computes anew behind: who asks when numbers changed may get old
+ * ones, and nothing more is told in a quiet hour. So a change is told again after these: when an answer may have been computed
+ * since, when one is surely no longer fresh (5 s by default), a moment later, and, for boards that compute for seconds, later.
+ */
+const ECHOES_MS = [2000, 7000, 10_000, 45_000];
+
 export class Events {
   /** @type {EventSource | null} */
   #source = null;
@@ -33,6 +40,8 @@ export class Events {
   #hide;
   /** @type {number | undefined} */
   #silence;
+  /** @type {number[]} */
+  #echoes = [];
   #last = "";
 
   constructor() {
@@ -95,8 +104,15 @@ export class Events {
           return; // of a later version
         }
         this.#tell(type, payload);
+        if (type === "changed") this.#echo(payload);
       });
     }
+  }
+
+  /** @param {unknown} payload */
+  #echo(payload) {
+    this.#echoes.forEach(clearTimeout);
+    this.#echoes = ECHOES_MS.map((after) => setTimeout(() => this.#tell("changed", payload), after));
   }
 
   #close() {

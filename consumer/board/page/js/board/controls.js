@@ -33,10 +33,13 @@ export class Controls {
     this.node = el(
       "div",
       { class: "controls board-controls", role: "group", "aria-label": "What is shown" },
-      this.method.node,
-      this.window.node,
-      el("div", { class: "control" }, el("label", { for: "language" }, "Language"), this.language),
-      this.style.node,
+      el("div", { class: "control-pair" }, this.method.node, this.style.node),
+      el(
+        "div",
+        { class: "control-pair" },
+        this.window.node,
+        el("div", { class: "control" }, el("label", { for: "language" }, "Language"), this.language),
+      ),
       el("div", { class: "control board-find" }, el("label", { for: "find" }, "Filter"), this.find),
     );
     this.#showLanguages();

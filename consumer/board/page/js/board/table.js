@@ -25,6 +25,9 @@ import { grid, whisker } from "../charts/whisker.js";
 /** An interval that is so many times as wide as the middle one goes to the edge of the chart, and does not press the others together. */
 const WILD = 4;
 
+/** Rows that are made at a time. */
+const SLICE = 40;
+
 const COLUMNS = 6;
 
 export class ModelTable {
@@ -34,6 +37,8 @@ export class ModelTable {
   #scale = linear([900, 1100]);
   /** @type {{model: string, node: HTMLElement} | null} */
   #open = null;
+  /** @type {number | undefined} */
+  #later;
 
   /** @param {(model: string) => void} onToggle a row is to be opened or closed. */
   constructor(onToggle) {
@@ -90,10 +95,23 @@ export class ModelTable {
     );
     const wanted = find.toLocaleLowerCase();
     const shown = models.filter((line) => line.model.toLocaleLowerCase().includes(wanted));
-    this.rows.show(shown.flatMap((line) => (line.model === open?.model ? [line, { detail: line.model }] : [line])));
-    const there = new Set(shown.map((line) => line.model));
-    for (const name of this.#parts.keys()) if (!there.has(name)) this.#parts.delete(name);
+    this.#fill(shown.flatMap((line) => (line.model === open?.model ? [line, { detail: line.model }] : [line])));
     return shown.length;
+  }
+
+  /**
+   * What fills a screen at once, the rest a slice at a time: 200 rows are as much work as a hand feels.
+   *
+   * @param {readonly (ModelLine | {detail: string})[]} items
+   */
+  #fill(items) {
+    clearTimeout(this.#later);
+    const there = new Set(items.map((item) => ("detail" in item ? item.detail : item.model)));
+    for (const name of this.#parts.keys()) if (!there.has(name)) this.#parts.delete(name);
+    let missing = 0;
+    const end = items.findIndex((item) => !("detail" in item) && !this.#parts.has(item.model) && (missing += 1) > SLICE);
+    this.rows.show(end < 0 ? items : items.slice(0, end));
+    if (end >= 0) this.#later = setTimeout(() => this.#fill(items));
   }
 
   /** @param {ModelLine} line @returns {HTMLTableRowElement} */

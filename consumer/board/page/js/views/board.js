@@ -113,6 +113,7 @@ class Board {
     const { method, style, language, window } = query;
     const same = [method, style, language, window].join("\n") === [before.method, before.style, before.language, before.window].join("\n");
     if (same && this.#table) this.#show();
+    if (!same) this.card.setAttribute("aria-busy", "true"); // not where numbers only go on: it would flicker
     if (!same || !this.#table || query.model !== before.model) void this.#load();
   }
 
@@ -144,7 +145,6 @@ class Board {
     const signal = AbortSignal.any([asked.signal, this.context.signal]);
     const query = this.#asks;
     const { api } = this.context;
-    this.card.setAttribute("aria-busy", "true");
     try {
       this.#table = /** @type {StrengthTable} */ (await api.get("models", query, { signal }));
       replace(this.fault);
