@@ -22,7 +22,7 @@ from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.api.live import live_routes
 from prefstream.consumer.board.api.middleware import AsMeant, SecurityHeaders
 from prefstream.consumer.board.api.page import add_page_routes
-from prefstream.consumer.board.api.responses import API, PROBLEMS, problem_response, ready_response
+from prefstream.consumer.board.api.responses import API, JSON, PROBLEMS, problem_response, ready_response
 from prefstream.consumer.board.battles.texts import TextReader
 from prefstream.consumer.board.battles.writer import BattleWriter
 from prefstream.consumer.board.live.feed import LiveFeed
@@ -47,7 +47,6 @@ from prefstream.scoring.trust.results import TrustReport, TrustTime
 PROMPT_S: Final = 1.0
 """Of what is quickly computed and tells of now: a page asks every few seconds, and many pages may."""
 
-JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 CSV: Final = "text/csv; charset=utf-8; header=present"
 

@@ -1,17 +1,21 @@
-"""Server-sent events over HTTP."""
+"""The newest verdicts, and what happens as it happens, over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from prefstream.consumer.board.live.broadcast import RETRY_MS, Broadcast, EventStream
+from prefstream.consumer.board.api.answers import ReadyAnswer
+from prefstream.consumer.board.api.responses import JSON, ready_response
+from prefstream.consumer.board.live.broadcast import Broadcast, EventStream
 from prefstream.consumer.board.live.feed import LiveFeed
+from prefstream.consumer.board.live.payloads import VerdictPage
+from prefstream.consumer.board.store.verdicts import MOST_OF_A_BATCH
 
 EVENTS: Final = "text/event-stream"
 
@@ -22,10 +26,19 @@ _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering
 """Nothing on the way may keep events, pack them, or wait for more of them (the last is nginx's)."""
 
 _WHAT_COMES: Final = """\
-One stream a page. Events are `status` (as `status` answers; at once, when it changes, and every 5 s) and `changed`
-(numbers changed: ask again for what is shown). A comment comes every 15 s where nothing else does. A client that takes
-nothing is cut off, and comes back.
+One stream a page. Events: `verdicts` (what came, at most four times a second; who comes back with the id of the last
+one gets what came since), `status` (as the address of that name; at once, when it changes, and every 5 s), `changed`
+(numbers changed: ask again for what is shown), and `dead_letters`. A comment comes where nothing else does for 15 s. A
+client that takes nothing is cut off, and may come back. Data is JSON.
 """
+
+_Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST_OF_A_BATCH, description="At most so many.")]
+_After: TypeAlias = Annotated[
+    str | None, Query(max_length=64, description="Id of the last event that is known, as `verdicts` tells it.")
+]
+_LastEventId: TypeAlias = Annotated[
+    str | None, Header(max_length=64, description="Likewise, as a browser sends it that comes back.")
+]
 
 
 def live_routes(feed: LiveFeed) -> APIRouter:
@@ -36,9 +49,25 @@ def live_routes(feed: LiveFeed) -> APIRouter:
     """
     router = APIRouter()
 
-    async def events(request: Request) -> EventsResponse:
-        return EventsResponse(feed.broadcast, feed.broadcast.open(request.scope.get("state", {}).get(CUT, _nothing)))
+    async def verdicts(request: Request, limit: _Limit = 50) -> Response:
+        return ready_response(request, await run_in_threadpool(lambda: ReadyAnswer.of(feed.verdicts(limit), JSON)))
 
+    async def events(request: Request, after: _After = None, last_event_id: _LastEventId = None) -> Response:
+        stream = feed.broadcast.open(request.scope.get("state", {}).get(CUT, _nothing))
+        try:
+            begin = await run_in_threadpool(feed.begin_of, stream, last_event_id or after)
+        except BaseException:
+            feed.broadcast.leave(stream)
+            raise
+        return EventsResponse(feed.broadcast, stream, begin)
+
+    router.add_api_route(
+        "/verdicts",
+        verdicts,
+        response_model=VerdictPage,
+        summary="The newest verdicts.",
+        operation_id="verdicts",
+    )
     router.add_api_route(
         "/events",
         events,
@@ -46,7 +75,7 @@ def live_routes(feed: LiveFeed) -> APIRouter:
         summary="What happens, as it happens: server-sent events.",
         description=_WHAT_COMES,
         operation_id="events",
-        responses={200: {"content": {EVENTS: {"schema": {"type": "string"}}}}},
+        responses={200: {"description": "Without end.", "content": {EVENTS: {"schema": {"type": "string"}}}}},
     )
     return router
 
@@ -57,10 +86,11 @@ class EventsResponse(StreamingResponse):
     Args:
         broadcast: that the stream is of.
         stream: begun for this answer.
+        begin: what is sent before what the stream has.
     """
 
-    def __init__(self, broadcast: Broadcast, stream: EventStream) -> None:
-        super().__init__(_all_of(stream), media_type=EVENTS, headers=_HEADERS)
+    def __init__(self, broadcast: Broadcast, stream: EventStream, begin: bytes) -> None:
+        super().__init__(_all_of(begin, stream), media_type=EVENTS, headers=_HEADERS)
         self._broadcast = broadcast
         self._stream = stream
 
@@ -72,8 +102,8 @@ class EventsResponse(StreamingResponse):
             self._broadcast.leave(self._stream)
 
 
-async def _all_of(stream: EventStream) -> AsyncIterator[bytes]:
-    yield format_sse_event(retry=RETRY_MS)
+async def _all_of(begin: bytes, stream: EventStream) -> AsyncIterator[bytes]:
+    yield begin
     async for frame in stream.frames():
         yield frame
 

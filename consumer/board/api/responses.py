@@ -14,6 +14,8 @@ from prefstream.consumer.board.api.answers import ReadyAnswer
 
 API: Final = "/api/v1"
 
+JSON: Final = "application/json"
+
 
 class ApiProblem(BaseModel):
     """Why a request is not answered."""

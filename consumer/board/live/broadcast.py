@@ -36,10 +36,10 @@ class EventStream:
     Made by `Broadcast.open` in the event loop that serves; `frames` is for that loop.
 
     Attributes:
-        since: id of the last event before it began; None where no event has had one.
+        since: id of the last event before it began; empty where no event has had one.
     """
 
-    def __init__(self, first: list[bytes], since: str | None, cut: Callable[[], None]) -> None:
+    def __init__(self, first: list[bytes], since: str, cut: Callable[[], None]) -> None:
         self.since = since
         self._waiting = deque(first)
         self._cut = cut
@@ -101,7 +101,7 @@ class Broadcast:
         self._lock = threading.Lock()
         self._streams: set[EventStream] = set()
         self._newest: dict[str, bytes] = {}
-        self._last_id: str | None = None
+        self._last_id = ""
         self._closed = False
 
     def __len__(self) -> int:

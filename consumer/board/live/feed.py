@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final, Self
 
 import structlog
+from fastapi.sse import format_sse_event
 
-from prefstream.consumer.board.live.broadcast import Broadcast
+from prefstream.consumer.board.live.broadcast import RETRY_MS, Broadcast, EventStream
 from prefstream.consumer.board.live.payloads import NumbersChanged
 from prefstream.consumer.board.report.payloads import BoardStatus
 from prefstream.consumer.board.report.reports import Reports
 from prefstream.consumer.board.store.reader import BoardReader
+from prefstream.consumer.board.store.verdicts import event_id, sequence_of
 from prefstream.schemas import PrefstreamError
 
 log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 0.25
 """Between two looks into the file, one small query each: four events a second are as many as a page can show."""
+
+MOST_AT_ONCE: Final = 20
+"""Verdicts in an event, the newest: nobody reads more in a quarter of a second, and a page's list has sixty."""
+
+VERDICTS: Final = "verdicts"
+_COUNTED: Final = "preferences"
 
 STATUS_S: Final = 1.0
 """Between two statuses of which something differs."""
@@ -46,7 +55,10 @@ class LiveFeed:
         self._reports = reports
         self._reader = reader
         self._refresh_s = refresh_s
+        self._key = str(reader.meta("file_key"))
         self._counters = reader.counters()
+        self._told = self._counters.get(_COUNTED, 0)
+        self.broadcast.move_to(event_id(self._key, self._told))
         self._changed_at = 0.0
         self._status: BoardStatus | None = None
         self._status_at = 0.0
@@ -79,12 +91,47 @@ class LiveFeed:
             if self._stop.wait(LOOK_S):
                 return
 
+    def verdicts(self, limit: int) -> str:
+        """A `VerdictPage` in JSON, of what streams were told already: one that is opened then goes on from there.
+
+        Args:
+            limit: at most so many.
+        """
+        told = self._told
+        found = self._reader.verdicts(until=told, limit=limit)
+        return f'{{"verdicts":[{_joined(found)}],"id":"{event_id(self._key, told)}"}}'
+
+    def begin_of(self, stream: EventStream, after: str | None) -> bytes:
+        """What a stream begins with: what its client missed, as far as it is kept, and where it is now.
+
+        Args:
+            stream: just opened.
+            after: id of the last event that the client has; of another file's, or none, it missed nothing.
+        """
+        until = sequence_of(self._key, stream.since)
+        missed = None if after is None else sequence_of(self._key, after)
+        if until is None or missed is None or missed >= until:
+            return format_sse_event(id=stream.since, retry=RETRY_MS)
+        found = self._reader.verdicts(after=missed, until=until)
+        text = _new_verdicts(found, until - missed)
+        return format_sse_event(data_str=text, event=VERDICTS, id=stream.since, retry=RETRY_MS)
+
     def _look(self) -> None:
-        self._tell_change()
+        with self._reader.snapshot():
+            counters = self._reader.counters()
+            new = self._reader.verdicts(after=self._told, limit=MOST_AT_ONCE)
+        self._tell_verdicts(counters.get(_COUNTED, 0), new)
+        self._tell_change(counters)
         self._tell_status()
 
-    def _tell_change(self) -> None:
-        now, counters = time.monotonic(), self._reader.counters()
+    def _tell_verdicts(self, counted: int, new: Sequence[tuple[int, str]]) -> None:
+        if counted > self._told:
+            text = _new_verdicts(new, counted - self._told)
+            self.broadcast.publish_text(VERDICTS, text, event_id=event_id(self._key, counted))
+            self._told = counted
+
+    def _tell_change(self, counters: dict[str, int]) -> None:
+        now = time.monotonic()
         if counters != self._counters and now - self._changed_at >= self._refresh_s:
             self.broadcast.publish("changed", NumbersChanged())
             self._counters, self._changed_at = counters, now
@@ -99,3 +146,12 @@ class LiveFeed:
             return
         self.broadcast.publish("status", status, keep=True)
         self._status, self._status_at = status, time.monotonic()
+
+
+def _new_verdicts(found: Sequence[tuple[int, str]], came: int) -> str:
+    """`NewVerdicts` in JSON."""
+    return f'{{"verdicts":[{_joined(found)}],"skipped":{came - len(found)}}}'
+
+
+def _joined(found: Sequence[tuple[int, str]]) -> str:
+    return ",".join(text for _, text in found)

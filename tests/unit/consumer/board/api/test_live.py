@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from prefstream.consumer.board.api.responses import API
+from prefstream.consumer.board.live import broadcast
+from prefstream.consumer.board.live.payloads import NewVerdicts, VerdictPage
 from prefstream.consumer.board.store.store import Store
+from prefstream.consumer.board.store.verdicts import MOST_OF_A_BATCH
 from tests.support.board import preference_record
 from tests.support.boards import ask, fill_store, open_store, served
-from tests.support.events import events
+from tests.support.events import Events, events
+from tests.support.streams import wait_until
 
 
 @pytest.fixture
@@ -50,3 +54,123 @@ def test_a_page_is_told_that_numbers_changed(url: str, store: Store) -> None:
         store.apply([preference_record(1_000, random.Random(1))])
         assert stream.next("changed").data == {}
         assert stream.next("status").data["counters"]["preferences"] == 31
+
+
+def test_the_newest_verdicts_can_be_asked_for(url: str, store: Store) -> None:
+    page = VerdictPage.model_validate(ask(url, f"{API}/verdicts?limit=5").json)
+    assert [one.id for one in page.verdicts] == [f"b{number}" for number in range(25, 30)]
+    assert page.id == page.verdicts[-1].event
+    assert len(ask(url, f"{API}/verdicts").json["verdicts"]) == 30
+    assert ask(url, f"{API}/verdicts?limit=201").status == 422
+
+
+def test_a_stream_goes_on_where_the_page_of_verdicts_ends(url: str, store: Store) -> None:
+    known = ask(url, f"{API}/verdicts").json["id"]
+    take(store, 100, 3)
+    with events(url, after=known) as stream:
+        took(stream, 100, 3)
+        take(store, 103, 2)
+        assert took(stream, 103, 2) == stream.last_id
+
+
+def test_who_comes_back_gets_what_was_missed_once(url: str, store: Store) -> None:
+    with events(url) as stream:
+        stream.next("status")
+        take(store, 100, 1)
+        known = took(stream, 100, 1)
+    with events(url) as other:
+        other.next("status")
+        take(store, 101, 40)
+        took(other, 101, 40)
+        with events(url, last_event_id=known) as stream:
+            assert took(stream, 101, 40) == other.last_id
+
+
+def test_the_header_of_who_comes_back_counts_before_the_address(url: str, store: Store) -> None:
+    known = ask(url, f"{API}/verdicts").json["id"]
+    take(store, 100, 2)
+    with events(url, after=known) as stream:
+        last = took(stream, 100, 2)
+    with events(url, after=known, last_event_id=last) as stream:
+        take(store, 102, 1)
+        took(stream, 102, 1)
+
+
+@pytest.mark.parametrize("known", ["000000000000-7", "nonsense", None])
+def test_who_knows_nothing_of_this_file_begins_now(url: str, store: Store, known: str | None) -> None:
+    with events(url, last_event_id=known) as stream:
+        stream.next("status")
+        assert stream.last_id == ask(url, f"{API}/verdicts").json["id"]
+        take(store, 100, 1)
+        took(stream, 100, 1)
+
+
+def test_what_came_faster_than_it_can_be_shown_is_told_as_skipped(url: str, store: Store) -> None:
+    with events(url) as stream:
+        stream.next("status")
+        take(store, 100, 1_000, at_once=True)
+        told = NewVerdicts.model_validate(stream.next("verdicts").data)
+        assert [one.id for one in told.verdicts] == [f"b{number}" for number in range(1_080, 1_100)]
+        assert told.skipped == 980
+
+
+def test_what_is_kept_no_more_is_told_as_skipped(url: str, store: Store) -> None:
+    known = ask(url, f"{API}/verdicts").json["id"]
+    with events(url) as other:
+        other.next("status")
+        take(store, 100, 1_000, at_once=True)
+        other.next("verdicts")
+        with events(url, after=known) as stream:
+            told = stream.next("verdicts").data
+    assert (len(told["verdicts"]), told["skipped"]) == (MOST_OF_A_BATCH, 1_000 - MOST_OF_A_BATCH)
+
+
+def test_where_too_many_pages_are_open_another_one_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "MOST_STREAMS", 1)
+    with events(url) as stream:
+        stream.next("status")
+        answer = ask(url, f"{API}/events")
+        assert answer.status == 503
+        assert "pages get live events already" in answer.json["detail"]
+        assert ask(url, f"{API}/status").status == 200
+
+
+def test_a_page_that_is_gone_makes_room(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "MOST_STREAMS", 1)
+    with events(url) as stream:
+        stream.next("status")
+    wait_until(lambda: _opens(url), what="room for another page")
+
+
+def test_where_nothing_happens_a_comment_keeps_the_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "HEARTBEAT_S", 0.01)
+    with events(url) as stream:
+        stream.next("status")
+        stream.next("status")
+        assert "ping" in stream.comments
+
+
+def _opens(url: str) -> bool:
+    with events(url) as stream:
+        return stream.status == 200
+
+
+def take(store: Store, first: int, count: int, *, at_once: bool = False) -> None:
+    """Battles come, in batches of ten."""
+    rng = random.Random(first)
+    records = [preference_record(number, rng) for number in range(first, first + count)]
+    step = count if at_once else 10
+    for begin in range(0, count, step):
+        store.apply(records[begin : begin + step])
+
+
+def took(stream: Events, first: int, count: int) -> str | None:
+    """Wait until a stream has told battles, each once and in order; those that it says it skipped are none of them."""
+    expected = [f"b{number}" for number in range(first, first + count)]
+    while expected:
+        told = stream.next("verdicts").data
+        expected = expected[told["skipped"] :]
+        ids = [one["id"] for one in told["verdicts"]]
+        assert ids == expected[: len(ids)]
+        expected = expected[len(ids) :]
+    return stream.last_id
