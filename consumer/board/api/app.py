@@ -281,7 +281,7 @@ def _csv_of(name: TableName) -> _Render:
 
 
 _Table: TypeAlias = Annotated[TableName, Path(description="Which.")]
-_PROMPT_TABLES: Final[frozenset[TableName]] = frozenset({"minutes", "dead-letters"})
+_PROMPT_TABLES: Final[frozenset[TableName]] = frozenset({"minutes", "lag", "dead-letters"})
 """Of a prompt page."""
 
 _CSV: Final = {name: _csv_of(name) for name in get_args(TableName)}

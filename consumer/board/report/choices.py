@@ -14,12 +14,24 @@ Step: TypeAlias = Literal["hour", "day"]
 """Length of a slice of time."""
 
 StoredTableName: TypeAlias = Literal[
-    "models", "pairs", "ties", "languages", "time", "trust", "trust-time", "length", "review", "minutes"
+    "models",
+    "pairs",
+    "ties",
+    "languages",
+    "time",
+    "trust",
+    "trust-time",
+    "trust-slices",
+    "reliability",
+    "length",
+    "review",
+    "minutes",
+    "counters",
 ]
 """The tables of what is stored, as CSV."""
 
-TableName: TypeAlias = Literal[StoredTableName, "dead-letters"]
-"""The tables that there are as CSV; one of them only who watches the stream can tell."""
+TableName: TypeAlias = Literal[StoredTableName, "lag", "dead-letters"]
+"""The tables that there are as CSV; two of them only who watches the stream can tell."""
 
 UnknownSelection: TypeAlias = Literal["as-random", "leave-out"]
 """What becomes of votes of which nobody knows how probable it was that they were asked for."""

@@ -340,8 +340,12 @@ _TABLES: Final[Mapping[TableName, Callable[[Reports, BoardQuery], str]]] = {
     "time": lambda reports, query: tables.time_csv(reports.time(query)),
     "trust": lambda reports, _: tables.trust_csv(reports.trust()),
     "trust-time": lambda reports, query: tables.trust_time_csv(reports.trust_over_time(query)),
+    "trust-slices": lambda reports, _: tables.trust_slices_csv(reports.trust()),
+    "reliability": lambda reports, _: tables.reliability_csv(reports.trust()),
     "length": lambda reports, _: tables.length_csv(reports.trust()),
     "review": lambda reports, _: tables.review_csv(reports.review()),
     "minutes": lambda reports, _: tables.minutes_csv(reports.stream()),
+    "counters": lambda reports, _: tables.counters_csv(reports.status()),
+    "lag": lambda reports, _: tables.lag_csv(reports.stream()),
     "dead-letters": lambda reports, _: tables.dead_letters_csv(reports.stream()),
 }

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from prefstream.consumer.board.report.payloads import (
+    BoardStatus,
     LanguageTables,
     ModelLine,
     ReviewLine,
@@ -28,10 +29,12 @@ from prefstream.consumer.board.report.payloads import (
 from prefstream.consumer.board.report.stream_payloads import StreamMinute, StreamReport
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.evaluation.results import ReliabilityBin
 from prefstream.scoring.trust.results import (
     Answers,
     Contrast,
     LengthBin,
+    Quality,
     TrustReport,
     TrustSlice,
     TrustTime,
@@ -107,6 +110,17 @@ def minutes_csv(stream: StreamReport) -> str:
     return to_csv(columns, ([_plain(getattr(one, name)) for name in columns] for one in stream.minutes))
 
 
+def counters_csv(status: BoardStatus) -> str:
+    """A counter of the board's own a line."""
+    return to_csv(("counter", "records"), status.counters.items())
+
+
+def lag_csv(stream: StreamReport) -> str:
+    """A partition a line; none where nobody knows."""
+    partitions = () if stream.lag is None else stream.lag.partitions
+    return to_csv(("topic", "partition", "lag"), ((one.topic, one.partition, one.lag) for one in partitions))
+
+
 def dead_letters_csv(stream: StreamReport) -> str:
     """A reason a line, the most frequent first; none where nobody knows, and where there are no dead letters."""
     reasons = stream.dead_letters.reasons if stream.dead_letters else ()
@@ -131,6 +145,27 @@ def trust_time_csv(time: TrustTime) -> str:
     return _estimates_csv(TrustSlice, (), (((), one) for one in time.slices))
 
 
+def trust_slices_csv(trust: TrustReport) -> str:
+    """Votes of a window of time that have something in common a line: those of a language, those asked for."""
+    of = (("languages", "language"), ("by_review", "review"))
+    return to_csv(
+        ("window", "by", "value", "votes", "battles", *_ends("log_loss", "accuracy", "log_loss_minus_prior")),
+        (
+            (window.window, by, one.value, one.quality.votes, one.quality.battles, *_numbers_of(one.quality))
+            for window in trust.windows
+            for name, by in of
+            for one in getattr(window, name)
+        ),
+    )
+
+
+def reliability_csv(trust: TrustReport) -> str:
+    """A bin of a window of time a line: how often the most probable outcome happened, by how probable it was."""
+    return _estimates_csv(
+        ReliabilityBin, ("window",), (((one.window,), each) for one in trust.windows for each in one.reliability)
+    )
+
+
 def length_csv(trust: TrustReport) -> str:
     """A bin of a window of time a line: how often the longer answer won, by how much longer it was."""
     return _estimates_csv(
@@ -138,6 +173,18 @@ def length_csv(trust: TrustReport) -> str:
         ("window",),
         (((one.window,), each) for one in trust.windows if one.length is not None for each in one.length.bins),
     )
+
+
+def _numbers_of(quality: Quality) -> Iterator[float | None]:
+    """Three of its figures with their ends."""
+    for found in (quality.log_loss, quality.accuracy, quality.against_prior.log_loss):
+        yield from (found.value, found.low, found.high)
+
+
+def _ends(*names: str) -> Iterator[str]:
+    """Columns of figures, each with those of its interval's ends."""
+    for name in names:
+        yield from (name, f"{name}_low", f"{name}_high")
 
 
 def _estimates_csv(
@@ -152,7 +199,7 @@ def _estimates_csv(
     """
     columns = list(before)
     for name, field in kind.model_fields.items():
-        columns += [name, f"{name}_low", f"{name}_high"] if _holds_estimate(field) else [name]
+        columns += _ends(name) if _holds_estimate(field) else [name]
     rows = []
     for first, line in lines:
         row = list(first)

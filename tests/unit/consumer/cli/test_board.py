@@ -178,6 +178,27 @@ def test_csv_has_the_judges_over_time_and_by_length(files: tuple[Path, Path]) ->
     ]
 
 
+def test_csv_has_reliability_by_bin_and_figures_by_language(files: tuple[Path, Path]) -> None:
+    preferences, judged = files
+    words = ("--preferences", preferences, "--votes", judged)
+    report = BoardReport.model_validate_json(board(*words, "--format", "json").stdout)
+    told = {
+        table: list(csv.DictReader(io.StringIO(board(*words, "--format", "csv", "--table", table).stdout, newline="")))
+        for table in ("reliability", "trust-slices")
+    }
+    assert [(row["window"], float(row["confidence"]), float(row["accuracy"])) for row in told["reliability"]] == [
+        (window.window, one.confidence, one.accuracy.value)
+        for window in report.trust.windows
+        for one in window.reliability
+    ]
+    assert [(row["by"], row["value"], float(row["log_loss_minus_prior_high"])) for row in told["trust-slices"]] == [
+        ("language", one.value, one.quality.against_prior.log_loss.high)
+        for window in report.trust.windows
+        for one in window.languages
+    ]
+    assert told["trust-slices"]
+
+
 def test_jsonl_is_what_a_person_should_look_at(files: tuple[Path, Path]) -> None:
     preferences, judged = files
     words = ("--preferences", preferences, "--votes", judged, "--battle-url", "https://example.org/{id}")

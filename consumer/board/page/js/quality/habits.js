@@ -86,7 +86,7 @@ const both = ({ people, judges }) => [
 export function slices() {
   const languages = whiskerTable("Log loss against the prior, by language", { first: "Language", value: "minus the prior's, nats", include: [0] });
   const review = whiskerTable("Log loss against the prior, by whether the vote was asked for", { first: "The vote was", value: "minus the prior's, nats", include: [0] });
-  const node = card("Where are they good?", { lead: "Log loss minus the prior's on the same votes: left of the line they know more than nothing.", actions: [csvLink("trust", {}, "figures on trust")] }, languages, review);
+  const node = card("Where are they good?", { lead: "Log loss minus the prior's on the same votes: left of the line they know more than nothing.", actions: [csvLink("trust-slices", {}, "figures by language")] }, languages, review);
   return {
     node,
     show: (_, { languages: by, by_review: asked }) => {

@@ -31,15 +31,17 @@ export function judge({ window, quality, why_nothing: why, against_shipped: ship
     };
   }
   const { log_loss: toPrior } = quality.against_prior;
-  const beside = `log loss ${differenceTold(toPrior)} against whoever knows only how votes fell out before`;
+  const beside =
+    `Log loss ${differenceTold(toPrior)} against whoever knows only how votes fell out before, by ` +
+    `${number(quality.votes)} votes of ${LAST[window]}`;
   if (isAbove(toPrior)) {
-    return { tone: "bad", title: "No: they are worse than knowing nothing", reasons: [`${upper(beside)}.`] };
+    return { tone: "bad", title: "No: they are worse than knowing nothing", reasons: [`${beside}.`] };
   }
   if (!isBelow(toPrior)) {
     return {
       tone: "doubtful",
       title: "Not shown to be better than knowing nothing",
-      reasons: [`${upper(beside)}: the interval has 0 in it. More votes narrow it.`],
+      reasons: [`${beside}: the interval has 0 in it. More votes narrow it.`],
     };
   }
   const doubts = [];
@@ -58,7 +60,7 @@ export function judge({ window, quality, why_nothing: why, against_shipped: ship
   return {
     tone: doubts.length > 0 ? "doubtful" : "good",
     title: doubts.length > 0 ? "Better than knowing nothing, with a doubt" : "Yes: they know more than nothing",
-    reasons: [`${upper(beside)}, by ${number(quality.votes)} votes of ${LAST[window]}.`, ...doubts],
+    reasons: [`${beside}.`, ...doubts],
   };
 }
 

@@ -116,7 +116,7 @@ export function reliability() {
     (/** @type {import("../types.d.ts").ReliabilityBin} */ { low }) => low.toFixed(1),
   );
   const words = el("p", { class: "card-words" });
-  const node = card("When they say 70 %, is it 70 %?", { lead: "On the dashed line probabilities are right; below it the judges are too sure.", actions: [csvLink("trust", {}, "figures on trust")] }, chart, words, table);
+  const node = card("When they say 70 %, is it 70 %?", { lead: "On the dashed line probabilities are right; below it the judges are too sure.", actions: [csvLink("reliability", {}, "reliability by bin")] }, chart, words, table);
   return {
     node,
     show: ({ shipped }, { reliability: bins, quality, against_shipped: against }) => {

@@ -1,6 +1,6 @@
 /** What the board itself has counted, and what went otherwise than it should. */
 
-import { card, DataTable, note } from "../components.js";
+import { card, csvLink, DataTable, note } from "../components.js";
 import { el, replace } from "../dom.js";
 import { moment, number, plural } from "../format.js";
 
@@ -39,7 +39,7 @@ export function counters() {
   const lead = el("span");
   const notes = el("ul", { class: "notes" });
   const heading = el("h3", null, "Notes");
-  const node = card("What the board has read", { lead }, table.node, heading, notes);
+  const node = card("What the board has read", { lead, actions: [csvLink("counters")] }, table.node, heading, notes);
   return {
     node,
     show: ({ counters: told, since, behind, notes: noted }) => {

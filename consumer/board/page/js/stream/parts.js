@@ -3,7 +3,7 @@
 import { barChart } from "../charts/bars.js";
 import { lineChart } from "../charts/lines.js";
 import { timeTicks } from "../charts/time.js";
-import { card, DataTable, emptyState, figure, figures, note } from "../components.js";
+import { card, csvLink, DataTable, emptyState, figure, figures, note } from "../components.js";
 import { el, replace } from "../dom.js";
 import { ago, duration, moment, number, percent, plural, short, shortClock } from "../format.js";
 import { numbers } from "../quality/numbers.js";
@@ -68,7 +68,7 @@ export function summary() {
 export function throughput() {
   const chart = barChart({ caption: "", stepMs: MINUTE_MS, yTitle: "battles" });
   const table = minuteNumbers();
-  const node = card("Battles a minute", { lead: "The last hour, by when preferences were published." }, chart, table);
+  const node = card("Battles a minute", { lead: "The last hour, by when preferences were published.", actions: [csvLink("minutes", {}, "battles and latency by minute")] }, chart, table);
   return {
     node,
     show: ({ minutes }) => {
@@ -105,7 +105,7 @@ export function latency() {
   const chart = lineChart({ caption: "", series: [] });
   const legend = el("p", { class: "legend" }, el("span", { class: "legend-item", "data-kind": "accent" }, "median"), el("span", { class: "legend-item", "data-kind": "muted" }, "95th percentile"));
   const nothing = emptyState("No latency yet", "Preferences of a running stream have timings; those of score have none.");
-  const node = card("Latency", { lead: "Waiting for the judges, tokenising and inference of a battle. How long it lay on its topic is not in it: the lag tells." }, legend, chart, nothing);
+  const node = card("Latency", { lead: "Waiting for the judges, tokenising and inference of a battle. How long it lay on its topic is not in it: the lag tells.", actions: [csvLink("minutes", {}, "battles and latency by minute")] }, legend, chart, nothing);
   return {
     node,
     show: ({ minutes }) => {
@@ -148,7 +148,7 @@ export function lag() {
   });
   const lead = el("span");
   const place = el("div");
-  const node = card("Lag", { lead }, place);
+  const node = card("Lag", { lead, actions: [csvLink("lag", {}, "lag by partition")] }, place);
   return {
     node,
     show: ({ lag: told, group, why_no_lag: why }) => {
@@ -193,7 +193,7 @@ export function deadLetters() {
   const lead = el("span");
   const place = el("div");
   const how = el("p", { class: "card-words" });
-  const node = card("Dead letters", { lead }, place, how);
+  const node = card("Dead letters", { lead, actions: [csvLink("dead-letters", {}, "dead letters by reason")] }, place, how);
   return {
     node,
     show: ({ dead_letters: told, why_no_dead_letters: why }) => {
