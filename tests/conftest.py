@@ -135,6 +135,14 @@ def tabs(browser: Browser) -> Iterator[Tabs]:
         yield tabs
 
 
+@pytest.fixture(scope="session")
+def node_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TypeScript's compiler and its like, installed once for all of xdist's workers; skips where there is no npm."""
+    from tests.support.npm import installed
+
+    return installed(session_folder(tmp_path_factory) / "npm")
+
+
 @pytest.fixture(autouse=True)
 def _logging_ends_with_its_test() -> Iterator[None]:
     """Commands that ran in this process have set up logging; threads of their clients may go on talking for a while."""

@@ -18,21 +18,14 @@ from prefstream.schemas import KafkaSource, Preference, Vote, decode_preference,
 from prefstream.schemas.dead_letter import ERROR_HEADERS
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from tests.support.hash_judge import score_with_hashes
+from tests.support.npm import NPM_S, TYPESCRIPT, run
 from tests.support.priors import prior_entry
 from tests.support.streams import battle_event, fresh_config, produce, read_topic, running
 
-READER: Final = Path(__file__).parents[1] / "support" / "typescript"
+READER: Final = TYPESCRIPT
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 
-NPM_S: Final = 200
-"""Sixteen small packages, some seconds; npm keeps them, so that they are downloaded once on each machine."""
-
-OFFLINE: Final = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
-
-pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: nodejs, npm)"),
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.timeout(600)
 
 BATTLES: Final[list[bytes | None]] = [
     battle_event(0, language="de", occurred_at="2026-11-20T10:00:00+01:00", response_id_a=7),
@@ -40,14 +33,6 @@ BATTLES: Final[list[bytes | None]] = [
     battle_event(2, prompt=["zqprompt", None], response_a=["zqanswera", ""], response_b=["zqanswerb", "b"]),
 ]
 VOTES: Final = (Vote(id="battle-0", winner="model_b", voter="zqvoter"), Vote(id="battle-1", winner="both_bad"))
-
-
-def run(*command: str, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_S)
-    if done.returncode and any(code in done.stderr for code in OFFLINE):
-        pytest.skip("the npm registry can't be reached, and npm has not kept what is needed")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def swapping_panel() -> Panel:
@@ -81,16 +66,15 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(node_programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the reader, compiled against types that are generated from the committed schemas."""
     folder = tmp_path_factory.mktemp("typescript")
-    for name in ("package.json", "package-lock.json", "reader.ts", "tsconfig.json"):
+    for name in ("package.json", "reader.ts", "tsconfig.json"):
         shutil.copy(READER / name, folder)
-    run("npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", folder=folder)
     for name in ("battle", "preference", "vote", "dead-letter"):
         schema = str(SCHEMAS / f"{name}.schema.json")
-        run("node_modules/.bin/json2ts", "--no-additionalProperties", schema, f"{name}.ts", folder=folder)
-    run("node_modules/.bin/tsc", "--project", ".", folder=folder)
+        run(str(node_programs / "json2ts"), "--no-additionalProperties", schema, f"{name}.ts", folder=folder)
+    run(str(node_programs / "tsc"), "--project", ".", folder=folder)
     return folder
 
 
@@ -155,7 +139,9 @@ def test_it_reads_what_an_earlier_and_a_later_version_write(compiled: Path, topi
     ("right", "wrong"),
     [("preference.preferred,", "preference.prefered,"), ("vote.winner ===", "vote.outcome ===")],
 )
-def test_the_compiler_refuses_a_reader_that_misspells_a_field(compiled: Path, right: str, wrong: str) -> None:
+def test_the_compiler_refuses_a_reader_that_misspells_a_field(
+    compiled: Path, node_programs: Path, right: str, wrong: str
+) -> None:
     """Or the types would hold nothing."""
     text = (compiled / "reader.ts").read_text(encoding="utf-8")
     assert right in text
@@ -163,7 +149,7 @@ def test_the_compiler_refuses_a_reader_that_misspells_a_field(compiled: Path, ri
     (compiled / "broken.ts").write_text(text.replace(right, wrong), encoding="utf-8")
     (compiled / "broken.json").write_text(json.dumps(config | {"files": ["broken.ts"]}), encoding="utf-8")
     done = subprocess.run(
-        ["node_modules/.bin/tsc", "--noEmit", "--project", "broken.json"],
+        [node_programs / "tsc", "--noEmit", "--project", "broken.json"],
         cwd=compiled,
         capture_output=True,
         text=True,

@@ -632,45 +632,6 @@ export interface StreamReport {
   why_no_dead_letters: string | null;
 }
 
-/** Votes with a winner whose answers differ about as much in length. */
-export interface LengthBin {
-  /** Least log2 of the longer answer's length by the shorter's. */
-  low: number;
-  /** From which on they are of the next bin; null: no end. */
-  high: number | null;
-  mean: number;
-  votes: number;
-  people: Estimate;
-  judges: number;
-}
-
-/** What one doubling of the ratio of lengths adds to the log-odds that the longer answer wins. */
-export interface LengthSlope {
-  votes: number;
-  people: Estimate;
-  judges: Estimate;
-  excess: Estimate;
-  bins: LengthBin[];
-}
-
-/** The judges by the votes of one hour or day. */
-export interface TrustSlice {
-  start: string;
-  end: string;
-  votes: number;
-  battles: number;
-  log_loss: Estimate;
-  accuracy: Estimate;
-  prior_log_loss: Estimate;
-  length_excess: Estimate | null;
-}
-
-/** The judges over time. */
-export interface TrustTime {
-  step: "hour" | "day";
-  slices: TrustSlice[];
-}
-
 /** Prompt and answers of one battle, turn by turn. */
 export interface BattleTexts {
   id: string;

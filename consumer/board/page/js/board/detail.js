@@ -18,8 +18,6 @@ const MOST = 60;
 export class Detail {
   /** @type {ReturnType<typeof lineChart> | null} */
   #chart = null;
-  /** @type {Step} */
-  #step = "day";
 
   /** @param {string} model @param {(step: Step) => void} onStep */
   constructor(model, onStep) {
@@ -61,7 +59,6 @@ export class Detail {
 
   /** @param {TimeSlices} slices */
   showTime(slices) {
-    this.#step = slices.step;
     this.step.set(slices.step);
     const points = slices.slices.map(({ start, strengths }) => {
       const line = strengths.models.find((one) => one.model === this.model);

@@ -72,7 +72,7 @@ export class ModelTable {
     this.rows = new KeyedRows(body, {
       key: (item) => ("detail" in item ? `detail ${item.detail}` : `model ${item.model}`),
       create: (item) => ("detail" in item ? this.#detailRow(item.detail) : this.#create(item)),
-      update: (row, item) => ("detail" in item ? undefined : this.#update(item)),
+      update: (_, item) => ("detail" in item ? undefined : this.#update(item)),
       moves: true,
     });
   }

@@ -49,6 +49,7 @@ export function mount(root, context) {
   );
   /** @type {readonly ReviewLine[] | null} */
   let battles = null;
+  /** @type {string | undefined} */
   let why = query.why;
   const draw = () => {
     if (battles === null) return;
