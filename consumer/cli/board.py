@@ -158,8 +158,6 @@ def board(
         raise UsageError("--votes: no effect without --preferences FILE, which it is matched with by id")
     if not (once or preferences):
         refuse_unused(context, _OF_ONCE, "without --once")
-        if not (config.board_allow_battles or config.board_show_texts):
-            refuse_unused(context, ("battles_topic",), "without --allow-battles or --show-texts")
         _serve(config, context)
         return
     refuse_unused(context, _OF_SERVICE, "with --once, which serves nothing")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
+from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.errors import BrokersSilentError
 from prefstream.schemas import encode_preference
@@ -49,14 +50,21 @@ def test_a_broker_that_comes_back_is_read_on(tmp_path: Path) -> None:
     with KafkaCluster(home, tmp_path / "kafka") as cluster:
         names = board_names(cluster.bootstrap_servers)
         publish(cluster.bootstrap_servers, names.preferences_topic, 1)
-        with ingesting(names, tmp_path / "board.db", on_obstacle=told.append) as board:
+        with (
+            StreamWatch(names, "stream", lambda *_: None) as watch,
+            ingesting(names, tmp_path / "board.db", on_obstacle=told.append) as board,
+        ):
             board.wait(lambda counted: counted.get("preferences") == 1, "the preference")
+            wait_until(lambda: watch.now().dead_letters, what="that the stream is watched")
             (broker,) = cluster.brokers.values()
             broker.kill()
             wait_until(lambda: told and told[-1] and "no broker at" in told[-1], what="that it is told")
+            wait_until(lambda: "no broker at" in str(watch.now().why_no_dead_letters), what="that this is told, too")
             broker.start()
             cluster.wait_ready()
             publish(cluster.bootstrap_servers, names.preferences_topic, 2)
             board.wait(lambda counted: counted.get("preferences") == 2, "what came meanwhile")
             wait_until(lambda: told[-1] is None, what="that it goes on")
+            wait_until(lambda: watch.now().dead_letters, what="that the stream is watched again")
+            wait_until(lambda: "has committed nothing" in str(watch.now().why_no_lag), what="that its group is, too")
             assert "duplicate_battles" not in board.counters()

@@ -212,7 +212,7 @@ def made(admin: Any, topic: str) -> bool:
     return True
 
 
-def test_brokers_that_are_away_are_told_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brokers_that_are_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letters_module, "SILENT_S", 1.0)
     monkeypatch.setattr("prefstream.consumer.client.clients.CONNECT_TIMEOUT_MS", 2_000)
     monkeypatch.setattr("prefstream.consumer.client.clients.PATIENCE_S", 0.5)
