@@ -108,7 +108,8 @@ class BoardConfig(TopicNames):
         Field(
             description="Let who sees the page try a battle out: a form writes a prompt and two answers to the battles "
             "topic, as any producer does, and shows the verdict that comes back. Each takes the judges' time. At most "
-            "64 KiB, and 30 a minute; no other web page can send one. Needs Write on that topic."
+            "64 KiB, and 30 a minute; no other web page can send one. Needs Write on that topic; where more than this "
+            "machine reaches the port, the token (board_http_token) too."
         ),
     ] = False
     board_show_texts: Annotated[
@@ -116,7 +117,7 @@ class BoardConfig(TopicNames):
         Field(
             description="Let who sees the page read what a battle says: its record is fetched from the battles topic "
             "when somebody asks for it, and kept nowhere. Without it the page holds no text of any battle. Needs Read "
-            "on that topic; think of a token (board_http_token) where more people reach the port than may read."
+            "on that topic; where more than this machine reaches the port, the token (board_http_token) too."
         ),
     ] = False
 

@@ -28,7 +28,7 @@ from prefstream.consumer.board.trust.gauges import TrustCollector
 from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.client.acl import battle_operations
-from prefstream.consumer.errors import StreamError
+from prefstream.consumer.errors import StreamError, UsageError
 from prefstream.consumer.observe.health import HealthState
 from prefstream.schemas import PrefstreamError
 
@@ -58,6 +58,7 @@ class BoardService:
         notice: Callable[[], str | None] = lambda: None,
         on_serving: Callable[[str], None] = lambda _url: None,
     ) -> None:
+        _check_reach(config)
         self.health = HealthState()
         self.url: str | None = None
         self._config = config
@@ -214,6 +215,21 @@ def _hosts_of(config: BoardConfig) -> frozenset[str] | None:
     if not is_loopback(config.board_http_host):
         return None
     return frozenset(name for name in config.board_http_names.split(",") if name)
+
+
+def _check_reach(config: BoardConfig) -> None:
+    """Texts of people, and the judges' time, are for nobody who merely reaches the port.
+
+    Strengths and figures are: a network of one's own may read them, as it may read the metrics.
+    """
+    given = {"--show-texts": config.board_show_texts, "--allow-battles": config.board_allow_battles}
+    asked = [option for option, on in given.items() if on]
+    if asked and config.board_http_token is None and not is_loopback(config.board_http_host):
+        raise UsageError(
+            f"{' and '.join(asked)}: with --http-host {config.board_http_host} everybody who reaches the port could; "
+            "set a token (PREFSTREAM_BOARD_HTTP_TOKEN, or a file board_http_token in PREFSTREAM_SECRETS_DIR), or "
+            "listen on this machine alone"
+        )
 
 
 def open_store(config: BoardConfig, file: Path | None) -> Store:
