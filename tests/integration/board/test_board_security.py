@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from prefstream.consumer.board.api.app import API
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.watch import watcher
 from prefstream.consumer.board.watch.dead_letters import DeadLetterWatch
 from prefstream.consumer.board.watch.lag import LagWatch
@@ -36,6 +36,7 @@ from tests.support.kafka.security import (
     broker_settings,
     grant,
     needed_acls_of_board,
+    revoke,
     scram_listener,
 )
 from tests.support.streams import read_topic, wait_until
@@ -171,7 +172,7 @@ def test_the_board_serves_and_watches_with_exactly_the_rights_of_the_guide(secur
     assert read_topic(secured.inside.bootstrap_servers, NAMES.votes_dead_letters_topic)
 
 
-def test_without_rights_on_the_stream_it_says_so_serves_on_and_watches_once_they_are_granted(
+def test_without_rights_on_the_stream_it_says_so_and_serves_on_and_watches_while_they_are_granted(
     secured: Secured, tmp_path: Path, tries: Counter[str]
 ) -> None:
     with capture_logs() as logs, running_board(secured.inside, tmp_path, **secured.login("blind")) as url:
@@ -185,6 +186,12 @@ def test_without_rights_on_the_stream_it_says_so_serves_on_and_watches_once_they
         assert sorted(told) == ["dead letters", "the stream's lag"]
         grant(secured.cluster.internal_servers, {"blind": WATCH})
         wait_until(lambda: stream_of(url)["lag"] and stream_of(url)["dead_letters"], what="both")
+        for right in WATCH:
+            revoke(secured.cluster.internal_servers, "blind", right)
+        wait_until(
+            lambda: not (stream_of(url)["lag"] or stream_of(url)["dead_letters"]), what="that they are taken away"
+        )
+        assert ask(url, "/readyz").status == 200
 
 
 def test_what_is_seen_and_may_not_be_used_is_named(secured: Secured, tmp_path: Path, tries: Counter[str]) -> None:

@@ -6,12 +6,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from pydantic import BaseModel
 
+from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, NewDeadLetter, NewDeadLetters
 from prefstream.consumer.board.report.surroundings import WatchedStream
 from prefstream.consumer.board.watch import dead_letters as dead_letters_module
@@ -23,6 +25,8 @@ from prefstream.consumer.config import TopicNames
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, Reason
 from tests.conftest import Kafka
 from tests.support.board_topics import board_names
+from tests.support.boards import ask, running_board
+from tests.support.events import events
 from tests.support.streams import wait_until
 
 
@@ -150,6 +154,18 @@ def test_dead_letters_of_the_day_are_counted_and_new_ones_told(names: TopicNames
         (names.battles_topic, 1, 7, "too_deep"),
         (names.battles_topic, 1, 8, "unknown"),
     ]
+
+
+def test_a_page_hears_of_an_input_that_became_a_dead_letter(
+    names: TopicNames, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    with running_board(names, tmp_path) as url:
+        wait_until(lambda: ask(url, f"{API}/stream").json["dead_letters"], what="the watch")
+        with events(url) as heard:
+            die(producer, names, [41])
+            [letter] = heard.next("dead_letters").data["dead_letters"]
+    place = {"topic": names.battles_topic, "partition": 1, "offset": 41}
+    assert letter.items() >= {**place, "reason": "not_json"}.items()
 
 
 def test_of_a_flood_the_newest_are_read_back(names: TopicNames, producer: KafkaProducer) -> None:
