@@ -9,7 +9,7 @@ import { percent } from "../format.js";
 const PARTS = [["model_a", "a"], ["tie", "tie"], ["model_b", "b"]];
 
 /** Parts that are narrower have no room for their number. */
-const ROOM = 0.13;
+const ROOM = 0.16;
 
 /**
  * The bar, which tells its numbers to a screen reader, too. `update` shows others.
