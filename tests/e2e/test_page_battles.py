@@ -49,9 +49,11 @@ class ShortJudge(PriorJudge):
 
 
 def panel() -> Panel:
-    """Two judges that read both orders; one of them likes what stands first."""
-    entries = (prior_entry("steady", (0.4, 0.4, 0.2)), prior_entry("leaning", (0.7, 0.2, 0.1)))
-    return Panel([ShortJudge(PriorJudgeConfig.model_validate(entry)) for entry in entries], swap=True)
+    """Two judges; one likes A, the other what stands first."""
+    entries = (prior_entry("steady", (0.61, 0.19, 0.2)), prior_entry("leaning", (0.7, 0.2, 0.1)))
+    steady, leaning = (ShortJudge(PriorJudgeConfig.model_validate(entry)) for entry in entries)
+    steady.symmetric = True
+    return Panel([steady, leaning], swap=True)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_the_forms_verdict_comes_back_over_the_topics(tabs: Tabs, url: str, name
     page.get_by_label("Answer A").press("Control+Enter")
     card = page.get_by_role("article", name="Try 1")
     expect(card).to_have_attribute("data-state", "judged")
-    expect(card).to_contain_text("A is preferred, 47 %")
+    expect(card).to_contain_text("A is preferred, 53 %")
     expect(card.get_by_text("Send to verdict")).to_be_visible()
     expect(card).to_contain_text("The judges read for")
     judges = card.get_by_role("listitem")
@@ -241,7 +243,9 @@ def test_texts_are_fetched_when_asked_for_and_shown_as_text(tabs: Tabs, url: str
     page.locator("summary").filter(has_text="<b>b1</b>").click()
     assert not [address for address in asked if "/texts" in address]
     page.get_by_role("button", name="Show texts").click()
-    first, second = page.get_by_role("region", name=re.compile("Turn ")).all()
+    turns_shown = page.get_by_role("region", name=re.compile("Turn "))
+    expect(turns_shown).to_have_count(2)
+    first, second = turns_shown.all()
     expect(first.get_by_role("group", name="Prompt")).to_have_text(HOSTILE)
     assert first.get_by_role("group", name="Answer A").text_content() == BIDI
     expect(first.get_by_text("empty")).to_be_visible()

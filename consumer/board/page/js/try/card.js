@@ -1,6 +1,6 @@
 /** One try: how far it is, then its verdict, or why there is none. */
 
-import { describe, outcomeBar } from "../charts/outcome-bar.js";
+import { outcomeBar } from "../charts/outcome-bar.js";
 import { failure, figure, figures, note, tag } from "../components.js";
 import { el, replace, setText } from "../dom.js";
 import { duration, NOTHING, number, percent } from "../format.js";
@@ -26,12 +26,21 @@ const HEAD_CHARACTERS = 90;
 /** @type {Record<OutcomeName, string>} */
 const HEADLINES = { model_a: "A is preferred", model_b: "B is preferred", tie: "A tie" };
 
+/** Answers whose probabilities differ by less are told to be even: what is shown of them is the same. */
+const EVEN = 0.005;
+
 /** @type {Record<string, string>} */
 const REASONS = {
   too_large_for_judge: "a judge can't read so much: shorten the texts, or raise max_length of the judge",
   field_too_large: "a text is larger than any judge reads",
   preference_too_large: "its preference was larger than the topic takes",
 };
+
+/** What a verdict says, in a line. @param {Verdict} verdict */
+export function headline({ probabilities, preferred }) {
+  const even = preferred !== "tie" && Math.abs(probabilities.model_a - probabilities.model_b) < EVEN;
+  return even ? `A and B are even, ${percent(probabilities.model_a)} each` : `${HEADLINES[preferred]}, ${percent(probabilities[preferred])}`;
+}
 
 /** A card that is drawn anew where its try changes, and counts up until then. */
 export class AttemptCard {
@@ -145,11 +154,10 @@ function steps({ writtenMs, source }, now) {
 
 /** @param {Attempt} attempt @param {Verdict} verdict @returns {(HTMLElement | null | false)[]} */
 function judged({ tookMs, writtenMs }, verdict) {
-  const { probabilities, preferred, judges, disagreement, left_out: leftOut, recused } = verdict;
+  const { probabilities, judges, disagreement, left_out: leftOut, recused } = verdict;
   return [
-    el("p", { class: "try-headline" }, `${HEADLINES[preferred]}, `, el("span", { class: "try-probability" }, percent(probabilities[preferred]))),
+    el("p", { class: "try-headline" }, headline(verdict)),
     outcomeBar(probabilities),
-    el("p", { class: "visually-hidden" }, describe(probabilities)),
     figures(...timing(tookMs ?? 0, writtenMs, verdict)),
     el("h4", null, judges.length > 1 ? `What each of the ${judges.length} judges said` : "What the judge said"),
     el("ul", { class: "try-judges" }, judges.map(judge)),

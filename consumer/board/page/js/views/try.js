@@ -2,9 +2,9 @@
 
 import { card } from "../components.js";
 import { el, KeyedRows, prefersStill, replace, setText } from "../dom.js";
-import { number, percent } from "../format.js";
+import { number } from "../format.js";
 import { Attempts } from "../try/attempts.js";
-import { AttemptCard } from "../try/card.js";
+import { AttemptCard, headline } from "../try/card.js";
 import { EXAMPLES } from "../try/examples.js";
 
 /**
@@ -103,11 +103,8 @@ function spoken({ number: place, state, verdict, reason }) {
       return `Try ${place} is written. Waiting for its verdict.`;
     case "unconfirmed":
       return `Try ${place} is not confirmed. ${reason}`;
-    case "judged": {
-      if (!verdict) return "";
-      const who = { model_a: "A is preferred", model_b: "B is preferred", tie: "a tie" }[verdict.preferred];
-      return `Verdict of try ${place}: ${who}, ${percent(verdict.probabilities[verdict.preferred])}.`;
-    }
+    case "judged":
+      return verdict ? `Verdict of try ${place}: ${headline(verdict)}.` : "";
     case "dead":
       return `Try ${place} became a dead letter: ${reason}.`;
     case "refused":
