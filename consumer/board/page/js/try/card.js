@@ -170,11 +170,11 @@ function judged({ tookMs, writtenMs }, verdict) {
 /** @param {number} tookMs @param {number | null} writtenMs @param {Verdict} verdict */
 function timing(tookMs, writtenMs, { queue_s: queue, tokenise_s: tokenise, inference_s: inference }) {
   const known = queue !== null && tokenise !== null && inference !== null;
-  const rest = known ? Math.max(0, tookMs / 1000 - (writtenMs ?? 0) / 1000 - queue - tokenise - inference) : null;
+  const rest = known ? Math.max(0, tookMs / 1000 - queue - tokenise - inference) : null;
   return [
     figure("Send to verdict", duration(tookMs / 1000), "as you saw it"),
     figure("The judges read for", duration(inference), known ? `waited ${duration(queue)}, tokenised in ${duration(tokenise)}` : NOTHING),
-    figure("On the way", duration(rest), writtenMs === null ? "both topics, and this page" : `written in ${duration(writtenMs / 1000)}, the rest: batches and topics`),
+    figure("On the way", duration(rest), writtenMs === null ? "over both topics, to this page" : `written after ${duration(writtenMs / 1000)}, then both topics and batches`),
   ];
 }
 
