@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from prefstream.consumer.board.api.app import AppSettings, create_app
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.api.server import BoardServer
+from prefstream.consumer.board.live.broadcast import Broadcast
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.report.surroundings import Surroundings
@@ -105,12 +106,26 @@ def served(
         port: 0: any free one.
         changes: of the app's settings.
     """
+    with served_live(store, settings, around=around, port=port, **changes) as (url, _):
+        yield url
+
+
+@contextmanager
+def served_live(
+    store: Store,
+    settings: ReportSettings | None = None,
+    *,
+    around: Surroundings | None = None,
+    port: int = 0,
+    **changes: Any,
+) -> Iterator[tuple[str, Broadcast]]:
+    """The same; yields where events are published, too."""
     with store.reader() as reader, store.reader() as watched:
         reports = Reports(reader, settings or ReportSettings(), around=around or Surroundings(), now=lambda: NOW)
         live = LiveFeed(reports, watched, refresh_s=REFRESH_S)
         app = create_app(reports, AppSettings(live=live, **changes))
         with BoardServer(app, host="127.0.0.1", port=port) as server, live:
-            yield server.url
+            yield server.url, live.broadcast
 
 
 def open_store(folder: Path) -> Store:

@@ -79,10 +79,14 @@ export class DataTable {
    *   key: (row: Row) => string,
    *   showCaption?: boolean,
    *   moves?: boolean,
-   * }} what `caption` is read out, and seen with `showCaption`.
+   *   still?: boolean,
+   * }} what `caption` is read out, and seen with `showCaption`; `still`: a row whose data stay is not drawn again, so that
+   *   links and buttons in it keep the focus.
    */
-  constructor({ caption, columns, key, showCaption = false, moves = false }) {
+  constructor({ caption, columns, key, showCaption = false, moves = false, still = false }) {
     this.columns = columns;
+    /** @type {WeakMap<HTMLTableRowElement, string>} */
+    const drawn = new WeakMap();
     const body = el("tbody");
     const head = columns.map(({ label, numeric, wide, hint }) =>
       el("th", { scope: "col", class: classes(numeric && "numeric", wide && "wide"), title: hint }, label),
@@ -92,7 +96,12 @@ export class DataTable {
       key,
       moves,
       create: () => el("tr"),
-      update: (line, row) => void replace(line, this.#cells(row)),
+      update: (line, row) => {
+        const told = still ? JSON.stringify(row) : "";
+        if (still && drawn.get(line) === told) return;
+        drawn.set(line, told);
+        replace(line, this.#cells(row));
+      },
     });
     this.node = el(
       "div",
@@ -156,6 +165,19 @@ export function emptyState(title, text, ...commands) {
     el("p", { class: "empty-text" }, text),
     commands.length > 0 && el("pre", { class: "commands", tabindex: 0 }, el("code", null, commands.join("\n"))),
   );
+}
+
+/**
+ * Put this in a place, once as long as it says the same: what is focused or selected there stays.
+ *
+ * @param {HTMLElement} place
+ * @param {string} same what it says.
+ * @param {() => Child | Child[]} make
+ */
+export function settle(place, same, make) {
+  if (place.dataset.settled === same) return;
+  place.dataset.settled = same;
+  replace(place, make());
 }
 
 /** Why something could not be shown. @param {unknown} error */

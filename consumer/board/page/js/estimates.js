@@ -2,7 +2,7 @@
 
 import { estimate, NOTHING, number, percent, signed } from "./format.js";
 
-/** @typedef {import("./types.d.ts").Estimate} Estimate */
+/** @typedef {import("./types.js").Estimate} Estimate */
 
 /** A share with its interval: `63 % [58, 68]`. @param {Estimate | null | undefined} share @param {number} [places] */
 export function shareTold(share, places = 0) {

@@ -7,7 +7,7 @@ import { chanceBand } from "./chance.js";
 import { axes, chart } from "./frame.js";
 import { span } from "./scale.js";
 
-/** @typedef {import("../types.d.ts").ReliabilityBin} ReliabilityBin */
+/** @typedef {import("../types.js").ReliabilityBin} ReliabilityBin */
 
 const HEIGHT = 340;
 
@@ -77,7 +77,7 @@ function draw(width, height, bins) {
  * An upright line from end to end of an interval; nothing where there is none.
  *
  * @param {number} at in pixels.
- * @param {import("../types.d.ts").Estimate} estimate
+ * @param {import("../types.js").Estimate} estimate
  * @param {(value: number) => number} py
  * @param {string} [kind]
  */

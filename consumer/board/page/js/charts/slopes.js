@@ -7,7 +7,7 @@ import { axes, chart } from "./frame.js";
 import { spread } from "./reliability.js";
 import { span } from "./scale.js";
 
-/** @typedef {import("../types.d.ts").LengthSlope} LengthSlope */
+/** @typedef {import("../types.js").LengthSlope} LengthSlope */
 
 const HEIGHT = 300;
 

@@ -4,7 +4,7 @@ import { DataTable, tag } from "../components.js";
 import { el } from "../dom.js";
 import { number, percent } from "../format.js";
 
-/** @typedef {import("../types.d.ts").Contrast} Contrast */
+/** @typedef {import("../types.js").Contrast} Contrast */
 
 /** A distance that fills the bar: a quarter of all battles would have to be others. */
 const FULL = 0.25;

@@ -10,9 +10,9 @@ import { numbers } from "./numbers.js";
 import { whiskerTable } from "./whiskers.js";
 
 /**
- * @typedef {import("../types.d.ts").Estimate} Estimate
- * @typedef {import("../types.d.ts").LengthBin} LengthBin
- * @typedef {import("../types.d.ts").QualityOf} QualityOf
+ * @typedef {import("../types.js").Estimate} Estimate
+ * @typedef {import("../types.js").LengthBin} LengthBin
+ * @typedef {import("../types.js").QualityOf} QualityOf
  * @typedef {import("./parts.js").Part} Part
  */
 

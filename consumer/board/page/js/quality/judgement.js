@@ -3,7 +3,7 @@
 import { differenceTold, isAbove, isBelow } from "../estimates.js";
 import { number, percent } from "../format.js";
 
-/** @typedef {import("../types.d.ts").TrustWindow} TrustWindow */
+/** @typedef {import("../types.js").TrustWindow} TrustWindow */
 
 /**
  * @typedef {{

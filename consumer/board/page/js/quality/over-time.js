@@ -9,8 +9,8 @@ import { moment, number, shortClock, shortDay } from "../format.js";
 import { numbers } from "./numbers.js";
 
 /**
- * @typedef {import("../types.d.ts").TrustTime} TrustTime
- * @typedef {import("../types.d.ts").TrustSlice} TrustSlice
+ * @typedef {import("../types.js").TrustTime} TrustTime
+ * @typedef {import("../types.js").TrustSlice} TrustSlice
  */
 
 /** Length of a slice. @type {Record<TrustTime["step"], number>} */
@@ -66,7 +66,7 @@ export function overTime() {
  *
  * @param {readonly TrustSlice[]} slices
  * @param {TrustTime["step"]} step
- * @param {(slice: TrustSlice) => import("../types.d.ts").Estimate} of
+ * @param {(slice: TrustSlice) => import("../types.js").Estimate} of
  * @param {boolean} banded
  */
 function points(slices, step, of, banded) {

@@ -10,9 +10,9 @@ import { numbers } from "./numbers.js";
 import { whiskerTable } from "./whiskers.js";
 
 /**
- * @typedef {import("../types.d.ts").Estimate} Estimate
- * @typedef {import("../types.d.ts").TrustReport} TrustReport
- * @typedef {import("../types.d.ts").TrustWindow} TrustWindow
+ * @typedef {import("../types.js").Estimate} Estimate
+ * @typedef {import("../types.js").TrustReport} TrustReport
+ * @typedef {import("../types.js").TrustWindow} TrustWindow
  * @typedef {{node: HTMLElement, show: (report: TrustReport, window: TrustWindow) => void}} Part
  */
 
@@ -113,7 +113,7 @@ export function reliability() {
       { label: "Happened", numeric: true, cell: ({ accuracy }) => shareTold(accuracy, 1) },
       { label: "Votes", numeric: true, cell: ({ battles }) => number(battles) },
     ],
-    (/** @type {import("../types.d.ts").ReliabilityBin} */ { low }) => low.toFixed(1),
+    (/** @type {import("../types.js").ReliabilityBin} */ { low }) => low.toFixed(1),
   );
   const words = el("p", { class: "card-words" });
   const node = card("When they say 70 %, is it 70 %?", { lead: "On the dashed line probabilities are right; below it the judges are too sure.", actions: [csvLink("reliability", {}, "reliability by bin")] }, chart, words, table);

@@ -5,7 +5,7 @@ import { linear } from "../charts/scale.js";
 import { whisker } from "../charts/whisker.js";
 import { el } from "../dom.js";
 
-/** @typedef {import("../types.d.ts").Estimate} Estimate */
+/** @typedef {import("../types.js").Estimate} Estimate */
 /** @typedef {{name: string, estimate: Estimate, told: string, kind?: string, detail?: string}} WhiskerRow `told`: the numbers. */
 
 /**

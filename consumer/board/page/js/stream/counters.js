@@ -4,7 +4,7 @@ import { card, csvLink, DataTable, note } from "../components.js";
 import { el, replace } from "../dom.js";
 import { moment, number, plural } from "../format.js";
 
-/** @typedef {import("../types.d.ts").BoardStatus} BoardStatus */
+/** @typedef {import("../types.js").BoardStatus} BoardStatus */
 
 /** What is counted, in words, in the order in which it is told. @type {readonly (readonly [string, string, string])[]} */
 const COUNTED = [

@@ -3,17 +3,18 @@
 import { barChart } from "../charts/bars.js";
 import { lineChart } from "../charts/lines.js";
 import { timeTicks } from "../charts/time.js";
-import { card, csvLink, DataTable, emptyState, figure, figures, note } from "../components.js";
+import { card, csvLink, DataTable, emptyState, figure, figures, note, settle } from "../components.js";
 import { el, replace } from "../dom.js";
 import { ago, duration, moment, number, percent, plural, short, shortClock } from "../format.js";
+import { upper } from "../quality/judgement.js";
 import { numbers } from "../quality/numbers.js";
 import { spot } from "../verdicts/feed.js";
 
 /**
- * @typedef {import("../types.d.ts").StreamReport} StreamReport
- * @typedef {import("../types.d.ts").StreamMinute} StreamMinute
- * @typedef {import("../types.d.ts").PartitionLag} PartitionLag
- * @typedef {import("../types.d.ts").DeadLetterReason} DeadLetterReason
+ * @typedef {import("../types.js").StreamReport} StreamReport
+ * @typedef {import("../types.js").StreamMinute} StreamMinute
+ * @typedef {import("../types.js").PartitionLag} PartitionLag
+ * @typedef {import("../types.js").DeadLetterReason} DeadLetterReason
  * @typedef {{node: HTMLElement, show: (report: StreamReport) => void}} Part
  */
 
@@ -154,17 +155,21 @@ export function lag() {
     show: ({ lag: told, group, why_no_lag: why }) => {
       if (!told) {
         lead.textContent = "";
-        replace(place, emptyState("The lag is not known", `${why ?? "No stream's group is watched"}.`, "prefstream board --group-id GROUP"));
+        const words = why ?? "no stream's group is watched";
+        settle(place, words, () => emptyState("The lag is not known", sentence(words), "prefstream board --group-id GROUP"));
         return;
       }
       const words = told.total === 0 ? "Nothing waits: the stream keeps up" : `${plural(told.total, "battle")} ${told.total === 1 ? "waits" : "wait"}`;
       lead.textContent = `${words}${group ? `; group ${group}` : ""}.`;
       const most = Math.max(1, ...told.partitions.map((one) => one.lag));
       table.show(told.partitions.map((one) => ({ ...one, share: one.lag / most })));
-      if (table.node.parentElement !== place) replace(place, table.node);
+      settle(place, "", () => table.node);
     },
   };
 }
+
+/** @param {string} words of the board's. */
+const sentence = (words) => upper(/[.?!]$/.test(words) ? words : `${words}.`);
 
 /** A bar of a share of the largest. @param {number} share */
 const meter = (share) => el("span", { class: "meter", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * share).toFixed(1)}%` } }));
@@ -200,18 +205,20 @@ export function deadLetters() {
       how.hidden = !told || told.total === 0;
       if (!told) {
         lead.textContent = "";
-        replace(place, note(`Dead letters are not counted: ${why ?? "nobody says why"}.`, "warning"));
+        const words = why ?? "nobody says why";
+        settle(place, words, () => note(sentence(`dead letters are not counted: ${words}`), "warning"));
         return;
       }
       lead.textContent = `Battles that could not be scored, since ${moment(told.since)}${told.complete ? "" : ": at least so many, for not all of them are read yet"}.`;
       const first = told.reasons[0];
       if (!first) {
-        replace(place, emptyState("None", "Every battle of the last day could be scored."));
+        settle(place, "none", () => emptyState("None", "Every battle of the last day could be scored."));
         return;
       }
       table.show(told.reasons.map((one) => ({ ...one, share: one.count / Math.max(1, told.total) })));
-      if (table.node.parentElement !== place) replace(place, table.node);
-      replace(how, "To look at one: ", el("code", null, `prefstream dead-letters show ${spot(first.newest)}`));
+      settle(place, "", () => table.node);
+      const command = `prefstream dead-letters show ${spot(first.newest)}`;
+      settle(how, command, () => ["To look at one: ", el("code", null, command)]);
     },
   };
 }

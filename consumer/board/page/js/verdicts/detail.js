@@ -7,9 +7,9 @@ import { duration, list, moment, NOTHING, number, percent, signed } from "../for
 import { textsOf } from "../texts.js";
 import { spot } from "./feed.js";
 
-/** @typedef {import("../types.d.ts").Verdict} Verdict */
-/** @typedef {import("../types.d.ts").Probabilities} Probabilities */
-/** @typedef {import("../types.d.ts").StyleCounts} StyleCounts */
+/** @typedef {import("../types.js").Verdict} Verdict */
+/** @typedef {import("../types.js").Probabilities} Probabilities */
+/** @typedef {import("../types.js").StyleCounts} StyleCounts */
 /** @typedef {import("../context.js").Context} Context */
 
 /** Of three equally probable outcomes, in bits: the most that there is. */

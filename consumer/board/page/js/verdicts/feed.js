@@ -1,12 +1,12 @@
 /** What came last, bounded: verdicts, inputs that became dead letters, and how many there was no room to tell of. */
 
-/** @typedef {import("../types.d.ts").Verdict} Verdict */
-/** @typedef {import("../types.d.ts").NewDeadLetter} NewDeadLetter */
+/** @typedef {import("../types.js").Verdict} Verdict */
+/** @typedef {import("../types.js").NewDeadLetter} NewDeadLetter */
 
 /**
  * @typedef {{kind: "verdict", key: string, verdict: Verdict}} VerdictItem
  * @typedef {{kind: "dead", key: string, letter: NewDeadLetter}} DeadItem
- * @typedef {{kind: "skipped", key: string, count: number}} SkippedItem
+ * @typedef {{kind: "skipped", key: string, count: number, what: string}} SkippedItem
  * @typedef {VerdictItem | DeadItem | SkippedItem} Item
  */
 
@@ -35,15 +35,20 @@ export class Feed {
    * @returns {Item[]} those that are new.
    */
   take(verdicts, skipped) {
-    /** @type {Item[]} */
-    const items = verdicts.map(itemOf);
-    if (skipped > 0) items.unshift({ kind: "skipped", key: `skipped ${(this.#skips += 1)}`, count: skipped });
-    return this.#add(items);
+    return this.#add([...this.#skipped(skipped, "verdict"), ...verdicts.map(itemOf)]);
   }
 
-  /** @param {readonly NewDeadLetter[]} letters newest last. */
-  takeDeadLetters(letters) {
-    return this.#add(letters.map((letter) => ({ kind: "dead", key: `dead ${spot(letter)} ${letter.at}`, letter })));
+  /**
+   * Inputs that became dead letters.
+   *
+   * @param {readonly NewDeadLetter[]} letters newest last.
+   * @param {number} skipped came before them, and are not told.
+   * @returns {Item[]} those that are new.
+   */
+  takeDeadLetters(letters, skipped) {
+    /** @type {Item[]} */
+    const items = letters.map((letter) => ({ kind: "dead", key: `dead ${spot(letter)} ${letter.at}`, letter }));
+    return this.#add([...this.#skipped(skipped, "dead letter"), ...items]);
   }
 
   /** Those to show, newest first. @param {string} model a part of a model's name; empty: all. */
@@ -60,6 +65,13 @@ export class Feed {
   get models() {
     const names = this.#items.flatMap((item) => (item.kind === "verdict" ? [item.verdict.model_a, item.verdict.model_b] : []));
     return [...new Set(names.filter((name) => name !== null))].sort();
+  }
+
+  /** @param {number} count @param {string} what @returns {Item[]} */
+  #skipped(count, what) {
+    if (count === 0) return [];
+    this.#skips += 1;
+    return [{ kind: "skipped", key: `skipped ${this.#skips}`, count, what }];
   }
 
   /** @param {Item[]} items newest last. */

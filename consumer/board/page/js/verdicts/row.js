@@ -6,7 +6,7 @@ import { ago, moment, number, plural } from "../format.js";
 import { detail } from "./detail.js";
 import { spot } from "./feed.js";
 
-/** @typedef {import("../types.d.ts").Verdict} Verdict */
+/** @typedef {import("../types.js").Verdict} Verdict */
 /** @typedef {import("../context.js").Context} Context */
 
 /** Bits from which on the judges' answers lie visibly apart; from the second on widely, as the board's warnings have it. */
@@ -16,7 +16,7 @@ const WIDELY = 0.09;
 /** @param {import("./feed.js").Item} item @param {Context} context @returns {HTMLLIElement} */
 export function row(item, context) {
   if (item.kind === "verdict") return verdictRow(item.verdict, context);
-  if (item.kind === "skipped") return el("li", { class: "verdict-quiet" }, `${plural(item.count, "more verdict")} came here, faster than can be read`);
+  if (item.kind === "skipped") return el("li", { class: "verdict-quiet" }, `${plural(item.count, `more ${item.what}`)} came here, faster than can be read`);
   const { reason, at } = item.letter;
   return el(
     "li",

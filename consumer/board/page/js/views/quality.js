@@ -10,9 +10,9 @@ import { refreshed } from "../refreshed.js";
 
 /**
  * @typedef {import("../context.js").Context} Context
- * @typedef {import("../types.d.ts").TrustReport} TrustReport
- * @typedef {import("../types.d.ts").TrustTime} TrustTime
- * @typedef {import("../types.d.ts").TrustWindow["window"]} WindowName
+ * @typedef {import("../types.js").TrustReport} TrustReport
+ * @typedef {import("../types.js").TrustTime} TrustTime
+ * @typedef {import("../types.js").TrustWindow["window"]} WindowName
  */
 
 export const title = "Quality";

@@ -1,8 +1,8 @@
 /** Battles that a person should look at, for each reason the most telling first. */
 
 import { outcomeBar, outcomeLegend } from "../charts/outcome-bar.js";
-import { card, csvLink, DataTable, emptyState, failure, segmented, skeleton, tag } from "../components.js";
-import { el, replace } from "../dom.js";
+import { card, csvLink, DataTable, emptyState, failure, segmented, settle, skeleton, tag } from "../components.js";
+import { el, replace, setText } from "../dom.js";
 import { ago, moment, number } from "../format.js";
 import { refreshed } from "../refreshed.js";
 import { textsButton } from "../texts.js";
@@ -10,8 +10,8 @@ import { spot } from "../verdicts/feed.js";
 
 /**
  * @typedef {import("../context.js").Context} Context
- * @typedef {import("../types.d.ts").ReviewLine} ReviewLine
- * @typedef {import("../types.d.ts").ReviewPage} ReviewPage
+ * @typedef {import("../types.js").ReviewLine} ReviewLine
+ * @typedef {import("../types.js").ReviewPage} ReviewPage
  */
 
 export const title = "Review";
@@ -59,17 +59,32 @@ export function mount(root, context) {
     const lines = battles.filter((line) => line.why === name);
     lead.textContent = words;
     list.show(lines.slice(0, SHOWN));
-    if (lines.length > 0 && list.node.parentElement !== place) replace(place, list.node);
-    else if (lines.length === 0) replace(place, nothing(name));
+    age();
+    settle(place, lines.length > 0 ? "list" : name, () => (lines.length > 0 ? list.node : nothing(name)));
     end.textContent = lines.length > SHOWN ? `The first ${SHOWN} of ${number(lines.length)}; the downloads have all.` : "";
   };
+  const age = () => {
+    for (const time of place.querySelectorAll("time")) setText(time, ago(time.dateTime));
+  };
+  /** While somebody points at a line or stands in it, none moves. */
+  const isRead = () => list.node.matches(":hover") || list.node.contains(document.activeElement);
+  let waits = false;
+  const drawWhatWaits = () => {
+    if (!waits || isRead()) return;
+    waits = false;
+    draw();
+  };
+  list.node.addEventListener("pointerleave", drawWhatWaits);
+  list.node.addEventListener("focusout", () => setTimeout(drawWhatWaits));
   refreshed(context, {
     ask: () => api.get("review", {}, { signal }),
     show: (/** @type {ReviewPage} */ page) => {
       battles = page.battles;
       replace(state);
       body.hidden = false;
-      draw();
+      waits = isRead();
+      if (waits) age();
+      else draw();
     },
     fail: (error) => void replace(state, failure(error)),
   });
@@ -96,6 +111,7 @@ function table(context) {
   const texts = ({ id, source, partition, offset }) => textsButton(context, { id, source: partition === null ? { file: source, line: offset } : { topic: source, partition, offset } });
   return new DataTable({
     caption: "Battles that a person should look at",
+    still: true,
     key: ({ why, id }) => `${why} ${id}`,
     columns: [
       { label: "Bits", numeric: true, hint: "By which it is among the first", cell: ({ score }) => number(score, 2) },

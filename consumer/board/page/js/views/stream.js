@@ -8,8 +8,8 @@ import { deadLetters, lag, latency, summary, throughput } from "../stream/parts.
 
 /**
  * @typedef {import("../context.js").Context} Context
- * @typedef {import("../types.d.ts").BoardStatus} BoardStatus
- * @typedef {import("../types.d.ts").StreamReport} StreamReport
+ * @typedef {import("../types.js").BoardStatus} BoardStatus
+ * @typedef {import("../types.js").StreamReport} StreamReport
  */
 
 export const title = "Stream";

@@ -9,9 +9,9 @@ import { row } from "../verdicts/row.js";
 import { isAbort } from "../api.js";
 
 /** @typedef {import("../context.js").Context} Context */
-/** @typedef {import("../types.d.ts").Verdicts} Verdicts */
-/** @typedef {import("../types.d.ts").VerdictsEvent} VerdictsEvent */
-/** @typedef {import("../types.d.ts").NewDeadLetters} NewDeadLetters */
+/** @typedef {import("../types.js").Verdicts} Verdicts */
+/** @typedef {import("../types.js").VerdictsEvent} VerdictsEvent */
+/** @typedef {import("../types.js").NewDeadLetters} NewDeadLetters */
 /** @typedef {import("../verdicts/feed.js").Item} Item */
 
 export const title = "Verdicts";
@@ -121,7 +121,7 @@ class LiveList {
   #listen() {
     const { events, signal } = this.context;
     events.on("verdicts", (/** @type {VerdictsEvent} */ told) => this.#came(this.#feed.take(told.verdicts, told.skipped)), { signal });
-    events.on("dead_letters", (/** @type {NewDeadLetters} */ told) => this.#came(this.#feed.takeDeadLetters(told.dead_letters)), { signal });
+    events.on("dead_letters", (/** @type {NewDeadLetters} */ told) => this.#came(this.#feed.takeDeadLetters(told.dead_letters, told.skipped)), { signal });
     events.on("connection", (connection) => void (connection === "live" && !this.#begun && this.#begin()), { signal });
     const ages = setInterval(() => this.#age(), AGE_MS);
     signal.addEventListener("abort", () => {
