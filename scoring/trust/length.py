@@ -131,15 +131,36 @@ def fit_slopes(those: LengthVotes) -> Slopes | None:
     """
     if len(those) < FEWEST_VOTES:
         return None
-    people, judges = (_fit(those, said) for said in (those.won, those.judged))
-    moved = [None if slope is None else _moved(those, said, slope) for said, slope in
-             ((those.won, people), (those.judged, judges))]  # fmt: skip
-    excess = None if people is None or judges is None else judges - people
-    apart = None if moved[0] is None or moved[1] is None else moved[1] - moved[0]
-    return Slopes(_interval(people, moved[0]), _interval(judges, moved[1]), _interval(excess, apart))
+    people, judges = _fit(those, those.won), _fit(those, those.judged)
+    excess = None
+    if people is not None and judges is not None:
+        excess = _Fit(judges.slope - people.slope, judges.moved - people.moved)
+    return Slopes(*(_NOTHING if one is None else one.estimate() for one in (people, judges, excess)))
 
 
-def _fit(those: LengthVotes, said: NDArray[np.float64]) -> float | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """A slope, or a difference of two.
+
+    Attributes:
+        slope: log-odds per doubling.
+        moved: by how much each battle moves it: its score by the information of all.
+    """
+
+    slope: float
+    moved: NDArray[np.float64]
+
+    def estimate(self) -> Estimate:
+        """With its interval, where there is one."""
+        battles = len(self.moved)
+        if battles < 2 or not np.isfinite(self.moved).all():
+            return Estimate(value=self.slope, low=None, high=None)
+        deviation = float(np.sqrt(battles / (battles - 1) * (self.moved**2).sum()))
+        reach = float(stdtrit(battles - 1, _UPPER)) * deviation
+        return Estimate(value=self.slope, low=self.slope - reach, high=self.slope + reach)
+
+
+def _fit(those: LengthVotes, said: NDArray[np.float64]) -> _Fit | None:
     """Where the score is 0: it falls as the slope rises, so there is one such place at most."""
     pull = those.weights * those.doublings
 
@@ -151,28 +172,12 @@ def _fit(those: LengthVotes, said: NDArray[np.float64]) -> float | None:
         steep *= 2
         if steep > _STEEPEST:
             return None
-    return float(brentq(score, -steep, steep))
-
-
-def _moved(those: LengthVotes, said: NDArray[np.float64], slope: float) -> NDArray[np.float64]:
-    """By how much each battle moves the slope: its score by the information of all."""
+    slope = float(brentq(score, -steep, steep))
     expected = expit(slope * those.doublings)
-    information = (those.weights * those.doublings**2 * expected * (1 - expected)).sum()
-    score = np.bincount(those.battles, weights=those.weights * those.doublings * (said - expected))
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a wall that rounding left a slope: see `_interval`
-        moved: NDArray[np.float64] = score / information
-    return moved
-
-
-def _interval(value: float | None, moved: NDArray[np.float64] | None) -> Estimate:
-    if value is None or moved is None:
-        return _NOTHING
-    battles = len(moved)
-    if battles < 2 or not np.isfinite(moved).all():
-        return Estimate(value=value, low=None, high=None)
-    deviation = float(np.sqrt(battles / (battles - 1) * (moved**2).sum()))
-    reach = float(stdtrit(battles - 1, _UPPER)) * deviation
-    return Estimate(value=value, low=value - reach, high=value + reach)
+    information = (pull * those.doublings * expected * (1 - expected)).sum()
+    scores = np.bincount(those.battles, weights=pull * (said - expected))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a wall that rounding left a slope: it has no interval
+        return _Fit(slope, scores / information)
 
 
 def _bins(those: LengthVotes, votes: TrustVotes, draws: Resamples) -> tuple[LengthBin, ...]:
