@@ -21,7 +21,7 @@ const MOST = 20;
 const ASKED = 200;
 
 /** Between two such questions. */
-const ASK_MS = 2_000;
+const ASK_MS = 1_000;
 
 /** Verdicts and dead letters that came before the answer to what was sent: a quick stream is there first. */
 const MOST_EARLY = 100;
