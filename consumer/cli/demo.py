@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,15 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel as Box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -44,7 +52,7 @@ from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.schemas import OUTCOMES, Outcome, Preference, Probabilities, decode_preference
-from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.panel.panel import Panel
 
 if TYPE_CHECKING:
@@ -212,17 +220,34 @@ def _page(config: StreamConfig, console: Console) -> Iterator[DemoBoard]:
 
 
 def _load_judges(wanted: PanelConfig, notes: Sequence[str], console: Console) -> Panel:
+    from prefstream.scoring.demo.judges import prepare_bases
     from prefstream.scoring.panel.load import load_panel
 
-    with console.status("preparing the judges") as status:
+    def tell(what: str) -> None:
+        console.print(what, style="dim", markup=False, highlight=False)
 
-        def tell(what: str) -> None:
-            status.update(what)
-            console.print(what, style="dim", markup=False, highlight=False)
-
-        for note in notes:
-            tell(note)
+    for note in notes:
+        tell(note)
+    with _bars_of_conversions(console) as on_progress:
+        bases = {judge.base for judge in wanted.judges if isinstance(judge, ModelJudgeConfig)}
+        prepare_bases(bases, say=tell, on_progress=on_progress)
+    with console.status("loading the judges"):
         return load_panel(wanted, say=tell)
+
+
+@contextmanager
+def _bars_of_conversions(console: Console) -> Iterator[Callable[[str, float], None]]:
+    """A bar for each model that is converted, where there is any; it takes the name and the share that is done."""
+    bars: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+
+        def show(name: str, share: float) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(f"{name}: converting", total=1.0)
+            progress.update(bars[name], completed=share)
+
+        yield show
 
 
 def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen, voters: Voters) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,11 @@ from prefstream.scoring.errors import LoadError
 
 _PROBE: Final = "  Two spaces, 12345 digits:\n\n\ttabs, <b>markup</b>, héllo, 世界 🙂"
 """Text on which tokenizers that differ only subtly differ: spaces, digits, line breaks, other scripts."""
+
+
+_TOKENIZER_SHARE: Final = 0.3
+_WEIGHTS_SHARE: Final = 0.5
+"""Of the time that a conversion takes; the rest is writing, and the check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +57,22 @@ class ConversionRequest:
         return cls(**{**fields, "special_tokens": tuple(fields["special_tokens"])})
 
 
-def convert(request: ConversionRequest) -> None:
+def convert(request: ConversionRequest, on_progress: Callable[[float], None] = lambda _share: None) -> None:
     """Convert, then load what was written and check it.
+
+    Args:
+        request: what, and into which folder.
+        on_progress: hears the share that is done, 0 to 1.
 
     Raises:
         LoadError: the result is not what the request says.
     """
     file = GgufFile.open(Path(request.gguf))
     tokenizer = read_tokenizer(file)
+    on_progress(_TOKENIZER_SHARE)
     # SmolLM2 pads with its end-of-turn token, which pooling over the last real token would then skip.
     tokenizer.pad_token = request.pad_token
-    model = read_model(file)
+    model = read_model(file, lambda share: on_progress(_TOKENIZER_SHARE + share * _WEIGHTS_SHARE))
     for config in (model.config, model.generation_config):
         config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(request.folder)
@@ -97,9 +108,9 @@ def _is_vocabulary(name: str) -> bool:
 
 
 def main() -> None:
-    """Convert what the first argument asks for."""
+    """Convert what the first argument asks for, and write the share that is done to standard output, a line each."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything needed is in the file: never ask a hub
-    convert(ConversionRequest.from_json(sys.argv[1]))
+    convert(ConversionRequest.from_json(sys.argv[1]), lambda share: print(f"{share:.3f}", flush=True))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ other.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,8 +24,12 @@ _TEXT_MODELS: Final = {"gemma3": "gemma3_text"}
 """What transformers calls an architecture whose files hold the text model alone; others have the same name."""
 
 
-def read_model(file: GgufFile) -> PreTrainedModel:
+def read_model(file: GgufFile, on_progress: Callable[[float], None] = lambda _share: None) -> PreTrainedModel:
     """Build the model with its weights, in bfloat16.
+
+    Args:
+        file: that has them.
+        on_progress: hears the share of the weights that is read, 0 to 1.
 
     Raises:
         LoadError: the file lacks tensors of the model, or holds values that are not finite.
@@ -38,7 +44,11 @@ def read_model(file: GgufFile) -> PreTrainedModel:
     names = _names(file, model)
     process = TENSOR_PROCESSORS.get(file.architecture, TensorProcessor)(config=config).process
     weights: dict[str, torch.Tensor] = {}
+    total = sum(math.prod(tensor.shape) for tensor in file.tensors)
+    read = 0
     for name, values in file.unpacked():
+        read += values.size
+        on_progress(read / total)
         if name not in names:  # such as the frequencies of rotary embeddings, which are computed
             continue
         laid_out = np.ascontiguousarray(process(weights=values, name=name).weights)

@@ -12,7 +12,7 @@ from typing import Final
 
 from prefstream.scoring.config import DEMO_BASES
 from prefstream.scoring.demo import weights as demo_weights
-from prefstream.scoring.demo.model_cache import SourceModel, is_prepared, model_folder, prepare_models
+from prefstream.scoring.demo.model_cache import Progress, SourceModel, is_prepared, model_folder, prepare_models
 from prefstream.scoring.demo.weights import Say
 
 SMOLLM_NOTICE: Final = (
@@ -54,12 +54,15 @@ BASES: Final = dict(zip(DEMO_BASES, (GEMMA, SMOLLM), strict=True))
 """By the name that panel files and recipes give them."""
 
 
-def prepare_bases(names: Collection[str], *, say: Say) -> dict[str, Path]:
+def prepare_bases(
+    names: Collection[str], *, say: Say, on_progress: Progress = lambda _name, _share: None
+) -> dict[str, Path]:
     """Have base models of the demo converted, in the cache: half a minute at first use, nothing after that.
 
     Args:
         names: of `BASES`; those that are to be converted are converted at the same time.
         say: told what is being done, a line at a time.
+        on_progress: hears the judge whose model is being converted, and the share of it that is done, 0 to 1.
 
     Returns:
         Name to folder, in the order of `BASES`.
@@ -68,7 +71,7 @@ def prepare_bases(names: Collection[str], *, say: Say) -> dict[str, Path]:
         LoadError: a base model can't be had; the message says what to do.
     """
     chosen = {name: model for name, model in BASES.items() if name in names}
-    folders = prepare_models(tuple(chosen.values()), say=say)
+    folders = prepare_models(tuple(chosen.values()), say=say, on_progress=on_progress)
     return {name: folders[model.name] for name, model in chosen.items()}
 
 

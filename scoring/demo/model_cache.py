@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import platformdirs
 from filelock import Timeout, UnixFileLock
@@ -28,6 +28,9 @@ from prefstream.scoring.demo.convert_gguf import ConversionRequest
 from prefstream.scoring.demo.weights import Say
 from prefstream.scoring.errors import LoadError, MissingExtraError
 from prefstream.scoring.extras import is_installed
+
+Progress: TypeAlias = Callable[[str, float], None]
+"""Takes the name of a model and the share of its conversion that is done, 0 to 1."""
 
 CACHE_VARIABLE: Final = "PREFSTREAM_CACHE_DIR"
 """Environment variable that moves the cache elsewhere."""
@@ -82,7 +85,13 @@ def default_cache_dir() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("prefstream")
 
 
-def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None, *, say: Say) -> dict[str, Path]:
+def prepare_models(
+    models: Sequence[SourceModel],
+    cache_dir: Path | None = None,
+    *,
+    say: Say,
+    on_progress: Progress = lambda _name, _share: None,
+) -> dict[str, Path]:
     """Have every model converted, in the cache; what is there already is not touched.
 
     The conversions run at the same time, each in a process of its own. Safe to call from several processes at once.
@@ -91,6 +100,7 @@ def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None,
         models: what to prepare.
         cache_dir: where the converted models are kept; by default as `default_cache_dir` says.
         say: told what is being done, a line at a time.
+        on_progress: hears the name of a model that is being converted, and the share of it that is done, 0 to 1.
 
     Returns:
         Name to folder, in the order of `models`.
@@ -105,7 +115,7 @@ def prepare_models(models: Sequence[SourceModel], cache_dir: Path | None = None,
         if not is_installed("gguf"):  # before anything is downloaded
             raise MissingExtraError("the demo's panel", ("demo",), "gguf")
         try:
-            _prepare(missing, store, say)
+            _prepare(missing, store, say, on_progress)
         except OSError as error:
             raise LoadError(
                 f"models can't be written to {store} ({error.strerror or error}); "
@@ -138,7 +148,7 @@ def _receipt(model: SourceModel, sizes: dict[str, int]) -> dict[str, object]:
     return {"conversion": _CONVERSION, "gguf_sha256": model.gguf_sha256, "files": sizes}
 
 
-def _prepare(models: Sequence[SourceModel], store: Path, say: Say) -> None:
+def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: Progress) -> None:
     store.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         started: list[tuple[SourceModel, _Conversion]] = []
@@ -159,6 +169,9 @@ def _prepare(models: Sequence[SourceModel], store: Path, say: Say) -> None:
                 _publish(model, conversion.result(), store / model.folder)
                 say(f"{model.name}: ready in {store / model.folder} ({conversion.elapsed_s:.0f} s)")
                 started.remove((model, conversion))
+                on_progress(model.name, 1.0)
+            for model, conversion in started:
+                on_progress(model.name, conversion.share)
             time.sleep(_POLL_S)
 
 
@@ -169,6 +182,7 @@ class _Conversion:
         self._model = model
         self._result = scratch / "model"
         self._result.mkdir()
+        self._progress = scratch / "progress"
         self._stderr = scratch / "stderr"
         request = ConversionRequest(
             gguf=str(gguf),
@@ -183,12 +197,12 @@ class _Conversion:
         search = os.pathsep.join([str(_PACKAGES), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": search.rstrip(os.pathsep), "OMP_NUM_THREADS": "1"}
         self._started_s = time.monotonic()
-        with self._stderr.open("wb") as stderr:
+        with self._progress.open("wb") as progress, self._stderr.open("wb") as stderr:
             # Our own interpreter and module; the request is JSON of our own paths.
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", "prefstream.scoring.demo.convert_gguf", request.to_json()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=progress,
                 stderr=stderr,
                 env=environment,
             )
@@ -204,6 +218,12 @@ class _Conversion:
     def elapsed_s(self) -> float:
         """Seconds since it started."""
         return time.monotonic() - self._started_s
+
+    @property
+    def share(self) -> float:
+        """What it says that it has done, 0 to 1."""
+        *_, last = [0.0, *map(float, self._progress.read_text(encoding="ascii").split("\n")[:-1])]
+        return last
 
     def is_done(self) -> bool:
         """Whether the process has ended, well or not.

@@ -88,6 +88,15 @@ def test_the_first_preparation_shows_the_licence_and_the_place(converted: tuple[
     assert str(folder) in told[-1]
 
 
+def test_how_far_the_conversion_is_is_told_to_its_end(tiny_gguf: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, float]] = []
+    prepare_models([describe(tiny_gguf)], tmp_path, say=lambda _line: None, on_progress=lambda *said: told.append(said))
+    shares = [share for name, share in told if name == "tiny"]
+    assert len(shares) == len(told)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
 def test_nothing_but_the_model_and_its_lock_stays_in_the_cache(converted: tuple[Path, list[str]]) -> None:
     assert sorted(path.name for path in converted[0].parent.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
 
