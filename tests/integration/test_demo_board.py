@@ -31,13 +31,16 @@ def asked(url: str, what: str) -> Any:
         return json.load(answer)
 
 
-def test_before_there_is_a_verdict_the_page_says_what_it_waits_for(config: StreamConfig) -> None:
+def test_before_there_is_a_verdict_it_says_what_it_waits_for_with_form_and_texts_on(
+    config: StreamConfig,
+) -> None:
     with demo_board(config) as board:
         board.notice = "Judges are loading."
         wait_until(lambda: asked(board.url, "api/v1/status")["obstacle"] is None, what="the board to read")
         wait_until(lambda: asked(board.url, "api/v1/status")["notice"] == "Judges are loading.")
         assert asked(board.url, "api/v1/models")["models"] == []
         assert board.url.startswith("http://127.0.0.1:")
+        assert asked(board.url, "api/v1/session").items() >= {"battles": True, "texts": True}.items()
         board.notice = None
         wait_until(lambda: asked(board.url, "api/v1/status")["notice"] is None)
         assert board.error is None

@@ -28,7 +28,10 @@ def test_the_first_screen_holds_the_demo_command_and_its_picture() -> None:
     assert ".assets/demo.svg" in first_screen
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?://|#)([^)#]+)", README))))
+@pytest.mark.parametrize(
+    "link",
+    sorted({*re.findall(r"\]\((?!https?://|#)([^)#]+)", README), *re.findall(r'src(?:set)?="([^"]+)"', README)}),
+)
 def test_every_file_it_links_to_exists(link: str) -> None:
     assert (ROOT / link).exists()
 
