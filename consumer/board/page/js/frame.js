@@ -135,7 +135,8 @@ function bannerText(events, status, lostAt) {
   if (!status) return null;
   if (status.fresh.ok) return null;
   const newest = status.newest_preference_at ? ` The newest battle is of ${moment(status.newest_preference_at)}.` : "";
-  return `Numbers may be old: ${status.fresh.why ?? "nobody knows why"}.${newest}`;
+  const why = status.fresh.why ?? "nobody knows why";
+  return `Numbers may be old: ${why}${why.endsWith("?") ? "" : "."}${newest}`;
 }
 
 /** @param {Status | null} status @param {Session} session */
