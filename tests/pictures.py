@@ -63,9 +63,9 @@ def main() -> None:
     parser.add_argument("--url", help="of a page that is there already; the terminal is left out")
     options = parser.parse_args()
     with _page(options.into, options.url) as url, launched() as browser:
-        for screen in SCREENS:
-            with Tabs(browser) as tabs:
-                for view in VIEWS:
+        for view in VIEWS:  # the form is the last one: what is tried in it would stand among the others' verdicts
+            for screen in SCREENS:
+                with Tabs(browser) as tabs:
                     page = tabs.open(f"{url}#{view}", size=screen.size, dark=screen.dark)
                     _prepare(page, view)
                     _save(page.screenshot(), options.into / f"page-{view}-{screen.name}.webp")
