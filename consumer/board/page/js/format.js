@@ -120,7 +120,8 @@ export function duration(seconds) {
 export function ago(moment, now = Date.now()) {
   if (moment === null || moment === undefined) return NOTHING;
   const seconds = Math.max(0, (now - new Date(moment).getTime()) / 1000);
-  return seconds < 5 ? "just now" : `${duration(Math.floor(seconds))} ago`;
+  if (seconds < 5) return "just now";
+  return seconds < 60 ? `${Math.floor(seconds)} s ago` : `${duration(seconds)} ago`;
 }
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });

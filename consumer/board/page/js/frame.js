@@ -42,7 +42,7 @@ export function frame(events, session) {
     else lostAt ??= Date.now();
     showLive(events, status);
     showBanner(events, status, lostAt);
-    showRate(rate);
+    showRate(rate, events.connection === "live");
   };
   events.on("connection", show);
   events.on("status", (/** @type {Status} */ told) => {
@@ -82,11 +82,11 @@ class Rate {
   }
 }
 
-/** @param {Rate} rate */
-function showRate(rate) {
+/** @param {Rate} rate @param {boolean} live nobody knows where it is not. */
+function showRate(rate, live) {
   const perSecond = rate.perSecond();
   const node = byId("rate");
-  node.hidden = false;
+  node.hidden = !live;
   const shown = number(perSecond, perSecond < 10 ? 1 : 0);
   setText(node, `${shown} battles/s`);
   node.title = `Battles judged per second, over the last ${RATE_S} s`;
