@@ -60,6 +60,13 @@ def _load(world: World, pages: int, streams: int, seconds: float) -> dict[str, A
         filled = "not filled" if one.filled_ms is None else f"filled after {one.filled_ms:.0f} ms"
         sizes = ", ".join(f"{what} {size:.1f} kB" for what, size in one.kilobytes.items())
         typer.echo(f"{filled}, painted after {one.painted_ms or 0:.0f} ms, {one.requests} requests: {sizes}")
+    if streams:
+        found["open_streams"] = asdict(open_streams(world, streams, seconds=seconds))
+        typer.echo(json.dumps(found["open_streams"]))
+    if pages:
+        with launched(FEW_PROCESSES) as browser:
+            found["open_pages"] = asdict(open_pages(browser, world, pages, seconds=seconds))
+        typer.echo(json.dumps(found["open_pages"]))
     waited = ask_all(world, addresses_of(world), seconds=seconds)
     found["addresses"] = [asdict(one) for one in waited]
     for each in waited:
@@ -68,13 +75,6 @@ def _load(world: World, pages: int, streams: int, seconds: float) -> dict[str, A
             f"({each.first_cpu_ms:.0f} of a processor), median {each.p50_ms:5.1f}, "
             f"95 % within {each.p95_ms:6.1f} ms, {each.kilobytes:.1f} kB"
         )
-    if streams:
-        found["open_streams"] = asdict(open_streams(world, streams, seconds=seconds))
-        typer.echo(json.dumps(found["open_streams"]))
-    if pages:
-        with launched(FEW_PROCESSES) as browser:
-            found["open_pages"] = asdict(open_pages(browser, world, pages, seconds=seconds))
-        typer.echo(json.dumps(found["open_pages"]))
     return found
 
 
