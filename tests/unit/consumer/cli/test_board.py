@@ -264,6 +264,8 @@ def test_an_unknown_language_is_answered_with_those_that_there_are(files: tuple[
         (["--once", "--format", "jsonl", "--language", "en"], "--language: no effect with --format jsonl"),
         (["--once", "--step", "hour"], "--step: no effect with --format table"),
         (["--once", "--http-port", "1"], "--http-port: no effect with --once"),
+        (["--once", "--group-id", "g"], "--group-id: no effect with --once"),
+        (["--once", "--format", "csv", "--table", "dead-letters"], "'dead-letters' is not one of 'models', 'pairs'"),
         (["--preferences", "{preferences}", "--file", "x.sqlite"], "--file: no effect with --preferences"),
         (["--preferences", "{judged}.nothing"], "No such file"),
         (["--battle-url", "https://example.org/"], "has no {id}"),
