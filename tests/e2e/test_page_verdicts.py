@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from prefstream.consumer.board.live.broadcast import Broadcast
@@ -184,9 +185,12 @@ def test_without_any_it_says_what_to_do(arena: Arena, opened: Callable[..., Page
 
 
 @pytest.mark.parametrize("size", [PHONE, (1440, 900)])
-def test_one_that_is_open_fits_the_window(arena: Arena, opened: Callable[..., Page], size: tuple[int, int]) -> None:
+def test_one_that_is_open_fits_the_window_and_is_accessible(
+    arena: Arena, opened: Callable[..., Page], size: tuple[int, int]
+) -> None:
     arena.judge(model_a="a-name-that-is-so-long-that-no-window-has-room-for-it" * 3)
     page = opened(size=size)
     page.locator("summary.verdict-line").click()
     expect(page.get_by_role("table", name="What each judge said")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert Axe().run(page).response["violations"] == []

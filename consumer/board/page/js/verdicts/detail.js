@@ -48,7 +48,7 @@ export function detail(verdict, context) {
 
 /** @param {string} heading @param {...(HTMLElement | null)} children */
 function part(heading, ...children) {
-  return el("section", { class: "verdict-part" }, el("h3", null, heading), children);
+  return el("section", { class: "verdict-part" }, el("h2", null, heading), children);
 }
 
 /** @param {readonly (readonly [string, import("../dom.js").Child | import("../dom.js").Child[]] | null)[]} told */
@@ -58,14 +58,14 @@ function facts(told) {
 
 /** @param {Verdict} verdict */
 function opinions(verdict) {
-  const { judges } = verdict;
+  const { id, judges } = verdict;
   const both = judges.some((judge) => judge.as_given !== null);
   /** @param {Probabilities | null} said */
   const bar = (said) => (said ? outcomeBar(said, verdict, { small: true }) : el("span", { class: "nothing" }, NOTHING));
   const columns = ["Judge", ...(both ? ["A first", "B first", "Both together", "Position gap"] : ["Said"])];
   return el(
     "div",
-    { class: "table-scroll" },
+    { class: "table-scroll", role: "region", "aria-label": `Opinions on ${id}`, tabindex: 0 },
     el(
       "table",
       { class: "table opinions" },
