@@ -44,6 +44,8 @@ function show() {
         { class: "form", on: { submit } },
         el("h2", { id: "sign-in-title" }, "This board asks for its token"),
         el("p", null, "It is the one that the board was started with (PREFSTREAM_BOARD_HTTP_TOKEN)."),
+        // Nobody types it: a password manager keeps the token under it.
+        el("input", { type: "text", autocomplete: "username", value: "prefstream board", readonly: true, hidden: true }),
         el("label", { for: "token" }, "Token"),
         field,
         fault,
