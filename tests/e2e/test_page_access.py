@@ -5,27 +5,106 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser
+from axe_playwright_python.sync_playwright import Axe
+from kafka import KafkaProducer
+from playwright.sync_api import Browser, Page, expect
+from pydantic import SecretStr
 
 from prefstream.consumer.board.api.responses import API
+from prefstream.consumer.config import TopicNames
+from prefstream.schemas import KafkaSource, Vote, encode_preference, encode_vote
+from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC
 from tests.conftest import Kafka
+from tests.support.board import preference
 from tests.support.board_topics import Load, board_names, fill
-from tests.support.boards import ask, running_board
-from tests.support.browser import Tabs
-from tests.support.streams import wait_until
+from tests.support.boards import ask, open_store, running_board, served
+from tests.support.browser import DESKTOP, PHONE, Tabs
+from tests.support.streams import battle_event, wait_until
 
 BOUND_S = 100.0
+
+VIEWS = ("board", "verdicts", "quality", "stream", "review", "try")
+NAMES_SHOWN = ("board", "verdicts", "review")
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'-globalThis.ran=1-'",
+    "javascript:alert(1)",
+    "</title></textarea><svg onload=alert(1)>",
+    "{{constructor.constructor('alert(1)')()}}",
+    "\u202egpj.exe\u2066\u2067",
+    "a" * 300,
+    "=1+1",
+    "\u0000\u0007\x1b[31m",
+)
+"""Names that models and battles may have: whoever writes to the topics chooses them."""
+
+LEADS: Final = "links => links.map(link => link.href).filter(href => !/^https?:/.test(href))"
+
+MOST_OPENED = 5
+"""Lines that are opened in a view: each has one of the names, and all are made alike."""
 
 
 @pytest.fixture(scope="module")
 def url(embedded_kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A board of the daily kind."""
     names = board_names(embedded_kafka.bootstrap_servers, partitions=2)
     fill(names, Load(preferences=300, votes=150), random.Random(1))
-    with running_board(names, tmp_path_factory.mktemp("board")) as url:
+    with running_board(names, tmp_path_factory.mktemp("board"), **all_of_it(names)) as url:
         wait_until(lambda: counted(url) == 300, BOUND_S, "all preferences")
         yield url
+
+
+@pytest.fixture(scope="module")
+def hostile_url(embedded_kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A board of which every text was written by somebody who means harm."""
+    names = board_names(embedded_kafka.bootstrap_servers, partitions=1)
+    rng = random.Random(4)
+    count = 12 * len(HOSTILE)
+    with closing(KafkaProducer(bootstrap_servers=names.bootstrap_servers)) as producer:
+        for number in range(count):
+            battle, one, other = (HOSTILE[(number + step) % len(HOSTILE)] for step in (0, 1, 2 + number % 3))
+            battle = f"{battle} {number}"
+            producer.send(names.battles_topic, battle_event(0, id=battle, prompt=one, response_a=other, response_b=one))
+            producer.send(names.preferences_topic, hostile_preference(names, battle, (one, other), number, rng))
+            vote = Vote(id=battle, winner=rng.choice(("model_a", "model_b", "tie")), voter=one)
+            producer.send(names.votes_topic, encode_vote(vote))
+        letter = {HEADER_REASON: HOSTILE[0], HEADER_TOPIC: HOSTILE[1], HEADER_PARTITION: "0", HEADER_OFFSET: "1"}
+        headers = [(name, text.encode()) for name, text in letter.items()]
+        producer.send(names.dead_letters_topic, HOSTILE[2].encode(), headers=headers)
+        producer.flush()
+    with running_board(names, tmp_path_factory.mktemp("hostile"), **all_of_it(names)) as url:
+        wait_until(lambda: counted(url) == count, BOUND_S, "all preferences")
+        yield url
+
+
+def hostile_preference(names: TopicNames, battle: str, models: tuple[str, str], at: int, rng: random.Random) -> bytes:
+    said = preference(
+        battle,
+        rng,
+        model_a=models[0],
+        model_b=models[1],
+        language=models[0][:100],
+        source=KafkaSource(topic=names.battles_topic, partition=0, offset=at),
+    )
+    judges = [judge.model_copy(update={"name": name}) for judge, name in zip(said.judges, HOSTILE, strict=False)]
+    return encode_preference(said.model_copy(update={"judges": tuple(judges)}))
+
+
+def all_of_it(names: TopicNames) -> dict[str, Any]:
+    """Settings by which the page shows all that it can."""
+    return {
+        "battles_topic": names.battles_topic,
+        "dead_letters_topic": names.dead_letters_topic,
+        "board_allow_battles": True,
+        "board_show_texts": True,
+    }
 
 
 def counted(url: str) -> int:
@@ -74,3 +153,73 @@ def test_where_a_page_leads_to_is_seen(browser: Browser, url: str) -> None:
         page.evaluate("() => location.assign('http://elsewhere.example/')")
     with pytest.raises(AssertionError, match=r"request to http://elsewhere\.example/"):
         tabs.__exit__(None, None, None)
+
+
+# --- what strangers wrote -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_runs_that_a_stranger_wrote(tabs: Tabs, hostile_url: str, view: str) -> None:
+    """A name that is markup is shown as it is, and none gets into what the page is made of."""
+    page = tabs.open(f"{hostile_url}/")
+    show(page, hostile_url, view)
+    assert view not in NAMES_SHOWN or page.locator("main").get_by_text(HOSTILE[0]).count() > 0
+    for opens in ("main summary", "main .board-name", "main .texts button"):
+        lines = page.locator(opens).locator("visible=true")
+        for number in range(min(lines.count(), MOST_OPENED)):
+            lines.nth(number).click()
+            settle(page)
+    assert page.locator("main").locator("script, img, iframe, object, [onerror], [onload]").count() == 0
+    assert page.locator("main a").evaluate_all(LEADS) == []
+    assert page.evaluate("globalThis.ran") is None
+
+
+# --- for everybody --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(DESKTOP, False, id="desktop, light"),
+        pytest.param(PHONE, True, id="phone, dark"),
+        # Each takes axe ten seconds and more; what is dark and what is narrow has been looked at above.
+        pytest.param(DESKTOP, True, id="desktop, dark", marks=pytest.mark.long),
+        pytest.param(PHONE, False, id="phone, light", marks=pytest.mark.long),
+    ],
+)
+def test_axe_finds_nothing_serious(tabs: Tabs, url: str, size: tuple[int, int], dark: bool) -> None:
+    page = tabs.open(f"{url}/", size=size, dark=dark)
+    found = []
+    for view in VIEWS:
+        show(page, url, view)
+        found += [f"#{view}: {told}" for told in serious(page)]
+    assert found == []
+
+
+def test_axe_finds_nothing_serious_in_the_form_for_the_token(tabs: Tabs, tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, served(store, token=SecretStr("zqtoken-of-the-board")) as url:
+        page = tabs.open(f"{url}/")
+        page.get_by_role("dialog").wait_for()
+        assert serious(page) == []
+
+
+def show(page: Page, url: str, view: str) -> None:
+    """Go to a view, as its link does, and wait for its numbers."""
+    page.goto(f"{url}/#{view}")
+    page.locator(f"[data-view={view}].view h1").wait_for()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing is being loaded."""
+    expect(page.locator(".skeleton")).to_have_count(0)
+
+
+def serious(page: Page) -> list[str]:
+    """What axe holds for serious or worse: the rule, what it says, and where."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'][:5])}"
+        for one in violations
+        if one["impact"] in {"serious", "critical"}
+    ]
