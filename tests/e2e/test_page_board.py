@@ -58,17 +58,21 @@ def _counts(characters: int) -> StyleCounts:
     return StyleCounts(characters=characters, lines=1, **none)
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a board that does not change."""
+    with open_store(tmp_path_factory.mktemp("board")) as store:
+        arena(store, 600)
+        with served(store) as url:
+            yield url
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
+    """Of a test that changes it."""
     with open_store(tmp_path) as store:
         arena(store, 600)
         yield store
-
-
-@pytest.fixture
-def url(store: Store) -> Iterator[str]:
-    with served(store, refresh_s=REFRESH_S) as url:
-        yield url
 
 
 def names(page: Page) -> list[str]:
@@ -147,31 +151,32 @@ def test_what_is_chosen_is_in_the_address_and_survives_a_reload(url: str, tabs: 
     expect(page.get_by_role("switch", name="Style control")).not_to_be_checked()
 
 
-def test_the_keyboard_is_enough_and_live_numbers_take_no_focus(url: str, tabs: Tabs, store: Store) -> None:
-    page = tabs.open(f"{url}/")
-    expect(page.locator(".board-row")).to_have_count(3)
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")  # skips the navigation
-    page.keyboard.press("Tab")
-    while not page.evaluate("document.activeElement.type === 'radio'"):
+def test_the_keyboard_is_enough_and_live_numbers_take_no_focus(browser: Browser, store: Store) -> None:
+    with served(store, refresh_s=REFRESH_S) as url, Tabs(browser) as tabs:
+        page = tabs.open(f"{url}/")
+        expect(page.locator(".board-row")).to_have_count(3)
         page.keyboard.press("Tab")
-    page.keyboard.press("ArrowLeft")
-    expect(page.get_by_role("radio", name="Judges")).to_be_checked()
-    page.keyboard.press("ArrowLeft")
-    expect(page.get_by_role("radio", name="Votes")).to_be_checked()
-    leads(page, "wordy")
-    while not page.evaluate("document.activeElement.matches('.board-name')"):
+        page.keyboard.press("Enter")  # skips the navigation
         page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Against each opponent")).to_be_visible()
-    expect(page.locator(".opponent-list")).to_contain_text("terse")
-    arena(store, 10, first=600)
-    expect(page.locator(".board-basis")).to_contain_text("610 votes")
-    row = page.get_by_role("button", name="wordy")
-    expect(row).to_be_focused()
-    expect(row).to_have_attribute("aria-expanded", "true")
-    page.keyboard.press("Enter")
-    expect(row).to_have_attribute("aria-expanded", "false")
+        while not page.evaluate("document.activeElement.type === 'radio'"):
+            page.keyboard.press("Tab")
+        page.keyboard.press("ArrowLeft")
+        expect(page.get_by_role("radio", name="Judges")).to_be_checked()
+        page.keyboard.press("ArrowLeft")
+        expect(page.get_by_role("radio", name="Votes")).to_be_checked()
+        leads(page, "wordy")
+        while not page.evaluate("document.activeElement.matches('.board-name')"):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Against each opponent")).to_be_visible()
+        expect(page.locator(".opponent-list")).to_contain_text("terse")
+        arena(store, 10, first=600)
+        expect(page.locator(".board-basis")).to_contain_text("610 votes")
+        row = page.get_by_role("button", name="wordy")
+        expect(row).to_be_focused()
+        expect(row).to_have_attribute("aria-expanded", "true")
+        page.keyboard.press("Enter")
+        expect(row).to_have_attribute("aria-expanded", "false")
 
 
 def test_pairs_are_shown_as_the_api_has_them(url: str, tabs: Tabs) -> None:
