@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,8 +17,8 @@ from prefstream.consumer.board.live.payloads import NewVerdicts, VerdictPage
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.store.verdicts import MOST_OF_A_BATCH
 from tests.support.board import preference_record
-from tests.support.boards import ask, fill_store, open_store, served
-from tests.support.events import Events, events
+from tests.support.boards import ask, fill_store, open_store, served, served_live
+from tests.support.events import TIMEOUT_S, Events, events
 from tests.support.streams import wait_until
 
 
@@ -148,6 +151,30 @@ def test_where_nothing_happens_a_comment_keeps_the_connection(url: str, monkeypa
         stream.next("status")
         stream.next("status")
         assert "ping" in stream.comments
+
+
+def test_who_takes_nothing_is_cut_off_and_takes_no_memory(store: Store) -> None:
+    """Beyond what waits for all, and the system's own buffers; who reads gets all the while what comes."""
+    with served_live(store) as (url, told), _asleep(url) as sleeper, events(url) as stream:
+        wait_until(lambda: len(told) == 2, what="both streams")
+        for number in range(1_000):
+            told.publish_text("told", f'{{"number":{number},"text":"{"x" * 100_000}"}}')
+            assert stream.next("told").data["number"] == number
+            if len(told) == 1:
+                break
+        else:
+            pytest.fail("nobody was cut off")
+        while sleeper.recv(1_000_000):
+            pass  # what the system kept of it; then its end
+
+
+@contextmanager
+def _asleep(url: str) -> Iterator[socket.socket]:
+    """A client that asks for events and takes none."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname, place.port), TIMEOUT_S) as client:
+        client.sendall(f"GET {API}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
 
 
 def _opens(url: str) -> bool:
