@@ -25,7 +25,8 @@ STOP_S: Final = 5
 
 _KEEP_ALIVE_S: Final = 30
 _MOST_REQUESTS: Final = 512
-"""At a time, streams of events among them; more are told 503."""
+"""At a time, of connections that are open and of answers under way; more are told 503. Streams of events are at most
+half of them (`live.broadcast.MOST_STREAMS`), so that pages that stay open keep nobody's probe out."""
 
 
 class BoardServer:
