@@ -240,14 +240,19 @@ def _bars_of_conversions(console: Console) -> Iterator[Callable[[str, float], No
     """A bar for each model that is converted, where there is any; it takes the name and the share that is done."""
     bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    progress = Progress(*columns, console=console)
 
-        def show(name: str, share: float) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(f"{name}: converting", total=1.0)
-            progress.update(bars[name], completed=share)
+    def show(name: str, share: float) -> None:
+        if name not in bars:
+            progress.start()  # not before: where nothing is converted, nothing is drawn
+            bars[name] = progress.add_task(f"{name}: converting", total=1.0)
+        progress.update(bars[name], completed=share)
 
+    try:
         yield show
+    finally:
+        if bars:
+            progress.stop()
 
 
 def _watch(run: DemoRun, committed: queue.SimpleQueue[Scored], screen: Screen, voters: Voters) -> None:

@@ -1,6 +1,6 @@
 """Turn a GGUF file into a folder of safetensors, config and tokenizer, once, in a process of its own.
 
-Reading GGUF takes ten seconds and a gigabyte; the folder it makes loads in a moment. The process
+Reading GGUF takes many seconds and gigabytes; the folder it makes loads in a moment. The process
 (`python -m` this module `REQUEST`, a JSON object) gives that memory back when it ends. It exits with 0 when the
 folder is complete and checked; else the last line of its stderr says why.
 """

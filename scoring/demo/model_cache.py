@@ -252,7 +252,7 @@ class _Conversion:
 
     def _reason(self, code: int) -> str:
         if code < 0:
-            return f"the process was ended by signal {-code}; 9 often means out of memory (it takes up to 3.5 GB)"
+            return f"the process was ended by signal {-code}; 9 often means out of memory (it takes up to 2.5 GB)"
         lines = self._stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"the process ended with code {code}"
 
