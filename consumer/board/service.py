@@ -105,7 +105,7 @@ class BoardService:
                 registry=registry,
                 further=battle_operations(config, writes=config.board_allow_battles, reads=config.board_show_texts),
             )
-            reader = stack.enter_context(store.reader())
+            reader, prompt_reader = stack.enter_context(store.reader()), stack.enter_context(store.reader())
 
             def publish(event: str, told: BaseModel) -> None:
                 live.broadcast.publish(event, told)
@@ -118,8 +118,8 @@ class BoardService:
                 behind_s=ingest.behind_s,
                 stream=watch.now,
             )
-            reports = Reports(reader, ReportSettings.of(config), around=around)
-            live = LiveFeed(reports, stack.enter_context(store.reader()), refresh_s=config.board_refresh_s)
+            reports = Reports(reader, ReportSettings.of(config), around=around, prompt_reader=prompt_reader)
+            live = LiveFeed(reports, prompt_reader, refresh_s=config.board_refresh_s)
             app = create_app(
                 reports,
                 AppSettings(

@@ -51,7 +51,11 @@ class DemoBoard:
             PrefstreamError: it can't.
         """
         self._thread.start()
-        told = self._told.get()
+        try:
+            told = self._told.get()
+        except BaseException:  # Ctrl-C: the process would wait for the thread, and it for nothing
+            self.stop()
+            raise
         if isinstance(told, Exception):
             self._thread.join()
             raise told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import threading
 import urllib.request
@@ -76,3 +77,15 @@ def test_what_keeps_it_from_serving_is_told(config: StreamConfig, monkeypatch: p
     monkeypatch.setattr("prefstream.consumer.board.api.server._listen", fail)
     with pytest.raises(HttpPortInUseError), demo_board(config):
         pass
+
+
+def test_who_interrupts_its_start_is_not_kept_by_it(config: StreamConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(queue.SimpleQueue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("prefstream.consumer.demo.board.queue.SimpleQueue", Interrupted)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt), demo_board(config):
+        pass
+    assert set(threading.enumerate()) <= before

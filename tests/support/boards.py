@@ -120,9 +120,15 @@ def served_live(
     **changes: Any,
 ) -> Iterator[tuple[str, Broadcast]]:
     """The same; yields where events are published, too."""
-    with store.reader() as reader, store.reader() as watched:
-        reports = Reports(reader, settings or ReportSettings(), around=around or Surroundings(), now=lambda: NOW)
-        live = LiveFeed(reports, watched, refresh_s=REFRESH_S)
+    with store.reader() as reader, store.reader() as prompt_reader:
+        reports = Reports(
+            reader,
+            settings or ReportSettings(),
+            around=around or Surroundings(),
+            prompt_reader=prompt_reader,
+            now=lambda: NOW,
+        )
+        live = LiveFeed(reports, prompt_reader, refresh_s=REFRESH_S)
         app = create_app(reports, AppSettings(live=live, **changes))
         with BoardServer(app, host="127.0.0.1", port=port) as server, live:
             yield server.url, live.broadcast

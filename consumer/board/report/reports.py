@@ -103,6 +103,7 @@ class Reports:
         reader: what is stored.
         settings: what is the user's to say.
         around: what the process knows beside that.
+        prompt_reader: reads for `status` and `stream`, which then wait for no long query; None: `reader` does.
         now: the time.
     """
 
@@ -112,9 +113,11 @@ class Reports:
         settings: ReportSettings,
         *,
         around: Surroundings = _NOTHING_AROUND,
+        prompt_reader: BoardReader | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._reader = reader
+        self._prompt_reader = prompt_reader or reader
         self._settings = settings
         self._around = around
         self._now = now
@@ -142,7 +145,7 @@ class Reports:
 
     def status(self) -> BoardStatus:
         """What the board rests on, and how far it has read."""
-        reader, around = self._reader, self._around
+        reader, around = self._prompt_reader, self._around
         obstacle, behind, stream = around.obstacle(), around.behind(), around.stream()
         fresh = freshness(
             obstacle=obstacle,
@@ -171,8 +174,8 @@ class Reports:
     def stream(self) -> StreamReport:
         """What the stream does, as far as the file and the watch know."""
         now = self._now()
-        minutes = self._reader.minutes(milliseconds(first_shown(now)))
-        ever = self._reader.last_preference() is not None
+        minutes = self._prompt_reader.minutes(milliseconds(first_shown(now)))
+        ever = self._prompt_reader.last_preference() is not None
         return stream_report(minutes, self._around.stream(), now, ever=ever)
 
     def models(self, query: BoardQuery) -> StrengthTable:

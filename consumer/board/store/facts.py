@@ -86,7 +86,8 @@ def require_storable(said: Preference) -> None:
         ContractError: a number is too large.
     """
     _, partition, offset = _place(said.source)
-    counts = [count for count in _counts(said.style) if count is not None]
+    style = said.style
+    counts = [] if style is None else [*vars(style.a).values(), *vars(style.b).values()]
     if max(partition or 0, offset) > _LARGEST or max(counts, default=0) > MOST_COUNTED:
         raise ContractError("no preference of a battle: a position or a count of its style is too large to be one")
 

@@ -63,6 +63,8 @@ def with_number(place: tuple[str, ...], number: int) -> bytes:
         (("style", "a", "characters"), 2**31),
         (("style", "b", "headings"), 2**31),
         (("style", "b", "bold"), 2**31),
+        (("style", "a", "lines"), 2**31),
+        (("style", "b", "digits"), 2**31),
     ],
 )
 def test_numbers_that_no_table_holds_make_no_preference(place: tuple[str, ...], largest: int) -> None:

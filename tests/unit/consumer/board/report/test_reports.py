@@ -6,7 +6,9 @@ import csv
 import io
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,14 @@ def test_a_clock_that_is_wrong_takes_no_slice_of_time_from_one_that_is_right(ste
         slices = Reports(store.reader(), ReportSettings(), now=lambda: NOW).time(BoardQuery(step=step)).slices
     assert [one.strengths.preferences for one in slices] == [1, 1]
     assert slices[0].start < slices[1].start <= NOW < slices[1].end
+
+
+def test_how_far_it_has_read_is_told_beside_a_long_query(tmp_path: Path) -> None:
+    with Store(tmp_path / "board.sqlite") as store, store.reader() as reader, store.reader() as prompt_reader:
+        reports = Reports(reader, ReportSettings(), prompt_reader=prompt_reader, now=lambda: NOW)
+        with ThreadPoolExecutor(1) as pool, reader.snapshot():
+            assert pool.submit(reports.status).result(timeout=60).counters == {}
+            assert pool.submit(reports.stream).result(timeout=60).per_s is None
 
 
 def told_of(store: Store, settings: ReportSettings | None = None) -> Reports:
