@@ -152,6 +152,13 @@ def test_a_clock_that_is_set_back_signs_nobody_out(monkeypatch: pytest.MonkeyPat
     assert admits(ours, cookie)
 
 
+def test_a_board_under_another_path_of_the_host_signs_nobody_out() -> None:
+    ours, others = Access(SecretStr(TOKEN)), Access(SecretStr(TOKEN[::-1]))
+    assert admits(ours, f"{ours.new_cookie()}; {COOKIE}={others.new_cookie()}")
+    assert admits(ours, f"{others.new_cookie()}; {COOKIE}={ours.new_cookie()}")
+    assert not admits(ours, f"{others.new_cookie()}; {COOKIE}={others.new_cookie()}")
+
+
 def admits(ours: Access, cookie: str) -> bool:
     headers = [(b"cookie", f"{COOKIE}={cookie}".encode())]
     return ours.admits(HTTPConnection({"type": "http", "headers": headers}))
