@@ -20,7 +20,7 @@ from prefstream.consumer.board.api.answers import AnswerCache, ReadyAnswer
 from prefstream.consumer.board.api.battles import battle_routes
 from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.api.live import live_routes
-from prefstream.consumer.board.api.middleware import AsMeant, SecurityHeaders
+from prefstream.consumer.board.api.middleware import SECURITY, AsMeant, SecurityHeaders
 from prefstream.consumer.board.api.page import add_page_routes
 from prefstream.consumer.board.api.responses import API, JSON, PROBLEMS, problem_response, ready_response
 from prefstream.consumer.board.battles.texts import TextReader
@@ -293,8 +293,9 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 async def _broke(request: Request, error: Exception) -> Response:
+    """Of all answers the only one that is made in front of what puts the headers on."""
     del request, error
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "failed; the board's log says why")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "failed; the board's log says why", SECURITY)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

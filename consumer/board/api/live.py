@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from prefstream.consumer.board.api.answers import ReadyAnswer
+from prefstream.consumer.board.api.middleware import HEAD_ALONE
 from prefstream.consumer.board.api.responses import JSON, ready_response
 from prefstream.consumer.board.live.broadcast import Broadcast, EventStream
 from prefstream.consumer.board.live.feed import LiveFeed
@@ -53,6 +54,8 @@ def live_routes(feed: LiveFeed) -> APIRouter:
         return ready_response(request, await run_in_threadpool(lambda: ReadyAnswer.of(feed.verdicts(limit), JSON)))
 
     async def events(request: Request, after: _After = None, last_event_id: _LastEventId = None) -> Response:
+        if request.scope.get(HEAD_ALONE):
+            return Response(media_type=EVENTS, headers=_HEADERS)
         stream = feed.broadcast.open(request.scope.get("state", {}).get(CUT, _nothing))
         try:
             begin = await run_in_threadpool(feed.begin_of, stream, last_event_id or after)

@@ -9,13 +9,16 @@ from fastapi.responses import RedirectResponse
 
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
-_SECURITY: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
+SECURITY: Final = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
 """On every answer: what the API gives out is for programs, and nothing in it is to be run by a browser."""
+
+HEAD_ALONE: Final = "prefstream.head_alone"
+"""What a request's scope has where a HEAD is answered as a GET: an answer without end would hold what nobody reads."""
 
 
 class AsMeant:
@@ -44,8 +47,9 @@ class AsMeant:
                 app = RedirectResponse(f"{root.rpartition('/')[2]}/", headers={"Cache-Control": "no-store"})
             elif not path.startswith(f"{root}/"):
                 path = root + path
-            method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            scope = scope | {"method": method, "root_path": root, "path": path}
+            head_alone = scope["method"] == "HEAD"
+            method = "GET" if head_alone else scope["method"]
+            scope = scope | {"method": method, "root_path": root, "path": path, HEAD_ALONE: head_alone}
         await app(scope, receive, send)
 
 
@@ -66,7 +70,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers: list[tuple[bytes, bytes]] = message.setdefault("headers", [])
                 there = {name for name, _ in headers}
-                headers.extend(one for one in _SECURITY if one[0] not in there)
+                ours = ((name.encode(), value.encode()) for name, value in SECURITY.items())
+                headers.extend(one for one in ours if one[0] not in there)
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

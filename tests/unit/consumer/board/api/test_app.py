@@ -293,6 +293,7 @@ def test_what_fails_in_an_unforeseen_way_is_an_answer_without_particulars(
         answer = ask(url, f"{API}/status")
         assert answer.status == 500
         assert answer.json == {"detail": "failed; the board's log says why"}
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,13 @@ def test_nothing_on_the_way_may_keep_or_change_events(url: str) -> None:
         assert stream.retry_ms == 2_000
 
 
+def test_who_asks_for_the_head_alone_holds_no_stream(url: str) -> None:
+    head = ask(url, f"{API}/events", method="HEAD")
+    assert head.status == 200
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert head.body == b""
+
+
 def test_a_page_is_told_at_once_how_things_are(url: str) -> None:
     with events(url) as stream:
         assert stream.next("status").data == ask(url, f"{API}/status").json
