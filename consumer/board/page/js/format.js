@@ -103,7 +103,7 @@ export function list(names, most = 3) {
  */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NOTHING;
-  if (seconds < 0.0005) return "0 ms";
+  if (seconds < 0.00005) return "0 s";
   if (seconds < 1) return `${number(1000 * seconds, seconds < 0.01 ? 1 : 0)} ms`;
   if (seconds < 60) return `${number(seconds, seconds < 10 ? 1 : 0)} s`;
   if (seconds < 5400) return `${number(seconds / 60)} min`;

@@ -104,6 +104,7 @@ class Shown {
       if (link.dataset.view === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    showCurrentTab();
     const root = el("div", { class: "view", "data-view": name });
     replace(main, root);
     try {
@@ -139,6 +140,12 @@ class Shown {
       signal: this.#ended.signal,
     };
   }
+}
+
+/** On a phone not all tabs have room: the one of this view is brought to the middle. */
+function showCurrentTab() {
+  const current = /** @type {HTMLElement | null} */ (tabs.querySelector("[aria-current]"));
+  if (current) tabs.scrollLeft = current.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - current.offsetWidth) / 2;
 }
 
 void start().catch((error) => {

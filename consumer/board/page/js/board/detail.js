@@ -107,7 +107,7 @@ function create({ model }) {
   return el(
     "li",
     null,
-    el("span", { class: "opponent-name" }, model),
+    el("span", { class: "opponent-name", title: model }, model),
     el("span", { class: "opponent-bar", "aria-hidden": "true" }, el("span", { class: "opponent-fill" }), el("span", { class: "opponent-mark" })),
     el("span", { class: "opponent-text" }),
   );

@@ -70,7 +70,7 @@ export class Matrix {
           el(
             "tr",
             null,
-            el("th", { scope: "row" }, el("span", { class: "matrix-place" }, row.at + 1), " ", el("span", { class: "matrix-name" }, row.model)),
+            el("th", { scope: "row" }, el("span", { class: "matrix-place" }, row.at + 1), " ", el("span", { class: "matrix-name", title: row.model }, row.model)),
             shown.map((column) => cell(rates, shares[row.at]?.[column.at] ?? null, row, column)),
           ),
         ),

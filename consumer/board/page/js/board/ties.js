@@ -43,7 +43,7 @@ export class Ties {
       this.figures,
       figures(
         figure("Ties between equals", percent(ties.ties_among_equals), `predicted, of ${number(ties.votes)} votes`),
-        figure("Near models tie more", gain === null ? null : signed(gain, 4), gain !== null && gain > 0 ? "nats of log loss better than ties at one rate: they do" : "nats of log loss: they do not"),
+        figure("Do near models tie more?", gain === null ? null : gain > 0 ? "Yes" : "Not seen", gain === null ? null : `log loss ${signed(-gain, 4)} nats where the model allows for it`),
       ),
     );
     this.table.show(ties.models);

@@ -40,7 +40,7 @@ export function contrastTable(caption, { one, other }) {
 /** @param {Contrast} contrast */
 function distance({ distance, by_chance_99: chance }) {
   if (distance === null) return "";
-  return `${percent(distance, 1)}${chance === null ? "" : `; by chance up to ${percent(chance, 1)}`}`;
+  return `${percent(distance, 1)}${chance === null ? "" : `; chance: up to ${percent(chance, 1)}`}`;
 }
 
 /** Whether any of them can be compared. @param {readonly Contrast[]} contrasts */

@@ -20,7 +20,8 @@ const TONES = { good: "✓", doubtful: "?", bad: "!", unknown: "…" };
 
 /** Commands by which votes come about. */
 const HOW_TO_VOTE = [
-  "# what people said, a JSON object a line: {\"id\": BATTLE, \"winner\": \"model_a\" | \"model_b\" | \"tie\"}",
+  "# votes.jsonl: a JSON object a line; a winner is model_a, model_b or tie",
+  "# {\"id\": BATTLE, \"winner\": \"model_a\"}",
   "kafka-console-producer.sh --bootstrap-server BROKER --topic votes < votes.jsonl",
 ];
 
@@ -108,7 +109,7 @@ export function reliability() {
   const table = numbers(
     "Reliability by bin",
     [
-      { label: "Bin", header: true, cell: ({ low }) => `${percent(low)} to ${percent(low + 0.1)}` },
+      { label: "Bin", header: true, cell: ({ low }) => `${number(100 * low)}–${percent(low + 0.1)}` },
       { label: "Said", numeric: true, cell: ({ confidence }) => percent(confidence, 1) },
       { label: "Happened", numeric: true, cell: ({ accuracy }) => shareTold(accuracy, 1) },
       { label: "Votes", numeric: true, cell: ({ battles }) => number(battles) },

@@ -53,11 +53,11 @@ export function summary() {
       replace(
         node,
         figures(
-          figure("Battles a second", perS === null ? "–" : number(perS, perS < 10 ? 2 : 0), `${number(battles)} in the last hour`),
+          figure("Battles a second", perS === null ? "–" : number(perS, perS < 10 ? 1 : 0), `over the last two minutes; ${number(battles)} in the last hour`),
           figure("Latency, median", duration(last?.latency_p50_s), last && last.latency_p50_s !== null ? `in the minute of ${shortClock(last.at)}` : "nothing was judged"),
-          figure("Latency, 95th percentile", duration(last?.latency_p95_s), "of what the stream itself took"),
-          figure("Waiting", lag ? short(lag.total) : "–", lag ? "battles are not judged yet" : "nobody knows"),
-          figure("Dead letters", dead ? short(dead.total) : "–", dead ? `since ${moment(dead.since)}${dead.complete ? "" : ", at least"}` : "nobody knows"),
+          figure("Latency, 95th percentile", duration(last?.latency_p95_s), "95 of 100 battles took no longer"),
+          figure("Lag", lag ? short(lag.total) : "–", lag ? `${lag.total === 1 ? "battle waits" : "battles wait"} for the judges` : "not known"),
+          figure("Dead letters", dead ? short(dead.total) : "–", dead ? `since ${moment(dead.since)}${dead.complete ? "" : ", at least"}` : "not known"),
         ),
         el("p", { class: "visually-hidden" }, `As of ${moment(now)}`),
       );
@@ -205,7 +205,7 @@ export function deadLetters() {
       how.hidden = !told || told.total === 0;
       if (!told) {
         lead.textContent = "";
-        const words = why ?? "nobody says why";
+        const words = why ?? "the board does not know why";
         settle(place, words, () => note(sentence(`dead letters are not counted: ${words}`), "warning"));
         return;
       }

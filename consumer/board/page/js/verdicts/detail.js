@@ -59,35 +59,38 @@ function facts(told) {
 /** @param {Verdict} verdict */
 function opinions(verdict) {
   const { id, judges } = verdict;
+  if (judges.length === 0) return el("p", { class: "nothing" }, "No opinion of a judge is kept.");
   const both = judges.some((judge) => judge.as_given !== null);
   /** @param {Probabilities | null} said */
   const bar = (said) => (said ? outcomeBar(said, verdict, { small: true }) : el("span", { class: "nothing" }, NOTHING));
   const columns = ["Judge", ...(both ? ["A first", "B first", "Both together", "Position gap"] : ["Said"])];
+  /** With the name of its column, which stands beside it on a phone. @param {number} place @param {import("../dom.js").Child} child @param {string} [kind] */
+  const cell = (place, child, kind) => el("td", { role: "cell", class: kind, "data-column": columns[place] }, child);
   return el(
     "div",
     { class: "table-scroll", role: "region", "aria-label": `Opinions on ${id}`, tabindex: 0 },
     el(
       "table",
-      { class: "table opinions" },
+      { class: "table opinions", role: "table" },
       el("caption", { class: "visually-hidden" }, "What each judge said"),
-      el("thead", null, el("tr", null, columns.map((label) => el("th", { scope: "col", class: classes(isNumeric(label) && "numeric") }, label)))),
+      el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns.map((label) => el("th", { scope: "col", role: "columnheader", class: classes(isNumeric(label) && "numeric") }, label)))),
       el(
         "tbody",
-        null,
+        { role: "rowgroup" },
         judges.map(({ name, kind, weight, probabilities, as_given: given, swapped, position_gap: gap, cut }) =>
           el(
             "tr",
-            null,
+            { role: "row" },
             el(
               "th",
-              { scope: "row" },
+              { scope: "row", role: "rowheader" },
               name,
               el("span", { class: "row-detail" }, weight === null ? kind : `${kind}, weighs ${percent(weight)}`),
               cut && tag("did not read all", "warning"),
             ),
-            both && [el("td", null, bar(given)), el("td", null, bar(swapped))],
-            el("td", null, outcomeBar(probabilities, verdict)),
-            both && el("td", { class: "numeric" }, gap !== null && gap >= WIDE_GAP ? tag(number(gap, 2), "warning") : number(gap, 2)),
+            both && [cell(1, bar(given)), cell(2, bar(swapped))],
+            cell(both ? 3 : 1, outcomeBar(probabilities, verdict)),
+            both && cell(4, gap !== null && gap >= WIDE_GAP ? tag(number(gap, 2), "warning") : number(gap, 2), "numeric"),
           ),
         ),
       ),
@@ -136,7 +139,7 @@ function stages({ queue_s: queue, tokenise_s: tokenise, inference_s: inference }
   return el(
     "div",
     { class: "stages" },
-    el("div", { class: "stages-bar", "aria-hidden": "true" }, told.map(([, seconds, kind]) => el("span", { "data-stage": kind, style: { "flex-grow": Math.max(seconds, 1e-4) } }))),
+    el("div", { class: "stages-bar", "aria-hidden": "true" }, told.map(([, seconds, kind]) => el("span", { "data-stage": kind, style: { "flex-grow": Math.max(1000 * seconds, 1) } }))),
     el("p", { class: "stages-words" }, told.map(([words, seconds, kind]) => el("span", { "data-stage": kind }, `${words} ${duration(seconds)}`))),
   );
 }
