@@ -53,9 +53,9 @@ export function summary() {
       replace(
         node,
         figures(
-          figure("Battles a second", perS === null ? "–" : number(perS, perS < 10 ? 1 : 0), `over the last two minutes; ${number(battles)} in the last hour`),
+          figure("Battles a second", perS === null ? "–" : number(perS, perS < 10 ? 1 : 0), perS === null ? "nothing was judged" : `over the last two minutes; ${number(battles)} in the last hour`),
           figure("Latency, median", duration(last?.latency_p50_s), last && last.latency_p50_s !== null ? `in the minute of ${shortClock(last.at)}` : "nothing was judged"),
-          figure("Latency, 95th percentile", duration(last?.latency_p95_s), "95 of 100 battles took no longer"),
+          figure("Latency, 95th percentile", duration(last?.latency_p95_s), last && last.latency_p95_s !== null ? "95 of 100 battles took no longer" : "nothing was judged"),
           figure("Lag", lag ? short(lag.total) : "–", lag ? `${lag.total === 1 ? "battle waits" : "battles wait"} for the judges` : "not known"),
           figure("Dead letters", dead ? short(dead.total) : "–", dead ? `since ${moment(dead.since)}${dead.complete ? "" : ", at least"}` : "not known"),
         ),
