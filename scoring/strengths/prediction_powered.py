@@ -175,7 +175,8 @@ def _rectified(inputs: _Inputs) -> tuple[Rectified, FittedStrengths, float] | No
 
 def _told(inputs: _Inputs, lambda_: float, narrowing: float) -> tuple[str, ...]:
     """What a reader has to know of the estimate."""
-    gain = f"lambda {lambda_:.2f}: intervals are {100 * (1 - narrowing):.0f} % narrower than by votes alone"
+    share = f"{100 * (1 - narrowing):.0f} %"
+    gain = f"judges make the intervals {share} narrower than votes alone (lambda {lambda_:.2f})"
     notes: tuple[str, ...] = (gain,)
     unknown = int(np.isnan(inputs.forecasts).sum())
     if unknown:
