@@ -99,7 +99,11 @@ def get(url: str) -> tuple[int, str]:
 
 
 def readiness(url: str) -> tuple[int, str]:
-    status, body = get(f"{url}/readyz")
+    """As a probe takes it: a connection that was cut is no readiness, and is tried again."""
+    try:
+        status, body = get(f"{url}/readyz")
+    except ConnectionError as error:
+        return 0, str(error)
     return status, json.loads(body).get("reason", "")
 
 

@@ -18,7 +18,7 @@ GUIDES = sorted(
 
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 DOTTED = re.compile(r"(?:\[(?P<linked>`[a-z]\w*(?:\.\w+)+`)\]\((?P<target>[^)]+)\)|(?P<bare>`[a-z]\w*(?:\.\w+)+`))")
-FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+(?:\.(?:py|md|json|ya?ml|toml|csv|jsonl)|/))`")
+FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+(?:\.(?:py|md|json|ya?ml|toml|csv|jsonl|js|css|html)|/))`")
 
 
 def text_of(guide: Path) -> str:

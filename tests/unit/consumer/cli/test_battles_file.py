@@ -15,6 +15,7 @@ import pytest
 from prefstream.consumer.cli.battles_file import input_file
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.battles import check_battles_file, read_battles
+from tests.support.processes import START_S
 
 CSV = b"id,prompt,response_a,response_b\n" + b"".join(b"%d,p,x,y\n" % number for number in range(20_000))
 
@@ -41,7 +42,7 @@ def test_standard_input_is_read_as_often_as_needed(tmp_path: Path, content: byte
             threading.Thread(target=_send, args=(ours, content)).start()
         shell = {"pipe": f"cat battles | {command}", "file": f"{command} < battles", "socket": command}[way]
         done = subprocess.run(
-            ["bash", "-c", shell], stdin=theirs.fileno(), cwd=tmp_path, capture_output=True, text=True, timeout=60
+            ["bash", "-c", shell], stdin=theirs.fileno(), cwd=tmp_path, capture_output=True, text=True, timeout=START_S
         )
     assert (done.stdout, done.stderr) == ("/dev/stdin 20000 20000\n", "")
 
@@ -55,7 +56,7 @@ def test_process_substitution_and_named_pipes_are_read_as_often_as_needed(tmp_pa
     (tmp_path / "battles").write_bytes(CSV)
     shell = f"mkfifo fifo; (cat battles > fifo &) ; {sys.executable} -c '{READ_TWICE}' fifo"
     shell += f"; {sys.executable} -c '{READ_TWICE}' <(cat battles)"
-    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=START_S)
     assert [line.split()[1:] for line in done.stdout.splitlines()] == [["20000", "20000"]] * 2, done.stderr
 
 
