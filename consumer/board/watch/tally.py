@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, DeadLetterReason, RecordPlace
+from prefstream.consumer.board.store.minutes import MS_PER_MINUTE
 from prefstream.consumer.dead_letters.reader import UNKNOWN_REASON
 from prefstream.schemas.dead_letter import Reason
 
 DAY_MS: Final = 86_400_000
 """What is counted: an operator who comes in the morning sees the night."""
 
-_MINUTE_MS: Final = 60_000
 _KNOWN: Final = frozenset(Reason)
 
 
@@ -41,7 +41,7 @@ class Tally:
     @property
     def since_ms(self) -> int:
         """From when on letters count: a whole minute."""
-        return (self._now_ms() - DAY_MS) // _MINUTE_MS * _MINUTE_MS
+        return (self._now_ms() - DAY_MS) // MS_PER_MINUTE * MS_PER_MINUTE
 
     def clear(self) -> None:
         """Forget all."""
@@ -61,7 +61,7 @@ class Tally:
             return
         with self._lock:
             self._forget()
-            self._by_minute[at_ms // _MINUTE_MS][reason] += 1
+            self._by_minute[at_ms // MS_PER_MINUTE][reason] += 1
             known = self._newest.get(reason)
             if known is None or at_ms >= known[0]:
                 self._newest[reason] = at_ms, place
@@ -91,7 +91,7 @@ class Tally:
 
     def _forget(self) -> None:
         """What is too old leaves."""
-        oldest = self.since_ms // _MINUTE_MS
+        oldest = self.since_ms // MS_PER_MINUTE
         for minute in [one for one in self._by_minute if one < oldest]:
             del self._by_minute[minute]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from structlog.testing import capture_logs
 
 from prefstream.consumer.board.store.records import ReadProgress, StoredOffset
@@ -31,12 +31,6 @@ UNKNOWN_TOPIC_OR_PARTITION = 3
 @pytest.fixture
 def names(kafka: Kafka) -> TopicNames:
     return board_names(kafka.bootstrap_servers, partitions=1)
-
-
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from pydantic import BaseModel
 
 from prefstream.consumer.board.api.responses import API
@@ -41,12 +41,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def names(kafka: Kafka) -> TopicNames:
     return board_names(kafka.bootstrap_servers, partitions=2)
-
-
-@pytest.fixture
-def admin(kafka: Kafka) -> Iterator[Any]:
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as client:
-        yield client
 
 
 @pytest.fixture
