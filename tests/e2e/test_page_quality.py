@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from scipy.stats import binom
 
 from prefstream.consumer.board.api.responses import API
@@ -108,10 +108,10 @@ def test_the_window_is_chosen_with_the_keyboard_and_stays_after_a_reload(tabs: T
     expect(page.get_by_role("radio", name="Last day")).to_be_checked()
 
 
-def test_without_votes_it_says_what_to_do(tabs: Tabs) -> None:
+def test_without_votes_it_says_what_to_do(browser: Browser) -> None:
     with Store(None) as store:
         fill_store(store, battles=20, votes=0)
-        with served(store) as url:
+        with served(store) as url, Tabs(browser) as tabs:
             page = tabs.open(f"{url}/#quality")
             expect(page.get_by_role("heading", name="Nobody can say yet")).to_be_visible()
             expect(page.locator(".commands")).to_contain_text("--topic votes")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.payloads import ReviewLine, ReviewPage
@@ -69,7 +69,7 @@ def test_all_of_them_download(tabs: Tabs, url: str) -> None:
         assert download.value.suggested_filename == f"review.{kind}"
 
 
-def test_without_battles_it_says_what_to_do(tabs: Tabs) -> None:
-    with Store(None) as store, served(store) as url:
+def test_without_battles_it_says_what_to_do(browser: Browser) -> None:
+    with Store(None) as store, served(store) as url, Tabs(browser) as tabs:
         page = tabs.open(f"{url}/#review?why=entropy")
         expect(page.locator(".commands")).to_contain_text("prefstream run")

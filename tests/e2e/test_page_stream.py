@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.stream_payloads import (
@@ -112,8 +112,8 @@ def test_every_table_downloads(tabs: Tabs, url: str) -> None:
     assert names == {"minutes.csv", "lag.csv", "dead-letters.csv", "counters.csv"}
 
 
-def test_what_is_not_known_is_said_with_what_to_do(tabs: Tabs) -> None:
-    with Store(None) as store, served(store) as url:
+def test_what_is_not_known_is_said_with_what_to_do(browser: Browser) -> None:
+    with Store(None) as store, served(store) as url, Tabs(browser) as tabs:
         page = tabs.open(f"{url}/#stream")
         expect(page.get_by_text("No battle has been judged yet")).to_be_visible()
         expect(page.get_by_text("The lag is not known")).to_be_visible()

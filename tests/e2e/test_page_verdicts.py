@@ -59,7 +59,7 @@ def opened(tabs: Tabs, arena: Arena) -> Callable[..., Page]:
     def open_list(query: str = "", **how: Any) -> Page:
         page = tabs.open(f"{arena.url}/#verdicts{query}", **how)
         expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
-        expect(page.get_by_text("Loading")).to_be_hidden()
+        expect(page.locator(".skeleton")).to_have_count(0)
         return page
 
     return open_list

@@ -1,6 +1,6 @@
 /** Battles as they are judged, the newest first, and each judge's opinion. */
 
-import { emptyState, failure } from "../components.js";
+import { emptyState, failure, skeleton } from "../components.js";
 import { outcomeLegend } from "../charts/outcome-bar.js";
 import { el, KeyedRows, replace, setText } from "../dom.js";
 import { ago, number, plural } from "../format.js";
@@ -72,7 +72,7 @@ class LiveList {
       on: { input: () => context.go({ model: this.search.value.trim() || undefined }, { replace: true }) },
     });
     this.list = el("ol", { class: "verdicts", "aria-label": "Verdicts, the newest first" });
-    this.below = el("div", { class: "verdicts-below" });
+    this.below = el("div", { class: "verdicts-below" }, skeleton(8));
     /** @type {KeyedRows<Item, HTMLLIElement>} */
     this.rows = new KeyedRows(this.list, { key: ({ key }) => key, create: (item) => row(item, context), moves: true });
     replace(
@@ -196,7 +196,7 @@ class LiveList {
     if (models.length !== this.names.childElementCount) replace(this.names, models.map((name) => el("option", { value: name })));
     this.#age();
     this.#tellState();
-    replace(this.below, items.length > 0 ? this.#end(items.length) : this.#begun && this.#nothing());
+    replace(this.below, items.length > 0 ? this.#end(items.length) : this.#begun ? this.#nothing() : skeleton(8));
   }
 
   /** @param {number} count */
@@ -228,7 +228,7 @@ class LiveList {
 
   #tellState() {
     const held = this.#held;
-    setText(this.state, held || (this.#begun ? "" : "Loading"));
+    setText(this.state, held);
     this.fresh.hidden = this.#waiting === 0 || !held;
     setText(this.fresh, `${number(this.#waiting)} new`);
     this.fresh.setAttribute("aria-label", `Show ${plural(this.#waiting, "new verdict")}`);
