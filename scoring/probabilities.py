@@ -39,6 +39,24 @@ def normalise(weights: Triples) -> Triples:
     return weights / total[:, None]
 
 
+def possible(probabilities: Triples, ties_possible: NDArray[np.bool_]) -> Triples:
+    """What is said about the outcomes that were possible: where ties weren't, A and B share all probability.
+
+    Args:
+        probabilities: shape (n, 3).
+        ties_possible: shape (n,).
+
+    Returns:
+        Shape (n, 3). Who is sure of a tie where there is none says nothing about A and B: a half each.
+    """
+    left = probabilities.copy()
+    left[~ties_possible, 2] = 0.0
+    nothing = np.broadcast_to([0.5, 0.5, 0.0], left.shape).copy()
+    total = (left[:, 0] + left[:, 1] + left[:, 2])[:, None]
+    divided: Triples = np.divide(left, total, out=nothing, where=total > 0)
+    return np.where(ties_possible[:, None], probabilities, divided)
+
+
 def log_losses(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each probability costs when its outcome happens: its negative logarithm, in nats, of any shape."""
     losses: NDArray[np.float64] = -np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))

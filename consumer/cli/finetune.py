@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,7 @@ from prefstream.scoring.settings_files import parse_yaml
 
 if TYPE_CHECKING:
     from prefstream.scoring.files.data_report import DataReport
+    from prefstream.scoring.finetune.data.parts import Fold
 
 
 def finetune(
@@ -59,6 +61,39 @@ def finetune(
             envvar="PREFSTREAM_FINETUNE_EVAL",
             show_default="none",
             help="Judged battles with other prompts, to keep the best weights by and to stop by.",
+        ),
+    ] = None,
+    hold_out: Annotated[
+        str | None,
+        typer.Option(
+            "--hold-out",
+            metavar="K/N",
+            show_default="none",
+            help="In place of --eval: deal the prompts of FILE into N parts, keep part K out of the training and "
+            "measure on it. For choosing between recipes, and for teachers that have not seen what they teach.",
+        ),
+    ] = None,
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--teacher",
+            parser=input_file,
+            metavar="FILE",
+            envvar="PREFSTREAM_FINETUNE_TEACHER",
+            show_default="none",
+            help="Predictions about FILE, as prefstream score writes them, to be mixed into the labels (data.teacher "
+            "says how much of them); of several files about one pair the mean. May be repeated.",
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start-from",
+            metavar="FOLDER",
+            envvar="PREFSTREAM_FINETUNE_START_FROM",
+            show_default="nothing",
+            help="Begin with this adapter's weights, of the same base and shape; its head is kept where the new judge "
+            "is of the same kind.",
         ),
     ] = None,
     settings: Annotated[
@@ -108,6 +143,8 @@ def finetune(
         prefstream finetune train.csv -r smollm2-135m -o adapters/try --max-steps 3
         prefstream finetune train.jsonl -r gemma-3-270m -o adapters/gemma --set data.balance_length=step
         prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
+        prefstream finetune train.csv -r smollm2-135m -o adapters/one --hold-out 1/5 --set seed=1
+        prefstream finetune train.csv -r smollm2-135m -o adapters/student --teacher preferences.jsonl
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True, quiet=not is_first_process())
@@ -115,19 +152,40 @@ def finetune(
     if max_steps is not None:
         overrides["max_steps"] = max_steps
     chosen = load_recipe(recipe, overrides)
+    inputs = _Inputs(file, dev, _fold(hold_out) if hold_out else None, tuple(teachers or ()), start)
     if show:
-        _show(chosen, file, dev, Console())
+        _show(chosen, inputs, Console())
         return
     say(console, f"reading {file}" + (f" and {dev}" if dev else ""))  # torch takes seconds to import
     from prefstream.scoring.finetune.checks import check_run
 
     if is_first_process():  # the others would take what it writes for an earlier run
         check_run(file, dev, output, resume=resume, force=force)
-    finished = _train(chosen, file, dev, output, console, resume=resume)
+    finished = _train(chosen, inputs, output, console, resume=resume)
     if not finished:
         say(console, "interrupted and saved; go on with the same command and --resume")
         raise typer.Exit(EXIT_INTERRUPTED)
     say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a run is given beside its recipe."""
+
+    file: Path
+    dev: Path | None
+    hold_out: Fold | None
+    teachers: tuple[Path, ...]
+    start: Path | None
+
+
+def _fold(text: str) -> Fold:
+    from prefstream.scoring.finetune.data.parts import Fold
+
+    try:
+        return Fold.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--hold-out {error}") from None
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -137,13 +195,19 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {key}")
 
 
-def _show(recipe: Recipe, file: Path, dev: Path | None, console: Console) -> None:
+def _show(recipe: Recipe, inputs: _Inputs, console: Console) -> None:
     from prefstream.scoring.finetune.checks import read_reports, shared_prompts
+    from prefstream.scoring.finetune.data.parts import parts
+    from prefstream.scoring.finetune.data.teacher import read_teacher
 
     say(console, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-    train_report, dev_report = read_reports(file, dev, recipe, partial(_show_report, console))
-    if dev is not None and dev_report is not None and (shared := shared_prompts(file, train_report, dev, dev_report)):
+    train, dev = parts(inputs.file, inputs.dev, inputs.hold_out)
+    train_report, dev_report = read_reports(train, dev, recipe, partial(_show_report, console))
+    if dev is not None and dev_report is not None and (shared := shared_prompts(train, train_report, dev, dev_report)):
         say(console, shared)
+    teacher = read_teacher(inputs.teachers, train)
+    for found in teacher.files if teacher else ():
+        say(console, f"teacher {found['file']}: {found['pairs']:,} of {train_report.usable:,} pairs")
 
 
 def _show_report(console: Console, name: str, report: DataReport) -> None:
@@ -151,7 +215,7 @@ def _show_report(console: Console, name: str, report: DataReport) -> None:
     console.print(render(report))
 
 
-def _train(recipe: Recipe, file: Path, dev: Path | None, output: Path, console: Console, *, resume: bool) -> bool:
+def _train(recipe: Recipe, inputs: _Inputs, output: Path, console: Console, *, resume: bool) -> bool:
     from prefstream.scoring.finetune.run import finetune as train
 
     seen = partial(_show_report, console)
@@ -159,7 +223,19 @@ def _train(recipe: Recipe, file: Path, dev: Path | None, output: Path, console: 
         _asked_to_stop(console) as asked,
         TrainingProgress(console) as progress,
     ):
-        outcome = train(recipe, file, output, dev=dev, resume=resume, observer=progress, interrupted=asked, seen=seen)
+        outcome = train(
+            recipe,
+            inputs.file,
+            output,
+            dev=inputs.dev,
+            hold_out=inputs.hold_out,
+            teachers=inputs.teachers,
+            start=inputs.start,
+            resume=resume,
+            observer=progress,
+            interrupted=asked,
+            seen=seen,
+        )
     for name, value in outcome.metrics.items():
         say(console, f"{name}: {value:.4f}")
     return outcome.finished

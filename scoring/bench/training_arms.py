@@ -23,9 +23,16 @@ from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch
 from prefstream.scoring.files.labelled import Label, LabelledBattle
-from prefstream.scoring.finetune.callbacks import FiniteLoss, Interruption, Report, StepReport, WholeCheckpoints
+from prefstream.scoring.finetune.callbacks import (
+    FiniteLoss,
+    Interruption,
+    Report,
+    RunClock,
+    StepReport,
+    WholeCheckpoints,
+)
+from prefstream.scoring.finetune.data.pairs import encode_pairs, keep_one_order
 from prefstream.scoring.finetune.model import Student, load_student, open_student
-from prefstream.scoring.finetune.pairs import encode_pairs, keep_one_order
 from prefstream.scoring.finetune.passes import MicroBatchTensors, StepDataset
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
 from prefstream.scoring.finetune.steps import TrainingPlan, plan_steps
@@ -135,9 +142,9 @@ def run_trainer(job: Job) -> dict[str, Any]:
         reading=job.reading,
         optimizer=job.recipe.optimizer,
         callbacks=[
-            Report(_Silent()),
+            Report(_Silent(), job.steps.tokens),
             Interruption(lambda: False),
-            WholeCheckpoints(),
+            WholeCheckpoints(RunClock()),
             FiniteLoss(),
             TensorBoardCallback(SummaryWriter(str(job.folder / "tensorboard"))),
             _Stopwatch(clock, job),

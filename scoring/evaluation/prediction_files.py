@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -56,10 +56,52 @@ class PredictionFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownAnswers:
+    """What a file of predictions says, by id of the battle, without what each judge said.
+
+    Attributes:
+        by_id: probabilities of the outcomes.
+        unknown_ids: how many of its rows are about other battles.
+        repeated_ids: how many of its rows were replaced by a later one of the same id.
+        rejected: rows that hold no prediction, by line.
+    """
+
+    by_id: Mapping[str, Probabilities]
+    unknown_ids: int
+    repeated_ids: int
+    rejected: Mapping[int, RejectedRow]
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     id: str
     probabilities: Probabilities
     preference: Preference | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The last row about each of the battles that were asked for, and what became of the others."""
+
+    by_id: Mapping[str, _Row]
+    unknown: int
+    repeated: int
+    rejected: Mapping[int, RejectedRow]
+
+
+def read_probabilities(path: Path, ids: Collection[str]) -> KnownAnswers:
+    """Read what is said of some battles, however many predictions the file holds.
+
+    Args:
+        path: as for `read_predictions`.
+        ids: of the battles.
+
+    Raises:
+        FileError: the file can't be read, or is about none of the battles.
+    """
+    rows = _read_rows(path, frozenset(ids))
+    by_id = {name: row.probabilities for name, row in rows.by_id.items()}
+    return KnownAnswers(by_id, rows.unknown, rows.repeated, rows.rejected)
 
 
 def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
@@ -72,8 +114,27 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     Raises:
         FileError: the file can't be read, or is about none of the battles.
     """
+    rows = _read_rows(path, frozenset(battle.id for battle in battles))
+    positions = [position for position, battle in enumerate(battles) if battle.id in rows.by_id]
+    matched = [rows.by_id[battles[position].id] for position in positions]
+    judges, partial = _judges([row.preference for row in matched])
+    predictions = Predictions(
+        positions=np.array(positions, dtype=np.intp),
+        ids=tuple(row.id for row in matched),
+        panel=panel_forecast(triples([row.probabilities for row in matched]), () if partial else judges),
+        judges=judges,
+        unanswered={
+            position: "the predictions leave it out"
+            for position, battle in enumerate(battles)
+            if battle.id not in rows.by_id
+        },
+    )
+    of_one_panel = _of_one_panel(row.preference for row in matched)
+    return PredictionFile(predictions, rows.unknown, rows.repeated, rows.rejected, partial, of_one_panel)
+
+
+def _read_rows(path: Path, wanted: frozenset[str]) -> _Rows:
     _refuse_winners(path)
-    wanted = {battle.id for battle in battles}
     rows: dict[str, _Row] = {}
     rejected: dict[int, RejectedRow] = {}
     unknown = repeated = 0
@@ -91,23 +152,9 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     if not rows:
         raise FileError(
             f"{path}: none of its predictions is about a labelled battle; they are matched by id, so score the very "
-            "file that is evaluated"
+            "file that they are held against"
         )
-    positions = [position for position, battle in enumerate(battles) if battle.id in rows]
-    matched = [rows[battles[position].id] for position in positions]
-    judges, partial = _judges([row.preference for row in matched])
-    predictions = Predictions(
-        positions=np.array(positions, dtype=np.intp),
-        ids=tuple(row.id for row in matched),
-        panel=panel_forecast(triples([row.probabilities for row in matched]), () if partial else judges),
-        judges=judges,
-        unanswered={
-            position: "the predictions leave it out" for position, battle in enumerate(battles) if battle.id not in rows
-        },
-    )
-    return PredictionFile(
-        predictions, unknown, repeated, rejected, partial, _of_one_panel(row.preference for row in matched)
-    )
+    return _Rows(rows, unknown, repeated, rejected)
 
 
 def _refuse_winners(path: Path) -> None:

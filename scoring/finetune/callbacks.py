@@ -6,18 +6,20 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from prefstream.scoring.atomic_file import sync, write_atomically, write_json
 from prefstream.scoring.errors import FinetuneError
 
 COMPLETE: Final = "complete"
-"""File in a checkpoint that was written to the end."""
+"""File in a checkpoint that was written to the end: what the run had cost by then."""
 
 BEST_WEIGHTS: Final = "best.safetensors"
 BEST_RECORD: Final = "best.json"
@@ -42,6 +44,19 @@ class StepReport:
     left_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run took.
+
+    Attributes:
+        seconds: by the clock on the wall.
+        cpu_seconds: of its first process.
+    """
+
+    seconds: float
+    cpu_seconds: float
+
+
 class TrainingObserver(Protocol):
     """Told what a run is doing, on the thread that trains."""
 
@@ -53,10 +68,19 @@ class TrainingObserver(Protocol):
 
 
 class Report(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Passes on how the run is getting on."""
+    """Passes on how the run is getting on.
 
-    def __init__(self, observer: TrainingObserver, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        observer: who is told.
+        tokens: of each planned step: those of one stage may be longer than another's.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, observer: TrainingObserver, tokens: NDArray[np.int64], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._observer = observer
+        self._read = np.concatenate([[0], np.cumsum(tokens)])
         self._clock = clock
         self._began = 0.0
         self._first_step = 0
@@ -82,9 +106,38 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         self._tell(state)
 
     def _tell(self, state: Any) -> None:
-        done = state.global_step - self._first_step
-        left_s = (self._clock() - self._began) / done * (state.max_steps - state.global_step) if done else None
+        read = self._tokens(state.global_step, state)
+        done, left = read - self._tokens(self._first_step, state), int(self._read[-1]) - read
+        left_s = (self._clock() - self._began) / done * left if done else None
         self._observer.advanced(StepReport(state.global_step, state.max_steps, self._loss, self._dev, left_s))
+
+    def _tokens(self, step: int, state: Any) -> int:
+        """Read up to an update, which may be several planned steps."""
+        planned = len(self._read) - 1
+        return int(self._read[min(planned, math.ceil(step * planned / state.max_steps))])
+
+
+class RunClock:
+    """How long a run took, with what went before an interruption.
+
+    Args:
+        before: what a checkpoint recorded.
+        clocks: seconds, monotonic, and CPU seconds of this process.
+    """
+
+    def __init__(
+        self,
+        before: Cost | None = None,
+        clocks: tuple[Callable[[], float], Callable[[], float]] = (time.monotonic, time.process_time),
+    ) -> None:
+        self._before = before or Cost(0.0, 0.0)
+        self._clocks = clocks
+        self._began = [clock() for clock in clocks]
+
+    def cost(self) -> Cost:
+        """So far."""
+        wall, cpu = (clock() - began for clock, began in zip(self._clocks, self._began, strict=True))
+        return Cost(self._before.seconds + wall, self._before.cpu_seconds + cpu)
 
 
 class Interruption(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -112,7 +165,14 @@ def _any_process(args: Any, *, wanted: bool) -> bool:
 
 
 class WholeCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Marks each checkpoint that was written to the end: the process, or the machine, may die while it writes one."""
+    """Marks each checkpoint that was written to the end: the process, or the machine, may die while it writes one.
+
+    Args:
+        clock: of the run; the mark says what the run had cost by then.
+    """
+
+    def __init__(self, clock: RunClock) -> None:
+        self._clock = clock
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mark the newest, once all of it is on the disk."""
@@ -120,7 +180,7 @@ class WholeCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers s
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for file in checkpoint.iterdir():
                 sync(file)
-            write_atomically(checkpoint / COMPLETE, b"")
+            write_json(checkpoint / COMPLETE, asdict(self._clock.cost()))
 
 
 class FiniteLoss(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -183,3 +243,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint that was written to the end."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def cost_until(checkpoint: Path) -> Cost:
+    """What the run had cost when it wrote a whole checkpoint."""
+    return Cost(**json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8")))

@@ -8,7 +8,8 @@ from typing import Final
 
 from prefstream.scoring.errors import ConfigError, FileError
 from prefstream.scoring.files.data_report import OTHER, UNKNOWN, DataReport, OutcomeCounts
-from prefstream.scoring.files.labelled import check_labelled_file, read_labelled
+from prefstream.scoring.files.labelled import check_labelled_file
+from prefstream.scoring.finetune.data.parts import DataPart
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.steps import unknown_names
 
@@ -42,31 +43,31 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
 
 
 def read_reports(
-    train: Path, dev: Path | None, recipe: Recipe, seen: Callable[[str, DataReport], None]
+    train: DataPart, dev: DataPart | None, recipe: Recipe, seen: Callable[[str, DataReport], None]
 ) -> tuple[DataReport, DataReport | None]:
-    """Read both files through, as they will be read once more to be tokenised, and hold them against the recipe.
+    """Read both parts through, as they will be read once more to be tokenised, and hold them against the recipe.
 
     Args:
         train: labelled pairs to learn from.
         dev: labelled pairs to select by.
         recipe: how to train.
-        seen: told what was found in each file.
+        seen: told what was found in each part.
 
     Raises:
         FileError: a file can't be read, or not be learnt from.
-        ConfigError: the recipe asks for data that the files don't have.
+        ConfigError: the recipe asks for data that the parts don't have.
     """
-    reports = {name: _report(path) for name, path in (("train", train), ("dev", dev)) if path is not None}
+    reports = {name: _report(part) for name, part in (("train", train), ("dev", dev)) if part is not None}
     for name, report in reports.items():
         seen(name, report)
-    reports["train"].check_learnable(train)
+    reports["train"].check_learnable(train.path)
     if dev is not None and not reports["dev"].usable:
-        raise FileError(f"{dev}: no row can be used")
+        raise FileError(f"{dev.path}: no row can be used")
     _check_names(recipe, reports["train"], reports.get("dev"))
     return reports["train"], reports.get("dev")
 
 
-def shared_prompts(train: Path, train_report: DataReport, dev: Path, dev_report: DataReport) -> str | None:
+def shared_prompts(train: DataPart, train_report: DataReport, dev: DataPart, dev_report: DataReport) -> str | None:
     """What to say of prompts that stand in both files; None where none does."""
     shared = train_report.shared_prompts(dev_report)
     if not shared:
@@ -77,9 +78,9 @@ def shared_prompts(train: Path, train_report: DataReport, dev: Path, dev_report:
     )
 
 
-def _report(path: Path) -> DataReport:
+def _report(part: DataPart) -> DataReport:
     report = DataReport()
-    for _ in report.usable_rows(read_labelled(path)):
+    for _ in report.usable_rows(part.read()):
         pass
     return report
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.scoring.finetune.pairs import Pairs, take
+from prefstream.scoring.finetune.data.pairs import Pairs, take
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 from prefstream.scoring.probabilities import Triples, credit, exchange, log_losses
 

@@ -14,19 +14,18 @@ from typing import Any, Final
 
 import torch
 
+from prefstream.scoring.adapters.receipt import CARD, PREDICTIONS, RECEIPT
 from prefstream.scoring.atomic_file import write_atomically, write_json
 from prefstream.scoring.files.submission import encode_submission
+from prefstream.scoring.finetune.callbacks import Cost
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.model import Student
-from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
 from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.probabilities import Triples
 
-RECEIPT: Final = "train.json"
-CARD: Final = "README.md"
 CURVES: Final = "curves.png"
-PREDICTIONS: Final = "dev-predictions.csv"
 
 _PACKAGES: Final = ("prefstream", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -39,22 +38,24 @@ class Receipt:
     Attributes:
         recipe: of the run.
         student: what was trained.
-        data: by role (train, dev): file name, SHA-256, and what the file held.
+        data: by role (train, dev): file name, SHA-256, and what was found; which part was held out; the teacher.
+        start: name of the adapter that it began with.
         plan: of the steps.
         best_step: whose weights were kept; None without dev pairs.
         steps: optimiser steps done.
         metrics: on the dev pairs, of the adapter as stored, uncalibrated.
-        seconds: of the process that finished the run.
+        cost: of all processes that the run took one after another, but what each did after its last checkpoint.
     """
 
     recipe: Recipe
     student: Student
     data: Mapping[str, Any]
+    start: str | None
     plan: Mapping[str, Any]
     best_step: int | None
     steps: int
     metrics: Mapping[str, float]
-    seconds: float
+    cost: Cost
 
     def write(self, folder: Path) -> None:
         """Write `train.json` and the model card."""
@@ -68,11 +69,13 @@ class Receipt:
             "dtype": str(student.placement.dtype).removeprefix("torch."),
             "attention": student.attention,
             "data": self.data,
+            "start": self.start,
             "plan": self.plan,
             "steps": self.steps,
             "best_step": self.best_step,
             "metrics": self.metrics,
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.cost.seconds, 1),
+            "cpu_seconds": round(self.cost.cpu_seconds, 1),
             "machine": {"python": platform.python_version(), "processor": platform.machine()},
             "versions": {name: version(name) for name in _PACKAGES},
         }
@@ -93,7 +96,10 @@ class Receipt:
             f"* Layout: {self.student.template.name}, at most {recipe.max_length} tokens a sequence",
             f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
             f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
-            *(f"* Data ({role}): {_data_line(found)}" for role, found in self.data.items() if found),
+            *(f"* Data ({role}): {_data_line(self.data[role])}" for role in ("train", "dev") if self.data[role]),
+            *([f"* Held out of it, and measured on: part {self.data['held_out']}"] if self.data["held_out"] else []),
+            *(f"* Teacher: {_data_line(found)}" for found in (self.data["teacher"] or {}).get("files", ())),
+            *([f"* Began with the adapter {self.start}"] if self.start else []),
             "",
             *self._table(),
             f"`{RECEIPT}` holds the whole recipe, data hashes and versions; `{RECORD}` what serving verifies.",

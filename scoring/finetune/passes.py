@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
-from prefstream.scoring.finetune.steps import BackwardPass, TrainingPlan, length_balance, micro_batches
+from prefstream.scoring.finetune.steps import BackwardPass, TrainingPlan, length_balance, micro_batches, step_tokens
 from prefstream.scoring.judges.microbatch import plan_micro_batches
 
 MicroBatchTensors: TypeAlias = dict[str, Any]
@@ -33,6 +33,11 @@ class StepDataset(Dataset[list[MicroBatchTensors]]):
 
     def __len__(self) -> int:
         return len(self._plan.steps)
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """Of each step."""
+        return step_tokens(self._pairs, self._plan)
 
     def __getitem__(self, step: int) -> list[MicroBatchTensors]:
         chosen = self._plan.steps[step]

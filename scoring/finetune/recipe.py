@@ -57,6 +57,10 @@ class StageRecipe(Settings):
 
     tiers: Annotated[tuple[str, ...], Field(description="Tiers of the data; empty for all.")] = ()
     sources: Annotated[tuple[str, ...], Field(description="Sources of the data; empty for all.")] = ()
+    max_length_ratio: Annotated[
+        float | None,
+        Field(ge=1.0, description="Only pairs whose longer answer is at most so many times the shorter; None for all."),
+    ] = None
     epochs: Annotated[Positive, Field(description="May be a fraction: a random part of the prompts.")] = 1.0
 
 
@@ -84,6 +88,13 @@ class DataRecipe(Settings):
             "or within each optimiser step."
         ),
     ] = "none"
+    shorter_won: Annotated[
+        Positive, Field(description="Multiplies the weight of decided pairs that the shorter answer won.")
+    ] = 1.0
+    teacher: Annotated[
+        float,
+        Field(gt=0.0, le=1.0, description="Share of the teacher in the target of a pair, where --teacher gives one."),
+    ] = 0.5
     swap: Annotated[
         Literal["both", "random"],
         Field(description="Pairwise: each pair and its swap in the same step, or one of both at random."),
@@ -154,6 +165,8 @@ class Recipe(Settings):
             raise ValueError("data.consistency: a pointwise judge is consistent by construction; leave it out")
         if self.data.consistency and self.data.swap != "both":
             raise ValueError("data.consistency: needs data.swap: both")
+        if self.data.shorter_won != 1 and self.data.balance_length != "none":
+            raise ValueError("data.shorter_won: data.balance_length would undo it; leave one of them out")
         return self
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,34 @@ import numpy as np
 import torch
 
 from prefstream.scoring.atomic_file import hash_file, write_json
-from prefstream.scoring.errors import ConfigError, FileError, FinetuneError
+from prefstream.scoring.errors import ConfigError, FinetuneError
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.data_report import DataReport
-from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 from prefstream.scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     FiniteLoss,
     Interruption,
     KeepBest,
     Report,
+    RunClock,
     TrainingObserver,
     WholeCheckpoints,
+    cost_until,
     newest_checkpoint,
     read_best,
 )
-from prefstream.scoring.finetune.checks import IDENTITY, WORK, read_reports, shared_prompts
+from prefstream.scoring.finetune.checks import IDENTITY, WORK, read_reports
+from prefstream.scoring.finetune.data.pairs import Pairs
+from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
+from prefstream.scoring.finetune.data.teacher import Teacher, read_teacher
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
+from prefstream.scoring.finetune.encode import EncodedPart, encode_dev, encode_train
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
 from prefstream.scoring.finetune.model import Student, load_student, open_student
-from prefstream.scoring.finetune.pairs import Pairs, alike_and_decided, encode_pairs, keep_one_order, take
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.recipe import Recipe
-from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps
+from prefstream.scoring.finetune.start import Origin, start_hash
+from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps, step_tokens
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.sources import public_name
@@ -65,12 +69,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Both files, encoded, with what was found in them."""
+    """Both parts, encoded."""
 
-    train: Pairs
-    train_report: DataReport
-    dev: Pairs | None
-    dev_report: DataReport | None
+    train: EncodedPart
+    dev: EncodedPart | None
 
 
 def finetune(
@@ -79,6 +81,9 @@ def finetune(
     output: Path,
     *,
     dev: Path | None = None,
+    hold_out: Fold | None = None,
+    teachers: Sequence[Path] = (),
+    start: Path | None = None,
     resume: bool = False,
     observer: TrainingObserver,
     interrupted: Callable[[], bool] = lambda: False,
@@ -90,58 +95,62 @@ def finetune(
         recipe: how.
         train: labelled pairs, CSV or JSONL.
         output: folder for the adapter; checkpoints lie in a folder within.
-        dev: labelled pairs to select by; without them the last weights are kept.
+        dev: labelled pairs to select by; without any the last weights are kept.
+        hold_out: the prompts of `train` whose pairs are not learnt from, and selected by in place of `dev`.
+        teachers: files of predictions about the training pairs, to be mixed into their labels.
+        start: folder of an adapter to begin with, of this base and LoRA's shape; its head is taken where it is of the
+            same kind of judge.
         resume: go on at the newest whole checkpoint, if there is one.
         observer: told what happens.
         interrupted: asked after each step; when true the run saves and ends.
-        seen: told what was found in each file.
+        seen: told what was found in each part of the data.
 
     Raises:
         FileError: the data can't be read or learnt from.
         ConfigError: the recipe doesn't fit base or data, or what is resumed was another run.
-        LoadError: the base can't be loaded.
+        LoadError: the base, or the adapter to begin with, can't be loaded.
         FinetuneError: the loss is no number, or the card's memory is too small.
     """
-    began = time.monotonic()
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
-    identity = _identity(recipe, train, dev)
+    learnt_from, measured_on = parts(train, dev, hold_out)
+    teacher = read_teacher(teachers, learnt_from)
+    identity = _identity(recipe, learnt_from, measured_on, teacher, start)
     if resume:
         _check_same(work, identity)
-    reports = read_reports(train, dev, recipe, seen)
+    checkpoint = newest_checkpoint(work) if resume else None
+    clock = RunClock(cost_until(checkpoint) if checkpoint else None)
+    reports = read_reports(learnt_from, measured_on, recipe, seen)
     student = open_student(recipe, say=observer.say)
-    data = _encode(student, train, dev, reports, observer)
-    plan = plan_steps(data.train, recipe.data, recipe.step, seed=recipe.seed, max_steps=recipe.max_steps)
+    origin = Origin.of(start, student) if start else None
+    data = _encode(student, learnt_from, measured_on, reports, teacher, observer)
+    pairs = data.train.pairs
+    plan = plan_steps(pairs, recipe.data, recipe.step, seed=recipe.seed, max_steps=recipe.max_steps)
     if is_first_process():
         _claim(work, identity, resume=resume)
-    observer.say(_describe(data.train, plan))
+    observer.say(_describe(pairs, plan))
     torch.manual_seed(recipe.seed)
-    reading = Reading(
-        kind=recipe.kind,
-        tau=_first_tau(data.train, plan),
-        consistency=recipe.data.consistency,
-        dtype=student.placement.dtype,
-        pad_id=student.base.tokenizer.pad_token_id,
-        pass_tokens=recipe.step.pass_tokens,
-    )
+    tau = _first_tau(pairs, plan) if origin is None or origin.tau is None else origin.tau
+    reading = _reading(student, tau)
     observer.say(f"loading {public_name(recipe.base)} onto {student.placement.device}")
     interruption = Interruption(interrupted)
-    checkpoint = newest_checkpoint(work) if resume else None
     with _lack_of_memory_explained():
-        trainer = _trainer(student, data, plan, reading, work, [Report(observer), interruption])
+        steps = StepDataset(pairs, plan, recipe, pad_id=reading.pad_id)
+        callbacks = [Report(observer, steps.tokens), interruption, WholeCheckpoints(clock)]
+        trainer = _trainer(student, origin, steps, data.dev, reading, work, callbacks)
         if checkpoint:
             observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
         with quiet_libraries():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    steps = trainer.state.global_step
+    done = trainer.state.global_step
     if interruption.happened:
-        return Outcome(finished=False, metrics={}, steps=steps)
+        return Outcome(finished=False, metrics={}, steps=done)
     trainer.accelerator.wait_for_everyone()  # the first process may still be writing the best weights
     best = _take_best(trainer, work) if data.dev is not None else None
     if is_first_process():
         store_adapter(student, trainer.model, output, tau=reading.tau)
     trainer.accelerator.wait_for_everyone()
-    chosen = dev_part(data.dev, None, tiers=recipe.dev.tiers) if data.dev is not None else None
+    chosen = dev_part(data.dev.pairs, None, tiers=recipe.dev.tiers) if data.dev is not None else None
     final = _read_as_stored(trainer, chosen, output) if chosen is not None else None
     if chosen is not None:
         observer.say(f"on {len(chosen):,} dev pairs, with the adapter as stored:")
@@ -152,19 +161,17 @@ def finetune(
         receipt = Receipt(
             recipe=recipe,
             student=student,
-            data={
-                "train": _data_record(train, identity["train"], data.train_report),
-                "dev": _data_record(dev, identity["dev"], data.dev_report),
-            },
-            plan=_plan_record(data.train, plan),
+            data=_data_record(data, identity, teacher),
+            start=printable(start.resolve().name) if start else None,
+            plan=_plan_record(pairs, plan),
             best_step=best,
-            steps=steps,
+            steps=done,
             metrics=metrics,
-            seconds=time.monotonic() - began,
+            cost=clock.cost(),
         )
         receipt.write(output)
         write_curves(output, trainer.state.log_history, title=recipe.name)
-    return Outcome(finished=True, metrics=metrics, steps=steps)
+    return Outcome(finished=True, metrics=metrics, steps=done)
 
 
 @contextmanager
@@ -178,12 +185,17 @@ def _lack_of_memory_explained() -> Iterator[None]:
         ) from None
 
 
-def _identity(recipe: Recipe, train: Path, dev: Path | None) -> dict[str, Any]:
+def _identity(
+    recipe: Recipe, train: DataPart, dev: DataPart | None, teacher: Teacher | None, start: Path | None
+) -> dict[str, Any]:
     """What decides the course of a run."""
     return {
         "recipe": recipe.model_dump(mode="json"),
-        "train": hash_file(train),
-        "dev": hash_file(dev) if dev else None,
+        "train": hash_file(train.path),
+        "dev": hash_file(dev.path) if dev else None,
+        "held-out part": str(train.fold) if train.fold else None,
+        "teacher": [found["sha256"] for found in teacher.files] if teacher else None,
+        "start": start_hash(start) if start else None,
     }
 
 
@@ -213,64 +225,51 @@ def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
 
 def _encode(
     student: Student,
-    train: Path,
-    dev: Path | None,
+    train: DataPart,
+    dev: DataPart | None,
     reports: tuple[DataReport, DataReport | None],
+    teacher: Teacher | None,
     observer: TrainingObserver,
 ) -> _Data:
-    """Tokenise both files; what can't be learnt from is left out of the training pairs, and told."""
-    recipe = student.recipe
     train_report, dev_report = reports
-
-    def encoded(path: Path, report: DataReport) -> Pairs:
-        observer.say(f"tokenising {path.name}")
-        labelled = (record.content for record in read_labelled(path) if isinstance(record.content, LabelledBattle))
-        pairs = encode_pairs(labelled, student.encoder, soft_labels=recipe.data.soft_labels)
-        report.alike = int(alike_and_decided(pairs).sum())
-        return pairs
-
-    train_pairs = encoded(train, train_report)
-    if train_report.alike:
-        observer.say(
-            f"{train_report.alike:,} of {len(train_pairs):,} pairs read the same on both sides, cut and masked as this "
-            "judge reads them, though people preferred one: not trained on"
-        )
-        train_pairs = take(train_pairs, np.flatnonzero(~alike_and_decided(train_pairs)))
-    if not (train_pairs.weights > 0).any():
-        raise FileError(f"{train} holds nothing to learn from: in every pair that counts both answers read the same")
-    if recipe.kind == "pairwise" and recipe.data.swap == "random":
-        train_pairs = keep_one_order(train_pairs, seed=recipe.seed)
+    learnt = encode_train(student, train, train_report, teacher, observer.say)
     if dev is None or dev_report is None:
-        return _Data(train_pairs, train_report, None, None)
-    if shared := shared_prompts(train, train_report, dev, dev_report):
-        observer.say(shared)
-    return _Data(train_pairs, train_report, encoded(dev, dev_report), dev_report)
+        return _Data(learnt, None)
+    return _Data(learnt, encode_dev(student, dev, dev_report, learnt, observer.say))
 
 
 def _trainer(
-    student: Student, data: _Data, plan: TrainingPlan, reading: Reading, work: Path, callbacks: list[Any]
+    student: Student,
+    origin: Origin | None,
+    steps: StepDataset,
+    dev: EncodedPart | None,
+    reading: Reading,
+    work: Path,
+    callbacks: list[Any],
 ) -> JudgeTrainer:
     recipe = student.recipe
     part = None
-    if data.dev is not None:
-        part = dev_part(data.dev, recipe.dev.max_battles, tiers=recipe.dev.tiers, seed=recipe.seed)
-        callbacks.append(KeepBest(work, recipe.dev.patience))
-    dataset = StepDataset(data.train, plan, recipe, pad_id=reading.pad_id)
+    if dev is not None:
+        part = dev_part(dev.pairs, recipe.dev.max_battles, tiers=recipe.dev.tiers, seed=recipe.seed)
+        callbacks = [*callbacks, KeepBest(work, recipe.dev.patience)]
     arguments = training_arguments(
         recipe,
         str(work),
-        steps=len(plan.steps),
+        steps=len(steps),
         on_cpu=student.placement.device.type == "cpu",
         evaluates=part is not None,
     )
+    model = load_student(student)
+    if origin is not None:
+        origin.put_into(model)
     return JudgeTrainer(
-        load_student(student),
+        model,
         args=arguments,
-        steps=dataset,
+        steps=steps,
         dev=part,
         reading=reading,
         optimizer=recipe.optimizer,
-        callbacks=[FiniteLoss(), *callbacks, WholeCheckpoints(), _tensorboard(work)],
+        callbacks=[FiniteLoss(), *callbacks, _tensorboard(work)],
     )
 
 
@@ -303,6 +302,18 @@ def _read_as_stored(trainer: JudgeTrainer, dev: Pairs, output: Path) -> DevReadi
     return trainer.read_dev(dev)
 
 
+def _reading(student: Student, tau: float) -> Reading:
+    recipe = student.recipe
+    return Reading(
+        kind=recipe.kind,
+        tau=tau,
+        consistency=recipe.data.consistency,
+        dtype=student.placement.dtype,
+        pad_id=student.base.tokenizer.pad_token_id,
+        pass_tokens=recipe.step.pass_tokens,
+    )
+
+
 def _first_tau(pairs: Pairs, plan: TrainingPlan) -> float:
     """Tie's offset with which equal scores give the share of ties in the pairs that can have them."""
     seen = np.concatenate(plan.steps)
@@ -318,7 +329,7 @@ def _describe(pairs: Pairs, plan: TrainingPlan) -> str:
     tokens = sum(map(len, pairs.sequences))
     described = (
         f"{len(pairs):,} pairs, {len(pairs.sequences):,} distinct sequences of {tokens:,} tokens; "
-        f"{len(plan.steps):,} steps over {plan.pairs_seen:,} pairs"
+        f"{len(plan.steps):,} steps over {plan.pairs_seen:,} pairs, {step_tokens(pairs, plan).sum():,} tokens to read"
     )
     left_out = int(((pairs.weights > 0) & (plan.weights == 0)).sum())
     if left_out:
@@ -330,10 +341,17 @@ def _plan_record(pairs: Pairs, plan: TrainingPlan) -> dict[str, Any]:
     return {
         "steps": len(plan.steps),
         "pairs_seen": plan.pairs_seen,
+        "tokens": int(step_tokens(pairs, plan).sum()),
         "longer_wins": longer_win_rate(pairs, pairs.weights),
         "longer_wins_as_weighted": longer_win_rate(pairs, plan.weights),
     }
 
 
-def _data_record(path: Path | None, sha256: str, report: DataReport | None) -> dict[str, Any] | None:
-    return {"file": printable(path.name), "sha256": sha256, **report.to_dict()} if path and report else None
+def _data_record(data: _Data, identity: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]:
+    train, dev = data.train, data.dev
+    return {
+        "train": train.record(identity["train"]),
+        "dev": dev.record(identity["dev"]) if dev else None,
+        "held_out": identity["held-out part"],
+        "teacher": {"files": list(teacher.files), "pairs": train.taught} if teacher else None,
+    }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
 
 _MAX_BALANCE: Final = 5.0
@@ -85,23 +85,33 @@ def plan_steps(
             groups = _groups(pairs, chosen, step.prompt_pairs, generator)
             steps += _fill(groups, weights, step.weight, share=min(left, 1.0))
             left -= 1.0
-    taken = np.zeros(len(pairs), dtype=np.bool_)
-    for stage in data.stages:
-        taken |= _selected(pairs, stage)
-    return TrainingPlan(steps[:max_steps], np.where(taken, weights, 0.0))
+    return TrainingPlan(steps[:max_steps], weights)
+
+
+def step_tokens(pairs: Pairs, plan: TrainingPlan) -> NDArray[np.int64]:
+    """Tokens of each step's distinct sequences: about what it costs.
+
+    A sequence that several backward passes of a step share is read in each, and counts once here.
+    """
+    lengths = np.array([len(sequence) for sequence in pairs.sequences], dtype=np.int64)
+    ends = [np.unique(np.concatenate([pairs.first[step], pairs.second[step]])) for step in plan.steps]
+    return np.array([lengths[places].sum() for places in ends], dtype=np.int64)
 
 
 def pair_weights(pairs: Pairs, data: DataRecipe) -> NDArray[np.float64]:
     """How much each pair counts.
 
     The row's own weight, times those of its tier and source, times its prompt's (a pair on a prompt with n pairs
-    counts n to the power of minus `prompt_exponent`), times the balance of lengths over its source.
+    counts n to the power of minus `prompt_exponent`), times `shorter_won` where the shorter answer won, or the balance
+    of lengths over its source. Pairs that no stage takes weigh nothing, and nothing in that balance.
     """
-    weights = pairs.weights.copy()
+    taken = np.any([_selected(pairs, stage) for stage in data.stages], axis=0)
+    weights = np.where(taken, pairs.weights, 0.0)
     for name, factor in data.weights.items():
         weights[(pairs.tiers == name) | (pairs.sources == name)] *= factor
     if len(pairs):
         weights *= np.bincount(pairs.prompts)[pairs.prompts] ** -data.prompt_exponent
+    weights[_longer_wins(pairs) < 0] *= data.shorter_won
     if data.balance_length == "data":
         for source in np.unique(pairs.sources):
             of_source = np.flatnonzero(pairs.sources == source)
@@ -209,6 +219,8 @@ def _selected(pairs: Pairs, stage: StageRecipe) -> NDArray[np.bool_]:
         selected &= np.isin(pairs.tiers, stage.tiers)
     if stage.sources:
         selected &= np.isin(pairs.sources, stage.sources)
+    if stage.max_length_ratio is not None:
+        selected &= pairs.length_ratio <= stage.max_length_ratio
     return selected
 
 

@@ -15,9 +15,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_metrics
 from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
-from prefstream.scoring.finetune.pairs import Pairs
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
 from prefstream.scoring.loading.sources import first_line

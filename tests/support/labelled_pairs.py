@@ -16,7 +16,7 @@ import pytest
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 from prefstream.scoring.finetune.callbacks import StepReport
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
 from tests.support.models import one_torch_thread
 
@@ -127,7 +127,7 @@ def make_pairs(
         count: of pairs.
         prompts: number of each pair's prompt; by default one a pair.
         outcomes: positions in `OUTCOMES`; by default in turn.
-        longer: as `Pairs.longer`; by default A.
+        longer: 1 where A is the longer answer, -1 where B is, 0 where they are equal; by default A.
         lengths: tokens of each sequence; by default 10.
         shared: the pairs of a prompt have the first answer in common.
     """
@@ -144,7 +144,7 @@ def make_pairs(
         weights=np.ones(count),
         ties_possible=np.ones(count, dtype=np.bool_),
         prompts=np.array(prompt_of, dtype=np.int64),
-        longer=np.array(longer if longer is not None else [1] * count, dtype=np.int64),
+        characters=np.array([(100 + sign, 100) for sign in longer or [1] * count], dtype=np.int64).reshape(-1, 2),
         tiers=np.array([""] * count, dtype=np.str_),
         sources=np.array([""] * count, dtype=np.str_),
         ids=np.array([f"b{number}" for number in range(count)], dtype=np.str_),

@@ -29,7 +29,7 @@ from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import template_for
 from prefstream.scoring.files.battles import read_battles
 from prefstream.scoring.files.labelled import read_labelled
-from prefstream.scoring.finetune.pairs import encode_pairs
+from prefstream.scoring.finetune.data.pairs import encode_pairs
 from prefstream.scoring.judges.judge import JudgeBatch
 from prefstream.scoring.panel.panel import EncodedBatch
 from tests.support.models import tiny_tokenizer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
-from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_USAGE, complain
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_USAGE, complain
 from prefstream.consumer.cli.ui import progress
+from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.schemas import OUTCOMES, PrefstreamError
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
+from prefstream.scoring.finetune.callbacks import StepReport
 from tests.support.labelled_pairs import MARK, make_rows, on_one_cpu_thread, write_rows
 from tests.support.models import make_tiny_base
 
@@ -102,6 +106,43 @@ def test_show_tells_of_the_dev_file_and_of_prompts_in_both(train: Path, recipe: 
     assert f"stand in {train.name}, too" in result.stdout
 
 
+def test_show_tells_of_a_held_out_part_and_of_a_teacher(train: Path, recipe: Path, tmp_path: Path) -> None:
+    said = tmp_path / "said.csv"
+    rows = "".join(f"battle-0-{number},1,0,0\n" for number in range(16))
+    said.write_text(f"id,{','.join(WINNER_COLUMNS)}\n{rows}")
+    options = ("--hold-out", "2/4", "--teacher", said, "--set", "data.teacher=0.25")
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", "--show", *options)
+    assert result.exit_code == 0, result.output
+    assert "  teacher: 0.25\n" in result.stdout
+    assert "13 rows" in result.stdout
+    assert "4 rows" in result.stdout
+    assert "teacher said.csv: 12 of 12 pairs" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--hold-out", "6/5"), "--hold-out must be K/N, part K of at least two, such as 1/5"),
+        (("--hold-out", "1/2", "--eval", "FILE"), "that is held out: choose one"),
+        (("--hold-out", "1/9"), "4 different prompts can't be dealt into 9 parts"),
+        (("--teacher", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("--start-from", "nowhere"), "nowhere"),
+    ],
+)
+def test_inputs_that_cannot_be_are_told(
+    train: Path,
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    told: str,
+) -> None:
+    words = [str(train) if word == "FILE" else word for word in options]
+    result = finetune(train, "-r", recipe, "-o", tmp_path / "out", *words)
+    assert result.exit_code == EXIT_USAGE
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
@@ -110,6 +151,9 @@ def test_show_tells_of_the_dev_file_and_of_prompts_in_both(train: Path, recipe: 
         ("seed=[1", "--set seed: not YAML at line 1 column 3"),
         ("data.weights={a: 1, a: 2}", "key a is given twice"),
         ("lora.rnak=3", "lora.rnak: unknown key; did you mean rank?"),
+        ("data.short_won=2", "data.short_won: unknown key; did you mean shorter_won?"),
+        ("data.teachers=0.5", "data.teachers: unknown key; did you mean teacher?"),
+        ("data.stages=[{max_ratio: 2}]", "max_ratio: unknown key; did you mean max_length_ratio?"),
         (
             "optimizer.learning_rate=fast",
             "optimizer.learning_rate: should be a number (given by --set ",
@@ -208,6 +252,30 @@ def test_a_run_says_without_a_terminal_how_it_goes_and_refuses_to_be_overwritten
     other_seed = finetune(train, "--eval", dev, "-r", recipe, "-o", output, "--resume", "--set", "seed=1")
     assert other_seed.exit_code == EXIT_USAGE
     assert "started with another recipe" in capsys.readouterr().err
+
+
+def test_sigterm_saves_and_resume_goes_on(
+    train: Path, dev: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a supervisor, or a shell's `kill`, ends a run in the background."""
+    words = (train, "--eval", dev, "-r", recipe, "-o", tmp_path / "out", "--resume")
+    advanced = TrainingProgress.advanced
+    steps = iter([False, True])
+
+    def ended_after_two_steps(progress: TrainingProgress, report: StepReport) -> None:
+        advanced(progress, report)
+        if next(steps, False):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "advanced", ended_after_two_steps)
+        ended = finetune(*words)
+    assert ended.exit_code == EXIT_INTERRUPTED, ended.output
+    assert "interrupted and saved; go on with the same command and --resume" in ended.stderr
+    assert not (tmp_path / "out" / "train.json").exists()
+    resumed = finetune(*words)
+    assert resumed.exit_code == 0, resumed.output
+    assert "going on at step " in resumed.stderr
 
 
 def test_a_training_that_fails_exits_with_1(

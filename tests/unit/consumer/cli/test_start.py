@@ -31,6 +31,7 @@ NOT_FOR_RUN = (
     "prefstream.consumer.demo",
     "prefstream.consumer.doctor",
     "prefstream.consumer.files",
+    "prefstream.scoring.adapters",
     "prefstream.scoring.bench",
     "prefstream.scoring.calibration",
     "prefstream.scoring.demo",

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import TrainerControl, TrainerState
 
@@ -15,12 +16,15 @@ from prefstream.scoring.errors import FinetuneError
 from prefstream.scoring.finetune.callbacks import (
     BEST_WEIGHTS,
     COMPLETE,
+    Cost,
     FiniteLoss,
     Interruption,
     KeepBest,
     Report,
+    RunClock,
     StepReport,
     WholeCheckpoints,
+    cost_until,
     newest_checkpoint,
     read_best,
 )
@@ -134,8 +138,13 @@ def test_without_a_whole_checkpoint_there_is_none(tmp_path: Path) -> None:
 def test_a_checkpoint_is_marked_once_it_is_written(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, 6, whole=False)
     args = SimpleNamespace(output_dir=str(tmp_path))
-    WholeCheckpoints().on_save(args, TrainerState(global_step=6, is_world_process_zero=True), TrainerControl())
+    before = Cost(100.0, 60.0)
+    now = [5.0, 2.0]
+    clock = RunClock(before, (lambda: now[0], lambda: now[1]))
+    now[:] = [25.0, 12.0]
+    WholeCheckpoints(clock).on_save(args, TrainerState(global_step=6, is_world_process_zero=True), TrainerControl())
     assert newest_checkpoint(tmp_path) == path
+    assert cost_until(path) == Cost(120.0, 70.0)
 
 
 # Interruption and progress.
@@ -156,11 +165,12 @@ def test_a_run_that_nobody_interrupts_goes_on() -> None:
 
 
 def test_an_observer_is_told_of_loss_dev_metrics_and_the_time_left() -> None:
-    """The estimate of a resumed run is made from the steps of this process alone."""
+    """The estimate of a resumed run is made from what this process alone has read; the later steps are longer."""
     reports: list[StepReport] = []
     observer: Any = SimpleNamespace(advanced=reports.append)
     now = [100.0]
-    report, control = Report(observer, clock=lambda: now[0]), TrainerControl()
+    tokens = np.array([7] * 10 + [5] * 4 + [10] * 6)
+    report, control = Report(observer, tokens, clock=lambda: now[0]), TrainerControl()
     state = TrainerState(global_step=10, max_steps=20)
     report.on_train_begin(ARGS, state, control)
     now[0], state.global_step = 108.0, 14
@@ -168,7 +178,19 @@ def test_an_observer_is_told_of_loss_dev_metrics_and_the_time_left() -> None:
     report.on_log(ARGS, state, control, logs={"loss": 0.5, "learning_rate": 1e-4})
     report.on_log(ARGS, state, control, logs={"eval_log_loss": 0.9})
     report.on_evaluate(ARGS, state, control, metrics={"eval_log_loss": 0.9})
-    assert reports == [StepReport(14, 20, None, {}, 12.0), StepReport(14, 20, 0.5, {"log_loss": 0.9}, 12.0)]
+    assert reports == [StepReport(14, 20, None, {}, 24.0), StepReport(14, 20, 0.5, {"log_loss": 0.9}, 24.0)]
+
+
+def test_the_estimate_knows_updates_of_several_steps() -> None:
+    reports: list[StepReport] = []
+    observer: Any = SimpleNamespace(advanced=reports.append)
+    now = [0.0]
+    report, control = Report(observer, np.array([10, 10, 30, 30, 20]), clock=lambda: now[0]), TrainerControl()
+    state = TrainerState(global_step=0, max_steps=3)
+    report.on_train_begin(ARGS, state, control)
+    now[0], state.global_step = 4.0, 1
+    report.on_step_end(ARGS, state, control)
+    assert reports[0].left_s == 16.0
 
 
 def test_the_record_of_the_best_is_readable_at_any_moment(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss
 
 from prefstream.scoring.evaluation.metrics import accuracy
+from prefstream.scoring.finetune.data.pairs import Pairs, take
 from prefstream.scoring.finetune.dev_metrics import dev_metrics, dev_part
-from prefstream.scoring.finetune.pairs import Pairs, take
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 from prefstream.scoring.probabilities import SMALLEST_PROBABILITY, Triples
 from tests.support.labelled_pairs import make_pairs, with_names

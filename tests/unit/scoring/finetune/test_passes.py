@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from prefstream.scoring.finetune.data.pairs import keep_one_order
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes, pad
 from prefstream.scoring.finetune.recipe import DataRecipe
 from prefstream.scoring.finetune.steps import plan_steps
@@ -68,6 +70,23 @@ def test_a_step_balances_its_own_lengths() -> None:
     [batch] = StepDataset(pairs, plan, recipe, pad_id=PAD)[0]
     a_wins = batch["targets"][:, 0] == 1
     assert float(batch["weights"][a_wins].sum()) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("one_order", [False, True])
+def test_lengths_are_balanced_by_verdicts_whatever_the_shares_and_the_order_that_is_read(one_order: bool) -> None:
+    """Soft labels, sources without ties and a pairwise judge's exchanged sides change nothing about who won."""
+    pairs = make_pairs(6, outcomes=[0, 0, 0, 1, 2, 2], longer=[1, 1, 1, 1, 1, -1])
+    soft = 0.6 * pairs.targets + 0.4 * np.array([1, 1, 0]) / 2
+    pairs = replace(
+        pairs, targets=soft.astype(np.float32), ties_possible=np.array([True, False, True, False, True, True])
+    )
+    if one_order:
+        pairs = keep_one_order(pairs, seed=3)
+    recipe = make_recipe(Path("base"), data={"balance_length": "step", "prompt_exponent": 0}, step={"weight": 6})
+    plan = plan_steps(pairs, recipe.data, recipe.step, seed=0)
+    [batch] = StepDataset(pairs, plan, recipe, pad_id=PAD)[0]
+    # Sequences of one length go by the number of their prompt: here the pairs' own order.
+    assert (batch["weights"] * 6).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 1, 1])
 
 
 def test_weights_of_the_plan_are_left_as_they_are_without_balance() -> None:

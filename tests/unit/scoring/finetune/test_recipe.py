@@ -98,6 +98,13 @@ def test_unknown_keys_are_named_with_what_was_meant(tmp_path: Path) -> None:
         ({"name": "../elsewhere"}, "name: "),
         ({"kind": "pointwise", "data": {"consistency": 1}}, "data.consistency: a pointwise judge is consistent"),
         ({"data": {"consistency": 1, "swap": "random"}}, "data.consistency: needs data.swap: both"),
+        ({"data": {"shorter_won": 0}}, "data.shorter_won: "),
+        ({"data": {"shorter_won": 2, "balance_length": "data"}}, "data.shorter_won: data.balance_length would undo it"),
+        ({"data": {"shorter_one": 2}}, "data.shorter_one: unknown key; did you mean shorter_won?"),
+        ({"data": {"teacher": 0}}, "data.teacher: "),
+        ({"data": {"teacher": 1.1}}, "data.teacher: "),
+        ({"data": {"stages": [{"max_length_ratio": 0.9}]}}, "data.stages[0].max_length_ratio: "),
+        ({"data": {"stages": [{"length_ratio": 2}]}}, "did you mean max_length_ratio?"),
     ],
 )
 def test_a_fault_is_told_with_its_place(tmp_path: Path, changes: dict[str, Any], told: str) -> None:

@@ -18,12 +18,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from prefstream.scoring.atomic_file import hash_file
 from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError, LoadError
 from prefstream.scoring.files.data_report import DataReport
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.files.submission import encode_submission
 from prefstream.scoring.finetune.callbacks import COMPLETE, StepReport, newest_checkpoint
 from prefstream.scoring.finetune.checks import ANY_DATA, WORK, check_run
-from prefstream.scoring.finetune.recipe import DataRecipe, Recipe, StageRecipe, load_recipe
+from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
+from prefstream.scoring.finetune.recipe import DataRecipe, OptimizerRecipe, Recipe, StageRecipe, load_recipe
 from prefstream.scoring.finetune.run import Outcome, finetune
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.adapter_record import AdapterRecord
@@ -111,6 +115,11 @@ def interrupted(files: Files, recipe: Recipe, tmp_path_factory: pytest.TempPathF
 def again(interrupted: Path, tmp_path: Path) -> Path:
     """The interrupted run, for a test of its own."""
     return shutil.copytree(interrupted, tmp_path / "adapter")
+
+
+def read_rows_that_count(path: Path) -> list[LabelledBattle]:
+    """The usable rows of a file that has others, too."""
+    return list(DataPart(path).battles())
 
 
 def receipt(folder: Path) -> dict[str, Any]:
@@ -288,7 +297,8 @@ def test_a_run_that_goes_on_ends_as_if_nothing_had_happened(
     for name in (WEIGHTS, "dev-predictions.csv", "prefstream.json", "README.md"):
         assert (again / name).read_bytes() == (finished.folder / name).read_bytes(), name
     ours, theirs = receipt(again), receipt(finished.folder)
-    assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+    costs = dict.fromkeys(("seconds", "cpu_seconds"))
+    assert {**ours, **costs} == {**theirs, **costs}
     last, undisturbed = (newest_checkpoint(folder / WORK) for folder in (again, finished.folder))
     assert last is not None
     assert undisturbed is not None
@@ -343,6 +353,103 @@ def test_starting_anew_leaves_nothing_of_the_run_before(
     assert outcome.metrics == {}
     fields = receipt(folder)
     assert (fields["data"]["dev"], fields["best_step"], fields["metrics"]) == (None, None, {})
+
+
+# Measured on a part of the training data.
+
+
+def test_a_held_out_part_is_measured_on_and_not_learnt_from(files: Files, recipe: Recipe, tmp_path: Path) -> None:
+    watching = Watching()
+    finetune(recipe, files.train, tmp_path, hold_out=Fold(2, 5), observer=watching)
+    train, held_out = parts(files.train, None, Fold(2, 5))
+    assert held_out is not None
+    expected = [one.battle.id for one in held_out.battles()]
+    assert list(dev_predictions(tmp_path)) == expected
+    fields = receipt(tmp_path)
+    assert fields["data"]["held_out"] == "2/5"
+    assert fields["data"]["train"]["sha256"] == fields["data"]["dev"]["sha256"]
+    assert (fields["data"]["train"]["usable"], fields["data"]["dev"]["usable"]) == (40 - len(expected), len(expected))
+    assert fields["plan"]["pairs_seen"] == 3 * sum(1 for _ in train.battles())
+    assert not any("stand in" in line for line in watching.lines)
+    assert "part 2/5" in (tmp_path / "README.md").read_text()
+
+
+# Learning from others.
+
+
+def test_a_student_of_a_sure_teacher_says_what_the_teacher_says(files: Files, recipe: Recipe, tmp_path: Path) -> None:
+    """People's labels count for nothing where the teacher has the whole share: here it says that all are ties."""
+    ids = [one.battle.id for one in read_rows_that_count(files.train)]
+    ties = tmp_path / "ties.csv"
+    ties.write_bytes(encode_submission([*ids, "elsewhere"], np.full((41, 3), [0.005, 0.005, 0.99])))
+    watching = Watching()
+    student = recipe.model_copy(update={"data": recipe.data.model_copy(update={"teacher": 1.0})})
+    finetune(student, files.train, tmp_path / "out", dev=files.dev, teachers=[ties], observer=watching)
+    assert min(tie for _, _, tie in dev_predictions(tmp_path / "out").values()) > 0.9
+    told = "40 of 40 pairs learn from the teacher, which counts 1 in them; 1 of its rows are about other battles"
+    assert any(told in line for line in watching.lines)
+    recorded = receipt(tmp_path / "out")["data"]["teacher"]
+    assert recorded == {
+        "files": [{"file": "ties.csv", "sha256": hash_file(ties), "pairs": 40, "other_rows": 1}],
+        "pairs": 40,
+    }
+    with pytest.raises(ConfigError, match="the run was started with another teacher;"):
+        finetune(student, files.train, tmp_path / "out", dev=files.dev, observer=Watching(), resume=True)
+
+
+def test_a_run_begins_with_the_adapter_that_it_is_given(
+    finished: Finished, files: Files, recipe: Recipe, tmp_path: Path
+) -> None:
+    """At a rate at which nothing moves, what comes out is what went in, its offset of the tie's logit too."""
+    still = recipe.model_copy(update={"optimizer": OptimizerRecipe(learning_rate=1e-30), "max_steps": 1})
+    finetune(still, files.train, tmp_path, dev=files.dev, start=finished.folder, observer=Watching())
+    before, after = (load_file(folder / WEIGHTS) for folder in (finished.folder, tmp_path))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert dev_predictions(tmp_path) == dev_predictions(finished.folder)
+    assert receipt(tmp_path)["start"] == "adapter"
+
+
+def test_another_kind_of_judge_begins_with_what_was_learnt_and_a_new_head(
+    finished: Finished, files: Files, recipe: Recipe, tmp_path: Path
+) -> None:
+    pairwise = recipe.model_copy(
+        update={"kind": "pairwise", "optimizer": OptimizerRecipe(learning_rate=1e-30), "max_steps": 1}
+    )
+    finetune(pairwise, files.train, tmp_path, dev=files.dev, start=finished.folder, observer=Watching())
+    before, after = (load_file(folder / WEIGHTS) for folder in (finished.folder, tmp_path))
+    lora = [name for name in before if "lora_" in name]
+    assert lora
+    assert all(torch.equal(before[name], after[name]) for name in lora)
+    assert AdapterRecord.read(tmp_path).labels == ("model_a", "model_b", "tie")
+    assert len({tuple(row) for row in dev_predictions(tmp_path).values()}) == 1  # a head of zeros
+
+
+@pytest.mark.parametrize(
+    ("lora", "told"),
+    [
+        ({"rank": 8, "alpha": 8}, "lora.rank 4 there, 8 here"),
+        ({"rank": 4, "alpha": 4}, "lora.alpha 8.0 there, 4.0 here"),
+        ({"rank": 4, "alpha": 8, "frozen_layers": 1}, "lora.frozen_layers 0 there, 1 here"),
+        ({"rank": 4, "alpha": 8, "targets": ["q_proj"]}, "lora.targets .* there, q_proj here"),
+    ],
+)
+def test_an_adapter_of_another_shape_is_no_beginning(
+    finished: Finished, files: Files, base: MakeBase, tmp_path: Path, lora: dict[str, Any], told: str
+) -> None:
+    other = make_recipe(base("llama"), lora=lora)
+    with pytest.raises(LoadError, match=told):
+        finetune(other, files.train, tmp_path, start=finished.folder, observer=Watching())
+
+
+def test_an_adapter_of_another_base_is_no_beginning(
+    finished: Finished, files: Files, base: MakeBase, tmp_path: Path
+) -> None:
+    other = make_recipe(base("gemma2"), lora={"rank": 4, "alpha": 8})
+    with pytest.raises(LoadError, match="was trained on another base"):
+        finetune(other, files.train, tmp_path, start=finished.folder, observer=Watching())
+    with pytest.raises(LoadError, match=r"prefstream\.json"):
+        finetune(other, files.train, tmp_path, start=tmp_path, observer=Watching())
 
 
 # What is refused.

@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.finetune.pairs import Pairs
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.recipe import DataRecipe, StageRecipe, StepRecipe
-from prefstream.scoring.finetune.steps import length_balance, longer_win_rate, micro_batches, pair_weights, plan_steps
+from prefstream.scoring.finetune.steps import (
+    TrainingPlan,
+    length_balance,
+    longer_win_rate,
+    micro_batches,
+    pair_weights,
+    plan_steps,
+    step_tokens,
+)
 from tests.support.labelled_pairs import make_pairs, with_names
 
 STEP = StepRecipe(weight=4.0, prompt_pairs=3)
@@ -244,6 +252,54 @@ def test_lengths_are_balanced_within_each_source() -> None:
 
 def test_the_rate_is_unknown_without_decided_pairs() -> None:
     assert longer_win_rate(make_pairs(3, outcomes=[2, 2, 2]), np.ones(3)) is None
+
+
+def test_pairs_that_the_shorter_answer_won_weigh_more() -> None:
+    pairs = make_pairs(5, outcomes=[0, 1, 2, 0, 1], longer=[1, 1, 1, -1, 0])
+    assert pair_weights(pairs, DataRecipe(shorter_won=2.0)).tolist() == [1, 2, 1, 2, 1]
+
+
+def test_a_stage_takes_pairs_of_like_length_alone() -> None:
+    pairs = replace(make_pairs(4), characters=np.array([[100, 130], [130, 100], [100, 131], [0, 5]]))
+    data = DataRecipe(stages=(StageRecipe(max_length_ratio=1.3),))
+    plan = plan_steps(pairs, data, STEP, seed=0)
+    assert sorted(np.concatenate(plan.steps).tolist()) == [0, 1]
+    assert plan.weights.tolist() == [1, 1, 0, 0]
+
+
+def test_lengths_are_balanced_among_the_pairs_that_are_trained_on() -> None:
+    pairs = with_names(make_pairs(8, outcomes=[0, 0, 0, 1] + [1] * 4), tiers=["core"] * 4 + ["aux"] * 4)
+    data = DataRecipe(stages=(StageRecipe(tiers=("core",)),), balance_length="data")
+    weights = pair_weights(pairs, data)
+    assert longer_win_rate(pairs, weights) == pytest.approx(0.5)
+    assert weights[4:].tolist() == [0, 0, 0, 0]
+
+
+def test_a_stage_takes_sources_of_several_tiers_whether_they_know_ties_or_not() -> None:
+    """Pairs on one prompt stay together, and those of a source that is weighed down fill fewer steps."""
+    pairs = with_names(
+        make_pairs(12, prompts=[0, 0, 0, 1, 1, 1] * 2, shared=True),
+        tiers=["core"] * 6 + ["aux"] * 6,
+        sources=["crowd"] * 6 + ["right_or_wrong"] * 3 + ["another"] * 3,
+    )
+    pairs = replace(pairs, ties_possible=pairs.tiers == "core")
+    stage = StageRecipe(sources=("crowd", "right_or_wrong"))
+    data = DataRecipe(stages=(stage,), weights={"right_or_wrong": 0.5}, prompt_exponent=0.0)
+    plan = plan_steps(pairs, data, STEP, seed=0)
+    assert sorted(np.concatenate(plan.steps).tolist()) == list(range(9))
+    assert plan.weights.tolist() == [1.0] * 6 + [0.5] * 3 + [0.0] * 3
+    for step in plan.steps:
+        prompts = pairs.prompts[step]
+        assert (np.diff(prompts) != 0).sum() == len(set(prompts.tolist())) - 1
+
+
+# What it costs.
+
+
+def test_a_step_costs_the_tokens_of_its_distinct_sequences() -> None:
+    pairs = make_pairs(3, prompts=[0, 0, 1], lengths=[10, 20, 99, 30, 40, 50], shared=True)
+    plan = TrainingPlan([np.array([0, 1]), np.array([2])], np.ones(3))
+    assert step_tokens(pairs, plan).tolist() == [60, 90]
 
 
 # Backward passes.

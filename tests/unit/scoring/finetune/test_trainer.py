@@ -14,9 +14,9 @@ from transformers import TrainerCallback
 
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.finetune.data.pairs import Pairs, encode_pairs
 from prefstream.scoring.finetune.losses import divergence
 from prefstream.scoring.finetune.model import load_student, open_student
-from prefstream.scoring.finetune.pairs import Pairs, encode_pairs
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.recipe import OptimizerRecipe
 from prefstream.scoring.finetune.steps import plan_steps

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.schemas import OUTCOMES, Battle
+from prefstream.schemas import OUTCOMES
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 from prefstream.scoring.probabilities import exchange
@@ -37,7 +37,7 @@ class Pairs:
         weights: the rows' own.
         ties_possible: False where the source has no ties.
         prompts: number of the prompt; pairs on the same prompt have the same.
-        longer: 1 where A is the longer answer in characters, -1 where B is, 0 where they are equal.
+        characters: shape (n, 2), of A's and B's answer as given.
         tiers: empty where the row doesn't say.
         sources: empty where the row doesn't say.
         ids: of the battles.
@@ -51,13 +51,27 @@ class Pairs:
     weights: NDArray[np.float64]
     ties_possible: NDArray[np.bool_]
     prompts: NDArray[np.int64]
-    longer: NDArray[np.int64]
+    characters: NDArray[np.int64]
     tiers: NDArray[np.str_]
     sources: NDArray[np.str_]
     ids: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.first)
+
+    @property
+    def longer(self) -> NDArray[np.int64]:
+        """1 where A is the longer answer, -1 where B is, 0 where they are equal."""
+        signs: NDArray[np.int64] = np.sign(self.characters[:, 0] - self.characters[:, 1])
+        return signs
+
+    @property
+    def length_ratio(self) -> NDArray[np.float64]:
+        """How many times as long as the shorter answer the longer one is, at least 1; infinite where one is empty."""
+        longer, shorter = self.characters.max(axis=1), self.characters.min(axis=1)
+        empty = np.where(longer == shorter, 1.0, np.inf)
+        ratio: NDArray[np.float64] = np.divide(longer, shorter, out=empty, where=shorter > 0)
+        return ratio
 
 
 @dataclass(slots=True)
@@ -69,7 +83,7 @@ class _Columns:
     prompt_of: dict[str, int] = field(default_factory=dict)
     ends: list[tuple[int, int]] = field(default_factory=list)
     prompts: list[int] = field(default_factory=list)
-    labelled: list[tuple[str, tuple[float, float, float], int, float, bool, int, str, str]] = field(
+    labelled: list[tuple[str, tuple[float, float, float], int, float, bool, tuple[int, int], str, str]] = field(
         default_factory=list
     )
 
@@ -122,7 +136,7 @@ def take(pairs: Pairs, chosen: NDArray[np.int64]) -> Pairs:
     ends = np.stack([pairs.first[chosen], pairs.second[chosen]])
     kept, places = np.unique(ends, return_inverse=True)
     places = places.reshape(2, -1)
-    columns = ("targets", "outcomes", "weights", "ties_possible", "prompts", "longer", "tiers", "sources", "ids")
+    columns = ("targets", "outcomes", "weights", "ties_possible", "prompts", "characters", "tiers", "sources", "ids")
     return replace(
         pairs,
         sequences=[pairs.sequences[place] for place in kept],
@@ -136,8 +150,8 @@ def keep_one_order(pairs: Pairs, *, seed: int) -> Pairs:
     """For a pairwise judge: each pair in one order alone, drawn at random, the same in every epoch.
 
     Returns:
-        Pairs whose `first` and `second` are the same sequence, with the targets of that order. `outcomes` and `longer`
-        go on speaking of the battle as given.
+        Pairs whose `first` and `second` are the same sequence, with the targets of that order. `outcomes` and
+        `characters` go on speaking of the battle as given.
     """
     swapped = np.random.default_rng(seed).random(len(pairs)) < 0.5
     kept = np.where(swapped, pairs.second, pairs.first)
@@ -183,20 +197,19 @@ def _add(
             outcome,
             label.weight,
             label.ties_possible,
-            _longer(labelled.battle),
+            (_characters(labelled.battle.response_a), _characters(labelled.battle.response_b)),
             labelled.tier or "",
             labelled.source or "",
         )
     )
 
 
-def _longer(battle: Battle) -> int:
-    difference = sum(map(len, battle.response_a)) - sum(map(len, battle.response_b))
-    return (difference > 0) - (difference < 0)
+def _characters(turns: Sequence[str]) -> int:
+    return sum(map(len, turns))
 
 
 def _pairs(columns: _Columns) -> Pairs:
-    ids, targets, outcomes, weights, ties_possible, longer, tiers, sources = (
+    ids, targets, outcomes, weights, ties_possible, characters, tiers, sources = (
         zip(*columns.labelled, strict=True) if columns.labelled else ((),) * 8
     )
     ends = np.array(columns.ends, dtype=np.int64).reshape(-1, 2)
@@ -209,7 +222,7 @@ def _pairs(columns: _Columns) -> Pairs:
         weights=np.array(weights, dtype=np.float64),
         ties_possible=np.array(ties_possible, dtype=np.bool_),
         prompts=np.array(columns.prompts, dtype=np.int64),
-        longer=np.array(longer, dtype=np.int64),
+        characters=np.array(characters, dtype=np.int64).reshape(-1, 2),
         tiers=np.array(tiers, dtype=np.str_),
         sources=np.array(sources, dtype=np.str_),
         ids=np.array(ids, dtype=np.str_),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,8 +13,8 @@ from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import Kind, template_for
 from prefstream.scoring.files.labelled import Label, LabelledBattle
+from prefstream.scoring.finetune.data.pairs import alike_and_decided, encode_pairs, keep_one_order
 from prefstream.scoring.finetune.model import open_student
-from prefstream.scoring.finetune.pairs import alike_and_decided, encode_pairs, keep_one_order
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.tokenizer import load_tokenizer
@@ -142,9 +143,16 @@ def test_columns_say_what_the_rows_said(pairwise: Encoder) -> None:
     assert [OUTCOMES[outcome] for outcome in pairs.outcomes] == ["tie", "model_b"]
     assert pairs.weights.tolist() == [0.5, 1.0]
     assert pairs.ties_possible.tolist() == [True, False]
+    assert pairs.characters.tolist() == [[5, 6], [11, 1]]
     assert pairs.longer.tolist() == [-1, 1]
+    assert pairs.length_ratio.tolist() == [1.2, 11.0]
     assert pairs.tiers.tolist() == ["core", ""]
     assert pairs.sources.tolist() == ["", ""]
+
+
+def test_an_empty_answer_is_infinitely_shorter_and_of_two_neither_is(pairwise: Encoder) -> None:
+    pairs = encode_pairs([labelled("", "x"), labelled("", "")], pairwise)
+    assert pairs.length_ratio.tolist() == [math.inf, 1.0]
 
 
 def test_without_soft_labels_everything_is_on_the_outcome(pairwise: Encoder) -> None:
@@ -218,7 +226,7 @@ def test_one_order_is_kept_with_its_targets(pairwise: Encoder) -> None:
     np.testing.assert_array_equal(one.targets[~swapped], pairs.targets[~swapped])
     # Lengths and outcomes still speak of the battle as given.
     np.testing.assert_array_equal(one.outcomes, pairs.outcomes)
-    np.testing.assert_array_equal(one.longer, pairs.longer)
+    np.testing.assert_array_equal(one.characters, pairs.characters)
 
 
 def test_the_order_kept_is_a_function_of_the_seed(pairwise: Encoder) -> None:

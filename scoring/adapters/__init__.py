@@ -1,0 +1,1 @@
+"""What training left behind: adapters averaged in their weights, runs compared on what they held out."""
