@@ -105,7 +105,12 @@ class JudgeOpinion(ContractModel):
     ] = None
     weight: Annotated[
         float | None,
-        Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Share in this answer's mean; over all judges 1."),
+        Field(
+            ge=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="Share in this answer's mean; over all judges 1. 0 for a judge that does not count.",
+        ),
     ] = None
     uncalibrated: Annotated[
         Probabilities | None,
@@ -161,7 +166,7 @@ class PanelIdentity(ContractModel):
         str,
         Field(
             description="SHA-256 over all that decides an answer: judges (weights, settings), their order, swap, "
-            "calibration. The same on whatever device, and in whatever version of prefstream."
+            "recusal, calibration. The same on whatever device, and in whatever version of prefstream."
         ),
     ]
     calibration: Annotated[
@@ -230,16 +235,29 @@ class Preference(ContractModel):
     left_out: Annotated[tuple[str, ...], Field(description="Judges that failed and were left out of this answer.")] = ()
     recused: Annotated[
         tuple[str, ...] | None,
-        Field(description="Judges that did not count, because a response may be of their own family."),
+        Field(
+            description="Judges that did not count, because a response may be of their own family; absent where there "
+            "are none. Where no other judge was left, they counted all the same, and their weight is above 0."
+        ),
     ] = None
     disagreement: Annotated[
         float,
-        Field(ge=0.0, le=1.0, description="Mean Jensen-Shannon divergence over pairs of judges, in bits."),
+        Field(
+            ge=0.0,
+            le=1.0,
+            description="Mean Jensen-Shannon divergence over pairs of judges, in bits; judges that are recused and do "
+            "not count are not in it.",
+        ),
     ]
     uncertainty: Uncertainty | None = None
     adjusted: Annotated[
         Probabilities | None,
-        Field(description="The probabilities with the fitted preference for longer responses taken out."),
+        Field(
+            description="The probabilities with the panel's fitted length slope taken out: how it compares the "
+            "responses as if they were equally long. The tie keeps its probability, and an empty response changes "
+            "nothing. For comparing responses or models, and no better forecast: people prefer longer responses, too. "
+            "Absent where no slope was fitted."
+        ),
     ] = None
     model_a: Annotated[
         str | None, Field(description="Who wrote response A, as the battle says; absent with `publish_models: false`.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
@@ -25,7 +25,7 @@ from prefstream.schemas import Probabilities
 from prefstream.scoring.errors import ConfigError, MisuseError
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_yaml
-from prefstream.scoring.validation_messages import error_lines
+from prefstream.scoring.validation_messages import error_lines, nearest_of
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""
@@ -185,6 +185,13 @@ class PanelConfig(Settings):
             "their mean, and weights, which take the place of those here."
         ),
     ] = None
+    recuse: Annotated[
+        Mapping[str, tuple[Annotated[str, Field(min_length=1)], ...]],
+        Field(
+            description="By judge, shell patterns for names of models (`model_a` or `model_b` of a battle) that may be "
+            "of its own family: where one fits, the judge does not count. Upper and lower case are alike."
+        ),
+    ] = {}
     on_judge_failure: Annotated[
         Literal["stop", "degrade"],
         Field(description="What to do when a judge fails for good: stop, or go on without it and say so."),
@@ -192,7 +199,7 @@ class PanelConfig(Settings):
 
     @model_validator(mode="after")
     def _judges_fit_together(self) -> Self:
-        errors = _joint_errors([(judge.name, judge.weight) for judge in self.judges])
+        errors = _joint_errors([(judge.name, judge.weight) for judge in self.judges], self.recuse)
         if errors:
             raise ValueError("; ".join(errors))
         return self
@@ -218,10 +225,10 @@ def load_panel_config(source: Path | str) -> PanelConfig:
     except ValidationError as error:
         errors = error_lines(error, PanelConfig)
         # pydantic skips checks of the whole when a part is wrong; the reader wants them all.
-        judges = fields.get("judges") if isinstance(fields, Mapping) else None
+        judges, recuse = (fields.get("judges"), fields.get("recuse")) if isinstance(fields, Mapping) else (None, None)
         if isinstance(judges, list):
-            raw = [_name_and_weight(judge) for judge in judges]
-            errors += tuple(line for line in _joint_errors(raw) if not any(line in known for known in errors))
+            joint = _joint_errors([_name_and_weight(judge) for judge in judges], recuse)
+            errors += tuple(line for line in joint if not any(line in known for known in errors))
         raise ConfigError(str(path), errors) from None
 
 
@@ -229,11 +236,12 @@ def _name_and_weight(judge: object) -> tuple[object, object]:
     return (judge.get("name"), judge.get("weight")) if isinstance(judge, Mapping) else (None, None)
 
 
-def _joint_errors(judges: Sequence[tuple[object, object]]) -> list[str]:
+def _joint_errors(judges: Sequence[tuple[object, object]], recuse: object) -> list[str]:
     """Errors that no single judge shows.
 
     Args:
         judges: name and weight of each, as far as they can be read.
+        recuse: what the file says of recusal, whatever that is.
     """
     names = Counter(name for name, _ in judges if isinstance(name, str))
     errors = [
@@ -243,4 +251,14 @@ def _joint_errors(judges: Sequence[tuple[object, object]]) -> list[str]:
         errors.append("judges: is empty; a panel needs at least one judge")
     elif all(weight == 0 for _, weight in judges):
         errors.append("judges: every weight is 0; at least one judge must count")
+    if isinstance(recuse, Mapping):
+        errors += _recusal_errors(recuse, list(names))
     return errors
+
+
+def _recusal_errors(recuse: Mapping[object, object], judges: Sequence[str]) -> Iterator[str]:
+    for name, globs in recuse.items():
+        if isinstance(name, str) and judges and name not in judges:
+            yield f"recuse.{name}: no judge has this name; {nearest_of(name, judges)}"
+        if isinstance(globs, Sized) and not globs:
+            yield f"recuse.{name}: is empty; give patterns for names of models, or leave the judge out"

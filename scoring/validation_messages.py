@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -22,14 +22,23 @@ def error_lines(error: ValidationError, model: type[BaseModel]) -> tuple[str, ..
     return tuple(_error_line(details, model) for details in error.errors(include_url=False))
 
 
+def nearest_of(name: str, known: Sequence[str]) -> str:
+    """What to say to whoever wrote a name that is unknown: the nearest known one, or else all of them.
+
+    Args:
+        name: as it was written.
+        known: that there are.
+    """
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+
+
 def _error_line(details: ErrorDetails, model: type[BaseModel]) -> str:
     path, known = _walk(details["loc"], model)
     kind = details["type"]
     if kind == "extra_forbidden":
         name = str(details["loc"][-1])
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
-        return f"{path}: unknown key; {hint}"
+        return f"{path}: unknown key; {nearest_of(name, known)}"
     if kind == "missing":
         return f"{path}: is missing"
     if kind == "union_tag_not_found":

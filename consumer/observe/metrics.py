@@ -198,6 +198,13 @@ JUDGES_LEFT_OUT: Final = Metric(
     "Batches answered without this judge because it failed for good.",
     ("judge",),
 )
+JUDGES_RECUSED: Final = Metric(
+    "prefstream_judge_recusals_total",
+    "counter",
+    "battles",
+    "Battles with an answer that may be of this judge's own family: it did not count, unless no other one was left.",
+    ("judge",),
+)
 BUILD_INFO: Final = Metric(
     "prefstream_build_info", "gauge", "none", "Always 1; the labels say what runs.", ("version", "python")
 )
@@ -226,6 +233,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     RECORDS_SKIPPED,
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
+    JUDGES_RECUSED,
     BUILD_INFO,
 )
 """Every metric that the stream exposes, beside the `process_*` ones of prometheus_client."""

@@ -29,6 +29,7 @@ from prefstream.consumer.observe.metrics import (
     INFERENCE_SECONDS,
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
+    JUDGES_RECUSED,
     PREFERENCES_PUBLISHED,
     QUEUE_SECONDS,
     READY,
@@ -109,6 +110,7 @@ class StreamMetrics:
         self._skipped = self._counter(RECORDS_SKIPPED)
         self._judge_faults = self._counter(JUDGE_FAULTS)
         self._left_out = self._counter(JUDGES_LEFT_OUT)
+        self._recused = self._counter(JUDGES_RECUSED)
         self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
         # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
         # `lag`, too.
@@ -122,6 +124,7 @@ class StreamMetrics:
         for name in names:
             self._judge_faults.labels(name)
             self._left_out.labels(name)
+            self._recused.labels(name)
             self._truncated_of(name)
 
     def watch_readiness(self, ready: Callable[[], bool]) -> None:
@@ -223,6 +226,10 @@ class StreamMetrics:
     def judge_left_out(self, judge: str) -> None:
         """A batch was answered without `judge`."""
         self._left_out.labels(judge).inc()
+
+    def judge_recused(self, judge: str, battles: int) -> None:
+        """`judge` was recused from so many battles of a batch."""
+        self._recused.labels(judge).inc(battles)
 
     def totals(self) -> Totals:
         """What was counted until now, as a scrape would tell it."""

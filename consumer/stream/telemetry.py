@@ -144,6 +144,8 @@ class Telemetry:
         metrics.disagreements([answer.disagreement for answer in scored.answers])
         for judge in {judge for answer in scored.answers for judge in answer.left_out}:
             metrics.judge_left_out(judge)
+        for judge, battles in Counter(judge for answer in scored.answers for judge in answer.recused).items():
+            metrics.judge_recused(judge, battles)
         for answer in scored.answers:
             for opinion in answer.judges:
                 if cut := opinion.truncation:

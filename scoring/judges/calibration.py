@@ -1,13 +1,14 @@
 """Calibration: a temperature and a tie bias, for a judge or for the panel's mean.
 
-A and B share their bias (zero), so that exchanging the sides exchanges the answer before and after.
+A and B share their bias (zero), so that exchanging the sides exchanges the answer before and after. Its file has the
+panel's length slope, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -18,6 +19,10 @@ from prefstream.scoring.probabilities import Triples, normalise
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_json
 from prefstream.scoring.validation_messages import error_lines
+
+STEEPEST_LENGTH: Final = 10.0
+"""Bound of a length slope: odds of 22,026 to 1 for an answer of twice the length are no preference but a rule, and
+those of the longest texts that are read, 22 doublings apart, are still far from what a number can hold."""
 
 
 class Calibration(Settings):
@@ -63,6 +68,15 @@ class CalibrationFile(Settings):
         Mapping[str, Annotated[float, Field(ge=0.0)]],
         Field(description="By name; takes the place of the weight in the panel file."),
     ] = {}
+    length_slope: Annotated[
+        float | None,
+        Field(
+            ge=-STEEPEST_LENGTH,
+            le=STEEPEST_LENGTH,
+            description="Nats of the panel's log odds of A against B per doubling of the ratio of their lengths: all "
+            "that it likes length, be it right or not. Preferences have an `adjusted` without it; absent or 0: none.",
+        ),
+    ] = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -78,7 +92,8 @@ class CalibrationFile(Settings):
 
     def encode(self) -> bytes:
         """The file's content."""
-        return self.model_dump_json(indent=2).encode() + b"\n"
+        # A file from before there was a slope keeps its content, and so its version.
+        return self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
 
     def write(self, path: Path) -> None:
         """Write the file; what stood there is replaced at once or not at all."""

@@ -7,7 +7,7 @@ judges are cheap.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,8 @@ from prefstream.schemas import (
 from prefstream.schemas.preference import MAX_ENTROPY_BITS
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.panel.length import take_length_out
+from prefstream.scoring.panel.recusal import Recused, who_counts
 from prefstream.scoring.probabilities import Triples, exchange, normalise
 from prefstream.scoring.style import style_of
 
@@ -44,10 +46,14 @@ class PanelAnswer:
         preferred: the most probable outcome.
         judges: what each judge said, in the panel's order.
         left_out: names of judges that failed and did not take part.
-        disagreement: mean Jensen-Shannon divergence over pairs of judges, bits, 0..1; 0 for a lone judge.
+        disagreement: mean Jensen-Shannon divergence over pairs of the judges that count, bits, 0..1; 0 for a lone
+            judge.
         uncertainty: entropy of the answer, and the part of it that is the judges' disagreement; None where the answer
             was put together without it.
         panel: which panel answered; likewise.
+        recused: names of judges that did not count, because a response may be of their own family. Where no other
+            judge with a weight was there, they counted all the same, and their weight says so.
+        adjusted: the probabilities with the panel's fitted length slope taken out; None where it has none.
     """
 
     probabilities: Probabilities
@@ -57,6 +63,8 @@ class PanelAnswer:
     disagreement: float
     uncertainty: Uncertainty | None = None
     panel: PanelIdentity | None = None
+    recused: tuple[str, ...] = ()
+    adjusted: Probabilities | None = None
 
     def to_preference(
         self,
@@ -84,8 +92,10 @@ class PanelAnswer:
             preferred=self.preferred,
             judges=self.judges,
             left_out=self.left_out,
+            recused=self.recused or None,
             disagreement=self.disagreement,
             uncertainty=self.uncertainty,
+            adjusted=self.adjusted,
             model_a=battle.model_a if publish_models else None,
             model_b=battle.model_b if publish_models else None,
             language=battle.language,
@@ -145,6 +155,8 @@ def combine(
     identity: PanelIdentity | None = None,
     left_out: tuple[str, ...],
     too_large: Mapping[int, BattleTooLargeError],
+    recused: Recused | None = None,
+    length_odds: NDArray[np.float64] | None = None,
 ) -> list[PanelAnswer | BattleTooLargeError]:
     """Make the panel's answers.
 
@@ -154,14 +166,21 @@ def combine(
         identity: of the panel.
         left_out: names of judges that failed.
         too_large: by position, battles that a judge could not read.
+        recused: who of `answers` must not count where, a column each; None where nobody is recused.
+        length_odds: what is taken out for the length of each battle's answers, as `length.length_odds` has it; None
+            where nothing is.
 
     Returns:
         One per battle, in order: an answer, or the error that takes its place.
     """
     means = [answer.mean() for answer in answers]
-    total = sum(answer.weight for answer in answers)
-    shares = [answer.weight / total for answer in answers]
-    mean = weighted_mean(means, [answer.weight for answer in answers])
+    counts = np.ones((len(means[0]), len(answers)), dtype=np.bool_)
+    if recused is not None:
+        counts = who_counts(recused, [answer.weight for answer in answers])
+    weights = [np.where(counting, answer.weight, 0.0) for answer, counting in zip(answers, counts.T, strict=True)]
+    total = _sum(weights)
+    shares = [weight / total for weight in weights]
+    mean = weighted_mean(means, weights)
     panel = calibration.apply(mean)
     rows = _Rows()
     opinions = [
@@ -169,14 +188,19 @@ def combine(
     ]
     preferred = [OUTCOMES[column] for column in panel.argmax(axis=1).tolist()]
     entropies = [_entropy(said) for said in means]
+    adjusted: Iterable[Probabilities | None] = itertools.repeat(None, len(panel))
+    if length_odds is not None:
+        adjusted = [rows[tuple(row)] for row in take_length_out(panel, length_odds).tolist()]
     answered: list[PanelAnswer | BattleTooLargeError] = [
-        PanelAnswer(rows[row], winner, judges, left_out, gap, uncertainty, identity)
-        for row, winner, judges, gap, uncertainty in zip(
+        PanelAnswer(rows[row], winner, judges, left_out, gap, uncertainty, identity, names, taken_out)
+        for row, winner, judges, gap, uncertainty, names, taken_out in zip(
             map(tuple, panel.tolist()),
             preferred,
             zip(*opinions, strict=True),
-            _disagreement(means, entropies).tolist(),
+            _disagreement(means, entropies, counts.T).tolist(),
             _uncertainties(_entropy(panel), _entropy(mean), shares, entropies),
+            _recused_names([answer.name for answer in answers], recused, len(panel)),
+            adjusted,
             strict=True,
         )
     ]
@@ -185,16 +209,20 @@ def combine(
     return answered
 
 
-def weighted_mean(means: Sequence[Triples], weights: Sequence[float]) -> Triples:
+def weighted_mean(means: Sequence[Triples], weights: Sequence[float | NDArray[np.float64]]) -> Triples:
     """The judges' mean before the panel's own calibration.
 
     Args:
         means: of each judge, all about the same battles.
-        weights: of each judge; they need not sum to 1, but to more than 0.
+        weights: of each judge, one for all battles or one for each; those of a battle need not sum to 1, but to more
+            than 0.
     """
-    # Summed by hand: NumPy's reductions may add in another order for another number of judges.
-    total = sum((weight * mean for weight, mean in zip(weights, means, strict=True)), np.zeros_like(means[0]))
-    return normalise(total)
+    return normalise(_sum([np.reshape(weight, (-1, 1)) * mean for weight, mean in zip(weights, means, strict=True)]))
+
+
+def _sum(terms: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """By hand: NumPy's reductions may add in another order for another number of judges."""
+    return sum(terms, np.zeros_like(terms[0]))
 
 
 class _Rows(dict[tuple[float, ...], Probabilities]):
@@ -205,7 +233,7 @@ class _Rows(dict[tuple[float, ...], Probabilities]):
         return built
 
 
-def _opinions(answer: JudgeAnswers, mean: Triples, share: float, rows: _Rows) -> list[JudgeOpinion]:
+def _opinions(answer: JudgeAnswers, mean: Triples, shares: NDArray[np.float64], rows: _Rows) -> list[JudgeOpinion]:
     back = answer.swapped_back()
     count = len(mean)
     gaps: list[float | None] = [None] * count
@@ -213,9 +241,10 @@ def _opinions(answer: JudgeAnswers, mean: Triples, share: float, rows: _Rows) ->
         gaps = list(np.clip(np.abs(answer.as_given - back).sum(axis=1) / 2, 0.0, 1.0).tolist())
     known: dict[object, JudgeOpinion] = {}
     opinions = []
-    for position, (row, given, exchanged, raw, gap) in enumerate(
+    for position, (row, share, given, exchanged, raw, gap) in enumerate(
         zip(
             map(tuple, mean.tolist()),
+            shares.tolist(),
             map(tuple, answer.as_given.tolist()),
             [None] * count if back is None else map(tuple, back.tolist()),
             [None] * count if answer.uncalibrated is None else map(tuple, answer.uncalibrated.tolist()),
@@ -224,7 +253,7 @@ def _opinions(answer: JudgeAnswers, mean: Triples, share: float, rows: _Rows) ->
         )
     ):
         truncation = answer.truncations[position] if answer.truncations else None
-        key = (row, given, exchanged, raw) if truncation is None else position
+        key = (row, share, given, exchanged, raw) if truncation is None else position
         opinion = known.get(key)
         if opinion is None:
             opinion = known[key] = JudgeOpinion(
@@ -242,10 +271,17 @@ def _opinions(answer: JudgeAnswers, mean: Triples, share: float, rows: _Rows) ->
     return opinions
 
 
+def _recused_names(names: Sequence[str], recused: Recused | None, battles: int) -> Iterable[tuple[str, ...]]:
+    """Of each battle."""
+    if recused is None:
+        return itertools.repeat((), battles)
+    return (tuple(itertools.compress(names, row)) for row in recused.tolist())
+
+
 def _uncertainties(
     panel: NDArray[np.float64],
     mean: NDArray[np.float64],
-    shares: Sequence[float],
+    shares: Sequence[NDArray[np.float64]],
     entropies: Sequence[NDArray[np.float64]],
 ) -> Iterator[Uncertainty]:
     """How little the panel knows of each battle; equal ones are one object.
@@ -256,10 +292,10 @@ def _uncertainties(
     Args:
         panel: entropies of the panel's answers.
         mean: those of the judges' weighted mean, before the panel's calibration.
-        shares: of the judges in that mean.
+        shares: of each judge in that mean.
         entropies: those of each judge's answers.
     """
-    within = sum((share * bits for share, bits in zip(shares, entropies, strict=True)), np.zeros_like(mean))
+    within = _sum([share * bits for share, bits in zip(shares, entropies, strict=True)])
     # Rounding can leave the range by an ulp, which the contract would refuse.
     entropy = np.clip(panel, 0.0, MAX_ENTROPY_BITS).tolist()
     between = np.clip(mean - within, 0.0, MAX_ENTROPY_BITS).tolist()
@@ -270,16 +306,24 @@ def _uncertainties(
         yield known[both]
 
 
-def _disagreement(means: Sequence[Triples], entropies: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Mean Jensen-Shannon divergence over pairs of judges, bits, shape (battles,)."""
-    gaps = [
-        _entropy((means[one] + means[other]) / 2) - (entropies[one] + entropies[other]) / 2
-        for one, other in itertools.combinations(range(len(means)), 2)
-    ]
-    if not gaps:
-        return np.zeros(len(means[0]))
+def _disagreement(
+    means: Sequence[Triples], entropies: Sequence[NDArray[np.float64]], counts: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Mean Jensen-Shannon divergence over pairs of judges that count, bits, shape (battles,); 0 without a pair.
+
+    Args:
+        means: of each judge.
+        entropies: of these.
+        counts: where each judge counts, shape (judges, battles).
+    """
+    gaps, pairs = np.zeros(len(means[0])), np.zeros(len(means[0]))
+    for one, other in itertools.combinations(range(len(means)), 2):
+        both = counts[one] & counts[other]
+        gap = _entropy((means[one] + means[other]) / 2) - (entropies[one] + entropies[other]) / 2
+        gaps += gap * both
+        pairs += both
     # Rounding can leave the range by an ulp, which the contract would refuse.
-    clipped: NDArray[np.float64] = np.clip(np.mean(gaps, axis=0), 0.0, 1.0)
+    clipped: NDArray[np.float64] = np.clip(gaps / np.maximum(pairs, 1), 0.0, 1.0)
     return clipped
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import narwhals.stable.v2 as nw
 from narwhals.exceptions import DuplicateError
 
-from prefstream.schemas import OUTCOMES, Battle, InvalidEventError, parse_battle, parse_row
+from prefstream.schemas import OUTCOMES, Battle, InvalidEventError, Probabilities, parse_battle, parse_row
 from prefstream.scoring.errors import MisuseError
 from prefstream.scoring.files.arena import CONVERSATIONS, contract_fields
 from prefstream.scoring.files.battles import TEXTS, misread_turns
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from prefstream.scoring.panel.panel import Panel
 
 PROBABILITIES: Final = tuple(f"probability_{outcome}" for outcome in OUTCOMES)
+ADJUSTED: Final = tuple(f"adjusted_{outcome}" for outcome in OUTCOMES)
+
+_MODELS: Final = ("model_a", "model_b")
 
 
 def score_frame(panel: Panel, frame: IntoDataFrameT) -> IntoDataFrameT:
@@ -44,34 +47,46 @@ def score_frame(panel: Panel, frame: IntoDataFrameT) -> IntoDataFrameT:
             f"{', '.join(CONVERSATIONS)} are read, too)"
         )
     misread = RowWarnings()
-    battles = list(_battles(rows, names, misread))
+    # Nobody else asks who answered: a frame may have anything in these columns.
+    models = tuple(name for name in _MODELS if panel.recuse and name in rows.columns)
+    battles = list(_battles(rows, names, models, misread))
     for alike in misread:
         told = "1 row" if alike.rows == 1 else f"{alike.rows:,} rows"
         warnings.warn(f"score_frame: {told}, the first is number {alike.lines[0]}: {alike.warning}", stacklevel=3)
     answers = iter(panel.score(one for one in battles if isinstance(one, Battle)))
     results = [next(answers) if isinstance(one, Battle) else one for one in battles]
     given = [one if isinstance(one, PanelAnswer) else None for one in results]
-    columns: dict[str, tuple[list[Any], Any]] = {
-        column: ([one and getattr(one.probabilities, outcome) for one in given], nw.Float64)
-        for column, outcome in zip(PROBABILITIES, OUTCOMES, strict=True)
-    }
+    columns = dict(_triples(PROBABILITIES, [None if one is None else one.probabilities for one in given]))
     columns["preferred"] = [one and one.preferred for one in given], nw.String
     columns["disagreement"] = [one and one.disagreement for one in given], nw.Float64
+    if panel.length_slope is not None:
+        columns |= _triples(ADJUSTED, [None if one is None else one.adjusted for one in given])
+    if panel.recuse:
+        columns["recused"] = [one and (", ".join(one.recused) or None) for one in given], nw.String
     columns["error"] = [None if isinstance(one, PanelAnswer) else str(one) for one in results], nw.String
     return rows.with_columns(
         nw.new_series(name, values, dtype, backend=rows.implementation) for name, (values, dtype) in columns.items()
     ).to_native()
 
 
+def _triples(
+    names: tuple[str, ...], said: Sequence[Probabilities | None]
+) -> Iterator[tuple[str, tuple[list[Any], Any]]]:
+    """A column for each outcome, by its name."""
+    for name, outcome in zip(names, OUTCOMES, strict=True):
+        yield name, ([one and getattr(one, outcome) for one in said], nw.Float64)
+
+
 def _battles(
-    rows: nw.DataFrame[Any], names: tuple[str, ...], misread: RowWarnings
+    rows: nw.DataFrame[Any], names: tuple[str, ...], models: tuple[str, ...], misread: RowWarnings
 ) -> Iterator[Battle | InvalidEventError]:
     """Row by row; no judge reads more than the texts, so rows are told apart by their numbers, from 0."""
-    columns = [_plain(rows.get_column(name)) for name in names]
+    read = (*names, *models)
+    columns = [_plain(rows.get_column(name)) for name in read]
     for number, values in enumerate(zip(*columns, strict=True)):
-        texts = {name: text for name, text in zip(names, values, strict=True) if text is not None}
+        texts = {name: text for name, text in zip(read, values, strict=True) if text is not None}
         # All three as strings are cells of a CSV file, where each may hold a list.
-        cells = names == TEXTS and all(isinstance(text, str) for text in values)
+        cells = names == TEXTS and all(isinstance(text, str) for text in values[: len(names)])
         try:
             battle = (parse_row if cells else parse_battle)(contract_fields({"id": str(number), **texts}))
         except InvalidEventError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prefstream.schemas import PanelIdentity
@@ -21,21 +21,30 @@ last bits, but it is the same panel, be it on one machine or on ten. The rest: n
 
 
 def identify(
-    judges: Sequence[Judge], *, swap: bool, calibration: Calibration, calibration_version: str | None
+    judges: Sequence[Judge],
+    *,
+    swap: bool,
+    calibration: Calibration,
+    calibration_version: str | None,
+    length_slope: float | None = None,
+    recuse: Mapping[str, Sequence[str]] | None = None,
 ) -> PanelIdentity:
     """The identity of a panel.
 
     The hash is over the judges in their order, each one's name, weight, provenance and settings (its calibration among
-    them), over swap, and over the panel's own calibration. Devices, the sizes of batches and prefstream's version are
-    not in it: they move last bits, and who runs the panel would call it the same.
+    them), over swap, over the panel's own calibration and length slope, and over who is recused from what. Devices, the
+    sizes of batches and prefstream's version are not in it: they move last bits, and who runs the panel would call it
+    the same.
 
     Args:
         judges: in the panel's order, which decides the order of sums.
         swap: whether both orders of each battle are read.
         calibration: of the mean.
         calibration_version: of the file that the panel's calibration came from; None without one.
+        length_slope: that `adjusted` goes without; None where there is no `adjusted`.
+        recuse: by judge, the patterns that it is recused by, whose order and case decide nothing.
     """
-    decides = {
+    decides: dict[str, object] = {
         "judges": [
             {
                 "name": judge.name,
@@ -48,6 +57,11 @@ def identify(
         "swap": swap,
         "calibration": calibration.model_dump(mode="json"),
     }
+    # What a panel does not have is not in its hash, which is then what it was before there was any.
+    if length_slope:
+        decides["length_slope"] = length_slope
+    if recuse:
+        decides["recuse"] = {name: sorted({glob.casefold() for glob in globs}) for name, globs in recuse.items()}
     canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return PanelIdentity(
         hash=hashlib.sha256(canonical.encode()).hexdigest(), calibration=calibration_version, version=own_version()

@@ -78,6 +78,8 @@ def load_panel(
         swap=config.swap,
         calibration=calibration.panel,
         calibration_version=version_of(calibration) if calibrated else None,
+        length_slope=calibration.length_slope,
+        recuse=config.recuse,
         on_judge_failure=config.on_judge_failure,
     )
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
 import numpy as np
 import structlog
 import tenacity
+from numpy.typing import NDArray
 
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
@@ -27,6 +28,8 @@ from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine, mean_of_orders
 from prefstream.scoring.panel.identity import identify
+from prefstream.scoring.panel.length import length_odds
+from prefstream.scoring.panel.recusal import Recusal, Recused
 from prefstream.scoring.probabilities import Triples, exchange
 
 if TYPE_CHECKING:
@@ -52,11 +55,16 @@ class EncodedBatch:
         count: number of battles.
         padded_tokens: tokens that the forward passes of the costliest judge will read, padding included.
         parts: what each judge reads, in the panel's order; None for one that was left out.
+        recused: who must not count where, a column per judge; None where nobody is recused.
+        length_odds: what the answers' lengths are worth to the panel, as `length.length_odds` has it; None where the
+            panel has no length slope.
     """
 
     count: int
     padded_tokens: int
     parts: tuple[JudgeBatch | None, ...]
+    recused: Recused | None = field(default=None, repr=False)
+    length_odds: NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 class Panel:
@@ -69,6 +77,9 @@ class Panel:
         on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
             thread notices; set it to be told.
         identity: which panel this is; every answer says it.
+        length_slope: nats of the log odds of A against B per doubling of length, that answers are told without, too
+            (`adjusted`); None where they are not.
+        recuse: by judge, shell patterns for names of models that it does not judge.
     """
 
     def __init__(
@@ -78,6 +89,8 @@ class Panel:
         swap: bool = False,
         calibration: Calibration | None = None,
         calibration_version: str | None = None,
+        length_slope: float | None = None,
+        recuse: Mapping[str, Sequence[str]] | None = None,
         on_judge_failure: Literal["stop", "degrade"] = "stop",
     ) -> None:
         """Start the threads.
@@ -87,13 +100,26 @@ class Panel:
             swap: score both orders of every battle with the judges for which that matters.
             calibration: of the weighted mean.
             calibration_version: of the file that holds it, for the answers.
+            length_slope: as the attribute; 0 is as None.
+            recuse: as the attribute: where `model_a` or `model_b` of a battle fits a pattern, the judge does not count.
             on_judge_failure: raise when a judge fails for good, or go on without it.
+
+        Raises:
+            MisuseError: `recuse` names a judge that is not there.
         """
         self.judges = tuple(judges)
         self.swap = swap
         self._calibration = calibration or Calibration()
+        self.length_slope = length_slope or None
+        self.recuse = dict(recuse or {})
+        self._recusal = Recusal([judge.name for judge in self.judges], self.recuse)
         self.identity = identify(
-            self.judges, swap=swap, calibration=self._calibration, calibration_version=calibration_version
+            self.judges,
+            swap=swap,
+            calibration=self._calibration,
+            calibration_version=calibration_version,
+            length_slope=self.length_slope,
+            recuse=self.recuse,
         )
         self._degrade = on_judge_failure == "degrade"
         self._left_out: tuple[str, ...] = ()
@@ -144,7 +170,13 @@ class Panel:
             for judge in self.judges
         )
         padded_tokens = max((part.padded_tokens for part in parts if part), default=0)
-        return EncodedBatch(len(battles), padded_tokens, parts)
+        return EncodedBatch(
+            len(battles),
+            padded_tokens,
+            parts,
+            recused=self._recusal.of(battles),
+            length_odds=None if self.length_slope is None else length_odds(battles, self.length_slope),
+        )
 
     def score(self, battles: Iterable[Battle]) -> list[PanelAnswer | BattleTooLargeError]:
         """Let every judge score battles, and combine what they say; any number, a chunk at a time.
@@ -175,12 +207,14 @@ class Panel:
 
         Args:
             frame: of pandas or Polars, or a PyArrow table, with the columns `prompt`, `response_a` and `response_b`:
-                texts, lists of turns, or JSON lists in strings, as in Kaggle's CSV.
+                texts, lists of turns, or JSON lists in strings, as in Kaggle's CSV. A panel with recusal reads
+                `model_a` and `model_b`, too, where they are there.
 
         Returns:
             A frame of the same kind with the same rows and columns, and these beside them: `probability_model_a`,
             `probability_model_b`, `probability_tie`, `preferred`, `disagreement`, and `error`, which is null where
-            there is an answer, and else says why there is none.
+            there is an answer, and else says why there is none. With a length slope `adjusted_model_a`,
+            `adjusted_model_b` and `adjusted_tie`; with recusal `recused`, the judges' names, null where nobody is.
 
         Raises:
             MisuseError: it is no such frame, or the panel is closed.
@@ -233,12 +267,15 @@ class Panel:
             self._leave_out(faults)
         if not sum(answer.weight for answer in answers):
             raise self._nobody_left(faults)
+        names = {answer.name for answer in answers}
         return combine(
             answers,
             calibration=self._calibration,
             identity=self.identity,
             left_out=self._left_out,
             too_large=too_large,
+            recused=None if batch.recused is None else batch.recused[:, [judge.name in names for judge in self.judges]],
+            length_odds=batch.length_odds,
         )
 
     def submit(self, judge: Judge, work: Callable[[], T]) -> Future[T]:

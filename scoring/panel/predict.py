@@ -7,7 +7,7 @@ the exchanged battle are mapped back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class Forecast:
         symmetric: exchanging A and B exchanges the answer by construction, so `swapped` is `as_given`.
         weight: share in the panel's mean; 1 for the panel itself and where it isn't known.
         provenance: what exactly answered; None for the panel, for baselines, and where it isn't known.
+        counted: shape (n,): where a judge was not recused, or counted all the same; None where it always did.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Forecast:
     symmetric: bool = False
     weight: float = 1.0
     provenance: Provenance | None = None
+    counted: NDArray[np.bool_] | None = None
 
     @property
     def trained(self) -> bool:
@@ -125,7 +127,7 @@ def predict(
             on_progress(len(answers))
     answered = [(position, answer) for position, answer in enumerate(answers) if isinstance(answer, PanelAnswer)]
     rows = [answer for _, answer in answered]
-    judges = tuple(_forecast_of(judge, [row.judges[place] for row in rows]) for place, judge in enumerate(panel.judges))
+    judges = tuple(_forecast_of(judge, place, rows) for place, judge in enumerate(panel.judges))
     return Predictions(
         positions=np.array([position for position, _ in answered], dtype=np.intp),
         ids=tuple(battles[position].id for position, _ in answered),
@@ -187,5 +189,10 @@ def opinions_forecast(name: str, opinions: Sequence[JudgeOpinion], *, symmetric:
     )
 
 
-def _forecast_of(judge: Judge, opinions: Sequence[JudgeOpinion]) -> Forecast:
-    return opinions_forecast(judge.name, opinions, symmetric=judge.symmetric, weight=judge.weight)
+def _forecast_of(judge: Judge, place: int, rows: Sequence[PanelAnswer]) -> Forecast:
+    opinions = [row.judges[place] for row in rows]
+    told = opinions_forecast(judge.name, opinions, symmetric=judge.symmetric, weight=judge.weight)
+    recused = np.array([judge.name in row.recused for row in rows], dtype=np.bool_)
+    if not recused.any():
+        return told
+    return replace(told, counted=~recused | np.array([bool(opinion.weight) for opinion in opinions]))

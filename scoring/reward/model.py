@@ -54,7 +54,8 @@ class RewardModel:
     take many at once and are much faster than one call each. All may be called from several threads.
 
     Args:
-        panel: whose judges answer. Its calibration and weights apply to `score` and `rank`.
+        panel: whose judges answer. Its calibration and weights apply to `score` and `rank`. Nobody is recused: nothing
+            says who wrote the responses.
     """
 
     def __init__(self, panel: Panel) -> None:

@@ -96,6 +96,21 @@ def test_one_appears_by_itself_and_opens_with_the_keyboard(arena: Arena, opened:
     expect(told).to_contain_text(f"battles/{said.source.model_dump()['partition']}/")
 
 
+def test_a_recused_judge_is_told_and_whether_it_counted(arena: Arena, opened: Callable[..., Page]) -> None:
+    plain, other = arena.judge(1).preference.judges
+    alone = arena.judge(recused=(plain.name,)).preference.id
+    own = arena.judge(
+        recused=(plain.name,),
+        judges=(plain.model_copy(update={"weight": 0.0}), other.model_copy(update={"weight": 1.0})),
+    ).preference.id
+    page = opened()
+    for battle, told in ((own, "did not count: may be its own family's"), (alone, "no other judge was left")):
+        line(page, battle).locator("summary").click()
+        opinions = line(page, battle).get_by_role("table", name="What each judge said")
+        expect(opinions.get_by_role("row").filter(has_text=plain.name)).to_contain_text(told)
+        expect(opinions.get_by_role("row").filter(has_text=other.name)).not_to_contain_text("own family")
+
+
 def test_what_comes_while_it_is_paused_is_counted_and_waits(arena: Arena, opened: Callable[..., Page]) -> None:
     arena.judge(3)
     page = opened()

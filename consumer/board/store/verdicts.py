@@ -61,7 +61,11 @@ class Verdict(BaseModel):
     judges: tuple[JudgeVerdict, ...]
     left_out: Annotated[tuple[str, ...], Field(description="Judges that failed.")]
     recused: Annotated[
-        tuple[str, ...], Field(description="Judges that did not count: an answer may be their own family's.")
+        tuple[str, ...],
+        Field(
+            description="Judges that did not count: an answer may be their own family's. Where no other was left they "
+            "did, and their weight is above 0."
+        ),
     ]
     disagreement: Annotated[float, Field(description="Mean Jensen-Shannon divergence over pairs of judges, bits.")]
     entropy: Annotated[float, Field(description="Of the probabilities, bits.")]

@@ -171,10 +171,47 @@ def test_a_panel_without_judges_is_refused(tmp_path: Path) -> None:
     assert only_fault_of(tmp_path, {"judges": []}) == "judges: is empty; a panel needs at least one judge"
 
 
+def test_who_is_recused_from_what_is_read(tmp_path: Path) -> None:
+    patterns = {PRIOR["name"]: ["gemma-*", "gemini-*"]}
+    assert load_panel_config(write(tmp_path, {"judges": [PRIOR], "recuse": patterns})).recuse == {
+        PRIOR["name"]: ("gemma-*", "gemini-*")
+    }
+    assert load_panel_config(write(tmp_path, {"judges": [PRIOR]})).recuse == {}
+
+
+@pytest.mark.parametrize(
+    ("recuse", "expected"),
+    [
+        ({"priro": ["x"]}, "recuse.priro: no judge has this name; did you mean prior?"),
+        ({"zzz": ["x"]}, "recuse.zzz: no judge has this name; known here: prior"),
+        ({7: ["x"]}, "recuse[7].[key]: should be a text"),
+        ({"prior": []}, "recuse.prior: is empty; give patterns for names of models, or leave the judge out"),
+        ({"prior": [""]}, "recuse.prior[0]: should not be empty"),
+        ({"prior": "gemma-*"}, "recuse.prior: should be a list"),
+        ({"prior": [7]}, "recuse.prior[0]: should be a text"),
+        (["prior"], "recuse: should be a mapping of keys to values"),
+    ],
+)
+def test_a_wrong_recusal_names_its_place_and_the_nearest_judge(tmp_path: Path, recuse: object, expected: str) -> None:
+    assert only_fault_of(tmp_path, {"judges": [{**PRIOR, "name": "prior"}], "recuse": recuse}) == expected
+
+
 def test_all_faults_are_reported_together(tmp_path: Path) -> None:
-    panel = {"judges": [{**MODEL, "devise": 1, "max_length": 0}, {**PRIOR, "weight": "x"}, PRIOR], "swop": 1}
+    panel = {
+        "judges": [{**MODEL, "devise": 1, "max_length": 0}, {**PRIOR, "weight": "x"}, PRIOR],
+        "swop": 1,
+        "recuse": {"nobody": ["x"], PRIOR["name"]: []},
+    }
     places = [fault.split(":")[0] for fault in faults_of(tmp_path, panel)]
-    assert sorted(places) == ["judges", "judges[0].devise", "judges[0].max_length", "judges[1].weight", "swop"]
+    assert sorted(places) == [
+        "judges",
+        "judges[0].devise",
+        "judges[0].max_length",
+        "judges[1].weight",
+        "recuse.nobody",
+        f"recuse.{PRIOR['name']}",
+        "swop",
+    ]
 
 
 def test_the_message_names_the_file_and_every_fault(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def exercise(metrics: StreamMetrics) -> None:
     metrics.truncated("gemma", 1, 2, 3)
     metrics.judge_fault("gemma")
     metrics.judge_left_out("gemma")
+    metrics.judge_recused("gemma", 1)
     metrics.answered("battles", 0, 1)
 
 
@@ -137,6 +138,7 @@ def test_what_is_counted_of_each_judge_and_partition_is_there_before_the_first_t
     metrics.lag("battles", 0, 1)
     assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 0
     assert value(metrics, "prefstream_judges_left_out_total", judge="gemma") == 0
+    assert value(metrics, "prefstream_judge_recusals_total", judge="gemma") == 0
     assert value(metrics, "prefstream_truncated_tokens_total", judge="gemma", part="prompt") == 0
     assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") == 0
 
@@ -155,6 +157,12 @@ def test_judges_in_trouble_are_counted_by_name(metrics: StreamMetrics) -> None:
     metrics.judge_left_out("llama")
     assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 1
     assert value(metrics, "prefstream_judges_left_out_total", judge="llama") == 2
+
+
+def test_recusals_are_counted_by_battle(metrics: StreamMetrics) -> None:
+    metrics.judge_recused("gemma", 3)
+    metrics.judge_recused("gemma", 1)
+    assert value(metrics, "prefstream_judge_recusals_total", judge="gemma") == 4
 
 
 def test_values_from_many_threads_all_count(metrics: StreamMetrics) -> None:

@@ -58,16 +58,27 @@ def test_exchanging_sides_exchanges_the_answer_exactly(
 
 def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
     written = CalibrationFile(
-        panel=Calibration(temperature=1.2), judges={"gemma": Calibration(tie_bias=-0.3)}, weights={"gemma": 0.7}
+        panel=Calibration(temperature=1.2),
+        judges={"gemma": Calibration(tie_bias=-0.3)},
+        weights={"gemma": 0.7},
+        length_slope=0.25,
     )
     written.write(tmp_path / "panel.json")
     assert CalibrationFile.read(tmp_path / "panel.json") == written
     assert [path.name for path in tmp_path.iterdir()] == ["panel.json"]
 
 
+def test_a_file_from_before_there_was_a_length_slope_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "panel.json"
+    path.write_text('{"format": 1, "panel": {"temperature": 2.0}}')
+    assert CalibrationFile.read(path).length_slope is None
+    assert b"length_slope" not in CalibrationFile.read(path).encode()
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
+        ('{"length_slope": 11}', "length_slope: should be less than or equal to 10"),
         ('{"panel": {"temperatur": 1}}', "panel.temperatur: unknown key; did you mean temperature?"),
         ('{"panel": {"temperature": 0}}', "panel.temperature:"),
         ('{"format": 2}', "format:"),

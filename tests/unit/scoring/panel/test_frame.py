@@ -111,6 +111,36 @@ def test_conversations_of_lmarena_are_read_as_in_a_file(kind: str, panel: Panel)
     assert [first[name] for name in MADE] == [second[name] for name in MADE]
 
 
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_panel_with_recusal_reads_who_answered_and_says_who_is_recused(kind: str) -> None:
+    names = {"model_a": ["own-1", None, "other"], "model_b": ["other", "OWN-2", "other"]}
+    with Panel([HashJudge()], recuse={"hash": ["own-*"]}) as panel:
+        scored = rows_of(panel.score_frame(FRAMES[kind](ROWS | names)))
+        nameless = rows_of(panel.score_frame(FRAMES[kind](ROWS)))
+    assert [row["recused"] for row in scored] == ["hash", "hash", None]
+    assert [row["error"] for row in scored] == [None] * 3
+    assert [row["recused"] for row in nameless] == [None] * 3
+
+
+def test_a_panel_without_recusal_does_not_mind_who_answered(panel: Panel) -> None:
+    """Columns of these names may hold anything in a frame of somebody."""
+    scored = panel.score_frame(pd.DataFrame(ROWS | {"model_a": [1, 2, 3]}))
+    assert [row["error"] for row in rows_of(scored)] == [None] * 3
+    assert list(scored.columns) == [*ROWS, "model_a", *MADE]
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_panel_with_a_length_slope_answers_a_second_time_without_it(kind: str) -> None:
+    rows = ROWS | {"response_a": ["four", "6", None]}
+    with Panel([HashJudge()], length_slope=0.5) as panel:
+        long, equal, none = rows_of(panel.score_frame(FRAMES[kind](rows)))
+    assert long["adjusted_model_a"] < long["probability_model_a"]
+    assert long["adjusted_model_b"] > long["probability_model_b"]
+    assert long["adjusted_tie"] == long["probability_tie"]
+    assert equal["adjusted_model_a"] == equal["probability_model_a"]
+    assert none["adjusted_model_a"] is None
+
+
 def test_an_index_stays_and_scoring_anew_replaces_what_was_scored(panel: Panel) -> None:
     frame = pd.DataFrame(ROWS, index=[5, 5, 4])
     once = panel.score_frame(frame)

@@ -49,8 +49,21 @@ def test_the_same_panel_has_the_same_identity_in_another_process() -> None:
         {"swap": True},
         {"calibrated": CalibrationFile(panel=Calibration(temperature=2.0))},
         {"calibrated": CalibrationFile(weights={"one": 3.0})},
+        {"calibrated": CalibrationFile(length_slope=0.5)},
+        {"recuse": {"one": ["gemma-*"]}},
     ],
-    ids=["order", "a judge less", "weight", "probabilities", "name", "swap", "calibration", "fitted weight"],
+    ids=[
+        "order",
+        "a judge less",
+        "weight",
+        "probabilities",
+        "name",
+        "swap",
+        "calibration",
+        "fitted weight",
+        "length slope",
+        "recusal",
+    ],
 )
 def test_it_changes_with_what_decides_an_answer(change: dict[str, Any]) -> None:
     assert identity(**change).hash != identity().hash
@@ -59,6 +72,18 @@ def test_it_changes_with_what_decides_an_answer(change: dict[str, Any]) -> None:
 def test_it_does_not_change_with_what_the_panel_pretends_to_cost_or_does_at_a_failure() -> None:
     slow = FIRST | {"simulate": {"seconds_per_batch": 0.5}}
     assert identity(judges=[slow, SECOND], on_judge_failure="degrade") == identity()
+
+
+def test_who_is_recused_from_what_counts_and_not_how_it_is_written() -> None:
+    one = identity(recuse={"one": ["gemma-*", "gemini-*"]})
+    assert identity(recuse={"one": ["Gemini-*", "gemma-*", "gemma-*"]}) == one
+    assert identity(recuse={"two": ["gemma-*", "gemini-*"]}) != one
+    assert identity(recuse={"one": ["gemma-*"]}) != one
+
+
+def test_a_panel_without_recusal_and_slope_is_what_it_was_before_there_were_any() -> None:
+    """Answers of one panel stay answers of one panel over an upgrade."""
+    assert identity().hash == "eaee14c56951f77bda12448abc1084cd3a0e504d0a3720717bb98efe23fd3d50"
 
 
 class Named:
@@ -121,6 +146,22 @@ def test_the_calibrations_version_is_the_begin_of_its_files_hash(tmp_path: Path)
     assert identity(calibrated=calibration).calibration == version
     path.write_text(json.dumps(json.loads(path.read_text())))
     assert identity(calibration=str(path)).calibration == version, "however it is spaced"
+
+
+def test_a_calibration_without_a_slope_has_the_version_that_it_had_before_there_were_slopes(tmp_path: Path) -> None:
+    path = tmp_path / "panel.json"
+    path.write_text('{"format": 1, "panel": {"temperature": 2.0, "tie_bias": 0.0}, "judges": {}, "weights": {}}')
+    written = b"""{
+  "format": 1,
+  "panel": {
+    "temperature": 2.0,
+    "tie_bias": 0.0
+  },
+  "judges": {},
+  "weights": {}
+}
+"""
+    assert identity(calibration=str(path)).calibration == hashlib.sha256(written).hexdigest()[:12]
 
 
 def test_without_a_calibration_there_is_no_version_of_one() -> None:

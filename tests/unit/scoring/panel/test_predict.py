@@ -165,3 +165,28 @@ def test_a_calibration_in_hand_takes_the_place_of_the_file(tmp_path: Path) -> No
 def test_a_calibration_in_hand_must_be_of_this_panel(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="calibrates z"):
         load_panel(config_with(tmp_path, {}), calibration=CalibrationFile(weights={"z": 1.0}))
+
+
+def test_where_a_judge_is_recused_it_does_not_count() -> None:
+    battles = [
+        battle.model_copy(update={"model_a": name})
+        for battle, name in zip(BATTLES, ("own-1", None, "both", "other"), strict=False)
+    ]
+    judges = [LengthJudge("x"), LengthJudge("y", symmetric=True)]
+    with Panel(judges, recuse={"x": ["own-*", "both"], "y": ["both"]}) as panel:
+        one, other = predict(panel, battles).judges
+    assert one.counted is not None
+    assert one.counted.tolist() == [False, True, True, True], "where both are recused, both count"
+    assert other.counted is not None
+    assert other.counted.all()
+    with Panel(judges) as panel:
+        assert [judge.counted for judge in predict(panel, battles).judges] == [None, None]
+
+
+def test_a_calibration_is_fitted_to_what_recusal_leaves(tmp_path: Path) -> None:
+    config = PanelConfig.model_validate({"judges": [prior_entry("x"), prior_entry("y")], "recuse": {"x": ["own-*"]}})
+    battle = BATTLES[0].model_copy(update={"model_a": "own-1"})
+    with load_uncalibrated_panel(config) as panel:
+        one, _ = predict(panel, [battle]).judges
+    assert one.counted is not None
+    assert not one.counted.any()

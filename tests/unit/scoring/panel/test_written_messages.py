@@ -127,3 +127,16 @@ def test_of_a_panel_that_lost_a_judge(entries: list[dict[str, Any]]) -> None:
         assert [judge["weight"] for judge in message["judges"]] == [0.5, 0.5], "what is left shares the whole"
         assert message["panel"]["hash"] == whole.identity.hash, "of the panel as it was chosen"
     whole.close()
+
+
+def test_of_judges_that_are_recused_and_of_a_panel_with_a_length_slope() -> None:
+    config = PanelConfig.model_validate(
+        {"judges": [prior_entry("own"), prior_entry("other", (0.5, 0.25, 0.25))], "recuse": {"own": ["ONE"]}}
+    )
+    named, nameless = map(fits, preferences(load_panel(config, calibration=CalibrationFile(length_slope=0.5))))
+    assert named["recused"] == ["own"]
+    assert [judge["weight"] for judge in named["judges"]] == [0.0, 1.0]
+    assert named["adjusted"]["tie"] == named["probabilities"]["tie"]
+    assert named["adjusted"]["model_a"] < named["probabilities"]["model_a"], "A is the longer"
+    assert "recused" not in nameless
+    assert nameless["adjusted"] == nameless["probabilities"], "its answers are empty"

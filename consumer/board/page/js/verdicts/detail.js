@@ -58,7 +58,7 @@ function facts(told) {
 
 /** @param {Verdict} verdict */
 function opinions(verdict) {
-  const { id, judges } = verdict;
+  const { id, judges, recused } = verdict;
   if (judges.length === 0) return el("p", { class: "nothing" }, "No opinion of a judge is kept.");
   const both = judges.some((judge) => judge.as_given !== null);
   /** @param {Probabilities | null} said */
@@ -87,6 +87,7 @@ function opinions(verdict) {
               name,
               el("span", { class: "row-detail" }, weight === null ? kind : `${kind}, weighs ${percent(weight)}`),
               cut && tag("did not read all", "warning"),
+              recused.includes(name) && tag(weight === 0 ? "did not count: may be its own family's" : "may be its own family's, counted: no other judge was left"),
             ),
             both && [cell(1, bar(given)), cell(2, bar(swapped))],
             cell(both ? 3 : 1, outcomeBar(probabilities, verdict)),
