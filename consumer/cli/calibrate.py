@@ -98,11 +98,15 @@ def calibrate(
     A judge that says 70 % should be right in 7 of 10 battles. Temperature makes it more or less sure of itself (above
     1 less), the tie bias makes ties likelier (above 0) or rarer; A and B are always treated alike. Each judge gets
     both, then the judges get weights in the panel's mean, then the mean gets both again. Whatever calibration the
-    panel has is left out of account and replaced.
+    panel has is left out of account and replaced. Where a judge is recused, what it says is not fitted to.
 
     The table says what it is worth: log loss and expected calibration error (ECE) before and after, with intervals.
     "After" is measured on prompts that were not fitted on. Some hundreds of battles are enough, and should be like
     those that the panel will judge: the share of ties differs much from source to source.
+
+    The length slope, which the file has, too, says how much the panel likes the longer answer. It changes no
+    probability: preferences have a second answer without it (adjusted), for comparing answers, or models, as if they
+    were equally long. Length is worth something to people, too, and that goes with it.
 
     Exit codes: 0 written, 2 can't be done as asked, 3 written but some rows could not be used, 130 interrupted
     (nothing is written).
@@ -184,6 +188,23 @@ def _show(result: CalibrationResult, console: Console, folds: int) -> None:
         parameters.add_row(system.name, f"{calibration.temperature:.3f}", f"{calibration.tie_bias:+.3f}", weight)
     console.print(figures)
     console.print(parameters)
+    _show_length(result, console)
+
+
+def _show_length(result: CalibrationResult, console: Console) -> None:
+    """What length is worth to people and to the panel, and what comes of it."""
+    if result.length is None:
+        say(
+            console,
+            "No length slope: too few battles have a winner and answers of different lengths. Preferences will have no "
+            "adjusted.",
+        )
+        return
+    slopes = Table("", "nats", title="length slope: log odds that twice the length adds")
+    told = {"people": result.length.people, "panel": result.length.judges, "difference": result.length.excess}
+    for name, estimate in told.items():
+        slopes.add_row(name, _interval(estimate, sign="+") or "unknown: the longer answer always won, or never")
+    console.print(slopes)
 
 
 def _add_figures(table: Table, system: BeforeAfter) -> None:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.calibration.fit import JudgeReadings, PanelFit, Targets, fit_panel
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, accuracy, calibration_error, difference, log_loss
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
-from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.judges.calibration import STEEPEST_LENGTH, CalibrationFile
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.trust.length import LengthVotes, Slopes, fit_slopes
 
 Balance: TypeAlias = Literal["none", "tier", "source"]
 """What counts equally: battles, or groups of them whatever their size."""
@@ -84,6 +86,8 @@ class CalibrationResult:
         fit: the same parameters.
         panel: before and after, for the panel.
         judges: likewise for each judge, in the panel's order.
+        length: how much longer answers are preferred, by people and by the panel's answers on prompts that it was not
+            fitted on; None where too few battles with a winner say so, and then the file has no slope either.
         battles: those that took part, row by row as in `panel` and `judges`.
         outcomes: column of the verdict of each, in the order of `schemas.OUTCOMES`.
         out_of_fold: the panel's answers as serving would give them, by parameters that were fitted on other prompts.
@@ -95,6 +99,7 @@ class CalibrationResult:
     fit: PanelFit
     panel: BeforeAfter
     judges: tuple[BeforeAfter, ...]
+    length: Slopes | None
     battles: tuple[LabelledBattle, ...]
     outcomes: NDArray[np.intp]
     out_of_fold: Triples
@@ -131,7 +136,7 @@ def calibrate_panel(
     battles = [labelled[position] for position in predictions.positions]
     counted = np.array([one.label.weight > 0 for one in battles], dtype=np.bool_)
     battles = [one for one, counts in zip(battles, counted, strict=True) if counts]
-    prompts = [prompt_key(one.battle) for one in battles]
+    facts = gather_facts(battles)
     warnings = check_battles(battles, folds=folds, source=source)
     readings = [_readings(judge).take(counted) for judge in predictions.judges]
     targets = Targets(
@@ -141,22 +146,23 @@ def calibrate_panel(
     )
     fitted = fit_panel(readings, targets)
     judges_before, panel_before = PanelFit.unchanged(readings).apply(readings)
-    judges_after, panel_after = fit_out_of_fold(readings, targets, deal_prompts(prompts, folds, seed))
-    outcomes = np.array([OUTCOMES.index(one.label.outcome) for one in battles], dtype=np.intp)
-    draws = Resamples(prompts, resamples=resamples, seed=seed)
+    judges_after, panel_after = fit_out_of_fold(readings, targets, deal_prompts(facts.prompts, folds, seed))
+    draws = Resamples(facts.prompts, resamples=resamples, seed=seed)
 
     def compare(name: str, before: Triples, after: Triples) -> BeforeAfter:
-        return _compare(name, before, after, outcomes, targets, draws)
+        return _compare(name, before, after, facts.outcomes, targets, draws)
 
+    _, as_served = fitted.apply(readings)
     return CalibrationResult(
-        file=fitted.file(readings),
+        file=fitted.file(readings, length_slope=_steepness(_length_slopes(facts, as_served, targets.weights))),
         fit=fitted,
         panel=compare(PANEL, panel_before, panel_after),
         judges=tuple(compare(name, before, judges_after[name]) for name, before in judges_before.items()),
+        length=_length_slopes(facts, panel_after, targets.weights),
         battles=tuple(battles),
-        outcomes=outcomes,
+        outcomes=facts.outcomes,
         out_of_fold=panel_after,
-        prompts=len(set(prompts)),
+        prompts=len(set(facts.prompts)),
         warnings=warnings,
     )
 
@@ -279,7 +285,29 @@ def _readings(judge: Forecast) -> JudgeReadings:
     orders = [judge.as_given]
     if judge.swapped is not None and not judge.symmetric:
         orders.append(judge.swapped)
-    return JudgeReadings(judge.name, np.stack(orders), judge.weight, adjustable=not is_prior)
+    return JudgeReadings(judge.name, np.stack(orders), judge.weight, adjustable=not is_prior, counted=judge.counted)
+
+
+def _length_slopes(facts: BattleFacts, answers: Triples, weights: NDArray[np.float64]) -> Slopes | None:
+    """How much longer answers are preferred, by people and by the panel. Battles of one prompt are alike."""
+    _, prompt_of = np.unique(np.array(facts.prompts), return_inverse=True)
+    return fit_slopes(
+        LengthVotes.between(
+            outcomes=facts.outcomes,
+            forecasts=answers,
+            characters=(facts.chars_a, facts.chars_b),
+            weights=weights,
+            battles=prompt_of,
+        )
+    )
+
+
+def _steepness(slopes: Slopes | None) -> float | None:
+    """The panel's slope as its file has it; None where it has none."""
+    if slopes is None or slopes.judges.value is None:
+        return None
+    # A seventh digit would move no probability by a millionth.
+    return round(float(np.clip(slopes.judges.value, -STEEPEST_LENGTH, STEEPEST_LENGTH)), 6) or None
 
 
 def _shares(battles: Sequence[LabelledBattle], labels: Labels) -> Triples:

@@ -3,12 +3,15 @@
 By maximum likelihood, with a mild pull towards changing nothing. Where a source has no ties, a battle says who was
 better and nothing about ties: it counts with P(A) / (P(A) + P(B)) alone. A and B are treated alike throughout, so
 that exchanging the sides of every battle gives the same parameters.
+
+Where a judge is recused, what it says is not fitted to, neither its own parameters nor its weight nor the mean's: it
+would be judged by answers that serving does not use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -52,16 +55,32 @@ class JudgeReadings:
         orders: shape (orders, battles, 3), in terms of the battles as given: one order, or with swap two.
         weight: in the panel file; a judge with 0 only listens, and keeps 0.
         adjustable: False for a judge that serving does not calibrate, such as a prior.
+        counted: shape (battles,): where its answer counts in the panel's; None where it always does.
     """
 
     name: str
     orders: NDArray[np.float64]
     weight: float = 1.0
     adjustable: bool = True
+    counted: Mask | None = None
 
     def take(self, rows: NDArray[np.intp] | Mask) -> JudgeReadings:
         """The same of some battles."""
-        return JudgeReadings(self.name, self.orders[:, rows], self.weight, self.adjustable)
+        counted = None if self.counted is None else self.counted[rows]
+        return replace(self, orders=self.orders[:, rows], counted=counted)
+
+    @property
+    def counts(self) -> Mask:
+        """Where its answer counts in the panel's."""
+        return np.ones(self.orders.shape[1], dtype=np.bool_) if self.counted is None else self.counted
+
+    def weights(self, share: float) -> Vector:
+        """Its weight in each battle's mean.
+
+        Args:
+            share: where it counts.
+        """
+        return np.where(self.counts, share, 0.0)
 
     def calibrated(self, calibration: Calibration) -> Triples:
         """The judge's answers as serving gives them: each order calibrated, then their mean."""
@@ -128,16 +147,22 @@ class PanelFit:
     def apply(self, readings: Sequence[JudgeReadings]) -> tuple[dict[str, Triples], Triples]:
         """What serving would answer with these parameters: each judge by name, and the panel."""
         judges = {judge.name: judge.calibrated(self.judges[judge.name]) for judge in readings}
-        mean = weighted_mean(list(judges.values()), [self.weights[name] for name in judges])
+        mean = weighted_mean(list(judges.values()), [judge.weights(self.weights[judge.name]) for judge in readings])
         return judges, self.panel.apply(mean)
 
-    def file(self, readings: Sequence[JudgeReadings]) -> CalibrationFile:
-        """What the panel file's `calibration` names; says nothing of judges that serving does not calibrate."""
+    def file(self, readings: Sequence[JudgeReadings], *, length_slope: float | None = None) -> CalibrationFile:
+        """What the panel file's `calibration` names; says nothing of judges that serving does not calibrate.
+
+        Args:
+            readings: of the panel's judges.
+            length_slope: of what the panel says with these parameters; None where it has none.
+        """
         adjustable = {judge.name for judge in readings if judge.adjustable}
         return CalibrationFile(
             panel=self.panel,
             judges={name: calibration for name, calibration in self.judges.items() if name in adjustable},
             weights=self.weights,
+            length_slope=length_slope,
         )
 
 
@@ -151,11 +176,11 @@ def fit_panel(readings: Sequence[JudgeReadings], targets: Targets) -> PanelFit:
     judges = {judge.name: _fit_judge(judge, targets) for judge in readings}
     counted = [judge for judge in readings if judge.weight]
     answers = [judge.calibrated(judges[judge.name]) for judge in counted]
-    fitted = fit_weights(answers, targets).tolist()
+    fitted = fit_weights(answers, targets, [judge.counts for judge in counted]).tolist()
     weights = {judge.name: 0.0 for judge in readings} | {
         judge.name: weight for judge, weight in zip(counted, fitted, strict=True)
     }
-    mean = weighted_mean(answers, fitted)
+    mean = weighted_mean(answers, [judge.weights(share) for share, judge in zip(fitted, counted, strict=True)])
     panel = fit_calibration(mean, targets.shares, targets.weights, targets.masked)
     return PanelFit(judges, weights, panel)
 
@@ -164,6 +189,8 @@ def _fit_judge(judge: JudgeReadings, targets: Targets) -> Calibration:
     """Both orders count half each: the mean of two softmaxes is no softmax, and its loss is below theirs anyway."""
     if not judge.adjustable:
         return Calibration()
+    if judge.counted is not None:
+        targets, judge = targets.take(judge.counted), judge.take(judge.counted)
     both = targets.repeated(len(judge.orders))
     return fit_calibration(np.concatenate(judge.orders), both.shares, both.weights, both.masked)
 
@@ -205,32 +232,41 @@ _IDENTITY: Final = np.array([1.0, 0.0])
 """Inverse temperature and tie bias that change nothing."""
 
 
-def fit_weights(answers: Sequence[Triples], targets: Targets) -> Vector:
+def fit_weights(answers: Sequence[Triples], targets: Targets, counts: Sequence[Mask] | None = None) -> Vector:
     """Fit the judges' shares in the mean by maximum likelihood.
 
     Args:
         answers: of each judge, shape (battles, 3), all about the same battles.
         targets: what people said about them.
+        counts: of each judge, where it counts; each battle has one that does, and those that do share its mean. None:
+            all do, everywhere.
 
     Returns:
         One share per judge, positive, summing to 1.
     """
-    shares, counts = targets.on_what_was_possible()
+    shares, weights = targets.on_what_was_possible()
     stacked = np.maximum(np.stack(answers), SMALLEST_PROBABILITY)
+    counting = np.ones(stacked.shape[:2], dtype=np.bool_) if counts is None else np.stack(counts)
+    stacked *= counting[:, :, None]
     decided = stacked[:, targets.masked, :_TIE].sum(axis=2)
-    decided_counts = counts[targets.masked]
+    decided_weights = weights[targets.masked]
+    # Where all count, their shares sum to 1; where ties were impossible, what they sum to cancels out.
+    partly = ~counting.all(axis=0) & ~targets.masked
+    counting, partly_weights = counting[:, partly], (weights * shares.sum(axis=1))[partly]
 
     def loss(scores: Vector) -> tuple[float, Vector]:
         mix = softmax(scores)
-        mean, possible = np.tensordot(mix, stacked, axes=1), mix @ decided
+        mean, possible, present = np.tensordot(mix, stacked, axes=1), mix @ decided, mix @ counting
         prior = WEIGHT_PRIOR_BATTLES * np.mean(np.log(mix))
-        value = decided_counts @ np.log(possible) - counts @ (shares * np.log(mean)).sum(axis=1) - prior
-        slope = decided @ (decided_counts / possible) - np.einsum("n,nk,jnk->j", counts, shares / mean, stacked)
+        value = decided_weights @ np.log(possible) - weights @ (shares * np.log(mean)).sum(axis=1) - prior
+        value += partly_weights @ np.log(present)
+        slope = decided @ (decided_weights / possible) - np.einsum("n,nk,jnk->j", weights, shares / mean, stacked)
+        slope += counting @ (partly_weights / present)
         slope = mix * (slope - mix @ slope) - WEIGHT_PRIOR_BATTLES * (1 / len(mix) - mix)
         return float(value), slope
 
-    # The mean's likelihood is concave in the shares, so this finds their one optimum; battles without ties alone may
-    # bend it, and then the search from equal shares decides.
+    # The mean's likelihood is concave in the shares, so this finds their one optimum; battles without ties alone, and
+    # recusals, may bend it, and then the search from equal shares decides.
     found = minimize(loss, np.zeros(len(answers)), jac=True, method="L-BFGS-B", options=dict(_PRECISE))
     mix: Vector = softmax(found.x)
     return mix

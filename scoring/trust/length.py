@@ -18,6 +18,7 @@ from scipy.special import expit, stdtrit
 from prefstream.scoring.evaluation.bias import comparable
 from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import mean, share, share_of_a, weighted
+from prefstream.scoring.probabilities import Triples
 from prefstream.scoring.trust.results import LengthBin, LengthSlope
 from prefstream.scoring.trust.votes import FEWEST_VOTES, TrustVotes
 
@@ -57,22 +58,49 @@ class LengthVotes:
     def of(cls, votes: TrustVotes) -> LengthVotes:
         """Those of some votes that say something of length.
 
-        An empty answer is no answer that is infinitely shorter: battles with one are left out.
-
         Args:
             votes: any.
         """
-        a, b = votes.characters_a, votes.characters_b
-        rows = comparable(votes.outcomes, a, b) & (np.fmin(a, b) > 0) & (votes.weights > 0)
-        a, b, outcomes, forecasts = a[rows], b[rows], votes.outcomes[rows], votes.forecasts[rows]
+        return cls.between(
+            outcomes=votes.outcomes,
+            forecasts=votes.forecasts,
+            characters=(votes.characters_a, votes.characters_b),
+            weights=votes.weights,
+            battles=votes.battles,
+        )
+
+    @classmethod
+    def between(
+        cls,
+        *,
+        outcomes: NDArray[np.intp],
+        forecasts: Triples,
+        characters: tuple[NDArray[np.float64], NDArray[np.float64]],
+        weights: NDArray[np.float64],
+        battles: NDArray[np.intp],
+    ) -> LengthVotes:
+        """Those of n judged pairs of answers that say something of length.
+
+        An empty answer is no answer that is infinitely shorter: battles with one are left out.
+
+        Args:
+            outcomes: column of what was said, in the order of `schemas.OUTCOMES`.
+            forecasts: shape (n, 3): the panel's probabilities.
+            characters: of A's answers and of B's; NaN where nobody knows.
+            weights: how much each counts; 0 leaves it out.
+            battles: what tells those apart that are not alike: a number of the battle, or of its prompt.
+        """
+        a, b = characters
+        rows = comparable(outcomes, a, b) & (np.fmin(a, b) > 0) & (weights > 0)
+        a, b, outcomes, forecasts = a[rows], b[rows], outcomes[rows], forecasts[rows]
         longer_is_a = a > b
         return cls(
             doublings=np.log2(np.maximum(a, b) / np.minimum(a, b)),
             won=((outcomes == 0) == longer_is_a).astype(np.float64),
             # The longer one's column first: bit for bit the same, whichever side it stands on.
             judged=share_of_a(np.where(longer_is_a[:, None], forecasts, forecasts[:, [1, 0, 2]])),
-            weights=votes.weights[rows],
-            battles=np.unique(votes.battles[rows], return_inverse=True)[1],
+            weights=weights[rows],
+            battles=np.unique(battles[rows], return_inverse=True)[1],
             rows=rows,
         )
 

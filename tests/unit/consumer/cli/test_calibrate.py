@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from prefstream import PanelAnswer
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.calibrate import worth
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
@@ -124,6 +126,35 @@ def test_the_table_shows_each_judge_and_the_panel_before_and_after(panel: Path, 
         assert word in result.stdout
     assert "log loss changes by" in result.stdout
     assert not any(word in result.output for word in ("question 7", "lazy"))
+
+
+def test_the_length_slope_is_told_beside_peoples_and_serving_takes_it_out(
+    panel: Path, judged: Path, judges: list[dict[str, Any]]
+) -> None:
+    result = calibrate(judged, "-o", panel.with_name("calibration.json"), "--panel", panel)
+    lines = result.stdout[result.stdout.index("length slope") :].splitlines()
+    for name in ("people", "panel", "difference"):
+        assert sum(name in line and "[" in line for line in lines) == 1
+    slope = CalibrationFile.read(panel.with_name("calibration.json")).length_slope
+    assert slope is not None
+    battle = battles_of(judged)[0]
+    with one_torch_thread(), load_panel(write_panel(panel, judges, calibration="calibration.json")) as loaded:
+        [answer] = loaded.score([battle])
+    assert isinstance(answer, PanelAnswer)
+    said, adjusted = answer.probabilities, answer.adjusted
+    assert adjusted is not None
+    doublings = math.log2(len(battle.response_a[0]) / len(battle.response_b[0]))
+    taken_out = math.log(said.model_a / said.model_b) - math.log(adjusted.model_a / adjusted.model_b)
+    assert taken_out == pytest.approx(slope * doublings, abs=1e-9)
+
+
+def test_where_answers_are_equally_long_there_is_no_slope_and_the_command_says_so(panel: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judged.csv"
+    rows = [f"{row},question {row},aaaa,bbbb,{('model_a', 'model_b', 'tie')[row % 3]}" for row in range(60)]
+    judged.write_text("\n".join(["id,prompt,response_a,response_b,winner", *rows]) + "\n")
+    result = calibrate(judged, "-o", panel.with_name("c.json"), "--panel", panel)
+    assert "No length slope" in result.stdout
+    assert "length_slope" not in panel.with_name("c.json").read_text()
 
 
 def test_a_calibration_that_the_panel_names_is_left_out_of_account(

@@ -21,10 +21,14 @@ from prefstream.scoring.calibration.cross_fit import (
 )
 from prefstream.scoring.calibration.plot import plot_calibration
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.panel.length import length_odds, take_length_out
 from prefstream.scoring.panel.predict import Forecast, Predictions
-from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.probabilities import Triples, exchange
+from prefstream.scoring.trust.length import LengthVotes, fit_slopes
+from tests.support.judged import exchange as exchange_labelled
 
 RESAMPLES = 100
 
@@ -251,3 +255,81 @@ def test_the_plot_is_a_png_and_leaves_no_figure_behind() -> None:
     drawn = plot_calibration(calibrated(*simulate(), balance="tier"))
     assert drawn.startswith(b"\x89PNG")
     assert plt.get_fignums() == []
+
+
+def of_lengths(battles: Sequence[LabelledBattle], seed: int = 0) -> list[LabelledBattle]:
+    """The battles with answers of different lengths; one answer is empty."""
+    lengths = np.random.default_rng(seed).integers(1, 400, (len(battles), 2)).tolist()
+    lengths[0] = [0, 5]
+    return [
+        dataclasses.replace(
+            one, battle=one.battle.model_copy(update={"response_a": ("a" * long,), "response_b": ("b" * other,)})
+        )
+        for one, (long, other) in zip(battles, lengths, strict=True)
+    ]
+
+
+def leaning(battles: Sequence[LabelledBattle], answers: Triples, slope: float) -> Triples:
+    """The answers with so much more of a liking for length."""
+    return take_length_out(answers, length_odds([one.battle for one in battles], -slope))
+
+
+def test_the_length_slope_that_is_written_is_the_panels_as_served() -> None:
+    """With it taken out, what is left of the panel's answers has none."""
+    battles, answers = simulate(judges=["good"])
+    battles = of_lengths(battles)
+    leant = calibrated(battles, {"good": leaning(battles, answers["good"], 1.5)})
+    assert leant.length is not None
+    plain = calibrated(battles, answers)
+    assert leant.file.length_slope is not None
+    assert plain.file.length_slope is not None
+    assert leant.file.length_slope > plain.file.length_slope + 0.2
+    for one in (leant.length.judges, leant.length.people, leant.length.excess):
+        assert one.value is not None
+        assert one.low is not None
+        assert one.high is not None
+        assert one.low < one.value < one.high
+    assert leant.length.judges.value == pytest.approx(leant.file.length_slope, abs=0.05), "out of fold about the same"
+    assert leant.length.people == plain.length.people  # type: ignore[union-attr]
+
+
+def test_what_is_told_of_length_is_of_prompts_that_were_not_fitted_on() -> None:
+    battles, answers = simulate()
+    battles = of_lengths(battles)
+    result = calibrated(battles, answers)
+    facts = gather_facts(battles)
+    told = fit_slopes(
+        LengthVotes.between(
+            outcomes=result.outcomes,
+            forecasts=result.out_of_fold,
+            characters=(facts.chars_a, facts.chars_b),
+            weights=np.ones(len(battles)),
+            battles=np.unique(facts.prompts, return_inverse=True)[1],
+        )
+    )
+    assert result.length == told
+
+
+def test_answers_of_one_length_tell_no_slope() -> None:
+    result = calibrated(*simulate())
+    assert result.length is None
+    assert result.file.length_slope is None
+
+
+def test_exchanging_the_sides_changes_no_slope() -> None:
+    battles, answers = simulate()
+    battles = of_lengths(battles)
+    other = calibrated(exchange_labelled(battles), {name: exchange(said) for name, said in answers.items()})
+    assert calibrated(battles, answers).file.length_slope == pytest.approx(other.file.length_slope, abs=1e-5)
+
+
+def test_a_recused_judge_leaves_the_panels_answer_to_the_others() -> None:
+    battles, answers = simulate()
+    predictions = predictions_of(answers)
+    good, noisy = predictions.judges
+    counted = np.arange(300) % 3 > 0
+    judges = (dataclasses.replace(good, counted=counted), noisy)
+    result = calibrate_panel(battles, dataclasses.replace(predictions, judges=judges), resamples=RESAMPLES)
+    both = (answers["good"] + answers["noisy"]) / 2
+    np.testing.assert_allclose(result.panel.before[~counted], answers["noisy"][~counted], rtol=1e-12)
+    np.testing.assert_allclose(result.panel.before[counted], both[counted], rtol=1e-12)

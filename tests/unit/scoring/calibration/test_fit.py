@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from prefstream.scoring.calibration.fit import JudgeReadings, PanelFit, Targets, fit_calibration, fit_panel, fit_weights
+from prefstream.scoring.calibration.fit import (
+    WEIGHT_PRIOR_BATTLES,
+    JudgeReadings,
+    PanelFit,
+    Targets,
+    fit_calibration,
+    fit_panel,
+    fit_weights,
+)
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.probabilities import Triples
 
@@ -242,3 +252,62 @@ def test_an_unchanged_panel_answers_with_the_mean_of_the_panel_files_weights() -
     judges, panel = PanelFit.unchanged(readings).apply(readings)
     assert np.allclose(panel, 0.75 * first + 0.25 * second, atol=1e-15)
     assert judges["a"].tolist() == first.tolist()
+
+
+def test_where_a_judge_is_recused_nothing_is_fitted_to_what_it_says() -> None:
+    """Whatever it says there, the parameters are the same: serving does not use those answers."""
+    rng = np.random.default_rng(13)
+    answers, other = draw_answers(rng, 300), draw_answers(rng, 300)
+    counted = rng.random(300) < 0.7
+    masked = rng.random(300) < 0.3
+    targets = uniform(draw_verdicts(rng, answers, masked), masked)
+    nonsense = np.where(counted[:, None], answers, draw_answers(rng, 300, 5.0))
+    fits = [
+        fit_panel([JudgeReadings("own", said[None], counted=counted), JudgeReadings("other", other[None])], targets)
+        for said in (answers, nonsense)
+    ]
+    assert fits[0] == fits[1]
+    plain = fit_panel([JudgeReadings("own", nonsense[None]), JudgeReadings("other", other[None])], targets)
+    assert plain.weights["own"] < fits[1].weights["own"]
+
+
+def test_a_judge_that_is_recused_everywhere_keeps_what_it_had() -> None:
+    rng = np.random.default_rng(14)
+    answers = draw_answers(rng, 100)
+    nowhere = np.zeros(100, dtype=bool)
+    readings = [JudgeReadings("own", answers[None], counted=nowhere), JudgeReadings("other", answers[None])]
+    fitted = fit_panel(readings, uniform(draw_verdicts(rng, answers)))
+    assert fitted.judges["own"].changes_nothing
+    assert fitted.weights["own"] == pytest.approx(0.5, abs=1e-6)
+
+
+@settings(max_examples=25)
+@given(seed=SEEDS, share=st.floats(0, 1))
+def test_the_slope_of_the_weights_loss_is_its_slope_with_recusals(seed: int, share: float) -> None:
+    """At the optimum no small change of the shares makes the judged battles likelier."""
+    rng = np.random.default_rng(seed)
+    masked = rng.random(60) < share
+    answers = [draw_answers(rng, 60, 2.0) for _ in range(3)]
+    targets = uniform(draw_verdicts(rng, answers[0], masked), masked)
+    counts = [np.ones(60, dtype=bool), rng.random(60) < 0.5, rng.random(60) < 0.5]
+    found = fit_weights(answers, targets, counts)
+    best = weights_loss(found, answers, targets, counts)
+    for change in np.eye(3) - 1 / 3:
+        for step in (-1e-3, 1e-3):
+            other = found * np.exp(step * change)
+            assert weights_loss(other / other.sum(), answers, targets, counts) >= best - 1e-9
+
+
+def weights_loss(
+    mix: NDArray[np.float64], answers: Sequence[Triples], targets: Targets, counts: Sequence[NDArray[np.bool_]]
+) -> float:
+    """Written down anew, battle by battle."""
+    loss = -WEIGHT_PRIOR_BATTLES * float(np.mean(np.log(mix)))
+    for row in range(len(targets.weights)):
+        present = [judge for judge in range(len(mix)) if counts[judge][row]]
+        mean = sum(mix[judge] * answers[judge][row] for judge in present) / sum(mix[judge] for judge in present)
+        if targets.masked[row]:
+            mean = mean[:2] / mean[:2].sum()
+        shares = targets.shares[row][: len(mean)]
+        loss -= targets.weights[row] * float(shares @ np.log(mean))
+    return loss
