@@ -1,0 +1,1 @@
+"""What people's judgements say of the panel that ships: a file beside it, which the demo shows."""
