@@ -1,1 +1,1 @@
-"""The demo: real battles through the real stream, and a check of what came out."""
+"""The demo: battles through the real stream, and a check of what came out."""

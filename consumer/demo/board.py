@@ -12,7 +12,7 @@ from typing import Final
 
 from prefstream.consumer.board.service import BoardService
 from prefstream.consumer.board_config import BoardConfig
-from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.config import StreamConfig, TopicNames
 from prefstream.consumer.errors import HttpPortInUseError
 
 REFRESH_S: Final = 1.0
@@ -106,13 +106,8 @@ def _started(config: StreamConfig, file: Path) -> DemoBoard:
 
 def _board_config(config: StreamConfig, file: Path, port: int) -> BoardConfig:
     return BoardConfig.load(
-        bootstrap_servers=config.bootstrap_servers,
+        **config.model_dump(include={*TopicNames.model_fields}, exclude_unset=True),
         group_id=config.group_id,
-        battles_topic=config.battles_topic,
-        preferences_topic=config.preferences_topic,
-        dead_letters_topic=config.dead_letters_topic,
-        votes_topic=config.votes_topic,
-        votes_dead_letters_topic=config.votes_dead_letters_topic,
         board_file=file,
         board_http_host="127.0.0.1",
         board_http_port=port,

@@ -1,4 +1,4 @@
-"""The demo: real battles through the real stream, and a check of what came out. Knows no screen.
+"""The demo: battles through the real stream, and a check of what came out. Knows no screen.
 
 The check trusts nothing that the stream says: a consumer of its own reads the output topics back, committed records
 only, and every record that was produced must have exactly one answer there.
@@ -13,70 +13,27 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
-import orjson
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.acl import topic_operations
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.topics import create_topics, delete_topics_and_group, find_partitions
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.consumer.demo.events import DemoEvent
+from prefstream.consumer.errors import StreamError
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
-from prefstream.schemas import (
-    OUTCOMES,
-    Battle,
-    KafkaSource,
-    Outcome,
-    Preference,
-    decode_battle,
-    decode_preference,
-    encode_battle,
-)
+from prefstream.schemas import Preference, decode_preference
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, header
-from prefstream.schemas.vote import BOTH_BAD, Winner
-from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.battles import read_battles
-from prefstream.scoring.files.content import file_format
-from prefstream.scoring.files.labelled import read_labelled
 from prefstream.scoring.panel.panel import Panel
-from prefstream.scoring.panel.predict import triples
-from prefstream.scoring.probabilities import credit, log_losses
 
-SAMPLES: Final = "samples"
 PARTITIONS: Final = 3
 DEMO_BATCH_BATTLES: Final = 8
 """Small, so that verdicts come a handful at a time for somebody who watches."""
 
 READ_BACK_TIMEOUT_S: Final = 30.0
 """Everything was committed before the check starts; more than some seconds mean that a broker is away."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoEvent:
-    """One event of the demo: what is sent, and what of it can be shown.
-
-    Attributes:
-        name: the battle's id, or a made-up name for what is no battle.
-        value: the record's value.
-        battle: None for what is no battle.
-        said: which answer people preferred; known for the package's own battles.
-    """
-
-    name: str
-    value: bytes = field(repr=False)
-    battle: Battle | None = None
-    said: Winner | None = None
-
-    @property
-    def label(self) -> Outcome | None:
-        """The same in terms of a battle's three outcomes."""
-        return "tie" if self.said == BOTH_BAD else self.said
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,92 +74,6 @@ class DemoRun:
         """Raise what ended the service, if anything did."""
         if self.error:
             raise self.error
-
-
-def sample_entries() -> list[DemoEvent]:
-    """The package's own battles, and three events that are none."""
-    folder = files("prefstream.consumer.demo") / SAMPLES
-    lines = (folder / "battles.jsonl").read_bytes().splitlines()
-    with_battles = [_entry_of_line(line) for line in lines]
-    malformed = (folder / "malformed.txt").read_bytes().splitlines()
-    return with_battles + [DemoEvent(f"malformed-{number}", line) for number, line in enumerate(malformed, 1)]
-
-
-def file_entries(path: Path, on_bad_row: Callable[[str], None]) -> list[DemoEvent]:
-    """The user's own battles; a line of JSONL that is none is sent as it is, a bad row of CSV can't be.
-
-    Args:
-        path: whatever `read_battles` reads.
-        on_bad_row: told which row of CSV is left out, and why.
-
-    Raises:
-        FileError: the file can't be read.
-        UsageError: it holds no battle.
-    """
-    entries = []
-    labels = _labels(path)
-    is_csv = file_format(path) == "csv"
-    for record in read_battles(path):
-        if record.battle:
-            label = labels.get(record.line)
-            entries.append(DemoEvent(record.battle.id, encode_battle(record.battle), record.battle, label))
-        elif not is_csv:
-            entries.append(DemoEvent(f"{path.name}:{record.line}", record.raw))
-        else:
-            on_bad_row(f"{path.name}:{record.line} is left out: {record.rejected}")
-    if not any(entry.battle for entry in entries):
-        raise UsageError(f"{path} holds no battle; see `prefstream schema battle`")
-    return entries
-
-
-def _labels(path: Path) -> dict[int, Winner]:
-    """What people said, by the line of the battle; empty where the file doesn't tell."""
-    try:
-        records = list(read_labelled(path))
-    except FileError:  # no columns of labels; what else is wrong is told when the battles are read
-        return {}
-    labels = {record.line: record.battle.label for record in records if record.battle}
-    return {line: BOTH_BAD if label.both_bad else label.outcome for line, label in labels.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How well the panel foresaw what people said.
-
-    Attributes:
-        battles: with a label.
-        log_loss: mean, in nats; log 3 = 1.0986 is knowing nothing.
-        accuracy: share whose most probable outcome happened.
-    """
-
-    battles: int
-    log_loss: float
-    accuracy: float
-
-
-def agreement(preferences: Sequence[Preference], sent: Mapping[tuple[int, int], DemoEvent]) -> Agreement | None:
-    """Hold preferences against the labels of their battles; None where there are no labels.
-
-    Args:
-        preferences: read back.
-        sent: by partition and offset; ids may repeat in somebody's file.
-    """
-    judged = [
-        (preference, event.label)
-        for preference in preferences
-        if isinstance(preference.source, KafkaSource)
-        and (event := sent.get((preference.source.partition, preference.source.offset)))
-        and event.label
-    ]
-    if not judged:
-        return None
-    rows = triples([preference.probabilities for preference, _ in judged])
-    outcomes = np.array([OUTCOMES.index(label) for _, label in judged])
-    return Agreement(
-        battles=len(judged),
-        log_loss=float(log_losses(rows)[np.arange(len(judged)), outcomes].mean()),
-        accuracy=float(credit(rows, outcomes).mean()),
-    )
 
 
 @contextmanager
@@ -349,8 +220,3 @@ def _read_back(config: StreamConfig) -> Iterator[Any]:
                 raise StreamError(f"the output topics could not be read back within {READ_BACK_TIMEOUT_S:.0f} s")
             for records in consumer.poll(timeout_ms=200).values():
                 yield from records
-
-
-def _entry_of_line(line: bytes) -> DemoEvent:
-    battle = decode_battle(line)
-    return DemoEvent(battle.id, line, battle, orjson.loads(line).get("winner"))

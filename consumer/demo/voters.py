@@ -1,4 +1,4 @@
-"""The people of the demo: what they said of the samples, cast as votes while verdicts come."""
+"""The voters of the demo: what is held for right of each battle, cast as votes while verdicts come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from prefstream.consumer.client.clients import make_producer
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.demo.demo import DemoEvent
+from prefstream.consumer.demo.events import DemoEvent
 from prefstream.consumer.errors import StreamError
 from prefstream.schemas import Vote, encode_vote
 
@@ -27,11 +27,11 @@ class Voters:
         self._sent: list[tuple[str, Any]] = []
 
     def vote(self, event: DemoEvent) -> None:
-        """Say what people said of a battle, if they did: each as a voter of their own."""
-        if not (event.battle and event.said):
+        """Vote for the winner of a battle, if it is known: each time as a voter of its own."""
+        if not (event.battle and event.winner):
             return
         self.cast += 1
-        vote = Vote(id=event.name, winner=event.said, voter=f"demo:{self.cast}")
+        vote = Vote(id=event.name, winner=event.winner, voter=f"demo:{self.cast}")
         future = self._producer.send(self._topic, key=vote.id.encode(), value=encode_vote(vote))
         self._sent.append((vote.id, future))
 
@@ -50,7 +50,7 @@ class Voters:
 
 @contextmanager
 def voting(config: StreamConfig) -> Iterator[Voters]:
-    """Have people vote on battles of the demo.
+    """Have battles of the demo voted on.
 
     Raises:
         StreamError: a vote could not be delivered.

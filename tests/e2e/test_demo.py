@@ -34,10 +34,14 @@ def test_every_sample_battle_is_answered_and_every_malformed_event_is_a_dead_let
     picture = tmp_path / "demo.svg"
     result = demo("--panel", str(make_tiny_panel(tmp_path)), "--svg", str(picture))
     assert result.returncode == 0, result.stderr
-    assert "67 records on battles, 64 on votes as verdicts came" in result.stdout
+    assert "67 records on battles, 64 on votes: what the samples' authors expect" in result.stdout
     assert "67 = 64 on preferences + 3 on battles.dead-letters" in result.stdout
     assert "0 lost, 0 twice" in result.stdout
-    assert "on 64 judged battles" in " ".join(result.stdout.split())
+    told = " ".join(result.stdout.replace("│", " ").split())
+    assert "of the 32 samples that have a wrong one" in told
+    assert "64 hard cases, written for this project; by what their authors expect" in told
+    assert "people said" not in told  # nobody judged these battles,
+    assert "people's verdicts" not in told  # and this panel has no card
     assert "dead letter" in result.stdout
     assert picture.read_text(encoding="utf-8").startswith("<svg")
     assert result.stdout.startswith("The live page: http://127.0.0.1:")
@@ -69,7 +73,7 @@ def test_the_page_is_filled_and_stays_until_ctrl_c_which_leaves_nothing(
         assert len(table["models"]) == 5
         assert all(row["lower"] < row["rating"] < row["upper"] for row in table["models"])
         assert table["style_control"]
-        assert asked("status")["notice"] is None
+        assert "votes are what the authors expect" in asked("status")["notice"]
         assert list(temporary.glob("prefstream-demo-*"))
         process.signal(signal.SIGINT)
         assert process.wait() == 0, process.log
@@ -99,7 +103,10 @@ def test_the_real_judges_score_the_users_own_battles(tmp_path: Path) -> None:
     assert "3 = 2 on preferences + 1 on battles.dead-letters (not_json)" in result.stdout
     assert "0 lost, 0 twice" in result.stdout
     assert "untrained" not in result.stdout
-    assert "judged battles" not in result.stdout  # these have no labels
+    assert "Against people's verdicts on prompts that are new to them" in result.stdout
+    assert "meant for" in result.stdout
+    assert "what people said of" not in result.stdout  # these have no labels
+    assert "samples" not in result.stdout
 
 
 def test_a_file_without_battles_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.connection import KafkaConnection
-from prefstream.consumer.demo.demo import demo_broker, file_entries, produce
+from prefstream.consumer.demo.demo import demo_broker, produce
+from prefstream.consumer.demo.events import file_entries
 from prefstream.consumer.demo.voters import voting
 from prefstream.schemas import decode_vote
 from tests.conftest import Kafka
@@ -51,7 +52,9 @@ def test_a_file_is_held_against_its_labels_and_the_cluster_is_left_as_it_was(kaf
     assert result.exit_code == 0, result.output
     told = " ".join(result.stdout.split())
     assert "0 lost, 0 twice" in told
-    assert "on 3 judged battles" in told
+    assert "5 records on prefstream-demo-" in told
+    assert "what people said of 3 battles: log loss" in told
+    assert "expect" not in told
     assert "left behind" not in told
     assert names_of_demos(kafka.bootstrap_servers) <= before
 

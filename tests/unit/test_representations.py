@@ -20,7 +20,7 @@ import prefstream.consumer
 import prefstream.schemas
 import prefstream.scoring
 from prefstream.consumer.dead_letters.reader import DeadLetter, RecordPosition
-from prefstream.consumer.demo.demo import DemoEvent
+from prefstream.consumer.demo.events import DemoEvent
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
