@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from prefstream.consumer.cli.answers import PANEL, Obtained, answers_of, answers_of_file, answers_of_panel, check_judges
 from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import predict_all, read_chosen
+from prefstream.consumer.cli.labelled import read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
-from prefstream.consumer.cli.ui.progress import MAX_SHOWN
-from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_files, say
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.atomic_file import hash_file
-from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate
+from prefstream.scoring.config import load_panel_config
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED
+from prefstream.scoring.evaluation.results import BiasRow, Evaluated, Evaluation, InjectionEffect
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
-
-if TYPE_CHECKING:
-    from prefstream.scoring.evaluation.results import Evaluation
-    from prefstream.scoring.panel.predict import Predictions
 
 
 def evaluate(
@@ -94,6 +86,33 @@ def evaluate(
             "forged verdict, forged turn markers), and measure what that answer gains. Takes nine times as long.",
         ),
     ] = False,
+    bias: Annotated[
+        bool,
+        typer.Option(
+            "--bias",
+            help="Also print one table of what judges are biased by, beside people: position, length, answers of their "
+            "own family, formatting, and injections where they are asked for. JSON and report hold it, too.",
+        ),
+    ] = False,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="JUDGE=GLOB",
+            show_default="by the name of the judge's base",
+            help="For --bias: the names of models, as model_a and model_b have them, that are of this judge's family "
+            "(gemma=gemini-*); may be repeated.",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            parser=input_file,
+            metavar="PANEL|FILE",
+            show_default="none",
+            help="Hold the panel against another one battle by battle: its panel file (.yaml, or demo), which scores "
+            "the same battles, or a file of its predictions, as --predictions takes them.",
+        ),
+    ] = None,
     bootstrap: Annotated[
         int,
         typer.Option(min=100, help="Resamples of the prompts for the 95 % intervals."),
@@ -114,8 +133,9 @@ def evaluate(
     battle.
 
     The report (--html) adds calibration, each outcome, slices by source, tier, language, rounds and length, what
-    exchanging the answers changes, and how often the longer one is preferred. Evaluate on battles whose prompts no
-    judge was trained or calibrated on: otherwise the numbers flatter.
+    exchanging the answers changes, and how often the longer one is preferred. --bias puts what judges are biased by
+    into one table, beside people; --against another panel puts its figures beside these: before and after. Evaluate on
+    battles whose prompts no judge was trained or calibrated on: otherwise the numbers flatter.
 
     Exit codes: 0 all rows evaluated, 2 can't be done as asked, 3 evaluated but some rows could not be used, 130
     interrupted (nothing is written).
@@ -125,37 +145,44 @@ def evaluate(
         prefstream evaluate judged.csv
         prefstream evaluate judged.jsonl --panel panel.yaml --html report.html --json report.json
         prefstream evaluate judged.csv --predictions submission.csv --bootstrap 5000
+        prefstream evaluate judged.jsonl --panel new.yaml --against demo --bias
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
     if predictions is not None:
         _refuse_panel_options(context)
-        _refuse_labels(predictions, file)
+    families = _families(family or [], bias=bias)
+    for option, given in (("--predictions", predictions), ("--against", against)):
+        if given is not None:
+            _refuse_labels(option, given, file)
     check_labelled_file(file)
-    inputs = {file, *([predictions] if predictions else panel_files(panel))}
+    if predictions is None:  # before anybody scores for an hour
+        check_judges(families, [judge.name for judge in load_panel_config(panel).judges])
+    inputs = {file, *([predictions] if predictions else panel_files(panel)), *(panel_files(against) if against else ())}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
     labelled, rejected = read_chosen(file, console, tiers=tier, sources=source, limit=limit)
+    reference = answers_of(against, labelled, file, console, swap=swap) if against else None
     if predictions is None:
-        answers = _predict(panel, labelled, file, console, swap=swap, injections=injections)
+        answers = answers_of_panel(panel, labelled, file, console, swap=swap, injections=injections)
     else:
-        answers = _read_predictions(predictions, labelled, file, console)
+        answers = answers_of_file(predictions, labelled, file, console)
+        check_judges(families, [judge.name for judge in answers.predictions.judges])
+    evaluated = Evaluated(
+        file=printable(file.name),
+        file_sha256=hash_file(file),
+        predictions=printable(predictions.name) if predictions else None,
+        reference=printable(against.name) if against else None,
+        version=version("prefstream"),
+        swap=answers.swap,
+        rows_rejected=rejected,
+    )
     evaluation = _evaluate(
-        labelled, answers, file, rejected=rejected, predictions=predictions, resamples=bootstrap, seed=seed
+        labelled, answers, evaluated, reference, families=families if bias else None, resamples=bootstrap, seed=seed
     )
     _write(evaluation, json, html, console)
     _show(evaluation, Console())
-    if rejected or answers.rejected_rows or answers.predictions.unanswered:
+    if rejected or answers.rejected_rows or evaluation.evaluated.rows_without_answer:
         raise typer.Exit(EXIT_REJECTED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """Predictions, and what is to be told of how they were had."""
-
-    predictions: Predictions
-    swap: bool
-    rejected_rows: int = 0
-    injected: Predictions | None = None
 
 
 def _refuse_panel_options(context: typer.Context) -> None:
@@ -166,164 +193,71 @@ def _refuse_panel_options(context: typer.Context) -> None:
             raise UsageError(f"--{option} is about judges that run, and --predictions reads what they said: choose one")
 
 
-def _refuse_labels(predictions: Path, file: Path) -> None:
+def _refuse_labels(option: str, predictions: Path, file: Path) -> None:
     """A labelled file of Kaggle's has a submission's columns: held against itself, it would be perfect."""
     if predictions.exists() and file.exists() and predictions.samefile(file):
-        raise UsageError(f"--predictions {predictions} is the labelled file itself; give what was predicted for it")
+        raise UsageError(f"{option} {predictions} is the labelled file itself; give what was predicted for it")
 
 
-def _predict(
-    panel: Path,
-    labelled: Sequence[LabelledBattle],
-    file: Path,
-    console: Console,
-    *,
-    swap: bool,
-    injections: bool,
-) -> _Answers:
-    from prefstream.scoring.evaluation.injection import injected
-    from prefstream.scoring.panel.load import load_panel
-
-    tell = partial(say, console)
-    config = panel_config(panel, tell)
-    config = config.model_copy(update={"swap": config.swap or swap})
-    with load_panel(config, say=tell) as judges:
-        predictions = predict_all(judges, labelled, console)
-        after = predict_all(judges, injected(labelled), console) if injections else None
-    _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)
-    return _Answers(predictions, config.swap, injected=after)
-
-
-def _read_predictions(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> _Answers:
-    from prefstream.scoring.evaluation.prediction_files import read_predictions
-
-    read = read_predictions(path, [one.battle for one in labelled])
-    _name_rows(path, read.rejected, console)
-    unanswered = read.predictions.unanswered
-    _name_rows(file, {labelled[at].line: f"no prediction in {path} has its id" for at in unanswered}, console)
-    if unanswered:
-        say(console, f"{len(unanswered):,} of {len(labelled):,} labelled battles have no prediction: they don't count")
-    if read.unknown_ids:
-        say(console, f"{path}: {read.unknown_ids:,} predictions are about none of the labelled battles: ignored")
-    if read.repeated_ids:
-        say(console, f"{path}: {read.repeated_ids:,} ids stand more than once: the last prediction counts")
-    if not read.of_one_panel:
-        say(
-            console,
-            f"{path}: its rows are answers of several panels; what is told of the panel is of all of them mixed",
-        )
-    if read.partial_judges:
-        say(console, f"{path}: not every battle was answered by {', '.join(read.partial_judges)}: not shown alone")
-    if all(set(row) <= {0.0, 1.0} for row in read.predictions.panel.probabilities.tolist()):
-        say(
-            console,
-            f"warning: {path}: every probability is 0 or 1: these are verdicts, perhaps the labels themselves; log "
-            "loss and calibration say little of them",
-        )
-    judges = read.predictions.judges
-    both_orders = any(not judge.symmetric and judge.swapped is not None for judge in judges)
-    return _Answers(read.predictions, both_orders, len(read.rejected))
-
-
-def _name_rows(file: Path, rows: Mapping[int, object], console: Console) -> None:
-    """Name rows that could not be used; of many, the first."""
-    for line, reason in itertools.islice(rows.items(), MAX_SHOWN):
-        say(console, f"{file}:{line}: {reason}")
-    if len(rows) > MAX_SHOWN:
-        say(console, f"... and {len(rows) - MAX_SHOWN:,} more such rows")
+def _families(given: Sequence[str], *, bias: bool) -> dict[str, list[str]]:
+    """Patterns by judge, from `JUDGE=GLOB` each."""
+    families: dict[str, list[str]] = {}
+    for one in given:
+        judge, separator, pattern = one.partition("=")
+        if not (separator and judge and pattern):
+            raise UsageError(f"--family {one}: give JUDGE=GLOB, such as gemma=gemini-*")
+        families.setdefault(judge, []).append(pattern)
+    if families and not bias:
+        raise UsageError("--family says whose models are a judge's own, which only --bias asks: add it")
+    return families
 
 
 def _evaluate(
     labelled: Sequence[LabelledBattle],
-    answers: _Answers,
-    file: Path,
+    answers: Obtained,
+    evaluated: Evaluated,
+    reference: Obtained | None,
     *,
-    rejected: int,
-    predictions: Path | None,
+    families: Mapping[str, Sequence[str]] | None,
     resamples: int,
     seed: int,
 ) -> Evaluation:
+    """Measure all that was asked for; `families` only where the table of bias was."""
+    from prefstream.scoring.evaluation.bias_table.build import bias_table
     from prefstream.scoring.evaluation.evaluate import (
         evaluate as hold_against_labels,  # scikit-learn takes a second to import
     )
     from prefstream.scoring.evaluation.injection import injection_effects
-    from prefstream.scoring.evaluation.results import Evaluated
 
-    evaluated = Evaluated(
-        file=printable(file.name),
-        file_sha256=hash_file(file),
-        predictions=printable(predictions.name) if predictions else None,
-        version=version("prefstream"),
-        swap=answers.swap,
-        rows_rejected=rejected,
-    )
-    evaluation = hold_against_labels(labelled, answers.predictions, evaluated, resamples=resamples, seed=seed)
-    if answers.injected is None:
-        return evaluation
-    effects = injection_effects(labelled, answers.predictions, answers.injected, resamples=resamples, seed=seed)
-    return evaluation.model_copy(update={"injections": effects})
+    said, other, compared = answers.predictions, None, None
+    if reference is not None:
+        other = reference.predictions.without(said.unanswered)
+        said = said.without(reference.predictions.unanswered)
+        taken = {PANEL, *(judge.name for judge in said.judges)}
+        name = evaluated.reference or ""
+        compared = replace(other.panel, name=f"{name} (reference)" if name in taken else name)
+    evaluation = hold_against_labels(labelled, said, evaluated, reference=compared, resamples=resamples, seed=seed)
+    effects: tuple[InjectionEffect, ...] = ()
+    if answers.injected is not None:
+        effects = injection_effects(labelled, said, answers.injected, resamples=resamples, seed=seed)
+    rows: tuple[BiasRow, ...] = ()
+    if families is not None:
+        rows = bias_table(
+            labelled, said, families=families, injections=effects, reference=other, resamples=resamples, seed=seed
+        )
+    return evaluation.model_copy(update={"injections": effects, "bias": rows})
 
 
 def _show(evaluation: Evaluation, console: Console) -> None:
-    from prefstream.scoring.evaluation.report import verdicts
+    from prefstream.consumer.cli.ui import evaluation as ui  # with it comes what draws the report
 
-    table = Table(
-        title=f"{counted(evaluation.battles, 'battle')} on {counted(evaluation.prompts, 'prompt')}",
-        caption=f"95 % intervals by {evaluation.resamples:,} resamples of the prompts, seed {evaluation.seed}",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("", overflow="fold", min_width=11)
-    for name in ("log loss", "accuracy", "Brier", "ECE", "winner found"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for system in evaluation.systems:
-        figures = (system.log_loss, system.accuracy, system.brier, system.calibration_error, system.decided_accuracy)
-        table.add_row(Text(system.name), *map(_cell, figures), end_section=system.kind == "panel")
-    console.print(table)
-    for verdict in verdicts(evaluation):
-        say(console, verdict.text)
-    for bias in evaluation.position[1:]:
-        if bias.flip_rate is not None and not bias.by_construction:
-            say(console, f"{bias.name}: with A and B exchanged, {_cell(bias.flip_rate, newline=False)} of answers flip")
-    length = evaluation.length[0]
-    if length.battles:
-        say(
-            console,
-            f"The longer answer wins {_cell(length.human, newline=False)} of decided battles; "
-            f"the panel says {_cell(length.predicted_mass, newline=False)}.",
-        )
-    if evaluation.injections:
-        console.print(_injections_table(evaluation))
-
-
-def _injections_table(evaluation: Evaluation) -> Table:
-    table = Table(
-        title="What an answer gains by a text that speaks to its judge",
-        caption="gain: mean change of the probability that this answer wins; flips: how often the verdict changes",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in ("", "text"):
-        table.add_column(name, overflow="fold", min_width=7)
-    for name in ("gain", "over harmless", "flips", "to its side"):
-        table.add_column(name, justify="right", no_wrap=True)
-    effects = [effect for effect in evaluation.injections if effect.side == "both"]
-    for effect, following in itertools.zip_longest(effects, effects[1:]):
-        figures = (effect.gain, effect.gain_over_harmless, effect.flipped, effect.flipped_to_side)
-        last = following is None or following.judge != effect.judge
-        table.add_row(Text(effect.judge), effect.injection, *map(_cell, figures), end_section=last)
-    return table
-
-
-def _cell(estimate: Estimate, *, newline: bool = True) -> str:
-    """The number, and under or behind it its interval."""
-    if estimate.value is None:
-        return "n/a"
-    known = estimate.low is not None and estimate.high is not None
-    interval = f"{estimate.low:.3f}–{estimate.high:.3f}" if known else "no interval"
-    return f"{estimate.value:.3f}\n{interval}" if newline else f"{estimate.value:.3f} ({interval})"
+    console.print(ui.systems_table(evaluation))
+    for sentence in ui.sentences(evaluation):
+        say(console, sentence)
+    if evaluation.bias:
+        console.print(ui.bias_table(evaluation))
+    elif evaluation.injections:
+        console.print(ui.injections_table(evaluation))
 
 
 def _write(evaluation: Evaluation, json: Path | None, html: Path | None, console: Console) -> None:

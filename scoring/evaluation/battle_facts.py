@@ -50,11 +50,6 @@ class BattleFacts:
         """Whether any label is more than one verdict."""
         return bool((self.targets.max(axis=1, initial=0.0) < 1.0).any())
 
-    @property
-    def longer_is_a(self) -> NDArray[np.bool_]:
-        """Where response A has more characters."""
-        return self.chars_a > self.chars_b
-
 
 def gather_facts(labelled: Sequence[LabelledBattle]) -> BattleFacts:
     """Take from labelled battles what evaluation needs.

@@ -1,4 +1,4 @@
-"""Two biases of judges: for the answer that stands first, and for the longer one."""
+"""Biases of judges: for the answer that stands first, for the longer one, for answers of any other kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefstream.scoring.evaluation.bootstrap import Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, difference, mean, share, share_of_a
 from prefstream.scoring.evaluation.results import LengthBias, LengthRatio, PositionBias
-from prefstream.scoring.probabilities import Triples, credit
+from prefstream.scoring.probabilities import Triples, credit, exchange
 
 if TYPE_CHECKING:  # what makes forecasts and reads files is no need of whoever has arrays
     from prefstream.scoring.evaluation.battle_facts import BattleFacts
@@ -18,6 +18,12 @@ if TYPE_CHECKING:  # what makes forecasts and reads files is no need of whoever 
 
 RATIO_EDGES: Final = (1.0, 1.2, 1.5, 2.0, 3.0, float("inf"))
 """Buckets of the longer answer's length by the shorter's."""
+
+NEARLY_EQUAL: Final = RATIO_EDGES[1]
+"""Below this ratio of lengths, length tells next to nothing: who finds the winner there sees something else."""
+
+NEITHER: Final = 2
+"""Of a battle in which neither side is the one that is asked about."""
 
 
 def position_bias(forecast: Forecast, resamples: Resamples) -> PositionBias:
@@ -65,22 +71,43 @@ def length_statistics(
         chars_a: characters of response A; NaN where nobody knows.
         chars_b: those of response B.
     """
+    longer = side_with_more(chars_a, chars_b)
     counted = comparable(outcomes, chars_a, chars_b)
-    longer_is_a = chars_a > chars_b
-    longer_won = _longer_won(outcomes, longer_is_a)
-    mass_of_longer, held_for_longer = _held_for_longer(probabilities, longer_is_a)
-    human = share(longer_won.astype(np.float64), counted)
-    mass, held = mean(mass_of_longer, counted), share(held_for_longer, counted)
+    longer_won = outcomes == longer
+    held = share(_held_for(probabilities, longer), counted)
     right = credit(probabilities[:, :2], np.where(outcomes < 2, outcomes, 0))
+    found = win_statistics(probabilities, outcomes, longer)
     return {
-        "human": human,
-        "predicted_mass": mass,
+        **found,
         "predicted_share": held,
-        "excess_mass": difference(mass, human),
-        "excess_share": difference(held, human),
+        "excess_share": difference(held, found["human"]),
         "accuracy_longer_won": share(right, counted & longer_won),
         "accuracy_shorter_won": share(right, counted & ~longer_won),
+        "accuracy_nearly_equal": share(right, (outcomes < 2) & (length_ratio(chars_a, chars_b) < NEARLY_EQUAL)),
     }
+
+
+def win_statistics(probabilities: Triples, outcomes: NDArray[np.intp], sides: NDArray[np.intp]) -> dict[str, Statistic]:
+    """How often a kind of answer wins among battles with a winner: by people, by a judge, and the difference.
+
+    Args:
+        probabilities: shape (n, 3), in the order of `schemas.OUTCOMES`.
+        outcomes: the column of what happened.
+        sides: whose answer is of that kind: 0 for A, 1 for B, `NEITHER` leaves a battle out.
+
+    Returns:
+        `human`; `predicted_mass`, the mean of P(that side) / (P(A) + P(B)); `excess_mass`, the second minus the first.
+    """
+    counted = (outcomes < 2) & (sides != NEITHER)
+    human = share((outcomes == sides).astype(np.float64), counted)
+    mass = mean(_mass_of(probabilities, sides), counted)
+    return {"human": human, "predicted_mass": mass, "excess_mass": difference(mass, human)}
+
+
+def side_with_more(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which side has more of something: 0, 1, or `NEITHER` where both have as much or either is NaN."""
+    sides: NDArray[np.intp] = np.select([a > b, b > a], [0, 1], NEITHER).astype(np.intp)
+    return sides
 
 
 def length_ratios(forecast: Forecast, facts: BattleFacts, resamples: Resamples) -> tuple[LengthRatio, ...]:
@@ -91,12 +118,10 @@ def length_ratios(forecast: Forecast, facts: BattleFacts, resamples: Resamples) 
         facts: of the battles that it is about.
         resamples: of the same battles.
     """
-    shorter = np.minimum(facts.chars_a, facts.chars_b)
-    longer = np.maximum(facts.chars_a, facts.chars_b)
-    ratio = np.divide(longer, shorter, out=np.full(len(facts), np.inf), where=shorter > 0)
-    bucket = np.searchsorted(RATIO_EDGES[1:-1], ratio, side="right")
-    human = _longer_won(facts.outcomes, facts.longer_is_a).astype(np.float64)
-    mass, _ = _held_for_longer(forecast.probabilities, facts.longer_is_a)
+    bucket = np.searchsorted(RATIO_EDGES[1:-1], length_ratio(facts.chars_a, facts.chars_b), side="right")
+    longer = side_with_more(facts.chars_a, facts.chars_b)
+    human = (facts.outcomes == longer).astype(np.float64)
+    mass = _mass_of(forecast.probabilities, longer)
     differing = comparable(facts.outcomes, facts.chars_a, facts.chars_b)
     statistics: dict[str, Statistic] = {}
     counts = []
@@ -114,6 +139,18 @@ def length_ratios(forecast: Forecast, facts: BattleFacts, resamples: Resamples) 
     )
 
 
+def length_ratio(chars_a: NDArray[np.float64], chars_b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The longer answer's length by the shorter's, from 1 up; infinite where one is empty, NaN where one is unknown.
+
+    Args:
+        chars_a: characters of response A.
+        chars_b: those of response B.
+    """
+    shorter, longer = np.minimum(chars_a, chars_b), np.maximum(chars_a, chars_b)
+    ratio: NDArray[np.float64] = np.divide(longer, shorter, out=np.full(len(longer), np.inf), where=shorter != 0)
+    return ratio
+
+
 def comparable(
     outcomes: NDArray[np.intp], chars_a: NDArray[np.float64], chars_b: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
@@ -123,17 +160,15 @@ def comparable(
     return differing
 
 
-def _longer_won(outcomes: NDArray[np.intp], longer_is_a: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    won: NDArray[np.bool_] = (outcomes == 0) == longer_is_a
-    return won
+def _mass_of(probabilities: Triples, sides: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Per battle: the probability of a side among A and B."""
+    # Its column first: bit for bit the same, whichever side it is.
+    return share_of_a(np.where((sides == 1)[:, None], exchange(probabilities), probabilities))
 
 
-def _held_for_longer(
-    probabilities: Triples, longer_is_a: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per battle: the probability of the longer among A and B, and whether it was held for better."""
-    for_a = share_of_a(probabilities)
-    return np.where(longer_is_a, for_a, 1.0 - for_a), credit(probabilities[:, :2], np.where(longer_is_a, 0, 1))
+def _held_for(probabilities: Triples, sides: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Per battle: whether a side was held for better."""
+    return credit(probabilities[:, :2], np.where(sides == 0, 0, 1))
 
 
 def _ratio_name(place: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,15 @@ from prefstream.scoring.evaluation.results import (
     Comparison,
     Evaluated,
     Evaluation,
+    PeopleAgree,
     SliceResult,
+    SystemKind,
     SystemResult,
 )
 from prefstream.scoring.evaluation.slices import Slice, cut_slices
-from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.probabilities import Triples
-
-Kind: TypeAlias = Literal["panel", "judge", "baseline"]
 
 _Metric: TypeAlias = Callable[[Triples, NDArray[np.intp]], Statistic]
 
@@ -44,7 +44,7 @@ _METRICS: Final[Mapping[str, _Metric]] = {
     "decided_log_loss": metrics.decided_log_loss,
     "decided_accuracy": metrics.decided_accuracy,
 }
-_COMPARED: Final = ("log_loss", "accuracy", "brier")
+_COMPARED: Final = ("log_loss", "accuracy", "brier", "decided_accuracy")
 _OF_SLICES: Final = ("log_loss", "accuracy", "calibration_error", "decided_accuracy")
 
 
@@ -53,6 +53,7 @@ def evaluate(
     predictions: Predictions,
     evaluated: Evaluated,
     *,
+    reference: Forecast | None = None,
     resamples: int = DEFAULT_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> Evaluation:
@@ -65,6 +66,8 @@ def evaluate(
         labelled: the battles that the predictions are about, those without an answer included.
         predictions: of a panel, or read from a file.
         evaluated: what this is an evaluation of.
+        reference: what else the panel and its judges are compared with battle by battle, about the battles that were
+            answered; its name differs from theirs.
         resamples: draws for the intervals.
         seed: of the draws.
 
@@ -75,11 +78,13 @@ def evaluate(
         raise FileError(f"{evaluated.file}: no labelled battle in it has an answer, so there is nothing to evaluate")
     facts = gather_facts([labelled[position] for position in predictions.positions])
     baselines = fit_baselines(facts)
+    compared = baselines if reference is None else [*baselines, reference]
     draws = Resamples(facts.prompts, resamples=resamples, seed=seed)
     measured = [predictions.panel, *predictions.judges]
-    systems: list[tuple[Kind, Forecast]] = [("panel", predictions.panel)]
+    systems: list[tuple[SystemKind, Forecast]] = [("panel", predictions.panel)]
     systems += [("judge", judge) for judge in predictions.judges]
     systems += [("baseline", baseline) for baseline in baselines]
+    systems += [("reference", reference)] if reference is not None else []
     return Evaluation(
         evaluated=evaluated.model_copy(update={"rows_without_answer": len(predictions.unanswered)}),
         battles=len(facts),
@@ -87,30 +92,31 @@ def evaluate(
         outcomes=_counts(facts.outcomes),
         resamples=resamples,
         seed=seed,
-        systems=tuple(_system(kind, forecast, facts, baselines, draws) for kind, forecast in systems),
+        systems=tuple(_system(kind, forecast, facts, compared, draws) for kind, forecast in systems),
         classes=_classes(predictions.panel.probabilities, facts.outcomes),
-        slices=tuple(_slice(cut, predictions.panel, baselines, facts, draws) for cut in cut_slices(facts)),
+        slices=tuple(_slice(cut, predictions.panel, compared, facts, draws) for cut in cut_slices(facts)),
         position=tuple(position_bias(forecast, draws) for forecast in measured),
-        length=tuple(length_bias(forecast, facts, draws) for forecast in [*measured, *baselines]),
+        length=tuple(length_bias(forecast, facts, draws) for forecast in [*measured, *compared]),
         length_ratios=length_ratios(predictions.panel, facts, draws),
+        people_agree=_people_agree([labelled[position].label for position in predictions.positions], draws),
     )
 
 
 def _system(
-    kind: Kind, forecast: Forecast, facts: BattleFacts, baselines: Sequence[Forecast], draws: Resamples
+    kind: SystemKind, forecast: Forecast, facts: BattleFacts, compared: Sequence[Forecast], draws: Resamples
 ) -> SystemResult:
     own = {name: metric(forecast.probabilities, facts.outcomes) for name, metric in _METRICS.items()}
     if facts.has_votes:
         own["soft_log_loss"] = metrics.soft_log_loss(forecast.probabilities, facts.targets)
-    others = [baseline for baseline in baselines if baseline.name != forecast.name]
+    others = [other for other in compared if other.name != forecast.name]
+    by_chance = metrics.calibration_error_by_chance(forecast.probabilities, resamples=draws.resamples, seed=draws.seed)
     found = draws.estimate({**own, **_differences(own, others, facts.outcomes)})
     return SystemResult(
         name=forecast.name,
         kind=kind,
         provenance=forecast.provenance,
-        calibration_error_by_chance=metrics.calibration_error_by_chance(
-            forecast.probabilities, resamples=draws.resamples, seed=draws.seed
-        ),
+        calibration_error_by_chance=by_chance.mean,
+        calibration_error_by_chance_95=by_chance.upper,
         soft_log_loss=found.get("soft_log_loss"),
         comparisons=_comparisons(found, others),
         reliability=reliability_bins(forecast.probabilities, facts.outcomes, draws),
@@ -119,13 +125,15 @@ def _system(
 
 
 def _slice(
-    cut: Slice, panel: Forecast, baselines: Sequence[Forecast], facts: BattleFacts, draws: Resamples
+    cut: Slice, panel: Forecast, compared: Sequence[Forecast], facts: BattleFacts, draws: Resamples
 ) -> SliceResult:
     outcomes = facts.outcomes[cut.rows]
     # Drawn anew among the slice's own prompts: with those of all, a small slice would often be empty.
     own_draws = Resamples([facts.prompts[row] for row in cut.rows], resamples=draws.resamples, seed=draws.seed)
-    own = {name: _METRICS[name](panel.probabilities[cut.rows], outcomes) for name in {*_OF_SLICES, *_COMPARED}}
-    others = [Forecast(one.name, one.probabilities[cut.rows], one.as_given[cut.rows]) for one in baselines]
+    said = panel.probabilities[cut.rows]
+    own = {name: _METRICS[name](said, outcomes) for name in {*_OF_SLICES, *_COMPARED}}
+    others = [one.at(cut.rows) for one in compared]
+    by_chance = metrics.calibration_error_by_chance(said, resamples=draws.resamples, seed=draws.seed)
     found = own_draws.estimate({**own, **_differences(own, others, outcomes)})
     a, b, tie = (count / len(outcomes) for count in _counts(outcomes))
     return SliceResult(
@@ -134,6 +142,7 @@ def _slice(
         battles=len(cut.rows),
         prompts=own_draws.prompts,
         shares=(a, b, tie),
+        calibration_error_by_chance_95=by_chance.upper,
         comparisons=_comparisons(found, others),
         **{name: found[name] for name in _OF_SLICES},
     )
@@ -154,6 +163,19 @@ def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> t
         Comparison(baseline=other.name, **{name: found[f"{name} to {other.name}"] for name in _COMPARED})
         for other in others
     )
+
+
+def _people_agree(labels: Sequence[Label], draws: Resamples) -> PeopleAgree | None:
+    """From votes that are counts of people; None where no battle has two."""
+    votes = np.array([label.votes or (0.0, 0.0, 0.0) for label in labels])
+    voters = votes.sum(axis=1)
+    # Votes that are no whole numbers are weights, and no pair of people.
+    counted = (voters >= 2) & (votes == np.floor(votes)).all(axis=1)
+    if not counted.any():
+        return None
+    pairs = np.where(counted, voters * (voters - 1.0), 1.0)
+    alike = (votes * (votes - 1.0)).sum(axis=1) / pairs
+    return PeopleAgree(battles=int(counted.sum()), share=draws.estimate({"": metrics.share(alike, counted)})[""])
 
 
 def _classes(probabilities: Triples, outcomes: NDArray[np.intp]) -> tuple[ClassResult, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from prefstream.scoring.probabilities import Triples, credit, log_losses
 
 CALIBRATION_BINS: Final = 10
 """Equal-width bins of the top outcome's probability, as the literature has it."""
+
+CHANCE: Final = 0.95
+"""Quantile of what a perfectly calibrated forecaster would show: above it, a calibration error is hardly chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +141,22 @@ def calibration_error(probabilities: Triples, outcomes: NDArray[np.intp]) -> Sta
     return Statistic(columns, _absolute_ratio)
 
 
-def calibration_error_by_chance(probabilities: Triples, *, resamples: int, seed: int) -> float:
-    """The mean calibration error of a perfectly calibrated forecaster with these very probabilities.
+class ByChance(NamedTuple):
+    """Calibration errors that a perfectly calibrated forecaster would show.
+
+    Attributes:
+        mean: over all draws of outcomes.
+        upper: their quantile `CHANCE`.
+    """
+
+    mean: float
+    upper: float
+
+
+def calibration_error_by_chance(
+    probabilities: Triples, *, resamples: int, seed: int, weights: NDArray[np.float64] | None = None
+) -> ByChance:
+    """What calibration error chance alone gives a perfectly calibrated forecaster with these very probabilities.
 
     With finitely many battles it isn't 0, and the fewer there are, the larger it is: what was measured means little
     unless it stands above this.
@@ -148,10 +165,15 @@ def calibration_error_by_chance(probabilities: Triples, *, resamples: int, seed:
         probabilities: shape (n, 3).
         resamples: how often outcomes are drawn.
         seed: of the draws.
+        weights: how much each battle counts, not all 0; by default equally.
+
+    Returns:
+        Numbers that are none where there are no battles.
     """
     if not len(probabilities):
-        return float("nan")
-    return float(np.mean(calibration_errors_by_chance(probabilities, resamples=resamples, seed=seed)))
+        return ByChance(float("nan"), float("nan"))
+    errors = calibration_errors_by_chance(probabilities, resamples=resamples, seed=seed, weights=weights)
+    return ByChance(float(errors.mean()), float(np.quantile(errors, CHANCE)))
 
 
 def calibration_errors_by_chance(

@@ -100,7 +100,7 @@ def plot_log_loss(systems: Sequence[SystemResult]) -> str:
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(0.9 + 0.36 * len(systems))
         for row, system in enumerate(systems):
-            _forest_row(axes, system.log_loss, row, _FAINT if system.kind == "baseline" else _MAIN)
+            _forest_row(axes, system.log_loss, row, _MAIN if system.kind in {"panel", "judge"} else _FAINT)
         _forest_axes(axes, [system.name for system in systems], "log loss, nats (lower is better)")
         return _svg(figure, "log-loss")
 

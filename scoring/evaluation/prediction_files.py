@@ -29,6 +29,9 @@ _HEADER_BYTES: Final = 4096
 BAD_PREDICTION: Final = "bad_prediction"
 """Reason of a row that holds no usable prediction."""
 
+_SYMMETRIC_KINDS: Final = frozenset({"pointwise", "features"})
+"""Judges that are symmetric by construction; of others only swap could tell."""
+
 SUM_TOLERANCE: Final = 0.01
 """A submission's rows may be rounded to a few digits; they are divided by their sum. Farther from 1, columns are mixed
 up or something else than a probability stands there."""
@@ -180,12 +183,16 @@ def _judges(preferences: Sequence[Preference | None]) -> tuple[tuple[Forecast, .
     whole = [name for name in names if all(name in opinions for opinions in by_name)]
     if len(known) < len(preferences):
         whole = []
+    # Each judge's weight is its share where most of them counted: elsewhere the others have a recused one's share.
+    most = max(by_name, key=lambda opinions: sum(bool(one.weight) for one in opinions.values()), default={})
+    weights = {name: one.weight for name, one in most.items() if one.weight is not None}
     forecasts = []
     for name in whole:
         opinions = [row[name] for row in by_name]
-        # A pointwise judge is symmetric by construction; of other judges only swap could tell.
-        symmetric = all(opinion.provenance.kind == "pointwise" for opinion in opinions)
-        forecasts.append(opinions_forecast(name, opinions, symmetric=symmetric))
+        symmetric = all(opinion.provenance.kind in _SYMMETRIC_KINDS for opinion in opinions)
+        recused = [name in (preference.recused or ()) for preference in known]
+        weight = weights.get(name, 1.0)
+        forecasts.append(opinions_forecast(name, opinions, symmetric=symmetric, weight=weight, recused=recused))
     return tuple(forecasts), tuple(name for name in names if name not in whole)
 
 

@@ -15,7 +15,7 @@ from prefstream.schemas import Provenance
 from prefstream.scoring.evaluation import plots
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.evaluation.results import Comparison, Evaluation
+from prefstream.scoring.evaluation.results import BiasName, Comparison, Evaluation, SystemResult
 
 _TEMPLATE: Final = "report.html.j2"
 
@@ -25,6 +25,16 @@ MIN_PROMPTS: Final = 20
 
 KNOWING_NOTHING: Final = math.log(3)
 """Log loss of a third for each outcome."""
+
+
+BIAS_TITLES: Final[Mapping[BiasName, str]] = {
+    "position": "Position: A and B change places",
+    "verbosity": "Verbosity: the longer answer",
+    "self-enhancement": "Self-enhancement: one of both answers is of a judge's own family",
+    "formatting": "Formatting: the answer that has more of it",
+    "injection": "Injections: a text under an answer that speaks to its judge",
+}
+"""What the parts of the table of bias are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +65,16 @@ def render_report(evaluation: Evaluation) -> str:
             baseline=_shown_baseline(evaluation),
             verdicts=verdicts(evaluation),
             untrained=untrained(evaluation),
+            calibration=calibration_in_words(evaluation.panel),
             slice_groups=[
                 (dimension, list(rows))
                 for dimension, rows in itertools.groupby(evaluation.slices, key=lambda one: one.dimension)
             ],
+            bias_groups=[
+                (BIAS_TITLES[bias], list(rows))
+                for bias, rows in itertools.groupby(evaluation.bias, key=lambda one: one.bias)
+            ],
+            bias_compared=any(row.reference is not None for row in evaluation.bias),
             plots={name: Markup(svg) for name, svg in _plots(evaluation).items()},  # noqa: S704 - our own drawings, escaped by matplotlib
         )
     )
@@ -68,6 +84,22 @@ def verdicts(evaluation: Evaluation) -> list[Conclusion]:
     """What the comparison with each baseline comes to, in words."""
     losses = {system.name: system.log_loss.value for system in evaluation.systems if system.kind == "baseline"}
     return [_verdict(comparison, evaluation.prompts, losses) for comparison in evaluation.panel.comparisons]
+
+
+def calibration_in_words(system: SystemResult) -> str | None:
+    """Whether chance explains a calibration error; None where there is nothing to say.
+
+    Args:
+        system: of an evaluation.
+    """
+    within, bound = system.calibrated_within_chance, system.calibration_error_by_chance_95
+    if within is None:
+        return None
+    word = "within chance" if within else "more than chance"
+    return (
+        f"{_fixed(system.calibration_error.value, 3)}: {word}, which gives a perfect panel "
+        f"{_fixed(system.calibration_error_by_chance, 3)} in the mean and at most {_fixed(bound, 3)} in 19 of 20 cases"
+    )
 
 
 def untrained(evaluation: Evaluation) -> list[str]:

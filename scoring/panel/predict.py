@@ -54,6 +54,20 @@ class Forecast:
         """False for a random head, whose probabilities mean nothing."""
         return self.provenance is None or self.provenance.trained is not False
 
+    def at(self, rows: NDArray[np.intp]) -> Forecast:
+        """What is said about some of the battles.
+
+        Args:
+            rows: which.
+        """
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            as_given=self.as_given[rows],
+            swapped=None if self.swapped is None else self.swapped[rows],
+            counted=None if self.counted is None else self.counted[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
@@ -73,6 +87,21 @@ class Predictions:
     panel: Forecast
     judges: tuple[Forecast, ...]
     unanswered: Mapping[int, str]
+
+    def without(self, missing: Mapping[int, str]) -> Predictions:
+        """As if some battles had not been answered.
+
+        Args:
+            missing: the reason by the battle's position; of those that were not answered anyway, theirs stays.
+        """
+        kept = np.flatnonzero([position not in missing for position in self.positions.tolist()])
+        return Predictions(
+            positions=self.positions[kept],
+            ids=tuple(self.ids[row] for row in kept),
+            panel=self.panel.at(kept),
+            judges=tuple(judge.at(kept) for judge in self.judges),
+            unanswered={**missing, **self.unanswered},
+        )
 
 
 def load_uncalibrated_panel(config: PanelConfig | Path | str, *, say: Callable[[str], None] | None = None) -> Panel:
@@ -163,7 +192,9 @@ def triples(rows: Sequence[Probabilities]) -> Triples:
     )
 
 
-def opinions_forecast(name: str, opinions: Sequence[JudgeOpinion], *, symmetric: bool, weight: float = 1.0) -> Forecast:
+def opinions_forecast(
+    name: str, opinions: Sequence[JudgeOpinion], *, symmetric: bool, weight: float, recused: Sequence[bool]
+) -> Forecast:
     """One judge's opinions as a forecast.
 
     Args:
@@ -171,6 +202,7 @@ def opinions_forecast(name: str, opinions: Sequence[JudgeOpinion], *, symmetric:
         opinions: one per battle.
         symmetric: whether exchanging A and B exchanges its answer by construction.
         weight: its share in the panel's mean.
+        recused: where it was, whether or not it counted all the same.
     """
     probabilities = triples([opinion.probabilities for opinion in opinions])
     as_given, swapped = probabilities, probabilities if symmetric else None
@@ -178,6 +210,7 @@ def opinions_forecast(name: str, opinions: Sequence[JudgeOpinion], *, symmetric:
     exchanged = [opinion.swapped for opinion in opinions if opinion.swapped]
     if opinions and len(given) == len(exchanged) == len(opinions):
         as_given, swapped = triples(given), triples(exchanged)
+    counted = [not away or bool(opinion.weight) for away, opinion in zip(recused, opinions, strict=True)]
     return Forecast(
         name=name,
         probabilities=probabilities,
@@ -186,13 +219,11 @@ def opinions_forecast(name: str, opinions: Sequence[JudgeOpinion], *, symmetric:
         symmetric=symmetric,
         weight=weight,
         provenance=opinions[0].provenance if opinions else None,
+        counted=np.array(counted, dtype=np.bool_) if any(recused) else None,
     )
 
 
 def _forecast_of(judge: Judge, place: int, rows: Sequence[PanelAnswer]) -> Forecast:
     opinions = [row.judges[place] for row in rows]
-    told = opinions_forecast(judge.name, opinions, symmetric=judge.symmetric, weight=judge.weight)
-    recused = np.array([judge.name in row.recused for row in rows], dtype=np.bool_)
-    if not recused.any():
-        return told
-    return replace(told, counted=~recused | np.array([bool(opinion.weight) for opinion in opinions]))
+    recused = [judge.name in row.recused for row in rows]
+    return opinions_forecast(judge.name, opinions, symmetric=judge.symmetric, weight=judge.weight, recused=recused)

@@ -33,9 +33,6 @@ from prefstream.scoring.trust.votes import FEWEST_VOTES, TrustVotes
 
 MOST_LANGUAGES: Final = 8
 
-CHANCE: Final = 0.95
-"""Quantile of what a perfect panel would show."""
-
 
 def measure_window(
     window: WindowName,
@@ -133,7 +130,7 @@ def _habits(votes: TrustVotes) -> dict[str, Statistic]:
 
 
 def _told_quality(votes: TrustVotes, found: Mapping[str, Estimate], draws: Resamples) -> Quality:
-    by_chance = metrics.calibration_errors_by_chance(
+    by_chance = metrics.calibration_error_by_chance(
         votes.forecasts, resamples=draws.resamples, seed=draws.seed, weights=votes.weights
     )
     return Quality(
@@ -142,8 +139,8 @@ def _told_quality(votes: TrustVotes, found: Mapping[str, Estimate], draws: Resam
         log_loss=found["log_loss"],
         accuracy=found["accuracy"],
         calibration_error=found["calibration_error"],
-        calibration_error_by_chance=float(by_chance.mean()),
-        calibration_error_by_chance_95=float(np.quantile(by_chance, CHANCE)),
+        calibration_error_by_chance=by_chance.mean,
+        calibration_error_by_chance_95=by_chance.upper,
         against_prior=AgainstPrior(
             prior_log_loss=found["prior_log_loss"],
             prior_accuracy=found["prior_accuracy"],

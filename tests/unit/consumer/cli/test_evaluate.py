@@ -35,6 +35,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "prompt": [f"{MARK} {number % 20}"],
                 "response_a": [f"{MARK} " + "better answer " * rng.randint(1, 9)],
                 "response_b": [f"{MARK} " + "quick fox " * rng.randint(1, 9)],
+                "model_a": rng.choice(["llama-2-7b-chat", "claude-1"]),
+                "model_b": rng.choice(["llama-2-7b-chat", "gpt-4"]),
                 "winner": rng.choice(["model_a", "model_b", "tie"]),
                 "tier": "core" if number % 3 else "arena",
             }
@@ -80,7 +82,7 @@ def test_table_json_and_report_of_a_panel(tmp_path: Path, judged: Path, panel: P
     result = evaluate(judged, "--panel", panel, "--json", found, "--html", page)
     assert result.exit_code == EXIT_REJECTED, result.output
     assert f"{judged}:2:" in result.stderr
-    for name in ("panel", "prior", "class prior", "length only"):
+    for name in ("panel", "prior", "class prior", "length only", "Calibration error 0."):
         assert name in result.stdout
     assert "seed 0" in result.stdout
     evaluation = Evaluation.model_validate_json(found.read_text())
@@ -124,6 +126,80 @@ def test_injections_are_measured_on_request(tmp_path: Path, clean: Path) -> None
     assert "What an answer gains by a text that speaks to its judge" in result.stdout
     assert "forged turn" in result.stdout
     assert "<td>forged turn</td>" in page.read_text()
+    result = evaluate(clean, "--panel", panel, "--limit", "3", "--injections", "--bias")
+    assert "forged turn gains" in result.stdout
+    assert "What an answer gains by a text that speaks to its judge" not in result.stdout
+
+
+def test_the_table_of_bias_is_printed_and_stands_in_json_and_report(tmp_path: Path, judged: Path, panel: Path) -> None:
+    found, page = tmp_path / "found.json", tmp_path / "report.html"
+    words = (judged, "--panel", panel, "--bias", "--family", "prior=LLAMA-*", "--json", found, "--html", page)
+    result = evaluate(*words)
+    assert result.exit_code == EXIT_REJECTED, result.output
+    rows = Evaluation.model_validate_json(found.read_text()).bias
+    told = {(row.measure, row.judge, row.group) for row in rows}
+    assert {("longer wins", "panel", group) for group in ("all", "arena", "core")} <= told
+    assert ("prior's family wins", "prior", "all") in told
+    text = page.read_text()
+    for part in ("Position", "Verbosity", "Self-enhancement", "Formatting", "winner found, ratio below 1.2"):
+        assert part in result.stdout
+        assert part in text
+    assert "llama-*" in result.stdout.lower()
+    assert "Injections" not in result.stdout
+    assert MARK not in page.read_text() + found.read_text() + result.output
+
+
+def test_predictions_have_a_table_of_bias_without_what_only_judges_could_tell(tmp_path: Path, clean: Path) -> None:
+    csv = tmp_path / "submission.csv"
+    rows = [f"b{number},0.5,0.3,0.2" for number in range(BATTLES)]
+    csv.write_text("\n".join(["id,winner_model_a,winner_model_b,winner_tie", *rows]))
+    result = evaluate(clean, "--predictions", csv, "--bias")
+    assert result.exit_code == 0, result.output
+    assert "not measured" in " ".join(result.stdout.split())
+    assert "longer wins" in result.stdout
+    assert "Self-enhancement" not in result.stdout
+
+
+def test_one_panel_is_held_against_another_battle_by_battle(tmp_path: Path, clean: Path, panel: Path) -> None:
+    csv, found = tmp_path / "before.csv", tmp_path / "found.json"
+    rows = [f"b{number},0.1,0.1,0.8" for number in range(1, BATTLES)]
+    csv.write_text("\n".join(["id,winner_model_a,winner_model_b,winner_tie", *rows]))
+    result = evaluate(clean, "--panel", panel, "--against", csv, "--bias", "--json", found)
+    assert result.exit_code == EXIT_REJECTED, result.output
+    assert f"{clean}:1: no prediction in {csv} has its id" in result.stderr
+    evaluation = Evaluation.model_validate_json(found.read_text())
+    assert evaluation.battles == BATTLES - 1
+    assert evaluation.evaluated.reference == "before.csv"
+    assert "Panel minus before.csv, battle by battle: log loss -" in result.stdout
+    # To itself, as a panel that runs: no difference at all.
+    result = evaluate(clean, "--predictions", csv, "--against", panel, "--json", found, "--force")
+    assert "Panel minus panel.yaml, battle by battle: log loss +" in result.stdout
+    result = evaluate(clean, "--panel", panel, "--against", panel)
+    assert result.exit_code == 0, result.output
+    assert "log loss +0.000 [+0.000, +0.000]" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--bias", "--family", "prior"), "give JUDGE=GLOB"),
+        (("--bias", "--family", "nobody=x-*"), "there is no judge nobody; those that answer: panel, prior"),
+        (("--family", "prior=x-*"), "which only --bias asks"),
+    ],
+)
+def test_a_family_that_is_nobodys_is_refused_before_anybody_scores(
+    clean: Path, panel: Path, words: tuple[str, ...], told: str
+) -> None:
+    result = evaluate(clean, "--panel", panel, *words)
+    assert result.exit_code == EXIT_USAGE
+    assert told in str(result.exception)
+
+
+def test_the_labelled_file_is_no_reference(tmp_path: Path, clean: Path, panel: Path) -> None:
+    result = evaluate(clean, "--panel", panel, "--against", clean)
+    assert result.exit_code == EXIT_USAGE
+    assert "--against" in str(result.exception)
+    assert evaluate(clean, "--panel", panel, "--against", tmp_path / "none.yaml").exit_code == EXIT_USAGE
 
 
 def test_predictions_of_score_give_what_the_panel_gives(tmp_path: Path, clean: Path, panel: Path) -> None:

@@ -77,6 +77,13 @@ def test_longer_wins_over_decided_pairs_of_different_lengths() -> None:
     assert found.accuracy_shorter_won.value == 0.0
 
 
+def test_nearly_equal_lengths_are_less_than_a_fifth_apart_and_equal_ones_belong_to_them() -> None:
+    facts = facts_of((119, 100, "model_b"), (100, 100, "model_a"), (120, 100, "model_b"), (110, 100, "tie"))
+    found = length_bias(forecast_of(*[(0.6, 0.2, 0.2)] * 4), facts, Resamples(range(4), resamples=100))
+    assert found.accuracy_nearly_equal is not None
+    assert found.accuracy_nearly_equal.value == 0.5
+
+
 def test_ratios_hold_every_comparable_battle_once() -> None:
     facts = facts_of((110, 100, "model_a"), (100, 900, "model_a"), (0, 10, "model_b"), (100, 120, "model_b"))
     forecast = forecast_of(*[(0.5, 0.3, 0.2)] * 4)

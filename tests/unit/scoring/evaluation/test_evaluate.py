@@ -15,7 +15,7 @@ from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.evaluation.results import Evaluation
 from prefstream.scoring.files.labelled import LabelledBattle
-from prefstream.scoring.panel.predict import Predictions
+from prefstream.scoring.panel.predict import Forecast, Predictions
 from tests.support.judged import EVALUATED, exchange, make_labelled, make_predictions, make_probabilities
 
 
@@ -115,6 +115,56 @@ def test_votes_are_scored_where_they_are_known(labelled: list[LabelledBattle], p
 
 def test_without_votes_no_score_of_votes_is_claimed(found: Evaluation) -> None:
     assert found.panel.soft_log_loss is None
+
+
+def test_a_reference_is_compared_battle_by_battle(labelled: list[LabelledBattle], predictions: Predictions) -> None:
+    said = make_probabilities(150, seed=1)
+    found = evaluate(labelled, predictions, EVALUATED, reference=Forecast("before", said, as_given=said), resamples=200)
+    assert (found.systems[-1].name, found.systems[-1].kind) == ("before", "reference")
+    [gap] = [one for one in found.panel.comparisons if one.baseline == "before"]
+    for name in ("log_loss", "accuracy", "decided_accuracy"):
+        before, after = (getattr(system, name).value for system in (found.systems[-1], found.panel))
+        assert getattr(gap, name).value == pytest.approx(after - before)
+    assert {one.baseline for one in found.slices[0].comparisons} == {CLASS_PRIOR, LENGTH_ONLY, "before"}
+
+
+def test_a_panel_held_against_itself_differs_by_nothing(
+    labelled: list[LabelledBattle], predictions: Predictions
+) -> None:
+    same = replace(predictions.panel, name="itself")
+    [gap] = [
+        one
+        for one in evaluate(labelled, predictions, EVALUATED, reference=same, resamples=200).panel.comparisons
+        if one.baseline == "itself"
+    ]
+    assert (gap.log_loss.value, gap.log_loss.low, gap.log_loss.high) == (0.0, 0.0, 0.0)
+
+
+def test_a_calibration_error_is_within_chance_or_more(found: Evaluation, labelled: list[LabelledBattle]) -> None:
+    assert found.panel.calibration_error_by_chance_95 is not None
+    assert found.panel.calibration_error_by_chance < found.panel.calibration_error_by_chance_95
+    prior = next(system for system in found.systems if system.name == CLASS_PRIOR)
+    assert prior.calibrated_within_chance
+    sure = np.tile([0.98, 0.01, 0.01], (150, 1))
+    overconfident = evaluation_of(labelled, make_predictions(labelled, sure))
+    assert overconfident.panel.calibrated_within_chance is False
+    assert not any(cut.calibrated_within_chance for cut in overconfident.slices if cut.battles > 50)
+
+
+def test_how_often_two_people_agree_is_told_where_several_voted(
+    labelled: list[LabelledBattle], predictions: Predictions
+) -> None:
+    votes = [(3.0, 0.0, 0.0), (2.0, 1.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.6, 0.4, 2.0)]
+    voted = [
+        replace(one, label=replace(one.label, votes=said))
+        for one, said in zip(labelled, votes * (len(labelled) // 5), strict=True)
+    ]
+    agree = evaluation_of(voted, predictions).people_agree
+    assert agree is not None
+    # Of three people 3 of 3 pairs, 1 of 3 and none; one voter is no pair, and parts of people are nobody.
+    assert agree.battles == 90
+    assert agree.share.value == pytest.approx((1 + 1 / 3 + 0) / 3)
+    assert evaluation_of(labelled, predictions).people_agree is None
 
 
 def test_one_prompt_gives_numbers_without_intervals(labelled: list[LabelledBattle]) -> None:

@@ -104,6 +104,18 @@ def test_a_judge_that_was_left_out_of_an_answer_is_not_evaluated(tmp_path: Path)
     assert not read.predictions.panel.symmetric
 
 
+def test_weights_are_those_of_answers_in_which_all_counted(tmp_path: Path) -> None:
+    """Of a judge that was recused the other one has its share there."""
+    one, two = orjson.loads(preferences(tmp_path, priors()).read_bytes().splitlines()[0])["judges"]
+    recused = [one | {"weight": 0.0}, two | {"weight": 1.0}]
+    read = read_predictions(preferences(tmp_path, priors(), judges=recused, recused=["one"]), BATTLES)
+    assert [judge.weight for judge in read.predictions.judges] == [0.5, 0.5]
+    assert [None if judge.counted is None else judge.counted.tolist() for judge in read.predictions.judges] == [
+        [False, True, True],
+        None,
+    ]
+
+
 @pytest.mark.parametrize("change", [{"name": "third"}, {"provenance": {"kind": "pairwise", "adapter_hash": "ab"}}])
 def test_rows_of_other_judges_are_of_another_panel(tmp_path: Path, change: dict[str, Any]) -> None:
     one, two = orjson.loads(preferences(tmp_path, priors()).read_bytes().splitlines()[0])["judges"]

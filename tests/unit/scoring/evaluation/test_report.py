@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from prefstream.schemas import Provenance
+from prefstream.scoring.evaluation.bias_table.build import bias_table
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
-from prefstream.scoring.evaluation.report import render_report, verdicts
+from prefstream.scoring.evaluation.report import calibration_in_words, render_report, verdicts
 from prefstream.scoring.evaluation.results import Comparison, Evaluation
 from tests.support.judged import EVALUATED, MARK, make_labelled, make_predictions, make_probabilities
 
@@ -118,6 +120,42 @@ def test_a_single_battle_has_a_report() -> None:
     page = Page(render_report(found))
     assert "no interval: too few prompts" in page.text
     assert re.search(r"Accuracy\s*(100\.0%\s*2\.5% to 100\.0%|0\.0%\s*0\.0% to 97\.5%)", page.text)
+
+
+def test_it_has_the_table_of_bias_and_what_the_panel_was_held_against() -> None:
+    labelled = make_labelled(80)
+    said, before = (make_predictions(labelled, make_probabilities(80, seed=seed)) for seed in (0, 1))
+    reference = replace(before.panel, name="<before> & after")
+    found = evaluate(labelled, said, EVALUATED, reference=reference, resamples=100)
+    page = Page(render_report(found))
+    assert "<before> & after" in page.text
+    assert "What judges are biased by" not in page.text
+    rows = bias_table(labelled, said, reference=before, resamples=100)
+    html = render_report(found.model_copy(update={"bias": rows}))
+    page = Page(html)
+    told = " ".join(page.text.split())
+    assert "What judges are biased by" in told
+    for row in rows:
+        assert row.measure in told
+    assert "longer wins, core" in told
+    wins = next(row for row in rows if row.measure == "longer wins")
+    assert wins.judged is not None
+    assert wins.reference is not None
+    assert wins.judged != wins.reference
+    for one in (wins.judged, wins.reference):
+        assert f"{one.value:.3f} {one.low:.3f} to {one.high:.3f}" in told
+    assert MARK not in html
+
+
+def test_it_says_in_words_whether_chance_explains_the_calibration_error(evaluation: Evaluation, page: Page) -> None:
+    told = calibration_in_words(evaluation.panel)
+    assert told is not None
+    assert told in " ".join(page.text.split())
+    for value, word in ((0.0, "within chance"), (0.9, "more than chance")):
+        error = Estimate(value=value, low=None, high=None)
+        assert word in (calibration_in_words(evaluation.panel.model_copy(update={"calibration_error": error})) or "")
+    unknown = evaluation.panel.model_copy(update={"calibration_error_by_chance_95": None})
+    assert calibration_in_words(unknown) is None
 
 
 def test_few_prompts_are_no_ground_for_a_verdict(evaluation: Evaluation) -> None:

@@ -190,3 +190,18 @@ def test_a_calibration_is_fitted_to_what_recusal_leaves(tmp_path: Path) -> None:
         one, _ = predict(panel, [battle]).judges
     assert one.counted is not None
     assert not one.counted.any()
+
+
+def test_battles_can_be_taken_out_as_if_nobody_had_answered_them() -> None:
+    with Panel([LengthJudge(symmetric=True, too_large=3)]) as panel:
+        whole = predict(panel, BATTLES)
+    part = whole.without({1: "no such id", 2: "no such id", 6: "no such id"})
+    assert part.positions.tolist() == [0, 3, 4, 5]
+    assert part.ids == ("b1", "b4", "b5", "b6")
+    assert part.unanswered == {1: "no such id", 2: "too large", 6: "no such id"}
+    rows = [0, 2, 3, 4]
+    for mine, theirs in zip((part.panel, *part.judges), (whole.panel, *whole.judges), strict=True):
+        np.testing.assert_array_equal(mine.probabilities, theirs.probabilities[rows])
+        assert mine.swapped is not None
+        assert theirs.swapped is not None
+        np.testing.assert_array_equal(mine.swapped, theirs.swapped[rows])

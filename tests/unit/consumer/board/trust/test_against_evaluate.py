@@ -76,6 +76,9 @@ def test_log_loss_accuracy_and_calibration_are_those_of_evaluate(both: tuple[Eva
     assert is_same(quality.accuracy, evaluation.panel.accuracy, interval=differ)
     assert is_same(quality.calibration_error, evaluation.panel.calibration_error, interval=differ)
     assert quality.calibration_error_by_chance == pytest.approx(evaluation.panel.calibration_error_by_chance, rel=1e-12)
+    assert quality.calibration_error_by_chance_95 == pytest.approx(
+        evaluation.panel.calibration_error_by_chance_95, rel=1e-12
+    )
 
 
 def test_the_reliability_diagram_is_that_of_evaluate(both: tuple[Evaluation, TrustWindow]) -> None:

@@ -1,0 +1,85 @@
+"""What a panel would have said with other judges: the very answers that it gives with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from prefstream.scoring.evaluation.bias_table.recombined import recombined, who_counted
+from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.panel.combine import weighted_mean
+from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
+from prefstream.scoring.probabilities import Triples
+from tests.support.judged import make_probabilities
+
+COUNT = 40
+WEIGHTS = (0.4, 0.35, 0.25)
+BOTH = Calibration(temperature=0.9, tie_bias=0.04)
+
+
+def answers(said: list[Triples], counted: NDArray[np.bool_], calibration: Calibration) -> Triples:
+    """As a panel makes them, battle by battle: the mean of those that count, calibrated."""
+    rows = []
+    for battle, counts in enumerate(counted):
+        shares = [weight * count for weight, count in zip(WEIGHTS, counts, strict=True)]
+        rows.append(weighted_mean([one[battle : battle + 1] for one in said], shares))
+    return calibration.apply(np.concatenate(rows))
+
+
+def predictions_of(counted: NDArray[np.bool_], calibration: Calibration = BOTH) -> Predictions:
+    said = [make_probabilities(COUNT, seed=seed) for seed in range(3)]
+    judges = tuple(
+        Forecast(name, one, as_given=one, weight=weight, counted=counted[:, place])
+        for place, (name, one, weight) in enumerate(zip("xyz", said, WEIGHTS, strict=True))
+    )
+    ids = tuple(str(number) for number in range(COUNT))
+    return Predictions(np.arange(COUNT), ids, panel_forecast(answers(said, counted, calibration), judges), judges, {})
+
+
+def some(seed: int) -> NDArray[np.bool_]:
+    """Who counts in each battle; somebody does."""
+    counted = np.random.default_rng(seed).random((COUNT, 3)) < 0.6
+    counted[~counted.any(axis=1)] = True
+    return counted
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.floats(0.3, 3.0), st.floats(-2.0, 2.0))
+def test_it_is_what_the_panel_says_with_these_judges(
+    seed: int, other: int, temperature: float, tie_bias: float
+) -> None:
+    """Whoever counted before, and whatever calibration the panel has: no file of predictions says it."""
+    predictions = predictions_of(some(seed), Calibration(temperature=temperature, tie_bias=tie_bias))
+    found = recombined(predictions, some(other))
+    assert found is not None
+    expected = predictions_of(some(other), Calibration(temperature=temperature, tie_bias=tie_bias)).panel.probabilities
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-9)
+
+
+def test_where_nobody_would_be_left_all_count() -> None:
+    predictions = predictions_of(some(0))
+    nobody, everybody = (recombined(predictions, np.full((COUNT, 3), full)) for full in (False, True))
+    assert nobody is not None
+    assert everybody is not None
+    np.testing.assert_array_equal(nobody.probabilities, everybody.probabilities)
+
+
+def test_answers_that_come_from_elsewhere_are_not_taken_apart() -> None:
+    predictions = predictions_of(some(0))
+    strange = make_probabilities(COUNT, seed=9)
+    assert recombined(replace(predictions, panel=Forecast("panel", strange, strange)), some(0)) is None
+
+
+@pytest.mark.parametrize("row", [(0.345, 0.345, 0.31), (0.5, 0.25, 0.25)])
+def test_judges_that_always_say_the_same_are_no_riddle(row: tuple[float, float, float]) -> None:
+    said = np.tile(row, (COUNT, 1))
+    judges = tuple(Forecast(name, said, as_given=said) for name in "xy")
+    ids = tuple(str(number) for number in range(COUNT))
+    predictions = Predictions(np.arange(COUNT), ids, panel_forecast(said, judges), judges, {})
+    found = recombined(predictions, who_counted(predictions))
+    assert found is not None
+    np.testing.assert_allclose(found.probabilities, said)
