@@ -30,7 +30,7 @@ KNOWING_NOTHING: Final = math.log(3)
 BIAS_TITLES: Final[Mapping[BiasName, str]] = {
     "position": "Position: A and B change places",
     "verbosity": "Verbosity: the longer answer",
-    "self-enhancement": "Self-enhancement: one of both answers is of a judge's own family",
+    "self-enhancement": "Self-enhancement: an answer of its own family",
     "formatting": "Formatting: the answer that has more of it",
     "injection": "Injections: a text under an answer that speaks to its judge",
 }

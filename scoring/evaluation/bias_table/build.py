@@ -103,7 +103,7 @@ def _self_enhancement(
         family = families.get(judge.name) or (family_of(base) if base else ())
         if family and named:
             figures += self_enhancement(judge, family, battles, facts.outcomes, said)
-        elif judge is not said.panel:
+        elif base or family:  # who was made from no model has no family
             note = "no battle says who answered" if family else "of no known family; --family names one"
             yield BiasRow(
                 bias="self-enhancement", measure=f"{judge.name}'s family wins", judge=judge.name, battles=0, note=note
