@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -39,7 +39,7 @@ class Recusal:
         for stranger in globs.keys() - set(judges):
             raise MisuseError(f"recuse: the panel has no judge {stranger}; {nearest_of(stranger, judges)}")
         self._judges = len(judges)
-        self._patterns = [(judges.index(name), _any_of(patterns)) for name, patterns in globs.items()]
+        self._patterns = [(judges.index(name), named_like(patterns)) for name, patterns in globs.items()]
 
     def of(self, battles: Iterable[Battle]) -> Recused | None:
         """Who must not count in each battle; None where nobody is recused from any.
@@ -63,8 +63,7 @@ class Recusal:
         return recused
 
     def _recused_by(self, model: str) -> tuple[int, ...]:
-        folded = model.casefold()
-        return tuple(judge for judge, pattern in self._patterns if pattern.match(folded))
+        return tuple(judge for judge, is_own in self._patterns if is_own(model))
 
 
 def who_counts(recused: Recused, weights: Sequence[float]) -> NDArray[np.bool_]:
@@ -85,5 +84,11 @@ def who_counts(recused: Recused, weights: Sequence[float]) -> NDArray[np.bool_]:
     return counts
 
 
-def _any_of(globs: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(fnmatch.translate(glob.casefold()) for glob in globs))
+def named_like(globs: Sequence[str]) -> Callable[[str | None], bool]:
+    """What tells whether the name of a model is like one of these; a model without a name is like none.
+
+    Args:
+        globs: shell patterns, compared without regard to case.
+    """
+    pattern = re.compile("|".join(fnmatch.translate(glob.casefold()) for glob in globs))
+    return lambda model: model is not None and pattern.match(model.casefold()) is not None

@@ -9,8 +9,7 @@ no member: it learnt to answer from another model, ChatGPT in most cases.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from typing import Final
 
 MAKERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,13 +53,3 @@ def family_of(base: str) -> tuple[str, ...]:
     ]
     words = min(found)[1] if found else ()
     return (*(f"{word}*" for word in words), *(f"{ANY_OWNER}{word}*" for word in words))
-
-
-def matches(model: str | None, patterns: Iterable[str]) -> bool:
-    """Whether a model's name is one of a family's, whatever its case.
-
-    Args:
-        model: as the battle names it; None where it doesn't.
-        patterns: with `*`, `?` and `[...]`, as in a shell.
-    """
-    return model is not None and any(fnmatchcase(model.casefold(), pattern.casefold()) for pattern in patterns)

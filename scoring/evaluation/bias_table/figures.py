@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from prefstream.schemas import Battle, Style
 from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bias import length_statistics, position_bias, side_with_more, win_statistics
-from prefstream.scoring.evaluation.bias_table.families import ANY_OWNER, matches
-from prefstream.scoring.evaluation.bias_table.recombined import recombined, who_counted
+from prefstream.scoring.evaluation.bias_table.families import ANY_OWNER
+from prefstream.scoring.evaluation.bias_table.recombined import counted_in, recombined
 from prefstream.scoring.evaluation.bootstrap import Resamples
 from prefstream.scoring.evaluation.injection import HARMLESS
 from prefstream.scoring.evaluation.metrics import Statistic, difference
 from prefstream.scoring.evaluation.results import BiasRow, InjectionEffect
 from prefstream.scoring.panel.predict import Forecast, Predictions
+from prefstream.scoring.panel.recusal import named_like
 
 FORMATTING: Final[Mapping[str, str]] = {
     "headings": "more headings wins",
@@ -129,8 +130,9 @@ def self_enhancement(
         outcomes: the column of what people said.
         predictions: of the panel, about these battles.
     """
+    is_own = named_like(family)
     a, b = (
-        np.array([matches(model, family) for model in models], dtype=np.float64)
+        np.array([is_own(model) for model in models], dtype=np.float64)
         for models in ([battle.model_a for battle in battles], [battle.model_b for battle in battles])
     )
     sides = side_with_more(a, b)
@@ -156,7 +158,7 @@ def _panel_and_otherwise(
 ) -> Iterator[tuple[str, Forecast, str | None]]:
     """The panel as it answered, then with recusal where it had none, and without it where it had."""
     panel, column = predictions.panel, [one.name for one in predictions.judges].index(judge.name)
-    counted = who_counted(predictions)
+    counted = counted_in(predictions)
     recuses = bool((~counted[may_be_own, column]).any())
     yield panel.name, panel, "with recusal" if recuses else None
     counting = [one.name for one in predictions.judges if one.weight > 0]

@@ -17,7 +17,7 @@ _ROUNDING: Final = 1e-6
 """How far, in nats, an answer may be from what its judges' mean becomes: digits of a file, and no other panel."""
 
 
-def who_counted(predictions: Predictions) -> NDArray[np.bool_]:
+def counted_in(predictions: Predictions) -> NDArray[np.bool_]:
     """Which judges have a share in each answer, shape (battles, judges): all, where nothing else is known.
 
     Args:
@@ -59,7 +59,7 @@ def _calibration_of_the_mean(predictions: Predictions) -> tuple[float, float] | 
     Two unknowns of linear equations that hold in every battle, to rounding: for the log odds of A against B, and for
     those of a tie against the mean of both.
     """
-    before = _log_odds(_mean(predictions.judges, who_counted(predictions)))
+    before = _log_odds(_mean(predictions.judges, counted_in(predictions)))
     after = _log_odds(predictions.panel.probabilities)
     of_ties = np.repeat([0.0, 1.0], len(predictions.ids))
     solved, _, rank, _ = np.linalg.lstsq(np.stack([before, of_ties], axis=1), after)

@@ -95,7 +95,7 @@ def test_a_run_that_is_only_too_sure_is_level_once_it_is_calibrated(tmp_path: Pa
 def test_length_is_measured_as_people_decided(tmp_path: Path) -> None:
     """A run that always holds the longer answer for better finds no winner that was the shorter one."""
     facts = gather_facts(LABELLED)
-    longer = np.where(facts.longer_is_a[:, None], [0.7, 0.2, 0.1], [0.2, 0.7, 0.1])
+    longer = np.where((facts.chars_a > facts.chars_b)[:, None], [0.7, 0.2, 0.1], [0.2, 0.7, 0.1])
     core = only(compare_runs(LABELLED, [write_run(tmp_path / "long", longer)]).tiers, "core")
     assert core.people_longer.value is not None
     assert 0.8 < core.people_longer.value < 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prefstream.scoring.evaluation.bias_table.families import MAKERS, family_of, matches
+from prefstream.scoring.evaluation.bias_table.families import MAKERS, family_of
+from prefstream.scoring.panel.recusal import named_like
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,9 @@ from prefstream.scoring.evaluation.bias_table.families import MAKERS, family_of,
     ],
 )  # fmt: skip
 def test_a_family_is_the_models_of_the_bases_maker(base: str, own: tuple[str, ...], others: tuple[str, ...]) -> None:
-    family = family_of(base)
-    assert all(matches(model, family) for model in own)
-    assert not any(matches(model, family) for model in others)
+    is_own = named_like(family_of(base))
+    assert all(map(is_own, own))
+    assert not any(map(is_own, others))
 
 
 @pytest.mark.parametrize("base", ["my-judge", "", "dolphin-phixtral"])
@@ -38,7 +39,3 @@ def test_no_model_is_of_two_makers() -> None:
         (one, other) for maker, one in words for owner, other in words if maker != owner and one.startswith(other)
     ]
     assert clashes == []
-
-
-def test_a_battle_that_does_not_say_who_answered_is_nobodys() -> None:
-    assert not matches(None, ("*",))

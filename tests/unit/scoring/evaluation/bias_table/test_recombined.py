@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from prefstream.scoring.evaluation.bias_table.recombined import recombined, who_counted
+from prefstream.scoring.evaluation.bias_table.recombined import counted_in, recombined
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.panel.combine import weighted_mean
 from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
@@ -80,6 +80,6 @@ def test_judges_that_always_say_the_same_are_no_riddle(row: tuple[float, float, 
     judges = tuple(Forecast(name, said, as_given=said) for name in "xy")
     ids = tuple(str(number) for number in range(COUNT))
     predictions = Predictions(np.arange(COUNT), ids, panel_forecast(said, judges), judges, {})
-    found = recombined(predictions, who_counted(predictions))
+    found = recombined(predictions, counted_in(predictions))
     assert found is not None
     np.testing.assert_allclose(found.probabilities, said)
