@@ -239,15 +239,17 @@ def _opinions(answer: JudgeAnswers, mean: Triples, shares: NDArray[np.float64], 
     gaps: list[float | None] = [None] * count
     if back is not None:
         gaps = list(np.clip(np.abs(answer.as_given - back).sum(axis=1) / 2, 0.0, 1.0).tolist())
+    # In one order alone the answer is the one as given.
+    given_rows = _tuples(None if back is None else answer.as_given, count)
     known: dict[object, JudgeOpinion] = {}
     opinions = []
     for position, (row, share, given, exchanged, raw, gap) in enumerate(
         zip(
             map(tuple, mean.tolist()),
             shares.tolist(),
-            map(tuple, answer.as_given.tolist()),
-            [None] * count if back is None else map(tuple, back.tolist()),
-            [None] * count if answer.uncalibrated is None else map(tuple, answer.uncalibrated.tolist()),
+            given_rows,
+            _tuples(back, count),
+            _tuples(answer.uncalibrated, count),
             gaps,
             strict=True,
         )
@@ -259,7 +261,7 @@ def _opinions(answer: JudgeAnswers, mean: Triples, shares: NDArray[np.float64], 
             opinion = known[key] = JudgeOpinion(
                 name=answer.name,
                 probabilities=rows[row],
-                as_given=None if exchanged is None else rows[given],
+                as_given=None if given is None else rows[given],
                 swapped=None if exchanged is None else rows[exchanged],
                 position_gap=gap,
                 weight=share,
@@ -269,6 +271,11 @@ def _opinions(answer: JudgeAnswers, mean: Triples, shares: NDArray[np.float64], 
             )
         opinions.append(opinion)
     return opinions
+
+
+def _tuples(triples: Triples | None, count: int) -> Iterable[tuple[float, ...] | None]:
+    """Row by row; where there are none, as often nothing."""
+    return itertools.repeat(None, count) if triples is None else map(tuple, triples.tolist())
 
 
 def _recused_names(names: Sequence[str], recused: Recused | None, battles: int) -> Iterable[tuple[str, ...]]:

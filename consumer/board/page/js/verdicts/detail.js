@@ -87,7 +87,7 @@ function opinions(verdict) {
               name,
               el("span", { class: "row-detail" }, weight === null ? kind : `${kind}, weighs ${percent(weight)}`),
               cut && tag("did not read all", "warning"),
-              recused.includes(name) && tag(weight === 0 ? "did not count: may be its own family's" : "may be its own family's, counted: no other judge was left"),
+              recused.includes(name) && tag(weight === 0 ? "did not count: may be its own family's" : "counted, though it may be its own family's"),
             ),
             both && [cell(1, bar(given)), cell(2, bar(swapped))],
             cell(both ? 3 : 1, outcomeBar(probabilities, verdict)),
