@@ -131,7 +131,7 @@ def _record_cells(record: RunRecord) -> list[str]:
 
     different = ", ".join(f"{key} {value}" for key, value in record.differences.items() if key not in {"name", "seed"})
     counts = [number(one) for one in (record.steps, record.tokens, record.minutes, record.cpu_minutes)]
-    return [record.name, different, str(record.seed), *counts]
+    return [record.name, different, number(record.seed), *counts]
 
 
 def _tier_cells(tier: TierComparison) -> list[list[str]]:

@@ -46,7 +46,7 @@ class RunRecord:
         cpu_minutes: of CPU time; None where the receipt doesn't say.
         steps: optimiser steps done; None where the receipt doesn't say.
         tokens: read in training; None where the receipt doesn't say.
-        seed: of the recipe.
+        seed: of the recipe; None where nothing is drawn.
     """
 
     name: str
@@ -55,7 +55,7 @@ class RunRecord:
     cpu_minutes: float | None
     steps: int | None
     tokens: int | None
-    seed: int
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _record(name: str, receipt: Mapping[str, Any], first: Mapping[str, Any]) -> 
         cpu_minutes=None if cpu is None else cpu / 60,
         steps=receipt.get("steps"),
         tokens=(receipt.get("plan") or {}).get("tokens"),
-        seed=receipt["recipe"]["seed"],
+        seed=receipt["recipe"].get("seed"),
     )
 
 

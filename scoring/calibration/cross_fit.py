@@ -23,7 +23,7 @@ from prefstream.scoring.evaluation.metrics import Statistic, accuracy, calibrati
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 from prefstream.scoring.judges.calibration import STEEPEST_LENGTH, CalibrationFile
 from prefstream.scoring.panel.predict import Forecast, Predictions
-from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.probabilities import Triples, possible
 from prefstream.scoring.trust.length import LengthVotes, Slopes, fit_slopes
 
 Balance: TypeAlias = Literal["none", "tier", "source"]
@@ -320,7 +320,7 @@ def _shares(battles: Sequence[LabelledBattle], labels: Labels) -> Triples:
 def _compare(
     name: str, before: Triples, after: Triples, outcomes: NDArray[np.intp], targets: Targets, draws: Resamples
 ) -> BeforeAfter:
-    answers = {"before": _possible(before, targets.masked), "after": _possible(after, targets.masked)}
+    answers = {"before": possible(before, ~targets.masked), "after": possible(after, ~targets.masked)}
     statistics = {
         (when, what): _weighted(measure(answer, outcomes), targets.weights)
         for when, answer in answers.items()
@@ -341,17 +341,6 @@ def _compare(
 
 
 _MEASURES: Final = {"log_loss": log_loss, "accuracy": accuracy, "calibration_error": calibration_error}
-
-
-def _possible(answers: Triples, masked: NDArray[np.bool_]) -> Triples:
-    """What the answers say about the outcomes that were possible."""
-    possible = answers.copy()
-    possible[masked, 2] = 0.0
-    total = possible.sum(axis=1, keepdims=True)
-    # A judge that is sure of a tie where there is none says nothing about A and B.
-    nothing = np.broadcast_to([0.5, 0.5, 0.0], possible.shape).copy()
-    divided: Triples = np.divide(possible, total, out=nothing, where=total > 0)
-    return divided
 
 
 def _weighted(statistic: Statistic, weights: NDArray[np.float64]) -> Statistic:
