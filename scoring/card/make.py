@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -128,7 +129,8 @@ def uncalibrated(labelled: Sequence[LabelledBattle], preferences: Mapping[str, P
     rows = [preferences[one.battle.id] for one in labelled]
     if any(opinion.as_given for row in rows for opinion in row.judges):
         raise FileError("the predictions are of both orders, of which only the mean is known uncalibrated")
-    judges = tuple(_judge(opinions) for opinions in zip(*(row.judges for row in rows), strict=True))
+    recused = [row.recused or () for row in rows]
+    judges = tuple(_judge(opinions, recused) for opinions in zip(*(row.judges for row in rows), strict=True))
     return Predictions(
         positions=np.arange(len(rows)),
         ids=tuple(row.id for row in rows),
@@ -138,13 +140,17 @@ def uncalibrated(labelled: Sequence[LabelledBattle], preferences: Mapping[str, P
     )
 
 
-def _judge(opinions: Sequence[JudgeOpinion]) -> Forecast:
+def _judge(opinions: Sequence[JudgeOpinion], recused: Sequence[Collection[str]]) -> Forecast:
+    """One judge's opinions of all battles; where it was recused, and did not count, nothing is fitted to it."""
+    name = opinions[0].name
     before = [
         opinion.model_copy(update={"probabilities": opinion.uncalibrated}) if opinion.uncalibrated else opinion
         for opinion in opinions
     ]
-    listens = all(opinion.weight == 0 for opinion in opinions)
-    return opinions_forecast(opinions[0].name, before, symmetric=False, weight=0.0 if listens else 1.0)
+    weighed = np.array([opinion.weight != 0 for opinion in opinions])
+    counted = weighed | np.array([name not in names for names in recused])
+    told = opinions_forecast(name, before, symmetric=False, weight=float(weighed.any()))
+    return told if counted.all() else replace(told, counted=counted)
 
 
 def _identity(preferences: Iterable[Preference]) -> PanelIdentity:

@@ -98,6 +98,19 @@ def test_a_calibration_that_the_panel_had_changes_no_figure(card: Card, data: Pa
     assert make_card(LABELLED, calibrated, data, resamples=RESAMPLES).tiers == card.tiers
 
 
+def test_where_a_judge_was_recused_it_does_not_count() -> None:
+    """It answered all the same, with a weight of 0. A judge that never weighs anything only listens."""
+    said = preferences()
+    first = said[LABELLED[0].battle.id]
+    one, two = first.judges
+    opinions = (one.model_copy(update={"weight": 0.0}), two)
+    said[first.id] = first.model_copy(update={"judges": opinions, "recused": ("one",)})
+    by_name = {judge.name: judge for judge in uncalibrated(LABELLED, said).judges}
+    assert by_name["one"].counted is not None
+    assert by_name["one"].counted.tolist() == [False, *[True] * (len(LABELLED) - 1)]
+    assert (by_name["two"].counted, by_name["one"].weight) == (None, 1.0)
+
+
 def test_it_says_which_panel_it_is_of(card: Card) -> None:
     assert (card.panel, card.calibration) == (PANEL.hash, PANEL.calibration)
     assert card.judges == {"one": "adapter of one", "two": "adapter of two"}
