@@ -104,7 +104,8 @@ def test_a_recused_judge_is_told_and_whether_it_counted(arena: Arena, opened: Ca
         judges=(plain.model_copy(update={"weight": 0.0}), other.model_copy(update={"weight": 1.0})),
     ).preference.id
     page = opened()
-    for battle, told in ((own, "did not count: may be its own family's"), (alone, "counted, though it may be its own family's")):
+    words = {own: "did not count: may be its own family's", alone: "counted, though it may be its own family's"}
+    for battle, told in words.items():
         line(page, battle).locator("summary").click()
         opinions = line(page, battle).get_by_role("table", name="What each judge said")
         expect(opinions.get_by_role("row").filter(has_text=plain.name)).to_contain_text(told)
