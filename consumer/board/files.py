@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from prefstream.consumer.board.store.facts import milliseconds, require_storable
+from prefstream.consumer.board.store.facts import require_storable
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.files.observer import FileObserver
@@ -26,6 +26,7 @@ from prefstream.schemas import ContractError, Preference, Style
 from prefstream.schemas.vote import Vote
 from prefstream.scoring.files.reading import check_file, read_file
 from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser
+from prefstream.scoring.moments import milliseconds
 from prefstream.scoring.style import style_of
 
 BAD_PREFERENCE: Final = "bad_preference"
@@ -119,7 +120,7 @@ def feed(
         FileError: a file can't be read.
     """
     count: Counter[str] = Counter()
-    now_ms = milliseconds(now) - 1  # what comes before now, whichever way a millisecond is rounded
+    now_ms = milliseconds(now)
     said: list[tuple[Vote, int]] = []
     known: dict[str, _Known] = {}
     if votes is not None:

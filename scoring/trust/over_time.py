@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import weighted
+from prefstream.scoring.moments import EPOCH, milliseconds
 from prefstream.scoring.probabilities import Triples
 from prefstream.scoring.trust.length import LengthVotes, fit_slopes
 from prefstream.scoring.trust.results import StepName, TrustSlice, TrustTime
@@ -17,7 +18,6 @@ from prefstream.scoring.trust.votes import FEWEST_VOTES, TrustVotes
 
 STEPS: Final[dict[StepName, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTOLD: Final = Estimate(value=None, low=None, high=None)
 
 
@@ -38,9 +38,7 @@ def measure_over_time(
         seed: of the draws.
     """
     length = STEPS[step] // timedelta(milliseconds=1)
-    rows = (
-        votes.forecast_first & (votes.weights > 0) & (votes.voted_ms >= (since - _EPOCH) // timedelta(milliseconds=1))
-    )
+    rows = votes.forecast_first & (votes.weights > 0) & (votes.voted_ms >= milliseconds(since))
     counted, prior = votes.at(rows), prior[rows]
     numbers = counted.voted_ms // length
     slices = []
@@ -53,8 +51,8 @@ def measure_over_time(
 def _slice(step: StepName, number: int, votes: TrustVotes, prior: Triples, resamples: int, seed: int) -> TrustSlice:
     draws = Resamples(votes.battles.tolist(), resamples=resamples, seed=seed)
     told = TrustSlice(
-        start=_EPOCH + number * STEPS[step],
-        end=_EPOCH + (number + 1) * STEPS[step],
+        start=EPOCH + number * STEPS[step],
+        end=EPOCH + (number + 1) * STEPS[step],
         votes=len(votes),
         battles=draws.prompts,
         log_loss=_UNTOLD,

@@ -7,14 +7,13 @@ A page anywhere can make its own name point to 127.0.0.1 once a browser has load
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any, Final
 
-LOCALHOST: Final = "localhost"
+from prefstream.consumer.board.api.middleware import App
 
-_Send = Callable[[dict[str, Any]], Awaitable[None]]
-_App = Callable[[Any, Any, Any], Awaitable[None]]
+LOCALHOST: Final = "localhost"
 
 
 def is_loopback(host: str) -> bool:
@@ -39,12 +38,12 @@ class KnownHosts:
         refuse: makes the answer to the others, of a status.
     """
 
-    def __init__(self, app: _App, *, names: Collection[str], refuse: Callable[[HTTPStatus], _App]) -> None:
+    def __init__(self, app: App, *, names: Collection[str], refuse: Callable[[HTTPStatus], App]) -> None:
         self._app = app
         self._names = {name.lower() for name in names}
         self._refuse = refuse
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: _Send) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer, or refuse."""
         asked = [value for name, value in scope.get("headers", ()) if name == b"host"]
         if scope["type"] == "http" and not all(self._is_known(host_of(value.decode("latin-1"))) for value in asked):

@@ -33,11 +33,11 @@ from prefstream.consumer.board.report.stream import first_shown, stream_report
 from prefstream.consumer.board.report.stream_payloads import StreamReport
 from prefstream.consumer.board.report.strengths import rank, rank_with_ties, strength_table, tie_table, win_rates
 from prefstream.consumer.board.report.surroundings import Surroundings
-from prefstream.consumer.board.store.facts import milliseconds
 from prefstream.consumer.board.store.reader import BoardReader, Weighting
 from prefstream.consumer.board.trust.build import MOST_SLICES, WINDOWS, build_trust, build_trust_over_time
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.schemas import OUTCOMES
+from prefstream.scoring.moments import EPOCH, milliseconds, moment_of
 from prefstream.scoring.strengths.results import Strengths
 from prefstream.scoring.strengths.tallies import VotedBattles
 from prefstream.scoring.trust.over_time import STEPS
@@ -58,7 +58,6 @@ TRUST_EVERY: Final = timedelta(seconds=30)
 """A report on trust is told again for so long."""
 
 _HOUR: Final = timedelta(hours=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_REMEMBERED: Final = 64
 _NOTHING_AROUND: Final = Surroundings()
 
@@ -167,7 +166,7 @@ class Reports:
                 notice=around.notice(),
                 counters=reader.counters(),
                 notes=tuple(
-                    BoardNote(at=_moment(note.at), kind=note.kind, detail=note.detail) for note in reader.notes()
+                    BoardNote(at=moment_of(note.at), kind=note.kind, detail=note.detail) for note in reader.notes()
                 ),
             )
 
@@ -212,14 +211,14 @@ class Reports:
         One of the future comes of a clock that is wrong; it would take the place of one that is right.
         """
         hours = STEPS[query.step] // _HOUR
-        until = int((self._now() - _EPOCH) / _HOUR) + 1
+        until = int((self._now() - EPOCH) / _HOUR) + 1
         there = sorted({facts.hour // hours for facts in self._reader.hours(until_hour=until)})
         return TimeSlices(
             step=query.step,
             slices=tuple(
                 TimeSlice(
-                    start=_EPOCH + number * STEPS[query.step],
-                    end=_EPOCH + (number + 1) * STEPS[query.step],
+                    start=EPOCH + number * STEPS[query.step],
+                    end=EPOCH + (number + 1) * STEPS[query.step],
                     strengths=strength_table(self._strengths(query, Span(number * hours, (number + 1) * hours))),
                 )
                 for number in there[-MOST_SLICES[query.step] :]
@@ -259,7 +258,7 @@ class Reports:
                     why=one.why,
                     score=one.score,
                     link=battle_link(self._settings.battle_url, one.id),
-                    published_at=_moment(one.at),
+                    published_at=moment_of(one.at),
                     model_a=one.model_a,
                     model_b=one.model_b,
                     language=one.language,
@@ -289,7 +288,7 @@ class Reports:
         if length is None:
             return Span()
         # Whole hours, as the sums are: the first one is in part beyond the window.
-        return Span(int((self._now() - length - _EPOCH) / _HOUR))
+        return Span(int((self._now() - length - EPOCH) / _HOUR))
 
     def _battles_by_language(self, span: Span) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -329,10 +328,6 @@ class Reports:
 
 def _hour_ms(hour: int | None) -> int | None:
     return None if hour is None else hour * (_HOUR // timedelta(milliseconds=1))
-
-
-def _moment(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
 
 
 _TABLES: Final[Mapping[TableName, Callable[[Reports, BoardQuery], str]]] = {

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from prefstream.consumer.board.report.stream_payloads import StreamMinute, StreamReport
 from prefstream.consumer.board.report.surroundings import WatchedStream
 from prefstream.consumer.board.store.reading import MinuteFacts
+from prefstream.scoring.moments import EPOCH
 
 SHOWN: Final = 60
 """Minutes: what an operator compares now with; the days before are Prometheus' to keep."""
 
 _MINUTE: Final = timedelta(minutes=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def first_shown(now: datetime) -> datetime:
@@ -66,8 +66,8 @@ def _told(minute: int, facts: MinuteFacts | None) -> StreamMinute:
 
 
 def _minute_of(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MINUTE
+    return (moment - EPOCH) // _MINUTE
 
 
 def _begin_of(minute: int) -> datetime:
-    return _EPOCH + minute * _MINUTE
+    return EPOCH + minute * _MINUTE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from prefstream.consumer.board.store.names import Names
@@ -12,6 +11,7 @@ from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.consumer.board.store.tables import UNKNOWN, Facts
 from prefstream.schemas import ContractError, Preference
 from prefstream.schemas.preference import FileSource, JudgeOpinion, KafkaSource, Probabilities, Style
+from prefstream.scoring.moments import milliseconds
 from prefstream.scoring.strengths.tallies import style_bin
 
 _Count: TypeAlias = int | None
@@ -90,11 +90,6 @@ def require_storable(said: Preference) -> None:
     counts = [] if style is None else [*vars(style.a).values(), *vars(style.b).values()]
     if max(partition or 0, offset) > _LARGEST or max(counts, default=0) > MOST_COUNTED:
         raise ContractError("no preference of a battle: a position or a count of its style is too large to be one")
-
-
-def milliseconds(moment: datetime) -> int:
-    """Since the epoch."""
-    return round(moment.timestamp() * 1000)
 
 
 def entropy_of(shares: Probabilities) -> float:

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from prefstream.consumer.board.store.reading import MinuteFacts
 from prefstream.consumer.board.store.records import Note, StoredOffset
 from prefstream.consumer.board.store.verdicts import MOST_KEPT
 from prefstream.consumer.errors import BoardFileError
+from prefstream.scoring.moments import moment_of
 
 
 class FileReader:
@@ -146,7 +147,7 @@ class FileReader:
 
     def _moment(self, key: str) -> datetime | None:
         found = self.meta(key)
-        return None if found is None else datetime.fromtimestamp(int(found) / 1000, UTC)
+        return None if found is None else moment_of(int(found))
 
 
 def between(column: str, since: int | None, until: int | None) -> tuple[list[str], list[Any]]:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from prefstream.consumer.board.store.facts import milliseconds
 from prefstream.consumer.board.store.records import WINNERS, VoteRecord, hash_id, hash_voter
 from prefstream.consumer.board.store.tables import FACTS, Facts
+from prefstream.scoring.moments import milliseconds
 
 _AT_ONCE: Final = 500
 """Keys in one statement; SQLite takes more, but no faster."""

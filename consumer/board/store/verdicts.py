@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import orjson
@@ -14,6 +13,7 @@ from prefstream.consumer.board.store.facts import entropy_of, is_truncated
 from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.schemas import Outcome
 from prefstream.schemas.preference import FileSource, JudgeOpinion, KafkaSource, Probabilities, Style
+from prefstream.scoring.moments import moment_of
 
 MOST_KEPT: Final = 500
 """A client that was away for minutes, or a restart long, misses none of a topic with a battle a second."""
@@ -98,7 +98,7 @@ def verdict_json(event: str, record: PreferenceRecord) -> bytes:
         {
             "event": event,
             "id": said.id,
-            "published_at": datetime.fromtimestamp(record.at / 1000, UTC),
+            "published_at": moment_of(record.at),
             "model_a": said.model_a,
             "model_b": said.model_b,
             "language": said.language,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from prefstream.consumer.board.trust.groups import (
     group_of_votes,
 )
 from prefstream.consumer.board.trust.warnings import warnings_of
+from prefstream.scoring.moments import EPOCH, milliseconds
 from prefstream.scoring.trust.contrast import BattleGroup, contrast
 from prefstream.scoring.trust.over_time import STEPS, measure_over_time
 from prefstream.scoring.trust.prior import prequential_prior
@@ -66,7 +67,6 @@ _MOST_SLICE_DRAWS: Final = 500
 """Ends of intervals then rest on twelve each: enough for a line over time."""
 
 _HOUR: Final = timedelta(hours=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def build_trust(
@@ -85,7 +85,7 @@ def build_trust(
     """
     begin = now - WEEKS_BEFORE
     with reader.snapshot():
-        judged = reader.judged(since_ms=_ms(begin), until_ms=_ms(now) + 1)
+        judged = reader.judged(since_ms=milliseconds(begin), until_ms=milliseconds(now) + 1)
         battles = _Battles(reader, now)
         drift = tuple(_drift(window, length, now, battles) for window, length in WINDOWS.items())
         answers = tuple(_answers(window, battles.group(now - length, now)) for window, length in WINDOWS.items())
@@ -116,15 +116,17 @@ def build_trust_over_time(
     Raises:
         BoardFileError: the file can't be read.
     """
-    since = _EPOCH + ((now - _EPOCH) // STEPS[step] + 1 - MOST_SLICES[step]) * STEPS[step]
+    since = EPOCH + ((now - EPOCH) // STEPS[step] + 1 - MOST_SLICES[step]) * STEPS[step]
     # The class prior of the oldest slice has learned from the weeks before, as that of the others has.
-    votes = trust_votes(reader.judged(since_ms=_ms(since - WEEKS_BEFORE), until_ms=_ms(now) + 1), weighting)
+    votes = trust_votes(
+        reader.judged(since_ms=milliseconds(since - WEEKS_BEFORE), until_ms=milliseconds(now) + 1), weighting
+    )
     return measure_over_time(
         step,
         votes,
         since=since,
         prior=prequential_prior(votes.outcomes, votes.weights),
-        resamples=_draws(int((votes.voted_ms >= _ms(since)).sum()), most=_MOST_SLICE_DRAWS),
+        resamples=_draws(int((votes.voted_ms >= milliseconds(since)).sum()), most=_MOST_SLICE_DRAWS),
     )
 
 
@@ -164,7 +166,7 @@ def _windows(
     prior = prequential_prior(votes.outcomes, votes.weights)
     told = []
     for window, length in WINDOWS.items():
-        rows = votes.voted_ms >= _ms(now - length)
+        rows = votes.voted_ms >= milliseconds(now - length)
         told.append(
             measure_window(
                 window,
@@ -240,7 +242,7 @@ def _selection(
     start = _hour(begin) + 1
     pairs = count_pairs(reader.pairs(since_hour=start, until_hour=_hour(now) + 1))
     everyone = BattleGroup({**battles.counts, PAIR: pairs}, battles.totals)
-    voted = group_of_votes(judged, since_ms=_ms(_EPOCH + start * _HOUR))
+    voted = group_of_votes(judged, since_ms=milliseconds(EPOCH + start * _HOUR))
     others = everyone.without(voted)
     return Selection(
         voted=voted.size(ENTROPY),
@@ -250,8 +252,4 @@ def _selection(
 
 
 def _hour(moment: datetime) -> int:
-    return int((moment - _EPOCH) // _HOUR)
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return int((moment - EPOCH) // _HOUR)

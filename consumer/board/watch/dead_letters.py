@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.dead_letters.reader import letter_of, reading
 from prefstream.consumer.errors import BrokersSilentError, StreamError
+from prefstream.scoring.moments import moment_of
 
 MOST_READ_BACK: Final = 100_000
 """Dead letters that a start reads at most: some seconds of one core. Of a flood nobody needs to know more."""
@@ -164,7 +164,7 @@ class DeadLetterWatch:
                 place = RecordPlace(topic=self._topic, partition=partition.partition, offset=offset)
                 self._tally.add(reason, at_ms, place)
                 if offset >= self._ends.get(partition, 0):
-                    self._announcer.add(letter.origin, reason, datetime.fromtimestamp(at_ms / 1000, UTC))
+                    self._announcer.add(letter.origin, reason, moment_of(at_ms))
             self._next[partition] = records[-1].offset + 1
         self._announcer.publish()
 

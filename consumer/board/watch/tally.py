@@ -6,13 +6,13 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, DeadLetterReason, RecordPlace
 from prefstream.consumer.board.store.minutes import MS_PER_MINUTE
 from prefstream.consumer.dead_letters.reader import UNKNOWN_REASON
 from prefstream.schemas.dead_letter import Reason
+from prefstream.scoring.moments import moment_of
 
 DAY_MS: Final = 86_400_000
 """What is counted: an operator who comes in the morning sees the night."""
@@ -78,12 +78,12 @@ class Tally:
             by_reason = sum(self._by_minute.values(), Counter[str]())
             newest = dict(self._newest)
         return DeadLetterCounts(
-            since=_moment(since_ms),
+            since=moment_of(since_ms),
             total=by_reason.total(),
             complete=complete,
             reasons=tuple(
                 DeadLetterReason(
-                    reason=reason, count=count, newest_at=_moment(newest[reason][0]), newest=newest[reason][1]
+                    reason=reason, count=count, newest_at=moment_of(newest[reason][0]), newest=newest[reason][1]
                 )
                 for reason, count in sorted(by_reason.items(), key=lambda one: (-one[1], one[0]))
             ),
@@ -94,7 +94,3 @@ class Tally:
         oldest = self.since_ms // MS_PER_MINUTE
         for minute in [one for one in self._by_minute if one < oldest]:
             del self._by_minute[minute]
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
