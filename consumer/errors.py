@@ -21,7 +21,8 @@
         └── StalledError             a forward pass did not return in time; `run` ends with 70
 
     PrefstreamError
-    └── NoLiveEventsError            a page gets no events now; it may come back
+    ├── NoLiveEventsError            a page gets no events now; it may come back
+    └── BoardBusyError               the board computes too many answers to begin with another
 
 Any other `StreamError` ends the process with exit code 1, so that its supervisor restarts it.
 """
@@ -53,6 +54,10 @@ class BoardWriteError(StreamError):
 
 class NoLiveEventsError(PrefstreamError):
     """A page gets no events as they happen: too many have them, or the board ends."""
+
+
+class BoardBusyError(PrefstreamError):
+    """The board computes, or is still to compute, so many answers that it begins with no other."""
 
 
 class BrokerUnreachableError(StreamError):

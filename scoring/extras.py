@@ -21,7 +21,7 @@ _RUN: Final = _KAFKA | _READING | {"prometheus_client", "psutil"}
 _MEASURING: Final = frozenset({"scipy", "sklearn"})
 _MODELS: Final = frozenset({"huggingface_hub", "peft", "safetensors", "tokenizers", "torch", "transformers"})
 _JUDGES: Final = _READING | _MEASURING | _MODELS | {"jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
-_BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "uvicorn"}
+_BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "threadpoolctl", "uvicorn"}
 
 EXTRAS: Final = {
     "judges": _JUDGES,

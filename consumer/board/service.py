@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 SHOW_TRUST_EVERY_S: Final = 60.0
 """Prometheus asks every 15 to 60 s, and figures of a day hardly move in a minute."""
 
+JOIN_S: Final = 5.0
+"""Figures on trust take a second or two; on a busy machine the end waits no longer for some that nobody gets to see."""
+
 
 class BoardService:
     """Reads in the thread that runs it; the server has threads of its own.
@@ -66,6 +69,8 @@ class BoardService:
         self._on_serving = on_serving
         self._stop = threading.Event()
         self._ended_by = "the caller"
+        self._began = time.monotonic()
+        self._told_end = False
         self._server_ended = False
 
     def stop(self, by: str = "the caller") -> None:
@@ -83,14 +88,20 @@ class BoardService:
         Raises:
             PrefstreamError: what can't be mended from inside.
         """
-        began = time.monotonic()
+        self._began = time.monotonic()
         try:
             self._serve()
         except Exception as error:
             self._ended_by = type(error).__name__
             raise
         finally:
-            log.info("stopped", by=self._ended_by, after_s=round(time.monotonic() - began, 1))
+            self.tell_end()
+
+    def tell_end(self) -> None:
+        """Log what ended the service. Once: `run` does it last; who ends the process before that does it first."""
+        if not self._told_end:
+            self._told_end = True
+            log.info("stopped", by=self._ended_by, after_s=round(time.monotonic() - self._began, 1))
 
     def _serve(self) -> None:
         config = self._config
@@ -195,9 +206,11 @@ def _showing_trust(reports: Reports, registry: CollectorRegistry) -> Iterator[No
                     newest_vote=status.newest_vote_at,
                 )
             except PrefstreamError as error:
-                log.warning("no figures on trust", why=str(error))
+                if not ended.is_set():  # or it may be that the file was closed meanwhile
+                    log.warning("no figures on trust", why=str(error))
             except Exception:
-                log.exception("no figures on trust")  # another minute may have others
+                if not ended.is_set():
+                    log.exception("no figures on trust")  # another minute may have others
             if ended.wait(SHOW_TRUST_EVERY_S):
                 return
 
@@ -207,7 +220,7 @@ def _showing_trust(reports: Reports, registry: CollectorRegistry) -> Iterator[No
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(JOIN_S)
 
 
 def _hosts_of(config: BoardConfig) -> frozenset[str] | None:

@@ -21,9 +21,10 @@ from prefstream.consumer.cli.notes import notes_of, refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
-from prefstream.consumer.cli.signals import stop_on_signals, stop_service_on_signals
+from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_service_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
 from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
@@ -51,6 +52,10 @@ _OF_SERVICE: Final = (
 _OF_TOPICS: Final = ("board_file", "board_vote_window", "board_max_join_rows")
 _OF_QUERY: Final = ("method", "style_control", "language", "window", "step")
 _OF_ONCE: Final = ("output_format", "table", *_OF_QUERY)
+
+STOP_S: Final = 20.0
+"""For the end of the service: answers under way get 5 s, what is being computed likewise, brokers that are away more.
+Kubernetes kills after 30 s. Nothing is lost: what was read is in the file as far as its offsets say."""
 
 _FOR_EVER: Final = timedelta(days=365_000)
 """How long votes of a file are waited for."""
@@ -170,17 +175,23 @@ def board(
     configure_logging("warning", "console", library_level="error")
     for note in notes_of(context):
         typer.echo(f"prefstream: {note}", err=True)
-    from prefstream.consumer.board.report.payloads import BoardQuery  # numpy comes along
+    from prefstream.consumer.board.one_blas_thread import one_blas_thread  # numpy comes along
+    from prefstream.consumer.board.report.payloads import BoardQuery
 
     query = BoardQuery(method=method, style_control=style_control, language=language, window=window, step=step)
+
+    def tell(reports: Reports) -> None:
+        with one_blas_thread():
+            _print(reports, query, output_format, table)
+
     if preferences is not None:
         refuse_unused(context, _OF_TOPICS, "with --preferences, which is read instead of topics")
-        rejected = _from_files(config, preferences, votes, lambda reports: _print(reports, query, output_format, table))
+        rejected = _from_files(config, preferences, votes, tell)
         if rejected:
             raise typer.Exit(EXIT_REJECTED)
     else:
         file = config.board_file if _is_given(context, "board_file") else None
-        _from_topics(config, file, lambda reports: _print(reports, query, output_format, table))
+        _from_topics(config, file, tell)
 
 
 def _from_files(config: BoardConfig, preferences: Path, votes: Path | None, tell: Callable[[Reports], None]) -> int:
@@ -239,6 +250,7 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
 
 def _serve(config: BoardConfig, context: typer.Context) -> None:
     """Serve until a signal."""
+    from prefstream.consumer.board.one_blas_thread import one_blas_thread
     from prefstream.consumer.board.service import BoardService
 
     configure_logging(config.log_level, config.log_format)
@@ -246,14 +258,21 @@ def _serve(config: BoardConfig, context: typer.Context) -> None:
     for note in notes_of(context):
         log.warning("setting without effect", detail=note)
     service = BoardService(config)
+
+    def ask(number: int, form: SignalForm) -> None:
+        del form
+        service.stop(signal.Signals(number).name)
+        leave_within(STOP_S, service.tell_end)
+
     stop_service_on_signals(
-        lambda number, _: service.stop(signal.Signals(number).name),
+        ask,
         asked="stopping",
         ended="stopped at once, nothing is lost",
     )
     code = 0
     try:
-        service.run()
+        with one_blas_thread():
+            service.run()
     except Exception as error:
         failed_with = exit_code_of(error, log_failure)
         if failed_with is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -14,7 +13,7 @@ from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_fail
 from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panels import panel_config
-from prefstream.consumer.cli.signals import stop_service_on_signals
+from prefstream.consumer.cli.signals import leave_within, stop_service_on_signals
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
@@ -82,13 +81,7 @@ def _stop_on_signals(service: Service, drain_seconds: float) -> None:
         service.stop(signal.Signals(number).name)
         # A broker that is away can hold the loop up longer than the time to drain; leaving in the middle of a
         # transaction is safe, our successor ends it.
-        deadline = threading.Timer(drain_seconds + CLOSE_S, leave)
-        deadline.daemon = True
-        deadline.start()
-
-    def leave() -> None:
-        service.tell_end()
-        leave_now(0)
+        leave_within(drain_seconds + CLOSE_S, service.tell_end)
 
     stop_service_on_signals(
         ask,

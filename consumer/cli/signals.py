@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from prefstream.consumer.cli.exit_codes import leave_now
 from prefstream.consumer.early_signals import (
     EXIT_INTERRUPTED,
     STOP_SIGNALS,
@@ -54,6 +55,23 @@ def stop_service_on_signals(ask: Callable[[int, SignalForm], None], *, asked: st
 
     for number in STOP_SIGNALS:
         signal.signal(number, handle)
+
+
+def leave_within(seconds: float, tell: Callable[[], None]) -> None:
+    """End the process with 0 after so long, in whatever it hangs then; not where it has ended by itself.
+
+    Args:
+        seconds: how long it may take to end by itself.
+        tell: what the log is to say is told before.
+    """
+
+    def leave() -> None:
+        tell()
+        leave_now(0)
+
+    deadline = threading.Timer(seconds, leave)
+    deadline.daemon = True
+    deadline.start()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import TopicNames
 from prefstream.schemas.vote import Vote
 from tests.support.board import BEGIN_MS, preference_record
-from tests.support.processes import Prefstream, prefstream
+from tests.support.processes import PREFSTREAM, Prefstream, prefstream
 from tests.support.streams import wait_until
 
 TIMEOUT_S = 100.0
@@ -184,7 +184,9 @@ BOARD_TOPICS = (*STORED_TOPICS, "battles_topic", "dead_letters_topic")
 
 
 @contextmanager
-def board_service(names: TopicNames, folder: Path, *options: str) -> Iterator[tuple[Prefstream, str]]:
+def board_service(
+    names: TopicNames, folder: Path, *options: str, program: str = PREFSTREAM
+) -> Iterator[tuple[Prefstream, str]]:
     """`prefstream board` in a process of its own, once it serves; and where. Its file is `board.sqlite`."""
     with prefstream(
         "board",
@@ -193,6 +195,7 @@ def board_service(names: TopicNames, folder: Path, *options: str) -> Iterator[tu
         "--http-port", "0",
         *options,
         log=folder / "board.log",
+        program=program,
     ) as process:  # fmt: skip
         wait_until(lambda: process.log_events("serving") or process.ended, TIMEOUT_S, "the board's first line")
         line = process.log_events("serving")[-1]

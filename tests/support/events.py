@@ -73,18 +73,19 @@ class Events:
 
 
 @contextmanager
-def events(url: str, after: str | None = None, last_event_id: str | None = None) -> Iterator[Events]:
+def events(url: str, after: str | None = None, last_event_id: str | None = None, **further: str) -> Iterator[Events]:
     """Open a board's stream.
 
     Args:
         url: of the board.
         after: in the query.
         last_event_id: in the header, as a browser sends it that comes back.
+        further: headers.
     """
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
     try:
-        headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        headers = further if last_event_id is None else {"Last-Event-ID": last_event_id, **further}
         path = f"{place.path}{API}/events" + ("" if after is None else f"?after={after}")
         connection.request("GET", path, headers=headers)
         yield Events(connection.getresponse())

@@ -2,7 +2,8 @@
 
 A browser's stream of events sends no `Authorization`, so the page exchanges the token for a cookie. It holds no token
 and nothing else worth knowing, is signed with the token as the key, and ends with it: another token, and it is void.
-The board keeps no list of those who have one, so signing out takes it from one browser.
+The board keeps no list of those who have one, so signing out takes it from one browser; streams of events that were
+opened with it end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from importlib.metadata import version
@@ -24,7 +26,9 @@ from prefstream.consumer.board.api.middleware import App
 from prefstream.consumer.board.api.page import PAGE
 from prefstream.consumer.board.api.responses import API, ApiProblem, problem_response
 
-COOKIE: Final = "prefstream_board"
+_COOKIE: Final = "prefstream_board_"
+"""What the cookie's name begins with. A browser sends a host's cookies to all its ports, so that boards with one name
+would take each other's away."""
 
 COOKIE_S: Final = 30 * 86_400
 """A month, in seconds: who looks every week signs in once, and a browser that is given away forgets."""
@@ -50,9 +54,15 @@ class Access:
 
     Args:
         token: that requests must have; None: everybody may ask.
+        board: what tells this board from others, and stays over restarts; nobody learns it by the cookie's name.
+
+    Attributes:
+        cookie: the cookie's name.
+        required: whether a token is asked for.
     """
 
-    def __init__(self, token: SecretStr | None) -> None:
+    def __init__(self, token: SecretStr | None, board: str) -> None:
+        self.cookie = _COOKIE + hashlib.blake2b(board.encode(), digest_size=4).hexdigest()
         self._token = b"" if token is None else token.get_secret_value().encode()
         # A key derived by HMAC-SHA-256 instead of the package's SHA-1.
         self._signer = TimestampSigner(self._token, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
@@ -73,9 +83,17 @@ class Access:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(token.strip()):
             return True
-        # Not by `request.cookies`, which has one of a name: a board under another path of this host has its own there.
+        return self.session_of(request) is not None
+
+    def session_of(self, request: HTTPConnection) -> str | None:
+        """The cookie by which a request may be answered; None where it has none of ours.
+
+        Two browsers that signed in within the same second have the same one.
+        """
+        # Not by `request.cookies`, which has one of a name: a browser may have one of each path that it is shown under.
         sent = (one.strip().partition("=") for header in request.headers.getlist("cookie") for one in header.split(";"))
-        return any(name == COOKIE and self._is_ours(cookie) for name, _, cookie in sent)
+        ours = (cookie for name, _, cookie in sent if name == self.cookie and self._is_ours(cookie))
+        return next(ours, None) if self.required else None
 
     def _is_ours(self, cookie: str) -> bool:
         try:
@@ -171,13 +189,16 @@ class SignIn(BaseModel):
     token: SecretStr
 
 
-def session_routes(access: Access, *, texts: bool, battles: bool) -> APIRouter:
+def session_routes(
+    access: Access, *, texts: bool, battles: bool, on_sign_out: Callable[[str], None] = lambda _: None
+) -> APIRouter:
     """Signing in and out, and what the page asks first.
 
     Args:
         access: knows the token.
         texts: texts of battles can be looked at.
         battles: battles can be tried.
+        on_sign_out: hears the cookie of a browser that signs out.
     """
     router = APIRouter()
     wrong = asyncio.Semaphore(MOST_WRONG)
@@ -206,7 +227,7 @@ def session_routes(access: Access, *, texts: bool, battles: bool) -> APIRouter:
             return problem_response(HTTPStatus.CONFLICT, "this board asks for no token")
         if access.is_token(given.token.get_secret_value()):
             response = Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
-            response.set_cookie(COOKIE, access.new_cookie(), max_age=COOKIE_S, **_cookie_of(request))
+            response.set_cookie(access.cookie, access.new_cookie(), max_age=COOKIE_S, **_cookie_of(request))
             return response
         if wrong.locked():
             return problem_response(
@@ -225,8 +246,11 @@ def session_routes(access: Access, *, texts: bool, battles: bool) -> APIRouter:
         responses={403: {"model": ApiProblem}},
     )
     async def sign_out(request: Request) -> Response:
+        session = access.session_of(request)
+        if session is not None:
+            on_sign_out(session)
         response = Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
-        response.delete_cookie(COOKIE, **_cookie_of(request))
+        response.delete_cookie(access.cookie, **_cookie_of(request))
         return response
 
     return router

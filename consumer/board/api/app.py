@@ -22,7 +22,7 @@ from prefstream.consumer.board.api.hosts import KnownHosts
 from prefstream.consumer.board.api.live import live_routes
 from prefstream.consumer.board.api.middleware import SECURITY, AsMeant, SecurityHeaders
 from prefstream.consumer.board.api.page import add_page_routes
-from prefstream.consumer.board.api.responses import API, JSON, PROBLEMS, problem_response, ready_response
+from prefstream.consumer.board.api.responses import API, JSON, PROBLEMS, cached_response, problem_response
 from prefstream.consumer.board.battles.texts import TextReader
 from prefstream.consumer.board.battles.writer import BattleWriter
 from prefstream.consumer.board.live.feed import LiveFeed
@@ -98,7 +98,7 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         return ReadyAnswer.of(wanted.render(reports, wanted.query), wanted.media_type)
 
     answers: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=settings.refresh_s)
-    prompt: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=min(PROMPT_S, settings.refresh_s), stale_s=0)
+    prompt: AnswerCache[_Wanted] = AnswerCache(compute, fresh_s=min(PROMPT_S, settings.refresh_s), cost=0, stale_s=0)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -119,7 +119,7 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
         separate_input_output_schemas=False,
         max_body_size=_MOST_BODY_BYTES,
     )
-    access = Access(settings.token)
+    access = Access(settings.token, reports.file_key)
     app.add_middleware(TokenRequired, access=access)  # the one that is added last is passed first
     if settings.hosts is not None:
         app.add_middleware(
@@ -128,11 +128,17 @@ def create_app(reports: Reports, settings: AppSettings) -> FastAPI:
     app.add_middleware(AsMeant, root_path=settings.root_path)
     app.add_middleware(SecurityHeaders)
     app.include_router(_routes(answers, prompt))
-    session = session_routes(access, texts=settings.texts is not None, battles=settings.battles is not None)
+    live = settings.live
+    session = session_routes(
+        access,
+        texts=settings.texts is not None,
+        battles=settings.battles is not None,
+        on_sign_out=live.broadcast.end_session if live else lambda _: None,
+    )
     app.include_router(session, prefix=API, responses=PROBLEMS)
     app.include_router(battle_routes(settings.battles, settings.texts), prefix=API, responses=PROBLEMS)
-    if settings.live is not None:
-        app.include_router(live_routes(settings.live), prefix=API, responses=PROBLEMS)
+    if live is not None:
+        app.include_router(live_routes(live, access.session_of), prefix=API, responses=PROBLEMS)
     app.add_exception_handler(PrefstreamError, _failed)
     app.add_exception_handler(RequestValidationError, _refused)
     app.add_exception_handler(Exception, _broke)
@@ -220,16 +226,16 @@ def _routes(answers: AnswerCache[_Wanted], prompt: AnswerCache[_Wanted]) -> APIR
         )
 
     async def review_lines(request: Request) -> Response:
-        return ready_response(request, await answers.get(_Wanted(_review_lines, JSON_LINES, BoardQuery())))
+        return await cached_response(request, answers, _Wanted(_review_lines, JSON_LINES, BoardQuery()))
 
     async def trust_time(
         request: Request, step: Annotated[Step, Query(description="Length of a slice of time.")] = "day"
     ) -> Response:
-        return ready_response(request, await answers.get(_Wanted(_trust_time, JSON, BoardQuery(step=step))))
+        return await cached_response(request, answers, _Wanted(_trust_time, JSON, BoardQuery(step=step)))
 
     async def table(request: Request, table: _Table, query: Annotated[BoardQuery, Query()]) -> Response:
         cache = prompt if table in _PROMPT_TABLES else answers
-        return ready_response(request, await cache.get(_Wanted(_CSV[table], CSV, query)))
+        return await cached_response(request, cache, _Wanted(_CSV[table], CSV, query))
 
     router.add_api_route(
         "/trust/time",
@@ -259,7 +265,7 @@ def _routes(answers: AnswerCache[_Wanted], prompt: AnswerCache[_Wanted]) -> APIR
 
 def _endpoint(page: _Page, answers: AnswerCache[_Wanted]) -> Callable[..., Awaitable[Response]]:
     async def with_query(request: Request, query: Annotated[BoardQuery, Query()]) -> Response:
-        return ready_response(request, await answers.get(_Wanted(page.render, JSON, query)))
+        return await cached_response(request, answers, _Wanted(page.render, JSON, query))
 
     async def without_query(request: Request) -> Response:
         return await with_query(request, BoardQuery())

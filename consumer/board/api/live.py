@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from prefstream.consumer.board.api.answers import ReadyAnswer
@@ -42,11 +43,12 @@ _LastEventId: TypeAlias = Annotated[
 ]
 
 
-def live_routes(feed: LiveFeed) -> APIRouter:
+def live_routes(feed: LiveFeed, session_of: Callable[[HTTPConnection], str | None]) -> APIRouter:
     """The addresses of what happens.
 
     Args:
         feed: where it comes from.
+        session_of: the cookie by which a request is answered; a stream ends when its browser signs out.
     """
     router = APIRouter()
 
@@ -56,7 +58,8 @@ def live_routes(feed: LiveFeed) -> APIRouter:
     async def events(request: Request, after: _After = None, last_event_id: _LastEventId = None) -> Response:
         if request.scope.get(HEAD_ALONE):
             return Response(media_type=EVENTS, headers=_HEADERS)
-        stream = feed.broadcast.open(request.scope.get("state", {}).get(CUT, _nothing))
+        cut = request.scope.get("state", {}).get(CUT, _nothing)
+        stream = feed.broadcast.open(cut, session=session_of(request))
         try:
             begin = await run_in_threadpool(feed.begin_of, stream, last_event_id or after)
         except BaseException:

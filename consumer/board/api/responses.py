@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from prefstream.consumer.board.api.answers import ReadyAnswer
+from prefstream.consumer.board.api.answers import MOST_STALE_S, AnswerCache, Key, ReadyAnswer
 
 API: Final = "/api/v1"
 
@@ -25,6 +26,28 @@ class ApiProblem(BaseModel):
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {422: {"model": ApiProblem}, 503: {"model": ApiProblem}}
 """What any address may answer instead."""
+
+
+async def cached_response(request: Request, answers: AnswerCache[Key], key: Key) -> Response:
+    """Send what is kept or computed, and say how old it is.
+
+    `Age` says since when, and `Cache-Status` (RFC 9211) that it is no longer fresh: then a newer one is being computed,
+    for which who asks again does not wait. With `Cache-Control: max-stale` (RFC 9111) a client says that an older one
+    will do for a beginning.
+
+    Args:
+        request: says what the client has, and what will do.
+        answers: where the answer is kept.
+        key: of what.
+
+    Raises:
+        PrefstreamError: it can't be computed now.
+    """
+    given = await answers.get(key, most_stale_s=_most_stale_s(request))
+    headers = {"Age": str(int(given.age_s))}
+    if given.ttl_s < 0:
+        headers["Cache-Status"] = f"prefstream; hit; ttl={math.floor(given.ttl_s)}"
+    return ready_response(request, given.answer, headers)
 
 
 def ready_response(request: Request, answer: ReadyAnswer, headers: Mapping[str, str] | None = None) -> Response:
@@ -57,6 +80,17 @@ def problem_response(status: int, detail: str, headers: Mapping[str, str] | None
     return JSONResponse(
         ApiProblem(detail=detail).model_dump(), status, headers={"Cache-Control": "no-store", **(headers or {})}
     )
+
+
+def _most_stale_s(request: Request) -> float:
+    """For how long an answer may not have been fresh, by what a client says; 0 where it says nothing."""
+    for directive in request.headers.get("cache-control", "").lower().split(","):
+        name, given, seconds = directive.strip().partition("=")
+        if name == "max-stale" and not given:
+            return MOST_STALE_S
+        if name == "max-stale" and seconds.isascii() and seconds.isdigit():
+            return min(float(seconds), MOST_STALE_S)
+    return 0.0
 
 
 def _takes_gzip(request: Request) -> bool:

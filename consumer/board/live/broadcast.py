@@ -37,10 +37,12 @@ class EventStream:
 
     Attributes:
         since: id of the last event before it began; empty where no event has had one.
+        session: what its client signed in by; None where it did not.
     """
 
-    def __init__(self, first: list[bytes], since: str, cut: Callable[[], None]) -> None:
+    def __init__(self, first: list[bytes], since: str, cut: Callable[[], None], session: str | None) -> None:
         self.since = since
+        self.session = session
         self._waiting = deque(first)
         self._cut = cut
         self._loop = asyncio.get_running_loop()
@@ -65,7 +67,9 @@ class EventStream:
                 yield KEEPALIVE_COMMENT
 
     def put(self, frame: bytes) -> bool:
-        """Let an event wait to be sent; False where too many do, and the stream is over. For the broadcast."""
+        """Let an event wait to be sent; False where the stream is over: where too many wait, say. For the broadcast."""
+        if self._ended:
+            return False
         if len(self._waiting) >= MOST_WAITING:
             self._ended = True
             self._waiting.clear()
@@ -141,11 +145,12 @@ class Broadcast:
         with self._lock:
             self._last_id = event_id
 
-    def open(self, cut: Callable[[], None] = lambda: None) -> EventStream:
+    def open(self, cut: Callable[[], None] = lambda: None, session: str | None = None) -> EventStream:
         """Begin a stream: it gets the newest of each type that is kept, then what comes.
 
         Args:
             cut: closes the connection, whatever is still to be sent; called in the event loop.
+            session: what its client signed in by.
 
         Raises:
             NoLiveEventsError: there are too many, or the board ends.
@@ -155,7 +160,7 @@ class Broadcast:
                 raise NoLiveEventsError("the board ends; come back in some seconds")
             if len(self._streams) >= MOST_STREAMS:
                 raise NoLiveEventsError(f"{MOST_STREAMS} pages get live events already; no more do until one is closed")
-            stream = EventStream(list(self._newest.values()), self._last_id, cut)
+            stream = EventStream(list(self._newest.values()), self._last_id, cut, session)
             self._streams.add(stream)
             return stream
 
@@ -164,6 +169,13 @@ class Broadcast:
         with self._lock:
             stream.left()
             self._streams.discard(stream)
+
+    def end_session(self, session: str) -> None:
+        """End the streams of a client that signed out, in all its windows."""
+        with self._lock:
+            for stream in self._streams:
+                if stream.session == session:
+                    stream.end()
 
     def close(self) -> None:
         """End all streams, and begin none any more."""

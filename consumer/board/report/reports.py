@@ -127,6 +127,11 @@ class Reports:
         self._trust_lock = threading.Lock()
         self._trust_over_time_lock = threading.Lock()
 
+    @property
+    def file_key(self) -> str:
+        """What tells the board's file from all others."""
+        return str(self._reader.meta("file_key"))
+
     def board(self, query: BoardQuery) -> BoardReport:
         """All of it in one; while the topics are being read, its parts may be of moments that lie apart."""
         return BoardReport(

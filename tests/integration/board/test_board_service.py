@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tests.conftest import Kafka
 from tests.support.board_topics import board_names
 from tests.support.boards import BOARD_TOPICS, STORED_TOPICS, ask, board_service, topic_options
 from tests.support.priors import prior_entry
-from tests.support.processes import prefstream
+from tests.support.processes import PREFSTREAM, prefstream
 from tests.support.streams import read_topic, wait_until
 
 BOUND_S = 100.0
@@ -89,6 +91,32 @@ def test_a_file_is_one_processs(names: TopicNames, tmp_path: Path) -> None:
     ):
         assert second.wait() == 2
         assert f"process {first.process.pid}" in second.failure
+
+
+HANGS = (
+    """
+import time
+from prefstream.consumer.board.report.reports import Reports
+from prefstream.consumer.cli import board
+Reports.models = lambda *_: (print("computing", flush=True), time.sleep(1_000))
+board.STOP_S = 1.0
+"""
+    + PREFSTREAM
+)
+"""The command, which computes for ever, and says on its standard output when it begins."""
+
+
+def test_a_computation_without_end_does_not_keep_it_from_ending(embedded_kafka: Kafka, tmp_path: Path) -> None:
+    names = board_names(embedded_kafka.bootstrap_servers, partitions=1)
+    with board_service(names, tmp_path, program=HANGS) as (process, url), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, url, f"{API}/models")
+        assert process.process.stdout
+        assert process.process.stdout.readline() == "computing\n"
+        process.signal(signal.SIGTERM)
+        assert process.wait(BOUND_S) == 0
+        assert [line["by"] for line in process.log_events("stopped")] == ["SIGTERM"]
+        with pytest.raises((OSError, http.client.HTTPException)):
+            asked.result(BOUND_S)
 
 
 def test_one_look_reads_both_topics_and_leaves_no_file(

@@ -24,6 +24,20 @@ export function whenSignedOut(handler) {
   onSignedOut = handler;
 }
 
+/** @type {() => void} */
+let onOld = () => {};
+
+/** What is done where an answer is no longer fresh, and a newer one is being computed. @param {() => void} handler */
+export function whenOld(handler) {
+  onOld = handler;
+}
+
+/** Seconds for which an answer may not have been fresh: an old one is better than none for as long as a newer one takes. */
+const MAX_STALE_S = 3600;
+
+/** Seconds for which it has not been, from which on it is asked for again: more than lie between both questions. */
+const OLD_S = 3;
+
 /**
  * The address of something of the API; what is null, undefined or empty is left out of the query.
  *
@@ -37,7 +51,8 @@ export function url(path, query = {}) {
 }
 
 /**
- * Ask for JSON. The browser keeps answers by their ETag, so what has not changed costs a header.
+ * Ask for JSON. The browser keeps answers by their ETag, so what has not changed costs a header. The answer may be an old
+ * one, of which the board says so: then whoever is told by `whenOld` sees to it that it is asked for again.
  *
  * @template Payload
  * @param {string} path
@@ -46,7 +61,10 @@ export function url(path, query = {}) {
  * @returns {Promise<Payload>}
  */
 export async function get(path, query = {}, { signal } = {}) {
-  const response = await send(url(path, query), { signal, headers: { Accept: "application/json" } });
+  const headers = { Accept: "application/json", "Cache-Control": `max-stale=${MAX_STALE_S}` };
+  const response = await send(url(path, query), { signal, headers });
+  const ttl = /;\s*ttl=(-?\d+)/.exec(response.headers.get("Cache-Status") ?? "")?.[1];
+  if (Number(ttl ?? 0) < -OLD_S) onOld();
   return response.json();
 }
 

@@ -5,7 +5,7 @@
  * error (a proxy's 502 while the board restarts): then it is opened anew here, from the last event on.
  */
 
-import { url } from "./api.js";
+import { get, url } from "./api.js";
 
 /** @typedef {"connecting" | "live" | "reconnecting" | "paused"} Connection */
 
@@ -28,6 +28,9 @@ const HIDDEN_MS = 60_000;
  */
 const ECHOES_MS = [2000, 7000, 10_000, 45_000];
 
+/** After an answer that was no longer fresh: the newer one that is being computed then takes a second, mostly. */
+const NEWER_MS = 2000;
+
 export class Events {
   /** @type {EventSource | null} */
   #source = null;
@@ -42,6 +45,8 @@ export class Events {
   #silence;
   /** @type {number[]} */
   #echoes = [];
+  /** @type {number | undefined} */
+  #newer;
   #last = "";
 
   constructor() {
@@ -115,6 +120,14 @@ export class Events {
     this.#echoes = ECHOES_MS.map((after) => setTimeout(() => this.#tell("changed", payload), after));
   }
 
+  /** Tell of a change soon: somebody was given an old answer. */
+  expectNewer() {
+    this.#newer ??= setTimeout(() => {
+      this.#newer = undefined;
+      this.#tell("changed", {});
+    }, NEWER_MS);
+  }
+
   #close() {
     clearTimeout(this.#retry);
     clearTimeout(this.#silence);
@@ -144,6 +157,7 @@ export class Events {
     this.#become("reconnecting");
     if (source.readyState !== EventSource.CLOSED) return; // it tries by itself
     this.#close();
+    void get("status").catch(() => {}); // of a browser that was signed out in another window, an error that is heard of
     this.#retry = setTimeout(() => this.#open(), this.#retryMs);
     this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
   }

@@ -33,6 +33,7 @@ const tabs = /** @type {HTMLElement} */ (document.getElementById("tabs"));
 async function start() {
   const session = await whoLooks();
   const events = new Events();
+  api.whenOld(() => events.expectNewer());
   const shown = new Shown(events, session);
   const bar = frame(events, session);
   api.whenSignedOut(() => void askForToken().then(() => location.reload()));

@@ -13,11 +13,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.board.report.payloads import BoardReport, ReviewLine
+from prefstream.consumer.board.report.reports import Reports
+from prefstream.consumer.board.service import BoardService
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED, EXIT_USAGE, complain
+from prefstream.consumer.cli.signals import stop_signals_handled_by
 from prefstream.schemas import PrefstreamError, encode_preference, parse_battle
 from prefstream.schemas.preference import FileSource, JudgeOpinion, Preference, Probabilities, Provenance
 from prefstream.scoring.evaluation.results import Evaluation
@@ -70,6 +74,30 @@ def board(*arguments: str | Path, columns: int = 80) -> Result:
     if isinstance(result.exception, PrefstreamError):
         result.exit_code = complain(result.exception)
     return result
+
+
+def blas_threads() -> set[int]:
+    """Of each library that multiplies matrices."""
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_matrices_are_multiplied_by_one_thread(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others would spin, on cores that the judges and the broker need."""
+    seen: list[set[int]] = []
+
+    def look(*_: object) -> str:
+        seen.append(blas_threads())
+        return ""
+
+    monkeypatch.setattr(Reports, "csv", look)
+    monkeypatch.setattr(BoardService, "run", look)
+    monkeypatch.setattr("prefstream.consumer.cli.board.install_exception_hooks", lambda: None)
+    with threadpool_limits(2, user_api="blas"):
+        board("--preferences", files[0], "--votes", files[1], "--format", "csv")
+        with stop_signals_handled_by(lambda *_: None):  # the service sets its own
+            board()
+        assert blas_threads() == {2}
+    assert seen == [{1}, {1}]
 
 
 def test_it_prints_a_table_with_names_as_they_are(files: tuple[Path, Path]) -> None:

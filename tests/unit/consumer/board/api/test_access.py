@@ -6,6 +6,8 @@ import http.cookies
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +16,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
-from prefstream.consumer.board.api.access import COOKIE, COOKIE_S, MOST_WRONG, Access
+from prefstream.consumer.board.api.access import COOKIE_S, MOST_WRONG, Access
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.health import HealthState
 from tests.support.boards import Answered, ask, open_store, send, served
+from tests.support.events import events
 
 TOKEN = "zqtoken-of-the-board-0123456789"  # noqa: S105
 SESSION = f"{API}/session"
@@ -56,7 +59,8 @@ def sign_in(url: str, token: Any = TOKEN, **headers: str) -> Answered:
 
 
 def cookie_of(answer: Answered) -> http.cookies.Morsel[str]:
-    return http.cookies.SimpleCookie(answer.headers["set-cookie"])[COOKIE]
+    [cookie] = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
+    return cookie
 
 
 def signed_in(url: str, **headers: str) -> bool:
@@ -112,8 +116,8 @@ def test_a_browser_gets_a_cookie_for_it(url: str, under: str) -> None:
     assert cookie["path"] == under or "/"
     assert int(cookie["max-age"]) == COOKIE_S
     assert TOKEN not in answer.headers["set-cookie"]
-    assert signed_in(url, Cookie=f"{COOKIE}={cookie.value}")
-    assert ask(url, f"{API}/status", Cookie=f"other=1; {COOKIE}={cookie.value}").status == 200
+    assert signed_in(url, Cookie=f"{cookie.key}={cookie.value}")
+    assert ask(url, f"{API}/status", Cookie=f"other=1; {cookie.key}={cookie.value}").status == 200
 
 
 def test_signing_out_takes_the_cookie_back(url: str, under: str) -> None:
@@ -129,7 +133,7 @@ def test_behind_https_the_cookie_goes_over_https_alone(url: str, proto: str, sec
 
 
 def test_a_cookie_ends_with_its_month_and_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Access(SecretStr(TOKEN))
+    ours = Access(SecretStr(TOKEN), "one")
     fresh = ours.new_cookie()
     now = TimestampSigner("x").get_timestamp()
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now - COOKIE_S - 2)
@@ -137,14 +141,14 @@ def test_a_cookie_ends_with_its_month_and_with_its_token(monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert admits(ours, fresh)
     assert not admits(ours, old)
-    assert not admits(Access(SecretStr(TOKEN[::-1])), fresh)
+    assert not admits(Access(SecretStr(TOKEN[::-1]), "one"), fresh)
     assert not admits(ours, "")
     assert not admits(ours, fresh[:-1])
     assert not admits(ours, TimestampSigner(TOKEN).sign("1").decode())
 
 
 def test_a_clock_that_is_set_back_signs_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Access(SecretStr(TOKEN))
+    ours = Access(SecretStr(TOKEN), "one")
     now = TimestampSigner("x").get_timestamp()
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: now + 3_600)
     cookie = ours.new_cookie()
@@ -153,14 +157,54 @@ def test_a_clock_that_is_set_back_signs_nobody_out(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_board_under_another_path_of_the_host_signs_nobody_out() -> None:
-    ours, others = Access(SecretStr(TOKEN)), Access(SecretStr(TOKEN[::-1]))
-    assert admits(ours, f"{ours.new_cookie()}; {COOKIE}={others.new_cookie()}")
-    assert admits(ours, f"{others.new_cookie()}; {COOKIE}={ours.new_cookie()}")
-    assert not admits(ours, f"{others.new_cookie()}; {COOKIE}={others.new_cookie()}")
+    ours, others = Access(SecretStr(TOKEN), "one"), Access(SecretStr(TOKEN[::-1]), "one")
+    assert admits(ours, f"{ours.new_cookie()}; {ours.cookie}={others.new_cookie()}")
+    assert admits(ours, f"{others.new_cookie()}; {ours.cookie}={ours.new_cookie()}")
+    assert not admits(ours, f"{others.new_cookie()}; {ours.cookie}={others.new_cookie()}")
+
+
+def test_boards_on_two_ports_of_a_host_sign_nobody_out(tmp_path: Path) -> None:
+    """A browser sends a host's cookies to all its ports, one of each name."""
+    browser: dict[str, str] = {}
+    with ExitStack() as stack:
+        urls = []
+        for number in range(2):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            urls.append(stack.enter_context(served(stack.enter_context(open_store(folder)), token=SecretStr(TOKEN))))
+        for url in urls:
+            cookie = cookie_of(sign_in(url))
+            browser[cookie.key] = cookie.value
+        assert all(signed_in(url, Cookie=_sent(browser)) for url in urls)
+        browser |= {one.key: one.value for one in [cookie_of(ask(urls[0], SESSION, "DELETE", Cookie=_sent(browser)))]}
+        assert [signed_in(url, Cookie=_sent(browser)) for url in urls] == [False, True]
+
+
+def _sent(cookies: dict[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def test_a_cookie_keeps_its_name_over_restarts(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(2):
+        with open_store(tmp_path) as store, served(store, token=SecretStr(TOKEN)) as url:
+            names.add(cookie_of(sign_in(url)).key)
+    assert len(names) == 1
+
+
+def test_who_signs_out_gets_no_more_events(url: str) -> None:
+    cookie = cookie_of(sign_in(url))
+    sent = f"{cookie.key}={cookie.value}"
+    with events(url, Cookie=sent) as window, events(url, Authorization=f"Bearer {TOKEN}") as program:
+        window.next("status")
+        program.next("status")
+        ask(url, SESSION, "DELETE", Cookie=sent)
+        assert {event.type for event in window} <= {"status"}  # it ends
+        program.next("status")
 
 
 def admits(ours: Access, cookie: str) -> bool:
-    headers = [(b"cookie", f"{COOKIE}={cookie}".encode())]
+    headers = [(b"cookie", f"{ours.cookie}={cookie}".encode())]
     return ours.admits(HTTPConnection({"type": "http", "headers": headers}))
 
 

@@ -117,6 +117,20 @@ def test_closing_ends_streams_after_what_waits_and_cuts_off_who_does_not_take_it
     asyncio.run(look())
 
 
+def test_who_signs_out_gets_no_more_in_any_window() -> None:
+    async def look() -> None:
+        sent = Broadcast()
+        one, other, anothers, nobodys = (sent.open(session=session) for session in ("a", "a", "b", None))
+        sent.publish("told", Told(number=1))
+        sent.end_session("a")
+        sent.publish("told", Told(number=2))
+        sent.close()
+        assert [len(await all_of(stream)) for stream in (anothers, nobodys)] == [2, 2]
+        assert [len(await all_of(stream)) for stream in (one, other)] == [1, 1]
+
+    asyncio.run(look())
+
+
 def test_events_may_come_after_the_loop_that_served_them_is_gone() -> None:
     sent = Broadcast()
 
