@@ -122,6 +122,17 @@ def test_the_forms_verdict_comes_back_over_the_topics(tabs: Tabs, url: str, name
 
 
 @pytest.mark.usefixtures("stream")
+def test_a_verdict_that_no_event_told_is_asked_for(tabs: Tabs, url: str) -> None:
+    """Of hundreds that come at a time, events leave most out."""
+    page = tabs.open(f"{url}/#try")
+    page.add_init_script("EventSource.prototype.addEventListener = () => {};")
+    page.reload()
+    fill_in(page, "told by no event")
+    page.get_by_role("button", name="Send battle").click()
+    expect(page.get_by_role("article", name="Try 1")).to_have_attribute("data-state", "judged")
+
+
+@pytest.mark.usefixtures("stream")
 def test_what_can_not_be_scored_shows_its_reason(tabs: Tabs, url: str) -> None:
     page = tabs.open(f"{url}/#try")
     fill_in(page, "long", a="word " * LARGE_TOKENS)

@@ -18,6 +18,7 @@ from prefstream.consumer.board.live.broadcast import Broadcast, EventStream
 from prefstream.consumer.board.live.feed import LiveFeed
 from prefstream.consumer.board.live.payloads import VerdictPage
 from prefstream.consumer.board.store.verdicts import MOST_OF_A_BATCH
+from prefstream.schemas.battle import MAX_ID_CHARS
 
 EVENTS: Final = "text/event-stream"
 
@@ -35,6 +36,9 @@ client that takes nothing is cut off, and may come back. Data is JSON.
 """
 
 _Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST_OF_A_BATCH, description="At most so many.")]
+_Id: TypeAlias = Annotated[
+    str | None, Query(max_length=MAX_ID_CHARS, description="Only the one of this battle; none where it is not kept.")
+]
 _After: TypeAlias = Annotated[
     str | None, Query(max_length=64, description="Id of the last event that is known, as `verdicts` tells it.")
 ]
@@ -52,8 +56,9 @@ def live_routes(feed: LiveFeed, session_of: Callable[[HTTPConnection], str | Non
     """
     router = APIRouter()
 
-    async def verdicts(request: Request, limit: _Limit = 50) -> Response:
-        return ready_response(request, await run_in_threadpool(lambda: ReadyAnswer.of(feed.verdicts(limit), JSON)))
+    async def verdicts(request: Request, limit: _Limit = 50, id: _Id = None) -> Response:  # noqa: A002 - its name
+        ready = await run_in_threadpool(lambda: ReadyAnswer.of(feed.verdicts(limit, id), JSON))
+        return ready_response(request, ready)
 
     async def events(request: Request, after: _After = None, last_event_id: _LastEventId = None) -> Response:
         if request.scope.get(HEAD_ALONE):

@@ -62,6 +62,9 @@ class LiveFeed:
         self._changed_at = 0.0
         self._status: BoardStatus | None = None
         self._status_at = 0.0
+        # After a restart all pages come back at once, and have missed the same: it is built, and in memory, once.
+        self._resuming = threading.Lock()
+        self._resumed: tuple[tuple[int, int], bytes] = ((0, 0), b"")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prefstream-live", daemon=True)
 
@@ -91,13 +94,17 @@ class LiveFeed:
             if self._stop.wait(LOOK_S):
                 return
 
-    def verdicts(self, limit: int) -> str:
+    def verdicts(self, limit: int, battle_id: str | None = None) -> str:
         """A `VerdictPage` in JSON, of what streams were told already: one that is opened then goes on from there.
 
         Args:
             limit: at most so many.
+            battle_id: only the one of this battle, where it is kept.
         """
         told = self._told
+        if battle_id is not None:
+            verdict = self._reader.verdict_of(battle_id)
+            return f'{{"verdicts":[{verdict or ""}],"id":"{event_id(self._key, told)}"}}'
         found = self._reader.verdicts(until=told, limit=limit)
         return f'{{"verdicts":[{_joined(found)}],"id":"{event_id(self._key, told)}"}}'
 
@@ -112,9 +119,12 @@ class LiveFeed:
         missed = None if after is None else sequence_of(self._key, after)
         if until is None or missed is None or missed >= until:
             return format_sse_event(id=stream.since, retry=RETRY_MS)
-        found = self._reader.verdicts(after=missed, until=until)
-        text = _new_verdicts(found, until - missed)
-        return format_sse_event(data_str=text, event=VERDICTS, id=stream.since, retry=RETRY_MS)
+        with self._resuming:
+            if self._resumed[0] != (missed, until):
+                text = _new_verdicts(self._reader.verdicts(after=missed, until=until), until - missed)
+                frame = format_sse_event(data_str=text, event=VERDICTS, id=stream.since, retry=RETRY_MS)
+                self._resumed = (missed, until), frame
+            return self._resumed[1]
 
     def _look(self) -> None:
         with self._reader.snapshot():

@@ -15,7 +15,7 @@ from prefstream.consumer.board.store.file import open_for_reading
 from prefstream.consumer.board.store.minutes import MS_PER_MINUTE
 from prefstream.consumer.board.store.reading import MinuteFacts
 from prefstream.consumer.board.store.records import Note, StoredOffset
-from prefstream.consumer.board.store.verdicts import MOST_KEPT
+from prefstream.consumer.board.store.verdicts import ID_OF_RECENT, MOST_KEPT
 from prefstream.consumer.errors import BoardFileError
 from prefstream.scoring.moments import moment_of
 
@@ -128,6 +128,13 @@ class FileReader:
             "ORDER BY sequence DESC LIMIT ?) ORDER BY sequence",
             [*values, limit],
         )
+
+    def verdict_of(self, battle_id: str) -> str | None:
+        """The newest verdict of one battle, in JSON; only of those that are kept."""
+        found = self.rows(
+            f"SELECT verdict FROM recent WHERE {ID_OF_RECENT} = ? ORDER BY sequence DESC LIMIT 1", [battle_id]
+        )
+        return found[0][0] if found else None
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a statement finds.

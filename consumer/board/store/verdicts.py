@@ -9,11 +9,15 @@ from typing import Annotated, Final
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from prefstream.consumer.board.battles.payloads import ID_PREFIX
 from prefstream.consumer.board.store.facts import entropy_of, is_truncated
 from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.schemas import Outcome
 from prefstream.schemas.preference import FileSource, JudgeOpinion, KafkaSource, Probabilities, Style
 from prefstream.scoring.moments import moment_of
+
+ID_OF_RECENT: Final = "json_extract(verdict, '$.id')"
+"""The battle's id of a row of `recent`, for statements."""
 
 MOST_KEPT: Final = 500
 """A client that was away for minutes, or a restart long, misses none of a topic with a battle a second."""
@@ -21,6 +25,10 @@ MOST_KEPT: Final = 500
 MOST_OF_A_BATCH: Final = 200
 """The newest ones: as many as anybody is shown at once. A board that is filled anew takes a thousand at a time in, and
 writing all of them out, for nobody, would take a tenth of its time."""
+
+MOST_TRIED: Final = 100
+"""Of battles that were tried out from the page, however many others came since: their senders ask for them by id. The
+page sends 30 a minute at most."""
 
 MOST_BYTES: Final = 16 * 1024
 """Of one, in JSON: two judges take two thousand. A longer one, of a name without end, is left out."""
@@ -157,7 +165,7 @@ def sequence_of(key: str, event: str) -> int | None:
 def keep_verdicts(
     connection: sqlite3.Connection, key: str, counted_before: int, records: Sequence[PreferenceRecord]
 ) -> None:
-    """Keep the newest of a batch, and no more than `MOST_KEPT` in all.
+    """Keep the newest of a batch, no more than `MOST_KEPT` in all; and beside them those that were tried out.
 
     Args:
         connection: in a transaction.
@@ -165,14 +173,23 @@ def keep_verdicts(
         counted_before: battles that were counted before these.
         records: of battles that are counted now, in order.
     """
-    newest = records[-MOST_OF_A_BATCH:]
-    first = counted_before + len(records) - len(newest) + 1
-    connection.executemany("INSERT INTO recent VALUES (?, ?)", _rows(key, first, newest))
-    connection.execute("DELETE FROM recent WHERE sequence <= ?", (counted_before + len(records) - MOST_KEPT,))
+    last = counted_before + len(records)
+    kept = (
+        (sequence, record)
+        for sequence, record in enumerate(records, counted_before + 1)
+        if sequence > last - MOST_OF_A_BATCH or record.preference.id.startswith(ID_PREFIX)
+    )
+    connection.executemany("INSERT INTO recent VALUES (?, ?)", _rows(key, kept))
+    tried = f"sequence <= ? AND {ID_OF_RECENT} GLOB '{ID_PREFIX}*'"
+    connection.execute(
+        f"DELETE FROM recent WHERE sequence <= ? AND sequence NOT IN (SELECT sequence FROM recent WHERE {tried} "
+        "ORDER BY sequence DESC LIMIT ?)",
+        (last - MOST_KEPT, last - MOST_KEPT, MOST_TRIED),
+    )
 
 
-def _rows(key: str, first: int, records: Iterable[PreferenceRecord]) -> Iterable[tuple[int, str]]:
-    for sequence, record in enumerate(records, first):
+def _rows(key: str, kept: Iterable[tuple[int, PreferenceRecord]]) -> Iterable[tuple[int, str]]:
+    for sequence, record in kept:
         text = verdict_json(event_id(key, sequence), record)
         if len(text) <= MOST_BYTES:
             yield sequence, text.decode()

@@ -17,11 +17,11 @@ import { Attempt } from "./attempt.js";
 /** Older ones go: a page that stays open does not grow. */
 const MOST = 20;
 
-/** Asked for where events leave verdicts out: as many as the board gives. */
-const ASKED = 200;
-
-/** Between two such questions. */
+/** Between two questions for verdicts that events may have left out: of a topic so busy, the next ones come at once. */
 const ASK_MS = 1_000;
+
+/** And where nothing says that one was left out. */
+const ASK_ANYWAY_MS = 10_000;
 
 /** Verdicts and dead letters that came before the answer to what was sent: a quick stream is there first. */
 const MOST_EARLY = 100;
@@ -46,10 +46,10 @@ export class Attempts {
     this.onChange = onChange;
     events.on("verdicts", ({ verdicts, skipped }) => {
       this.#came(verdicts);
-      if (skipped > 0) this.#askSoon();
+      if (skipped > 0) this.#ask();
     });
     events.on("dead_letters", ({ dead_letters: letters }) => this.#died(letters));
-    events.on("connection", (connection) => void (connection === "live" && this.#askSoon()));
+    events.on("connection", (connection) => void (connection === "live" && this.#ask()));
   }
 
   /** Whether something may still come. */
@@ -83,7 +83,7 @@ export class Attempts {
     if (attempt.pending) {
       this.#came(this.#early);
       this.#died(this.#earlyDead);
-      if (attempt.pending) this.#askSoon();
+      if (attempt.pending) this.#ask();
     }
     return attempt;
   }
@@ -108,22 +108,26 @@ export class Attempts {
     if (!this.all.some((attempt) => attempt.state === "sending")) this.#early = this.#earlyDead = [];
   }
 
-  /** Ask for the newest verdicts, not too often, while something may still come. */
-  #askSoon() {
-    if (!this.pending || this.#asking !== undefined) return;
-    const wait = Math.max(0, this.#askedAt + ASK_MS - performance.now());
-    this.#asking = setTimeout(() => void this.#ask(), wait);
+  /** Ask for the verdicts of what is pending, not too often, as long as something is. */
+  #ask() {
+    const due = this.#askedAt + ASK_MS - performance.now();
+    clearTimeout(this.#asking);
+    this.#asking = this.pending ? setTimeout(() => void this.#askNow(), Math.max(0, due)) : undefined;
   }
 
-  async #ask() {
+  async #askNow() {
     this.#askedAt = performance.now();
-    try {
-      /** @type {Verdicts} */
-      const { verdicts } = await api.get("verdicts", { limit: ASKED });
-      this.#came(verdicts);
-    } catch {
-      // events go on, and so does the next question
+    this.#asking = setTimeout(() => void this.#askNow(), ASK_ANYWAY_MS);
+    for (const { id, pending } of this.all) {
+      if (!pending || id === null) continue;
+      try {
+        /** @type {Verdicts} */
+        const { verdicts } = await api.get("verdicts", { id });
+        this.#came(verdicts);
+      } catch {
+        // events go on, and so does the next question
+      }
     }
-    this.#asking = undefined;
+    if (!this.pending) clearTimeout(this.#asking);
   }
 }

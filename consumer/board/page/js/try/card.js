@@ -127,7 +127,6 @@ export class AttemptCard {
         el("li", null, "Does the stream run? ", el("code", null, "prefstream run"), " answers battles; ", el("a", { href: "#stream" }, "Stream"), " shows how far it is behind."),
         el("li", null, "It may still load its judges, or have many battles before this one."),
         el("li", null, "It may read another topic than the one that this board writes: ", el("code", null, "--battles-topic"), " has to be the same for both."),
-        el("li", null, "Where hundreds of battles a second are judged, this page may have missed it."),
       ),
     );
   }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.live import broadcast
 from prefstream.consumer.board.live.payloads import NewVerdicts, VerdictPage
+from prefstream.consumer.board.store.file_reader import FileReader
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.store.verdicts import MOST_OF_A_BATCH
 from tests.support.board import preference_record
@@ -51,6 +54,27 @@ def test_who_asks_for_the_head_alone_holds_no_stream(url: str) -> None:
     assert head.status == 200
     assert head.headers["content-type"].startswith("text/event-stream")
     assert head.body == b""
+
+
+def test_the_verdict_of_one_battle_can_be_asked_for(url: str) -> None:
+    [verdict] = VerdictPage.model_validate(ask(url, f"{API}/verdicts?id=b7").json).verdicts
+    assert verdict.id == "b7"
+    assert ask(url, f"{API}/verdicts?id=b777").json["verdicts"] == []
+
+
+def test_what_was_missed_is_built_once_for_all_who_come_back_at_a_time(store: Store) -> None:
+    with served(store) as url:
+        before = ask(url, f"{API}/verdicts?limit=1").json["id"].rpartition("-")[0] + "-10"
+        reading = patch.object(FileReader, "verdicts", autospec=True, side_effect=FileReader.verdicts)
+        with reading as read, ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda _: missed_by(url, before), range(8)))
+    assert [len(one.verdicts) for one in told] == [20] * 8
+    assert len([call for call in read.call_args_list if call.kwargs.get("until")]) == 1
+
+
+def missed_by(url: str, after: str) -> NewVerdicts:
+    with events(url, after) as stream:
+        return NewVerdicts.model_validate(stream.next("verdicts").data)
 
 
 def test_a_page_is_told_at_once_how_things_are(url: str) -> None:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefstream.consumer.board.battles.payloads import ID_PREFIX
 from prefstream.consumer.board.store.records import PreferenceRecord
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.store.verdicts import (
     MOST_KEPT,
     MOST_OF_A_BATCH,
+    MOST_TRIED,
     Verdict,
     event_id,
     sequence_of,
@@ -82,6 +84,34 @@ def test_the_newest_are_kept_and_of_a_large_batch_only_the_newest() -> None:
         assert kept(store) == [*range(101, MOST_KEPT + 101)]
         store.apply(records(range(1_000, 2_000)))
         assert kept(store) == [*range(1_600 - MOST_OF_A_BATCH + 1, 1_601)]
+
+
+def test_one_that_was_tried_out_is_kept_and_found_however_many_come_with_it() -> None:
+    with Store() as store:
+        batch = records(range(1_000))
+        batch[300] = preference_record(300, random.Random(1), id=f"{ID_PREFIX}one")
+        store.apply(batch)
+        store.apply(records(range(1_000, 3_000)))
+        assert kept(store) == [301, *range(3_000 - MOST_OF_A_BATCH + 1, 3_001)]
+        found = store.reader().verdict_of(f"{ID_PREFIX}one")
+        assert found is not None
+        assert Verdict.model_validate_json(found).event == event_id(key_of(store), 301)
+        assert store.reader().verdict_of("b2999") is not None
+        assert store.reader().verdict_of("b300") is None
+
+
+def test_of_those_that_were_tried_out_the_newest_are_kept() -> None:
+    """Strangers can call their battles so, too."""
+    with Store() as store:
+        rng = random.Random(2)
+        tried = [preference_record(number, rng, id=f"{ID_PREFIX}{number}") for number in range(MOST_TRIED + 50)]
+        store.apply(tried)
+        for first in range(1_000, 1_000 + 2 * MOST_KEPT, 100):
+            store.apply(records(range(first, first + 100)))
+        last = len(tried) + 2 * MOST_KEPT
+        assert kept(store) == [*range(51, 51 + MOST_TRIED), *range(last - MOST_KEPT + 1, last + 1)][-MOST_KEPT:]
+        assert store.reader().verdict_of(f"{ID_PREFIX}50") is not None
+        assert store.reader().verdict_of(f"{ID_PREFIX}49") is None
 
 
 def test_the_newest_of_a_stretch_can_be_asked_for() -> None:
