@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
@@ -18,7 +18,7 @@ from prefstream.schemas.preference import Style, StyleCounts
 from prefstream.schemas.vote import Vote
 from tests.support.board import BEGIN_MS, preference
 from tests.support.boards import REFRESH_S, ask, open_store, served
-from tests.support.browser import PHONE, WAIT_MS, Tabs
+from tests.support.browser import MODULES, NO_ICON, PHONE, WAIT_MS, Tabs
 
 STRENGTHS = {"terse": 0.9, "plain": 0.2, "wordy": 0.3}
 """Log-odds; the wordy one's answers are so long that by their length it wins more than the terse one."""
@@ -229,3 +229,62 @@ def test_colours_are_the_readers_choice_and_stay(url: str, tabs: Tabs) -> None:
     page.reload()
     assert page.evaluate(ground) == dark
     expect(page.get_by_role("button", name="Switch to light colours")).to_be_visible()
+
+
+REORDERED = """async () => {
+    const { KeyedRows } = await import("../js/dom.js");
+    const orders = names => names.length < 2 ? [names] : names.flatMap((name, place) =>
+        orders(names.toSpliced(place, 1)).map(rest => [name, ...rest]));
+    const make = name => Object.assign(document.createElement("button"), { textContent: name });
+    const parent = document.body.appendChild(document.createElement("div"));
+    const rows = new KeyedRows(parent, { key: name => name, create: make });
+    let lost = false;
+    parent.addEventListener("focusout", () => { lost = true; });
+    const wrong = [];
+    for (const held of ["a", "b", "c", "d"]) {
+        rows.show(["a", "b", "c", "d"]);
+        rows.rows.get(held).focus();
+        for (const order of [...orders(["a", "b", "c", "d"]), [held], ["e", held], [held, "f"], ["d", "c", "b", "a"]]) {
+            lost = false;
+            rows.show(order);
+            const told = [...parent.children].map(row => row.textContent).join("");
+            if (lost || told !== order.join("")) wrong.push([held, order, told, lost]);
+        }
+    }
+    return wrong;
+}"""
+
+
+def test_whatever_order_rows_come_in_the_one_with_the_focus_keeps_it(url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/{MODULES}", expected=[NO_ICON])
+    assert page.evaluate(REORDERED) == []
+
+
+def test_a_number_and_its_unit_stand_on_one_line(url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/{MODULES}", expected=[NO_ICON])
+    told = page.evaluate("""async () => {
+        const { duration, percent } = await import("../js/format.js");
+        return [0, 1e-9, 0.5, 1 - 1e-9, 1].map(one => percent(one)).concat([0, 0.1, 3, 600, 9e3, 9e6].map(duration));
+    }""")
+    assert len(told) == 11
+    assert [text for text in told if " " in text or "\N{NO-BREAK SPACE}" not in text] == []
+
+
+def test_old_numbers_are_shown_at_once_and_asked_for_again_while_newer_ones_are_computed(url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/#board?method=votes")
+    leads(page, "wordy")
+    told = ask(url, f"{API}/models?method=votes").json
+    asked: list[str] = []
+
+    def give(route: Route) -> None:
+        asked.append(route.request.headers["cache-control"])
+        old = len(asked) == 1
+        models = [line for line in told["models"] if line["model"] != "terse"] if old else told["models"]
+        headers = {"Cache-Status": "prefstream; hit; ttl=-600"} if old else {}
+        route.fulfill(json=told | {"models": models}, headers=headers)
+
+    page.route("**/api/v1/models?*", give)
+    page.get_by_text("Week", exact=True).click()
+    expect(page.locator(".board-row")).to_have_count(2)
+    expect(page.locator(".board-row")).to_have_count(3)
+    assert set(asked) == {"max-stale=3600"}

@@ -15,7 +15,7 @@ from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.store.store import Store
 from prefstream.scoring.trust.results import TrustReport, TrustTime, TrustWindow
 from tests.support.boards import ask, fill_store, open_store, served
-from tests.support.browser import PHONE, Tabs
+from tests.support.browser import MODULES, NO_ICON, PHONE, Tabs
 
 NUMBER = re.compile(r"[+\N{MINUS SIGN}]?\d[\d,]*(?:\.\d+)?")
 
@@ -126,9 +126,9 @@ def test_it_fits_the_window(tabs: Tabs, url: str, size: tuple[int, int]) -> None
 
 
 def test_the_band_of_chance_is_that_of_a_binomial(tabs: Tabs, url: str) -> None:
-    page = tabs.open(f"{url}/#quality")
+    page = tabs.open(f"{url}/{MODULES}", expected=[NO_ICON])
     for count, probability in ((1, 0.4), (7, 0.35), (30, 0.5), (400, 0.93), (100_000, 0.61)):
         band = page.evaluate(
-            "async ([n, p]) => (await import('./page/js/charts/chance.js')).chanceBand(n, p)", [count, probability]
+            "async ([n, p]) => (await import('../js/charts/chance.js')).chanceBand(n, p)", [count, probability]
         )
         assert band == pytest.approx(binom.ppf([0.025, 0.975], count, probability) / count)

@@ -17,6 +17,8 @@ from tests.support.npm import NPM_S, TYPESCRIPT, run
 
 SCRIPTS: Final = Path(str(files("prefstream.consumer.board"))).resolve() / "page" / "js"
 PAGE_TYPES: Final = SCRIPTS / "types.d.ts"
+TAKING: Final = "taking.ts"
+MISSPELT: Final = "misspelt.ts"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -27,27 +29,16 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return ask(url, f"{API}/openapi.json").json
 
 
-@pytest.fixture
-def checked(tmp_path: Path) -> Path:
-    """A folder whose one script is checked as those of the page are: `script.ts`."""
+@pytest.fixture(scope="module")
+def errors(node_programs: Path, tmp_path_factory: pytest.TempPathFactory, document: Any) -> list[tuple[str, str]]:
+    """What the compiler finds in two scripts, checked as those of the page are: file and error."""
+    folder = tmp_path_factory.mktemp("checked")
     config = json.loads((TYPESCRIPT / "page.json").read_text(encoding="utf-8"))
-    (tmp_path / "tsconfig.json").write_text(json.dumps(config | {"include": [], "files": ["script.ts"]}))
-    return tmp_path
-
-
-def test_the_scripts_are_sound(node_programs: Path) -> None:
-    run(str(node_programs / "tsc"), "--project", str(TYPESCRIPT / "page.json"), folder=TYPESCRIPT)
-
-
-def test_the_page_takes_payloads_for_what_the_api_gives(node_programs: Path, checked: Path, document: Any) -> None:
-    """Its types may leave out what it does not use; what the API does not give may not be in them."""
-    (checked / "api.schema.json").write_text(json.dumps(as_schema(document)))
+    (folder / "tsconfig.json").write_text(json.dumps(config | {"include": [], "files": [TAKING, MISSPELT]}))
+    (folder / "api.schema.json").write_text(json.dumps(as_schema(document)))
     options = ("--no-additionalProperties", "--unreachableDefinitions")
-    run(str(node_programs / "json2ts"), *options, "api.schema.json", "api.ts", folder=checked)
-    theirs = re.findall(r"^export (?:interface|type) (\w+)", PAGE_TYPES.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(set(theirs)) == len(theirs)
-    both = sorted({*theirs} & {*document["components"]["schemas"]})
-    assert len(both) > 20
+    run(str(node_programs / "json2ts"), *options, "api.schema.json", "api.ts", folder=folder)
+    both = in_both(document)
     lines = [
         'import type * as Api from "./api.js";',
         f'import type * as Page from "{PAGE_TYPES.with_suffix("").with_suffix("")}.js";',
@@ -56,21 +47,37 @@ def test_the_page_takes_payloads_for_what_the_api_gives(node_programs: Path, che
             for name in both
         ),
     ]
-    (checked / "script.ts").write_text("\n".join(lines))
-    run(str(node_programs / "tsc"), "--project", ".", folder=checked)
-
-
-def test_a_field_that_is_misspelt_is_found(node_programs: Path, checked: Path) -> None:
-    """Or the types would hold nothing."""
-    (checked / "script.ts").write_text(
+    (folder / TAKING).write_text("\n".join(lines))
+    (folder / MISSPELT).write_text(
         f'import {{ get }} from "{SCRIPTS}/api.js";\nimport type {{ BoardStatus }} from "{SCRIPTS}/types.js";\n'
         'export const behind = async () => (await get<BoardStatus>("status")).behinde;\n'
     )
     tsc = (str(node_programs / "tsc"), "--project", ".")
-    done = subprocess.run(tsc, cwd=checked, capture_output=True, text=True, timeout=NPM_S)
-    assert re.findall(r"error (TS\d+): (.+?)\.", done.stdout) == [
-        ("TS2551", "Property 'behinde' does not exist on type 'BoardStatus'")
-    ]
+    done = subprocess.run(tsc, cwd=folder, capture_output=True, text=True, timeout=NPM_S)
+    return re.findall(r"^([^(]+)\(.*?\): error (.+?)\.(?: |$)", done.stdout, re.MULTILINE)
+
+
+def in_both(document: Any) -> list[str]:
+    """Names of the payloads that the API has and the page takes."""
+    theirs = re.findall(r"^export (?:interface|type) (\w+)", PAGE_TYPES.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(set(theirs)) == len(theirs)
+    return sorted({*theirs} & {*document["components"]["schemas"]})
+
+
+def test_the_scripts_are_sound(node_programs: Path) -> None:
+    run(str(node_programs / "tsc"), "--project", str(TYPESCRIPT / "page.json"), folder=TYPESCRIPT)
+
+
+def test_the_page_takes_payloads_for_what_the_api_gives(document: Any, errors: list[tuple[str, str]]) -> None:
+    """Its types may leave out what it does not use; what the API does not give may not be in them."""
+    assert len(in_both(document)) > 20
+    assert [error for error in errors if error[0] != MISSPELT] == []
+
+
+def test_a_field_that_is_misspelt_is_found(errors: list[tuple[str, str]]) -> None:
+    """Or the types would hold nothing."""
+    told = "TS2551: Property 'behinde' does not exist on type 'BoardStatus'"
+    assert [error for error in errors if error[0] == MISSPELT] == [(MISSPELT, told)]
 
 
 def as_schema(document: Any) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -61,6 +63,37 @@ def launched(*arguments: str) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """What axe found: an element that keeps somebody from using the page.
+
+    Attributes:
+        rule: its name.
+        impact: how much it does: minor, moderate, serious or critical.
+        told: the rule in words, and where.
+    """
+
+    rule: str
+    impact: str
+    told: str
+
+    @property
+    def is_serious(self) -> bool:
+        """Whether it is serious or worse."""
+        return self.impact in {"serious", "critical"}
+
+
+def barriers(page: Page) -> list[Barrier]:
+    """What axe finds on a page as it is now, by all of its rules. It measures the contrast of each text on it."""
+    # What passes a rule is not listed: that takes twice as long as the rules.
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [Barrier(one["id"], one["impact"], f"{one['help']}: {_where(one['nodes'])}") for one in found]
+
+
+def _where(nodes: list[dict[str, Any]]) -> str:
+    return ", ".join(str(node["target"]) for node in nodes[:5])
 
 
 class Tabs:
@@ -137,6 +170,13 @@ class Tabs:
             assert not self.complaints, "the page did what it must not: " + "; ".join(self.complaints)
         elif self.complaints:
             error.add_note("complaints: " + "; ".join(self.complaints))
+
+
+MODULES: Final = "page/css/tokens.css"
+"""Opened instead of the page where a test only imports modules of it: a third of the work, and the same policy."""
+
+NO_ICON: Final = "favicon.ico"
+"""What a browser looks for in vain behind what is no page."""
 
 
 def _origin(url: str) -> tuple[str, str]:

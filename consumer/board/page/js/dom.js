@@ -123,7 +123,8 @@ export function prefersStill() {
 
 /**
  * Children of a node by key: those that are there are kept and updated, those that are gone go, new ones are made, and all
- * stand in the order of the items. What is focused stays focused, for nothing is made anew.
+ * stand in the order of the items. What is focused stays focused: nothing is made anew, and the row that it is in is not
+ * moved (a browser takes the focus from what is), the others are.
  *
  * @template Item
  * @template {HTMLElement | SVGElement} Row
@@ -164,11 +165,23 @@ export class KeyedRows {
     if (!moved && this.parent.childElementCount === order.length) return;
     const wanted = new Set(/** @type {Element[]} */ (order));
     for (const child of [...this.parent.children]) if (!wanted.has(child)) child.remove();
-    order.forEach((row, place) => {
-      const there = this.parent.children[place];
-      if (there !== row) this.parent.insertBefore(row, there ?? null);
-    });
+    this.#arrange(order);
     if (before) glide(rows, before);
+  }
+
+  /** Put them in order. @param {readonly Row[]} order */
+  #arrange(order) {
+    const held = order.find((row) => row.contains(document.activeElement));
+    let there = this.parent.firstElementChild;
+    for (const row of order) {
+      while (row === held && there && there !== row) {
+        const behind = there; // its turn comes
+        there = there.nextElementSibling;
+        this.parent.append(behind);
+      }
+      if (row === there) there = there.nextElementSibling;
+      else this.parent.insertBefore(row, there);
+    }
   }
 }
 

@@ -2,6 +2,9 @@
 
 export const NOTHING = "–";
 
+/** Between a number and its unit, which stand on one line. */
+const UNIT = "\u00a0";
+
 /** @param {number} most @param {number} [least] */
 const digits = (most, least = most) =>
   new Intl.NumberFormat("en-US", { maximumFractionDigits: most, minimumFractionDigits: least });
@@ -43,9 +46,9 @@ export function short(value) {
 export function percent(value, places = 0) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NOTHING;
   const least = 10 ** -(places + 2);
-  if (value > 0 && value < least / 2) return `<${number(100 * least, places)} %`;
-  if (value < 1 && value > 1 - least / 2) return `>${number(100 * (1 - least), places)} %`;
-  return `${number(100 * value, places)} %`;
+  if (value > 0 && value < least / 2) return `<${number(100 * least, places)}${UNIT}%`;
+  if (value < 1 && value > 1 - least / 2) return `>${number(100 * (1 - least), places)}${UNIT}%`;
+  return `${number(100 * value, places)}${UNIT}%`;
 }
 
 /**
@@ -103,12 +106,12 @@ export function list(names, most = 3) {
  */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NOTHING;
-  if (seconds < 0.00005) return "0 s";
-  if (seconds < 1) return `${number(1000 * seconds, seconds < 0.01 ? 1 : 0)} ms`;
-  if (seconds < 60) return `${number(seconds, seconds < 10 ? 1 : 0)} s`;
-  if (seconds < 5400) return `${number(seconds / 60)} min`;
-  if (seconds < 172_800) return `${number(seconds / 3600)} h`;
-  return `${number(seconds / 86_400)} days`;
+  if (seconds < 0.00005) return `0${UNIT}s`;
+  if (seconds < 1) return `${number(1000 * seconds, seconds < 0.01 ? 1 : 0)}${UNIT}ms`;
+  if (seconds < 60) return `${number(seconds, seconds < 10 ? 1 : 0)}${UNIT}s`;
+  if (seconds < 5400) return `${number(seconds / 60)}${UNIT}min`;
+  if (seconds < 172_800) return `${number(seconds / 3600)}${UNIT}h`;
+  return `${number(seconds / 86_400)}${UNIT}days`;
 }
 
 /**
@@ -121,7 +124,7 @@ export function ago(moment, now = Date.now()) {
   if (moment === null || moment === undefined) return NOTHING;
   const seconds = Math.max(0, (now - new Date(moment).getTime()) / 1000);
   if (seconds < 5) return "just now";
-  return seconds < 60 ? `${Math.floor(seconds)} s ago` : `${duration(seconds)} ago`;
+  return seconds < 60 ? `${Math.floor(seconds)}${UNIT}s ago` : `${duration(seconds)} ago`;
 }
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });

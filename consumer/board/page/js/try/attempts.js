@@ -21,7 +21,7 @@ const MOST = 20;
 const ASK_MS = 1_000;
 
 /** And where nothing says that one was left out. */
-const ASK_ANYWAY_MS = 10_000;
+const ASK_ANYWAY_MS = 3_000;
 
 /** Verdicts and dead letters that came before the answer to what was sent: a quick stream is there first. */
 const MOST_EARLY = 100;
