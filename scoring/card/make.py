@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -141,16 +140,14 @@ def uncalibrated(labelled: Sequence[LabelledBattle], preferences: Mapping[str, P
 
 
 def _judge(opinions: Sequence[JudgeOpinion], recused: Sequence[Collection[str]]) -> Forecast:
-    """One judge's opinions of all battles; where it was recused, and did not count, nothing is fitted to it."""
     name = opinions[0].name
     before = [
         opinion.model_copy(update={"probabilities": opinion.uncalibrated}) if opinion.uncalibrated else opinion
         for opinion in opinions
     ]
-    weighed = np.array([opinion.weight != 0 for opinion in opinions])
-    counted = weighed | np.array([name not in names for names in recused])
-    told = opinions_forecast(name, before, symmetric=False, weight=float(weighed.any()))
-    return told if counted.all() else replace(told, counted=counted)
+    listens = all(opinion.weight == 0 for opinion in opinions)
+    away = [name in names for names in recused]
+    return opinions_forecast(name, before, symmetric=False, weight=0.0 if listens else 1.0, recused=away)
 
 
 def _identity(preferences: Iterable[Preference]) -> PanelIdentity:
