@@ -23,10 +23,10 @@ from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_service_on_signals
 from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
-from prefstream.consumer.cli.ui.words import counted
 from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.consumer.words import counted
 
 if TYPE_CHECKING:
     from prefstream.consumer.board.files import FedRows

@@ -16,8 +16,8 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
-from prefstream.consumer.cli.ui.words import counted
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.words import counted
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
 from prefstream.scoring.files.submission import encode_submission

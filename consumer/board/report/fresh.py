@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from prefstream.consumer.board.report.payloads import Freshness
+from prefstream.consumer.words import counted
 
 BEHIND_S: Final = 30.0
 """A board that takes in what comes is behind for parts of a second; who restarts it waits some seconds."""
@@ -31,14 +32,10 @@ def freshness(
     if obstacle is not None:
         why = obstacle
     elif behind and behind_s > BEHIND_S:
-        why = f"the board is behind: {_counted(behind, 'record')} on its topics not counted yet"
+        why = f"the board is behind: {counted(behind, 'record')} on its topics not counted yet"
     elif lag and unanswered_s > UNANSWERED_S:
         why = (
-            f"the stream answers nothing: {_counted(lag, 'battle')} waiting, and none answered for over "
+            f"the stream answers nothing: {counted(lag, 'battle')} waiting, and none answered for over "
             f"{UNANSWERED_S:.0f} s; is prefstream run at work?"
         )
     return Freshness(ok=why is None, why=why)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ from rich.text import Text
 from prefstream.consumer.board.report.payloads import BoardReport, BoardStatus, ReviewPage, StrengthTable
 from prefstream.consumer.cli.ui.strengths import strengths_table, without_rating
 from prefstream.consumer.cli.ui.trust import trust_table, warnings
-from prefstream.consumer.cli.ui.words import counted, escaped
+from prefstream.consumer.words import counted, escaped
 
 MOST_REVIEWED = 3
 """Of each reason; JSON, CSV and the API have more."""

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.words import counted
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.files.data_report import (
     LENGTH_BUCKETS,

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prefstream.consumer.cli.ui.words import escaped
 from prefstream.consumer.dead_letters.plan import RetryPlan
 from prefstream.consumer.dead_letters.reader import DeadLetter
+from prefstream.consumer.words import escaped
 from prefstream.schemas.dead_letter import HEADER_ORIGINAL_TIMESTAMP
 
 REFUSALS_SHOWN: Final = 20

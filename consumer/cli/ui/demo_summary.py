@@ -14,10 +14,10 @@ from rich.text import Text
 
 from prefstream.consumer.cli.ui.demo_screen import Screen
 from prefstream.consumer.cli.ui.trust import estimate, percent
-from prefstream.consumer.cli.ui.words import counted
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import Check
 from prefstream.consumer.demo.found import RIGHT_IS_LONGER, RIGHT_IS_SHORTER, Agreement, Judged, agreement, hits
+from prefstream.consumer.words import counted
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.card.card import Card
 from prefstream.scoring.panel.panel import Panel

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.cli.ui.trust import estimate
-from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.words import counted
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.report import BIAS_TITLES, calibration_in_words, verdicts
 from prefstream.scoring.evaluation.results import BiasRow, Evaluation

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.words import counted
 from prefstream.scoring.files.row_warnings import RowWarnings
 from prefstream.scoring.files.rows import RejectedRow
 

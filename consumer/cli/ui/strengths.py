@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.board.report.payloads import ModelLine, StrengthTable
-from prefstream.consumer.cli.ui.words import escaped
+from prefstream.consumer.words import escaped
 
 MEAN: Final = 1000.0
 """Rating that the mean of all models has: the mark in the whiskers' middle."""

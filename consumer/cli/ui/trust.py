@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prefstream.consumer.cli.ui.words import counted
+from prefstream.consumer.words import counted
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.trust.results import Quality, TrustReport, TrustWindow
 
