@@ -179,8 +179,8 @@ def _gap(one: float, other: float) -> float:
 def comparable(recipe: Recipe) -> Recipe:
     """The recipe for data without tiers in which every pair weighs 1, with an optimiser that the bare loop has."""
     balance = "step" if recipe.data.balance_length == "step" else "none"
-    plain = {"stages": (StageRecipe(),), "weights": {}, "prompt_exponent": 0.0, "balance_length": balance}
-    data = recipe.data.model_copy(update=plain)
+    plain = {"stages": (StageRecipe(),), "weights": {}, "prompt_exponent": 0.0, "shorter_won": 1.0}
+    data = recipe.data.model_copy(update={**plain, "balance_length": balance})
     optimizer = recipe.optimizer
     if optimizer.name not in _BARE_OPTIMIZERS:
         optimizer = optimizer.model_copy(update={"name": _BARE_OPTIMIZERS[0]})

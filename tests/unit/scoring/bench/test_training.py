@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from prefstream.schemas import Battle
-from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, bench_train, read_run, summarise
+from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, bench_train, comparable, read_run, summarise
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.recipe import DataRecipe, Recipe
 from tests.support.models import make_tiny_base, one_torch_thread
 
 pytestmark = pytest.mark.timeout(900)
@@ -63,7 +63,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_both(recipe: Recipe, folder: Path, count: int) -> dict[str, TrainRun]:
     """Both sides one after the other in this process, each from its own start."""
-    from prefstream.scoring.bench.training import comparable, write_request
+    from prefstream.scoring.bench.training import write_request
     from prefstream.scoring.bench.training_arms import ARMS, Job
 
     request = write_request(folder, comparable(recipe), battles(count))
@@ -90,6 +90,16 @@ def test_both_sides_have_the_same_loss_in_every_step(
     assert result.same_work
     assert result.steps >= 4
     assert len({round(loss, 6) for loss in runs["bare"].losses}) > 2  # weights do move
+
+
+def test_every_pair_weighs_the_same_whatever_the_recipe_weighs(base: Path) -> None:
+    data = {
+        "stages": [{"tiers": ["core"], "max_length_ratio": 2}],
+        "weights": {"core": 3},
+        "prompt_exponent": 1,
+        "shorter_won": 2,
+    }
+    assert comparable(recipe(base, data=data)).data == DataRecipe(prompt_exponent=0.0)
 
 
 def test_only_what_follows_the_first_update_is_timed_and_counted(base: Path, tmp_path: Path) -> None:
