@@ -152,6 +152,10 @@ def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: C
         predictions = predict_all(judges, labelled, console)
     for position, reason in predictions.unanswered.items():
         say(console, f"line {labelled[position].line}: left out: {reason}")
+    for judge in predictions.judges:
+        if judge.counted is not None and (recused := int((~judge.counted).sum())):
+            of = counted(len(judge.counted), "battle")
+            say(console, f"{judge.name} is recused from {recused:,} of {of}: what it says there is not fitted to")
     return predictions
 
 
@@ -200,7 +204,9 @@ def _show_length(result: CalibrationResult, console: Console) -> None:
             "adjusted.",
         )
         return
-    slopes = Table("", "nats", title="length slope: log odds that twice the length adds")
+    slope = result.file.length_slope
+    written = "the panel has none" if slope is None else f"the panel's on all of them, which is written: {slope:+.3f}"
+    slopes = Table("", "log odds of an answer of twice the length", title="length slope", caption=written)
     told = {"people": result.length.people, "panel": result.length.judges, "difference": result.length.excess}
     for name, estimate in told.items():
         slopes.add_row(name, _interval(estimate, sign="+") or "unknown: the longer answer always won, or never")

@@ -25,6 +25,7 @@ from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.predict import Predictions, load_uncalibrated_panel, predict
 from tests.support.models import make_tiny_judge, one_torch_thread
+from tests.support.priors import prior_entry
 
 WORDS = ("quick", "brown", "fox", "lazy", "dog", "answer", "better", "sum", "numbers", "return", "correct", "wrong")
 BATTLES = 90
@@ -137,6 +138,7 @@ def test_the_length_slope_is_told_beside_peoples_and_serving_takes_it_out(
         assert sum(name in line and "[" in line for line in lines) == 1
     slope = CalibrationFile.read(panel.with_name("calibration.json")).length_slope
     assert slope is not None
+    assert f"which is written: {slope:+.3f}" in result.stdout
     battle = battles_of(judged)[0]
     with one_torch_thread(), load_panel(write_panel(panel, judges, calibration="calibration.json")) as loaded:
         [answer] = loaded.score([battle])
@@ -146,6 +148,18 @@ def test_the_length_slope_is_told_beside_peoples_and_serving_takes_it_out(
     doublings = math.log2(len(battle.response_a[0]) / len(battle.response_b[0]))
     taken_out = math.log(said.model_a / said.model_b) - math.log(adjusted.model_a / adjusted.model_b)
     assert taken_out == pytest.approx(slope * doublings, abs=1e-9)
+
+
+def test_from_how_many_battles_a_judge_is_recused_is_said(tmp_path: Path) -> None:
+    judged, panel = tmp_path / "judged.csv", tmp_path / "panel.yaml"
+    rows = [f"{row},question {row},a,b,own-{row % 3},other,{('model_a', 'model_b')[row % 2]}" for row in range(60)]
+    judged.write_text("\n".join(["id,prompt,response_a,response_b,model_a,model_b,winner", *rows]) + "\n")
+    judges = [prior_entry("one"), prior_entry("two", (0.3, 0.3, 0.4))]
+    write_panel(panel, judges, recuse={"one": ["own-1"], "two": ["nobody"]})
+    result = calibrate(judged, "-o", tmp_path / "c.json", "--panel", panel)
+    assert result.exit_code == 0, result.output
+    assert "one is recused from 20 of 60 battles: what it says there is not fitted to" in result.stderr
+    assert "two is recused" not in result.stderr
 
 
 def test_where_answers_are_equally_long_there_is_no_slope_and_the_command_says_so(panel: Path, tmp_path: Path) -> None:
