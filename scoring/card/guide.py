@@ -14,6 +14,8 @@ DEMO_GUIDE: Final = DEMO_CARD.with_name("README.md")
 _BEGIN: Final = "<!-- card: python -m prefstream.scoring.card.make -->"
 _END: Final = "\n<!-- /card -->"
 
+_BY_HAND: Final = "The panel's figures were kept from its first evaluation; `?` was not measured then."
+
 
 def with_figures(text: str, card: Card) -> str:
     """A guide with a card's figures, between its two comments.
@@ -34,7 +36,8 @@ def with_figures(text: str, card: Card) -> str:
 
 def figures(card: Card) -> str:
     """Tables of how good the panel is and how well it is calibrated, and how often people agree with each other."""
-    return "\n\n".join("\n".join(table) for table in (_quality(card), [*_calibration(card)], _people(card)) if table)
+    parts = ([*_quality(card)], [*_calibration(card)], [*_people(card)], [] if card.panel else [_BY_HAND])
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def renew(path: Path, card: Card) -> None:

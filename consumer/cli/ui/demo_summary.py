@@ -136,8 +136,8 @@ def _warning(judges: Panel) -> Iterator[tuple[str, RenderableType]]:
 def _people(card: Card) -> str:
     """How often people agree: with each other on the very battles, where several voted, and elsewhere."""
     here = [
-        f"{_share(voters.each_other.value)} of {name}'s battles"
-        + (f" (the panel with one of them on {_share(voters.panel.value)})" if voters.panel.value is not None else "")
+        f"{_share(voters.each_other.value)} of {name}'s battles, whose verdicts are majorities"
+        + (f" (the panel with one voter on {_share(voters.panel.value)})" if voters.panel.value is not None else "")
         for name, tier in card.tiers.items()
         if (voters := tier.voters)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefstream.scoring.card.card import Card
-from prefstream.scoring.card.guide import DEMO_GUIDE, with_figures
+from prefstream.scoring.card.guide import DEMO_GUIDE, figures, with_figures
 from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, load_panel_config
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
@@ -60,3 +60,9 @@ def test_what_is_no_card_is_refused_by_what_is_wrong_with_it(tmp_path: Path) -> 
 def test_what_is_written_is_read_as_it_was(card: Card, tmp_path: Path) -> None:
     card.write(tmp_path / "card.json")
     assert Card.read(tmp_path / "card.json") == card
+
+
+def test_a_guide_says_where_figures_are_not_of_the_command(card: Card) -> None:
+    told = "kept from its first evaluation"
+    assert told in figures(card.model_copy(update={"panel": None}))
+    assert told not in figures(card.model_copy(update={"panel": "hash"}))
