@@ -312,7 +312,9 @@ class Reports:
                 return found
         with reader.snapshot():
             votes = self._votes(query, span)
-            cells = reader.cells(since_hour=span.start, until_hour=span.end, language=query.language)
+            cells = reader.cells(
+                since_hour=span.start, until_hour=span.end, language=query.language, by_style=query.style_control
+            )
         found = rank(votes, cells, query.method, style_control=query.style_control)
         with self._lock:
             self._remembered[key] = found

@@ -22,7 +22,7 @@ from prefstream.consumer.board.store.reading import (
 from prefstream.consumer.board.store.records import WINNERS
 from prefstream.consumer.board.store.tables import FIXED_POINT, HOUR_SUMS, PAIR_SUMS, Facts
 from prefstream.scoring.probabilities import log_losses
-from prefstream.scoring.strengths.tallies import ForecastCells, VotedBattles
+from prefstream.scoring.strengths.tallies import UNKNOWN_STYLE, ForecastCells, VotedBattles
 
 __all__ = ["BoardReader", "Weighting"]
 
@@ -84,7 +84,12 @@ class BoardReader(FileReader):
         )
 
     def cells(
-        self, *, since_hour: int | None = None, until_hour: int | None = None, language: str | None = None
+        self,
+        *,
+        since_hour: int | None = None,
+        until_hour: int | None = None,
+        language: str | None = None,
+        by_style: bool = True,
     ) -> ForecastCells:
         """What the panel said of all battles of two named models, voted or not, summed by pair and style bin.
 
@@ -92,6 +97,7 @@ class BoardReader(FileReader):
             since_hour: only of this hour and later, hours since the epoch.
             until_hour: only of hours before.
             language: only these.
+            by_style: whether style bins are kept apart; else there is one row a pair, of the bin of unknown style.
         """
         where, values = between("hour", since_hour, until_hour)
         if language is not None:
@@ -99,12 +105,13 @@ class BoardReader(FileReader):
             values.append(language)
         conditions = " AND ".join(["model_a != 0", "model_b != 0", "model_a != model_b", *where])
         sums = ", ".join(f"sum({name})" for name in ("battles", *PAIR_SUMS))
+        kept, cell = ("style_bin", "model_a, model_b, style_bin") if by_style else (UNKNOWN_STYLE, "model_a, model_b")
         with self.snapshot():
             models = self.models()
             places = self._places("models", models)
             rows = self.rows(
-                f"SELECT model_a, model_b, style_bin, {sums} FROM hours WHERE {conditions} "
-                "GROUP BY model_a, model_b, style_bin ORDER BY model_a, model_b, style_bin",
+                f"SELECT model_a, model_b, {kept}, {sums} FROM hours WHERE {conditions} "
+                f"GROUP BY {cell} ORDER BY {cell}",
                 values,
             )
         a_a, b_b, tie_tie, a_b, a_tie, b_tie = range(7, 13)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -239,14 +240,15 @@ def vote_weights(
 
 def floats(rows: Sequence[Sequence[Any]], *columns: int) -> NDArray[np.float64]:
     """Columns of rows, NULL as NaN: shape (n,) of one column, (n, k) of k."""
-    found = np.array([[row[column] for column in columns] for row in rows], dtype=np.float64)
-    found = found.reshape(len(rows), len(columns))
+    found = np.empty((len(rows), len(columns)))
+    for place, column in enumerate(columns):
+        found[:, place] = list(map(itemgetter(column), rows))  # no Python of ours for each row: a tenth of the time
     return found[:, 0] if len(columns) == 1 else found
 
 
 def integers(rows: Sequence[Sequence[Any]], *columns: int) -> NDArray[np.intp]:
     """Likewise, of columns without NULL."""
-    found = np.array([[row[column] for column in columns] for row in rows], dtype=np.intp).reshape(
-        len(rows), len(columns)
-    )
+    found = np.empty((len(rows), len(columns)), dtype=np.intp)
+    for place, column in enumerate(columns):
+        found[:, place] = list(map(itemgetter(column), rows))
     return found[:, 0] if len(columns) == 1 else found

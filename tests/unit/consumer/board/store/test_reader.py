@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from prefstream.consumer.board.report.choices import Method
+from prefstream.consumer.board.report.strengths import rank, strength_table
 from prefstream.consumer.board.store.candidates import PER_DAY
 from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.board.store.records import Note, PreferenceRecord, ReadProgress, VoteRecord
 from prefstream.consumer.board.store.store import Store
 from prefstream.schemas.vote import Vote
-from prefstream.scoring.strengths.tallies import style_bin, style_differences, tally_forecasts
+from prefstream.scoring.strengths.tallies import UNKNOWN_STYLE, style_bin, style_differences, tally_forecasts
 from tests.support.board import BEGIN_MS, preference_record, vote_record
 
 HOUR_MS = 3_600_000
@@ -51,6 +54,30 @@ def test_votes_are_rows_with_their_battles_facts(store: Store, preferences: list
         assert tuple(votes.forecasts[row]) == (shares.model_a, shares.model_b, shares.tie)
         assert votes.cells[row] == style_bin(said.style)
         np.testing.assert_array_equal(votes.style[row], style_differences(said.style))
+
+
+def test_without_style_there_is_one_row_a_pair_with_the_sums_of_its_bins(store: Store) -> None:
+    apart, together = store.reader().cells(), store.reader().cells(by_style=False)
+    pairs = list(zip(together.model_a.tolist(), together.model_b.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs) < len(apart)
+    assert set(together.cells.tolist()) == {UNKNOWN_STYLE}
+    row_of = {pair: row for row, pair in enumerate(pairs)}
+    rows = [row_of[pair] for pair in zip(apart.model_a.tolist(), apart.model_b.tolist(), strict=True)]
+    for name in ("counts", "sums", "products"):
+        expected = np.zeros_like(getattr(together, name))
+        np.add.at(expected, rows, getattr(apart, name))
+        np.testing.assert_allclose(getattr(together, name), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_strengths_are_those_of_the_bins_to_the_last_digit_that_is_shown(store: Store, method: Method) -> None:
+    reader = store.reader()
+    tables = [
+        strength_table(rank(reader.votes(), reader.cells(by_style=by_style), method, style_control=False))
+        for by_style in (True, False)
+    ]
+    assert tables[0].models == tables[1].models
+    assert tables[0].notes == tables[1].notes
 
 
 def test_weights_invert_the_probability_of_being_asked(store: Store, preferences: list[PreferenceRecord]) -> None:
