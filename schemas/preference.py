@@ -78,6 +78,13 @@ class Provenance(ContractModel):
     mask_identity: Annotated[
         bool | None, Field(description="Whether phrases in which a response names its maker or itself were masked.")
     ] = None
+    pooling: Annotated[
+        str | None,
+        Field(
+            description="mean: the head read the mean of all tokens' states. Absent: the last token's. Readers keep "
+            "what a later version has."
+        ),
+    ] = None
     trained: Annotated[
         bool | None,
         Field(

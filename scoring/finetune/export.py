@@ -28,6 +28,7 @@ from prefstream.scoring.probabilities import Triples
 CURVES: Final = "curves.png"
 
 _PACKAGES: Final = ("prefstream", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
+_POOLED: Final = {"last": "the last token's state", "mean": "the mean of all tokens' states"}
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -94,6 +95,7 @@ class Receipt:
             f"* Base: {public_name(recipe.base)}" + (f" at {recipe.revision}" if recipe.revision else ""),
             f"* Licence: {licence}",
             f"* Layout: {self.student.template.name}, at most {recipe.max_length} tokens a sequence",
+            f"* Pooling: {_POOLED[recipe.pooling]}",
             f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
             f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
             *(f"* Data ({role}): {_data_line(self.data[role])}" for role in ("train", "dev") if self.data[role]),
@@ -136,7 +138,11 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
     text = json.dumps(_plain(settings), indent=2, sort_keys=True)
     write_atomically(folder / "adapter_config.json", text.encode() + b"\n")
     record = AdapterRecord.describe(
-        student.template, max_length=recipe.max_length, tau=tau, mask_identity=recipe.data.mask_identity
+        student.template,
+        max_length=recipe.max_length,
+        tau=tau,
+        mask_identity=recipe.data.mask_identity,
+        pooling=recipe.pooling,
     )
     record.model_copy(
         update={"base": public_name(recipe.base), "base_revision": recipe.revision, "base_hash": student.base.hash}

@@ -63,7 +63,7 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
         raise ConfigError(recipe.name, (error,))
     _check_targets(skeleton(base.config), recipe)
     encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
-    attention = attention_for(described, base.config.model_type, placement)
+    attention = attention_for(described, base.config, placement)
     return Student(recipe, base, template, encoder, placement, attention)
 
 
@@ -86,6 +86,7 @@ def load_student(student: Student) -> Any:
             device=student.placement.device,
             dtype=student.placement.dtype,
             attention=student.attention,
+            pooling=recipe.pooling,
             quantization=recipe.quantization,
             quant_storage=student.placement.dtype,
         )

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from prefstream.scoring.config import DEMO_BASES, Commit
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
@@ -141,6 +142,10 @@ class Recipe(Settings):
     revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
     kind: Literal["pairwise", "pointwise"]
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 1024
+    pooling: Annotated[
+        Pooling,
+        Field(description="The head reads the last token's state, or the mean of all tokens': for embedding models."),
+    ] = "last"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
     attention: Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"] = "auto"

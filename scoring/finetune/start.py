@@ -44,7 +44,9 @@ class Origin:
             raise LoadError(f"{folder}: was trained on another base than the recipe's; take an adapter of that base")
         if other := _differences(read_lora(folder), student):
             raise LoadError(f"{folder}: is of another shape than the recipe's LoRA: {'; '.join(other)}")
-        return cls(folder, record.tau if record.template_hash == student.template.hash else None)
+        # A head that was trained on another layout, or on other states, knows nothing of these.
+        same_reading = (record.template_hash, record.pooling) == (student.template.hash, student.recipe.pooling)
+        return cls(folder, record.tau if same_reading else None)
 
     def put_into(self, model: Any) -> None:
         """Put the weights into a model that is about to be trained; a new head stays at its zeros.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from prefstream.scoring.config import CPU_MICRO_BATCH_TOKENS, CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
-from prefstream.scoring.errors import LoadError
+from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges import cpu_attention
 from prefstream.scoring.runtime import cpu_computes_bfloat16
 
@@ -63,18 +64,42 @@ def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
     }
 
 
-def attention_for(config: ModelJudgeConfig, model_type: str, placement: Placement) -> str:
-    """The attention implementation, known to transformers: the fastest that the model and its place allow."""
+def attention_for(config: ModelJudgeConfig, model_config: Any, placement: Placement) -> str:
+    """The attention implementation, known to transformers: the fastest that the model and its place allow.
+
+    Args:
+        config: of the judge.
+        model_config: transformers' own, of its base.
+        placement: of the judge.
+
+    Raises:
+        ConfigError: the one that the judge names is not for this model.
+    """
     chosen: str = config.attention
+    model_type = model_config.model_type
+    looks_ahead = reads_both_ways(model_config)
     if chosen == "auto":
         bfloat16_on_cpu = placement.device.type == "cpu" and placement.dtype == torch.bfloat16
-        if bfloat16_on_cpu and model_type in cpu_attention.MODEL_TYPES:
+        if bfloat16_on_cpu and model_type in cpu_attention.MODEL_TYPES and not looks_ahead:
             chosen = cpu_attention.NAME
         else:
             chosen = "eager" if model_type == "gemma2" else "sdpa"  # sdpa can't cap logits, as Gemma 2 does
     if chosen == cpu_attention.NAME:
+        if looks_ahead:
+            error = f"attention: {chosen} looks back alone, but this base reads both ways; use auto or sdpa"
+            raise ConfigError(config.name, (error,))
         cpu_attention.register()
     return chosen
+
+
+def reads_both_ways(model_config: Any) -> bool:
+    """Whether a token sees what comes after it, too: then attention needs a mask for padding.
+
+    Args:
+        model_config: transformers' own.
+    """
+    is_causal = getattr(model_config, "is_causal", True)
+    return bool(getattr(model_config, "use_bidirectional_attention", False)) or not is_causal
 
 
 def _assign(configs: Sequence[ModelJudgeConfig]) -> dict[str, torch.device]:

@@ -7,7 +7,7 @@ prefstream writes `prefstream.json` next to them and refuses an adapter that dis
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError
 
@@ -22,6 +22,9 @@ from prefstream.scoring.validation_messages import error_lines
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 
+Pooling: TypeAlias = Literal["last", "mean"]
+"""What the head reads of a sequence: the state of its last token, or the mean of all tokens' states."""
+
 
 class AdapterRecord(Settings):
     """Contents of `prefstream.json`."""
@@ -35,6 +38,9 @@ class AdapterRecord(Settings):
     mask_identity: Annotated[
         bool, Field(description="Responses were read with phrases that name their maker or themselves masked.")
     ] = False
+    pooling: Annotated[
+        Pooling, Field(description="The head reads the last token's state, or the mean of all tokens' states.")
+    ] = "last"
     tau: Annotated[float, Field(description="Pointwise: learnt offset of the tie's logit.")] = 0.0
     calibration: Calibration = Calibration()
     base: Annotated[str | None, Field(description="Hub id or folder name of the base.")] = None
@@ -42,7 +48,15 @@ class AdapterRecord(Settings):
     base_hash: Annotated[str | None, Field(description="As in a preference's provenance.")] = None
 
     @classmethod
-    def describe(cls, template: Template, *, max_length: int, tau: float = 0.0, mask_identity: bool = False) -> Self:
+    def describe(
+        cls,
+        template: Template,
+        *,
+        max_length: int,
+        tau: float = 0.0,
+        mask_identity: bool = False,
+        pooling: Pooling = "last",
+    ) -> Self:
         """The record of a judge that reads by `template`."""
         return cls(
             kind=template.kind,
@@ -51,6 +65,7 @@ class AdapterRecord(Settings):
             template_hash=template.hash,
             max_length=max_length,
             mask_identity=mask_identity,
+            pooling=pooling,
             tau=tau,
         )
 

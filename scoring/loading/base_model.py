@@ -17,6 +17,8 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 
 from prefstream.scoring.errors import LoadError
+from prefstream.scoring.judges.pooling import pool_by_mean
+from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.loading.sources import first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
@@ -74,6 +76,7 @@ def load_classifier(
     device: torch.device,
     dtype: torch.dtype,
     attention: str,
+    pooling: Pooling = "last",
     quantization: Quantization = "none",
     quant_storage: torch.dtype | None = None,
 ) -> Any:
@@ -84,6 +87,7 @@ def load_classifier(
         device: where to.
         dtype: of what is not quantised.
         attention: implementation, as transformers knows it.
+        pooling: what the head reads.
         quantization: of the linear layers.
         quant_storage: dtype in which 4-bit weights are stored; FSDP can only shard what has the dtype of the rest.
 
@@ -119,6 +123,8 @@ def load_classifier(
     _verify_report(base.folder, model, report, base.head_names)
     for name in sorted(base.head_names & report["missing_keys"]):
         _fill_reproducibly(model.get_parameter(name), base.config)
+    if pooling == "mean":
+        pool_by_mean(model)
     return model
 
 

@@ -89,7 +89,9 @@ def _load(
         # A judge reads well only what it was trained on, so this is the adapter's to say, not the panel file's.
         mask_identity=adapter is not None and adapter.record.mask_identity,
     )
-    attention = attention_for(config, base.config.model_type, placement)
+    attention = attention_for(config, base.config, placement)
+    # Like the mask, the adapter's to say.
+    pooling = adapter.record.pooling if adapter else "last"
     provenance = Provenance(
         kind=config.kind,
         base=public_name(config.base),
@@ -104,6 +106,8 @@ def _load(
         device=str(placement.device),
         max_length=config.max_length,
         mask_identity=encoder.mask_identity,
+        # Absent where it is as it always was: the identity of panels that did not change stays theirs.
+        pooling=None if pooling == "last" else pooling,
         trained=adapter is not None,
     )
     _warn_of_other_base(config, adapter, provenance)
@@ -113,6 +117,7 @@ def _load(
         device=placement.device,
         dtype=placement.dtype,
         attention=attention,
+        pooling=pooling,
         quantization=config.quantization,
     )
     if adapter:

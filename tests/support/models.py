@@ -19,8 +19,11 @@ from typing import Any, Final, Literal, TypeAlias
 import pytest
 import yaml
 
-Family: TypeAlias = Literal["gemma2", "gemma3", "llama", "chatml", "plain"]
-"""`llama` has Llama 3's special tokens; `chatml` is a Llama with SmolLM2's, `plain` one with none but bos and eos."""
+Family: TypeAlias = Literal["gemma2", "gemma3", "embeddinggemma", "llama", "chatml", "plain"]
+"""`embeddinggemma` is a Gemma 3 that reads both ways. `llama` has Llama 3's special tokens; `chatml` is a Llama with
+SmolLM2's, `plain` one with none but bos and eos."""
+
+Pooling: TypeAlias = Literal["last", "mean"]
 
 Kind: TypeAlias = Literal["pairwise", "pointwise"]
 
@@ -31,9 +34,10 @@ _CORPUS: Final = (
     "Wie spät ist es? Quelle heure est-il? 今何時ですか。 user assistant model Better response:\n"
 ) * 4
 
+_GEMMA: Final[tuple[Family, ...]] = ("gemma2", "gemma3", "embeddinggemma")
+
 _SPECIALS: Final[dict[Family, tuple[str, ...]]] = {
-    "gemma2": ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"),
-    "gemma3": ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"),
+    **dict.fromkeys(_GEMMA, ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>")),
     "llama": (
         "<|begin_of_text|>",
         "<|end_of_text|>",
@@ -83,6 +87,7 @@ def make_tiny_judge(
     hidden_size: int = 32,
     layers: int = 2,
     rank: int = 4,
+    pooling: Pooling = "last",
     **entry: Any,
 ) -> dict[str, Any]:
     """Write a judge into a folder.
@@ -97,6 +102,7 @@ def make_tiny_judge(
         hidden_size: width; at least 64 for `quantization: 4bit`, which works on blocks of 64.
         layers: number of layers.
         rank: of the adapter.
+        pooling: of the adapter.
         entry: further keys of the entry, such as `weight` or `quantization`.
 
     Returns:
@@ -114,7 +120,7 @@ def make_tiny_judge(
         "max_length": MAX_LENGTH,
     }
     if adapter:
-        make_tiny_adapter(folder / "adapter", base, kind, seed=seed, rank=rank)
+        make_tiny_adapter(folder / "adapter", base, kind, seed=seed, rank=rank, pooling=pooling)
         judge["adapter"] = str(folder / "adapter")
     else:
         judge["allow_untrained"] = True
@@ -143,9 +149,9 @@ def make_tiny_panel(folder: Path, kind: Kind = "pairwise", *, seed: int = 0, **p
 
 
 def make_tiny_base(folder: Path, family: Family, *, seed: int = 0, hidden_size: int = 32, layers: int = 2) -> None:
-    """Write a causal language model with its tokenizer, as a hub would hold it."""
+    """Write a language model with its tokenizer, as a hub would hold it; of EmbeddingGemma that is no causal one."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM
 
     tokenizer = tiny_tokenizer(family)
     config = _config(family, len(tokenizer), hidden_size=hidden_size, layers=layers)
@@ -154,13 +160,16 @@ def make_tiny_base(folder: Path, family: Family, *, seed: int = 0, hidden_size: 
     config.pad_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        kind = AutoModel if family == "embeddinggemma" else AutoModelForCausalLM
+        model = kind.from_config(config, dtype=torch.float32)
     with _quiet():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def make_tiny_adapter(folder: Path, base: Path, kind: Kind = "pairwise", *, seed: int = 0, rank: int = 4) -> None:
+def make_tiny_adapter(
+    folder: Path, base: Path, kind: Kind = "pairwise", *, seed: int = 0, rank: int = 4, pooling: Pooling = "last"
+) -> None:
     """Write a LoRA adapter whose every weight is random, with its head and its record."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -187,7 +196,7 @@ def make_tiny_adapter(folder: Path, base: Path, kind: Kind = "pairwise", *, seed
                 torch.nn.init.normal_(weight.data, std=2.0 / model.config.hidden_size**0.5)
         adapted.save_pretrained(folder)
     template = template_for(model.config.model_type, kind, AutoTokenizer.from_pretrained(base))
-    AdapterRecord.describe(template, max_length=MAX_LENGTH).write(folder)
+    AdapterRecord.describe(template, max_length=MAX_LENGTH, pooling=pooling).write(folder)
 
 
 @contextmanager
@@ -212,7 +221,7 @@ def _quiet() -> Iterator[None]:
 def _tokenizer_json(family: Family) -> str:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    if family in ("gemma2", "gemma3"):
+    if family in _GEMMA:
         tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN, byte_fallback=True, fuse_unk=True))
         tokenizer.normalizer = normalizers.Replace(" ", "▁")
         tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
@@ -241,7 +250,7 @@ def tiny_tokenizer(family: Family) -> Any:
     from transformers import GemmaTokenizer, PreTrainedTokenizerFast
 
     content = _tokenizer_json(family)
-    if family in ("gemma2", "gemma3"):
+    if family in _GEMMA:
         model = json.loads(content)["model"]
         return GemmaTokenizer(
             vocab=model["vocab"],
@@ -268,8 +277,13 @@ def _config(family: Family, vocab_size: int, *, hidden_size: int, layers: int) -
     }
     if family == "gemma2":
         return Gemma2Config(**shape, sliding_window=64, query_pre_attn_scalar=hidden_size // 2)
-    if family == "gemma3":
-        return Gemma3TextConfig(**shape, sliding_window=64, query_pre_attn_scalar=hidden_size // 2)
+    if family in ("gemma3", "embeddinggemma"):
+        return Gemma3TextConfig(
+            **shape,
+            sliding_window=64,
+            query_pre_attn_scalar=hidden_size // 2,
+            use_bidirectional_attention=family == "embeddinggemma",
+        )
     return LlamaConfig(**shape, tie_word_embeddings=family == "chatml")
 
 

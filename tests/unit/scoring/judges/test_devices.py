@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, Gemma3TextConfig, LlamaConfig
 
-from prefstream import LoadError, ModelJudgeConfig
+from prefstream import ConfigError, LoadError, ModelJudgeConfig
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
+
+READ_BOTH_WAYS = (Gemma3TextConfig(use_bidirectional_attention=True), LlamaConfig(is_causal=False))
 
 
 def model_configs(*devices: str, **entry: Any) -> list[ModelJudgeConfig]:
@@ -63,7 +66,7 @@ def test_the_budget_defaults_by_device_and_can_be_set() -> None:
 @pytest.mark.parametrize(("family", "expected"), [("gemma2", "eager"), ("gemma3_text", "sdpa"), ("llama", "sdpa")])
 def test_attention_follows_the_family(family: str, expected: str) -> None:
     [place] = places("cpu", dtype="float32")
-    assert attention_for(model_configs("cpu")[0], family, place) == expected
+    assert attention_for(model_configs("cpu")[0], AutoConfig.for_model(family), place) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,21 @@ def test_attention_follows_the_family(family: str, expected: str) -> None:
 )
 def test_in_bfloat16_on_cpu_known_families_get_the_attention_made_for_it(family: str, expected: str) -> None:
     [place] = places("cpu", dtype="bfloat16")
-    assert attention_for(model_configs("cpu")[0], family, place) == expected
+    assert attention_for(model_configs("cpu")[0], AutoConfig.for_model(family), place) == expected
+
+
+@pytest.mark.parametrize("base", READ_BOTH_WAYS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_base_that_reads_both_ways_gets_an_attention_that_looks_ahead(base: Any, dtype: str) -> None:
+    [place] = places("cpu", dtype=dtype)
+    assert attention_for(model_configs("cpu")[0], base, place) == "sdpa"
+
+
+@pytest.mark.parametrize("base", READ_BOTH_WAYS)
+def test_an_attention_that_looks_back_alone_is_refused_for_it(base: Any) -> None:
+    [place] = places("cpu")
+    with pytest.raises(ConfigError, match="attention: causal_blocks looks back alone, but this base reads both ways"):
+        attention_for(model_configs("cpu", attention="causal_blocks")[0], base, place)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

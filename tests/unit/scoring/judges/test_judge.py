@@ -21,7 +21,7 @@ from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.probabilities import Triples
 from tests.support.models import Family, Kind, make_tiny_judge, one_torch_thread
 
-FAMILIES: tuple[Family, ...] = ("gemma2", "gemma3", "llama", "chatml", "plain")
+FAMILIES: tuple[Family, ...] = ("gemma2", "gemma3", "embeddinggemma", "llama", "chatml", "plain")
 BATTLES = [
     Battle(
         id=str(number),
