@@ -36,8 +36,9 @@ CUDA_MICRO_BATCH_TOKENS: Final = 16384
 DEMO_PANEL: Final = "demo"
 """Names the demo's panel wherever a panel file can be named. A file of this name is meant by its whole path."""
 
-DEMO_BASES: Final = ("demo:gemma", "demo:smollm")
-"""Names of the demo's base models wherever a base can be named; they are fetched and converted at first use."""
+DEMO_BASES: Final = ("demo:gemma", "demo:smollm", "demo:embeddinggemma")
+"""Names, wherever a base can be named, of the demo's base models and of one to train on beside them; each is fetched
+and converted at its first use."""
 
 _DEMO_PANEL_FILE: Final = Path(__file__).resolve().parent / "demo" / "pretrained" / "panel.yaml"
 
@@ -120,7 +121,10 @@ class ModelJudgeConfig(_NamedSettings):
     ] = "none"
     attention: Annotated[
         Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"],
-        Field(description="auto is causal_blocks in bfloat16 on CPU; else eager for Gemma 2 and sdpa for the rest."),
+        Field(
+            description="auto is causal_blocks in bfloat16 on CPU where the base looks back alone; else eager for "
+            "Gemma 2 and sdpa for the rest."
+        ),
     ] = "auto"
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
     micro_batch_tokens: Annotated[

@@ -1,4 +1,4 @@
-"""A cache of base models that are converted from GGUF files at first use.
+"""A cache of base models that are fetched and converted at first use.
 
 The cache folder holds, for each model, a folder that is either complete or absent: it is made under another name,
 written through to the disk and renamed. Processes that start at the same time wait for one another, and what a
@@ -24,8 +24,8 @@ import platformdirs
 from filelock import Timeout, UnixFileLock
 
 from prefstream.scoring.atomic_file import sync, write_json
-from prefstream.scoring.demo.convert_gguf import ConversionRequest
-from prefstream.scoring.demo.weights import Say
+from prefstream.scoring.demo.convert import ConversionRequest
+from prefstream.scoring.demo.weights import Say, parts_folder
 from prefstream.scoring.errors import LoadError, MissingExtraError
 from prefstream.scoring.extras import is_installed
 
@@ -40,7 +40,7 @@ _PACKAGES: Final = Path(__file__).absolute().parents[3]
 
 _RECEIPT: Final = "prefstream.json"
 _CONVERSION: Final = 1
-"""Raise it when `convert_gguf` writes something else from the same file: cached folders are then made anew."""
+"""Raise it when `convert` writes something else from the same file: cached folders are then made anew."""
 
 _CONVERSION_TIMEOUT_S: Final = 1200.0
 """Takes under a minute here; a machine twenty times slower still gets there, a hung one is noticed."""
@@ -60,23 +60,25 @@ class SourceModel:
         name: of the judge that it becomes, for messages.
         folder: name of its folder in the cache.
         model_type: what transformers calls its architecture.
-        gguf_sha256: SHA-256 of the file that it is converted from.
+        sha256: of the file of weights that it is converted from.
         pad_token: token to pad with.
         special_tokens: tokens that its template relies on.
         notice: its origin and licence, shown before it is fetched.
         disk_bytes: most that preparing it takes on the disk, downloads included.
-        fetch: puts the GGUF file into a scratch folder, or finds it; returns its path.
+        fetch: puts what is to be converted into a scratch folder, or finds it; returns its path.
+        needs: module that reads what is fetched, where judges alone don't need it.
     """
 
     name: str
     folder: str
     model_type: str
-    gguf_sha256: str
+    sha256: str
     pad_token: str
     special_tokens: tuple[str, ...]
     notice: str
     disk_bytes: int
     fetch: Callable[[Path, Say], Path]
+    needs: str | None = "gguf"
 
 
 def default_cache_dir() -> Path:
@@ -112,8 +114,9 @@ def prepare_models(
     store = _store(cache_dir)
     missing = [model for model in models if not is_prepared(model, cache_dir)]
     if missing:
-        if not is_installed("gguf"):  # before anything is downloaded
-            raise MissingExtraError("the demo's panel", ("demo",), "gguf")
+        for model in missing:  # before anything is downloaded
+            if model.needs is not None and not is_installed(model.needs):
+                raise MissingExtraError("the demo's panel", ("demo",), model.needs)
         try:
             _prepare(missing, store, say, on_progress)
         except OSError as error:
@@ -145,7 +148,8 @@ def _store(cache_dir: Path | None) -> Path:
 
 
 def _receipt(model: SourceModel, sizes: dict[str, int]) -> dict[str, object]:
-    return {"conversion": _CONVERSION, "gguf_sha256": model.gguf_sha256, "files": sizes}
+    # The key is older than sources that are no GGUF files; another would have every cache made anew.
+    return {"conversion": _CONVERSION, "gguf_sha256": model.sha256, "files": sizes}
 
 
 def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: Progress) -> None:
@@ -161,12 +165,13 @@ def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: 
             _check_space(model, store)
             say(model.notice)
             scratch = Path(stack.enter_context(_scratch(model, store)))
-            gguf = model.fetch(scratch, say)
+            source = model.fetch(scratch, say)
             say(f"{model.name}: converting the weights, once (under a minute)")
-            started.append((model, stack.enter_context(_Conversion(model, gguf, scratch))))
+            started.append((model, stack.enter_context(_Conversion(model, source, scratch))))
         while started:
             for model, conversion in [pair for pair in started if pair[1].is_done()]:
                 _publish(model, conversion.result(), store / model.folder)
+                shutil.rmtree(parts_folder(conversion.scratch), ignore_errors=True)
                 say(f"{model.name}: ready in {store / model.folder} ({conversion.elapsed_s:.0f} s)")
                 started.remove((model, conversion))
                 on_progress(model.name, 1.0)
@@ -178,14 +183,15 @@ def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: 
 class _Conversion:
     """A running conversion process; leaving the context ends it."""
 
-    def __init__(self, model: SourceModel, gguf: Path, scratch: Path) -> None:
+    def __init__(self, model: SourceModel, source: Path, scratch: Path) -> None:
+        self.scratch = scratch
         self._model = model
         self._result = scratch / "model"
         self._result.mkdir()
         self._progress = scratch / "progress"
         self._stderr = scratch / "stderr"
         request = ConversionRequest(
-            gguf=str(gguf),
+            source=str(source),
             folder=str(self._result),
             model_type=model.model_type,
             pad_token=model.pad_token,
@@ -200,7 +206,7 @@ class _Conversion:
         with self._progress.open("wb") as progress, self._stderr.open("wb") as stderr:
             # Our own interpreter and module; the request is JSON of our own paths.
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", "prefstream.scoring.demo.convert_gguf", request.to_json()],
+                [sys.executable, "-P", "-m", "prefstream.scoring.demo.convert", request.to_json()],
                 stdin=subprocess.DEVNULL,
                 stdout=progress,
                 stderr=stderr,

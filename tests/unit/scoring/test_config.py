@@ -83,7 +83,7 @@ def test_a_base_of_the_demo_is_named_as_recipes_and_adapters_name_it(tmp_path: P
 @pytest.mark.parametrize(("key", "source"), [("base", "demo:mistral"), ("adapter", "demo:gemma")])
 def test_what_is_no_base_of_the_demo_is_refused_with_those_that_are(tmp_path: Path, key: str, source: str) -> None:
     fault = only_fault_of(tmp_path, {"judges": [{**MODEL, key: source}]})
-    assert fault == f"judges[0].{key}: {source} is unknown; the demo's bases are demo:gemma, demo:smollm"
+    assert fault == f"judges[0].{key}: {source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}"
 
 
 def test_the_demos_panel_is_named_demo() -> None:

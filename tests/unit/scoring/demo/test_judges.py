@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, load_panel_config
+from prefstream.scoring.config import ModelJudgeConfig, load_panel_config
 from prefstream.scoring.demo.judges import BASES, LICENCE_NOTICES, prepare_bases, prepared_base
 from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
 from tests.support.models import make_tiny_base, put_into_the_demos_cache
@@ -19,7 +19,11 @@ def _refuse(line: str) -> None:
 
 
 def test_each_base_has_its_own_model() -> None:
-    assert {name: model.name for name, model in BASES.items()} == {"demo:gemma": "gemma", "demo:smollm": "smollm"}
+    assert {name: model.name for name, model in BASES.items()} == {
+        "demo:gemma": "gemma",
+        "demo:smollm": "smollm",
+        "demo:embeddinggemma": "embeddinggemma",
+    }
 
 
 def test_a_base_that_is_prepared_is_where_it_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +36,7 @@ def test_a_base_that_is_prepared_is_where_it_was_put(tmp_path: Path, monkeypatch
 def test_the_demos_panel_has_each_base_with_its_trained_adapter() -> None:
     config = load_panel_config("demo")
     judges = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
-    assert tuple(judge.base for judge in judges) == DEMO_BASES
+    assert [judge.base for judge in judges] == ["demo:gemma", "demo:smollm"]
     assert all(Path(str(judge.adapter), "prefstream.json").is_file() for judge in judges)
     assert Path(str(config.calibration)).is_file()
 

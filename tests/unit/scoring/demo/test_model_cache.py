@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from prefstream.scoring.demo.convert_gguf import ConversionRequest, convert
+from prefstream.scoring.demo.convert import ConversionRequest, convert
 from prefstream.scoring.demo.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
 from prefstream.scoring.errors import LoadError
 from tests.support.gguf_files import PAD, SPECIALS, write_tiny_llama
@@ -35,7 +35,7 @@ def describe(file: Path, **changes: object) -> SourceModel:
         "name": "tiny",
         "folder": "tiny-1.0",
         "model_type": "llama",
-        "gguf_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "pad_token": PAD,
         "special_tokens": SPECIALS,
         "notice": "Tiny is nobody's.",
@@ -130,7 +130,7 @@ def test_a_damaged_folder_does_not_count_as_prepared(tmp_path: Path, tiny_gguf: 
         case "no receipt":
             receipt.unlink()
         case "other receipt":
-            receipt.write_text(receipt.read_text().replace(model.gguf_sha256, "0" * 64))
+            receipt.write_text(receipt.read_text().replace(model.sha256, "0" * 64))
         case "garbage receipt":
             receipt.write_bytes(b"[1, \xff")
     assert not is_prepared(model, tmp_path)
@@ -139,7 +139,7 @@ def test_a_damaged_folder_does_not_count_as_prepared(tmp_path: Path, tiny_gguf: 
 def _pretend_prepared(model: SourceModel, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
-    receipt = {"conversion": 1, "gguf_sha256": model.gguf_sha256, "files": {"model.safetensors": 7}}
+    receipt = {"conversion": 1, "gguf_sha256": model.sha256, "files": {"model.safetensors": 7}}
     (folder / "prefstream.json").write_text(json.dumps(receipt))
 
 
@@ -193,7 +193,7 @@ def test_a_model_other_than_the_expected_one_is_refused(
 ) -> None:
     fields = {"model_type": "llama", "pad_token": PAD, "special_tokens": SPECIALS, **expectation}
     with pytest.raises(LoadError, match=message):
-        convert(ConversionRequest(gguf=str(tiny_gguf), folder=str(tmp_path), **fields))
+        convert(ConversionRequest(source=str(tiny_gguf), folder=str(tmp_path), **fields))
 
 
 def test_a_file_that_is_no_gguf_is_refused_in_one_line(tmp_path: Path) -> None:

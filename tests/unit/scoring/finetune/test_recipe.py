@@ -65,7 +65,7 @@ def test_an_override_below_a_value_is_refused(tmp_path: Path, key: str) -> None:
 
 def test_an_unknown_recipe_lists_those_that_ship() -> None:
     with pytest.raises(
-        ConfigError, match="no such recipe; give a YAML file, or one of gemma-2-9b, gemma-3-270m, gemma-demo"
+        ConfigError, match="no such recipe; give a YAML file, or one of embeddinggemma, gemma-2-9b, gemma-3-270m"
     ):
         load_recipe("gema-demo")
 

@@ -1,6 +1,6 @@
-"""Turn a GGUF file into a folder of safetensors, config and tokenizer, once, in a process of its own.
+"""Turn what was fetched into a folder of safetensors in bfloat16, config and tokenizer, once, in a process of its own.
 
-Reading GGUF takes many seconds and gigabytes; the folder it makes loads in a moment. The process
+Reading GGUF, or float32, takes seconds and gigabytes; the folder it makes loads in a moment. The process
 (`python -m` this module `REQUEST`, a JSON object) gives that memory back when it ends. It exits with 0 when the
 folder is complete and checked; else the last line of its stderr says why.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prefstream.scoring.demo.gguf_file import GgufFile
 from prefstream.scoring.demo.gguf_model import read_model, read_tokenizer
@@ -33,14 +33,14 @@ class ConversionRequest:
     """What to convert, and what must come out.
 
     Attributes:
-        gguf: the file to read.
+        source: a GGUF file, or a folder as transformers' `save_pretrained` writes it.
         folder: existing empty folder for the result.
         model_type: what transformers must take the result for.
         pad_token: token to pad with, set on tokenizer and model alike.
         special_tokens: tokens that the judge's template relies on.
     """
 
-    gguf: str
+    source: str
     folder: str
     model_type: str
     pad_token: str
@@ -67,17 +67,43 @@ def convert(request: ConversionRequest, on_progress: Callable[[float], None] = l
     Raises:
         LoadError: the result is not what the request says.
     """
-    file = GgufFile.open(Path(request.gguf))
-    tokenizer = read_tokenizer(file)
-    on_progress(_TOKENIZER_SHARE)
+    source = Path(request.source)
+    tokenizer, model = (_read_folder if source.is_dir() else _read_gguf)(source, on_progress)
     # SmolLM2 pads with its end-of-turn token, which pooling over the last real token would then skip.
     tokenizer.pad_token = request.pad_token
-    model = read_model(file, lambda share: on_progress(_TOKENIZER_SHARE + share * _WEIGHTS_SHARE))
-    for config in (model.config, model.generation_config):
+    for config in filter(None, (model.config, getattr(model, "generation_config", None))):
         config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(request.folder)
     tokenizer.save_pretrained(request.folder)
     _verify(request, expected_ids=tokenizer(_PROBE)["input_ids"])
+
+
+def _read_gguf(path: Path, on_progress: Callable[[float], None]) -> tuple[Any, Any]:
+    """Tokenizer and model of a GGUF file."""
+    file = GgufFile.open(path)
+    tokenizer = read_tokenizer(file)
+    on_progress(_TOKENIZER_SHARE)
+    return tokenizer, read_model(file, lambda share: on_progress(_TOKENIZER_SHARE + share * _WEIGHTS_SHARE))
+
+
+def _read_folder(folder: Path, on_progress: Callable[[float], None]) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder of safetensors, whose every tensor must have its place."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    safely = {"trust_remote_code": False, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+    on_progress(_TOKENIZER_SHARE)
+    model, report = AutoModel.from_pretrained(
+        folder, dtype=torch.bfloat16, use_safetensors=True, output_loading_info=True, **safely
+    )
+    wrong = {what: sorted(map(str, names)) for what, names in report.items() if names}
+    if wrong:
+        raise LoadError(f"weights and config don't belong together ({wrong})")
+    if not all(torch.isfinite(tensor).all() for tensor in model.parameters()):
+        raise LoadError("the weights hold values that are not finite")
+    on_progress(_TOKENIZER_SHARE + _WEIGHTS_SHARE)
+    return tokenizer, model
 
 
 def _verify(request: ConversionRequest, *, expected_ids: list[int]) -> None:
