@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,16 +12,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from prefstream.schemas import Battle, Provenance
 from prefstream.scoring.evaluation.bias_table.recombined import counted_in, recombined
 from prefstream.scoring.judges.calibration import Calibration
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.combine import weighted_mean
-from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.predict import Forecast, Predictions, panel_forecast, predict
 from prefstream.scoring.probabilities import Triples
-from tests.support.judged import make_probabilities
+from tests.support.judged import make_labelled, make_probabilities
 
 COUNT = 40
 WEIGHTS = (0.4, 0.35, 0.25)
 BOTH = Calibration(temperature=0.9, tie_bias=0.04)
+
+
+class ScriptedJudge:
+    """Says what it was made to say, the same of every batch."""
+
+    symmetric = True
+    provenance = Provenance(kind="pointwise")
+    settings: ClassVar[dict[str, object]] = {}
+
+    def __init__(self, name: str, weight: float) -> None:
+        self.name = name
+        self.weight = weight
+
+    def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
+        return JudgeBatch(len(battles), 1)
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        return Scores(make_probabilities(batch.count, seed=ord(self.name)), {})
+
+    def close(self) -> None:
+        pass
 
 
 def answers(said: list[Triples], counted: NDArray[np.bool_], calibration: Calibration) -> Triples:
@@ -83,3 +109,20 @@ def test_judges_that_always_say_the_same_are_no_riddle(row: tuple[float, float, 
     found = recombined(predictions, counted_in(predictions))
     assert found is not None
     np.testing.assert_allclose(found.probabilities, said)
+
+
+def test_of_a_panel_that_recuses_it_is_what_the_panel_says_that_does_not() -> None:
+    battles = [
+        battle.model_copy(update={"model_a": name})
+        for battle, name in zip((one.battle for one in make_labelled(COUNT)), ["own-1", "other"] * COUNT, strict=False)
+    ]
+    judges = [ScriptedJudge(name, weight) for name, weight in zip("xyz", WEIGHTS, strict=True)]
+    with Panel(judges, calibration=BOTH, recuse={"x": ["own-*"]}) as recusing, Panel(judges, calibration=BOTH) as plain:
+        told, without = predict(recusing, battles), predict(plain, battles)
+    assert not np.array_equal(told.panel.probabilities, without.panel.probabilities)
+    back = recombined(told, np.ones((COUNT, 3), dtype=np.bool_))
+    there = recombined(without, counted_in(told))
+    assert back is not None
+    assert there is not None
+    np.testing.assert_allclose(back.probabilities, without.panel.probabilities, rtol=1e-9)
+    np.testing.assert_allclose(there.probabilities, told.panel.probabilities, rtol=1e-9)
