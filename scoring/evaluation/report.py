@@ -15,7 +15,7 @@ from prefstream.schemas import Provenance
 from prefstream.scoring.evaluation import plots
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.evaluation.results import BiasName, Comparison, Evaluation, SystemResult
+from prefstream.scoring.evaluation.results import BiasName, Comparison, Evaluation, SliceResult, SystemResult
 
 _TEMPLATE: Final = "report.html.j2"
 
@@ -86,20 +86,18 @@ def verdicts(evaluation: Evaluation) -> list[Conclusion]:
     return [_verdict(comparison, evaluation.prompts, losses) for comparison in evaluation.panel.comparisons]
 
 
-def calibration_in_words(system: SystemResult) -> str | None:
+def calibration_in_words(found: SystemResult | SliceResult) -> str | None:
     """Whether chance explains a calibration error; None where there is nothing to say.
 
     Args:
-        system: of an evaluation.
+        found: of an evaluation.
     """
-    within, bound = system.calibrated_within_chance, system.calibration_error_by_chance_95
+    within, bound = found.calibrated_within_chance, found.calibration_error_by_chance_95
     if within is None:
         return None
     word = "within chance" if within else "more than chance"
-    return (
-        f"{_fixed(system.calibration_error.value, 3)}: {word}, which gives a perfect panel "
-        f"{_fixed(system.calibration_error_by_chance, 3)} in the mean and at most {_fixed(bound, 3)} in 19 of 20 cases"
-    )
+    error = _fixed(found.calibration_error.value, 3)
+    return f"{error}: {word}, which gives a perfect panel at most {_fixed(bound, 3)} in 19 of 20 cases"
 
 
 def untrained(evaluation: Evaluation) -> list[str]:

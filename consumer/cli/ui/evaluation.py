@@ -47,10 +47,12 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     for one in evaluation.panel.comparisons:
         if one.baseline in references and one.decided_accuracy is not None:
             gaps = {"log loss": one.log_loss, "accuracy": one.accuracy, "winner found": one.decided_accuracy}
-            told = ", ".join(f"{name} {_signed(gap)}" for name, gap in gaps.items())
-            yield f"Panel minus {one.baseline}, battle by battle: {told}."
-    if (calibration := calibration_in_words(evaluation.panel)) is not None:
-        yield f"Calibration error {calibration}."
+            listed = ", ".join(f"{name} {_signed(gap)}" for name, gap in gaps.items())
+            yield f"Panel minus {one.baseline}, battle by battle: {listed}."
+    tiers = [(f"on {cut.value} ", cut) for cut in evaluation.slices if cut.dimension == "tier"]
+    for where, found in [("", evaluation.panel), *tiers]:
+        if (told := calibration_in_words(found)) is not None:
+            yield f"Calibration error {where}{told}."
     if (agree := evaluation.people_agree) is not None:
         battles = counted(agree.battles, "battle")
         yield f"Two people say the same in {_inline(agree.share)} of the {battles} with several votes."

@@ -82,7 +82,14 @@ def test_table_json_and_report_of_a_panel(tmp_path: Path, judged: Path, panel: P
     result = evaluate(judged, "--panel", panel, "--json", found, "--html", page)
     assert result.exit_code == EXIT_REJECTED, result.output
     assert f"{judged}:2:" in result.stderr
-    for name in ("panel", "prior", "class prior", "length only", "Calibration error 0."):
+    for name in (
+        "panel",
+        "prior",
+        "class prior",
+        "length only",
+        "Calibration error 0.",
+        "Calibration error on core 0.",
+    ):
         assert name in result.stdout
     assert "seed 0" in result.stdout
     evaluation = Evaluation.model_validate_json(found.read_text())
