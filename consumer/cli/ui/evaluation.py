@@ -13,7 +13,7 @@ from prefstream.consumer.cli.ui.trust import estimate
 from prefstream.consumer.words import counted
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.report import BIAS_TITLES, calibration_in_words, verdicts
-from prefstream.scoring.evaluation.results import BiasRow, Evaluation
+from prefstream.scoring.evaluation.results import BiasRow, Evaluation, SliceResult, SystemResult
 
 
 def systems_table(evaluation: Evaluation) -> Table:
@@ -49,8 +49,9 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
             gaps = {"log loss": one.log_loss, "accuracy": one.accuracy, "winner found": one.decided_accuracy}
             listed = ", ".join(f"{name} {_signed(gap)}" for name, gap in gaps.items())
             yield f"Panel minus {one.baseline}, battle by battle: {listed}."
-    tiers = [(f"on {cut.value} ", cut) for cut in evaluation.slices if cut.dimension == "tier"]
-    for where, found in [("", evaluation.panel), *tiers]:
+    parts: dict[str, SystemResult | SliceResult] = {"": evaluation.panel}
+    parts |= {f"on {cut.value} ": cut for cut in evaluation.slices if cut.dimension == "tier"}
+    for where, found in parts.items():
         if (told := calibration_in_words(found)) is not None:
             yield f"Calibration error {where}{told}."
     if (agree := evaluation.people_agree) is not None:
