@@ -74,10 +74,13 @@ def average(
 @adapters.command(cls=StrictCommand)
 def compare(
     file: LabelledFile,
-    folders: Annotated[
-        list[Path],
+    runs: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FOLDER...", show_default=False, help="Outputs of finetune; the others are held against the first."
+            metavar="RUN...",
+            show_default=False,
+            help="Outputs of finetune; the others are held against the first. Folders with commas between them are "
+            "the folds of one run.",
         ),
     ],
 ) -> None:
@@ -92,6 +95,7 @@ def compare(
     For example:
 
         prefstream adapters compare train.jsonl adapters/base adapters/balanced adapters/longer
+        prefstream adapters compare train.jsonl base/1,base/2,base/3 longer/1,longer/2,longer/3
     """
     configure_logging("warning", library_level="error")
     from prefstream.scoring.adapters.compare import compare_runs
@@ -99,6 +103,7 @@ def compare(
 
     check_labelled_file(file)
     labelled = [record.content for record in read_labelled(file) if isinstance(record.content, LabelledBattle)]
+    folders = [[Path(folder) for folder in run.split(",")] for run in runs]
     typer.echo("\n".join(_lines(compare_runs(labelled, folders))))
 
 

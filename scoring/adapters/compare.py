@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.schemas import OUTCOMES
+from prefstream.schemas import OUTCOMES, Probabilities
 from prefstream.scoring.adapters.receipt import PREDICTIONS, RECEIPT, read_receipt
 from prefstream.scoring.calibration.cross_fit import DEFAULT_FOLDS, MIN_BATTLES, deal_prompts, fit_out_of_fold
 from prefstream.scoring.calibration.fit import JudgeReadings, Targets
@@ -37,10 +37,10 @@ _SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What a run was.
+    """What a run was; of one with several folds, what they took together.
 
     Attributes:
-        name: of its folder.
+        name: of its folder, or of all its folders.
         differences: settings that are not those of the first run, and other inputs; the values, by setting.
         minutes: by the clock on the wall.
         cpu_minutes: of CPU time; None where the receipt doesn't say.
@@ -117,26 +117,27 @@ class RunComparison:
     tiers: tuple[TierComparison, ...]
 
 
-def compare_runs(labelled: Sequence[LabelledBattle], folders: Sequence[Path]) -> RunComparison:
+def compare_runs(labelled: Sequence[LabelledBattle], runs: Sequence[Sequence[Path]]) -> RunComparison:
     """Compare runs.
 
     Args:
         labelled: judged battles, among them those that the runs were measured on.
-        folders: of the runs, the one first that others are held against.
+        runs: the folder of each, or of each the folders of its folds, which are measured on other prompts and count as
+            one; the one first that others are held against.
 
     Raises:
         FileError: a folder holds no run with predictions, or no battle was answered by all.
     """
-    receipts = [_receipt(folder) for folder in folders]
+    receipts = [[_receipt(folder) for folder in folders] for folders in runs]
     ids = frozenset(one.battle.id for one in labelled)
-    answers = [read_probabilities(folder / PREDICTIONS, ids).by_id for folder in folders]
+    answers = [_answers(folders, ids) for folders in runs]
     common = [one for one in labelled if all(one.battle.id in known for known in answers)]
     if not common:
         raise FileError("there is no battle that all of these runs were measured on; compare runs of one part")
     tiers: dict[str, list[LabelledBattle]] = {}
     for one in common:
         tiers.setdefault(one.tier or NO_TIER, []).append(one)
-    names = [folder.resolve().name for folder in folders]
+    names = [" + ".join(folder.resolve().name for folder in folders) for folders in runs]
 
     def compare(tier: str) -> TierComparison:
         battles = tiers[tier]
@@ -144,7 +145,7 @@ def compare_runs(labelled: Sequence[LabelledBattle], folders: Sequence[Path]) ->
         return _compare_tier(tier, battles, names, said)
 
     return RunComparison(
-        tuple(_record(name, receipt, receipts[0]) for name, receipt in zip(names, receipts, strict=True)),
+        tuple(_record(name, folds, receipts[0]) for name, folds in zip(names, receipts, strict=True)),
         tuple(map(compare, sorted(tiers, key=lambda tier: -len(tiers[tier])))),
     )
 
@@ -160,29 +161,43 @@ def _receipt(folder: Path) -> dict[str, Any]:
     return receipt
 
 
-def _record(name: str, receipt: Mapping[str, Any], first: Mapping[str, Any]) -> RunRecord:
-    ours, theirs = _inputs(receipt), _inputs(first)
+def _answers(folders: Sequence[Path], ids: frozenset[str]) -> dict[str, Probabilities]:
+    """What the folds of a run said of the battles that they were measured on, by id."""
+    answers: dict[str, Probabilities] = {}
+    for folder in folders:
+        answers |= read_probabilities(folder / PREDICTIONS, ids).by_id
+    return answers
+
+
+def _record(name: str, folds: Sequence[Mapping[str, Any]], first: Sequence[Mapping[str, Any]]) -> RunRecord:
+    ours, theirs = _inputs(folds), _inputs(first)
     different = {key: ours.get(key) for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)}
-    cpu = receipt.get("cpu_seconds")
+    cpu_seconds = _total([fold.get("cpu_seconds") for fold in folds])
     return RunRecord(
         name=name,
         differences=different,
-        minutes=receipt["seconds"] / 60,
-        cpu_minutes=None if cpu is None else cpu / 60,
-        steps=receipt.get("steps"),
-        tokens=(receipt.get("plan") or {}).get("tokens"),
-        seed=receipt["recipe"].get("seed"),
+        minutes=sum(fold["seconds"] for fold in folds) / 60,
+        cpu_minutes=None if cpu_seconds is None else cpu_seconds / 60,
+        steps=_total([fold.get("steps") for fold in folds]),
+        tokens=_total([(fold.get("plan") or {}).get("tokens") for fold in folds]),
+        seed=folds[0]["recipe"].get("seed"),
     )
 
 
-def _inputs(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decided a run, by dotted names."""
+def _total(counts: Sequence[Any]) -> Any:
+    """Their sum; None where one is unknown."""
+    return None if None in counts else sum(counts)
+
+
+def _inputs(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All that decided a run, by dotted names; of folds, but for the part held out, what decided the first."""
+    receipt = folds[0]
     data = receipt["data"]
     teacher = data.get("teacher")
     return {
         **_flat(receipt["recipe"]),
         "train": data["train"]["sha256"][:12],
-        "hold-out": data.get("held_out"),
+        "hold-out": " + ".join(fold["data"].get("held_out") or "none" for fold in folds),
         "teacher": " + ".join(one["file"] for one in teacher["files"]) if teacher else None,
         "start-from": receipt.get("start"),
     }
