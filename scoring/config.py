@@ -70,6 +70,16 @@ Commit: TypeAlias = Annotated[str, Field(pattern=_COMMIT.pattern + "$")]
 """A full commit hash: a branch or tag can be moved to other weights."""
 
 
+def _insist_on_revision(source: str, info: ValidationInfo, key: str) -> str:
+    unpinned = key in info.data and info.data[key] is None
+    if unpinned and not Path(source).is_absolute():
+        raise ValueError(
+            f"{source} is no folder, and as a hub id it needs {key}, the full commit hash: "
+            "a branch or tag could be other weights tomorrow"
+        )
+    return source
+
+
 class _NamedSettings(Settings):
     name: Annotated[
         str,
@@ -146,13 +156,22 @@ class ModelJudgeConfig(_NamedSettings):
                 raise ValueError(f"{source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}")
             return source
         key = "revision" if info.field_name == "base" else "adapter_revision"
-        unpinned = key in info.data and info.data[key] is None
-        if source is not None and unpinned and not Path(source).is_absolute():
-            raise ValueError(
-                f"{source} is no folder, and as a hub id it needs {key}, the full commit hash: "
-                "a branch or tag could be other weights tomorrow"
-            )
-        return source
+        return source and _insist_on_revision(source, info, key)
+
+
+class FeaturesJudgeConfig(_NamedSettings):
+    """A linear model over what can be counted of both answers; no base, no device."""
+
+    kind: Literal["features"]
+    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter: Annotated[
+        Source, Field(description="Folder or hub id that `prefstream finetune` wrote with a recipe of this kind.")
+    ]
+
+    @field_validator("adapter")
+    @classmethod
+    def _pinned(cls, source: str, info: ValidationInfo) -> str:
+        return _insist_on_revision(source, info, "adapter_revision")
 
 
 class SimulateConfig(Settings):
@@ -172,7 +191,9 @@ class PriorJudgeConfig(_NamedSettings):
     simulate: SimulateConfig = SimulateConfig()
 
 
-JudgeConfig: TypeAlias = Annotated[ModelJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")]
+JudgeConfig: TypeAlias = Annotated[
+    ModelJudgeConfig | FeaturesJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")
+]
 
 
 class PanelConfig(Settings):

@@ -19,12 +19,14 @@ _KAFKA: Final = frozenset({"kafka", "lz4", "snappy", "zstandard"})
 _READING: Final = frozenset({"filelock", "numpy", "structlog", "tenacity", "zstandard"})
 _RUN: Final = _KAFKA | _READING | {"prometheus_client", "psutil"}
 _MEASURING: Final = frozenset({"scipy", "sklearn"})
+_FEATURES: Final = _MEASURING | {"numpy", "safetensors"}
 _MODELS: Final = frozenset({"huggingface_hub", "peft", "safetensors", "tokenizers", "torch", "transformers"})
 _JUDGES: Final = _READING | _MEASURING | _MODELS | {"jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
 _BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "threadpoolctl", "uvicorn"}
 
 EXTRAS: Final = {
     "judges": _JUDGES,
+    "features": _FEATURES,
     "run": _RUN,
     "train": _JUDGES | {"tensorboard"},
     "board": _BOARD,

@@ -66,18 +66,19 @@ def style_of(battle: Battle) -> Style:
     return Style.model_validate({"a": _counts(battle.response_a), "b": _counts(battle.response_b)})
 
 
-def style_differences(style: Style) -> tuple[float, ...]:
-    """How much more A has than B of each of `STYLE_CONTROLS`: (a - b) / (a + b), and 0 where neither has any.
+def style_differences(style: Style, names: Sequence[str] = STYLE_CONTROLS) -> tuple[float, ...]:
+    """How much more A has than B of each: (a - b) / (a + b), and 0 where neither has any.
 
     LMArena's covariates before they are standardised. Of the exchanged battle the same with other signs.
 
     Args:
         style: of a battle.
+        names: what is compared, of `STYLE_FEATURES`.
 
     Returns:
-        One per name in `STYLE_CONTROLS`, each from -1 to 1.
+        One per name, each from -1 to 1.
     """
-    pairs = ((getattr(style.a, name), getattr(style.b, name)) for name in STYLE_CONTROLS)
+    pairs = ((getattr(style.a, name), getattr(style.b, name)) for name in names)
     return tuple((a - b) / (a + b) if a + b else 0.0 for a, b in pairs)
 
 

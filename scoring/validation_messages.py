@@ -92,4 +92,4 @@ def _tag_name(details: ErrorDetails) -> str:
 
 
 def _tags(details: ErrorDetails) -> str:
-    return str(details["ctx"].get("expected_tags", "pairwise, pointwise, prior")).replace("'", "")
+    return str(details["ctx"].get("expected_tags", "pairwise, pointwise, features, prior")).replace("'", "")

@@ -19,10 +19,12 @@ from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
 from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.signals import stop_signals_handled_by
 from prefstream.consumer.cli.ui.data_report import render
+from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
-from prefstream.scoring.finetune.recipe import Recipe, load_recipe, shipped_recipes
+from prefstream.scoring.finetune.features.recipe import AnyRecipe, FeaturesRecipe, load_any_recipe
+from prefstream.scoring.finetune.recipe import Recipe, shipped_recipes
 from prefstream.scoring.runtime import is_first_process
 from prefstream.scoring.settings_files import parse_yaml
 
@@ -151,7 +153,7 @@ def finetune(
     overrides = dict(map(_setting, settings or []))
     if max_steps is not None:
         overrides["max_steps"] = max_steps
-    chosen = load_recipe(recipe, overrides)
+    chosen = load_any_recipe(recipe, overrides)
     inputs = _Inputs(file, dev, _fold(hold_out) if hold_out else None, tuple(teachers or ()), start)
     if show:
         _show(chosen, inputs, Console())
@@ -161,8 +163,9 @@ def finetune(
 
     if is_first_process():  # the others would take what it writes for an earlier run
         check_run(file, dev, output, resume=resume, force=force)
-    finished = _train(chosen, inputs, output, console, resume=resume)
-    if not finished:
+    if isinstance(chosen, FeaturesRecipe):
+        _fit(chosen, inputs, output, console)
+    elif not _train(chosen, inputs, output, console, resume=resume):
         say(console, "interrupted and saved; go on with the same command and --resume")
         raise typer.Exit(EXIT_INTERRUPTED)
     say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
@@ -195,7 +198,7 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {key}")
 
 
-def _show(recipe: Recipe, inputs: _Inputs, console: Console) -> None:
+def _show(recipe: AnyRecipe, inputs: _Inputs, console: Console) -> None:
     from prefstream.scoring.finetune.checks import read_reports, shared_prompts
     from prefstream.scoring.finetune.data.parts import parts
     from prefstream.scoring.finetune.data.teacher import read_teacher
@@ -239,6 +242,23 @@ def _train(recipe: Recipe, inputs: _Inputs, output: Path, console: Console, *, r
     for name, value in outcome.metrics.items():
         say(console, f"{name}: {value:.4f}")
     return outcome.finished
+
+
+def _fit(recipe: FeaturesRecipe, file: Path, dev: Path | None, output: Path, console: Console) -> None:
+    from prefstream.scoring.finetune.features.run import finetune_features
+
+    with CountProgress(console, verb="counting") as progress:
+        metrics = finetune_features(
+            recipe,
+            file,
+            output,
+            dev=dev,
+            say=progress.say,
+            on_progress=progress.advanced,
+            seen=partial(_show_report, console),
+        )
+    for name, value in metrics.items():
+        say(console, f"{name}: {value:.4f}")
 
 
 @contextmanager

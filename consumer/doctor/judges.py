@@ -16,7 +16,7 @@ from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, 
 from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
 from prefstream.consumer.doctor.memory import check_bounds
 from prefstream.schemas import Battle, PrefstreamError
-from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.config import DEMO_PANEL, FeaturesJudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
 from prefstream.scoring.errors import MissingExtraError
 from prefstream.scoring.extras import is_installed, require
 
@@ -29,6 +29,10 @@ HEADROOM: Final = 1.25
 _BYTES: Final = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
 _QUANTISED_BYTES: Final = {"8bit": 1.0, "4bit": 0.55}
 """Per weight of a linear layer, scales included."""
+
+_FETCHED_AT_START: Final = (
+    "`run` fetches it at its start (from the hub with HF_TOKEN for gated models); or give a local folder"
+)
 
 SAMPLE: Final = Battle(
     id="doctor",
@@ -81,6 +85,9 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
     yield finding
     if panel is not None:
         yield from _examine_models(models)
+        for judge in panel.judges:
+            if isinstance(judge, FeaturesJudgeConfig):
+                yield attempt(f"judge {judge.name}", partial(check_features_judge, judge))
     if load:
         if finding.state == "fail":
             yield skipped("scoring", "the panel can't be read")
@@ -156,11 +163,7 @@ def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspection
     adapter = fetched_folder(judge.adapter, judge.adapter_revision) if judge.adapter else None
     if base is None or (judge.adapter and adapter is None):
         missing = judge.base if base is None else judge.adapter
-        return warn(
-            check,
-            f"{missing} is not on this machine yet",
-            "`run` fetches it at its start (from the hub with HF_TOKEN for gated models); or give a local folder",
-        )
+        return warn(check, f"{missing} is not on this machine yet", _FETCHED_AT_START)
     inspection = inspections[judge.name] = inspect(judge, base, adapter)
     place = f"{judge.kind}, {_dtype(placement)} on {placement.device}, " if placement else f"{judge.kind}, "
     found = f"{place}quantization {judge.quantization}, {inspection.described}"
@@ -170,6 +173,24 @@ def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspection
             return fail(check, f"{found}; {what}", "name an adapter, or set allow_untrained: true for a demo")
         return warn(check, f"{found}; {what}", "its probabilities mean nothing; name a trained adapter")
     return ok(check, found)
+
+
+def check_features_judge(judge: FeaturesJudgeConfig) -> Finding:
+    """What the files of a judge of features say; they are so small that they are read whole.
+
+    Raises:
+        PrefstreamError: the judge can't be loaded.
+    """
+    require(f"judge {judge.name}", "features")
+    from prefstream.scoring.loading.features import fetched_adapter, read_features_adapter
+
+    check = f"judge {judge.name}"
+    folder = fetched_adapter(judge)
+    if folder is None:
+        return warn(check, f"{judge.adapter} is not on this machine yet", _FETCHED_AT_START)
+    record, _ = read_features_adapter(folder)
+    buckets = 2**record.features.hash_bits
+    return ok(check, f"{judge.kind}, no device, {record.features.name} with {buckets:,} buckets, trained weights")
 
 
 def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspection:

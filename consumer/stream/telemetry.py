@@ -19,7 +19,7 @@ from prefstream.consumer.stream.messages import Message
 from prefstream.consumer.stream.publisher import Published
 from prefstream.consumer.stream.source import Source
 from prefstream.schemas import Reason
-from prefstream.scoring.config import ModelJudgeConfig, PriorJudgeConfig
+from prefstream.scoring.config import JudgeConfig
 from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ SUMMARY_EVERY_S: Final = 60.0
 
 
 @contextmanager
-def judge_loading(judge: ModelJudgeConfig | PriorJudgeConfig) -> Iterator[None]:
+def judge_loading(judge: JudgeConfig) -> Iterator[None]:
     """A log line before and after the loading of a judge, which may take minutes."""
     log.info("loading judge", judge=judge.name, kind=judge.kind)
     began = time.monotonic()

@@ -20,7 +20,7 @@ from typing import Any, Final
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
 from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, take_turns
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import ConfigError
 
 DEFAULT_BATTLES: Final = 200
@@ -156,7 +156,11 @@ def bench_panel(
         BenchError: a run failed.
     """
     _check(config)
-    config = config.model_copy(update={"judges": tuple(_with_max_length(judge) for judge in _models(config))})
+    judges = tuple(_with_max_length(judge) for judge in _models(config))
+    if len(judges) < len(config.judges):
+        say("judges of features are left out: they read nothing that the plain loop could read")
+        config = config.model_copy(update={"calibration": None})  # it names them
+    config = config.model_copy(update={"judges": judges})
     chosen = list(bench_battles() if battles is None else battles)
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = _Request(config, tuple(chosen), batch_battles, Path(folder))
@@ -208,8 +212,10 @@ def _check(config: PanelConfig) -> None:
         for judge in _models(config)
         if judge.quantization != "none"
     ]
-    if len(_models(config)) < len(config.judges):
+    if any(isinstance(judge, PriorJudgeConfig) for judge in config.judges):
         errors.append("a prior reads nothing, so there is nothing to compare; leave it out")
+    elif not _models(config):
+        errors.append("no judge has a base model, so there is nothing to compare")
     if config.swap:
         errors.append("swap is on; the bench compares panels without it")
     if errors:

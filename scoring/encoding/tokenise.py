@@ -9,11 +9,12 @@ character by character instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prefstream.scoring.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class FastTokenizer(Protocol):
@@ -61,6 +62,8 @@ class TextTokenizer:
     """
 
     def __init__(self, tokenizer: FastTokenizer, markers: Sequence[str]) -> None:
+        from tokenizers import Tokenizer  # judges that have no tokenizer import this module, too
+
         original = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(original, Tokenizer):
             raise ConfigError("tokenizer", (f"{type(tokenizer).__name__} is not a fast tokenizer; use one that is",))

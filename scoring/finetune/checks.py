@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from prefstream.scoring.errors import ConfigError, FileError
 from prefstream.scoring.files.data_report import OTHER, UNKNOWN, DataReport, OutcomeCounts
 from prefstream.scoring.files.labelled import check_labelled_file
 from prefstream.scoring.finetune.data.parts import DataPart
-from prefstream.scoring.finetune.recipe import Recipe
+from prefstream.scoring.finetune.recipe import DataRecipe
 from prefstream.scoring.finetune.steps import unknown_names
+from prefstream.scoring.loading.adapter_record import RECORD
 
 WORK: Final = "run"
 """Folder beside the adapter's files: checkpoints, TensorBoard's files, and what the run was started with."""
@@ -20,6 +21,30 @@ IDENTITY: Final = "run.json"
 """In that folder: what the run was started with."""
 
 ANY_DATA: Final = "the recipes gemma-3-270m and smollm2-135m train the demo's bases on data without tiers"
+
+
+class MeasuredTiers(Protocol):
+    """What of the dev pairs a recipe asks for."""
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Tiers; empty for all."""
+
+
+class CheckedRecipe(Protocol):
+    """What is held against the data, of whatever recipe."""
+
+    @property
+    def name(self) -> str:
+        """Of the recipe."""
+
+    @property
+    def data(self) -> DataRecipe:
+        """What counts, and how much."""
+
+    @property
+    def dev(self) -> MeasuredTiers:
+        """What is measured on."""
 
 
 def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, force: bool) -> None:
@@ -33,17 +58,17 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
             check_labelled_file(path)
     if resume and force:
         raise FileError("--resume goes on with a run and --force starts anew: choose one")
-    started = (output / WORK / IDENTITY).exists() or (output / "adapter_config.json").exists()
+    started = (output / WORK / IDENTITY).exists() or (output / RECORD).exists()
     if started and not (resume or force):
         raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
     try:
-        (output / WORK).mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"can't write to {output}: {error.strerror}") from None
 
 
 def read_reports(
-    train: DataPart, dev: DataPart | None, recipe: Recipe, seen: Callable[[str, DataReport], None]
+    train: DataPart, dev: DataPart | None, recipe: CheckedRecipe, seen: Callable[[str, DataReport], None]
 ) -> tuple[DataReport, DataReport | None]:
     """Read both parts through, as they will be read once more to be tokenised, and hold them against the recipe.
 
@@ -85,7 +110,7 @@ def _report(part: DataPart) -> DataReport:
     return report
 
 
-def _check_names(recipe: Recipe, train: DataReport, dev: DataReport | None) -> None:
+def _check_names(recipe: CheckedRecipe, train: DataReport, dev: DataReport | None) -> None:
     tiers, sources = _names(train.tiers), _names(train.sources)
     errors = () if OTHER in tiers | sources else unknown_names(recipe.data, tiers, sources)
     if dev is not None and recipe.dev.tiers:

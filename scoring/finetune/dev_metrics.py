@@ -48,19 +48,28 @@ def dev_metrics(pairs: Pairs, outputs: NDArray[np.float32], *, kind: str, tau: f
         probabilities = read_pairwise(outputs[pairs.first])
         back = exchange(read_pairwise(outputs[pairs.second]))
         flips["flip_rate"] = float(np.mean(probabilities.argmax(axis=1) != back.argmax(axis=1)))
+    return DevReading(probabilities, {**measure(probabilities, pairs), **flips})
+
+
+def measure(probabilities: Triples, pairs: Pairs) -> dict[str, float]:
+    """`log_loss` and `accuracy`, as `DevReading` has them, of whatever judge.
+
+    Args:
+        probabilities: shape (n, 3).
+        pairs: the dev pairs.
+    """
     losses = _log_losses(probabilities, pairs)
     hits = credit(probabilities, pairs.outcomes)
     tiers = {str(tier): pairs.tiers == tier for tier in np.unique(pairs.tiers)}
     metrics = {
         "log_loss": float(np.mean([losses[there].mean() for there in tiers.values()])),
         "accuracy": float(np.mean([hits[there].mean() for there in tiers.values()])),
-        **flips,
     }
     if len(tiers) > 1:
         for tier, there in tiers.items():
             metrics[f"log_loss_{tier or _NO_TIER}"] = float(losses[there].mean())
             metrics[f"accuracy_{tier or _NO_TIER}"] = float(hits[there].mean())
-    return DevReading(probabilities, metrics)
+    return metrics
 
 
 def dev_part(pairs: Pairs, most: int | None, *, tiers: tuple[str, ...] = (), seed: int = 0) -> Pairs:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.finetune.checks import shared_prompts
 from prefstream.scoring.finetune.data.pairs import Pairs, alike_and_decided, encode_pairs, keep_one_order, take
 from prefstream.scoring.finetune.data.parts import DataPart
 from prefstream.scoring.finetune.data.teacher import Teacher, taught
 from prefstream.scoring.finetune.model import Student
+from prefstream.scoring.finetune.receipt import data_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class EncodedPart:
         Args:
             sha256: of the file.
         """
-        return {"file": printable(self.part.path.name), "sha256": sha256, **self.report.to_dict()}
+        return data_record(self.part.path, sha256, self.report)
 
 
 def encode_train(

@@ -5,25 +5,21 @@ from __future__ import annotations
 import io
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from prefstream.scoring.adapters.receipt import CARD, PREDICTIONS, RECEIPT
+from prefstream.scoring.adapters.receipt import RECEIPT
 from prefstream.scoring.atomic_file import write_atomically, write_json
-from prefstream.scoring.files.submission import encode_submission
 from prefstream.scoring.finetune.callbacks import Cost
-from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.model import Student
+from prefstream.scoring.finetune.receipt import RECEIPT, data_line, metrics_table, surroundings, write_card
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
 from prefstream.scoring.loading.sources import public_name
-from prefstream.scoring.probabilities import Triples
 
 CURVES: Final = "curves.png"
 
@@ -77,16 +73,15 @@ class Receipt:
             "metrics": self.metrics,
             "seconds": round(self.cost.seconds, 1),
             "cpu_seconds": round(self.cost.cpu_seconds, 1),
-            "machine": {"python": platform.python_version(), "processor": platform.machine()},
-            "versions": {name: version(name) for name in _PACKAGES},
+            **surroundings(_PACKAGES),
         }
         write_json(folder / RECEIPT, fields)
-        write_atomically(folder / CARD, self._card().encode())
+        write_card(folder, self._card())
 
-    def _card(self) -> str:
+    def _card(self) -> list[str]:
         recipe = self.recipe
         licence = recipe.licence or "that of the base, and of the data it was trained on"
-        lines = [
+        return [
             f"# {recipe.name}",
             "",
             f"A LoRA adapter for prefstream: a {recipe.kind} judge on {public_name(recipe.base)}.",
@@ -98,22 +93,15 @@ class Receipt:
             f"* Pooling: {_POOLED[recipe.pooling]}",
             f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
             f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
-            *(f"* Data ({role}): {_data_line(self.data[role])}" for role in ("train", "dev") if self.data[role]),
+            *(f"* Data ({role}): {data_line(self.data[role])}" for role in ("train", "dev") if self.data[role]),
             *([f"* Held out of it, and measured on: part {self.data['held_out']}"] if self.data["held_out"] else []),
-            *(f"* Teacher: {_data_line(found)}" for found in (self.data["teacher"] or {}).get("files", ())),
+            *(f"* Teacher: {data_line(found)}" for found in (self.data["teacher"] or {}).get("files", ())),
             *([f"* Began with the adapter {self.start}"] if self.start else []),
             "",
-            *self._table(),
+            *metrics_table(self.metrics),
             f"`{RECEIPT}` holds the whole recipe, data hashes and versions; `{RECORD}` what serving verifies.",
             "",
         ]
-        return "\n".join(lines)
-
-    def _table(self) -> list[str]:
-        if not self.metrics:
-            return []
-        rows = [f"| {name} | {value:.4f} |" for name, value in self.metrics.items()]
-        return ["On the dev data, as stored, uncalibrated:", "", "| metric | value |", "|---|---|", *rows, ""]
 
 
 def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> None:
@@ -147,11 +135,6 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
     record.model_copy(
         update={"base": public_name(recipe.base), "base_revision": recipe.revision, "base_hash": student.base.hash}
     ).write(folder)
-
-
-def write_predictions(folder: Path, dev: Pairs, probabilities: Triples) -> None:
-    """Write the dev pairs' probabilities in Kaggle's submission format, for `prefstream evaluate --predictions`."""
-    write_atomically(folder / PREDICTIONS, encode_submission(dev.ids, probabilities))
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
@@ -188,10 +171,6 @@ def _smooth(values: Sequence[float]) -> list[float]:
     for value in values:
         smoothed.append(value if not smoothed else 0.95 * smoothed[-1] + 0.05 * value)
     return smoothed
-
-
-def _data_line(found: Mapping[str, Any]) -> str:
-    return f"{found['file']}, SHA-256 {found['sha256'][:16]}…"
 
 
 def _plain(value: Any) -> Any:

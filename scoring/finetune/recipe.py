@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,6 +26,9 @@ Fraction: TypeAlias = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0.0)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+RecipeName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+_S = TypeVar("_S", bound=Settings)
 
 
 class LoraRecipe(Settings):
@@ -137,7 +141,7 @@ class DevRecipe(Settings):
 class Recipe(Settings):
     """A training run, but for its data."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    name: RecipeName
     base: Annotated[str, Field(description=f"Folder, hub id, or {' or '.join(DEMO_BASES)}: the demo's.")]
     revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
     kind: Literal["pairwise", "pointwise"]
@@ -181,7 +185,7 @@ def shipped_recipes() -> tuple[str, ...]:
 
 
 def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe.
+    """Read a recipe of a judge with LoRA.
 
     Args:
         source: name of one that ships, or path of a YAML file.
@@ -189,6 +193,46 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
 
     Raises:
         ConfigError: there is no such recipe, or it holds errors.
+    """
+    return read_recipe(source, overrides).validate_as(Recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """What a recipe's file says, not held against any kind of judge yet.
+
+    Attributes:
+        path: of the file.
+        fields: what it says, with what was changed of it.
+        overrides: what was changed, by dotted key.
+    """
+
+    path: Path
+    fields: dict[str, Any]
+    overrides: dict[str, Any]
+
+    def validate_as(self, kind: type[_S]) -> _S:
+        """The recipe, of that kind of judge.
+
+        Raises:
+            ConfigError: it holds errors.
+        """
+        try:
+            return kind.model_validate(self.fields)
+        except ValidationError as error:
+            lines = tuple(_with_override(line, self.overrides) for line in error_lines(error, kind))
+            raise ConfigError(str(self.path), lines) from None
+
+
+def read_recipe(source: str, overrides: dict[str, Any] | None = None) -> RecipeFile:
+    """Find a recipe and read it, whatever judge it is of.
+
+    Args:
+        source: as for `load_recipe`.
+        overrides: likewise.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is no mapping.
     """
     path = RECIPES / f"{source}.yaml" if source in shipped_recipes() else Path(source)
     if not path.is_file():
@@ -198,11 +242,7 @@ def load_recipe(source: str, overrides: dict[str, Any] | None = None) -> Recipe:
         raise ConfigError(str(path), ("the file: must be a mapping of keys to values",))
     for key, value in (overrides or {}).items():
         _set(fields, key.split("."), value)
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        lines = error_lines(error, Recipe)
-        raise ConfigError(str(path), tuple(_with_override(line, overrides or {}) for line in lines)) from None
+    return RecipeFile(path, fields, overrides or {})
 
 
 def _with_override(line: str, overrides: dict[str, Any]) -> str:

@@ -37,9 +37,10 @@ from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
 from prefstream.scoring.finetune.data.teacher import Teacher, read_teacher
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.encode import EncodedPart, encode_dev, encode_train
-from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves, write_predictions
+from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.passes import StepDataset
+from prefstream.scoring.finetune.receipt import write_predictions
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.start import Origin, start_hash
 from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps, step_tokens

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
+from prefstream.scoring.config import FeaturesJudgeConfig, JudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.extras import require
 from prefstream.scoring.judges.calibration import CalibrationFile
@@ -25,7 +25,7 @@ def load_panel(
     *,
     calibration: CalibrationFile | None = None,
     say: Callable[[str], None] | None = None,
-    loading: Callable[[ModelJudgeConfig | PriorJudgeConfig], AbstractContextManager[None]] = lambda _: nullcontext(),
+    loading: Callable[[JudgeConfig], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Panel:
     """Load every judge of a panel, one after the other, and start their threads.
 
@@ -38,7 +38,8 @@ def load_panel(
     Raises:
         ConfigError: the panel file or its calibration is wrong.
         LoadError: a judge can't be loaded, or must not judge.
-        MissingExtraError: it has a judge that reads, and `prefstream[judges]` is not installed.
+        MissingExtraError: it has a judge with weights, and `prefstream[judges]` is not installed; for one of features,
+            `prefstream[features]`.
     """
     say = say or _LOG.info
     if not isinstance(config, PanelConfig):
@@ -67,6 +68,12 @@ def load_panel(
                 if isinstance(judge, ModelJudgeConfig):
                     own = calibration.judges.get(judge.name)
                     judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
+                elif isinstance(judge, FeaturesJudgeConfig):
+                    require(f"judge {judge.name}", "features")
+                    from prefstream.scoring.loading.features import load_features_judge
+
+                    own = calibration.judges.get(judge.name)
+                    judges.append(load_features_judge(judge, calibration=own))
                 else:
                     judges.append(PriorJudge(judge))
     except BaseException:

@@ -16,9 +16,11 @@ from pydantic import BaseModel
 from prefstream.consumer.config import StreamConfig
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.config import PanelConfig, load_panel_config
+from prefstream.scoring.finetune.features.recipe import FeaturesRecipe, load_any_recipe
 from prefstream.scoring.finetune.recipe import RECIPES, Recipe, load_recipe
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.loading.adapter_record import RECORD, AdapterRecord
+from prefstream.scoring.loading.features import FeaturesRecord
 
 FOREIGN: Final = re.compile(
     r"Input |valid (tuple|list|dict|str|int|boolean)|Value error|validation error|has no attribute|object is not"
@@ -105,6 +107,25 @@ KINDS: Final = (
         },
         is_json=True,
     ),
+    Kind(
+        "features.yaml",
+        lambda path: load_any_recipe(str(path)),
+        FeaturesRecipe,
+        yaml.safe_load((RECIPES / "lexical-demo.yaml").read_text()),
+    ),
+    Kind(
+        RECORD,
+        lambda path: FeaturesRecord.read(path.parent),
+        FeaturesRecord,
+        {
+            "kind": "features",
+            "template": "features-1",
+            "template_hash": "0" * 64,
+            "features": {"hash_bits": 8},
+            "weights_hash": "0" * 64,
+        },
+        is_json=True,
+    ),
 )
 
 
@@ -120,6 +141,7 @@ def wrong_parts(kind: Kind) -> Iterator[tuple[str, object]]:
         for value in WRONG_VALUES:
             yield f"judges[0]={value!r}", {"judges": [value]}
             yield f"kind=pairwise, base={value!r}", {"judges": [{"name": "m", "kind": "pairwise", "base": value}]}
+            yield f"kind=features, adapter={value!r}", {"judges": [{"name": "f", "kind": "features", "adapter": value}]}
 
 
 def refusal(kind: Kind, path: Path) -> str | None:

@@ -180,7 +180,7 @@ class CountProgress:
 
     Args:
         console: where to; its own `is_terminal` decides between bar and lines.
-        total: how many there are.
+        total: how many there are; 0 while nobody knows.
         verb: what is done to them.
         unit: what they are.
         clock: seconds, monotonic.
@@ -189,7 +189,7 @@ class CountProgress:
     def __init__(
         self,
         console: Console,
-        total: int,
+        total: int = 0,
         *,
         verb: str,
         unit: str = "battles",
@@ -211,13 +211,19 @@ class CountProgress:
     ) -> None:
         self._meter.__exit__(kind, error, trace)
 
-    def advanced(self, done: int) -> None:
-        """So many are done in all."""
+    def say(self, line: str) -> None:
+        """Print a line, above the bar."""
+        self._meter.say(line)
+
+    def advanced(self, done: int, total: int | None = None) -> None:
+        """So many are done in all; of so many, where that is another number: then counting begins anew."""
+        if total is not None and total != self._total:
+            self._total, self._began = total, self._clock()
         elapsed = max(self._clock() - self._began, 1e-9)
         status = f"{done:,} of {self._total:,} {self._unit}, {done / elapsed:,.1f}/s"
         if 0 < done < self._total:
             status += f", about {duration(elapsed * (self._total - done) / done)} left"
-        self._meter.show(done, status, f"{self._verb}: {status}")
+        self._meter.show(done, status, f"{self._verb}: {status}", total=max(1, self._total))
 
 
 class TopicProgress:

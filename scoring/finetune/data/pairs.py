@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -111,10 +112,28 @@ def encode_pairs(
         soft_labels: take the shares of the votes as the target where there are any, else the outcome alone.
         on_progress: told how many battles are encoded so far.
     """
+    return gather_pairs(battles, partial(_sequences, encoder=encoder), soft_labels=soft_labels, on_progress=on_progress)
+
+
+def gather_pairs(
+    battles: Iterable[LabelledBattle],
+    sequences: Callable[[Sequence[LabelledBattle]], Iterable[tuple[tuple[int, ...], tuple[int, ...]]]],
+    *,
+    soft_labels: bool = True,
+    on_progress: Callable[[int], None] | None = None,
+) -> Pairs:
+    """Gather labelled battles as pairs, whatever they are read as.
+
+    Args:
+        battles: in the order that the pairs keep.
+        sequences: the two sequences of each of some battles; equal ones read the same.
+        soft_labels: as for `encode_pairs`.
+        on_progress: likewise.
+    """
     columns = _Columns()
     stream = iter(battles)
     while chunk := list(islice(stream, _CHUNK_BATTLES)):
-        for labelled, (first, second) in zip(chunk, _sequences(chunk, encoder), strict=True):
+        for labelled, (first, second) in zip(chunk, sequences(chunk), strict=True):
             _add(columns, labelled, first, second, soft_labels=soft_labels)
         if on_progress:
             on_progress(len(columns.ends))

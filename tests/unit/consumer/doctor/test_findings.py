@@ -30,6 +30,7 @@ from prefstream.consumer.doctor.memory import check_bounds, parts_of
 from prefstream.consumer.doctor.topics import StreamTopic, check_topic, roles_of
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
+from tests.support.features_judges import make_features_adapter
 from tests.support.models import make_tiny_judge
 from tests.support.priors import prior_entry
 
@@ -156,6 +157,15 @@ def test_a_panel_of_priors_is_a_warning_and_scores(examine: Callable[..., dict[s
     findings = examine(PRIOR, load=True)
     assert findings["panel"].state == "warn"
     assert "model_a 0.40" in findings["scoring"].found
+
+
+def test_a_judge_of_features_is_read_whole(examine: Callable[..., dict[str, Finding]], tmp_path: Path) -> None:
+    entry = {"name": "lexical", "kind": "features", "adapter": str(make_features_adapter(tmp_path / "lexical"))}
+    found = examine(entry, load=True)
+    assert found["judge lexical"].state == found["scoring"].state == "ok"
+    assert found["judge lexical"].found == "features, no device, features-1 with 256 buckets, trained weights"
+    (tmp_path / "lexical" / "prefstream.json").unlink()
+    assert "has no prefstream.json" in examine(entry)["judge lexical"].found
 
 
 def test_a_missing_calibration_file_fails(examine: Callable[..., dict[str, Finding]]) -> None:

@@ -1,0 +1,245 @@
+"""Fitting a judge of features, from files to an adapter folder: seconds, no base, no GPU, the same bits each time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from scipy.sparse import csr_array, vstack
+
+from prefstream.scoring.atomic_file import hash_file, write_atomically, write_json
+from prefstream.scoring.errors import FileError
+from prefstream.scoring.features.extract import Extractor, Features
+from prefstream.scoring.features.linear import LinearModel
+from prefstream.scoring.features.strongest import NamedFeature, describe_strongest
+from prefstream.scoring.files.data_report import DataReport
+from prefstream.scoring.files.labelled import LabelledBattle
+from prefstream.scoring.finetune.checks import read_reports, shared_prompts
+from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs
+from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
+from prefstream.scoring.finetune.data.teacher import read_teacher, taught
+from prefstream.scoring.finetune.dev_metrics import measure
+from prefstream.scoring.finetune.features.fit import Judged, fit_linear
+from prefstream.scoring.finetune.features.names import name_features
+from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
+from prefstream.scoring.finetune.receipt import (
+    RECEIPT,
+    data_line,
+    data_record,
+    metrics_table,
+    surroundings,
+    write_card,
+    write_predictions,
+)
+from prefstream.scoring.finetune.steps import pair_weights
+from prefstream.scoring.judges.readout import read_pairwise
+from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS
+from prefstream.scoring.loading.features import FeaturesRecord
+
+_CHUNK_BATTLES: Final = 256
+"""Counted at a time: enough to show progress, few enough to bound memory."""
+
+_PACKAGES: Final = ("prefstream", "scikit-learn", "scipy", "numpy", "safetensors")
+
+_SHOWN: Final = 12
+"""Of the strongest features of each sort, on the card."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """A file of pairs, counted."""
+
+    battles: Sequence[LabelledBattle]
+    pairs: Pairs
+    features: Features
+
+
+def finetune_features(
+    recipe: FeaturesRecipe,
+    train: Path,
+    output: Path,
+    *,
+    dev: Path | None = None,
+    hold_out: Fold | None = None,
+    teachers: Sequence[Path] = (),
+    say: Callable[[str], None],
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    seen: Callable[[str, DataReport], None] = lambda _name, _report: None,
+) -> Mapping[str, float]:
+    """Fit a judge of features.
+
+    Args:
+        recipe: how.
+        train: labelled pairs, of which those of tiers and sources that the recipe takes count.
+        output: folder for the adapter; what it held of its files is replaced.
+        dev: labelled pairs to measure it on; nothing is chosen by them.
+        hold_out: the prompts of `train` whose pairs are not learnt from, and measured on in place of `dev`.
+        teachers: files of predictions about the training pairs, to be mixed into their labels.
+        say: told what happens.
+        on_progress: told how many pairs of a file are counted, and how many it has.
+        seen: told what was found in each file.
+
+    Returns:
+        Metrics on the dev pairs; empty without them.
+
+    Raises:
+        FileError: the data can't be read or learnt from.
+        ConfigError: the recipe asks for data that the files don't have.
+    """
+    began = time.monotonic()
+    learnt_from, measured_on = parts(train, dev, hold_out)
+    teacher = read_teacher(teachers, learnt_from)
+    reports = read_reports(learnt_from, measured_on, recipe, seen)
+    extractor = Extractor(recipe.features)
+    say(f"counting {learnt_from.name}")
+    learnt = _count(learnt_from, (), extractor, recipe, on_progress)
+    weights = _weights(learnt, train, reports[0], recipe, say)
+    pairs, known = (learnt.pairs, 0) if teacher is None else taught(learnt.pairs, teacher, share=recipe.data.teacher)
+    if teacher is not None:
+        say(f"{known:,} of {len(pairs):,} pairs learn from the teacher, which counts {recipe.data.teacher:g} in them")
+    say(f"fitting to {int((weights > 0).sum()):,} pairs")
+    model = fit_linear(learnt.features, Judged(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe)
+    named = name_features(model, learnt.features, learnt.battles, extractor)
+    output.mkdir(parents=True, exist_ok=True)
+    _store(output, model, recipe, named)
+    metrics: dict[str, float] = {}
+    if measured_on is not None and reports[1] is not None:
+        if shared := shared_prompts(learnt_from, reports[0], measured_on, reports[1]):
+            say(shared)
+        say(f"counting {measured_on.name}")
+        held = _count(measured_on, recipe.dev.tiers, extractor, recipe, on_progress)
+        probabilities = read_pairwise(model.logits(held.features))
+        metrics = measure(probabilities, held.pairs)
+        write_predictions(output, held.pairs, probabilities)
+        say(f"on {len(held.pairs):,} dev pairs, with the weights as stored:")
+    data = {
+        "train": data_record(train, hash_file(train), reports[0]),
+        "dev": data_record(measured_on.path, hash_file(measured_on.path), reports[1])
+        if measured_on and reports[1]
+        else None,
+        "held_out": str(hold_out) if hold_out else None,
+        "teacher": {"files": list(teacher.files), "pairs": known} if teacher else None,
+    }
+    _write_receipt(output, recipe, data, pairs, weights, metrics, time.monotonic() - began)
+    _write_card(output, recipe, data, metrics, named)
+    return metrics
+
+
+def _count(
+    part: DataPart,
+    tiers: Sequence[str],
+    extractor: Extractor,
+    recipe: FeaturesRecipe,
+    on_progress: Callable[[int, int], None],
+) -> _Counted:
+    """Read a part of the data, those of some tiers where any are named, and count what is in its texts."""
+    battles = [one for one in part.battles() if not tiers or one.tier in tiers]
+    features = []
+    for start in range(0, len(battles), _CHUNK_BATTLES):
+        features.append(extractor.extract([one.battle for one in battles[start : start + _CHUNK_BATTLES]]))
+        on_progress(min(start + _CHUNK_BATTLES, len(battles)), len(battles))
+    # There are no tokens: two sequences stand for all answers.
+    pairs = gather_pairs(battles, lambda chunk: [((0,), (1,))] * len(chunk), soft_labels=recipe.data.soft_labels)
+    return _Counted(
+        battles,
+        pairs,
+        Features(
+            sides=csr_array(vstack([one.sides for one in features], format="csr")),
+            both=csr_array(vstack([one.both for one in features], format="csr")),
+        ),
+    )
+
+
+def _weights(
+    learnt: _Counted, train: Path, report: DataReport, recipe: FeaturesRecipe, say: Callable[[str], None]
+) -> NDArray[np.float64]:
+    """How much each pair counts; 0 where somebody was preferred though nothing that is counted tells the answers apart.
+
+    Raises:
+        FileError: none counts.
+    """
+    targets = learnt.pairs.targets
+    alike = (np.diff(learnt.features.sides.indptr) == 0) & (targets[:, 0] != targets[:, 1])
+    report.alike = int(alike.sum())
+    if report.alike:
+        say(
+            f"{report.alike:,} of {len(alike):,} pairs read the same on both sides, though people preferred one: not "
+            "trained on"
+        )
+    weights = np.where(alike, 0.0, pair_weights(learnt.pairs, recipe.data))
+    if not weights.any():
+        raise FileError(f"{train}: no pair counts by this recipe; look at data.stages and data.weights")
+    return weights
+
+
+def _store(folder: Path, model: LinearModel, recipe: FeaturesRecipe, named: tuple[NamedFeature, ...]) -> None:
+    """Write the weights, and the record that serving holds them against."""
+    content = save({"sides": model.sides, "both": model.both})
+    write_atomically(folder / WEIGHTS, content)
+    spec = recipe.features
+    FeaturesRecord(
+        template=spec.name,
+        template_hash=spec.hash,
+        features=spec,
+        weights_hash=hashlib.sha256(content).hexdigest(),
+        strongest=named,
+    ).write(folder)
+
+
+def _write_receipt(
+    folder: Path,
+    recipe: FeaturesRecipe,
+    data: Mapping[str, Any],
+    pairs: Pairs,
+    weights: NDArray[np.float64],
+    metrics: Mapping[str, float],
+    seconds: float,
+) -> None:
+    tiers = {str(tier): float(weights[pairs.tiers == tier].sum()) for tier in np.unique(pairs.tiers)}
+    fields = {
+        "recipe": recipe.model_dump(mode="json"),
+        "template": recipe.features.name,
+        "template_hash": recipe.features.hash,
+        "data": data,
+        "plan": {"pairs": int((weights > 0).sum()), "weight_by_tier": tiers},
+        "metrics": metrics,
+        "seconds": round(seconds, 1),
+        **surroundings(_PACKAGES),
+    }
+    write_json(folder / RECEIPT, fields)
+
+
+def _write_card(
+    folder: Path,
+    recipe: FeaturesRecipe,
+    data: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    named: tuple[NamedFeature, ...],
+) -> None:
+    spec = recipe.features
+    lines = [
+        f"# {recipe.name}",
+        "",
+        "Weights for prefstream: a judge of features, a linear model over what can be counted of both answers.",
+        "It predicts which of two chat answers people prefer.",
+        "",
+        f"* Licence: {recipe.licence or 'that of the data it was trained on'}",
+        f"* Features: {spec.name}, {2**spec.hash_bits:,} buckets, at most {spec.max_chars:,} characters a text",
+        *(f"* Data ({role}): {data_line(data[role])}" for role in ("train", "dev") if data[role]),
+        "",
+        *metrics_table(metrics),
+        "What speaks most for an answer (+) or against it (-), in nats per standard deviation:",
+        "",
+        *(f"* {line}" for line in describe_strongest(named, most=_SHOWN)),
+        "",
+        f"`{RECEIPT}` holds the whole recipe, data hashes and versions; `{RECORD}` what serving verifies.",
+        "",
+    ]
+    write_card(folder, lines)
