@@ -16,7 +16,7 @@ from prefstream.scoring.adapters.receipt import RECEIPT
 from prefstream.scoring.atomic_file import write_atomically, write_json
 from prefstream.scoring.finetune.callbacks import Cost
 from prefstream.scoring.finetune.model import Student
-from prefstream.scoring.finetune.receipt import RECEIPT, data_line, metrics_table, surroundings, write_card
+from prefstream.scoring.finetune.receipt import data_line, metrics_table, surroundings, write_card
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
 from prefstream.scoring.loading.sources import public_name

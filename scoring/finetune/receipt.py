@@ -6,18 +6,15 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from prefstream.scoring.adapters.receipt import CARD, PREDICTIONS
 from prefstream.scoring.atomic_file import write_atomically
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.submission import encode_submission
 from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.probabilities import Triples
-
-RECEIPT: Final = "train.json"
-CARD: Final = "README.md"
-PREDICTIONS: Final = "dev-predictions.csv"
 
 
 def data_record(path: Path, sha256: str, report: DataReport) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy.sparse import csr_array, vstack
 
+from prefstream.scoring.adapters.receipt import RECEIPT
 from prefstream.scoring.atomic_file import hash_file, write_atomically, write_json
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.features.extract import Extractor, Features
@@ -30,7 +31,6 @@ from prefstream.scoring.finetune.features.fit import Judged, fit_linear
 from prefstream.scoring.finetune.features.names import name_features
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
 from prefstream.scoring.finetune.receipt import (
-    RECEIPT,
     data_line,
     data_record,
     metrics_table,
