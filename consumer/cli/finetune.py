@@ -244,17 +244,23 @@ def _train(recipe: Recipe, inputs: _Inputs, output: Path, console: Console, *, r
     return outcome.finished
 
 
-def _fit(recipe: FeaturesRecipe, file: Path, dev: Path | None, output: Path, console: Console) -> None:
+def _fit(recipe: FeaturesRecipe, inputs: _Inputs, output: Path, console: Console) -> None:
     from prefstream.scoring.finetune.features.run import finetune_features
 
-    with CountProgress(console, verb="counting") as progress:
+    if inputs.start is not None:
+        raise UsageError(
+            "--start is for LoRA: a judge of features is fitted to its data, wherever it began; leave it out"
+        )
+    with CountProgress(console, verb="counting") as bar:
         metrics = finetune_features(
             recipe,
-            file,
+            inputs.file,
             output,
-            dev=dev,
-            say=progress.say,
-            on_progress=progress.advanced,
+            dev=inputs.dev,
+            hold_out=inputs.hold_out,
+            teachers=inputs.teachers,
+            say=bar.say,
+            on_progress=bar.advanced,
             seen=partial(_show_report, console),
         )
     for name, value in metrics.items():
