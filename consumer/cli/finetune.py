@@ -248,9 +248,7 @@ def _fit(recipe: FeaturesRecipe, inputs: _Inputs, output: Path, console: Console
     from prefstream.scoring.finetune.features.run import finetune_features
 
     if inputs.start is not None:
-        raise UsageError(
-            "--start is for LoRA: a judge of features is fitted to its data, wherever it began; leave it out"
-        )
+        raise UsageError("--XXX is for LoRA; a judge of features has but one answer: leave it out")
     with CountProgress(console, verb="counting") as bar:
         metrics = finetune_features(
             recipe,
