@@ -72,9 +72,14 @@ def measure(probabilities: Triples, pairs: Pairs) -> dict[str, float]:
     return metrics
 
 
+def in_tiers(pairs: Pairs, tiers: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which pairs are of these tiers; all where none is named."""
+    return np.isin(pairs.tiers, tiers) if tiers else np.ones(len(pairs), dtype=np.bool_)
+
+
 def dev_part(pairs: Pairs, most: int | None, *, tiers: tuple[str, ...] = (), seed: int = 0) -> Pairs:
     """The dev pairs of some tiers; of them a random part of the prompts, until there are `most` pairs."""
-    chosen = np.isin(pairs.tiers, tiers) if tiers else np.ones(len(pairs), dtype=np.bool_)
+    chosen = in_tiers(pairs, tiers)
     if most is not None and chosen.sum() > most:
         prompts = np.random.default_rng(seed).permutation(np.unique(pairs.prompts[chosen]))
         counts = np.bincount(pairs.prompts[chosen])[prompts]

@@ -23,10 +23,10 @@ from prefstream.scoring.features.strongest import NamedFeature, describe_stronge
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.finetune.checks import read_reports, shared_prompts
-from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs
+from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs, take
 from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
 from prefstream.scoring.finetune.data.teacher import read_teacher, taught
-from prefstream.scoring.finetune.dev_metrics import measure
+from prefstream.scoring.finetune.dev_metrics import in_tiers, measure
 from prefstream.scoring.finetune.features.fit import Judged, fit_linear
 from prefstream.scoring.finetune.features.names import name_features
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
@@ -99,8 +99,8 @@ def finetune_features(
     reports = read_reports(learnt_from, measured_on, recipe, seen)
     extractor = Extractor(recipe.features)
     say(f"counting {learnt_from.name}")
-    learnt = _count(learnt_from, (), extractor, recipe, on_progress)
-    weights = _weights(learnt, train, reports[0], recipe, say)
+    learnt = _count(learnt_from, extractor, recipe, lambda pairs: pair_weights(pairs, recipe.data) > 0, on_progress)
+    weights = _weights(learnt, reports[0], recipe, say)
     pairs, known = (learnt.pairs, 0) if teacher is None else taught(learnt.pairs, teacher, share=recipe.data.teacher)
     if teacher is not None:
         say(f"{known:,} of {len(pairs):,} pairs learn from the teacher, which counts {recipe.data.teacher:g} in them")
@@ -114,7 +114,7 @@ def finetune_features(
         if shared := shared_prompts(learnt_from, reports[0], measured_on, reports[1]):
             say(shared)
         say(f"counting {measured_on.name}")
-        held = _count(measured_on, recipe.dev.tiers, extractor, recipe, on_progress)
+        held = _count(measured_on, extractor, recipe, lambda pairs: in_tiers(pairs, recipe.dev.tiers), on_progress)
         probabilities = read_pairwise(model.logits(held.features))
         metrics = measure(probabilities, held.pairs)
         write_predictions(output, held.pairs, probabilities)
@@ -134,31 +134,37 @@ def finetune_features(
 
 def _count(
     part: DataPart,
-    tiers: Sequence[str],
     extractor: Extractor,
     recipe: FeaturesRecipe,
+    chosen: Callable[[Pairs], NDArray[np.bool_]],
     on_progress: Callable[[int, int], None],
 ) -> _Counted:
-    """Read a part of the data, those of some tiers where any are named, and count what is in its texts."""
-    battles = [one for one in part.battles() if not tiers or one.tier in tiers]
-    features = []
-    for start in range(0, len(battles), _CHUNK_BATTLES):
-        features.append(extractor.extract([one.battle for one in battles[start : start + _CHUNK_BATTLES]]))
-        on_progress(min(start + _CHUNK_BATTLES, len(battles)), len(battles))
+    """Read a part of the data, and count what is in the texts of those that are chosen.
+
+    Raises:
+        FileError: none is.
+    """
+    battles = list(part.battles())
     # There are no tokens: two sequences stand for all answers.
     pairs = gather_pairs(battles, lambda chunk: [((0,), (1,))] * len(chunk), soft_labels=recipe.data.soft_labels)
-    return _Counted(
-        battles,
-        pairs,
-        Features(
-            sides=csr_array(vstack([one.sides for one in features], format="csr")),
-            both=csr_array(vstack([one.both for one in features], format="csr")),
-        ),
+    rows = np.flatnonzero(chosen(pairs))
+    if not rows.size:
+        raise FileError(
+            f"{part.path}: no pair counts by this recipe; look at its data.stages, data.weights and dev.tiers"
+        )
+    battles = [battles[row] for row in rows]
+    counted = []
+    for start in range(0, len(battles), _CHUNK_BATTLES):
+        counted.append(extractor.extract([one.battle for one in battles[start : start + _CHUNK_BATTLES]]))
+        on_progress(min(start + _CHUNK_BATTLES, len(battles)), len(battles))
+    sides, both = (
+        vstack(columns, format="csr") for columns in zip(*((one.sides, one.both) for one in counted), strict=True)
     )
+    return _Counted(battles, take(pairs, rows), Features(csr_array(sides), csr_array(both)))
 
 
 def _weights(
-    learnt: _Counted, train: Path, report: DataReport, recipe: FeaturesRecipe, say: Callable[[str], None]
+    learnt: _Counted, report: DataReport, recipe: FeaturesRecipe, say: Callable[[str], None]
 ) -> NDArray[np.float64]:
     """How much each pair counts; 0 where somebody was preferred though nothing that is counted tells the answers apart.
 
@@ -173,10 +179,9 @@ def _weights(
             f"{report.alike:,} of {len(alike):,} pairs read the same on both sides, though people preferred one: not "
             "trained on"
         )
-    weights = np.where(alike, 0.0, pair_weights(learnt.pairs, recipe.data))
-    if not weights.any():
-        raise FileError(f"{train}: no pair counts by this recipe; look at data.stages and data.weights")
-    return weights
+    if alike.all():
+        raise FileError("nothing to learn from: in every pair that counts both answers read the same")
+    return np.where(alike, 0.0, pair_weights(learnt.pairs, recipe.data))
 
 
 def _store(folder: Path, model: LinearModel, recipe: FeaturesRecipe, named: tuple[NamedFeature, ...]) -> None:

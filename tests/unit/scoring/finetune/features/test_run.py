@@ -125,7 +125,7 @@ def test_answers_that_look_alike_though_one_was_preferred_are_left_out_and_told(
 
 def test_data_in_which_nothing_counts_is_refused(tmp_path: Path) -> None:
     rows = [row(number, ("model_a", "model_b")[number % 2], tier="one") for number in range(4)]
-    with pytest.raises(FileError, match=r"no pair counts by this recipe; look at data.stages and data.weights"):
+    with pytest.raises(FileError, match=r"no pair counts by this recipe; look at its data.stages, data.weights"):
         fitted(tmp_path, rows, data={"weights": {"one": 0.0}})
 
 
