@@ -135,6 +135,9 @@ def finetune(
     judge's `adapter`. Ctrl-C finishes the step at hand and saves; --resume goes on from there, and so it does after a
     crash.
 
+    A recipe of kind features fits a linear model over what can be counted of both answers, in a minute on a CPU; it has no
+    base, no curves and nothing to go on with.
+
     On several GPUs: accelerate launch --num_processes N $(which prefstream) finetune ...
 
     Exit codes: 0 done, 1 the training failed, 2 can't be done as asked, 130 interrupted and saved.
@@ -144,6 +147,7 @@ def finetune(
         prefstream finetune train.csv --eval dev.csv --recipe gemma-2-9b -o adapters/gemma
         prefstream finetune train.csv -r smollm2-135m -o adapters/try --max-steps 3
         prefstream finetune train.jsonl -r gemma-3-270m -o adapters/gemma --set data.balance_length=step
+        prefstream finetune train.csv -r lexical -o adapters/lexical
         prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
         prefstream finetune train.csv -r smollm2-135m -o adapters/one --hold-out 1/5 --set seed=1
         prefstream finetune train.csv -r smollm2-135m -o adapters/student --teacher preferences.jsonl
