@@ -135,8 +135,8 @@ def finetune(
     judge's `adapter`. Ctrl-C finishes the step at hand and saves; --resume goes on from there, and so it does after a
     crash.
 
-    A recipe of kind features fits a linear model over what can be counted of both answers, in a minute on a CPU; it has no
-    base, no curves and nothing to go on with.
+    A recipe of kind features fits a linear model over what can be counted of both answers, in a minute on a CPU; it has
+    no base, no curves and nothing to go on with.
 
     On several GPUs: accelerate launch --num_processes N $(which prefstream) finetune ...
 
