@@ -25,8 +25,11 @@ Vector: TypeAlias = NDArray[np.float64]
 _IMPOSSIBLE: Final = -1e4
 """Logit of a tie where there are none, as in `losses`."""
 
-_TOLERANCE: Final = 1e-7
-"""Of the gradient of the mean loss: far below what float32 weights keep."""
+_TOLERANCE: Final = 1e-6
+"""Of the gradient of the mean loss: the log loss is then settled to its sixth digit."""
+
+_GAIN: Final = 1e-10
+"""Of the loss, relative: a step that gains less is the last."""
 
 _CONSTANT: Final = 1e-9
 """Of its size, below which a measure does not vary."""
@@ -39,7 +42,7 @@ _MEMORY: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Verdicts:
     """What people said of the n battles that features are of.
 
     Attributes:
@@ -53,7 +56,7 @@ class Judged:
     weights: Vector
 
 
-def fit_linear(features: Features, judged: Judged, recipe: FeaturesRecipe) -> LinearModel:
+def fit_linear(features: Features, judged: Verdicts, recipe: FeaturesRecipe) -> LinearModel:
     """Fit the weights.
 
     Args:
@@ -67,7 +70,7 @@ def fit_linear(features: Features, judged: Judged, recipe: FeaturesRecipe) -> Li
     loss = _Loss(
         sides.columns,
         both.columns,
-        Judged(judged.targets[rows], judged.ties_possible[rows], judged.weights[rows]),
+        Verdicts(judged.targets[rows], judged.ties_possible[rows], judged.weights[rows]),
         _penalties(recipe, sides.columns.shape[1], both.columns.shape[1]),
     )
     found = minimize(
@@ -78,7 +81,7 @@ def fit_linear(features: Features, judged: Judged, recipe: FeaturesRecipe) -> Li
         options={
             "maxiter": recipe.most_iterations,
             "gtol": _TOLERANCE,
-            "ftol": 0.0,
+            "ftol": _GAIN,
             "maxcor": _MEMORY,
         },
     )
@@ -133,7 +136,7 @@ class _Standardised:
 class _Loss:
     """Mean log loss with the penalty, and its gradient, of weights in one row: sides, then both."""
 
-    def __init__(self, sides: csr_array, both: csr_array, said: Judged, penalties: Vector) -> None:
+    def __init__(self, sides: csr_array, both: csr_array, said: Verdicts, penalties: Vector) -> None:
         self._sides, self._both = sides, both
         self._sides_across, self._both_across = csr_array(sides.T), csr_array(both.T)
         self._said = said

@@ -27,7 +27,7 @@ from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs, take
 from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
 from prefstream.scoring.finetune.data.teacher import read_teacher, taught
 from prefstream.scoring.finetune.dev_metrics import in_tiers, measure
-from prefstream.scoring.finetune.features.fit import Judged, fit_linear
+from prefstream.scoring.finetune.features.fit import Verdicts, fit_linear
 from prefstream.scoring.finetune.features.names import name_features
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
 from prefstream.scoring.finetune.receipt import (
@@ -105,7 +105,9 @@ def finetune_features(
     if teacher is not None:
         say(f"{known:,} of {len(pairs):,} pairs learn from the teacher, which counts {recipe.data.teacher:g} in them")
     say(f"fitting to {int((weights > 0).sum()):,} pairs")
-    model = fit_linear(learnt.features, Judged(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe)
+    model = fit_linear(
+        learnt.features, Verdicts(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe
+    )
     named = name_features(model, learnt.features, learnt.battles, extractor)
     output.mkdir(parents=True, exist_ok=True)
     _store(output, model, recipe, named)
