@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Final
 
 import numpy as np
@@ -147,10 +148,8 @@ def contrast(what: str, one: BattleGroup, other: BattleGroup, *, seed: int = 0) 
     by_chance = _by_chance(mine + theirs, sizes[0], seed)
     distance, usual = float(total_variation(mine, theirs)), float(by_chance.mean())
     bound = float(np.quantile(by_chance, CHANCE))
-    shares = [
-        CategoryShares(category=name, one=int(count) / sizes[0], other=int(against) / sizes[1])
-        for name, count, against in zip(names, mine, theirs, strict=True)
-    ]
+    shares = zip(names, (mine / sizes[0]).tolist(), (theirs / sizes[1]).tolist(), strict=True)
+    most = nsmallest(_MOST_LISTED, shares, key=lambda each: (-abs(each[1] - each[2]), each[0]))
     return told.model_copy(
         update={
             "distance": distance,
@@ -158,6 +157,6 @@ def contrast(what: str, one: BattleGroup, other: BattleGroup, *, seed: int = 0) 
             "by_chance_99": bound,
             # Chance alone gives `usual`: with many rare categories that is far from 0, and no difference.
             "differs": distance > bound and distance - usual >= MARGIN,
-            "most": tuple(sorted(shares, key=lambda each: (-abs(each.one - each.other), each.category))[:_MOST_LISTED]),
+            "most": tuple(CategoryShares(category=name, one=share, other=others) for name, share, others in most),
         }
     )

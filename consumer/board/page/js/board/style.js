@@ -24,7 +24,7 @@ export class StyleCard {
     );
     this.node = card(
       "What style is worth",
-      { lead: "How often an answer would win against one of an equal model by one standard deviation more of a style alone: 50 % is nothing. Style control has taken this out of the ratings above." },
+      { lead: "How often an answer would win against one of an equal model by one standard deviation more of a style alone: 50\u00a0% is nothing. Style control has taken this out of the ratings above." },
       this.table,
     );
   }

@@ -117,7 +117,7 @@ export function reliability() {
     (/** @type {import("../types.js").ReliabilityBin} */ { low }) => low.toFixed(1),
   );
   const words = el("p", { class: "card-words" });
-  const node = card("When they say 70 %, is it 70 %?", { lead: "On the dashed line probabilities are right; below it the judges are too sure.", actions: [csvLink("reliability", {}, "reliability by bin")] }, chart, words, table);
+  const node = card(`When they say ${percent(0.7)}, is it ${percent(0.7)}?`, { lead: "On the dashed line probabilities are right; below it the judges are too sure.", actions: [csvLink("reliability", {}, "reliability by bin")] }, chart, words, table);
   return {
     node,
     show: ({ shipped }, { reliability: bins, quality, against_shipped: against }) => {
