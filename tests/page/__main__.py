@@ -41,7 +41,7 @@ def page(
     figures: dict[str, Any] = {"load": asdict(load)}
     with tempfile.TemporaryDirectory() as folder, served_world(Path(folder), load, seed, typer.echo) as world:
         if hours:
-            figures |= _hours(world, hours, every_s)
+            figures |= _hours(world, Path(folder), hours, every_s)
         else:
             figures |= _load(world, pages, streams, seconds)
         figures["server_mb_at_the_end"] = world.rss_mb
@@ -78,9 +78,8 @@ def _load(world: World, pages: int, streams: int, seconds: float) -> dict[str, A
     return found
 
 
-def _hours(world: World, hours: float, every_s: float) -> dict[str, Any]:
-    with launched() as browser:
-        samples = leave_open(browser, world, hours=hours, every_s=every_s, tell=typer.echo)
+def _hours(world: World, folder: Path, hours: float, every_s: float) -> dict[str, Any]:
+    samples = leave_open(world, folder, hours=hours, every_s=every_s, tell=typer.echo)
     found = growths(samples)
     for one in found:
         typer.echo(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
-from playwright.sync_api import Browser, CDPSession, Page
 from scipy.special import stdtrit
 
-from tests.page.views import chromium_mb, visitor
+from tests.page.alone import Alone, Looking, left_alone
 from tests.page.world import MB, World
 
 EVERY_S: Final = 60.0
@@ -40,6 +40,9 @@ LEFT_OPEN: Final = ("board", "verdicts")
 
 WALKED: Final = ("verdicts", "quality", "stream", "review", "board")
 """Views that another page goes through before every sample, and ends where it began."""
+
+WALKS: Final = "walk"
+"""What that page is called."""
 
 STAYS_S: Final = 3.0
 """In each: long enough that it is drawn, and some events come."""
@@ -89,8 +92,8 @@ class Sample:
 
 
 def leave_open(
-    browser: Browser,
     world: World,
+    folder: Path,
     *,
     hours: float,
     every_s: float = EVERY_S,
@@ -99,11 +102,11 @@ def leave_open(
 ) -> list[Sample]:
     """Leave pages open, and look at them again and again, each time after its garbage was collected.
 
-    Each page is a visitor's of its own, and so in a process of its own, of which Chromium's figures are.
+    Each page is in a browser of its own, which nobody drives between two looks.
 
     Args:
-        browser: that opens them.
         world: the board, to which preferences and votes come.
+        folder: for what the browsers keep.
         hours: how long.
         every_s: between two looks.
         stays_s: how long the page that walks stays in each view.
@@ -111,55 +114,50 @@ def leave_open(
     """
     with ExitStack() as stack:
         pages = {}
-        for name in (*LEFT_OPEN, "walk"):
-            context = stack.enter_context(visitor(browser))
-            page = context.new_page()
-            page.goto(f"{world.url}/#{name if name in LEFT_OPEN else WALKED[-1]}", wait_until="domcontentloaded")
-            pages[name] = _Watched(page, context.new_cdp_session(page))
+        for name in (*LEFT_OPEN, WALKS):
+            profile = folder / name
+            profile.mkdir()
+            view = WALKED[-1] if name == WALKS else name
+            pages[name] = stack.enter_context(left_alone(f"{world.url}/#{view}", profile))
         began = time.monotonic()
         samples: list[Sample] = []
         for due_s in np.arange(every_s, hours * 3_600 + every_s / 2, every_s):
-            walk = pages["walk"].page
-            walk.wait_for_timeout(1_000 * max(0.0, began + due_s - time.monotonic() - stays_s * len(WALKED)))
-            for view in WALKED:
-                walk.evaluate("view => { location.hash = view; }", view)
-                walk.wait_for_timeout(1_000 * stays_s)
+            time.sleep(max(0.0, began + due_s - time.monotonic() - stays_s * len(WALKED)))
+            with pages[WALKS].looked_at() as page:
+                for view in WALKED:
+                    page.evaluate(f"location.hash = '{view}'")
+                    time.sleep(stays_s)
             sample = _look(pages, world, (time.monotonic() - began) / 60)
             samples.append(sample)
             tell(_line(sample))
         return samples
 
 
-class _Watched:
-    """A page and what Chromium tells of it."""
-
-    def __init__(self, page: Page, session: CDPSession) -> None:
-        self.page = page
-        self._session = session
-        session.send("Performance.enable")
-        session.send("HeapProfiler.enable")
-
-    def figures(self) -> dict[str, float]:
-        """After its garbage was collected: what is left is held by something."""
-        for _ in range(2):  # nodes that the first one sets free are gone after the second
-            self._session.send("HeapProfiler.collectGarbage")
-        told = {one["name"]: one["value"] for one in self._session.send("Performance.getMetrics")["metrics"]}
-        found = {ours: float(told[theirs]) for theirs, ours in COUNTED.items()}
-        return found | {"heap_mb": found["heap_mb"] / MB}
-
-    def live(self) -> str:
-        """What it says of being live."""
-        return self.page.locator("#live").get_attribute("data-state") or "?"
-
-
-def _look(pages: dict[str, _Watched], world: World, minutes: float) -> Sample:
-    figures = {f"{name}.{what}": value for name, page in pages.items() for what, value in page.figures().items()}
+def _look(pages: Mapping[str, Alone], world: World, minutes: float) -> Sample:
+    figures: dict[str, float] = {}
+    live = {}
+    for name, alone in pages.items():
+        with alone.looked_at() as page:
+            found = _held(page)
+            live[name] = page.evaluate("document.querySelector('#live').dataset.state") or "?"
+        found["browser_mb"] = alone.memory_mb()
+        figures |= {f"{name}.{what}": value for what, value in found.items()}
     with world.server.oneshot():
         figures["server.rss_mb"] = world.rss_mb
         figures["server.threads"] = float(world.server.num_threads())
         figures["server.descriptors"] = float(world.server.num_fds())
-    figures["chromium.pss_mb"] = chromium_mb()
-    return Sample(minutes, figures, {name: page.live() for name, page in pages.items()})
+    return Sample(minutes, figures, live)
+
+
+def _held(page: Looking) -> dict[str, float]:
+    """What a page holds after its garbage was collected: what is left is held by something."""
+    page.ask("Performance.enable")
+    page.ask("HeapProfiler.enable")
+    for _ in range(2):  # nodes that the first one sets free are gone after the second
+        page.ask("HeapProfiler.collectGarbage")
+    told = {one["name"]: one["value"] for one in page.ask("Performance.getMetrics")["metrics"]}
+    found = {ours: float(told[theirs]) for theirs, ours in COUNTED.items()}
+    return found | {"heap_mb": found["heap_mb"] / MB}
 
 
 def _line(sample: Sample) -> str:

@@ -53,9 +53,7 @@ def launched(*arguments: str) -> Iterator[Browser]:
 
     Playwright keeps an event loop in the thread that uses it: until it ends, nothing else there may begin one.
     """
-    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if path is None:
-        pytest.skip(NO_CHROMIUM)
+    path = chromium_path()
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *arguments])
@@ -94,6 +92,14 @@ def barriers(page: Page) -> list[Barrier]:
 
 def _where(nodes: list[dict[str, Any]]) -> str:
     return ", ".join(str(node["target"]) for node in nodes[:5])
+
+
+def chromium_path() -> str:
+    """Where the system's Chromium is; skips the test where there is none."""
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None:
+        pytest.skip(NO_CHROMIUM)
+    return path
 
 
 class Tabs:
