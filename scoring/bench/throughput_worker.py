@@ -130,7 +130,9 @@ class _PlainLoop:
     def __init__(self, judge: ModelJudgeConfig, placement: Placement) -> None:
         from peft import PeftModel
 
+        from prefstream.scoring.judges.pooling import pool_by_mean
         from prefstream.scoring.loading.adapter import read_lora
+        from prefstream.scoring.loading.adapter_record import AdapterRecord
         from prefstream.scoring.loading.sources import local_folder
         from prefstream.scoring.loading.weights import weight_files
 
@@ -138,6 +140,8 @@ class _PlainLoop:
         adapter = local_folder(str(judge.adapter), judge.adapter_revision)
         weight_files(adapter)
         read_lora(adapter)
+        if AdapterRecord.read(adapter).pooling == "mean":
+            pool_by_mean(model)
         model = PeftModel.from_pretrained(model, str(adapter))
         self._model = model.to(placement.device).eval()
         self._placement = placement

@@ -52,12 +52,12 @@ def score(judge: ModelJudge) -> Triples:
     return scores.probabilities
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama"])
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "embeddinggemma", "llama"])
 def test_float32_answers_as_on_the_cpu(load: Load, family: str) -> None:
     np.testing.assert_allclose(score(load(family)), score(load(family, device="cpu")), atol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama"])
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "embeddinggemma", "llama"])
 def test_bfloat16_under_autocast_is_near_float32_and_bit_identical(load: Load, family: str) -> None:
     judge = load(family, dtype="bfloat16")
     first, second = score(judge), score(judge)
