@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PANEL_SUFFIXES: Final = frozenset({".yaml", ".yml"})
 
+_FEATURES_TOLD: Final = 8
+"""Of each sort: a line of them."""
+
 PANEL: Final = "panel"
 """What the panel itself is called among its judges."""
 
@@ -35,12 +38,14 @@ class Obtained:
         swap: whether both orders were read.
         rejected_rows: of a file of predictions, rows that hold none.
         injected: about the battles with injections; None unless asked for.
+        deciding: by judge of features, which features decide most, in lines for people.
     """
 
     predictions: Predictions
     swap: bool
     rejected_rows: int = 0
     injected: Predictions | None = None
+    deciding: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def answers_of(
@@ -88,6 +93,8 @@ def answers_of_panel(
         JudgeFaultError: one failed for good.
     """
     from prefstream.scoring.evaluation.injection import injected
+    from prefstream.scoring.features.strongest import describe_strongest
+    from prefstream.scoring.judges.features import FeaturesJudge
     from prefstream.scoring.panel.load import load_panel
 
     tell = partial(say, console)
@@ -97,7 +104,12 @@ def answers_of_panel(
         predictions = predict_all(judges, labelled, console)
         after = predict_all(judges, injected(labelled), console) if injections else None
     _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)
-    return Obtained(predictions, config.swap, injected=after)
+    deciding = {
+        judge.name: describe_strongest(judge.strongest, most=_FEATURES_TOLD)
+        for judge in judges.judges
+        if isinstance(judge, FeaturesJudge)
+    }
+    return Obtained(predictions, config.swap, injected=after, deciding=deciding)
 
 
 def answers_of_file(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> Obtained:

@@ -181,6 +181,10 @@ def evaluate(
     )
     _write(evaluation, json, html, console)
     _show(evaluation, Console())
+    for judge, lines in answers.deciding.items():
+        say(console, f"{judge} goes by (+ speaks for the answer that has more of it, or for a tie)")
+        for line in lines:
+            say(console, f"  {line}")
     if rejected or answers.rejected_rows or evaluation.evaluated.rows_without_answer:
         raise typer.Exit(EXIT_REJECTED)
 

@@ -17,6 +17,7 @@ from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, EXIT_USAGE, complain
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.evaluation.results import Evaluation
+from tests.support.features_judges import make_features_adapter
 from tests.support.models import make_tiny_judge, one_torch_thread
 from tests.support.priors import prior_entry
 
@@ -345,3 +346,13 @@ def test_ctrl_c_ends_it_at_once_and_writes_nothing(tmp_path: Path, clean: Path) 
     assert "nothing is written" in errors
     assert "Traceback" not in errors
     assert not found.exists()
+
+
+def test_a_judge_of_features_tells_what_it_goes_by(clean: Path, tmp_path: Path) -> None:
+    panel = tmp_path / "panel.yaml"
+    adapter = make_features_adapter(tmp_path / "lexical")
+    panel.write_text(yaml.safe_dump({"judges": [{"name": "lexical", "kind": "features", "adapter": str(adapter)}]}))
+    said = evaluate(clean, "--panel", panel).output
+    assert "lexical goes by (+ speaks for the answer that has more of it, or for a tie)" in said
+    for sort in ("who wins, by measure: ", "who wins, by words: ", "a tie, by measure: "):
+        assert sort in said
