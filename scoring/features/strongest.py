@@ -56,6 +56,11 @@ def describe_strongest(named: Sequence[NamedFeature], *, most: int) -> list[str]
     lines = []
     for title, decides, hashed in kinds:
         chosen = strongest(named, decides=decides, hashed=hashed, most=most)
-        told = ", ".join(f"{one.name} {one.effect:+.3f}" for one in chosen)
+        told = ", ".join(f"{_quoted(one)} {one.effect:+.3f}" for one in chosen)
         lines.append(f"{title}: {told or 'none'}")
     return lines
+
+
+def _quoted(one: NamedFeature) -> str:
+    """Words in quotation marks: some are marks themselves."""
+    return f'"{one.name}"' if one.hashed else one.name

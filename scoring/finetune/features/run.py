@@ -156,6 +156,7 @@ def _count(
         )
     battles = [battles[row] for row in rows]
     counted = []
+    on_progress(0, len(battles))
     for start in range(0, len(battles), _CHUNK_BATTLES):
         counted.append(extractor.extract([one.battle for one in battles[start : start + _CHUNK_BATTLES]]))
         on_progress(min(start + _CHUNK_BATTLES, len(battles)), len(battles))

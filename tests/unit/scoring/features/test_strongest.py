@@ -21,7 +21,7 @@ def test_the_strongest_come_first_whichever_way_they_speak() -> None:
 def test_each_sort_has_a_line_for_people() -> None:
     assert describe_strongest(NAMED, most=1) == [
         "who wins, by measure: more refusal -0.400",
-        "who wins, by words: sorry -0.050",
+        'who wins, by words: "sorry" -0.050',
         "a tie, by measure: identical +0.100",
         "a tie, by the prompt's words: none",
     ]
