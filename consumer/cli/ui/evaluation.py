@@ -94,7 +94,7 @@ def bias_table(evaluation: Evaluation) -> Table:
 def _bias_cells(row: BiasRow, *, compared: bool) -> tuple[str, ...]:
     measure = row.measure if row.group == "all" else f"{row.measure}, {row.group}"
     figures = (
-        "" if row.judged is None else estimate(row.judged),
+        "" if row.judged is None else estimate(row.judged) if row.battles else "n/a",
         "" if row.people is None else _number(row.people),
         "" if row.excess is None else _signed(row.excess),
         *([] if not compared else ["" if row.reference is None else _number(row.reference)]),
