@@ -82,7 +82,8 @@ def bias_table(evaluation: Evaluation) -> Table:
     table.add_column("", overflow="fold", min_width=12)
     table.add_column("judge", overflow="fold", min_width=6)
     for name in ("battles", "judged", "people", "difference", *(["reference"] if compared else [])):
-        table.add_column(name, justify="right", no_wrap=True)
+        # In a narrow terminal an interval goes under its number; cut off it would be another one.
+        table.add_column(name, justify="right", no_wrap=name not in {"judged", "difference"})
     for bias, rows in itertools.groupby(evaluation.bias, key=lambda row: row.bias):
         table.add_section()
         table.add_row(Text(BIAS_TITLES[bias], style="bold"))
