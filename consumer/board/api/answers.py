@@ -2,7 +2,8 @@
 
 What was asked before is answered with what is known, and begins to be computed anew where it is older than `fresh_s`.
 So who asks waits only for what nobody asked lately: an answer that has not been fresh for `stale_s` is given to nobody
-who does not say that it will do (as the page says, which asks again). Nothing is computed in the thread that serves.
+who does not say that it will do (as the page says, which asks again), and then to nobody any more where a newer one
+fails. Nothing is computed in the thread that serves.
 """
 
 from __future__ import annotations
@@ -187,6 +188,9 @@ class AnswerCache(Generic[Key]):
                 log.exception("a board's answer failed")
             with self._lock:
                 self._coming.pop(key, None)
+                kept = self._kept.get(key)
+                if kept is not None and self._clock() >= kept.fresh_until + self._stale_s:
+                    del self._kept[key]  # who would take it for an hour is told why there is no newer one
             raise
         with self._lock:
             self._coming.pop(key, None)

@@ -31,9 +31,9 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {422: {"model": ApiProblem}, 
 async def cached_response(request: Request, answers: AnswerCache[Key], key: Key) -> Response:
     """Send what is kept or computed, and say how old it is.
 
-    `Age` says since when, and `Cache-Status` (RFC 9211) that it is no longer fresh: then a newer one is being computed,
-    for which who asks again does not wait. With `Cache-Control: max-stale` (RFC 9111) a client says that an older one
-    will do for a beginning.
+    `Age` says since when, and `Cache-Status` (RFC 9211) for how long it is still fresh: below 0 a newer one is being
+    computed, for which who asks again does not wait. With `Cache-Control: max-stale` (RFC 9111) a client says that an
+    older one will do for a beginning.
 
     Args:
         request: says what the client has, and what will do.
@@ -44,9 +44,8 @@ async def cached_response(request: Request, answers: AnswerCache[Key], key: Key)
         PrefstreamError: it can't be computed now.
     """
     given = await answers.get(key, most_stale_s=_most_stale_s(request))
-    headers = {"Age": str(int(given.age_s))}
-    if given.ttl_s < 0:
-        headers["Cache-Status"] = f"prefstream; hit; ttl={math.floor(given.ttl_s)}"
+    # Of a fresh one, too: a browser keeps what it was told of a body until it is told otherwise, with a 304 as well.
+    headers = {"Age": str(int(given.age_s)), "Cache-Status": f"prefstream; hit; ttl={math.floor(given.ttl_s)}"}
     return ready_response(request, given.answer, headers)
 
 

@@ -33,13 +33,14 @@ class Counting:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.failing = {"fails"}
         self.free = threading.Event()
         self.free.set()
 
     def __call__(self, key: str) -> ReadyAnswer:
         self.calls.append(key)
         assert self.free.wait(BOUND_S)
-        if key == "fails":
+        if key in self.failing:
             raise StreamError("no file")
         return ReadyAnswer.of(f"{key} {self.calls.count(key)}", "text/plain")
 
@@ -130,6 +131,27 @@ def test_a_failure_is_not_kept() -> None:
             with pytest.raises(StreamError):
                 asyncio.run(answers.get("fails"))
         assert compute.calls == ["fails", "fails"]
+
+
+def test_an_old_answer_does_not_outlive_the_failure_of_a_newer_one() -> None:
+    """Or a page would show numbers of an hour ago, and nobody would learn why."""
+    compute, clock = Counting(), FakeClock()
+    with cache(compute, clock) as answers:
+        told(answers)
+        compute.failing.add("a")
+        clock.now += 5.0 + STALE_S - 0.1
+        assert told(answers) == "a 1"
+        wait_until(lambda: compute.calls == ["a", "a"], BOUND_S, "the failure")
+        clock.now += 0.2
+
+        def nothing_is_told() -> bool:
+            try:
+                told(answers, most_stale_s=MOST_STALE_S)
+            except StreamError:
+                return True
+            return False
+
+        wait_until(nothing_is_told, BOUND_S, "the old answer's end")
 
 
 def test_the_least_asked_for_are_forgotten() -> None:

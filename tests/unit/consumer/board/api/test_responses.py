@@ -29,9 +29,12 @@ class Numbers:
         return ReadyAnswer.of(f"{key} {self.computed}", "text/plain")
 
     def ask(self, **headers: str) -> Response:
-        told = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
-        request = Request({"type": "http", "headers": told})
-        return asyncio.run(cached_response(request, self.cache, "a"))
+        return answered(self.cache, **headers)
+
+
+def answered(cache: AnswerCache[str], **headers: str) -> Response:
+    told = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    return asyncio.run(cached_response(Request({"type": "http", "headers": told}), cache, "a"))
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_a_fresh_answer_says_its_age(numbers: Numbers) -> None:
     told = numbers.ask()
     assert told.body == b"a 1"
     assert told.headers["age"] == "4"
-    assert "cache-status" not in told.headers
+    assert told.headers["cache-status"] == "prefstream; hit; ttl=0"
 
 
 def test_an_old_answer_says_that_a_newer_one_comes(numbers: Numbers) -> None:
@@ -57,6 +60,21 @@ def test_an_old_answer_says_that_a_newer_one_comes(numbers: Numbers) -> None:
     assert told.status_code == 304
     assert (told.headers["age"], told.headers["cache-status"]) == ("12", "prefstream; hit; ttl=-8")
     wait_until(lambda: numbers.computed == 2, what="the newer one")
+
+
+def test_who_kept_an_old_answer_is_told_that_it_is_fresh_again_where_nothing_changed() -> None:
+    """What a 304 does not say a browser goes on to say of what it keeps: such a page would ask again for ever."""
+    clock = FakeClock()
+    cache: AnswerCache[str] = AnswerCache(
+        lambda key: ReadyAnswer.of(key, "text/plain"), fresh_s=FRESH_S, clock=clock.monotonic
+    )
+    try:
+        tag = answered(cache).headers["etag"]
+        clock.now += FRESH_S + STALE_S
+        told = answered(cache, if_none_match=tag)
+    finally:
+        cache.close()
+    assert (told.status_code, told.headers["age"], told.headers["cache-status"]) == (304, "0", "prefstream; hit; ttl=5")
 
 
 @pytest.mark.parametrize(
