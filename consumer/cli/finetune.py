@@ -159,6 +159,8 @@ def finetune(
         overrides["max_steps"] = max_steps
     chosen = load_any_recipe(recipe, overrides)
     inputs = _Inputs(file, dev, _fold(hold_out) if hold_out else None, tuple(teachers or ()), start)
+    if isinstance(chosen, FeaturesRecipe) and start is not None:
+        raise UsageError("--start-from is for LoRA; a judge of features is fitted at once, from nothing: leave it out")
     if show:
         _show(chosen, inputs, Console())
         return
@@ -251,8 +253,6 @@ def _train(recipe: Recipe, inputs: _Inputs, output: Path, console: Console, *, r
 def _fit(recipe: FeaturesRecipe, inputs: _Inputs, output: Path, console: Console) -> None:
     from prefstream.scoring.finetune.features.run import finetune_features
 
-    if inputs.start is not None:
-        raise UsageError("--XXX is for LoRA; a judge of features has but one answer: leave it out")
     with CountProgress(console, verb="counting") as bar:
         metrics = finetune_features(
             recipe,

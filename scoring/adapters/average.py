@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from prefstream.scoring.loading.weights import read_settings
 
 _A: Final = ".lora_A.weight"
 _B: Final = ".lora_B.weight"
+_LORA: Final = re.compile(r"\.lora_")
 
 _LINEAR: Final = frozenset({"tau", "base", "base_revision"})
 """Of a record: what need not agree. The offset of the tie's logit is averaged as the head is; names are moved."""
@@ -121,7 +123,11 @@ def _open(folder: Path) -> _Adapter:
     more = [name for name in _REFUSED if lora.get(name)] + (["bias"] if lora.get("bias", "none") != "none" else [])
     if more:
         raise LoadError(f"{folder / CONFIG}: sets {', '.join(more)}; only plain LoRA can be averaged")
-    return _Adapter(folder, record, lora, load_file(folder / WEIGHTS))
+    weights = load_file(folder / WEIGHTS)
+    # LoRA of an embedding has factors, too, of other names: their means would be no mean of what they add.
+    if others := sorted(name for name in weights if _LORA.search(name) and not name.endswith((_A, _B))):
+        raise LoadError(f"{folder / WEIGHTS}: holds {others[0]}; only LoRA of linear layers can be averaged")
+    return _Adapter(folder, record, lora, weights)
 
 
 def _check_alike(first: _Adapter, other: _Adapter) -> None:
@@ -178,6 +184,15 @@ def _write(output: Path, adapters: Sequence[_Adapter], weights: Mapping[str, tor
     from safetensors.torch import save
 
     first = adapters[0]
+    # Before anything is written: the output may be one of them.
+    parts = [
+        {
+            "name": printable(adapter.folder.resolve().name),
+            "adapter_hash": hash_adapter(adapter.folder),
+            "receipt": read_receipt(adapter.folder),
+        }
+        for adapter in adapters
+    ]
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -188,14 +203,6 @@ def _write(output: Path, adapters: Sequence[_Adapter], weights: Mapping[str, tor
     write_atomically(output / WEIGHTS, save(stored, metadata={"format": "pt"}))
     write_atomically(output / CONFIG, json.dumps(settings, indent=2, sort_keys=True).encode() + b"\n")
     first.record.model_copy(update={"tau": average.tau}).write(output)
-    parts = [
-        {
-            "name": printable(adapter.folder.resolve().name),
-            "adapter_hash": hash_adapter(adapter.folder),
-            "receipt": read_receipt(adapter.folder),
-        }
-        for adapter in adapters
-    ]
     fields = {"average_of": parts, "rank": average.rank, "kept": average.kept, "least_kept": average.least_kept}
     write_json(output / RECEIPT, fields)
     write_atomically(output / CARD, _card(first.record, parts, average).encode())

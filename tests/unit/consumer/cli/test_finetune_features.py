@@ -78,6 +78,14 @@ def test_show_prints_every_setting_and_trains_nothing(train: Path, recipe: Path,
     assert not (tmp_path / "lexical").exists()
 
 
+def test_there_is_nothing_to_start_from(train: Path, recipe: Path, tmp_path: Path) -> None:
+    output = tmp_path / "lexical"
+    code, said = invoke("finetune", train, "-r", recipe, "-o", output, "--start-from", tmp_path)
+    assert code == EXIT_USAGE
+    assert "--start-from is for LoRA" in said
+    assert not output.exists()
+
+
 def test_a_kind_that_is_none_is_refused(train: Path, recipe: Path, tmp_path: Path) -> None:
     code, said = invoke("finetune", train, "-r", recipe, "-o", tmp_path / "lexical", "--set", "kind=feature")
     assert code == EXIT_USAGE

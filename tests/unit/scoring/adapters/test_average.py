@@ -19,7 +19,7 @@ from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.errors import FileError, LoadError
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.adapter import apply_adapter
-from prefstream.scoring.loading.adapter_record import AdapterRecord
+from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.weights import read_shapes
@@ -186,6 +186,14 @@ def test_weights_of_other_layers_are_refused(pair: tuple[Path, Path], tmp_path: 
         average_adapters([first, second], tmp_path / "mean")
 
 
+def test_lora_of_an_embedding_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder in pair:
+        factor = {"base_model.model.model.embed_tokens.lora_embedding_A": torch.ones(4, 8)}
+        save_file({**load_file(folder / WEIGHTS), **factor}, folder / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"lora_embedding_A; only LoRA of linear layers can be averaged"):
+        average_adapters(pair, tmp_path / "mean")
+
+
 def test_one_adapter_is_no_average(made: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(FileError, match="at least two"):
         average_adapters(made[:1], tmp_path / "mean")
@@ -198,3 +206,10 @@ def test_an_adapter_is_replaced_only_on_demand(made: tuple[Path, Path], pair: tu
     assert (pair[0] / WEIGHTS).read_bytes() == before
     average_adapters(made, pair[0], force=True)
     assert (pair[0] / WEIGHTS).read_bytes() != before
+
+
+def test_an_average_that_takes_the_place_of_a_part_names_the_part_that_was_there(pair: tuple[Path, Path]) -> None:
+    before = [hash_adapter(folder) for folder in pair]
+    average_adapters(pair, pair[0], force=True)
+    receipt = json.loads((pair[0] / "train.json").read_text())
+    assert [part["adapter_hash"] for part in receipt["average_of"]] == before
