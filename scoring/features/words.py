@@ -75,8 +75,9 @@ def fold(counts: Counts, bits: int) -> Counts:
         bits: of the new hash.
     """
     buckets = 2**bits
-    folded = csr_array((counts.data, counts.indices & (buckets - 1), counts.indptr), shape=(counts.shape[0], buckets))
-    folded.sum_duplicates()
+    shape = counts.shape[0], buckets
+    folded = csr_array((counts.data, counts.indices & (buckets - 1), counts.indptr), shape=shape, copy=True)
+    folded.sum_duplicates()  # in place, and the counts are the caller's
     return folded
 
 

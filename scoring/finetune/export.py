@@ -16,7 +16,7 @@ from prefstream.scoring.adapters.receipt import RECEIPT
 from prefstream.scoring.atomic_file import write_atomically, write_json
 from prefstream.scoring.finetune.callbacks import Cost
 from prefstream.scoring.finetune.model import Student
-from prefstream.scoring.finetune.receipt import data_line, metrics_table, surroundings, write_card
+from prefstream.scoring.finetune.receipt import data_line, drop_predictions, metrics_table, surroundings, write_card
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
 from prefstream.scoring.loading.sources import public_name
@@ -110,7 +110,7 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
     Args:
         student: what was trained.
         model: peft's.
-        folder: of the adapter; what it held of these files is replaced.
+        folder: of the adapter; what it held of these files is replaced, and what the adapter there said is deleted.
         tau: pointwise: offset of the tie's logit.
     """
     import peft
@@ -120,6 +120,7 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
     dtype = _DTYPES[recipe.store]
     weights = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    drop_predictions(folder)
     write_atomically(folder / WEIGHTS, save(stored, metadata={"format": "pt"}))
     settings = model.peft_config["default"].to_dict()
     settings |= {"base_model_name_or_path": public_name(recipe.base), "inference_mode": True}

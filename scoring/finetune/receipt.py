@@ -61,3 +61,8 @@ def write_card(folder: Path, lines: Sequence[str]) -> None:
 def write_predictions(folder: Path, dev: Pairs, probabilities: Triples) -> None:
     """Write the dev pairs' probabilities in Kaggle's submission format, for `prefstream evaluate --predictions`."""
     write_atomically(folder / PREDICTIONS, encode_submission(dev.ids, probabilities))
+
+
+def drop_predictions(folder: Path) -> None:
+    """Delete what the adapter that is about to be replaced said: nobody may take it for the new one's."""
+    (folder / PREDICTIONS).unlink(missing_ok=True)

@@ -105,7 +105,7 @@ class Panel:
             on_judge_failure: raise when a judge fails for good, or go on without it.
 
         Raises:
-            MisuseError: `recuse` names a judge that is not there.
+            MisuseError: `recuse` names a judge that is not there, or holds no list of patterns.
         """
         self.judges = tuple(judges)
         self.swap = swap

@@ -32,12 +32,15 @@ class Recusal:
             there always counts.
 
     Raises:
-        MisuseError: they are of a judge that the panel does not have.
+        MisuseError: they are of a judge that the panel does not have, or there are none, or one text in their place.
     """
 
     def __init__(self, judges: Sequence[str], globs: Mapping[str, Sequence[str]]) -> None:
         for stranger in globs.keys() - set(judges):
             raise MisuseError(f"recuse: the panel has no judge {stranger}; {nearest_of(stranger, judges)}")
+        for name, patterns in globs.items():
+            if isinstance(patterns, str) or not patterns:  # letter by letter a star in it would fit every model
+                raise MisuseError(f"recuse: give {name} a list of at least one pattern for names of models")
         self._judges = len(judges)
         self._patterns = [(judges.index(name), named_like(patterns)) for name, patterns in globs.items()]
 
@@ -88,7 +91,7 @@ def named_like(globs: Sequence[str]) -> Callable[[str | None], bool]:
     """What tells whether the name of a model is like one of these; a model without a name is like none.
 
     Args:
-        globs: shell patterns, compared without regard to case.
+        globs: shell patterns, at least one, compared without regard to case.
     """
     pattern = re.compile("|".join(fnmatch.translate(glob.casefold()) for glob in globs))
     return lambda model: model is not None and pattern.match(model.casefold()) is not None

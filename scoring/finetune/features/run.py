@@ -33,6 +33,7 @@ from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
 from prefstream.scoring.finetune.receipt import (
     data_line,
     data_record,
+    drop_predictions,
     metrics_table,
     surroundings,
     write_card,
@@ -110,6 +111,7 @@ def finetune_features(
     )
     named = name_features(model, learnt.features, learnt.battles, extractor)
     output.mkdir(parents=True, exist_ok=True)
+    drop_predictions(output)
     _store(output, model, recipe, named)
     metrics: dict[str, float] = {}
     if measured_on is not None and reports[1] is not None:

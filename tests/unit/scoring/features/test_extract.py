@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from prefstream.schemas import Battle
 from prefstream.scoring.features.extract import Extractor, Features
 from prefstream.scoring.features.names import BOTH, SIDES
 from prefstream.scoring.features.spec import FeatureSpec
+from prefstream.scoring.features.words import fold, hash_words, presence
 from tests.support.samples import battles
 
 SPEC = FeatureSpec(hash_bits=10)
@@ -82,6 +84,14 @@ def test_of_an_enormous_answer_its_ends_are_read() -> None:
     one, other = (reads.extract([battle(text)]).sides.toarray()[0, len(SIDES) :] for text in (huge, same_ends))
     assert (one == other).all()
     assert measured(battle(huge), reads)["more characters"] > 10
+
+
+def test_folding_counts_leaves_them_as_they_are() -> None:
+    counts = presence(csr_array(hash_words((1, 2), bits=12).transform(["one two three four five six seven eight"])))
+    before = counts.copy()
+    fold(counts, bits=2)
+    assert (counts.data == before.data).all()
+    assert (counts.indices == before.indices).all()
 
 
 def test_identical_and_empty_answers_are_known() -> None:

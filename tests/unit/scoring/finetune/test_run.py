@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from prefstream.scoring.adapters.receipt import PREDICTIONS
 from prefstream.scoring.atomic_file import hash_file
 from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.errors import ConfigError, FileError, FinetuneError, LoadError
@@ -353,6 +354,7 @@ def test_starting_anew_leaves_nothing_of_the_run_before(
     assert outcome.metrics == {}
     fields = receipt(folder)
     assert (fields["data"]["dev"], fields["best_step"], fields["metrics"]) == (None, None, {})
+    assert not (folder / PREDICTIONS).exists()
 
 
 # Measured on a part of the training data.

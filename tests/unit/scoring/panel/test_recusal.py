@@ -123,6 +123,12 @@ def test_patterns_of_a_judge_that_is_not_there_are_refused() -> None:
         Panel([FixedJudge("gemma")], recuse={"gema": ["x"]})
 
 
+@pytest.mark.parametrize("patterns", ["gemma-*", (), []])
+def test_one_text_in_place_of_patterns_and_no_patterns_are_refused(patterns: Sequence[str]) -> None:
+    with pytest.raises(MisuseError, match="recuse: give gemma a list of at least one pattern"):
+        Panel([FixedJudge("gemma")], recuse={"gemma": patterns})
+
+
 def test_a_recused_judge_answers_and_does_not_count() -> None:
     judges = [FixedJudge("gemma"), FixedJudge("llama", weight=3.0), FixedJudge("prior")]
     own, other = ask(judges, battle("gemma-2", "gpt-4"), battle("gpt-4", "gpt-3"), recuse=FAMILIES)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from prefstream.schemas import Battle
+from prefstream.scoring.adapters.receipt import PREDICTIONS
 from prefstream.scoring.errors import ConfigError, FileError
 from prefstream.scoring.features.extract import Extractor
 from prefstream.scoring.features.strongest import strongest
@@ -67,6 +68,13 @@ def test_the_same_run_gives_the_same_bits(tmp_path: Path) -> None:
     first, second = (fitted(tmp_path, make_rows(60, prompts=12), name) for name in ("one", "other"))
     for name in (WEIGHTS, RECORD):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_what_the_adapter_before_said_of_dev_pairs_does_not_stay(tmp_path: Path) -> None:
+    train, dev = (write_rows(tmp_path / f"{name}.jsonl", make_rows(24, prompts=8)) for name in ("train", "dev"))
+    for measured_on in (dev, None):
+        finetune_features(make_features_recipe(), train, tmp_path / "lexical", dev=measured_on, say=lambda _: None)
+        assert (tmp_path / "lexical" / PREDICTIONS).exists() == (measured_on is not None)
 
 
 def test_pairs_without_ties_say_nothing_about_ties(tmp_path: Path) -> None:
