@@ -65,7 +65,8 @@ class Resamples:
 
         The interval is the middle 95 % of what the resamples gave, widened to hold the estimate itself: resampling
         makes a calibration error larger, never smaller. A share of 0 or 1 is the same in every resample; its interval
-        is the exact one (Clopper and Pearson 1934) for as many prompts.
+        is the exact one (Clopper and Pearson 1934) for as many prompts. What counts battles of a single prompt has no
+        other interval.
 
         Args:
             statistics: by name; all about the battles that the draws were made for.
@@ -80,14 +81,15 @@ class Resamples:
             value = statistic.of_all()
             if statistic.share and value in {0.0, 1.0}:
                 estimates[name] = _at_the_end(value, self._prompts_of(statistic))
+            elif self._prompts_of(statistic) < 2:  # drawn again and again, one prompt is always itself
+                estimates[name] = _estimate(value, np.zeros(0))
             else:
                 estimates[name] = _estimate(value, statistic.value(drawn[:, start:end]))
             start = end
         return estimates
 
     def _prompts_of(self, statistic: Statistic) -> int:
-        counted = slice(None) if statistic.counted is None else statistic.counted
-        return len(np.unique(self._prompt_of[counted]))
+        return self.prompts if statistic.counted is None else len(np.unique(self._prompt_of[statistic.counted]))
 
     def _drawn_sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sums over each resample, shape (resamples, columns); no row where nothing can be resampled."""

@@ -70,9 +70,11 @@ def share(values: NDArray[np.float64], counted: NDArray[np.bool_] | None = None)
 def difference(one: Statistic, other: Statistic) -> Statistic:
     """`one` minus `other`, on the same battles: resampled together, what both find hard cancels out."""
     width = one.columns.shape[1]
+    counted = [part.counted for part in (one, other) if part.counted is not None]
     return Statistic(
         np.concatenate([one.columns, other.columns], axis=1),
         lambda sums: one.value(sums[..., :width]) - other.value(sums[..., width:]),
+        np.logical_or.reduce(counted) if len(counted) == 2 else None,  # all take part in what counts all
     )
 
 

@@ -92,6 +92,16 @@ def test_a_share_of_none_or_all_is_no_certainty(value: float, right: int, reach:
     assert (estimate.low, estimate.high) == pytest.approx((min(value, far), max(value, far)), abs=1e-4)
 
 
+def test_battles_of_a_single_prompt_give_no_interval() -> None:
+    """Drawn as often as one likes, they would be as certain as nothing is."""
+    counted = np.array([True, True, False])
+    one, other = metrics.mean(np.array([0.2, 0.5, 0.9]), counted), metrics.share(np.array([1.0, 1.0, 0.0]), counted)
+    statistics = {"one": one, "difference": metrics.difference(one, other)}
+    found = Resamples([0, 0, 1], resamples=100).estimate(statistics)
+    assert [found[name].value for name in statistics] == pytest.approx([0.35, -0.65])
+    assert all(estimate.low is None and estimate.high is None for estimate in found.values())
+
+
 def test_what_is_not_defined_has_no_value() -> None:
     nothing = metrics.mean(np.zeros(3), np.zeros(3, dtype=np.bool_))
     assert Resamples([0, 1, 2], resamples=100).estimate({"x": nothing})["x"].value is None
