@@ -197,7 +197,7 @@ def test_two_hundred_models_are_all_there(browser: Browser, tmp_path: Path) -> N
         with served(store) as url, Tabs(browser) as tabs:
             page = tabs.open(f"{url}/#board?method=judges")
             expect(page.locator(".board-row")).to_have_count(200)
-            page.locator(".matrix").scroll_into_view_if_needed()
+            page.keyboard.press("End")
             expect(page.locator(".matrix tbody tr")).to_have_count(16)
             page.get_by_label("Filter").fill("model-01")
             expect(page.locator(".board-row")).to_have_count(10)
@@ -292,3 +292,54 @@ def test_old_numbers_are_shown_at_once_and_asked_for_again_while_newer_ones_are_
     computed.set()
     expect(page.locator(".board-row")).to_have_count(3)
     assert asked == {"max-stale=3600"}
+
+
+def test_a_tick_says_where_it_stands(url: str, tabs: Tabs) -> None:
+    """Labels are rounded: steps of 2.5 would be told as 3, 5, 8."""
+    page = tabs.open(f"{url}/{MODULES}", expected=[NO_ICON])
+    steps = page.evaluate("""async () => {
+        const { ticks } = await import("../js/charts/scale.js");
+        const highs = Array.from({ length: 300 }, (_, place) => 0.01 * 1.06 ** place);
+        const found = [3, 4, 5, 8].flatMap(about => highs.map(high => ticks(0, high, about)));
+        return found.map(([first, second]) => second - first);
+    }""")
+    assert len(steps) == 1_200
+    assert [step for step in steps if step != pytest.approx(float(f"{step:.0e}"))] == []
+
+
+def test_a_day_of_the_board_has_its_own_name_wherever_the_reader_is(url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/{MODULES}", expected=[NO_ICON])
+    page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": "America/New_York"})
+    told = page.evaluate("""async () => {
+        const { shortDay, utcDay } = await import("../js/format.js");
+        return [shortDay, utcDay].map(day => day("2026-11-03T00:00:00Z"));
+    }""")
+    assert told == ["2 Nov", "3 Nov"]
+
+
+def test_win_rates_below_are_those_of_the_switches_above(store: Store, browser: Browser) -> None:
+    """Also where others were asked for before, for a row that was opened and closed again."""
+    arena(store, 1_500, first=600, models=STRENGTHS | {f"model {number}": 0.05 * number for number in range(40)})
+    with served(store) as url, Tabs(browser) as tabs:
+        by_votes, by_judges = (
+            ask(url, f"{API}/pairs?method={method}").json["models"] for method in ("votes", "judges")
+        )
+        assert by_votes[:3] != by_judges[:3]
+        page = tabs.open(f"{url}/#board?method=votes")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path.rpartition("/")[2]))
+        with page.expect_request("**/ties?*"):
+            page.reload()
+        assert "models" in asked
+        assert "pairs" not in asked  # of 200 models the largest answer, and far below
+        leads(page, by_votes[0])
+        first = page.locator(".board-row .board-name").first
+        first.click()
+        expect(page.locator(".opponent-list")).to_be_visible()
+        first.click()
+        expect(page.locator(".opponent-list")).to_be_hidden()
+        page.get_by_text("Judges", exact=True).click()
+        leads(page, by_judges[0])
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(page.locator(".matrix-name").first).to_have_text(by_judges[0])
+        assert page.locator(".matrix-name").all_inner_texts()[:3] == by_judges[:3]

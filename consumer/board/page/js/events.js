@@ -96,6 +96,7 @@ export class Events {
     this.#close();
     const source = new EventSource(url("events", { after: this.#last }));
     this.#source = source;
+    this.#expectWord();
     source.onopen = () => this.#alive();
     source.onerror = () => this.#failed(source);
     for (const type of TYPES) {
@@ -143,12 +144,17 @@ export class Events {
   #alive() {
     this.seenAt = Date.now();
     this.#retryMs = FIRST_RETRY_MS;
+    this.#expectWord();
+    this.#become("live");
+  }
+
+  /** A connection that says nothing is opened anew; one that is only being opened, too: a proxy may take it and be silent. */
+  #expectWord() {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
       this.#become("reconnecting");
       this.#open();
     }, SILENT_MS);
-    this.#become("live");
   }
 
   /** @param {EventSource} source */

@@ -133,6 +133,7 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
 });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const SHORT_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const UTC_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const SHORT_CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 /** `3 Nov 2026`, in the reader's zone. @param {string | number | Date} moment */
@@ -143,5 +144,7 @@ export const moment = (moment) => MOMENT.format(new Date(moment));
 export const clock = (moment) => CLOCK.format(new Date(moment));
 /** `3 Nov`. @param {string | number | Date} moment */
 export const shortDay = (moment) => SHORT_DAY.format(new Date(moment));
+/** The same of a day that the board sums up: one of UTC, which begins on the day before in America. @param {string | number | Date} moment */
+export const utcDay = (moment) => UTC_DAY.format(new Date(moment));
 /** `14:05`. @param {string | number | Date} moment */
 export const shortClock = (moment) => SHORT_CLOCK.format(new Date(moment));

@@ -37,19 +37,23 @@ export function frame(events, session) {
   /** @type {number | null} */
   let lostAt = null;
   const rate = new Rate();
+  const tellFoot = foot(session);
   const show = () => {
     if (events.connection === "live" || events.connection === "paused") lostAt = null;
     else lostAt ??= Date.now();
     showLive(events, status);
     showBanner(events, status, lostAt);
-    showRate(rate, events.connection === "live");
+    showRate(rate);
+    tellFoot(status);
   };
-  events.on("connection", show);
-  events.on("status", (/** @type {Status} */ told) => {
-    const first = status === null;
-    status = told;
+  events.on("connection", (connection) => {
+    if (connection !== "live") rate.end();
     show();
-    if (first) showFoot(told, session);
+  });
+  events.on("status", (/** @type {Status} */ told) => {
+    status = told;
+    rate.begin(); // what was missed meanwhile comes before it, all at once
+    show();
   });
   events.on("verdicts", (/** @type {VerdictsEvent} */ told) => {
     rate.add(told.verdicts.length + told.skipped);
@@ -57,24 +61,35 @@ export function frame(events, session) {
   });
   setInterval(show, TICK_MS);
   theme();
-  showFoot(null, session);
   show();
   return { status: () => status };
 }
 
-/** Battles per second over the last while. */
+/** Battles per second over the last while, of those that came as they were judged. */
 class Rate {
   /** @type {{at: number, battles: number}[]} */
   #seen = [];
-  #began = performance.now();
+  /** @type {number | null} */
+  #began = null;
+
+  /** From now on; where it has begun, it goes on. */
+  begin() {
+    this.#began ??= performance.now();
+  }
+
+  end() {
+    this.#began = null;
+    this.#seen = [];
+  }
 
   /** @param {number} battles */
   add(battles) {
-    this.#seen.push({ at: performance.now(), battles });
+    if (this.#began !== null) this.#seen.push({ at: performance.now(), battles });
   }
 
-  /** @returns {number} */
+  /** @returns {number | null} null: nobody knows. */
   perSecond() {
+    if (this.#began === null) return null;
     const now = performance.now();
     this.#seen = this.#seen.filter(({ at }) => at > now - 1000 * RATE_S);
     const battles = this.#seen.reduce((sum, one) => sum + one.battles, 0);
@@ -82,11 +97,12 @@ class Rate {
   }
 }
 
-/** @param {Rate} rate @param {boolean} live nobody knows where it is not. */
-function showRate(rate, live) {
+/** @param {Rate} rate */
+function showRate(rate) {
   const perSecond = rate.perSecond();
   const node = byId("rate");
-  node.hidden = !live;
+  node.hidden = perSecond === null;
+  if (perSecond === null) return;
   const shown = number(perSecond, perSecond < 10 ? 1 : 0);
   setText(node, `${shown} battles/s`);
   node.title = `Battles judged per second, over the last ${RATE_S} s`;
@@ -139,9 +155,10 @@ function bannerText(events, status, lostAt) {
   return `Numbers may be old: ${why}${why.endsWith("?") ? "" : "."}${newest}`;
 }
 
-/** @param {Status | null} status @param {Session} session */
-function showFoot(status, session) {
-  const version = status?.version ?? session.version;
+/** What stands below every view. @param {Session} session @returns {(status: Status | null) => void} tells what may change. */
+function foot(session) {
+  const since = el("span");
+  const version = el("span");
   const out = async () => {
     await post("session", {}, { method: "DELETE" });
     location.reload();
@@ -151,16 +168,20 @@ function showFoot(status, session) {
     el(
       "p",
       null,
-      status?.since
-        ? [el("span", null, `Counting since ${moment(status.since)} (${ago(status.since)})`)]
-        : el("span", null, "Nothing counted yet"),
-      version && el("span", null, `prefstream ${version}`),
+      since,
+      version,
       el("a", { href: "api/v1/board" }, "Board as JSON"),
       el("a", { href: "api/v1/openapi.json" }, "API"),
       el("a", { href: "metrics" }, "Metrics"),
       session.token_required && el("button", { class: "link", type: "button", on: { click: out } }, "Sign out"),
     ),
   );
+  return (status) => {
+    setText(since, status?.since ? `Counting since ${moment(status.since)} (${ago(status.since)})` : "Nothing counted yet");
+    const known = status?.version ?? session.version;
+    version.hidden = !known;
+    setText(version, `prefstream ${known}`);
+  };
 }
 
 /** Light, dark, or as the system has it: the button changes to the other one. */

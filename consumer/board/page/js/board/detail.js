@@ -3,7 +3,7 @@
 import { failure, segmented, skeleton } from "../components.js";
 import { lineChart } from "../charts/lines.js";
 import { el, KeyedRows, replace, setText } from "../dom.js";
-import { interval, number, percent, plural, shortClock, shortDay } from "../format.js";
+import { interval, number, percent, plural, shortClock, utcDay } from "../format.js";
 
 /**
  * @typedef {import("../types.js").WinRates} WinRates
@@ -100,7 +100,7 @@ export class Detail {
 }
 
 /** @param {string | number} at @param {Step} step */
-const when = (at, step) => (step === "day" ? shortDay(at) : shortClock(at));
+const when = (at, step) => (step === "day" ? utcDay(at) : shortClock(at));
 
 /** @param {Opponent} one @returns {HTMLElement} */
 function create({ model }) {

@@ -8,7 +8,8 @@
  * }} Scale from values to 0..1 (beyond, for those beyond the domain).
  */
 
-const STEPS = [1, 2, 2.5, 5, 10];
+/** Of one digit each: labels are rounded, and one of 2.5 would read 3. */
+const STEPS = [1, 2, 5, 10];
 
 /**
  * Round values in a range.

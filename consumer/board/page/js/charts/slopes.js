@@ -44,7 +44,7 @@ function draw(width, height, { bins, people, judges }) {
   x.ticks = Array.from({ length: Math.floor(farthest) + 1 }, (_, doubling) => doubling);
   const { nodes, area, px, py } = axes(width, height, {
     x,
-    y: span(0, 1, 4),
+    y: span(0, 1, 5),
     xText: (doublings) => `${number(2 ** doublings)}×`,
     yText: percent,
     xTitle: "the longer answer is so many times as long",

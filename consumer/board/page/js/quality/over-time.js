@@ -5,7 +5,7 @@ import { lineChart } from "../charts/lines.js";
 import { card, csvLink, emptyState } from "../components.js";
 import { el } from "../dom.js";
 import { shareTold, valueTold } from "../estimates.js";
-import { moment, number, shortClock, shortDay } from "../format.js";
+import { moment, number, shortClock, utcDay } from "../format.js";
 import { numbers } from "./numbers.js";
 
 /**
@@ -49,9 +49,10 @@ export function overTime() {
       if (drawn.length === 0) return;
       chart.update({
         caption: `By ${step}, ${drawn.length} of ${slices.length} with enough votes.`,
-        xText: step === "hour" ? shortClock : shortDay,
+        xText: step === "hour" ? shortClock : utcDay,
         yText: (value) => number(value, 2),
         yTitle: "nats",
+        least: 0.05, // so that ticks stand no nearer than their two places tell
         series: [
           { name: "class prior", kind: "muted", points: points(drawn, step, (slice) => slice.prior_log_loss, false) },
           { name: "judges", kind: "judges", points: points(drawn, step, (slice) => slice.log_loss, true) },

@@ -154,7 +154,7 @@ function steps({ writtenMs, source }, now) {
 
 /** @param {Attempt} attempt @param {Verdict} verdict @returns {(HTMLElement | null | false)[]} */
 function judged({ tookMs, writtenMs }, verdict) {
-  const { probabilities, judges, disagreement, left_out: leftOut, recused } = verdict;
+  const { probabilities, judges, disagreement, left_out: leftOut } = verdict;
   return [
     el("p", { class: "try-headline" }, headline(verdict)),
     outcomeBar(probabilities),
@@ -163,7 +163,6 @@ function judged({ tookMs, writtenMs }, verdict) {
     el("ul", { class: "try-judges" }, judges.map(judge)),
     judges.length > 1 && el("p", { class: "card-words" }, `They disagree by ${number(disagreement, 3)} of 1 bit${disagreement < 0.01 ? ": hardly at all" : ""}.`),
     leftOut.length > 0 && note(`Failed, and left out: ${leftOut.join(", ")}.`, "warning"),
-    recused.length > 0 && note(`Recused, because an answer may be of their own family: ${recused.join(", ")}.`),
   ];
 }
 

@@ -29,6 +29,9 @@ export const title = "Board";
 /** Languages come and go slowly. Their names alone are wanted, so by the method that takes least to compute. */
 const LANGUAGES_EVERY_MS = 60_000;
 
+/** Who jumps to the end of the page has passed what is asked for when it comes near, and is to see it above, too. */
+const PASSED = "1000000px";
+
 /** Of what went otherwise than it should, the newest. */
 const MOST_NOTES = 5;
 
@@ -54,7 +57,7 @@ class Board {
   #query = {};
   /** @type {StrengthTable | null} */
   #table = null;
-  /** @type {WinRates | null} */
+  /** Win rates, and what they are of: other switches, other rates. @type {{rates: WinRates, of: string} | null} */
   #pairs = null;
   /** @type {Detail | null} */
   #detail = null;
@@ -62,6 +65,7 @@ class Board {
   #step = "day";
   #asked = new AbortController();
   #languagesAt = -Infinity;
+  #matrixWatched = false;
   #matrixSeen = false;
   #loading = false;
   #again = false;
@@ -96,7 +100,6 @@ class Board {
       this.below,
       this.boardNotes,
     );
-    this.#watchMatrix();
     context.events.on("changed", () => this.#refresh(), { signal: context.signal });
     context.events.on("verdicts", (told) => this.strip.add(told.verdicts), { signal: context.signal });
     context.events.on("status", (/** @type {BoardStatus} */ status) => this.#showStatus(status), { signal: context.signal });
@@ -120,6 +123,11 @@ class Board {
   /** What the API is asked, and what a CSV is of. */
   get #asks() {
     return boardQuery(this.#query);
+  }
+
+  /** Win rates of what is shown; null where they are of something else. */
+  get #ratesOfNow() {
+    return this.#pairs?.of === JSON.stringify(this.#asks) ? this.#pairs.rates : null;
   }
 
   /** Numbers changed: ask again, once what is under way is there; a slow board would else never get to its end. */
@@ -156,6 +164,7 @@ class Board {
       this.card.removeAttribute("aria-busy");
       replace(this.fault, failure(error));
       if (!this.#table) replace(this.place);
+      if (!this.#ratesOfNow) this.matrix.node.hidden = true;
     }
   }
 
@@ -169,7 +178,8 @@ class Board {
     const { api } = this.context;
     const model = this.#query.model;
     if (this.#matrixSeen || model) {
-      this.#pairs = /** @type {WinRates} */ (await api.get("pairs", query, { signal }));
+      const rates = /** @type {WinRates} */ (await api.get("pairs", query, { signal }));
+      this.#pairs = { rates, of: JSON.stringify(query) };
       this.#show();
     }
     if (model && this.#detail?.model === model) {
@@ -210,7 +220,9 @@ class Board {
     } else {
       this.#showModels(table, find);
     }
-    if (this.#pairs) this.matrix.show(this.#pairs, find, query);
+    const rates = this.#ratesOfNow;
+    if (rates) this.matrix.show(rates, find, query);
+    else if (!this.#matrixSeen) this.matrix.node.hidden = true; // none are asked for until it is near the screen
     const told = table.notes.map(sentence);
     if (this.notes.dataset.told !== told.join("\n")) replace(this.notes, told.map((text) => note(text)));
     this.notes.dataset.told = told.join("\n");
@@ -220,10 +232,12 @@ class Board {
   #showModels(table, find) {
     const model = table.models.find((line) => line.model === this.#query.model)?.model;
     if (this.#detail?.model !== model) this.#detail = model ? new Detail(model, (step) => this.#setStep(step)) : null;
-    if (this.#detail && this.#pairs?.models.includes(this.#detail.model)) this.#detail.showPairs(this.#pairs);
+    const rates = this.#ratesOfNow;
+    if (this.#detail && rates?.models.includes(this.#detail.model)) this.#detail.showPairs(rates);
     const open = this.#detail && { model: this.#detail.model, node: this.#detail.node };
     const count = this.models.show(table.models, find, open);
     if (this.models.node.parentElement !== this.place) replace(this.place, this.models.node);
+    if (!this.#matrixWatched) this.#watchMatrix(); // once the table is there: before, all is near
     setText(this.count, find ? `${count} of ${plural(table.models.length, "model")} shown` : "");
   }
 
@@ -263,6 +277,7 @@ class Board {
 
   /** The matrix is asked for when it comes near the screen: of 200 models it is the largest answer. */
   #watchMatrix() {
+    this.#matrixWatched = true;
     const mark = el("div", { "aria-hidden": "true" });
     this.card.append(mark);
     const watcher = new IntersectionObserver(
@@ -270,9 +285,9 @@ class Board {
         if (!entry?.isIntersecting) return;
         this.#matrixSeen = true;
         watcher.disconnect();
-        if (!this.#pairs) this.#refresh();
+        this.#refresh(); // those of a row that was open may be old
       },
-      { rootMargin: "300px" },
+      { rootMargin: `${PASSED} 0px 300px 0px` },
     );
     watcher.observe(mark);
     this.context.signal.addEventListener("abort", () => watcher.disconnect());

@@ -1,0 +1,101 @@
+"""What stands around every view of the page: the foot, the rate of battles, and its one stream of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from prefstream.consumer.board.api.responses import API
+from prefstream.consumer.board.store.store import Store
+from tests.support.boards import ask, fill_store, open_store, served
+from tests.support.browser import WAIT_MS, Tabs
+from tests.support.streams import wait_until
+
+BOUND_S = 100.0
+
+SOURCES = """
+globalThis.sources = [];
+globalThis.EventSource = class extends EventTarget {
+    static CLOSED = 2;
+    constructor() {
+        super();
+        sources.push(this);
+    }
+    close() {}
+    tell(type, data) {
+        this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify(data) }));
+    }
+};
+"""
+"""Streams of events that say what a test lets them say."""
+
+expect.set_options(timeout=WAIT_MS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def url(store: Store) -> Iterator[str]:
+    with served(store) as url:
+        yield url
+
+
+def test_the_foot_says_since_when_once_something_is_counted(store: Store, url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/#stream")
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#foot")).to_contain_text("Nothing counted yet")
+    fill_store(store, battles=1, votes=0)
+    expect(page.locator("#foot")).to_contain_text("Counting since")
+
+
+def with_sources(page: Page, *, clock: bool = False) -> None:
+    """Load the page again, with streams of the test's."""
+    if clock:
+        page.clock.install()
+    page.add_init_script(SOURCES)
+    page.reload()
+    wait_until(lambda: opened(page) == 1, BOUND_S, "the page's stream")
+
+
+def opened(page: Page) -> int:
+    """How many streams the page has opened."""
+    found: int = page.evaluate("sources.length")
+    return found
+
+
+def test_what_was_missed_is_no_speed(url: str, tabs: Tabs) -> None:
+    """Who opens a laptop again is told of all battles since then at once."""
+    page = tabs.open(f"{url}/#stream")
+    with_sources(page)
+    status: dict[str, Any] = ask(url, f"{API}/status").json
+    told = page.evaluate(
+        """status => {
+            const [source] = sources;
+            const rate = document.getElementById("rate");
+            source.onopen();
+            source.tell("verdicts", { verdicts: [], skipped: 36_000 });
+            source.tell("status", status);
+            const atFirst = rate.textContent;
+            source.tell("verdicts", { verdicts: [], skipped: 40 });
+            return [atFirst, rate.textContent];
+        }""",
+        status,
+    )
+    assert told == ["0.0 battles/s", "40 battles/s"]
+
+
+def test_a_stream_that_is_never_answered_is_opened_anew(url: str, tabs: Tabs) -> None:
+    """A proxy takes the connection, and the board behind it hangs: nothing would ever tell the page."""
+    page = tabs.open(f"{url}/#stream")
+    with_sources(page, clock=True)
+    page.clock.fast_forward(30_000)
+    wait_until(lambda: opened(page) == 2, BOUND_S, "another stream")
+    expect(page.locator("#live")).to_have_text("Reconnecting")
