@@ -34,7 +34,7 @@ from prefstream.scoring.card.guide import DEMO_GUIDE, renew
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
 from prefstream.scoring.evaluation.evaluate import evaluate
-from prefstream.scoring.evaluation.metrics import calibration_errors_by_chance, share
+from prefstream.scoring.evaluation.metrics import calibration_error_by_chance, share, voters_alike
 from prefstream.scoring.evaluation.results import Evaluated, SystemResult
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key, read_labelled
@@ -169,15 +169,15 @@ def _tier(result: CalibrationResult, rows: NDArray[np.intp], evaluated: Evaluate
         unanswered={},
     )
     found = evaluate(battles, predictions, evaluated, resamples=resamples)
-    by_chance = calibration_errors_by_chance(answers, resamples=resamples, seed=found.seed)
+    by_chance = calibration_error_by_chance(answers, resamples=resamples, seed=found.seed)
     return TierCard(
         battles=found.battles,
         prompts=found.prompts,
         systems=tuple(map(_system, found.systems)),
         calibration=CalibrationCard(
             error=found.panel.calibration_error,
-            by_chance=float(by_chance.mean()),
-            by_chance_95=float(np.quantile(by_chance, 0.95)),
+            by_chance=by_chance.mean,
+            by_chance_95=by_chance.upper,
         ),
         voters=_voters(battles, answers, resamples),
     )
@@ -196,12 +196,11 @@ def _system(found: SystemResult) -> SystemCard:
 def _voters(battles: Sequence[LabelledBattle], answers: Triples, resamples: int) -> VotersCard | None:
     """Two voters drawn of those of a battle, and one of them beside the panel; each battle counts once."""
     votes = np.array([one.label.votes or (0.0, 0.0, 0.0) for one in battles])
-    total = votes.sum(axis=1)
-    several = total >= 2
+    several, alike = voters_alike(votes)
     if not several.any():
         return None
-    votes, total, answers = votes[several], total[several], answers[several]
-    alike = (votes * (votes - 1)).sum(axis=1) / (total * (total - 1))
+    votes, alike, answers = votes[several], alike[several], answers[several]
+    total = votes.sum(axis=1)
     with_panel = sum(credit(answers, np.full(len(votes), outcome)) * votes[:, outcome] for outcome in range(3)) / total
     prompts = [prompt_key(one.battle) for one, kept in zip(battles, several, strict=True) if kept]
     found = Resamples(prompts, resamples=resamples).estimate({"each_other": share(alike), "panel": share(with_panel)})

@@ -168,14 +168,10 @@ def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> t
 def _people_agree(labels: Sequence[Label], draws: Resamples) -> PeopleAgree | None:
     """From votes that are counts of people; None where no battle has two."""
     votes = np.array([label.votes or (0.0, 0.0, 0.0) for label in labels])
-    voters = votes.sum(axis=1)
-    # Votes that are no whole numbers are weights, and no pair of people.
-    counted = (voters >= 2) & (votes == np.floor(votes)).all(axis=1)
-    if not counted.any():
+    several, alike = metrics.voters_alike(votes)
+    if not several.any():
         return None
-    pairs = np.where(counted, voters * (voters - 1.0), 1.0)
-    alike = (votes * (votes - 1.0)).sum(axis=1) / pairs
-    return PeopleAgree(battles=int(counted.sum()), share=draws.estimate({"": metrics.share(alike, counted)})[""])
+    return PeopleAgree(battles=int(several.sum()), share=draws.estimate({"": metrics.share(alike, several)})[""])
 
 
 def _classes(probabilities: Triples, outcomes: NDArray[np.intp]) -> tuple[ClassResult, ...]:

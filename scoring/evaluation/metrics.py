@@ -118,6 +118,22 @@ def accuracy(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
     return share(credit(probabilities, outcomes))
 
 
+def voters_alike(votes: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """How often two who voted on a battle say the same.
+
+    Args:
+        votes: shape (n, 3), by outcome. What is no whole number is a weight, and no pair of people.
+
+    Returns:
+        Which battles several people voted on; and of each, the share of the pairs of its votes that are alike, 0 where
+        there is no pair.
+    """
+    voters = votes.sum(axis=1)
+    several = (voters >= 2) & (votes == np.floor(votes)).all(axis=1)
+    pairs = np.where(several, voters * (voters - 1.0), 1.0)
+    return several, np.where(several, (votes * (votes - 1.0)).sum(axis=1) / pairs, 0.0)
+
+
 def brier(probabilities: Triples, outcomes: NDArray[np.intp]) -> Statistic:
     """Mean squared distance between probabilities and what happened, summed over the outcomes: 0 to 2.
 

@@ -37,6 +37,9 @@ _CONSTANT: Final = 1e-9
 _FREE: Final = 1e-3
 """Penalty of the constant: how often ties are is to be learnt in full, and a fit on ties alone must end."""
 
+_CUT_OFF: Final = 1
+"""SciPy's status of a search that had all its iterations, or evaluations, and was not at its end."""
+
 _MEMORY: Final = 20
 """Steps that L-BFGS remembers: with the default of 10 it takes a third more of them."""
 
@@ -56,7 +59,22 @@ class Verdicts:
     weights: Vector
 
 
-def fit_linear(features: Features, judged: Verdicts, recipe: FeaturesRecipe) -> LinearModel:
+@dataclass(frozen=True, slots=True)
+class LinearFit:
+    """What came of a fit.
+
+    Attributes:
+        model: with the weights.
+        iterations: of the optimiser.
+        settled: False where it was cut off: more iterations would give other weights.
+    """
+
+    model: LinearModel
+    iterations: int
+    settled: bool
+
+
+def fit_linear(features: Features, judged: Verdicts, recipe: FeaturesRecipe) -> LinearFit:
     """Fit the weights.
 
     Args:
@@ -86,9 +104,10 @@ def fit_linear(features: Features, judged: Verdicts, recipe: FeaturesRecipe) -> 
         },
     )
     split = sides.columns.shape[1]
-    return LinearModel(
+    model = LinearModel(
         sides=sides.weights(found.x[:split]).astype(np.float32), both=both.weights(found.x[split:]).astype(np.float32)
     )
+    return LinearFit(model, int(found.nit), settled=found.status != _CUT_OFF)
 
 
 def standard_deviations(columns: csr_array) -> Vector:

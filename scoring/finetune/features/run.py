@@ -106,9 +106,10 @@ def finetune_features(
     if teacher is not None:
         say(f"{known:,} of {len(pairs):,} pairs learn from the teacher, which counts {recipe.data.teacher:g} in them")
     say(f"fitting to {int((weights > 0).sum()):,} pairs")
-    model = fit_linear(
-        learnt.features, Verdicts(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe
-    )
+    fit = fit_linear(learnt.features, Verdicts(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe)
+    model = fit.model
+    if not fit.settled:
+        say(f"the fit was cut off after {fit.iterations:,} iterations, before it settled; raise most_iterations")
     named = name_features(model, learnt.features, learnt.battles, extractor)
     output.mkdir(parents=True, exist_ok=True)
     drop_predictions(output)

@@ -87,6 +87,13 @@ def test_the_calibration_error_of_a_calibrated_forecaster_tends_to_0() -> None:
     assert errors[1] < 0.01 < errors[0]
 
 
+def test_voters_are_alike_in_the_pairs_that_say_the_same() -> None:
+    votes = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [2.5, 0.5, 0.0], [0.0, 0.0, 2.0]])
+    several, alike = metrics.voters_alike(votes)
+    assert several.tolist() == [True, True, False, False, True]
+    assert alike.tolist() == [0.5, 0.0, 0.0, 0.0, 1.0]
+
+
 def test_votes_are_scored_by_their_shares() -> None:
     probabilities = np.array([[0.5, 0.25, 0.25]])
     loss = metrics.soft_log_loss(probabilities, np.array([[0.5, 0.5, 0.0]])).of_all()

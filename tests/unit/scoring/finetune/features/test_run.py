@@ -130,6 +130,15 @@ def test_answers_that_look_alike_though_one_was_preferred_are_left_out_and_told(
     assert json.loads((tmp_path / "lexical" / "train.json").read_text())["plan"]["pairs"] == 20
 
 
+@pytest.mark.parametrize(("most", "told"), [(2, True), (500, False)])
+def test_a_fit_that_was_cut_off_is_told(tmp_path: Path, most: int, told: bool) -> None:
+    train = write_rows(tmp_path / "train.jsonl", make_rows(24, prompts=8))
+    said: list[str] = []
+    finetune_features(make_features_recipe(most_iterations=most), train, tmp_path / "lexical", say=said.append)
+    cut_off = "the fit was cut off after 2 iterations, before it settled; raise most_iterations"
+    assert (cut_off in said) == told
+
+
 def test_data_in_which_nothing_counts_is_refused(tmp_path: Path) -> None:
     rows = [row(number, ("model_a", "model_b")[number % 2], tier="one") for number in range(4)]
     with pytest.raises(FileError, match=r"no pair counts by this recipe; look at its data.stages, data.weights"):
