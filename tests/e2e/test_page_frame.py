@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from prefstream.consumer.board.api.responses import API
+from prefstream.consumer.board.store.records import Note, ReadProgress
 from prefstream.consumer.board.store.store import Store
+from tests.support.board import BEGIN_MS
 from tests.support.boards import ask, fill_store, open_store, served
 from tests.support.browser import WAIT_MS, Tabs
 from tests.support.streams import wait_until
@@ -54,6 +56,16 @@ def test_the_foot_says_since_when_once_something_is_counted(store: Store, url: s
     expect(page.locator("#foot")).to_contain_text("Nothing counted yet")
     fill_store(store, battles=1, votes=0)
     expect(page.locator("#foot")).to_contain_text("Counting since")
+
+
+def test_of_what_went_otherwise_the_newest_stands_first(store: Store, url: str, tabs: Tabs) -> None:
+    told = [f"the {number}th time" for number in range(30)]
+    notes = [Note(BEGIN_MS + number, "word", text) for number, text in enumerate(told)]
+    store.apply([], progress=ReadProgress(notes=notes))
+    page = tabs.open(f"{url}/#board")
+    expect(page.locator(".note", has_text="time")).to_contain_text([f": {text}" for text in told[:-6:-1]])
+    page.goto(f"{url}/#stream")
+    expect(page.locator(".note", has_text="time")).to_contain_text([f" {text}" for text in told[:-21:-1]])
 
 
 def with_sources(page: Page, *, clock: bool = False) -> None:

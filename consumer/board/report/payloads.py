@@ -197,7 +197,7 @@ class BoardStatus(Payload):
         dict[str, int],
         Field(description="Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...)."),
     ]
-    notes: tuple[BoardNote, ...]
+    notes: Annotated[tuple[BoardNote, ...], Field(description="The newest first.")]
 
 
 class ReviewLine(Payload):

@@ -105,6 +105,7 @@ export interface BoardStatus {
   notice: string | null;
   /** Since then: preferences, votes, and what did not count (too_late, duplicate_battles, ...). */
   counters: Record<string, number>;
+  /** The newest first. */
   notes: BoardNote[];
 }
 

@@ -55,7 +55,7 @@ export function counters() {
         }),
       );
       heading.hidden = notes.hidden = noted.length === 0;
-      replace(notes, noted.toReversed().slice(0, NOTES).map(({ at, detail }) => el("li", null, note([el("span", { class: "note-at" }, moment(at)), " ", detail]))));
+      replace(notes, noted.slice(0, NOTES).map(({ at, detail }) => el("li", null, note([el("span", { class: "note-at" }, moment(at)), " ", detail]))));
     },
   };
 }

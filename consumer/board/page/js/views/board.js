@@ -310,7 +310,7 @@ class Board {
 
   /** @param {BoardStatus} status */
   #showNotes(status) {
-    const newest = status.notes.slice(-MOST_NOTES).reverse();
+    const newest = status.notes.slice(0, MOST_NOTES);
     const text = newest.map((one) => one.at + one.detail).join("\n");
     if (this.boardNotes.dataset.told === text) return;
     this.boardNotes.dataset.told = text;
