@@ -160,7 +160,8 @@ def bench_panel(
     if len(judges) < len(config.judges):
         say("judges of features are left out: they read nothing that the plain loop could read")
         config = config.model_copy(update={"calibration": None})  # it names them
-    config = config.model_copy(update={"judges": judges})
+    # The plain loop recuses nobody, and judges that are left out may stand there, too.
+    config = config.model_copy(update={"judges": judges, "recuse": {}})
     chosen = list(bench_battles() if battles is None else battles)
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
         request = _Request(config, tuple(chosen), batch_battles, Path(folder))

@@ -103,3 +103,23 @@ def test_a_failed_run_says_which_and_why_in_one_line(tmp_path: Path, monkeypatch
     judge = {"name": "j", "kind": "pairwise", "base": str(tmp_path), "allow_untrained": True}
     with pytest.raises(BenchError, match=r"^bench: adapters failed: OSError: no such model$"):
         bench_panel(PanelConfig.model_validate({"judges": [judge]}), say=_ignore)
+
+
+def test_what_the_plain_loop_knows_nothing_of_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judges of features, and with them whatever names them."""
+    model = {"name": "model", "kind": "pointwise", "base": str(tmp_path), "adapter": str(tmp_path)}
+    lexical = {"name": "lexical", "kind": "features", "adapter": str(tmp_path)}
+    recuse = {"lexical": ["gpt-*"], "model": ["llama-*"]}
+    config = PanelConfig.model_validate({"judges": [model, lexical], "recuse": recuse})
+    asked: list[PanelConfig] = []
+
+    def worker(_module: str, _arm: str, request: Path, **_: object) -> None:
+        asked.append(PanelConfig.model_validate(json.loads(request.read_text())["config"]))
+        raise BenchError("seen")
+
+    monkeypatch.setattr("prefstream.scoring.bench.throughput.run_worker", worker)
+    said: list[str] = []
+    with pytest.raises(BenchError, match="seen"):
+        bench_panel(config, battles=bench_battles(1), say=said.append)
+    assert ([judge.name for judge in asked[0].judges], asked[0].recuse) == (["model"], {})
+    assert said[0].startswith("judges of features are left out")
