@@ -9,7 +9,7 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ def read_probabilities(path: Path, ids: Collection[str]) -> KnownAnswers:
     Raises:
         FileError: the file can't be read, or is about none of the battles.
     """
-    rows = _read_rows(path, frozenset(ids))
+    rows = _read_rows(path, frozenset(ids), judges=False)
     by_id = {name: row.probabilities for name, row in rows.by_id.items()}
     return KnownAnswers(by_id, rows.unknown, rows.repeated, rows.rejected)
 
@@ -117,7 +117,7 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     Raises:
         FileError: the file can't be read, or is about none of the battles.
     """
-    rows = _read_rows(path, frozenset(battle.id for battle in battles))
+    rows = _read_rows(path, frozenset(battle.id for battle in battles), judges=True)
     positions = [position for position, battle in enumerate(battles) if battle.id in rows.by_id]
     matched = [rows.by_id[battles[position].id] for position in positions]
     judges, partial = _judges([row.preference for row in matched])
@@ -136,7 +136,8 @@ def read_predictions(path: Path, battles: Sequence[Battle]) -> PredictionFile:
     return PredictionFile(predictions, rows.unknown, rows.repeated, rows.rejected, partial, of_one_panel)
 
 
-def _read_rows(path: Path, wanted: frozenset[str]) -> _Rows:
+def _read_rows(path: Path, wanted: frozenset[str], *, judges: bool) -> _Rows:
+    """Read what is wanted; without what judges said a row takes a small part of the memory."""
     _refuse_winners(path)
     rows: dict[str, _Row] = {}
     rejected: dict[int, RejectedRow] = {}
@@ -148,7 +149,7 @@ def _read_rows(path: Path, wanted: frozenset[str]) -> _Rows:
             unknown += 1
         else:
             repeated += record.content.id in rows
-            rows[record.content.id] = record.content
+            rows[record.content.id] = record.content if judges else replace(record.content, preference=None)
     if not rows and rejected and not unknown:
         line, first = next(iter(rejected.items()))
         raise FileError(f"{path}: none of its rows holds a prediction; the first one, line {line}: {first.detail}")

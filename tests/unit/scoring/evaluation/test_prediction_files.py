@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from prefstream.schemas import Battle, FileSource, encode_preference
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.evaluation.prediction_files import BAD_PREDICTION, read_predictions
+from prefstream.scoring.evaluation.prediction_files import BAD_PREDICTION, read_predictions, read_probabilities
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
@@ -62,6 +64,23 @@ def test_missing_unknown_and_repeated_ids_are_told(tmp_path: Path) -> None:
     assert list(read.predictions.unanswered) == [1]
     assert (read.unknown_ids, read.repeated_ids) == (1, 1)
     np.testing.assert_array_equal(read.predictions.panel.probabilities[0], [0, 0, 1])
+
+
+def test_probabilities_alone_take_a_small_part_of_the_memory_of_all_that_was_said(tmp_path: Path) -> None:
+    first = orjson.loads(preferences(tmp_path, priors()).read_bytes().splitlines()[0])
+    path, battles = tmp_path / "many.jsonl", [BATTLES[0].model_copy(update={"id": str(n)}) for n in range(300)]
+    path.write_bytes(b"\n".join(orjson.dumps({**first, "id": battle.id}) for battle in battles))
+
+    def peak(read: Callable[[], object]) -> int:
+        tracemalloc.start()
+        read()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    read_probabilities(path, ["1"])  # what is made at first use is made now
+    alone = peak(lambda: read_probabilities(path, [battle.id for battle in battles]))
+    assert alone < peak(lambda: read_predictions(path, battles)) / 2
 
 
 def test_rounded_rows_are_divided_by_their_sum(tmp_path: Path) -> None:
