@@ -74,7 +74,7 @@ class AdapterRecord(Settings):
         """Read the record of an adapter.
 
         Raises:
-            LoadError: there is none, or it holds errors.
+            LoadError: there is none, it is of a judge of features, or it holds errors.
         """
         path = folder / RECORD
         try:
@@ -83,6 +83,10 @@ class AdapterRecord(Settings):
                 absent=f"the folder has no {RECORD}, so nobody knows which layout and label order this adapter was "
                 "trained with; use an adapter made by prefstream, or write the file if you know",
             )
+            if isinstance(fields, dict) and fields.get("kind") == "features":
+                raise LoadError(
+                    f"{path}: is of a judge of features, which has no base; in a panel file: kind: features"
+                )
             return cls.model_validate(fields)
         except ConfigError as error:
             raise LoadError(f"{path}: {'; '.join(error.errors)}") from None

@@ -151,8 +151,8 @@ def _verified_adapter(config: ModelJudgeConfig, template: Template, head_names: 
     if config.adapter is None:
         return None
     folder = local_folder(config.adapter, config.adapter_revision)
-    shapes = verify_adapter_files(folder, head_names)
     record = AdapterRecord.read(folder)
+    shapes = verify_adapter_files(folder, head_names)
     record.verify(folder, template)
     return _Adapter(folder, record, shapes)
 

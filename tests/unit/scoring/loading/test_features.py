@@ -21,6 +21,7 @@ from prefstream.scoring.loading import features
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS
 from prefstream.scoring.loading.features import FeaturesRecord, load_features_judge, read_features_adapter
 from tests.support.features_judges import make_features_adapter
+from tests.support.models import make_tiny_judge
 
 BATTLE = Battle(id="1", prompt="Is it so?", response_a="correct 1", response_b="wrong 2")
 
@@ -133,9 +134,12 @@ def test_a_damaged_adapter_is_refused_with_its_place_and_a_remedy(
     assert str(folder) in str(refused.value)
 
 
-def test_the_adapter_of_another_kind_of_judge_is_refused(trained: Path) -> None:
-    judge = {"name": "m", "kind": "pointwise", "base": str(trained), "adapter": str(trained)}
-    with pytest.raises(LoadError), load_panel(PanelConfig.model_validate({"judges": [judge]})):
+def test_a_judge_on_a_base_refuses_the_adapter_of_a_judge_of_features(trained: Path, tmp_path: Path) -> None:
+    judge = {**make_tiny_judge(tmp_path / "base", "llama", "pointwise", adapter=False), "adapter": str(trained)}
+    with (
+        pytest.raises(LoadError, match=r"prefstream\.json: is of a judge of features.*kind: features"),
+        load_panel(PanelConfig.model_validate({"judges": [judge]})),
+    ):
         pass
 
 
