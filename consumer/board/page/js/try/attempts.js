@@ -23,6 +23,9 @@ const ASK_MS = 1_000;
 /** And where nothing says that one was left out. */
 const ASK_ANYWAY_MS = 3_000;
 
+/** For an answer, which takes milliseconds; some never come, through a proxy whose board hangs. */
+const ANSWER_MS = 30_000;
+
 /** Verdicts and dead letters that came before the answer to what was sent: a quick stream is there first. */
 const MOST_EARLY = 100;
 
@@ -40,6 +43,7 @@ export class Attempts {
   #askedAt = -Infinity;
   /** @type {number | undefined} */
   #asking;
+  #underWay = false;
 
   /** @param {Events} events @param {(attempt: Attempt) => void} onChange one of them changed. */
   constructor(events, onChange) {
@@ -110,6 +114,7 @@ export class Attempts {
 
   /** Ask for the verdicts of what is pending, not too often, as long as something is. */
   #ask() {
+    if (this.#underWay) return; // it asks again by itself
     const due = this.#askedAt + ASK_MS - performance.now();
     clearTimeout(this.#asking);
     this.#asking = this.pending ? setTimeout(() => void this.#askNow(), Math.max(0, due)) : undefined;
@@ -117,17 +122,18 @@ export class Attempts {
 
   async #askNow() {
     this.#askedAt = performance.now();
-    this.#asking = setTimeout(() => void this.#askNow(), ASK_ANYWAY_MS);
+    this.#underWay = true; // a board that takes long is not asked again meanwhile
     for (const { id, pending } of this.all) {
       if (!pending || id === null) continue;
       try {
         /** @type {Verdicts} */
-        const { verdicts } = await api.get("verdicts", { id });
+        const { verdicts } = await api.get("verdicts", { id }, { signal: AbortSignal.timeout(ANSWER_MS) });
         this.#came(verdicts);
       } catch {
         // events go on, and so does the next question
       }
     }
-    if (!this.pending) clearTimeout(this.#asking);
+    this.#underWay = false;
+    this.#asking = this.pending ? setTimeout(() => void this.#askNow(), ASK_ANYWAY_MS) : undefined;
   }
 }
