@@ -24,7 +24,7 @@ from prefstream.scoring.errors import FileError, LoadError
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.loading.adapter import CONFIG, read_lora
 from prefstream.scoring.loading.adapter_record import WEIGHTS, AdapterRecord, hash_adapter
-from prefstream.scoring.loading.weights import read_settings
+from prefstream.scoring.loading.weights import read_settings, read_shapes
 
 _A: Final = ".lora_A.weight"
 _B: Final = ".lora_B.weight"
@@ -120,6 +120,7 @@ def _open(folder: Path) -> _Adapter:
     record, lora = AdapterRecord.read(folder), read_lora(folder)
     if not (folder / WEIGHTS).is_file():
         raise LoadError(f"{folder}: has no {WEIGHTS}")
+    read_shapes(folder / WEIGHTS)  # which refuses a file that is cut off
     more = [name for name in _REFUSED if lora.get(name)] + (["bias"] if lora.get("bias", "none") != "none" else [])
     if more:
         raise LoadError(f"{folder / CONFIG}: sets {', '.join(more)}; only plain LoRA can be averaged")

@@ -31,6 +31,9 @@ from prefstream.scoring.probabilities import Triples, possible
 
 NO_TIER: Final = "(no tier)"
 
+_NEEDED: Final = frozenset({"recipe", "data", "seconds"})
+"""Of a receipt: an average's, or another program's file of this name, has none of them."""
+
 _SEED: Final = 0
 """Of the dealing and of the draws: figures must not change from one look to the next."""
 
@@ -152,7 +155,7 @@ def compare_runs(labelled: Sequence[LabelledBattle], runs: Sequence[Sequence[Pat
 
 def _receipt(folder: Path) -> dict[str, Any]:
     receipt = read_receipt(folder)
-    if receipt is None or "recipe" not in receipt:
+    if receipt is None or not receipt.keys() >= _NEEDED:
         raise FileError(
             f"{folder}: holds no finished run (no {RECEIPT} of one); give the folder of finetune's --output"
         )

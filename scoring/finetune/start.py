@@ -11,6 +11,7 @@ from prefstream.scoring.errors import LoadError
 from prefstream.scoring.finetune.model import Student
 from prefstream.scoring.loading.adapter import read_lora
 from prefstream.scoring.loading.adapter_record import WEIGHTS, AdapterRecord, hash_adapter
+from prefstream.scoring.loading.weights import read_shapes
 
 _HEAD = ".score."
 """In the names of the head's tensors."""
@@ -75,11 +76,12 @@ def start_hash(folder: Path) -> str:
     """SHA-256 of the adapter that a run starts from.
 
     Raises:
-        LoadError: the folder holds none.
+        LoadError: the folder holds none, or one that is cut off.
     """
     AdapterRecord.read(folder)
     if not (folder / WEIGHTS).is_file():
         raise LoadError(f"{folder}: has no {WEIGHTS}")
+    read_shapes(folder / WEIGHTS)  # which refuses a file that is cut off, before the base is loaded
     return hash_adapter(folder)
 
 

@@ -194,6 +194,12 @@ def test_lora_of_an_embedding_is_refused(pair: tuple[Path, Path], tmp_path: Path
         average_adapters(pair, tmp_path / "mean")
 
 
+def test_weights_that_are_cut_off_are_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (pair[1] / WEIGHTS).write_bytes((pair[1] / WEIGHTS).read_bytes()[:-8])
+    with pytest.raises(LoadError, match=str(pair[1] / WEIGHTS)):
+        average_adapters(pair, tmp_path / "mean")
+
+
 def test_one_adapter_is_no_average(made: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(FileError, match="at least two"):
         average_adapters(made[:1], tmp_path / "mean")

@@ -182,3 +182,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     (run / "dev-predictions.csv").unlink()
     with pytest.raises(FileError, match="measured on nothing; train with --hold-out or --eval"):
         compare_runs(LABELLED, [[run]])
+
+
+@pytest.mark.parametrize("key", ["recipe", "data", "seconds"])
+def test_a_receipt_that_is_none_of_a_run_is_refused(tmp_path: Path, key: str) -> None:
+    run = write_run(tmp_path / "run", make_probabilities(200))
+    receipt = json.loads((run / "train.json").read_text())
+    del receipt[key]
+    (run / "train.json").write_text(json.dumps(receipt))
+    with pytest.raises(FileError, match="holds no finished run"):
+        compare_runs(LABELLED, [[run]])

@@ -444,6 +444,16 @@ def test_an_adapter_of_another_shape_is_no_beginning(
         finetune(other, files.train, tmp_path, start=finished.folder, observer=Watching())
 
 
+def test_an_adapter_that_is_cut_off_is_no_beginning(
+    finished: Finished, files: Files, recipe: Recipe, tmp_path: Path
+) -> None:
+    cut_off = shutil.copytree(finished.folder, tmp_path / "cut-off")
+    weights = cut_off / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(LoadError, match=r"adapter_model\.safetensors"):
+        finetune(recipe, files.train, tmp_path / "new", start=cut_off, observer=Watching())
+
+
 def test_an_adapter_of_another_base_is_no_beginning(
     finished: Finished, files: Files, base: MakeBase, tmp_path: Path
 ) -> None:
