@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
+from pydantic import SecretStr
 
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.store.records import Note, ReadProgress
@@ -66,6 +67,22 @@ def test_of_what_went_otherwise_the_newest_stands_first(store: Store, url: str, 
     expect(page.locator(".note", has_text="time")).to_contain_text([f": {text}" for text in told[:-6:-1]])
     page.goto(f"{url}/#stream")
     expect(page.locator(".note", has_text="time")).to_contain_text([f" {text}" for text in told[:-21:-1]])
+
+
+def test_the_form_for_the_token_stays_until_it_is_right(browser: Browser, store: Store) -> None:
+    """A browser closes a dialog at the second Escape, whatever its page says: behind it there is nothing."""
+    right = SecretStr("zqtoken-of-the-board")
+    with served(store, token=right) as url, Tabs(browser) as tabs:
+        page = tabs.open(f"{url}/#stream")
+        field = page.get_by_label("Token", exact=True)
+        expect(field).to_be_focused()
+        for _ in range(3):
+            page.keyboard.press("Escape")
+        expect(field).to_be_focused()
+        field.fill(right.get_secret_value())
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator("#live")).to_have_text("Live")
 
 
 def with_sources(page: Page, *, clock: bool = False) -> None:

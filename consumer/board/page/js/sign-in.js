@@ -21,12 +21,14 @@ function show() {
   const fault = el("p", { class: "field-fault", id: "token-fault", role: "alert" });
   const button = el("button", { class: "button primary", type: "submit" }, "Sign in");
   return new Promise((done) => {
+    let signedIn = false;
     const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
       button.disabled = true;
       replace(fault);
       try {
         await post("session", { token: field.value });
+        signedIn = true;
         dialog.close();
         done();
       } catch (error) {
@@ -52,8 +54,12 @@ function show() {
         button,
       ),
     );
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    if (!dialog.open) dialog.showModal();
-    field.focus();
+    const open = () => {
+      if (!dialog.open) dialog.showModal();
+      field.focus();
+    };
+    dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => signedIn || open(); // a browser does not heed the former twice in a row
+    open();
   });
 }
