@@ -35,6 +35,9 @@ RECONNECTING = (
 )
 """What Chromium says of a server that is gone."""
 
+LOW = (1280, 150)
+"""A window in which the end of the page is far from the table of models."""
+
 expect.set_options(timeout=WAIT_MS)
 
 
@@ -195,8 +198,9 @@ def test_two_hundred_models_are_all_there(browser: Browser, tmp_path: Path) -> N
     with open_store(tmp_path) as store:
         arena(store, 1200, models=models)
         with served(store) as url, Tabs(browser) as tabs:
-            page = tabs.open(f"{url}/#board?method=judges")
+            page = tabs.open(f"{url}/#board?method=judges", size=LOW)
             expect(page.locator(".board-row")).to_have_count(200)
+            expect(page.locator(".ties-scroll")).to_be_visible()  # below all that is asked for when it comes near
             page.keyboard.press("End")
             expect(page.locator(".matrix tbody tr")).to_have_count(16)
             page.get_by_label("Filter").fill("model-01")
