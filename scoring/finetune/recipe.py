@@ -109,6 +109,12 @@ class DataRecipe(Settings):
     ] = 0.0
     mask_identity: Annotated[bool, Field(description="Mask phrases in which an answer names its maker.")] = False
 
+    @model_validator(mode="after")
+    def _lengths_are_weighed_once(self) -> Self:
+        if self.shorter_won != 1 and self.balance_length != "none":
+            raise ValueError("shorter_won: balance_length would undo it; leave one of them out")
+        return self
+
 
 class StepRecipe(Settings):
     """How much goes into an optimiser step, and into a forward pass."""
@@ -174,8 +180,6 @@ class Recipe(Settings):
             raise ValueError("data.consistency: a pointwise judge is consistent by construction; leave it out")
         if self.data.consistency and self.data.swap != "both":
             raise ValueError("data.consistency: needs data.swap: both")
-        if self.data.shorter_won != 1 and self.data.balance_length != "none":
-            raise ValueError("data.shorter_won: data.balance_length would undo it; leave one of them out")
         return self
 
 

@@ -58,6 +58,8 @@ class FeaturesRecipe(Settings):
             yield "data.stages: has epochs, but all pairs are fitted at once; give a tier its weight in data.weights"
         if data.balance_length == "step":
             yield "data.balance_length: step needs steps, and there are none; use data"
+        if data.swap != "both":
+            yield "data.swap: a judge of features learns the same from both orders; leave it out"
         if data.consistency:
             yield "data.consistency: a judge of features is consistent by construction; leave it out"
         if data.mask_identity:

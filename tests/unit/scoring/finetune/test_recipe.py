@@ -101,7 +101,7 @@ def test_unknown_keys_are_named_with_what_was_meant(tmp_path: Path) -> None:
         ({"kind": "pointwise", "data": {"consistency": 1}}, "data.consistency: a pointwise judge is consistent"),
         ({"data": {"consistency": 1, "swap": "random"}}, "data.consistency: needs data.swap: both"),
         ({"data": {"shorter_won": 0}}, "data.shorter_won: "),
-        ({"data": {"shorter_won": 2, "balance_length": "data"}}, "data.shorter_won: data.balance_length would undo it"),
+        ({"data": {"shorter_won": 2, "balance_length": "data"}}, "data: shorter_won: balance_length would undo it"),
         ({"data": {"shorter_one": 2}}, "data.shorter_one: unknown key; did you mean shorter_won?"),
         ({"data": {"teacher": 0}}, "data.teacher: "),
         ({"data": {"teacher": 1.1}}, "data.teacher: "),

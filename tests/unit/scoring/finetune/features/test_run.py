@@ -185,6 +185,8 @@ def test_a_recipe_that_ships_is_read_as_its_kind(name: str, kind: str) -> None:
     [
         ({"data.stages": [{"epochs": 2}]}, "data.stages: has epochs, but all pairs are fitted at once"),
         ({"data.balance_length": "step"}, "data.balance_length: step needs steps"),
+        ({"data.shorter_won": 2, "data.balance_length": "data"}, "shorter_won: balance_length would undo it"),
+        ({"data.swap": "random"}, "data.swap: a judge of features learns the same from both orders"),
         ({"data.consistency": 0.5}, "data.consistency: a judge of features is consistent by construction"),
         ({"data.mask_identity": True}, "data.mask_identity: is features.mask_identity here"),
         ({"features.words": [2, 1]}, "words: give the shortest and the longest length"),
