@@ -1,7 +1,7 @@
 """A page in a browser of its own that nobody drives: it is spoken to when somebody looks, and then as little as can be.
 
-A browser that is driven grows by itself. For its driver it keeps the answers to what its pages asked, up to 100 MB of
-them for each page; and each time that Playwright connects, it leaves a world of its scripts behind in every page.
+A browser that is driven grows by itself: after 20 minutes, garbage collected, a driven board held 165 MB and one left
+alone 77. And each time that Playwright connected, a page's scripts took .7 MB more.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import Any, Final
 
 import psutil
 
+from tests.page.world import MB
 from tests.support.browser import ARGUMENTS, DESKTOP, chromium_path
 from tests.support.streams import wait_until
-
-MB: Final = 1e6
 
 _QUIET: Final = (
     "--no-first-run",
@@ -90,7 +89,7 @@ class Alone:
     def memory_mb(self) -> float:
         """Of its browser's processes, without what they share with other processes, and what they would give back.
 
-        Left alone they keep caches and freed memory until the machine is short of it: half of all after an hour.
+        Left alone they keep caches and freed memory until the machine is short of it: over half after 20 minutes.
         """
         self.ask("Memory.simulatePressureNotification", {"level": "critical"})
         time.sleep(_GIVES_BACK_S)
