@@ -35,15 +35,36 @@ def test_the_longest_come_first_and_equals_keep_their_order(lengths: list[int], 
     assert order == sorted(order, key=lambda index: (-lengths[index], index))
 
 
-@given(lengths=LENGTHS, budget=BUDGETS, bound=BOUNDS)
-def test_a_micro_batch_is_not_left_half_empty(lengths: list[int], budget: int, bound: int | None) -> None:
-    plan = plan_micro_batches(lengths, padded_tokens=budget, max_sequences=bound)
-    for batch in plan[:-1]:
-        full = (len(batch.indices) + 1) * max(1, batch.width) > budget
-        assert full or len(batch.indices) == bound
+@given(
+    lengths=st.lists(st.integers(min_value=0, max_value=40), max_size=9),
+    budget=st.integers(min_value=1, max_value=120),
+    bound=st.none() | st.integers(min_value=1, max_value=4),
+    pass_cost=st.integers(min_value=0, max_value=60),
+)
+def test_no_other_way_to_cut_the_sorted_sequences_costs_less(
+    lengths: list[int], budget: int, bound: int | None, pass_cost: int
+) -> None:
+    plan = plan_micro_batches(lengths, padded_tokens=budget, max_sequences=bound, pass_cost_tokens=pass_cost)
+
+    def least(descending: list[int]) -> int:
+        return min(
+            (
+                size * descending[0] + pass_cost + least(descending[size:])
+                for size in range(1, min(len(descending), bound or len(descending)) + 1)
+                if size == 1 or size * descending[0] <= budget
+            ),
+            default=0,
+        )
+
+    assert sum(batch.padded_tokens + pass_cost for batch in plan) == least(sorted(lengths, reverse=True))
 
 
-def test_the_plan_of_a_small_example() -> None:
+def test_sequences_of_like_length_share_a_pass_and_far_shorter_ones_have_their_own() -> None:
+    plan = plan_micro_batches([3, 90, 4, 80, 200], padded_tokens=1_000, pass_cost_tokens=30)
+    assert plan == [MicroBatch((4,), 200), MicroBatch((1, 3), 90), MicroBatch((2, 0), 4)]
+
+
+def test_the_budget_bounds_what_costs_alone_would_join() -> None:
     plan = plan_micro_batches([3, 9, 4, 4, 20], padded_tokens=12)
     assert plan == [MicroBatch((4,), 20), MicroBatch((1,), 9), MicroBatch((2, 3, 0), 4)]
 
@@ -52,7 +73,7 @@ def test_nothing_to_plan_is_an_empty_plan() -> None:
     assert plan_micro_batches([], padded_tokens=1) == []
 
 
-def test_bounds_below_one_are_refused_together() -> None:
+def test_bounds_that_make_no_sense_are_refused_together() -> None:
     with pytest.raises(ConfigError) as caught:
-        plan_micro_batches([1], padded_tokens=0, max_sequences=0)
-    assert len(caught.value.errors) == 2
+        plan_micro_batches([1], padded_tokens=0, max_sequences=0, pass_cost_tokens=-1)
+    assert len(caught.value.errors) == 3
