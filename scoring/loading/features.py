@@ -182,7 +182,7 @@ def _refuse_other_kinds(fields: object, path: Path) -> None:
 
 def _shapes(spec: FeatureSpec) -> dict[str, tuple[int, ...]]:
     sides, both = spec.columns
-    return {"sides": (sides,), "both": (both,)}
+    return {"sides": (sides,), "both": (both,), "bounds": (3,)}
 
 
 def _described(shapes: dict[str, tuple[int, ...]]) -> str:

@@ -104,8 +104,10 @@ def fit_linear(features: Features, judged: Verdicts, recipe: FeaturesRecipe) -> 
         },
     )
     split = sides.columns.shape[1]
-    model = LinearModel(
-        sides=sides.weights(found.x[:split]).astype(np.float32), both=both.weights(found.x[split:]).astype(np.float32)
+    model = LinearModel.fitted(
+        sides.weights(found.x[:split]).astype(np.float32),
+        both.weights(found.x[split:]).astype(np.float32),
+        Features(csr_array(features.sides[rows]), csr_array(features.both[rows])),
     )
     return LinearFit(model, int(found.nit), settled=found.status != _CUT_OFF)
 

@@ -192,7 +192,7 @@ def _weights(
 
 def _store(folder: Path, model: LinearModel, recipe: FeaturesRecipe, named: tuple[NamedFeature, ...]) -> None:
     """Write the weights, and the record that serving holds them against."""
-    content = save({"sides": model.sides, "both": model.both})
+    content = save({"sides": model.sides, "both": model.both, "bounds": model.bounds})
     write_atomically(folder / WEIGHTS, content)
     spec = recipe.features
     FeaturesRecord(

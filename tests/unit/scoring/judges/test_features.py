@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from prefstream.scoring.config import FeaturesJudgeConfig
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.features import FeaturesJudge
 from prefstream.scoring.judges.judge import JudgeBatch
-from prefstream.scoring.loading.features import load_features_judge
+from prefstream.scoring.loading.features import load_features_judge, read_features_adapter
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.probabilities import exchange
 from tests.support.features_judges import make_features_adapter
@@ -57,6 +58,22 @@ def test_exchanging_the_answers_exchanges_the_probabilities_to_the_last_bit(
 def test_it_prefers_what_it_learnt_to_prefer(judge: FeaturesJudge) -> None:
     a, b, tie = judge.score(judge.encode([RIGHT])).probabilities[0].tolist()
     assert a > 0.6 > b + tie
+
+
+def shout(count: int) -> str:
+    return "correct " * count
+
+
+def test_it_is_no_surer_than_it_ever_was_of_a_battle_that_it_learnt_from(judge: FeaturesJudge, adapter: Path) -> None:
+    _, model = read_features_adapter(adapter)
+    furthest, lowest, highest = model.bounds.tolist()
+    extreme = [Battle(id=str(count), prompt="?", response_a=shout(count), response_b="") for count in (1, 100, 10_000)]
+    blank = Battle(id="blank", prompt="", response_a="", response_b=" ")
+    logs = np.log(judge.score(judge.encode([*extreme, blank])).probabilities)
+    odds, over_both = logs[:, 0] - logs[:, 1], logs[:, 2] - (logs[:, 0] + logs[:, 1]) / 2
+    assert np.abs(odds).max() == pytest.approx(furthest, rel=1e-3)
+    assert (over_both >= lowest - 1e-3).all()
+    assert (over_both <= highest + 1e-3).all()
 
 
 def test_no_battles_are_no_answers(judge: FeaturesJudge) -> None:

@@ -113,7 +113,7 @@ def other_weights(folder: Path) -> None:
         (lambda folder: (folder / WEIGHTS).write_bytes(b"no weights"), r"is no safetensors file"),
         (lambda folder: (folder / WEIGHTS).rename(folder / "other.safetensors"), r"has no adapter_model.safetensors"),
         (other_weights, r"not the weights that .*prefstream.json was written for .*copy the whole folder again"),
-        (replaced("sides", lambda tensor: tensor[:-1]), r"both \[\d+\], sides \[\d+\], the features that .* need"),
+        (replaced("sides", lambda tensor: tensor[:-1]), r"both \[\d+\], bounds \[3\], sides \[\d+\], the features .*"),
         (replaced("sides", lambda tensor: tensor.reshape(1, -1)), r"the features that .* need"),
         (lambda folder: rewrite(folder, lambda tensors: {"sides": tensors["sides"]}), r"the features that .* need"),
         (replaced("both", lambda tensor: tensor.astype(np.float64)), r"both holds what is no finite float32 number"),
