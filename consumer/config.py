@@ -83,7 +83,7 @@ class StreamConfig(TopicNames):
     panel: Annotated[
         Path | None,
         Field(
-            description=f"Panel file: who judges; {DEMO_PANEL}: the demo's two small judges, for trying out. There is "
+            description=f"Panel file: who judges; {DEMO_PANEL}: the demo's small judges, for trying out. There is "
             "no default: what serves is chosen by a person."
         ),
     ] = None
@@ -241,6 +241,6 @@ class StreamConfig(TopicNames):
         if self.panel is None:
             raise UsageError(
                 "no panel: say who judges, by --panel FILE, PREFSTREAM_PANEL, or panel in the configuration file; "
-                f"--panel {DEMO_PANEL} takes the demo's two small judges, for trying out"
+                f"--panel {DEMO_PANEL} takes the demo's small judges, for trying out"
             )
         return self.panel

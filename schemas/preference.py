@@ -60,7 +60,7 @@ class Provenance(ContractModel):
     """What exactly answered: enough to reproduce a judge's probabilities."""
 
     kind: Annotated[
-        str, Field(description="pairwise, pointwise, prior, or a kind that a later version has; readers keep it.")
+        str, Field(description="pairwise, pointwise, features, prior, or a kind of a later version; readers keep it.")
     ]
     base: Annotated[str | None, Field(description="Hub id or folder name of the base model.")] = None
     revision: Annotated[str | None, Field(description="Pinned revision of a hub model.")] = None

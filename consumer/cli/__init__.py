@@ -13,7 +13,7 @@ from prefstream.consumer.cli.standard_streams import mend_standard_streams
 from prefstream.consumer.early_signals import EXIT_INTERRUPTED, hear_signals, hold_signals_back
 
 COMMANDS: Final = {
-    "demo": "Watch battles being scored: broker, two judges, exactly-once stream, and a check of what came out.",
+    "demo": "Watch battles being scored: broker, judges, exactly-once stream, and a check of what came out.",
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
     "score": "Score a file of battles, without Kafka.",
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",

@@ -83,7 +83,7 @@ def demo(
     ] = True,
     svg: Annotated[Path | None, typer.Option(help="Save the last screen as a picture.")] = None,
 ) -> None:
-    """Watch battles being scored: broker, two judges, exactly-once stream, and a check of what came out.
+    """Watch battles being scored: broker, judges, exactly-once stream, and a check of what came out.
 
     The judges are small, for trying out: the last screen says what they are worth by people's verdicts, and how often
     they find the right answer. The battles are hard cases written for this project; `--battles` takes your own.

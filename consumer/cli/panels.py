@@ -20,12 +20,12 @@ PanelOption: TypeAlias = Annotated[
     Path,
     typer.Option(
         envvar="PREFSTREAM_PANEL",
-        help=f"Panel file (YAML): who judges, on which devices. {DEMO_PANEL}: the demo's two small judges.",
+        help=f"Panel file (YAML): who judges, on which devices. {DEMO_PANEL}: the demo's small judges.",
     ),
 ]
 
 DEMO_NOTICE: Final = (
-    f"the demo's two small judges answer (--panel {DEMO_PANEL}), for trying out: they go by length above all"
+    f"the demo's small judges answer (--panel {DEMO_PANEL}), for trying out: they go by length above all"
 )
 UNTRAINED: Final = "These judges are not trained yet: their probabilities mean nothing."
 

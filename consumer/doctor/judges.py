@@ -110,7 +110,7 @@ def describe_panel(config: StreamConfig, panel: PanelConfig) -> Finding:
     found = f"{config.panel}: {names}; swap {'on' if panel.swap else 'off'}"
     problems = []
     if config.panel == Path(DEMO_PANEL):
-        problems.append(Problem("warn", "the demo's two small judges", "for trying out only: name your own panel"))
+        problems.append(Problem("warn", "the demo's small judges", "for trying out only: name your own panel"))
     if panel.calibration is not None and not Path(panel.calibration).is_file():
         problems.append(
             Problem("fail", f"no file {panel.calibration}", "mend or remove `calibration` in the panel file")

@@ -55,7 +55,7 @@ class TierCard(_Part):
     battles: int
     prompts: int
     systems: Annotated[tuple[SystemCard, ...], Field(min_length=1, description="The panel first.")]
-    calibration: Annotated[CalibrationCard | None, Field(description="None where it was not measured.")]
+    calibration: CalibrationCard
     voters: Annotated[VotersCard | None, Field(description="None where each battle has one verdict.")]
 
     @property
@@ -84,9 +84,7 @@ class Card(_Part):
     """What a panel is worth. `python -m prefstream.scoring.card.make` writes it."""
 
     format: Literal[1] = 1
-    panel: Annotated[
-        str | None, Field(description="Hash of the panel, as in preferences; None of figures that were kept by hand.")
-    ]
+    panel: Annotated[str, Field(description="Hash of the panel, as in preferences.")]
     calibration: Annotated[str | None, Field(description="Version of the calibration that it had.")]
     judges: Annotated[Mapping[str, str | None], Field(description="Hash of the adapter of each judge, by name.")]
     data: Annotated[str, Field(description="Name of the labelled file.")]

@@ -14,8 +14,6 @@ DEMO_GUIDE: Final = DEMO_CARD.with_name("README.md")
 _BEGIN: Final = "<!-- card: python -m prefstream.scoring.card.make -->"
 _END: Final = "\n<!-- /card -->"
 
-_BY_HAND: Final = "The panel's figures were kept from its first evaluation; `?` was not measured then."
-
 
 def with_figures(text: str, card: Card) -> str:
     """A guide with a card's figures, between its two comments.
@@ -36,8 +34,8 @@ def with_figures(text: str, card: Card) -> str:
 
 def figures(card: Card) -> str:
     """Tables of how good the panel is and how well it is calibrated, and how often people agree with each other."""
-    parts = ([*_quality(card)], [*_calibration(card)], [*_people(card)], [] if card.panel else [_BY_HAND])
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+    parts = (_quality(card), _calibration(card), _people(card))
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def renew(path: Path, card: Card) -> None:
@@ -59,11 +57,10 @@ def _quality(card: Card) -> Iterator[str]:
 
 
 def _calibration(card: Card) -> Iterator[str]:
-    measured = {name: tier.calibration for name, tier in card.tiers.items() if tier.calibration}
-    if measured:
-        yield _row("calibration error", "of the panel", "of a perfect one, by chance", "95th percentile of that")
-        yield _row(*["---"] * 4)
-    for name, found in measured.items():
+    yield _row("calibration error", "of the panel", "of a perfect one, by chance", "95th percentile of that")
+    yield _row(*["---"] * 4)
+    for name, tier in card.tiers.items():
+        found = tier.calibration
         yield _row(f"`{name}`", _figure(found.error), _number(found.by_chance), _number(found.by_chance_95))
 
 

@@ -1,1 +1,1 @@
-"""The demo's two small judges, and one more base: where their weights come from, and the adapters that ship."""
+"""The demo's small judges, and one more base: where their weights come from, and the adapters that ship."""

@@ -1,4 +1,4 @@
-"""The base models of the demo's two small judges, and one to train on beside them, converted once and cached.
+"""The base models of the demo's small judges, and one to train on beside them, converted once and cached.
 
 All come from PyPI, so that they need no model hub and no account. The panel that the first two form with the adapters
 that ship is described in `pretrained/panel.yaml`; the third is fetched only by whom names it.

@@ -23,7 +23,7 @@ SERVES = {"run", "doctor"}
 def test_every_command_with_a_panel_names_the_demo_judges_by_the_same_word() -> None:
     assert {*SERVES, "score", "evaluate", "calibrate", "bench", "demo"} == set(TAKE_A_PANEL)
     for name, option in TAKE_A_PANEL.items():
-        assert "demo: the demo's two small judges" in option.help, name
+        assert "demo: the demo's small judges" in option.help, name
         assert option.envvar == "PREFSTREAM_PANEL"
         assert option.default == (None if name in SERVES else DEFAULT_PANEL), name
 

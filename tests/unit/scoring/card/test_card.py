@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from prefstream.scoring.card.card import Card
-from prefstream.scoring.card.guide import DEMO_GUIDE, figures, with_figures
-from prefstream.scoring.config import DEMO_PANEL, ModelJudgeConfig, load_panel_config
+from prefstream.scoring.card.guide import DEMO_GUIDE, with_figures
+from prefstream.scoring.config import DEMO_PANEL, FeaturesJudgeConfig, JudgeConfig, ModelJudgeConfig, load_panel_config
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
 from prefstream.scoring.loading.adapter_record import hash_adapter
+from prefstream.scoring.loading.features import read_features_adapter
 from prefstream.scoring.panel.identity import version_of
 from prefstream.scoring.panel.load import read_calibration
 
@@ -24,12 +25,17 @@ def card() -> Card:
     return Card.read()
 
 
+def adapter_hash(judge: JudgeConfig) -> str | None:
+    if isinstance(judge, FeaturesJudgeConfig):
+        return read_features_adapter(Path(judge.adapter))[0].weights_hash
+    return hash_adapter(Path(judge.adapter)) if isinstance(judge, ModelJudgeConfig) and judge.adapter else None
+
+
 def test_it_is_of_the_adapters_and_the_calibration_that_ship(card: Card) -> None:
     config = load_panel_config(DEMO_PANEL)
     assert set(card.judges) == {judge.name for judge in config.judges}, RENEW
     for judge in config.judges:
-        if isinstance(judge, ModelJudgeConfig) and judge.adapter:
-            assert card.judges[judge.name] == hash_adapter(Path(judge.adapter)), RENEW
+        assert card.judges[judge.name] == adapter_hash(judge), RENEW
     assert card.calibration == version_of(read_calibration(config)), RENEW
 
 
@@ -60,9 +66,3 @@ def test_what_is_no_card_is_refused_by_what_is_wrong_with_it(tmp_path: Path) -> 
 def test_what_is_written_is_read_as_it_was(card: Card, tmp_path: Path) -> None:
     card.write(tmp_path / "card.json")
     assert Card.read(tmp_path / "card.json") == card
-
-
-def test_a_guide_says_where_figures_are_not_of_the_command(card: Card) -> None:
-    told = "kept from its first evaluation"
-    assert told in figures(card.model_copy(update={"panel": None}))
-    assert told not in figures(card.model_copy(update={"panel": "hash"}))

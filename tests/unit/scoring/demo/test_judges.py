@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prefstream.scoring.config import ModelJudgeConfig, load_panel_config
+from prefstream.scoring.config import FeaturesJudgeConfig, ModelJudgeConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.demo.judges import BASES, LICENCE_NOTICES, prepare_bases, prepared_base
 from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
 from tests.support.models import make_tiny_base, put_into_the_demos_cache
@@ -33,11 +33,13 @@ def test_a_base_that_is_prepared_is_where_it_was_put(tmp_path: Path, monkeypatch
     assert prepare_bases(["demo:smollm"], say=_refuse) == {"demo:smollm": prepared_base("demo:smollm")}
 
 
-def test_the_demos_panel_has_each_base_with_its_trained_adapter() -> None:
+def test_the_demos_panel_has_each_base_with_its_trained_adapter_and_a_judge_that_counts() -> None:
     config = load_panel_config("demo")
     judges = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
     assert [judge.base for judge in judges] == ["demo:gemma", "demo:smollm"]
-    assert all(Path(str(judge.adapter), "prefstream.json").is_file() for judge in judges)
+    assert [judge.name for judge in config.judges if isinstance(judge, FeaturesJudgeConfig)] == ["lexical"]
+    adapters = [judge.adapter for judge in config.judges if not isinstance(judge, PriorJudgeConfig)]
+    assert all(Path(str(adapter), "prefstream.json").is_file() for adapter in adapters)
     assert Path(str(config.calibration)).is_file()
 
 

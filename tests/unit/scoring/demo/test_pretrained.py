@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prefstream.scoring.config import DEMO_PANEL, load_panel_config
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe, load_any_recipe
 from prefstream.scoring.finetune.recipe import Recipe, load_recipe
 from prefstream.scoring.judges.calibration import CalibrationFile
@@ -67,6 +68,11 @@ def test_the_gemma_adapter_comes_with_its_terms() -> None:
     assert "Gemma Terms of Use" in (PRETRAINED / "gemma-demo" / "GEMMA_TERMS_OF_USE.txt").read_text(encoding="utf-8")
 
 
-def test_the_calibration_is_of_both_judges() -> None:
+def test_the_calibration_is_of_all_judges_and_takes_length_out() -> None:
     calibration = CalibrationFile.read(PRETRAINED / "panel.json")
-    assert set(calibration.judges) == set(calibration.weights) == {"gemma", "smollm"}
+    assert (
+        set(calibration.judges)
+        == set(calibration.weights)
+        == {judge.name for judge in load_panel_config(DEMO_PANEL).judges}
+    )
+    assert calibration.length_slope is not None
