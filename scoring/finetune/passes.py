@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.steps import BackwardPass, TrainingPlan, length_balance, micro_batches, step_tokens
 from prefstream.scoring.judges.microbatch import plan_micro_batches
+from prefstream.scoring.judges.padding import pad
 
 MicroBatchTensors: TypeAlias = dict[str, Any]
 """`passes`: a list of forward passes, each with `input_ids` and `attention_mask` of shape (sequences, tokens); `first`
@@ -78,14 +78,3 @@ def forward_passes(
     plan = plan_micro_batches([len(pairs.sequences[place]) for place in places], padded_tokens=padded_tokens)
     chosen = [places[list(planned.indices)] for planned in plan]
     return [(some, *pad([pairs.sequences[place] for place in some], pad_id)) for some in chosen]
-
-
-def pad(sequences: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, padded on the right; both of shape (sequences, tokens of the longest)."""
-    width = max(map(len, sequences))
-    ids = np.full((len(sequences), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(sequences), width), dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-        mask[row, : len(sequence)] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)

@@ -20,6 +20,7 @@ from prefstream.scoring.finetune.dev_metrics import DevReading, dev_metrics
 from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
+from prefstream.scoring.judges.padding import needs_mask
 from prefstream.scoring.loading.sources import first_line
 from prefstream.scoring.runtime import process_count
 
@@ -97,6 +98,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         self.control: Any = None
         self._reading = reading
         self._rates = optimizer
+        self._masked = needs_mask(model)
         super().__init__(
             model=model,
             args=args,
@@ -192,7 +194,14 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
     def _outputs(self, model: Any, passes: Sequence[dict[str, torch.Tensor]]) -> torch.Tensor:
         """Float32 outputs of the head, shape (sequences of all passes, outputs)."""
         with self._autocast():
-            outputs = [model(**inputs, use_cache=False).logits for inputs in passes]
+            outputs = [
+                model(
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"] if self._masked else None,
+                    use_cache=False,
+                ).logits
+                for inputs in passes
+            ]
         return torch.cat(outputs).float()
 
     def _autocast(self) -> AbstractContextManager[object]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.microbatch import MicroBatch, distinct, plan_micro_batches
+from prefstream.scoring.judges.padding import needs_mask, pad
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
@@ -78,6 +79,7 @@ class Forward:
         self._outputs = outputs
         self._budget_tokens = budget_tokens
         self._threads = threads
+        self._masked = needs_mask(model)
         self._cuda = device.type == "cuda"
         if self._cuda:
             torch.cuda.synchronize(device)  # the weights were copied and merged in the default stream
@@ -154,8 +156,8 @@ class Forward:
         if self._model is None:
             raise JudgeFaultError(self._judge, "is closed", transient=False)
         try:
-            ids, mask = self._to_device([sequences[index] for index in micro_batch.indices], micro_batch.width)
-            output = self._model(input_ids=ids, attention_mask=mask, use_cache=False)
+            inputs = self._to_device([sequences[index] for index in micro_batch.indices])
+            output = self._model(**inputs, use_cache=False)
             return output.logits.float()  # type: ignore[no-any-return]
         except Exception as error:
             if not _is_out_of_memory(error):
@@ -164,18 +166,12 @@ class Forward:
         self._release_memory()
         return None
 
-    def _to_device(self, rows: Sequence[Sequence[int]], width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._cuda:
-            width = -(-width // _CUDA_WIDTH_MULTIPLE) * _CUDA_WIDTH_MULTIPLE
-        ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), width), dtype=np.int64)
-        for row, sequence in enumerate(rows):
-            ids[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
-        both = torch.from_numpy(np.stack([ids, mask]))
-        if self._cuda:
-            both = both.pin_memory().to(self._device, non_blocking=True)
-        return both[0], both[1]
+    def _to_device(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        ids, mask = pad(rows, self._pad_id, multiple=_CUDA_WIDTH_MULTIPLE if self._cuda else 1)
+        inputs = {"input_ids": ids, "attention_mask": mask} if self._masked else {"input_ids": ids}
+        if not self._cuda:
+            return inputs
+        return {name: given.pin_memory().to(self._device, non_blocking=True) for name, given in inputs.items()}
 
     def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], values: NDArray[np.float32]) -> None:
         """Bring every pass's logits over in one copy: each copy waits for the device."""

@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 
 from prefstream.scoring.finetune.data.pairs import keep_one_order
-from prefstream.scoring.finetune.passes import StepDataset, forward_passes, pad
+from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import DataRecipe
 from prefstream.scoring.finetune.steps import plan_steps
 from tests.support.labelled_pairs import make_pairs, make_recipe
 
 PAD = 99
-
-
-def test_shorter_sequences_are_filled_on_the_right() -> None:
-    ids, mask = pad([np.array([1, 2, 3], dtype=np.int32), np.array([4], dtype=np.int32)], PAD)
-    assert ids.tolist() == [[1, 2, 3], [4, PAD, PAD]]
-    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
 def test_passes_hold_every_sequence_once_within_their_padded_tokens() -> None:

@@ -22,6 +22,7 @@ from prefstream.scoring.finetune.recipe import OptimizerRecipe
 from prefstream.scoring.finetune.steps import plan_steps
 from prefstream.scoring.finetune.trainer import BATCH, JudgeTrainer, Reading, training_arguments
 from tests.support.labelled_pairs import make_recipe, make_rows, read_rows, write_rows
+from tests.support.models import Family
 from tests.unit.scoring.finetune.conftest import MakeBase
 
 Gradients = dict[str, torch.Tensor]
@@ -61,16 +62,17 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledBattle]:
 
 @pytest.fixture
 def make_trainer(base: MakeBase, rows: list[LabelledBattle], tmp_path: Path) -> MakeTrainer:
-    """Makes a trainer of a tiny Gemma 2 on the rows; keyword arguments change its recipe."""
+    """Makes a trainer of a tiny Gemma 2, or of another family, on the rows; keyword arguments change its recipe."""
 
     def make(
         *,
+        family: Family = "gemma2",
         count: int = 20,
         std: float = 0.2,
         callbacks: Sequence[TrainerCallback] = (),
         **settings: Any,
     ) -> JudgeTrainer:
-        recipe = make_recipe(base("gemma2"), **settings)
+        recipe = make_recipe(base(family), **settings)
         student = open_student(recipe, say=lambda _line: None)
         pairs = encode_pairs(rows[:count], student.encoder, soft_labels=recipe.data.soft_labels)
         plan = plan_steps(pairs, recipe.data, recipe.step, seed=0)
@@ -296,3 +298,23 @@ def test_looks_and_checkpoints_are_spread_over_the_updates(
     arguments = training_arguments(recipe, str(tmp_path), steps=steps, on_cpu=True, evaluates=True)
     assert (arguments.eval_steps, arguments.save_steps) == (every, every)
     assert arguments.n_gpu <= 1
+
+
+# Masks.
+
+
+@pytest.mark.parametrize(("family", "expected"), [("gemma2", False), ("gemma3", False), ("embeddinggemma", True)])
+def test_only_a_model_that_reads_both_ways_is_told_of_padding(
+    make_trainer: MakeTrainer, family: Family, expected: bool
+) -> None:
+    trainer = make_trainer(family=family)
+    masks = []
+
+    def look(_module: Any, _args: Any, given: dict[str, Any]) -> None:
+        masks.append(given.get("attention_mask"))
+
+    trainer.model.get_base_model().register_forward_pre_hook(look, with_kwargs=True)
+    gradients(trainer)
+    trainer.read_dev(dev_pairs(trainer))
+    assert len(masks) > 1
+    assert {mask is not None for mask in masks} == {expected}

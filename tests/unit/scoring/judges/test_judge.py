@@ -106,6 +106,16 @@ def test_any_other_micro_batch_is_equal_within_1e_5(load: Load, family: Family, 
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_a_judge_that_reads_both_ways_is_told_of_padding(load: Load, family: Family) -> None:
+    judge, masks = load(family), []
+    model = judge._forward._model
+    assert model is not None
+    model.register_forward_pre_hook(lambda _, __, given: masks.append(given.get("attention_mask")), with_kwargs=True)
+    score(judge, BATTLES)
+    assert {mask is not None for mask in masks} == {family == "embeddinggemma"}
+
+
 def test_a_loaded_again_judge_is_bit_identical(load: Load) -> None:
     assert score(load(), BATTLES).tobytes() == score(load(), BATTLES).tobytes()
 
