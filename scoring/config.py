@@ -31,7 +31,7 @@ CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""
 
 CUDA_MICRO_BATCH_TOKENS: Final = 16384
-"""Keeps a card busy; a card too small for it halves it at its first out-of-memory error and remembers."""
+"""Keeps a card busy; one too small for it halves it when memory runs out (`scoring.judges.memory.token_budget`)."""
 
 DEMO_PANEL: Final = "demo"
 """Names the demo's panel wherever a panel file can be named. A file of this name is meant by its whole path."""

@@ -45,6 +45,7 @@ from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.start import Origin, start_hash
 from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps, step_tokens
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
+from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.runtime import is_first_process
@@ -179,7 +180,9 @@ def finetune(
 def _lack_of_memory_explained() -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error, beyond_doubt=True):
+            raise
         raise FinetuneError(
             "the card's memory is too small for this run; lower step.micro_batch_tokens and step.pass_tokens, or set "
             "step.gradient_checkpointing: true or a quantization"

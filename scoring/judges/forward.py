@@ -7,7 +7,7 @@ intra-op threads, the CUDA stream) is entered on each call, so that it does not 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -18,17 +18,17 @@ import torch
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
+from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
+from prefstream.scoring.judges.memory.device_share import share_of
+from prefstream.scoring.judges.memory.token_budget import TokenBudget
 from prefstream.scoring.judges.microbatch import MicroBatch, distinct, plan_micro_batches
 from prefstream.scoring.judges.padding import needs_mask, pad
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
 
-_REASON_CHARS = 200
-"""Of a message of torch: the first line says what, the rest is stack."""
-
-_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
-"""How libraries below torch say it, and torch itself on CPU, without a class of its own."""
+_NAME_CHARS = 80
+"""Of a battle's id, in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class Forward:
         self._dtype = dtype
         self._pad_id = pad_id
         self._outputs = outputs
-        self._budget_tokens = budget_tokens
+        self._budget = TokenBudget(budget_tokens)
+        self._share = share_of(str(device))
         self._threads = threads
         self._masked = needs_mask(model)
         self._cuda = device.type == "cuda"
@@ -88,83 +89,125 @@ class Forward:
 
     @property
     def budget_tokens(self) -> int:
-        """Padded tokens of one pass, at most; shrinks when the device runs out of memory, and stays small."""
-        return self._budget_tokens
+        """Padded tokens of one pass, at most: half as many after the device ran out of memory, slowly more again."""
+        return self._budget.tokens
 
-    def logits(self, sequences: Sequence[Sequence[int]]) -> Logits:
+    def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Run every sequence through the model, one that occurs several times once.
 
         Args:
             sequences: token ids, at least one each.
+            names: of what each sequence is of, for messages; none, or one for each.
 
         Raises:
             JudgeFaultError: the device failed (not transient), or a logit is no finite number (transient: a flaky card
                 gives one once; a broken model gives it again, and then it is final).
         """
-        sequences, positions = distinct(sequences)
-        values = np.zeros((len(sequences), self._outputs), dtype=np.float32)
-        too_large: set[int] = set()
-        done: list[tuple[tuple[int, ...], torch.Tensor]] = []
-        pending = deque(self._plan(sequences, range(len(sequences))))
-        with self._entered():
-            while pending:
-                micro_batch = pending.popleft()
-                rows = self._pass(micro_batch, sequences)
-                if rows is None and len(micro_batch.indices) == 1:
-                    # The first failure gave back what the allocator held; alone on a clean device is its last chance.
-                    rows = self._pass(micro_batch, sequences)
-                if rows is not None:
-                    done.append((micro_batch.indices, rows))
-                elif len(micro_batch.indices) == 1:
-                    too_large.update(micro_batch.indices)
-                else:
-                    self._shrink(micro_batch)
-                    left = [index for planned in (micro_batch, *pending) for index in planned.indices]
-                    pending = deque(self._plan(sequences, left))
-            self._collect(done, values)
+        different, positions = distinct(sequences)
+        values, too_large = self._run(different)
+        values = values[positions]
         if not np.isfinite(values).all():
-            raise JudgeFaultError(
-                self._judge,
-                f"logits are not finite in {self._dtype} on {self._device}; float16 overflows on Gemma: use bfloat16",
-                transient=True,
-            )
-        return Logits(
-            values[positions], frozenset(index for index, position in enumerate(positions) if position in too_large)
-        )
+            raise self._not_finite(values, names)
+        return Logits(values, frozenset(index for index, position in enumerate(positions) if position in too_large))
 
     def close(self) -> None:
         """Let go of the model and give the device's memory back."""
         self._model = None
-        self._release_memory()
+        try:
+            self._release_memory()
+        except RuntimeError as error:  # a lost card takes no calls; the end of the process frees its memory
+            structlog.get_logger().warning(
+                "memory not given back", judge=self._judge, device=str(self._device), detail=first_line(error)
+            )
 
-    def _plan(self, sequences: Sequence[Sequence[int]], indices: Iterable[int]) -> list[MicroBatch]:
-        chosen = list(indices)
-        plan = plan_micro_batches([len(sequences[i]) for i in chosen], padded_tokens=self._budget_tokens)
-        return [MicroBatch(tuple(chosen[i] for i in planned.indices), planned.width) for planned in plan]
-
-    def _shrink(self, failed: MicroBatch) -> None:
-        self._budget_tokens = max(1, failed.padded_tokens // 2)
-        structlog.get_logger().warning(
-            "out of memory, micro-batch halved",
-            judge=self._judge,
-            device=str(self._device),
-            budget_tokens=self._budget_tokens,
-        )
-
-    def _pass(self, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]) -> torch.Tensor | None:
-        """One forward pass: float32 logits on the device, or None where memory ran out."""
+    def _run(self, sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], set[int]]:
+        """All passes: a row per sequence, and the positions of those that do not fit even alone."""
         if self._model is None:
             raise JudgeFaultError(self._judge, "is closed", transient=False)
         try:
-            inputs = self._to_device([sequences[index] for index in micro_batch.indices])
-            output = self._model(**inputs, use_cache=False)
-            return output.logits.float()  # type: ignore[no-any-return]
+            with self._entered():
+                return self._run_entered(self._model, sequences)
+        # All that CUDA has to say comes here: a kernel's failure is told by whatever call on the card is next.
         except Exception as error:
-            if not _is_out_of_memory(error):
-                raise self._fault(error) from error
+            raise self._fault(error) from error
+
+    def _run_entered(
+        self, model: torch.nn.Module, sequences: Sequence[Sequence[int]]
+    ) -> tuple[NDArray[np.float32], set[int]]:
+        done: list[tuple[tuple[int, ...], torch.Tensor]] = []
+        too_large: set[int] = set()
+        pending = deque(self._plan(sequences, range(len(sequences)), self._budget.tokens))
+        while pending:
+            micro_batch = pending.popleft()
+            rows = self._pass(model, micro_batch, sequences)
+            if rows is None and len(micro_batch.indices) == 1:
+                rows = self._last_try(model, micro_batch, sequences)
+            if rows is not None:
+                done.append((micro_batch.indices, rows))
+            elif len(micro_batch.indices) == 1:
+                too_large.update(micro_batch.indices)
+            else:
+                self._halve_budget()
+                # What failed is split in any case: it may be far below the budget.
+                tokens = min(self._budget.tokens, micro_batch.padded_tokens // 2)
+                left = [index for planned in pending for index in planned.indices]
+                pending = deque(self._plan(sequences, micro_batch.indices, tokens))
+                pending.extend(self._plan(sequences, left, self._budget.tokens))
+        return self._collect(done, len(sequences)), too_large
+
+    def _plan(self, sequences: Sequence[Sequence[int]], indices: Sequence[int], tokens: int) -> list[MicroBatch]:
+        plan = plan_micro_batches([len(sequences[i]) for i in indices], padded_tokens=tokens)
+        return [MicroBatch(tuple(indices[i] for i in planned.indices), planned.width) for planned in plan]
+
+    def _halve_budget(self) -> None:
+        self._budget.halve()
+        structlog.get_logger().warning(
+            "out of memory, budget halved",
+            judge=self._judge,
+            device=str(self._device),
+            budget_tokens=self._budget.tokens,
+        )
+
+    def _pass(
+        self, model: torch.nn.Module, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]
+    ) -> torch.Tensor | None:
+        """One forward pass: float32 logits on the device, or None where memory ran out."""
+        try:
+            with self._share.side_by_side():
+                rows = self._compute(model, micro_batch, sequences)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            self._budget.went_well(micro_batch.padded_tokens)
+            return rows
         # Not in the handler: until it is left, the exception keeps the pass's tensors alive.
         self._release_memory()
         return None
+
+    def _last_try(
+        self, model: torch.nn.Module, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]
+    ) -> torch.Tensor | None:
+        """A sequence alone on a device that nothing else computes on, all that was held for later given back."""
+        with self._share.alone():
+            if self._cuda:
+                torch.cuda.synchronize(self._device)  # the others' passes were begun, and hold memory until they end
+            self._release_memory()
+            try:
+                return self._compute(model, micro_batch, sequences)
+            except Exception as error:
+                # Where it may be another fault after all, the battle is not to blame.
+                if not is_out_of_memory(error, beyond_doubt=True):
+                    raise
+        self._release_memory()
+        return None
+
+    def _compute(
+        self, model: torch.nn.Module, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        inputs = self._to_device([sequences[index] for index in micro_batch.indices])
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
+        return logits.float()
 
     def _to_device(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         ids, mask = pad(rows, self._pad_id, multiple=_CUDA_WIDTH_MULTIPLE if self._cuda else 1)
@@ -173,21 +216,28 @@ class Forward:
             return inputs
         return {name: given.pin_memory().to(self._device, non_blocking=True) for name, given in inputs.items()}
 
-    def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], values: NDArray[np.float32]) -> None:
-        """Bring every pass's logits over in one copy: each copy waits for the device."""
-        if not done:
-            return
-        try:
+    def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], count: int) -> NDArray[np.float32]:
+        """Bring every pass's logits over in one copy: each copy waits for the device. Rows that are not there are 0."""
+        values = np.zeros((count, self._outputs), dtype=np.float32)
+        if done:
             rows = torch.cat([rows for _, rows in done]).cpu().numpy()
-        except RuntimeError as error:  # CUDA reports a failed kernel at the next point of waiting
-            raise self._fault(error) from error
-        values[[index for indices, _ in done for index in indices]] = rows
+            values[[index for indices, _ in done for index in indices]] = rows
+        return values
 
     def _fault(self, error: Exception) -> JudgeFaultError:
         # Messages from below speak of shapes, dtypes and devices; only numbers come from the battle.
-        reason = str(error).partition("\n")[0][:_REASON_CHARS]
-        detail = f"{type(error).__name__} on {self._device} in a forward pass: {reason}"
-        return JudgeFaultError(self._judge, detail, transient=False)
+        remedy = remedy_of(error)
+        detail = f"{type(error).__name__} on {self._device} in a forward pass: {first_line(error)}"
+        return JudgeFaultError(self._judge, f"{detail}; {remedy}" if remedy else detail, transient=False)
+
+    def _not_finite(self, values: NDArray[np.float32], names: Sequence[str]) -> JudgeFaultError:
+        broken = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+        named = list(dict.fromkeys(names[index] for index in broken if names))
+        others = f" and of {len(named) - 1} more" if len(named) > 1 else ""
+        whose = f" of battle {named[0][:_NAME_CHARS]!r}{others}" if named else ""
+        remedy = "; float16 overflows on Gemma: use bfloat16" if self._dtype == torch.float16 else ""
+        detail = f"logits{whose} are not finite in {self._dtype} on {self._device}{remedy}"
+        return JudgeFaultError(self._judge, detail, transient=True)
 
     def _release_memory(self) -> None:
         if self._cuda:
@@ -223,9 +273,3 @@ class Float32Head(torch.nn.Linear):
         """Logits of hidden states, shape (..., outputs), float32."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             return super().forward(hidden_states.float())
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return any(sign in str(error) for sign in _OUT_OF_MEMORY)

@@ -6,7 +6,8 @@ Two steps, so that tokenising the next batch overlaps scoring this one: `encode`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
@@ -29,11 +30,13 @@ class JudgeBatch:
         count: battles, those exchanged for the swap included.
         padded_tokens: tokens that the forward passes will read, padding included.
         encodings: one per battle, in order; empty for a judge that reads nothing.
+        ids: of the battles, for messages; empty where the judge has none to tell.
     """
 
     count: int
     padded_tokens: int
     encodings: tuple[Encoding, ...] = field(default=(), repr=False)
+    ids: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,17 @@ class PointwiseJudge(Judge, Protocol):
 
     def rewards(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Each answer's score; called by one thread."""
+
+
+def close_all(judges: Iterable[Judge]) -> None:
+    """Close judges, the others too where one can't be closed; its error is raised then.
+
+    Args:
+        judges: any number.
+    """
+    with ExitStack() as stack:
+        for judge in judges:
+            stack.callback(judge.close)
 
 
 def is_pointwise(judge: Judge) -> TypeGuard[PointwiseJudge]:

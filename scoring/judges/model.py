@@ -68,7 +68,8 @@ class ModelJudge:
         encodings = tuple(self._encoder.encode(battles))
         sequences, _ = distinct(sequence for encoding in encodings for sequence in encoding.sequences)
         plan = plan_micro_batches(list(map(len, sequences)), padded_tokens=self._forward.budget_tokens)
-        return JudgeBatch(len(encodings), sum(planned.padded_tokens for planned in plan), encodings)
+        padded_tokens = sum(planned.padded_tokens for planned in plan)
+        return JudgeBatch(len(encodings), padded_tokens, encodings, tuple(battle.id for battle in battles))
 
     def score(self, batch: JudgeBatch) -> Scores:
         """Judge; called by one thread at a time.
@@ -78,7 +79,10 @@ class ModelJudge:
         """
         if not batch.count:
             return Scores(np.zeros((0, 3)), {})
-        logits = self._forward.logits([sequence for encoding in batch.encodings for sequence in encoding.sequences])
+        logits = self._forward.logits(
+            [sequence for encoding in batch.encodings for sequence in encoding.sequences],
+            names=[name for name, one in zip(batch.ids, batch.encodings, strict=True) for _ in one.sequences],
+        )
         if self.provenance.kind == "pointwise":
             probabilities = read_pointwise(logits.values, tau=self._tau)
         else:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 
 from prefstream.scoring.errors import LoadError
+from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.pooling import pool_by_mean
 from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.loading.sources import first_line, local_folder
@@ -114,7 +115,7 @@ def load_classifier(
             output_loading_info=True,
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error, beyond_doubt=True):
             raise
         raise LoadError(f"{base.folder}: its weights can't be loaded: {first_line(error)}") from error
     _take_into_memory(model)

@@ -19,6 +19,7 @@ from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
+from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
@@ -65,7 +66,9 @@ def load_judge(
         # What is drawn at random and then overwritten must not move the program's own draws.
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
             return _load(config, placement, calibration, say or (lambda _: None))
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error, beyond_doubt=True):
+            raise
         raise LoadError(
             f"judge {config.name}: {config.base} does not fit on {placement.device}; set quantization: 8bit or "
             "4bit, or another device"

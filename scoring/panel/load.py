@@ -12,7 +12,7 @@ from prefstream.scoring.config import FeaturesJudgeConfig, JudgeConfig, ModelJud
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.extras import require
 from prefstream.scoring.judges.calibration import CalibrationFile
-from prefstream.scoring.judges.judge import Judge
+from prefstream.scoring.judges.judge import Judge, close_all
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.identity import version_of
 from prefstream.scoring.panel.panel import Panel
@@ -77,8 +77,7 @@ def load_panel(
                 else:
                     judges.append(PriorJudge(judge))
     except BaseException:
-        for loaded in judges:
-            loaded.close()
+        close_all(judges)
         raise
     return Panel(
         judges,

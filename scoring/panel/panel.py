@@ -25,7 +25,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
 from prefstream.scoring.extras import explained
 from prefstream.scoring.judges.calibration import Calibration
-from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
+from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores, close_all
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine, mean_of_orders
 from prefstream.scoring.panel.identity import identify
 from prefstream.scoring.panel.length import length_odds
@@ -297,8 +297,7 @@ class Panel:
         """Wait for batches that are being scored, then free every judge's memory. May be called twice."""
         for judge in self.judges:
             self._threads[judge.name].shutdown(wait=True, cancel_futures=True)
-        for judge in self.judges:
-            judge.close()
+        close_all(self.judges)
 
     def __enter__(self) -> Self:
         return self

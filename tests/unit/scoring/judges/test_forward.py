@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,8 @@ from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.forward import Float32Head, Forward
 
 PAD = 0
+WATCHDOG_S = 60
+"""For a deadlock to become a failure."""
 
 
 class CountingModel(torch.nn.Module):
@@ -26,6 +30,8 @@ class CountingModel(torch.nn.Module):
         self.scale = torch.nn.Parameter(torch.ones(()))
         self.capacity_tokens = capacity_tokens
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        self.relief: int | None = None
+        """After so many failures there is memory again."""
         self.passes: list[tuple[int, int]] = []
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cache: bool) -> Any:
@@ -33,6 +39,9 @@ class CountingModel(torch.nn.Module):
         assert torch.is_inference_mode_enabled()
         self.passes.append((input_ids.shape[0], input_ids.shape[1]))
         if self.capacity_tokens is not None and input_ids.numel() > self.capacity_tokens:
+            if self.relief is not None:
+                self.relief -= 1
+                self.capacity_tokens = None if self.relief <= 0 else self.capacity_tokens
             raise self.error
         tokens = (input_ids * attention_mask).sum(dim=1)
         return SimpleNamespace(logits=torch.stack([tokens, attention_mask.sum(dim=1)], dim=1) * self.scale)
@@ -82,7 +91,7 @@ def test_a_sequence_that_occurs_several_times_is_read_once() -> None:
     assert sum(rows for rows, _ in model.passes) == 2
 
 
-def test_out_of_memory_halves_the_micro_batch_and_goes_on() -> None:
+def test_out_of_memory_halves_the_budget_and_goes_on() -> None:
     model = CountingModel(capacity_tokens=20)
     sequences = sequences_of(4, 5, 6, 7, 8, 3, 2, 1)
     logits = forward_of(model, 64).logits(sequences)
@@ -96,10 +105,35 @@ def test_the_smaller_budget_is_remembered_and_logged() -> None:
     with structlog.testing.capture_logs() as logs:
         forward.logits(sequences_of(*[8] * 8))
     assert forward.budget_tokens <= 20
-    assert {entry["event"] for entry in logs} == {"out of memory, micro-batch halved"}
+    assert {entry["event"] for entry in logs} == {"out of memory, budget halved"}
     model.passes.clear()
     forward.logits(sequences_of(*[8] * 8))
     assert all(rows * width <= 20 for rows, width in model.passes)
+
+
+def test_a_small_pass_that_fails_costs_the_budget_one_half_and_no_more() -> None:
+    """Whatever took the memory is no reason to read a thousand tokens at a time from now on, two by two."""
+    model = CountingModel(capacity_tokens=0)
+    forward = forward_of(model, 16_384)
+    model.relief = 1
+    sequences = sequences_of(4, 4)
+    assert forward.logits(sequences).values.tolist() == expected_of(sequences)
+    assert forward.budget_tokens == 8_192
+    assert model.passes == [(2, 4), (1, 4), (1, 4)]
+
+
+def test_the_budget_grows_back_after_passes_that_went_well() -> None:
+    model = CountingModel(capacity_tokens=32)
+    forward = forward_of(model, 64)
+    forward.logits(sequences_of(*[8] * 8))
+    assert forward.budget_tokens == 32
+    model.capacity_tokens = None
+    for _ in range(128):
+        forward.logits(sequences_of(*[8] * 8))
+    assert forward.budget_tokens == 64
+    model.passes.clear()
+    forward.logits(sequences_of(*[8] * 8))
+    assert model.passes == [(8, 8)]
 
 
 def test_one_sequence_too_large_alone_leaves_the_others_scored() -> None:
@@ -111,12 +145,55 @@ def test_one_sequence_too_large_alone_leaves_the_others_scored() -> None:
 
 
 def test_a_sequence_alone_gets_a_second_chance_after_memory_was_given_back() -> None:
-    class ShortOnce(CountingModel):
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cache: bool) -> Any:
-            self.capacity_tokens = None if self.passes else 0
-            return super().forward(input_ids, attention_mask, use_cache=use_cache)
+    model = CountingModel(capacity_tokens=0)
+    model.relief = 1
+    assert not forward_of(model).logits(sequences_of(5)).too_large
 
-    assert not forward_of(ShortOnce()).logits(sequences_of(5)).too_large
+
+class CardForOne:
+    """Has room for the passes of one model at a time; two models meet on it in the first pass of each."""
+
+    def __init__(self) -> None:
+        self.inside: set[torch.nn.Module] = set()
+        self.meeting = threading.Barrier(2, timeout=WATCHDOG_S)
+
+
+class Neighbour(CountingModel):
+    """One of the models on such a card."""
+
+    def __init__(self, card: CardForOne) -> None:
+        super().__init__()
+        self.card = card
+        self.neighbours: list[int] = []
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cache: bool) -> Any:
+        meets = not self.neighbours
+        self.card.inside.add(self)
+        try:
+            if meets:
+                self.card.meeting.wait()
+            self.neighbours.append(len(self.card.inside) - 1)
+            if meets:
+                self.card.meeting.wait()
+            if self.neighbours[-1]:
+                raise self.error
+            return super().forward(input_ids, attention_mask, use_cache=use_cache)
+        finally:
+            self.card.inside.discard(self)
+
+
+def test_a_sequence_gets_its_last_try_while_the_cards_other_judge_waits() -> None:
+    """Two judges in two threads: each fails beside the other, then has the card alone, and neither waits for ever."""
+    card = CardForOne()
+    models = [Neighbour(card), Neighbour(card)]
+    sequences = sequences_of(5, 6, 7)
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(forward_of(model, 1).logits, sequences) for model in models]
+        answers = [future.result(timeout=WATCHDOG_S) for future in running]
+    for model, logits in zip(models, answers, strict=True):
+        assert model.neighbours[0] == 1
+        assert not logits.too_large
+        assert logits.values.tolist() == expected_of(sequences)
 
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 200), st.integers(0, 60))
@@ -134,6 +211,9 @@ def test_every_sequence_is_scored_or_too_large(lengths: list[int], budget_tokens
     [
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cublasLt ran into an error!\n\tshapeA=torch.Size([4, 64])"),
         MemoryError(),
     ],
 )
@@ -142,12 +222,67 @@ def test_other_ways_to_say_out_of_memory_are_understood(error: Exception) -> Non
     assert not logits.too_large
 
 
+def test_what_may_be_no_lack_of_memory_is_a_fault_when_it_fails_alone_too() -> None:
+    """A broken cuBLAS must not make every battle a dead letter that is too large."""
+    error = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+    with pytest.raises(JudgeFaultError, match="RuntimeError on cpu in a forward pass: CUDA error: CUBLAS"):
+        forward_of(CountingModel(capacity_tokens=0, error=error)).logits(sequences_of(4))
+
+
 def test_any_other_failure_is_a_fault_for_good() -> None:
-    model = CountingModel(capacity_tokens=0, error=RuntimeError("CUDA error: an illegal memory access\nmore"))
-    with pytest.raises(JudgeFaultError, match="judge j: RuntimeError on cpu in a forward pass: CUDA error") as caught:
+    model = CountingModel(capacity_tokens=0, error=RuntimeError("shapes do not match\nstack"))
+    with pytest.raises(JudgeFaultError) as caught:
         forward_of(model).logits(sequences_of(3))
+    assert str(caught.value) == "judge j: RuntimeError on cpu in a forward pass: shapes do not match"
     assert not caught.value.transient
-    assert "more" not in str(caught.value)
+
+
+def test_a_lost_card_is_told_as_itself_with_its_remedy_and_not_tried_again() -> None:
+    error = torch.AcceleratorError(
+        "CUDA error: an illegal memory access was encountered\nCompile with device-side assertions"
+    )
+    model = CountingModel(capacity_tokens=0, error=error)
+    with pytest.raises(JudgeFaultError, match="forward pass: CUDA error: an illegal memory access was") as caught:
+        forward_of(model).logits(sequences_of(3, 3, 3))
+    assert not caught.value.transient
+    assert "start it again" in str(caught.value)
+    assert len(model.passes) == 1
+
+
+def test_a_card_that_is_lost_while_memory_is_given_back_is_told_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not as out of memory, which is where it began."""
+    forward = forward_of(CountingModel(capacity_tokens=0))
+    monkeypatch.setattr(forward, "_release_memory", lost_card)
+    with pytest.raises(JudgeFaultError, match=r"uncorrectable ECC error.*reset or replace it"):
+        forward.logits(sequences_of(3, 3))
+
+
+def test_a_judge_on_a_lost_card_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = forward_of(CountingModel())
+    monkeypatch.setattr(forward, "_release_memory", lost_card)
+    with structlog.testing.capture_logs() as logs:
+        forward.close()
+    assert [entry["event"] for entry in logs] == ["memory not given back"]
+    with pytest.raises(JudgeFaultError, match="is closed"):
+        forward.logits(sequences_of(3))
+
+
+def lost_card() -> None:
+    raise torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [((), "logits are"), (("x", "y", "y", "z"), "logits of battle 'y' and of 1 more are")]
+)
+def test_logits_that_are_not_finite_are_told_with_whose_they_are(names: tuple[str, ...], told: str) -> None:
+    class Overflowing(CountingModel):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cache: bool) -> Any:
+            output = super().forward(input_ids, attention_mask, use_cache=use_cache)
+            output.logits[attention_mask.sum(dim=1) > 3] = float("inf")
+            return output
+
+    with pytest.raises(JudgeFaultError, match=rf"judge j: {told} not finite in torch\.float32 on cpu$"):
+        forward_of(Overflowing()).logits(sequences_of(3, 4, 5, 6), names=names)
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])

@@ -12,6 +12,7 @@ import torch
 
 from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer
 from prefstream.schemas import Battle
+from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
@@ -218,6 +219,35 @@ def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(
     fits = [place for place, length in enumerate(lengths) if length < longest]
     np.testing.assert_allclose(scores.probabilities[fits], expected[fits], atol=1e-5)
     assert judge.budget_tokens < budget
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "pointwise"])
+def test_a_battle_whose_answer_is_no_number_is_named_by_its_id(
+    load: Load, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = load("gemma2", kind)
+    lengths = [encoding.longest for encoding in judge.encode(BATTLES).encodings]
+    longest = BATTLES[lengths.index(max(lengths))]
+    forward = judge._forward
+    assert forward._model is not None
+    monkeypatch.setattr(forward, "_model", Overflowing(forward._model, max(lengths)))
+    with pytest.raises(JudgeFaultError, match=f"logits of battle '{longest.id}' (and of 1 more )?are not") as caught:
+        judge.score(judge.encode(BATTLES))
+    assert caught.value.transient
+
+
+class Overflowing(torch.nn.Module):
+    """A model whose numbers become too large where a sequence is as long as this."""
+
+    def __init__(self, model: torch.nn.Module, tokens: int) -> None:
+        super().__init__()
+        self.model = model
+        self.tokens = tokens
+
+    def forward(self, input_ids: torch.Tensor, **arguments: Any) -> Any:
+        output = self.model(input_ids=input_ids, **arguments)
+        output.logits[torch.count_nonzero(input_ids, dim=1) >= self.tokens] = torch.inf  # Gemma's padding is 0
+        return output
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

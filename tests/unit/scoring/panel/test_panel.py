@@ -327,6 +327,19 @@ def test_closing_frees_every_judge_and_may_be_repeated() -> None:
     assert all(judge.closed for judge in judges)
 
 
+def test_closing_closes_every_judge_where_one_can_not_be_closed() -> None:
+    class Lost(ScriptedJudge):
+        def close(self) -> None:
+            super().close()
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    judges = [ScriptedJudge("x"), Lost("y"), ScriptedJudge("z")]
+    panel = Panel(judges)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        panel.close()
+    assert [judge.closed for judge in judges] == [1, 1, 1]
+
+
 def test_any_number_of_battles_is_scored_a_chunk_at_a_time() -> None:
     """Also from a stream that never holds them all."""
     judge = ScriptedJudge()

@@ -10,6 +10,7 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 
 from prefstream import (
     BattleTooLargeError,
@@ -173,12 +174,19 @@ def test_a_judge_that_breaks_down_is_never_left_out_of_a_reward(entries: dict[st
             model.reward(PROMPT, "no")
 
 
+class NoRoom(torch.nn.Module):
+    """A model on a device that has no memory left."""
+
+    def forward(self, **_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
 def test_an_answer_too_large_for_the_device_is_an_error(
     entries: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RewardModel.load(PanelConfig.model_validate({"judges": [entries["gemma"]]})) as model:
         forward = vars(model.panel.judges[0])["_forward"]
-        monkeypatch.setattr(forward, "_pass", lambda *_: None)  # as where memory runs out every time
+        monkeypatch.setattr(forward, "_model", NoRoom())
         with pytest.raises(BattleTooLargeError, match="gemma"):
             model.reward(PROMPT, "no")
 
