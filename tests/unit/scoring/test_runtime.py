@@ -100,6 +100,32 @@ def test_cores_are_shared_out_by_the_quota(monkeypatch: pytest.MonkeyPatch) -> N
     assert runtime._in_process_settings()["OMP_NUM_THREADS"] == "3"
 
 
+CUDA_ALLOCATORS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
+
+
+def test_memory_on_a_card_comes_in_segments_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CUDA_ALLOCATORS:
+        monkeypatch.delenv(name, raising=False)
+    assert runtime._in_process_settings()["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+
+
+@pytest.mark.parametrize("value", ["", "max_split_size_mb:64"])
+@pytest.mark.parametrize("name", CUDA_ALLOCATORS)
+def test_an_allocator_that_the_user_set_by_any_name_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for other in CUDA_ALLOCATORS:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    assert "PYTORCH_ALLOC_CONF" not in runtime._in_process_settings()
+
+
+def test_importing_the_library_sets_nothing(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in CUDA_ALLOCATORS}
+    code = f"import os, prefstream, prefstream.scoring.runtime; assert not {set(CUDA_ALLOCATORS)} & os.environ.keys()"
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, timeout=200)
+
+
 def test_the_description_is_text_and_imports_no_torch() -> None:
     code = (
         "import sys; from prefstream.scoring.runtime import describe; "
