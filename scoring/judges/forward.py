@@ -110,6 +110,24 @@ class Forward:
             raise self._not_finite(values, names)
         return Logits(values, frozenset(index for index, position in enumerate(positions) if position in too_large))
 
+    def warm_up(self, sequence: Sequence[int]) -> bool:
+        """One pass with all the tokens that a pass may have, fewer where they do not fit.
+
+        What a device makes at first use it has then: its libraries' handles for this thread and their workspaces, and
+        memory for the largest pass.
+
+        Args:
+            sequence: to fill the pass with.
+
+        Returns:
+            Whether it fits, at least alone.
+
+        Raises:
+            JudgeFaultError: the device failed.
+        """
+        _, too_large = self._run([sequence] * max(1, self._budget.tokens // len(sequence)))
+        return not too_large
+
     def close(self) -> None:
         """Let go of the model and give the device's memory back."""
         self._model = None

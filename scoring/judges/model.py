@@ -95,6 +95,21 @@ class ModelJudge:
             None if self._calibration.changes_nothing else probabilities,
         )
 
+    def warm_up(self) -> None:
+        """One pass as large as passes get, of sequences as long as they get; called by the thread that will score.
+
+        The first battle then takes no longer than others, and what does not fit shows before there is one.
+
+        Raises:
+            JudgeFaultError: the device or the model failed.
+            BattleTooLargeError: a battle of `max_length` tokens does not fit on the device, even alone.
+        """
+        words = "word " * self._encoder.max_length
+        battle = Battle(id="warm-up", prompt=(words,), response_a=(words,), response_b=(words,))
+        [encoding] = self._encoder.encode([battle])
+        if not self._forward.warm_up(max(encoding.sequences, key=len)):
+            raise self._too_large(encoding.longest)
+
     def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:
         """Tokenise single answers for `rewards`; callable from any thread.
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prefstream.scoring.config import FeaturesJudgeConfig, JudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
-from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.extras import require
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.judges.judge import Judge, close_all
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.identity import version_of
-from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.panel import Panel, wait_for
+
+if TYPE_CHECKING:
+    from prefstream.scoring.judges.model import ModelJudge
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ def load_panel(
         calibrated = True
         _verify_calibration(calibration, config, "the calibration")
     judges: list[Judge] = []
+    on_cards: list[ModelJudge] = []
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
     if models:
         require(f"judge {models[0].name}", "judges")
@@ -67,7 +71,10 @@ def load_panel(
             with loading(judge):
                 if isinstance(judge, ModelJudgeConfig):
                     own = calibration.judges.get(judge.name)
-                    judges.append(load_judge(judge, placements[judge.name], calibration=own, say=say))
+                    loaded = load_judge(judge, placements[judge.name], calibration=own, say=say)
+                    judges.append(loaded)
+                    if placements[judge.name].device.type == "cuda":  # on a CPU a first pass costs what others cost
+                        on_cards.append(loaded)
                 elif isinstance(judge, FeaturesJudgeConfig):
                     require(f"judge {judge.name}", "features")
                     from prefstream.scoring.loading.features import load_features_judge
@@ -79,7 +86,7 @@ def load_panel(
     except BaseException:
         close_all(judges)
         raise
-    return Panel(
+    panel = Panel(
         judges,
         swap=config.swap,
         calibration=calibration.panel,
@@ -88,6 +95,30 @@ def load_panel(
         recuse=config.recuse,
         on_judge_failure=config.on_judge_failure,
     )
+    warm_up(panel, on_cards)
+    return panel
+
+
+def warm_up(panel: Panel, judges: Sequence[ModelJudge]) -> None:
+    """Let judges warm up in their own threads, all at once: those that share a card will share it while they score.
+
+    Args:
+        panel: closed where one of them can't judge.
+        judges: of this panel.
+
+    Raises:
+        LoadError: a judge failed on its device, or can't read there what it is set to read.
+    """
+    try:
+        warming = [(judge, panel.submit(judge, judge.warm_up)) for judge in judges]
+        for judge, future in warming:
+            wait_for(judge, future)
+    except (JudgeFaultError, BattleTooLargeError) as error:
+        panel.close()
+        raise LoadError(f"{error} (at a full pass while loading)") from error
+    except BaseException:
+        panel.close()
+        raise
 
 
 def read_calibration(config: PanelConfig) -> CalibrationFile:

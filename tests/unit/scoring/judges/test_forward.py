@@ -136,6 +136,22 @@ def test_the_budget_grows_back_after_passes_that_went_well() -> None:
     assert model.passes == [(8, 8)]
 
 
+def test_warming_up_fills_a_pass_with_one_sequence_many_times() -> None:
+    model = CountingModel()
+    assert forward_of(model, 64).warm_up((5, 6, 7))
+    assert model.passes == [(21, 3)]
+
+
+def test_warming_up_finds_the_budget_that_fits() -> None:
+    forward = forward_of(CountingModel(capacity_tokens=20), 64)
+    assert forward.warm_up((5, 6, 7))
+    assert forward.budget_tokens == 16
+
+
+def test_warming_up_tells_whether_one_sequence_fits_at_all() -> None:
+    assert not forward_of(CountingModel(capacity_tokens=2), 64).warm_up((5, 6, 7))
+
+
 def test_one_sequence_too_large_alone_leaves_the_others_scored() -> None:
     model = CountingModel(capacity_tokens=20)
     sequences = sequences_of(5, 30, 6)
