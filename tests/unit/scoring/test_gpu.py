@@ -1,16 +1,25 @@
-"""What only a CUDA card can show. Skipped, with the reason, where there is none."""
+"""What only a CUDA card can show. Skipped, with the reason, where there is none.
+
+Best run in one process (`pytest -m gpu -n 0`): several would share the card's memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer
+from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer, load_panel
 from prefstream.schemas import Battle
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.judges.devices import place_judges
@@ -23,6 +32,8 @@ from tests.support.models import make_tiny_base, make_tiny_judge
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    # What its libraries warn of differs by card and driver, and says nothing of what is tested here.
+    pytest.mark.filterwarnings("default"),
 ]
 
 BATTLES = [
@@ -34,16 +45,46 @@ Load = Callable[..., ModelJudge]
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Load:
-    """Load a tiny judge onto the first card."""
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Load a tiny judge onto the first card; all are closed at the end: the next test finds their memory free."""
+    loaded: list[ModelJudge] = []
 
     def load_one(family: Any = "llama", kind: Any = "pairwise", **entry: Any) -> ModelJudge:
+        if entry.get("dtype") == "bfloat16":
+            needs_bfloat16()
         folder = tmp_path / f"{family}-{kind}-{entry.get('hidden_size', 32)}"
         written = make_tiny_judge(folder, family, kind, **{"device": "cuda:0", **entry})
         config = ModelJudgeConfig.model_validate(written)
-        return load_judge(config, place_judges([config])[config.name])
+        loaded.append(load_judge(config, place_judges([config])[config.name]))
+        return loaded[-1]
 
-    return load_one
+    yield load_one
+    for judge in loaded:
+        judge.close()
+
+
+def needs_bfloat16() -> None:
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        pytest.skip("this card does not compute in bfloat16")
+
+
+@contextmanager
+def room_for(more_bytes: float) -> Iterator[None]:
+    """Let this process have no more of the card's memory than it uses now, and so much.
+
+    What earlier tests left in torch's cache would be room, too, so it is given back first.
+    """
+    gc.collect()
+    torch.cuda.synchronize(0)
+    torch.cuda.empty_cache()
+    if torch.cuda.mem_get_info(0)[0] < more_bytes:
+        pytest.skip("another program has the card's memory")
+    total_bytes = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(0) + more_bytes) / total_bytes, 0)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
 
 
 def score(judge: ModelJudge) -> Triples:
@@ -66,8 +107,7 @@ def test_bfloat16_under_autocast_is_near_float32_and_bit_identical(load: Load, f
 
 
 def test_dtype_auto_is_bfloat16_on_a_card_that_computes_in_it(load: Load) -> None:
-    if not torch.cuda.is_bf16_supported(including_emulation=False):
-        pytest.skip("this card does not compute in bfloat16")
+    needs_bfloat16()
     assert load(dtype="auto").provenance.dtype == "bfloat16"
 
 
@@ -90,42 +130,114 @@ def test_two_judges_on_one_card_in_two_threads_answer_what_they_answer_alone(loa
                     assert opinion.probabilities.tie == pytest.approx(alone[judge][place, 2], abs=1e-6)
 
 
-def test_out_of_memory_halves_the_micro_batch_and_goes_on(load: Load) -> None:
-    judge = load("gemma2", hidden_size=256, max_length=2048, micro_batch_tokens=4_000_000)
-    long = [
-        Battle(id=str(number), prompt=("Which? " * 200,), response_a=("yes " * 400,), response_b=("no " * 400,))
-        for number in range(600)
+@pytest.mark.parametrize("family", ["gemma3", "llama"])
+def test_padding_keeps_attention_from_no_flash_kernel(load: Load, family: str) -> None:
+    """With a mask, no other kernel allowed, torch would raise."""
+    if torch.cuda.get_device_capability(0) < (8, 0):
+        pytest.skip("this card has no flash kernel")
+    judge = load(family, dtype="bfloat16")
+    battles = [Battle(id=str(n), prompt=("W",), response_a=("yes " * n,), response_b=("no",)) for n in range(1, 4)]
+    batch = judge.encode(battles)
+    lengths = [encoding.longest for encoding in batch.encodings]
+    assert len(set(lengths)) > 1
+    assert max(lengths) <= 56  # beyond Gemma's window of 64, its layers of windows have a mask for it
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        assert not judge.score(batch).too_large
+
+
+def test_a_panel_on_a_card_has_warmed_up_when_it_is_loaded(tmp_path: Path) -> None:
+    """And answers what it answers without: each judge in its own thread, on a stream of its own."""
+    entries = [
+        make_tiny_judge(tmp_path / family, family, device="cuda:0", micro_batch_tokens=4096)
+        for family in ("gemma2", "llama")
     ]
-    free_bytes, total_bytes = torch.cuda.mem_get_info(0)
-    # Room for a few sequences' attention, far from room for all of them at once.
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 2e9 / total_bytes), 0)
-    assert free_bytes > 2e9
-    try:
-        scores = judge.score(judge.encode(long))
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+    file = tmp_path / "panel.yaml"
+    file.write_text(yaml.safe_dump({"judges": entries}), encoding="utf-8")
+    with load_panel(file) as panel:
+        answers = panel.score(BATTLES)
+    for place, entry in enumerate(entries):
+        config = ModelJudgeConfig.model_validate(entry)
+        judge = load_judge(config, place_judges([config])[config.name])
+        expected = score(judge)
+        judge.close()
+        for row, answer in zip(expected, answers, strict=True):
+            assert isinstance(answer, PanelAnswer)
+            assert answer.judges[place].probabilities.tie == pytest.approx(row[2], abs=1e-6)
+
+
+def test_out_of_memory_halves_the_budget_and_goes_on(load: Load) -> None:
+    judge = load("gemma2", hidden_size=256, max_length=2048, micro_batch_tokens=1_000_000)
+    # No two alike: what is read twice is computed once.
+    long = [
+        Battle(id=str(n), prompt=("Which? " * 200,), response_a=(f"{n} " + "yes " * 800,), response_b=("no " * 800,))
+        for n in range(64)
+    ]
+    batch = judge.encode(long)
+    assert len({encoding.sequences for encoding in batch.encodings}) == 64
+    assert min(encoding.longest for encoding in batch.encodings) > 1800
+    # Eager attention of one such sequence takes some 150 MB: room for a few, far from room for all of them at once.
+    with room_for(1.5e9):
+        scores = judge.score(batch)
     assert not scores.too_large
-    assert judge.budget_tokens < 4_000_000
+    assert judge.budget_tokens < 1_000_000
     assert np.isfinite(scores.probabilities).all()
 
 
 def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(load: Load) -> None:
     judge = load("gemma2", hidden_size=256, max_length=4096)
     short, giant = BATTLES[0], Battle(id="giant", prompt=("w " * 9000,), response_a=("a",), response_b=("b",))
-    _, total_bytes = torch.cuda.mem_get_info(0)
     batch = judge.encode([short, giant, short])
-    # One layer's attention weights of 4096 tokens take 134 MB in float32, several times over.
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(0) + 150e6) / total_bytes, 0)
-    try:
+    assert batch.encodings[1].longest > 4000
+    # One layer's attention weights of 4096 tokens take 134 MB in float32, several times over; masks as much.
+    with room_for(150e6):
         scores = judge.score(batch)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, 0)
     assert list(scores.too_large) == [1]
     assert isinstance(scores.too_large[1], BattleTooLargeError)
 
 
+LOSE_THE_CARD = """
+import os, sys
+from pathlib import Path
+from prefstream import JudgeFaultError, ModelJudgeConfig, Panel
+from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.loading.judge import load_judge
+from tests.support.models import make_tiny_judge
+
+judges = []
+for name in ("x", "y"):
+    config = ModelJudgeConfig.model_validate(make_tiny_judge(Path(sys.argv[1]) / name, "llama", device="cuda:0"))
+    judges.append(load_judge(config, place_judges([config])[name]))
+panel = Panel(judges)
+try:
+    judges[0]._forward.logits([[10**6]])  # a token that no vocabulary has
+except JudgeFaultError as fault:
+    print(fault, f"transient={fault.transient}", sep="\\n")
+panel.close()
+print("closed:", all(judge._forward._model is None for judge in judges), flush=True)
+os._exit(0)  # what torch takes down at an exit in order is dead
+"""
+
+
+def test_a_lost_card_is_told_as_itself_and_every_judge_is_closed(tmp_path: Path) -> None:
+    """In a process of its own, whose card is of no use afterwards."""
+    result = subprocess.run(
+        [sys.executable, "-c", LOSE_THE_CARD, str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.stdout, result.stderr
+    told, transient, closed = result.stdout.splitlines()[-3:]
+    assert "device-side assert triggered; " in told
+    assert "tokenizer and weights belong together" in told
+    assert transient == "transient=False"
+    assert closed == "closed: True"
+
+
 def test_closing_gives_the_memory_back(load: Load) -> None:
     judge = load("gemma2", hidden_size=256)
+    torch.cuda.synchronize(0)
     model = judge._forward._model
     assert model is not None
     weights_bytes = sum(weight.numel() * weight.element_size() for weight in model.parameters())
@@ -139,6 +251,7 @@ def test_closing_gives_the_memory_back(load: Load) -> None:
 @pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
 def test_fine_tuning_under_autocast_learns_and_serves(tmp_path: Path, quantization: str) -> None:
     """With gradient checkpointing and dropout, as the full-size recipes have it."""
+    needs_bfloat16()
     rows = make_rows(24, prompts=6)
     train, dev = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "dev.jsonl", rows[:12])
     make_tiny_base(tmp_path / "base", "llama", hidden_size=64)
@@ -167,5 +280,7 @@ def test_fine_tuning_under_autocast_learns_and_serves(tmp_path: Path, quantizati
     judge = load_judge(config, place_judges([config])["served"])
     served = judge.score(judge.encode([one.battle for one in read_rows(dev)])).probabilities
     found = np.loadtxt(output / "dev-predictions.csv", delimiter=",", skiprows=1, usecols=(1, 2, 3))
-    # Passes are padded otherwise, and unquantised adapters are merged: bfloat16 rounds otherwise.
-    np.testing.assert_allclose(served, found, atol=0.06)
+    judge.close()
+    # Passes are made up otherwise, and unquantised adapters are merged: bfloat16 rounds otherwise. In 8-bit the columns
+    # of a pass that are computed apart are those in which any of its sequences is extreme.
+    np.testing.assert_allclose(served, found, atol=0.1 if quantization == "8bit" else 0.06)
