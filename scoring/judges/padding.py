@@ -1,8 +1,12 @@
 """Padding on the right: how sequences of several lengths become tensors, in serving and in training.
 
 A model that reads from left to right needs no mask for it: no token looks ahead, and its head finds the last token
-that is none by id. Told of a mask all the same, torch leaves its flash kernels, copies keys once per query head, and
-attention takes a matrix per sequence more. On CPU the answer is the same to the bit (tested for each family).
+that is none by id. Told of a mask all the same, `sdpa` leaves torch's flash kernels, copies keys once per query head,
+and reads a matrix per sequence: on CPU a small Llama took 1.12 times as long. `eager` gains nothing, and loses nothing.
+The answer is the same to the bit on CPU (tested for each family).
+
+Without a mask transformers looks whether sequences are packed, and waits for the device to tell: once or twice a pass,
+before the first layer, about as often as it would look at a mask.
 """
 
 from __future__ import annotations
