@@ -98,7 +98,6 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         self.control: Any = None
         self._reading = reading
         self._rates = optimizer
-        self._masked = needs_mask(model)
         super().__init__(
             model=model,
             args=args,
@@ -108,6 +107,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)  # progress is told to an observer
+        self._masked = needs_mask(model, device=self.args.device, dtype=reading.dtype)
 
     def training_step(
         self,

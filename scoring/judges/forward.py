@@ -80,7 +80,7 @@ class Forward:
         self._budget = TokenBudget(budget_tokens)
         self._share = share_of(str(device))
         self._threads = threads
-        self._masked = needs_mask(model)
+        self._masked = needs_mask(model, device=device, dtype=dtype)
         self._cuda = device.type == "cuda"
         if self._cuda:
             torch.cuda.synchronize(device)  # the weights were copied and merged in the default stream

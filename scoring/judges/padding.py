@@ -12,7 +12,7 @@ before the first layer, about as often as it would look at a mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,26 +20,42 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.judges.devices import reads_both_ways
 
+_FLASH_CAPABILITY: Final = (8, 0)
+"""Of the oldest cards that torch's flash kernels run on: Ampere."""
 
-def needs_mask(model: torch.nn.Module) -> bool:
-    """Whether a model has to be told by a mask which tokens are padding.
 
-    It has to unless all of it says that it reads from left to right, and its head finds a sequence's end by id.
+def needs_mask(model: torch.nn.Module, *, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a model is given a mask that tells which tokens are padding.
+
+    It has to be unless all of it says that it reads from left to right, and its head finds a sequence's end by id. And
+    it had better be where torch has no flash kernel for it: without a mask transformers leaves it to torch that query
+    heads share their keys, and of torch 2.13's other kernels on a card only the slowest can do that, the one that takes
+    a matrix per head (transformers issue 48633).
 
     Args:
         model: a sequence classifier with its weights, wrapped by peft or not.
+        device: where it computes.
+        dtype: in what.
     """
     classifier: Any = getattr(model, "get_base_model", lambda: model)()
-    if not hasattr(classifier, "config"):
+    if not hasattr(classifier, "config") or not _reads_from_left_to_right(classifier):
         return True
+    if device.type != "cuda" or classifier.config._attn_implementation != "sdpa":  # noqa: SLF001 - nowhere else
+        return False
+    shares_keys = any(getattr(layer, "num_key_value_groups", 1) > 1 for layer in classifier.modules())
+    has_flash = dtype != torch.float32 and torch.cuda.get_device_capability(device) >= _FLASH_CAPABILITY
+    return shares_keys and not has_flash
+
+
+def _reads_from_left_to_right(classifier: Any) -> bool:
     from transformers.modeling_layers import GenericForSequenceClassification
 
     causal = [layer.is_causal for layer in classifier.modules() if hasattr(layer, "is_causal")]
     return (
-        not isinstance(classifier, GenericForSequenceClassification)
-        or reads_both_ways(classifier.config)
-        or not causal
-        or not all(causal)
+        isinstance(classifier, GenericForSequenceClassification)
+        and not reads_both_ways(classifier.config)
+        and bool(causal)
+        and all(causal)
     )
 
 

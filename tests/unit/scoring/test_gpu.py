@@ -130,18 +130,23 @@ def test_two_judges_on_one_card_in_two_threads_answer_what_they_answer_alone(loa
                     assert opinion.probabilities.tie == pytest.approx(alone[judge][place, 2], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kernel"), [("bfloat16", SDPBackend.FLASH_ATTENTION), ("float32", SDPBackend.EFFICIENT_ATTENTION)]
+)
 @pytest.mark.parametrize("family", ["gemma3", "llama"])
-def test_padding_keeps_attention_from_no_flash_kernel(load: Load, family: str) -> None:
-    """With a mask, no other kernel allowed, torch would raise."""
-    if torch.cuda.get_device_capability(0) < (8, 0):
+def test_attention_over_padded_sequences_takes_the_best_kernel(
+    load: Load, family: str, dtype: str, kernel: SDPBackend
+) -> None:
+    """With the other choice of a mask, and no other kernel allowed, torch would raise."""
+    if dtype == "bfloat16" and torch.cuda.get_device_capability(0) < (8, 0):
         pytest.skip("this card has no flash kernel")
-    judge = load(family, dtype="bfloat16")
+    judge = load(family, dtype=dtype)
     battles = [Battle(id=str(n), prompt=("W",), response_a=("yes " * n,), response_b=("no",)) for n in range(1, 4)]
     batch = judge.encode(battles)
     lengths = [encoding.longest for encoding in batch.encodings]
     assert len(set(lengths)) > 1
     assert max(lengths) <= 56  # beyond Gemma's window of 64, its layers of windows have a mask for it
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+    with sdpa_kernel(kernel):
         assert not judge.score(batch).too_large
 
 

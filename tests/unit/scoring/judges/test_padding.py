@@ -23,6 +23,7 @@ from prefstream.scoring.judges import cpu_attention
 from prefstream.scoring.judges.padding import needs_mask, pad
 
 PAD = 0
+CPU = torch.device("cpu")
 LENGTHS = (90, 41, 17, 3)
 """Longer and shorter than a window; the shortest is padded by several."""
 
@@ -94,17 +95,43 @@ def test_a_model_that_reads_from_left_to_right_needs_no_mask(family: str, wrappe
     model = classifier(LEFT_TO_RIGHT[family])
     if wrapped:
         model = peft.get_peft_model(model, peft.LoraConfig(task_type=peft.TaskType.SEQ_CLS, target_modules=["q_proj"]))
-    assert not needs_mask(model)
+    assert not needs_mask(model, device=CPU, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("family", OTHERS)
 def test_any_other_model_keeps_its_mask(family: str) -> None:
     with torch.device("meta"):
-        assert needs_mask(AutoModelForSequenceClassification.from_config(OTHERS[family]))
+        model = AutoModelForSequenceClassification.from_config(OTHERS[family])
+    assert needs_mask(model, device=CPU, dtype=torch.float32)
 
 
 def test_a_module_that_says_nothing_of_itself_keeps_its_mask() -> None:
-    assert needs_mask(torch.nn.Linear(2, 2))
+    assert needs_mask(torch.nn.Linear(2, 2), device=CPU, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("family", "attention", "dtype", "capability", "expected"),
+    [
+        ("llama", "sdpa", torch.bfloat16, (9, 0), False),
+        ("gemma3", "sdpa", torch.float16, (8, 0), False),
+        ("llama", "sdpa", torch.float32, (9, 0), True),  # flash kernels take no float32
+        ("llama", "sdpa", torch.float16, (7, 5), True),  # and Turing has none
+        ("every head its own keys", "sdpa", torch.float32, (9, 0), False),
+        ("gemma2", "eager", torch.float32, (9, 0), False),
+    ],
+)
+def test_on_a_card_a_mask_stays_where_there_is_no_flash_kernel_for_shared_keys(
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    attention: str,
+    dtype: torch.dtype,
+    capability: tuple[int, int],
+    expected: bool,
+) -> None:
+    """Without one, transformers would have torch take its slowest kernel there."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    config = LEFT_TO_RIGHT.get(family) or LlamaConfig(**{**SIZES, "num_key_value_heads": 4})
+    assert needs_mask(classifier(config, attention), device=torch.device("cuda:0"), dtype=dtype) is expected
 
 
 @pytest.mark.parametrize(
