@@ -580,11 +580,12 @@ def test_a_run_whose_loss_is_no_number_ends(files: Files, recipe: Recipe, tmp_pa
         finetune(wild, files.train, tmp_path / "out", observer=Watching())
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), RuntimeError("CUDA error: out of memory")], ids=repr)
 def test_a_card_that_is_too_small_is_told_with_what_to_change(
-    files: Files, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: Files, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def run_out(_trainer: object, **_: object) -> None:
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr("prefstream.scoring.finetune.trainer.JudgeTrainer.train", run_out)
     with pytest.raises(FinetuneError, match=r"memory is too small for this run; lower step\.micro_batch_tokens"):

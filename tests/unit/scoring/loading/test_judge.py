@@ -346,6 +346,26 @@ def test_a_max_length_without_room_for_text_names_the_judge(entry: dict[str, Any
         load({**entry, "max_length": 3})
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=str,
+)
+def test_a_base_that_does_not_fit_on_its_device_is_told_with_what_to_change(
+    entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def run_out(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("transformers.AutoModelForSequenceClassification.from_pretrained", run_out)
+    with pytest.raises(LoadError, match=r"judge llama: .* does not fit on cpu; set quantization: 8bit or"):
+        load(entry)
+
+
 def test_a_judge_whose_logits_are_not_finite_is_refused_at_load(entry: dict[str, Any]) -> None:
     path = Path(entry["base"]) / "model.safetensors"
     tensors = load_file(path)
