@@ -28,6 +28,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.files.score import score_file
 from prefstream.consumer.files.score_output import ScorePaths
+from prefstream.consumer.garbage import collect_rarely, keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
@@ -135,9 +136,11 @@ def _in_own_process(program: Callable[[dict[str, Any], int], float], config: Str
 def _run_service(settings: dict[str, Any], battles: int) -> float:
     config = StreamConfig.load(**settings)
     configure_logging(config.log_level, config.log_format)
+    collect_rarely()
     thirds = Probabilities(model_a=0.35, model_b=0.35, tie=0.3)
     prior = PriorJudgeConfig(name="prior", kind="prior", probabilities=thirds)
     with load_panel(PanelConfig(judges=(prior,))) as panel:
+        keep_what_is_loaded()
         return _stream_rate(config, panel, battles)
 
 

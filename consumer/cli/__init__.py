@@ -53,6 +53,9 @@ EXTRAS: Final = {
 _SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
+_LASTING: Final = frozenset({"demo", "run", "score", "board"})
+"""Commands that load much, or let much pass through: for the garbage collector."""
+
 _MARKUP: Final = "markdown"
 
 
@@ -93,6 +96,10 @@ class LazyCommands(TyperGroup):
             from prefstream.scoring.runtime import ensure_fast_process
 
             ensure_fast_process(hold_signals_back)
+        if name in _LASTING and not ctx.resilient_parsing:
+            from prefstream.consumer.garbage import collect_rarely
+
+            collect_rarely()
         if _is_uninstalled(name):
             if ctx.resilient_parsing:  # a shell asks how the line could go on
                 return name, command, rest

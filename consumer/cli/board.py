@@ -25,6 +25,7 @@ from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_
 from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
 from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError
+from prefstream.consumer.garbage import keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 from prefstream.consumer.words import counted
 
@@ -257,7 +258,7 @@ def _serve(config: BoardConfig, context: typer.Context) -> None:
     install_exception_hooks()
     for note in notes_of(context):
         log.warning("setting without effect", detail=note)
-    service = BoardService(config)
+    service = BoardService(config, on_serving=lambda _url: keep_what_is_loaded())
 
     def ask(number: int, form: SignalForm) -> None:
         del form

@@ -18,10 +18,12 @@ from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
+from prefstream.consumer.garbage import keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
 if TYPE_CHECKING:
     from prefstream.consumer.stream.service import Service
+    from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
 
@@ -51,10 +53,12 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     def say(line: str) -> None:
         log.info("loading", step=line)
 
-    service = Service(
-        config,
-        lambda: load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading),
-    )
+    def load() -> Panel:
+        panel = load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading)
+        keep_what_is_loaded()
+        return panel
+
+    service = Service(config, load)
     code = 0
     try:
         config.require_panel()

@@ -22,6 +22,7 @@ from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, ch
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
+from prefstream.consumer.garbage import keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.panel.load import load_panel
@@ -103,6 +104,7 @@ def score(
     tell = partial(say, console)
     config = panel_config(panel, tell)
     with load_panel(config, say=tell) as judges:
+        keep_what_is_loaded()
         if not judges.trained:
             say(console, UNTRAINED)
         saved = Checkpoint.load(paths.checkpoint) if resume else None
