@@ -139,7 +139,14 @@ class StreamConfig(TopicNames):
         int,
         Field(ge=1, description="A batch closes when its battles are estimated at this many tokens, by their bytes."),
     ] = 32_768
-    linger_ms: Annotated[int, Field(ge=0, description="A batch closes this long after its first battle arrived.")] = 50
+    linger_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="A batch that is not full closes this long after the one before, once its judges are free: a "
+            "lone battle is not kept waiting, and a few at a time don't go one by one.",
+        ),
+    ] = 50
     max_in_flight: Annotated[
         int, Field(ge=1, le=64, description="Batches read but not committed; beyond that reading pauses.")
     ] = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ class Batch:
 
 
 class Batcher:
-    """Closes a batch on count, on estimated tokens, or some time after its first event.
+    """Closes a batch on count or on estimated tokens; one that is not full is due some time after the one before.
+
+    So a lone event leaves at once, and where few come at a time they don't leave one by one.
 
     Args:
         max_events: a batch has at most so many events.
         max_tokens: a batch closes when its events are estimated at so many tokens.
-        linger_s: a batch closes so many seconds after its first event, so that a lone battle is not kept waiting.
+        linger_s: a batch that is not full is due so many seconds after the last one closed.
         clock: monotonic seconds.
     """
 
@@ -48,6 +51,7 @@ class Batcher:
         self._tokens = 0
         self._weight_bytes = 0
         self._opened_at = 0.0
+        self._closed_at = -math.inf
 
     @property
     def room(self) -> int:
@@ -68,20 +72,19 @@ class Batcher:
         return closed
 
     def due(self) -> Batch | None:
-        """The open batch, if it has lingered long enough."""
-        if self._events and self._clock() >= self._opened_at + self._linger_s:
-            return self._close()
-        return None
+        """The open batch, closed, if it is due."""
+        return self._close() if self.wait_s() == 0.0 else None
 
     def wait_s(self) -> float | None:
         """Seconds until the open batch is due; None when none is open."""
         if not self._events:
             return None
-        return max(0.0, self._opened_at + self._linger_s - self._clock())
+        return max(0.0, self._closed_at + self._linger_s - self._clock())
 
     def _close(self) -> Batch:
         batch = Batch(tuple(self._events), self._opened_at, self._weight_bytes)
         self._events, self._tokens, self._weight_bytes = [], 0, 0
+        self._closed_at = self._clock()
         return batch
 
 

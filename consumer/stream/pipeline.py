@@ -106,6 +106,11 @@ class Pipeline:
         return self._weight_bytes
 
     @property
+    def scoring(self) -> bool:
+        """Whether a batch in flight is not scored yet, so that another one would wait for it."""
+        return bool(self._in_flight) and not self._in_flight[-1].done()
+
+    @property
     def head_age_s(self) -> float:
         """Seconds since the oldest batch in flight became the oldest; 0 when none is in flight."""
         return time.monotonic() - self._head_since if self._in_flight else 0.0

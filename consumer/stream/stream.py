@@ -123,7 +123,8 @@ class Stream:
         self._telemetry.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
-        if not full and (batch_due := self._batcher.due()):
+        # One that is not full stays open while earlier ones are scored: closed now, it would begin no sooner.
+        if not full and not self._pipeline.scoring and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
 
     def _wait_for_result(self, *, full: bool) -> float:
@@ -133,7 +134,10 @@ class Stream:
             self._pipeline.wait_finished(IDLE_POLL_S)
             return 0.0
         wait_s = BUSY_POLL_S if self._pipeline else IDLE_POLL_S
-        dues_s = [self._batcher.wait_s(), None if held is None else max(0.0, held.due - time.monotonic())]
+        dues_s = [
+            None if self._pipeline.scoring else self._batcher.wait_s(),
+            None if held is None else max(0.0, held.due - time.monotonic()),
+        ]
         return min([wait_s, *(due_s for due_s in dues_s if due_s is not None)])
 
     def _poll(self, wait_s: float, max_records: int) -> list[Event]:

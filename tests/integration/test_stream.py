@@ -37,6 +37,7 @@ from tests.support.priors import HeldJudge, prior_panel
 from tests.support.streams import (
     MALFORMED,
     MARKERS,
+    Running,
     assert_exactly_once,
     battle_event,
     battle_events,
@@ -193,19 +194,49 @@ def test_batches_close_on_tokens(stream_config: MakeConfig) -> None:
     assert [len(batch.messages) for batch in service.committed] == [3, 3, 3]
 
 
-def test_a_lone_battle_goes_out_once_its_batch_has_lingered(stream_config: MakeConfig) -> None:
-    """It waits for company as long as it may; none has to come."""
-    config = stream_config(max_batch_battles=1_000, linger_ms=300)
-    produce(config, battle_events(1))
+def test_a_lone_battle_leaves_at_once_and_those_that_follow_wait_for_company(stream_config: MakeConfig) -> None:
+    """However long they might linger; none has to come to the first."""
+    config = stream_config(partitions=1, max_batch_battles=3, linger_ms=600_000)
     with running(config) as service:
+        produce(config, battle_events(1))
         service.wait_published(1)
-        waits = []
-        for number in range(3):
-            started = time.monotonic()
+        produce(config, battle_events(1, first=1))
+        wait_consumed(service, 2)
+        produce(config, battle_events(2, first=2))
+        service.wait_published(4)
+    assert [len(batch.messages) for batch in service.committed] == [1, 3]
+
+
+def test_a_batch_stays_open_while_the_judges_are_busy(stream_config: MakeConfig) -> None:
+    """It could begin no sooner, only smaller."""
+    config = stream_config(partitions=1, linger_ms=0)
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
+        for number in range(4):
             produce(config, battle_events(1, first=number))
-            service.wait_published(2 + number)
-            waits.append(time.monotonic() - started)
-    assert min(waits) >= 0.3
+            wait_consumed(service, number + 1)
+        judge.let()
+        service.wait_published(4)
+    assert [len(batch.messages) for batch in service.committed] == [1, 3]
+
+
+def test_a_batch_that_is_full_is_prepared_while_the_judges_are_busy(stream_config: MakeConfig) -> None:
+    config = stream_config(partitions=1, max_batch_battles=2, linger_ms=0)
+    judge = HeldJudge()
+    with running(config, lambda: Panel([judge])) as service:
+        sample = service.service.metrics.registry.get_sample_value
+        produce(config, battle_events(2))
+        wait_consumed(service, 2)
+        produce(config, battle_events(2, first=2))
+        wait_until(lambda: sample("prefstream_batches_in_flight") == 2, what="two full batches")
+        judge.let()
+        service.wait_published(4)
+
+
+def wait_consumed(service: Running, count: int) -> None:
+    """Wait until so many records were read."""
+    sample = service.service.metrics.registry.get_sample_value
+    wait_until(lambda: sample("prefstream_battles_consumed_total") == count, what=f"{count} records")
 
 
 def test_partitions_are_committed_in_order(stream_config: MakeConfig) -> None:

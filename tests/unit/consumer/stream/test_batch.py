@@ -1,4 +1,4 @@
-"""Batches close on count, on tokens, or when the first event has waited long enough; never out of order."""
+"""Batches close on count, on tokens, or some time after the one before; never out of order."""
 
 from __future__ import annotations
 
@@ -37,37 +37,49 @@ def test_an_event_without_value_counts_as_no_tokens() -> None:
     assert Batcher(2, 1, 60).add([make_event(None)]) == []
 
 
-def test_a_lone_event_lingers_and_then_leaves() -> None:
+def test_a_lone_event_leaves_at_once() -> None:
     clock = Clock()
     batcher = Batcher(10, 1_000, 0.5, clock)
     assert batcher.wait_s() is None
-    batcher.add([make_event()])
-    clock.now_s += 0.4
+    for _ in range(2):
+        batcher.add([make_event()])
+        assert batcher.wait_s() == 0.0
+        batch = batcher.due()
+        assert batch is not None
+        assert batch.opened_at == clock.now_s
+        assert batcher.due() is None
+        clock.now_s += 0.5
+
+
+def test_events_that_follow_a_batch_wait_for_company_and_leave_together() -> None:
+    clock = Clock()
+    batcher = Batcher(10, 1_000, 0.5, clock)
+    batcher.add([make_event(offset=0)])
+    assert batcher.due() is not None
+    clock.now_s += 0.1
+    batcher.add([make_event(offset=1)])
+    clock.now_s += 0.3
+    batcher.add([make_event(offset=2)])
     assert batcher.due() is None
     assert 0.09 < (batcher.wait_s() or 0) <= 0.1001
     clock.now_s += 0.1
     batch = batcher.due()
     assert batch is not None
-    assert batch.opened_at == 50.0
-    assert batcher.due() is None
+    assert [event.record.offset for event in batch.events] == [1, 2]
+    assert batch.opened_at == 50.1
 
 
-def test_later_events_do_not_prolong_the_wait_of_the_first() -> None:
+def test_a_full_batch_makes_those_that_follow_wait_as_well() -> None:
     clock = Clock()
-    batcher = Batcher(10, 1_000, 0.5, clock)
-    batcher.add([make_event(offset=0)])
-    clock.now_s += 0.49
-    batcher.add([make_event(offset=1)])
-    clock.now_s += 0.02
-    batch = batcher.due()
-    assert batch is not None
-    assert len(batch.events) == 2
+    batcher = Batcher(2, 1_000, 0.5, clock)
+    batcher.add(make_event(offset=offset) for offset in range(3))
+    assert batcher.wait_s() == 0.5
 
 
 def test_an_overdue_batch_is_not_waited_for() -> None:
     clock = Clock()
-    batcher = Batcher(10, 1_000, 0.5, clock)
-    batcher.add([make_event()])
+    batcher = Batcher(2, 1_000, 0.5, clock)
+    batcher.add(make_event(offset=offset) for offset in range(3))
     clock.now_s += 5
     assert batcher.wait_s() == 0.0
 
