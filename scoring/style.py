@@ -83,18 +83,23 @@ def style_differences(style: Style, names: Sequence[str] = STYLE_CONTROLS) -> tu
 
 
 def _counts(turns: Sequence[str]) -> dict[str, int]:
-    """By name; what can be told to be absent by a look for a few characters is not searched for."""
+    """By name; what can be told to be absent by a look for a few characters is not searched for.
+
+    A single one is looked for first, which takes a thirtieth of the time that two or three of them do.
+    """
     text = "\n" + "\n".join(turns) + "\n"
-    blocks, prose = _take_code_out(turns) if "```" in text or "~~~" in text else (0, text)
+    fenced = ("`" in text and "```" in text) or ("~" in text and "~~~" in text)
+    blocks, prose = _take_code_out(turns) if fenced else (0, text)
+    linked = ("]" in prose and "](" in prose) or ("/" in prose and "://" in prose)
     return {
         "characters": sum(map(len, turns)),
         "lines": _count_lines(text),
-        "headings": len(_HEADING.findall(prose)) if "\n#" in prose else 0,
+        "headings": len(_HEADING.findall(prose)) if "#" in prose and "\n#" in prose else 0,
         "list_items": len(_LIST_ITEM.findall(prose)),
         "bold": _count_bold(prose),
         "code_blocks": blocks,
         "tables": len(_TABLE.findall(prose)) if "|" in prose else 0,
-        "links": len(_LINK.findall(prose)) if "](" in prose or "://" in prose else 0,
+        "links": len(_LINK.findall(prose)) if linked else 0,
         "digits": _count_digits(text),
     }
 
@@ -112,8 +117,8 @@ def _count_lines(text: str) -> int:
 
 
 def _count_bold(prose: str) -> int:
-    stars = len(_BOLD_STARS.findall(prose)) if "**" in prose else 0
-    return stars + (len(_BOLD_BARS.findall(prose)) if "__" in prose else 0)
+    stars = len(_BOLD_STARS.findall(prose)) if "*" in prose and "**" in prose else 0
+    return stars + (len(_BOLD_BARS.findall(prose)) if "_" in prose and "__" in prose else 0)
 
 
 def _count_digits(text: str) -> int:
