@@ -35,6 +35,7 @@ from prefstream.consumer.client.patches import (
     unended_sender,
     unfair_polls,
     unknown_topics,
+    wordy_waits,
 )
 from prefstream.consumer.client.patches.patch import Patch
 
@@ -55,6 +56,7 @@ FAULTS: Final[tuple[ModuleType, ...]] = (
     unended_sender,
     unfair_polls,
     unknown_topics,
+    wordy_waits,
 )
 
 _applying = threading.Lock()
