@@ -1,7 +1,8 @@
 """Benchmarks of the stream, each against a second program in the same run, because only ratios travel.
 
 * Overhead: the service with judges that cost nothing, against a bare kafka-python loop that consumes, sends and
-  commits batches of the same size. Both run in a process of their own, against a broker in another one.
+  commits batches of the same size. Both run in a process of their own, against a broker in another one. The topic is
+  filled in record batches of about a megabyte, as a busy producer fills it: small ones take a reader's time.
 * Stream against offline: the same battles, the same loaded panel, once through Kafka and once from a file.
 """
 
@@ -39,6 +40,12 @@ from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
 
 PARTITIONS: Final = 4
+RECORD_BATCH_BYTES: Final = 1_000_000
+"""As large as a topic takes by default."""
+
+FILL_LINGER_MS: Final = 1_000
+"""So long that record batches close for being full."""
+
 START_TIMEOUT_S: Final = 60.0
 RUN_TIMEOUT_S: Final = 900.0
 
@@ -120,7 +127,7 @@ def _two_kilobytes(number: int) -> Battle:
 
 
 def _fill(config: StreamConfig, battles: Sequence[Battle]) -> None:
-    with closing(make_producer(config)) as producer:
+    with closing(make_producer(config, batch_size=RECORD_BATCH_BYTES, linger_ms=FILL_LINGER_MS)) as producer:
         for battle in battles:
             producer.send(config.battles_topic, key=battle.id.encode(), value=encode_battle(battle))
         producer.flush()

@@ -50,7 +50,8 @@ def bench(
         What,
         typer.Argument(
             help="panel: the panel against a plain loop. offline: the stream against `score`. "
-            "overhead: the stream with judges that cost nothing against a bare Kafka loop. "
+            "overhead: the stream with judges that cost nothing against a bare Kafka loop, both from a topic that was "
+            "filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones."
         ),
     ] = What.ALL,
