@@ -89,13 +89,13 @@ class Encoder:
     """Encodes battles for one judge. Deterministic; callable from several threads at once.
 
     Args:
-        tokenizer: the model's fast tokenizer, its pad token already the one that the model pools by. It is copied:
-            later changes to it have no effect here.
+        tokenizer: the model's fast tokenizer, its pad token already the one that the model pools by.
         template: how a battle is laid out.
         max_length: the most tokens of a sequence.
         shares: how the last round's turns share the room when they don't fit.
         mask_identity: replace phrases in which a response names its maker or itself (`encoding.identity`); prompts
             stay as they are.
+        shared: others encode with the tokenizer, too: it is copied, and later changes to it have no effect here.
 
     Raises:
         ConfigError: `max_length` leaves no room for a token of user text; the tokenizer can't write the template;
@@ -110,12 +110,13 @@ class Encoder:
         max_length: int,
         shares: Shares = _DEFAULT_SHARES,
         mask_identity: bool = False,
+        shared: bool = True,
     ) -> None:
         self.template = template
         self.max_length = max_length
         self.shares = shares
         self.mask_identity = mask_identity
-        self._text = TextTokenizer(tokenizer, template.specials)
+        self._text = TextTokenizer(tokenizer, template.specials, shared=shared)
         self._opening = self._compile(template.opening)
         *self._before_turn, self._after_turns = (self._compile(text) for text in template.around_slots())
         self._closing = self._compile(template.closing)

@@ -74,12 +74,11 @@ def _verify_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:
 
 def _choose_pad(folder: Path, tokenizer: Any, config: Any) -> str:
     """A token that is in the vocabulary, in the embeddings, and neither begins nor ends anything."""
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
     taken = {tokenizer.bos_token_id, *_ids(config.bos_token_id), *_ids(config.eos_token_id), tokenizer.eos_token_id}
     own = tokenizer.pad_token
     candidates = [own, *_PAD_NAMES] if own is not None else list(_PAD_NAMES)
     for candidate in candidates:
-        index = vocabulary.get(candidate)
+        index = tokenizer.backend_tokenizer.token_to_id(candidate)
         if index is not None and index < config.vocab_size and index not in taken:
             return str(candidate)
     was = "has no pad token" if own is None else f"pads with {own}, which also begins or ends sequences"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -81,6 +82,16 @@ def test_the_callers_tokenizer_is_neither_changed_nor_listened_to() -> None:
     ids = tokenizer.encode(["four <|im_end|>"])[0]
     assert len(ids) > 1
     assert control not in ids
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_tokenizer_that_nobody_shares_is_taken_and_reads_as_its_copy_does(name: str) -> None:
+    original = deepcopy(ORIGINALS[name]())
+    original.backend_tokenizer.enable_truncation(max_length=1)
+    tokenizer = TextTokenizer(original, MARKERS.get(name, GEMMA_MARKERS), shared=False)
+    texts = [*tiny.SENTENCES, " ".join(tiny.SPECIAL_TEXTS)]
+    assert tokenizer.encode(texts) == TOKENIZERS[name].encode(texts)
+    assert original.backend_tokenizer.truncation is None  # no copy was made
 
 
 def test_threads_tokenise_side_by_side() -> None:
