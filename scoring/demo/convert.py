@@ -75,7 +75,21 @@ def convert(request: ConversionRequest, on_progress: Callable[[float], None] = l
         config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(request.folder)
     tokenizer.save_pretrained(request.folder)
+    _list_added_tokens(Path(request.folder, "tokenizer_config.json"), tokenizer)
     _verify(request, expected_ids=tokenizer(_PROBE)["input_ids"])
+
+
+def _list_added_tokens(path: Path, tokenizer: Any) -> None:
+    """Name the added tokens in the tokenizer's settings, as hubs do.
+
+    Where they are not named, transformers looks them up in tokenizer.json whenever the tokenizer is loaded, and decodes
+    all of it: .6 s for Gemma's 33 MB.
+    """
+    settings = json.loads(path.read_bytes())
+    settings["added_tokens_decoder"] = {
+        index: token.__getstate__() for index, token in tokenizer.added_tokens_decoder.items()
+    }
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_gguf(path: Path, on_progress: Callable[[float], None]) -> tuple[Any, Any]:

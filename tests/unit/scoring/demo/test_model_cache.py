@@ -82,6 +82,14 @@ def test_digits_are_split_as_the_gguf_file_says(converted: tuple[Path, list[str]
     assert AutoTokenizer.from_pretrained(converted[0]).tokenize("a  12") == ["a", "ĠĠ", "1", "2"]
 
 
+def test_the_added_tokens_are_named_in_the_tokenizers_settings_as_well(converted: tuple[Path, list[str]]) -> None:
+    """transformers then reads tokenizer.json once less."""
+    in_settings = json.loads((converted[0] / "tokenizer_config.json").read_bytes())["added_tokens_decoder"]
+    in_tokenizer = json.loads((converted[0] / "tokenizer.json").read_bytes())["added_tokens"]
+    assert len(in_tokenizer) >= len(SPECIALS)
+    assert [{"id": int(index), **token} for index, token in in_settings.items()] == in_tokenizer
+
+
 def test_the_first_preparation_shows_the_licence_and_the_place(converted: tuple[Path, list[str]]) -> None:
     folder, told = converted
     assert told[0] == "Tiny is nobody's."
