@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.loading.adapter_record import WEIGHTS
+from prefstream.scoring.loading.late_compilation import compiled_when_called
 from prefstream.scoring.loading.weights import read_settings, read_shapes, weight_files
 
 _PREFIX = "base_model.model."
@@ -108,7 +109,8 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
     Raises:
         LoadError: the adapter does not fit the base, tensor by tensor.
     """
-    import peft
+    with compiled_when_called():
+        import peft
     from safetensors.torch import load_file
 
     try:

@@ -83,7 +83,7 @@ def test_digits_are_split_as_the_gguf_file_says(converted: tuple[Path, list[str]
 
 
 def test_the_added_tokens_are_named_in_the_tokenizers_settings_as_well(converted: tuple[Path, list[str]]) -> None:
-    """transformers then reads tokenizer.json once less."""
+    """So that transformers reads tokenizer.json once less."""
     in_settings = json.loads((converted[0] / "tokenizer_config.json").read_bytes())["added_tokens_decoder"]
     in_tokenizer = json.loads((converted[0] / "tokenizer.json").read_bytes())["added_tokens"]
     assert len(in_tokenizer) >= len(SPECIALS)
