@@ -91,7 +91,7 @@ def _load(
         shares=Shares(prompt=config.shares.prompt, response=config.shares.response),
         # A judge reads well only what it was trained on, so this is the adapter's to say, not the panel file's.
         mask_identity=adapter is not None and adapter.record.mask_identity,
-        shared=False,
+        shared=False,  # nobody else encodes with it: `base` goes when the judge is loaded
     )
     attention = attention_for(config, base.config, placement)
     # Like the mask, the adapter's to say.
