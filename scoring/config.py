@@ -98,6 +98,10 @@ class SharesConfig(Settings):
     response: Annotated[float, Field(gt=0.0, description="Part of each response.")] = 2.0
 
 
+Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
+"""By bitsandbytes; the head is never quantised."""
+
+
 class ModelJudgeConfig(_NamedSettings):
     """A judge with weights: base model, adapter, device."""
 
@@ -126,9 +130,7 @@ class ModelJudgeConfig(_NamedSettings):
         Literal["auto", "bfloat16", "float16", "float32"],
         Field(description="auto is bfloat16 where the device computes in it, else float32."),
     ] = "auto"
-    quantization: Annotated[
-        Literal["none", "8bit", "4bit"], Field(description="By bitsandbytes; the head is never quantised.")
-    ] = "none"
+    quantization: Annotated[Quantization, Field(description="By bitsandbytes; the head is never quantised.")] = "none"
     attention: Annotated[
         Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"],
         Field(

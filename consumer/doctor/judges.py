@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.finding import Finding, Problem, attempt, fail, judged, ok, skipped, warn
-from prefstream.consumer.doctor.machine import GIB, available_bytes, check_devices, total_bytes
+from prefstream.consumer.doctor.judge_memory import Inspection, check_memory
+from prefstream.consumer.doctor.machine import check_devices
 from prefstream.consumer.doctor.memory import check_bounds
 from prefstream.schemas import Battle, PrefstreamError
 from prefstream.scoring.config import DEMO_PANEL, FeaturesJudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
@@ -22,13 +23,6 @@ from prefstream.scoring.extras import is_installed, require
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.devices import Placement
-
-HEADROOM: Final = 1.25
-"""A rough allowance, on top of the weights, for activations and for what the libraries keep."""
-
-_BYTES: Final = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
-_QUANTISED_BYTES: Final = {"8bit": 1.0, "4bit": 0.55}
-"""Per weight of a linear layer, scales included."""
 
 _FETCHED_AT_START: Final = (
     "`run` fetches it at its start (from the hub with HF_TOKEN for gated models); or give a local folder"
@@ -40,27 +34,6 @@ SAMPLE: Final = Battle(
     response_a=("The capital of Australia is Canberra.",),
     response_b=("It is Sydney, the largest city of the country.",),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What the files of a judge say.
-
-    Attributes:
-        described: for people: architecture, size, adapter, layout.
-        weights: elements of linear layers' weights, which quantisation shrinks.
-        others: elements of embeddings, norms and the head, which it does not.
-    """
-
-    described: str
-    weights: int
-    others: int
-
-    def bytes_needed(self, judge: ModelJudgeConfig, dtype: str) -> int:
-        """Memory that the judge takes, roughly."""
-        full = _BYTES[dtype]
-        weights = self.weights * _QUANTISED_BYTES.get(judge.quantization, full)
-        return int((weights + self.others * full) * HEADROOM)
 
 
 def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
@@ -222,12 +195,13 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
         raise LoadError(f"{base} was made for at most {limit} tokens; lower max_length ({judge.max_length})")
     tokenizer = load_tokenizer(base, config)
     template = template_for(config.model_type, judge.kind, tokenizer)
-    weights, others = _count(shapes)
-    described = [f"{config.model_type} with {_size(weights + others)} weights", f"layout {template.name}"]
+    described = [f"{config.model_type} with {_size(_count(shapes))} weights", f"layout {template.name}"]
+    in_adapter = 0
     if adapter is not None:
         weight_files(adapter)
         read_lora(adapter)
-        head = {name: shape for name, shape in read_shapes(adapter / WEIGHTS).items() if ".lora_" not in name}
+        in_adapter = _count(parts := read_shapes(adapter / WEIGHTS))
+        head = {name: shape for name, shape in parts.items() if ".lora_" not in name}
         if not head:
             raise LoadError(
                 f"{adapter / WEIGHTS}: the classification head is missing, without which the answers would be "
@@ -241,23 +215,12 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
                 f"{len(LABELS[judge.kind])}; use an adapter that was trained as {judge.kind}"
             )
         described.append("adapter with trained head")
-    return Inspection(", ".join(described), weights, others)
+    return Inspection(", ".join(described), config, in_adapter)
 
 
-def _count(shapes: dict[str, tuple[int, ...]]) -> tuple[int, int]:
-    """Elements that quantisation shrinks, and those it does not. The head for words is not loaded."""
-    weights = others = 0
-    for name, shape in shapes.items():
-        if name.startswith("lm_head"):
-            continue
-        count = 1
-        for side in shape:
-            count *= side
-        if len(shape) == 2 and "embed" not in name:
-            weights += count
-        else:
-            others += count
-    return weights, others
+def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Weights in a file. The head for words is not loaded."""
+    return sum(math.prod(shape) for name, shape in shapes.items() if not name.startswith("lm_head"))
 
 
 def _absent_shards(base: Path) -> list[str]:
@@ -275,42 +238,6 @@ def _size(count: int) -> str:
 
 def _dtype(placement: Placement) -> str:
     return str(placement.dtype).removeprefix("torch.")
-
-
-def check_memory(
-    judges: list[ModelJudgeConfig], placements: dict[str, Placement], inspections: dict[str, Inspection]
-) -> Finding:
-    """Whether the judges of each device fit into its memory, by their sizes."""
-    needs: dict[Any, int] = {}
-    for judge in judges:
-        if inspection := inspections.get(judge.name):
-            placement = placements[judge.name]
-            needs.setdefault(placement.device, 0)
-            needs[placement.device] += inspection.bytes_needed(judge, _dtype(placement))
-    if not needs:
-        return skipped("memory", "no judge's size is known")
-    found, problems = [], []
-    for device, need in needs.items():
-        free, total = _memory(device)
-        found.append(
-            f"{device}: judges need about {need / GIB:.1f} GiB, {free / GIB:.1f} of {total / GIB:.1f} are free"
-        )
-        if need > total:
-            remedy = "quantise (8bit, 4bit), or move a judge to another device"
-            problems.append(Problem("fail", f"too much for {device}", remedy))
-        elif need > free:
-            remedy = f"end what else uses {device} (a running service, perhaps), or quantise"
-            problems.append(Problem("warn", f"more than is free on {device} now", remedy))
-    return judged("memory", "\n".join(found), problems)
-
-
-def _memory(device: Any) -> tuple[int, int]:
-    if device.type == "cuda":
-        import torch
-
-        free, total = torch.cuda.mem_get_info(device)
-        return int(free), int(total)
-    return available_bytes(), total_bytes()
 
 
 def check_scoring(config: StreamConfig) -> Finding:

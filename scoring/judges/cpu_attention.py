@@ -70,7 +70,7 @@ def attend(
     keys = key.reshape(batch * groups, tokens, size).transpose(1, 2)
     values = value.reshape(batch * groups, tokens, size)
     output = query.new_empty(batch, tokens, groups, shared, size)
-    ahead = torch.full((_BLOCK_TOKENS, _BLOCK_TOKENS), float("-inf"), dtype=query.dtype).triu_(1)
+    ahead = query.new_full((_BLOCK_TOKENS, _BLOCK_TOKENS), float("-inf")).triu_(1)
     for start in range(0, tokens, _BLOCK_TOKENS):
         end = min(start + _BLOCK_TOKENS, tokens)
         count = end - start
@@ -82,7 +82,7 @@ def attend(
         rows = scores.view(batch * groups, shared, count, end - first)
         rows[..., start - first :] += ahead[:count, :count]
         if sliding_window is not None and first + sliding_window < end:
-            behind = torch.ones(count, end - first, dtype=torch.bool).tril_(start - sliding_window - first)
+            behind = query.new_ones(count, end - first, dtype=torch.bool).tril_(start - sliding_window - first)
             rows.masked_fill_(behind, float("-inf"))
         seen = torch.bmm(torch.softmax(scores, dim=-1), values[:, first:end])
         output[:, start:end] = seen.view(batch, groups, shared, count, size).permute(0, 3, 1, 2, 4)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import torch
 
+from prefstream.scoring.config import Quantization
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.pooling import pool_by_mean
@@ -23,9 +24,6 @@ from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.loading.sources import first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
-
-Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
-"""By bitsandbytes; the head is never quantised."""
 
 _HEAD_SEED: Final = 0
 """Of a random head, so that even an untrained judge's answers can be reproduced."""
