@@ -128,14 +128,15 @@ class ModelJudgeConfig(_NamedSettings):
     ] = "auto"
     dtype: Annotated[
         Literal["auto", "bfloat16", "float16", "float32"],
-        Field(description="auto is bfloat16 where the device computes in it, else float32."),
+        Field(description="auto is bfloat16 where the device computes in it, else float16 on CUDA, float32 on CPU."),
     ] = "auto"
     quantization: Annotated[Quantization, Field(description="By bitsandbytes; the head is never quantised.")] = "none"
     attention: Annotated[
         Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"],
         Field(
-            description="auto is causal_blocks in bfloat16 on CPU where the base looks back alone; else eager for "
-            "Gemma 2 and sdpa for the rest."
+            description="auto is causal_blocks in bfloat16 on CPU where the base looks back alone; for Gemma 2 on CUDA "
+            "flash_attention_2 where flash-attn (2.6 or newer) is installed and the card has bfloat16, else "
+            "causal_blocks; for the rest sdpa, and eager for Gemma 2."
         ),
     ] = "auto"
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048

@@ -216,7 +216,7 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from prefstream.scoring.encoding.template import LABELS
-    from prefstream.scoring.judges import cpu_attention
+    from prefstream.scoring.judges import block_attention
     from prefstream.scoring.loading.sources import local_folder
     from prefstream.scoring.loading.weights import base_files
 
@@ -228,7 +228,7 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
     model = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=placement.dtype, num_labels=len(LABELS[judge.kind]), use_safetensors=True, **safely
     )
-    if judge.attention not in {"auto", cpu_attention.NAME}:
+    if judge.attention not in {"auto", block_attention.NAME}:
         model.set_attn_implementation(judge.attention)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -54,7 +54,9 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
     described = _described(recipe)
     placement = place_judges([described])[recipe.name]
     if placement.dtype == torch.float16:
-        raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
+        if recipe.dtype != "auto":
+            raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
+        placement = replace(placement, dtype=torch.float32)  # a card without bfloat16
     base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]), say=say)
     template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
     layers = base.config.num_hidden_layers

@@ -25,7 +25,6 @@ from prefstream.consumer.observe import trust_metrics
 from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, Metric, metrics_markdown
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig, load_panel_config
 from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.support.kafka.security import Acl, needed_acls, needed_acls_of_board
 
@@ -133,63 +132,6 @@ def test_the_guide_has_the_table_of_metrics(module: str, metrics: tuple[Metric, 
         "<!-- /metrics -->"
     )[0]
     assert table == metrics_markdown(metrics), f"run: python -m prefstream.consumer.observe.{module}"
-
-
-# --- panels --------------------------------------------------------------------------------------------------------
-
-
-def load(name: str) -> PanelConfig:
-    return load_panel_config(DEPLOY / "panels" / f"{name}.yaml")
-
-
-def test_the_asked_for_panels_are_there() -> None:
-    assert [path.stem for path in PANELS] == ["cpu", "one-gpu", "priors", "two-gpus"]
-
-
-@pytest.mark.parametrize("path", PANELS, ids=lambda path: path.stem)
-def test_panels_are_valid_have_two_judges_and_stop_on_failure(path: Path) -> None:
-    panel = load_panel_config(path)
-    assert len(panel.judges) == 2
-    assert panel.on_judge_failure == "stop"
-
-
-def models(panel: PanelConfig) -> list[ModelJudgeConfig]:
-    return [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)]
-
-
-@pytest.mark.parametrize("name", ["two-gpus", "one-gpu", "cpu"])
-def test_judges_are_pinned_trained_and_have_their_adapters_beside_the_panel(name: str) -> None:
-    judges = models(load(name))
-    assert len(judges) == 2
-    for judge in judges:
-        assert judge.revision is not None
-        assert judge.adapter is not None
-        assert Path(judge.adapter).parent == DEPLOY / "panels" / "adapters"
-        assert not judge.allow_untrained
-
-
-def test_two_gpus_is_gemma_in_bfloat16_and_llama_in_8_bit() -> None:
-    gemma, llama = models(load("two-gpus"))
-    assert (gemma.base, gemma.device, gemma.dtype, gemma.quantization) == (
-        "google/gemma-2-9b-it",
-        "cuda:0",
-        "bfloat16",
-        "none",
-    )
-    assert (llama.base, llama.device, llama.quantization) == (
-        "meta-llama/Meta-Llama-3-8B-Instruct",
-        "cuda:1",
-        "8bit",
-    )
-
-
-def test_one_gpu_needs_one_gpu_and_cpu_none() -> None:
-    assert {judge.device for judge in models(load("one-gpu"))} == {"cuda:0"}
-    assert {judge.device for judge in models(load("cpu"))} == {"cpu"}
-
-
-def test_priors_need_no_weights() -> None:
-    assert all(isinstance(judge, PriorJudgeConfig) for judge in load("priors").judges)
 
 
 # --- image and compose ---------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +77,55 @@ def test_attention_follows_the_family(family: str, expected: str) -> None:
 def test_in_bfloat16_on_cpu_known_families_get_the_attention_made_for_it(family: str, expected: str) -> None:
     [place] = places("cpu", dtype="bfloat16")
     assert attention_for(model_configs("cpu")[0], AutoConfig.for_model(family), place) == expected
+
+
+@pytest.fixture
+def turing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a card that does not compute in bfloat16, as far as dtypes are chosen by it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Tesla T4")
+
+
+@pytest.mark.usefixtures("turing")
+def test_a_card_without_bfloat16_computes_in_float16_unless_told_otherwise() -> None:
+    assert [places("auto", dtype=dtype)[0].dtype for dtype in ("auto", "float32")] == [torch.float16, torch.float32]
+    with pytest.raises(LoadError, match="Tesla T4 does not compute in bfloat16; use dtype: auto"):
+        places("auto", dtype="bfloat16")
+
+
+CARD = Placement(torch.device("cuda", 0), torch.bfloat16, None, 16384)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    ("family", "expected"), [("gemma2", "causal_blocks"), ("gemma3_text", "sdpa"), ("llama", "sdpa")]
+)
+def test_on_a_card_only_a_family_that_caps_scores_needs_another_than_pytorchs(
+    family: str, expected: str, dtype: torch.dtype
+) -> None:
+    assert attention_for(model_configs("cpu")[0], AutoConfig.for_model(family), replace(CARD, dtype=dtype)) == expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "new_enough", "expected"),
+    [
+        ((9, 0), torch.bfloat16, True, "flash_attention_2"),
+        ((8, 0), torch.float16, True, "flash_attention_2"),
+        ((7, 5), torch.float16, True, "causal_blocks"),
+        ((9, 0), torch.float32, True, "causal_blocks"),
+        ((9, 0), torch.bfloat16, False, "causal_blocks"),
+    ],
+)
+def test_flash_attn_is_taken_where_it_is_installed_caps_scores_and_knows_the_card(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype, new_enough: bool, expected: str
+) -> None:
+    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr("transformers.utils.is_flash_attn_greater_or_equal", lambda _version: new_enough)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    chosen = attention_for(model_configs("cpu")[0], AutoConfig.for_model("gemma2"), replace(CARD, dtype=dtype))
+    assert chosen == expected
 
 
 @pytest.mark.parametrize("base", READ_BOTH_WAYS)

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from prefstream.scoring.errors import LoadError
-from prefstream.scoring.judges import cpu_attention
+from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.judges.pooling import pool_by_mean
 
@@ -42,7 +42,7 @@ BASES: dict[str, dict[str, Any]] = {
 
 def classifier(base: str, *, pooling: str = "mean", attention: str = "sdpa") -> Any:
     """Of one family, with random weights that are the same each time."""
-    cpu_attention.register()
+    block_attention.register()
     config = AutoConfig.for_model(base.partition(" ")[0], **SIZES, **BASES[base])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -76,8 +76,8 @@ def logits(model: Any, budget_tokens: int) -> torch.Tensor:
     ("base", "attention"),
     [
         *((base, attention) for base in BASES for attention in ("sdpa", "eager")),
-        ("gemma3_text", cpu_attention.NAME),
-        ("llama", cpu_attention.NAME),
+        ("gemma3_text", block_attention.NAME),
+        ("llama", block_attention.NAME),
     ],
 )
 def test_a_sequence_answers_alone_what_it_answers_beside_longer_ones(base: str, attention: str, pooling: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from prefstream.scoring.config import Quantization
-from prefstream.scoring.judges import cpu_attention
+from prefstream.scoring.judges import block_attention
 
 _LAYERS: Final = 2
 """Of those that are run: all are alike, but for the windows of neighbours, and one's memory is free for the next."""
@@ -102,9 +102,9 @@ def _pass_bytes(config: Any, attention: str, dtype: torch.dtype, sequences: int,
     short.pad_token_id = 0  # what the tokenizer says is set where the judge is loaded; without any, none is batched
     if getattr(short, "layer_types", None):
         short.layer_types = short.layer_types[: short.num_hidden_layers]
-    if attention in _BLOCKWISE or attention == cpu_attention.NAME:
-        attention = cpu_attention.NAME
-        cpu_attention.register()
+    if attention in _BLOCKWISE or attention == block_attention.NAME:
+        attention = block_attention.NAME
+        block_attention.register()
     tracker = MemTracker()
     with FakeTensorMode(), torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         model = _classifier(short, attention, dtype)

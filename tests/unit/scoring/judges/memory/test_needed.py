@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from prefstream.scoring.config import Quantization
-from prefstream.scoring.judges.memory import JudgeMemory, judge_memory
+from prefstream.scoring.judges.memory.needed import JudgeMemory, judge_memory
 from prefstream.scoring.loading.base_model import load_classifier, open_base
 from tests.support.known_models import gemma_2_9b, llama_3_8b
 from tests.support.models import make_tiny_base
