@@ -19,7 +19,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from prefstream.scoring.judges import cpu_attention
+from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.padding import needs_mask, pad
 
 PAD = 0
@@ -63,7 +63,7 @@ OTHERS = {
 
 def classifier(config: Any, attention: str = "eager") -> Any:
     """With random weights that are the same each time."""
-    cpu_attention.register()
+    block_attention.register()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention).eval()
@@ -139,7 +139,7 @@ def test_on_a_card_a_mask_stays_where_there_is_no_flash_kernel_for_shared_keys(
     [
         *((family, "eager") for family in LEFT_TO_RIGHT),
         *((family, "sdpa") for family in LEFT_TO_RIGHT if family != "gemma2"),  # it caps logits, which sdpa can't
-        *((family, cpu_attention.NAME) for family in ("llama", "gemma2", "gemma3")),
+        *((family, block_attention.NAME) for family in ("llama", "gemma2", "gemma3")),
     ],
 )
 def test_without_a_mask_answer_and_gradients_are_the_same(family: str, attention: str) -> None:
