@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from prefstream.scoring.judges.devices import Placement
-    from prefstream.scoring.judges.memory.needed import JudgeMemory
+    from prefstream.scoring.loading.memory import JudgeMemory
 
 CUDA_BYTES: Final = 600 * 1024**2
 """Of each card that is used: CUDA's context and the work spaces of its libraries. An allowance, not measured."""
@@ -74,7 +74,7 @@ def check_memory(
 
 def _memory_of(judge: ModelJudgeConfig, placement: Placement, inspection: Inspection) -> JudgeMemory:
     from prefstream.scoring.judges.devices import attention_for
-    from prefstream.scoring.judges.memory.needed import judge_memory
+    from prefstream.scoring.loading.memory import judge_memory
 
     return judge_memory(
         inspection.config,

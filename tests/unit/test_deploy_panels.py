@@ -19,8 +19,8 @@ from prefstream.scoring.config import (
 )
 from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.judges.devices import Placement, attention_for
-from prefstream.scoring.judges.memory.needed import JudgeMemory, judge_memory
 from prefstream.scoring.loading.base_model import skeleton
+from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
 from tests.support.known_models import gemma_2_9b, llama_3_8b
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

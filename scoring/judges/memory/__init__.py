@@ -1,1 +1,1 @@
-"""The memory of a judge's device: what it takes, what is done when it runs out, how that is told from a lost card."""
+"""The memory of a judge's device: what is done when it runs out, and how that is told from a lost card."""

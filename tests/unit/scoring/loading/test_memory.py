@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from prefstream.scoring.config import Quantization
-from prefstream.scoring.judges.memory.needed import JudgeMemory, judge_memory
 from prefstream.scoring.loading.base_model import load_classifier, open_base
+from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
 from tests.support.known_models import gemma_2_9b, llama_3_8b
-from tests.support.models import make_tiny_base
+from tests.support.models import Family, make_tiny_base
 
 GB = 1e9
 
@@ -41,7 +41,7 @@ def scale_bytes(module: torch.nn.Module) -> int:
 @pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
 @pytest.mark.parametrize("family", ["gemma2", "llama"])
 def test_weights_take_what_they_take_when_they_are_loaded(
-    tmp_path: Path, family: str, quantization: Quantization
+    tmp_path: Path, family: Family, quantization: Quantization
 ) -> None:
     make_tiny_base(tmp_path, family)
     base = open_base(str(tmp_path), None, labels=3)

@@ -112,8 +112,9 @@ def _pass_bytes(config: Any, attention: str, dtype: torch.dtype, sequences: int,
         ids = torch.ones(sequences, width, dtype=torch.long)
         with tracker:
             model(input_ids=ids, use_cache=False)
-    peak: int = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
-    return peak - sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
+    peak = int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
+    weights: int = sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
+    return peak - weights
 
 
 def _unpacking_bytes(linear: list[torch.nn.Linear], quantization: Quantization, tokens: int) -> int:
