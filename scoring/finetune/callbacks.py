@@ -149,13 +149,13 @@ class Interruption(TrainerCallback):  # type: ignore[misc]  # transformers ships
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop."""
-        if _any_process(args, wanted=self._wanted()) and state.global_step < state.max_steps:
+        if any_process(args, wanted=self._wanted()) and state.global_step < state.max_steps:
             self.happened = True
             control.should_save = True
             control.should_training_stop = True
 
 
-def _any_process(args: Any, *, wanted: bool) -> bool:
+def any_process(args: Any, *, wanted: bool) -> bool:
     """Whether any of the processes that train together wants it: one that stopped alone would leave others waiting."""
     if args.world_size == 1:
         return wanted

@@ -43,6 +43,22 @@ class LoraRecipe(Settings):
     ] = 0
 
 
+class HeadRecipe(Settings):
+    """What the head is before the first step."""
+
+    begin: Annotated[
+        Literal["zeros", "fitted"],
+        Field(description="fitted: to the states of the base as it is, by a convex fit; pointwise judges only."),
+    ] = "zeros"
+    penalties: Annotated[
+        tuple[Positive, ...],
+        Field(
+            min_length=1,
+            description="Of a fitted head's weights; taken is the best one on prompts that a fit had not seen.",
+        ),
+    ] = (100.0, 300.0, 1000.0, 3000.0, 10000.0)
+
+
 class OptimizerRecipe(Settings):
     """How weights move."""
 
@@ -160,13 +176,15 @@ class Recipe(Settings):
     quantization: Literal["none", "8bit", "4bit"] = "none"
     attention: Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"] = "auto"
     lora: LoraRecipe = LoraRecipe()
+    head: HeadRecipe = HeadRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     data: DataRecipe = DataRecipe()
     step: StepRecipe = StepRecipe()
     dev: DevRecipe = DevRecipe()
-    max_steps: Annotated[Count | None, Field(description="Only the first so many steps, for a try; None for all.")] = (
-        None
-    )
+    max_steps: Annotated[
+        int | None,
+        Field(ge=0, description="Only the first so many steps, for a try; None for all; 0 for a fitted head alone."),
+    ] = None
     checkpoints: Annotated[Count, Field(description="How many are written over the run.")] = 10
     store: Annotated[
         Literal["bfloat16", "float32"], Field(description="What the adapter is stored in, and evaluated as.")
@@ -180,6 +198,10 @@ class Recipe(Settings):
             raise ValueError("data.consistency: a pointwise judge is consistent by construction; leave it out")
         if self.data.consistency and self.data.swap != "both":
             raise ValueError("data.consistency: needs data.swap: both")
+        if self.kind == "pairwise" and self.head.begin == "fitted":
+            raise ValueError("head.begin: only a pointwise judge's head can be fitted; leave it at zeros")
+        if self.max_steps == 0 and self.head.begin != "fitted":
+            raise ValueError("max_steps: without a step nothing is learnt, unless head.begin is fitted")
         return self
 
 

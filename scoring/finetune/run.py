@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import torch
 
 from prefstream.scoring.atomic_file import hash_file, write_json
@@ -38,6 +36,7 @@ from prefstream.scoring.finetune.data.teacher import Teacher, read_teacher
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.encode import EncodedPart, encode_dev, encode_train
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves
+from prefstream.scoring.finetune.fitted.beginning import begin, first_tau
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.receipt import write_predictions
@@ -49,9 +48,6 @@ from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.sources import public_name
 from prefstream.scoring.runtime import is_first_process
-
-_TIE_SHARE_BOUNDS: Final = (0.01, 0.9)
-"""Of the share of ties that the first answer assumes: data without ties must not make them impossible for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def finetune(
         _claim(work, identity, resume=resume)
     observer.say(_describe(pairs, plan))
     torch.manual_seed(recipe.seed)
-    tau = _first_tau(pairs, plan) if origin is None or origin.tau is None else origin.tau
+    tau = first_tau(pairs, plan) if origin is None or origin.tau is None else origin.tau
     reading = _reading(student, tau)
     observer.say(f"loading {public_name(recipe.base)} onto {student.placement.device}")
     interruption = Interruption(interrupted)
@@ -140,26 +136,14 @@ def finetune(
         steps = StepDataset(pairs, plan, recipe, pad_id=reading.pad_id)
         callbacks = [Report(observer, steps.tokens), interruption, WholeCheckpoints(clock)]
         trainer = _trainer(student, origin, steps, data.dev, reading, work, callbacks)
-        if checkpoint:
-            observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
-        with quiet_libraries():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        begun = begin(trainer, pairs, plan, recipe.head, work, say=observer.say, interrupted=interrupted)
+        if begun and plan.steps:
+            _train(trainer, checkpoint, observer)
     done = trainer.state.global_step
-    if interruption.happened:
+    if not begun or interruption.happened:
         return Outcome(finished=False, metrics={}, steps=done)
-    trainer.accelerator.wait_for_everyone()  # the first process may still be writing the best weights
-    best = _take_best(trainer, work) if data.dev is not None else None
+    best, metrics = _store(student, trainer, data, work, output, observer)
     if is_first_process():
-        store_adapter(student, trainer.model, output, tau=reading.tau)
-    trainer.accelerator.wait_for_everyone()
-    chosen = dev_part(data.dev.pairs, None, tiers=recipe.dev.tiers) if data.dev is not None else None
-    final = _read_as_stored(trainer, chosen, output) if chosen is not None else None
-    if chosen is not None:
-        observer.say(f"on {len(chosen):,} dev pairs, with the adapter as stored:")
-    metrics = final.metrics if final else {}
-    if is_first_process():
-        if final is not None and chosen is not None:
-            write_predictions(output, chosen, final.probabilities)
         receipt = Receipt(
             recipe=recipe,
             student=student,
@@ -172,8 +156,35 @@ def finetune(
             cost=clock.cost(),
         )
         receipt.write(output)
-        write_curves(output, trainer.state.log_history, title=recipe.name)
+        if plan.steps:
+            write_curves(output, trainer.state.log_history, title=recipe.name)
     return Outcome(finished=True, metrics=metrics, steps=done)
+
+
+def _train(trainer: JudgeTrainer, checkpoint: Path | None, observer: TrainingObserver) -> None:
+    if checkpoint:
+        observer.say(f"going on at step {checkpoint.name.rpartition('-')[2]}")
+    with quiet_libraries():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def _store(
+    student: Student, trainer: JudgeTrainer, data: _Data, work: Path, output: Path, observer: TrainingObserver
+) -> tuple[int | None, Mapping[str, float]]:
+    """Write the adapter with its best weights, and measure it as it is stored; the step of these weights, metrics."""
+    trainer.accelerator.wait_for_everyone()  # the first process may still be writing the best weights
+    best = _take_best(trainer, work) if data.dev is not None else None
+    if is_first_process():
+        store_adapter(student, trainer.model, output, tau=trainer.reading.tau)
+    trainer.accelerator.wait_for_everyone()
+    if data.dev is None:
+        return best, {}
+    chosen = dev_part(data.dev.pairs, None, tiers=student.recipe.dev.tiers)
+    final = _read_as_stored(trainer, chosen, output)
+    observer.say(f"on {len(chosen):,} dev pairs, with the adapter as stored:")
+    if is_first_process():
+        write_predictions(output, chosen, final.probabilities)
+    return best, final.metrics
 
 
 @contextmanager
@@ -222,7 +233,7 @@ def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         return
     for stale in [*work.glob("checkpoint-*"), work / "tensorboard"]:
         shutil.rmtree(stale, ignore_errors=True)
-    for stale in work.glob("best.*"):
+    for stale in [*work.glob("best.*"), *work.glob("head.*")]:
         stale.unlink()
     write_json(place, identity)
 
@@ -316,17 +327,6 @@ def _reading(student: Student, tau: float) -> Reading:
         pad_id=student.base.tokenizer.pad_token_id,
         pass_tokens=recipe.step.pass_tokens,
     )
-
-
-def _first_tau(pairs: Pairs, plan: TrainingPlan) -> float:
-    """Tie's offset with which equal scores give the share of ties in the pairs that can have them."""
-    seen = np.concatenate(plan.steps)
-    weights = plan.weights[seen] * pairs.ties_possible[seen]
-    if not weights.sum():
-        return 0.0
-    share = float((weights * pairs.targets[seen, 2]).sum() / weights.sum())
-    share = min(max(share, _TIE_SHARE_BOUNDS[0]), _TIE_SHARE_BOUNDS[1])
-    return math.log(2 * share / (1 - share))
 
 
 def _describe(pairs: Pairs, plan: TrainingPlan) -> str:

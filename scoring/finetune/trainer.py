@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +15,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.finetune.callbacks import any_process
 from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_metrics
+from prefstream.scoring.finetune.fitted.head import FittedHead
 from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
@@ -96,7 +98,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         """
         self.optimizer: Any = None
         self.control: Any = None
-        self._reading = reading
+        self.reading = reading
         self._rates = optimizer
         super().__init__(
             model=model,
@@ -127,7 +129,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         for number, batch in enumerate(micro_batches):
             last = number == len(micro_batches) - 1
             with nullcontext() if last or not synchronises else self.accelerator.no_sync(model):
-                loss = self._reading.loss(self._outputs(model, batch["passes"]), batch)
+                loss = self.reading.loss(self._outputs(model, batch["passes"]), batch)
                 loss = loss / self.current_gradient_accumulation_steps
                 self.accelerator.backward(loss)
             total += loss.detach()
@@ -172,20 +174,62 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
 
     def read_dev(self, pairs: Pairs) -> DevReading:
         """Judge pairs with the model as it is; several processes share the passes."""
+        values, _ = self._read(pairs, np.arange(len(pairs.sequences)), self.model.config.num_labels)
+        return dev_metrics(pairs, values, kind=self.reading.kind, tau=self.reading.tau)
+
+    def read_states(
+        self, pairs: Pairs, places: NDArray[np.int64], on_progress: Callable[[int, int], bool]
+    ) -> NDArray[np.float32] | None:
+        """What the head reads of sequences; several processes share the passes.
+
+        Args:
+            pairs: of which.
+            places: of the sequences that are read.
+            on_progress: told how many passes are done, and how many there are; True ends it.
+
+        Returns:
+            Shape (sequences of all pairs, columns of a state), 0 where nothing was read; None where it was ended.
+        """
+        head = self.model.get_base_model().score
+        # With what it reads in place of what it says, the classifier picks states as it picks outputs.
+        hook = head.register_forward_hook(lambda _module, given, _output: given[0])
+        try:
+            states, whole = self._read(pairs, places, self.model.config.hidden_size, on_progress)
+        finally:
+            hook.remove()
+        return states if whole else None
+
+    def begin_with(self, head: FittedHead) -> None:
+        """Take a head to begin with."""
+        head.put_into(self.model)
+        self.reading = replace(self.reading, tau=head.tau)
+
+    def _read(
+        self,
+        pairs: Pairs,
+        places: NDArray[np.int64],
+        width: int,
+        on_progress: Callable[[int, int], bool] = lambda _done, _all: False,
+    ) -> tuple[NDArray[np.float32], bool]:
+        """Outputs of the model as it is, and whether they are of all places."""
         was_training = self.model.training
         self.model.eval()
-        outputs = torch.zeros((len(pairs.sequences), self.model.config.num_labels), device=self.args.device)
-        everything = np.arange(len(pairs.sequences))
-        passes = forward_passes(pairs, everything, self._reading.pad_id, padded_tokens=self._reading.pass_tokens)
+        outputs = torch.zeros((len(pairs.sequences), width), device=self.args.device)
+        passes = forward_passes(pairs, places, self.reading.pad_id, padded_tokens=self.reading.pass_tokens)
+        passes = passes[self.args.process_index :: self.args.world_size]
+        ended = False
         with torch.inference_mode():
-            for places, ids, mask in passes[self.args.process_index :: self.args.world_size]:
+            for done, (chosen, ids, mask) in enumerate(passes):
+                if ended := on_progress(done, len(passes)):
+                    break
                 batch = self._prepare_inputs({"input_ids": ids, "attention_mask": mask})
-                outputs[places] = self._outputs(self.model, [batch])
+                outputs[chosen] = self._outputs(self.model, [batch])
+        self.model.train(was_training)
+        ended = any_process(self.args, wanted=ended)
         if self.args.world_size > 1:
             outputs = self.accelerator.reduce(outputs.clone(), "sum")
-        self.model.train(was_training)
         values: NDArray[np.float32] = outputs.cpu().numpy()
-        return dev_metrics(pairs, values, kind=self._reading.kind, tau=self._reading.tau)
+        return values, not ended
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002 - as Trainer calls it
         """Not counted: Trainer would guess it from inputs of another shape."""
@@ -205,9 +249,9 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         return torch.cat(outputs).float()
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self._reading.dtype == torch.float32:
+        if self.reading.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.args.device.type, dtype=self._reading.dtype)
+        return torch.autocast(self.args.device.type, dtype=self.reading.dtype)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         """Steps in their planned order."""

@@ -27,9 +27,10 @@ from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs, take
 from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
 from prefstream.scoring.finetune.data.teacher import read_teacher, taught
 from prefstream.scoring.finetune.dev_metrics import in_tiers, measure
-from prefstream.scoring.finetune.features.fit import Verdicts, fit_linear
+from prefstream.scoring.finetune.features.fit import fit_linear
 from prefstream.scoring.finetune.features.names import name_features
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
+from prefstream.scoring.finetune.fitted.convex import Verdicts
 from prefstream.scoring.finetune.receipt import (
     data_line,
     data_record,
