@@ -36,13 +36,13 @@ from prefstream.scoring.finetune.data.teacher import Teacher, read_teacher
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.encode import EncodedPart, encode_dev, encode_train
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves
-from prefstream.scoring.finetune.fitted.beginning import begin, first_tau
+from prefstream.scoring.finetune.fitted.beginning import begin_with_fitted_head
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.receipt import write_predictions
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.finetune.start import Origin, start_hash
-from prefstream.scoring.finetune.steps import TrainingPlan, longer_win_rate, plan_steps, step_tokens
+from prefstream.scoring.finetune.steps import TrainingPlan, first_tau, longer_win_rate, plan_steps, step_tokens
 from prefstream.scoring.finetune.trainer import JudgeTrainer, Reading, training_arguments
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.loading.base_model import quiet_libraries
@@ -136,7 +136,9 @@ def finetune(
         steps = StepDataset(pairs, plan, recipe, pad_id=reading.pad_id)
         callbacks = [Report(observer, steps.tokens), interruption, WholeCheckpoints(clock)]
         trainer = _trainer(student, origin, steps, data.dev, reading, work, callbacks)
-        begun = begin(trainer, pairs, plan, recipe.head, work, say=observer.say, interrupted=interrupted)
+        begun = recipe.head.begin == "zeros" or begin_with_fitted_head(
+            trainer, pairs, plan.weights, recipe.head.penalties, work, say=observer.say, interrupted=interrupted
+        )
         if begun and plan.steps:
             _train(trainer, checkpoint, observer)
     done = trainer.state.global_step

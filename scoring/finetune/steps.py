@@ -22,6 +22,10 @@ _MAX_BALANCE: Final = 5.0
 decide alone."""
 
 
+_TIE_SHARE_BOUNDS: Final = (0.01, 0.9)
+"""Of the share of ties that the first answer assumes: data without ties must not make them impossible for good."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackwardPass:
     """Pairs that share one backward pass.
@@ -86,6 +90,22 @@ def plan_steps(
             steps += _fill(groups, weights, step.weight, share=min(left, 1.0))
             left -= 1.0
     return TrainingPlan(steps[:max_steps], weights)
+
+
+def first_tau(pairs: Pairs, plan: TrainingPlan) -> float:
+    """Tie's offset with which equal scores give the share of ties in the pairs that can have them.
+
+    Args:
+        pairs: the training pairs.
+        plan: which of them count, and how much.
+    """
+    seen = np.concatenate(plan.steps) if plan.steps else np.flatnonzero(plan.weights > 0)
+    weights = plan.weights[seen] * pairs.ties_possible[seen]
+    if not weights.sum():
+        return 0.0
+    share = float((weights * pairs.targets[seen, 2]).sum() / weights.sum())
+    share = min(max(share, _TIE_SHARE_BOUNDS[0]), _TIE_SHARE_BOUNDS[1])
+    return math.log(2 * share / (1 - share))
 
 
 def step_tokens(pairs: Pairs, plan: TrainingPlan) -> NDArray[np.int64]:
