@@ -225,6 +225,9 @@ export function uniqueId(prefix) {
 /**
  * One of a few, as radio buttons side by side.
  *
+ * The buttons stand in a form of their own, to which the group belongs and with which it goes: groups of the document
+ * stay in Chromium, one for each name that there ever was, for as long as the page is open.
+ *
  * @template {string} Value
  * @param {string} legend
  * @param {readonly (readonly [Value, string])[]} choices value and words.
@@ -232,18 +235,18 @@ export function uniqueId(prefix) {
  * @returns {{node: HTMLElement, set: (value: Value) => void}}
  */
 export function segmented(legend, choices, onChange) {
-  const name = uniqueId("choice");
+  const id = uniqueId("choice");
   const inputs = choices.map(([value]) =>
-    el("input", { type: "radio", name, value, id: `${name}-${value}`, on: { change: () => onChange(value) } }),
+    el("input", { type: "radio", name: "choice", value, id: `${id}-${value}`, on: { change: () => onChange(value) } }),
   );
   const node = el(
     "fieldset",
     { class: "segmented" },
     el("legend", null, legend),
     el(
-      "div",
-      { class: "segments" },
-      choices.flatMap(([value, words], place) => [inputs[place] ?? null, el("label", { for: `${name}-${value}` }, words)]),
+      "form",
+      { class: "segments", on: { submit: (event) => event.preventDefault() } },
+      choices.flatMap(([value, words], place) => [inputs[place] ?? null, el("label", { for: `${id}-${value}` }, words)]),
     ),
   );
   return {

@@ -116,9 +116,12 @@ export function setAttributes(node, attributes) {
   }
 }
 
+// Asked for once: Chromium keeps what it made for each question for as long as the page is open.
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
 /** @returns {boolean} whether the reader asked for no motion. */
 export function prefersStill() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return still.matches;
 }
 
 /**
