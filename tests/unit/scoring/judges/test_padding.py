@@ -21,28 +21,12 @@ from transformers import (
 
 from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.padding import needs_mask, pad
+from tests.support.small_configs import PAD, SIZES, WINDOWS
 
-PAD = 0
 CPU = torch.device("cpu")
 LENGTHS = (90, 41, 17, 3)
 """Longer and shorter than a window; the shortest is padded by several."""
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "pad_token_id": PAD,
-    "num_labels": 2,
-}
-WINDOWS: dict[str, Any] = {
-    "sliding_window": 12,
-    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-    "query_pre_attn_scalar": 8,
-}
 LEFT_TO_RIGHT = {
     "llama": LlamaConfig(**SIZES),
     "gemma2": Gemma2Config(**SIZES, **WINDOWS),

@@ -12,30 +12,14 @@ from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.judges.pooling import pool_by_mean
+from tests.support.small_configs import PAD, SIZES, WINDOWS
 
-PAD = 0
 LENGTHS = (1, 3, 17, 40, 90)
 """The shortest is padded by more than a window: a query of padding then sees nothing but padding."""
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "pad_token_id": PAD,
-    "num_labels": 2,
-}
-GEMMA: dict[str, Any] = {
-    "sliding_window": 12,
-    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-    "query_pre_attn_scalar": 8,
-}
 BASES: dict[str, dict[str, Any]] = {
-    "gemma3_text": GEMMA,
-    "gemma3_text both ways": {**GEMMA, "use_bidirectional_attention": True},
+    "gemma3_text": WINDOWS,
+    "gemma3_text both ways": {**WINDOWS, "use_bidirectional_attention": True},
     "llama": {},
 }
 
