@@ -38,6 +38,7 @@ class Arriving:
     names: TopicNames
     sent: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         rng = random.Random(1)
@@ -46,6 +47,12 @@ class Arriving:
                 producer.send(self.names.preferences_topic, encode_preference(preference(f"b{self.sent}", rng)))
                 self.sent += 1
             producer.flush()
+        self.ended.set()
+
+    def end(self) -> None:
+        """No more of them; `sent` stays what it is."""
+        self.stop.set()
+        assert self.ended.wait(WAIT_S)
 
 
 @contextmanager
@@ -103,7 +110,7 @@ def test_over_a_kill_a_client_that_comes_back_misses_no_verdict_and_sees_none_tw
                             seen.take(event)
         with board_service(names, tmp_path) as (_, url), events(url, last_event_id=seen.last) as stream:
             seen.take(stream.next("verdicts"))
-            source.stop.set()
+            source.end()
             while number_of(seen.last) < source.sent:
                 seen.take(stream.next("verdicts"))
     numbers = [number_of(one["event"]) for one in seen.verdicts]
