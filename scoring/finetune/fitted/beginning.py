@@ -51,11 +51,13 @@ def begin_with_fitted_head(
     Returns:
         False where it was interrupted; nothing is kept then.
     """
-    head = FittedHead.read(work) or _fitted(beginner, pairs, weights, penalties, say, interrupted)
+    head = FittedHead.read(work)
     if head is None:
-        return False
-    if is_first_process():
-        head.write(work)
+        head = _fitted(beginner, pairs, weights, penalties, say, interrupted)
+        if head is None:
+            return False
+        if is_first_process():
+            head.write(work)
     beginner.begin_with(head)
     return True
 
