@@ -85,6 +85,9 @@ class Provenance(ContractModel):
             "what a later version has."
         ),
     ] = None
+    layers: Annotated[
+        int | None, Field(description="How many of the base's layers the judge has, from below. Absent: all.")
+    ] = None
     trained: Annotated[
         bool | None,
         Field(

@@ -26,7 +26,7 @@ class Inspection:
 
     Attributes:
         described: for people: architecture, size, adapter, layout.
-        config: transformers' own, of the base.
+        config: transformers' own, of the base and the layers that the judge has of it.
         adapter_weights: how many the adapter has.
     """
 

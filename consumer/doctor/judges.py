@@ -178,6 +178,7 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
     from prefstream.scoring.errors import LoadError
     from prefstream.scoring.loading.adapter import read_lora
     from prefstream.scoring.loading.adapter_record import WEIGHTS, AdapterRecord
+    from prefstream.scoring.loading.layers import first_layers
     from prefstream.scoring.loading.tokenizer import load_tokenizer
     from prefstream.scoring.loading.weights import base_files, read_shapes, weight_files
 
@@ -207,7 +208,11 @@ def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspec
                 f"{adapter / WEIGHTS}: the classification head is missing, without which the answers would be "
                 "random; save the adapter with task_type SEQ_CLS, or with the head in modules_to_save"
             )
-        AdapterRecord.read(adapter).verify(adapter, template)
+        record = AdapterRecord.read(adapter)
+        record.verify(adapter, template)
+        if record.layers is not None:
+            described.append(f"the first {record.layers} of {config.num_hidden_layers} layers")
+            config = first_layers(config, record.layers)
         outputs = {shape[0] for shape in head.values()}
         if outputs != {len(LABELS[judge.kind])}:
             raise LoadError(

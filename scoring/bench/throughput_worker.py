@@ -136,11 +136,12 @@ class _PlainLoop:
         from prefstream.scoring.loading.sources import local_folder
         from prefstream.scoring.loading.weights import weight_files
 
-        model, self._tokenizer = _load_base(judge, placement)
         adapter = local_folder(str(judge.adapter), judge.adapter_revision)
         weight_files(adapter)
         read_lora(adapter)
-        if AdapterRecord.read(adapter).pooling == "mean":
+        record = AdapterRecord.read(adapter)
+        model, self._tokenizer = _load_base(judge, placement, layers=record.layers)
+        if record.pooling == "mean":
             pool_by_mean(model)
         model = PeftModel.from_pretrained(model, str(adapter))
         self._model = model.to(placement.device).eval()
@@ -211,12 +212,13 @@ def make_adapters(request: Request) -> dict[str, Any]:
     return {**request.config.model_dump(mode="json"), "judges": judges}
 
 
-def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]:
+def _load_base(judge: ModelJudgeConfig, placement: Placement, *, layers: int | None = None) -> tuple[Any, Any]:
     """Classifier with a random head, and tokenizer, set to pad alike."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     from prefstream.scoring.encoding.template import LABELS
     from prefstream.scoring.judges import block_attention
+    from prefstream.scoring.loading.layers import first_layers
     from prefstream.scoring.loading.sources import local_folder
     from prefstream.scoring.loading.weights import base_files
 
@@ -225,8 +227,11 @@ def _load_base(judge: ModelJudgeConfig, placement: Placement) -> tuple[Any, Any]
     # A plain loop, but not so plain as to run what a model brings along.
     safely = {"trust_remote_code": False, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **safely)
+    config = AutoConfig.from_pretrained(folder, num_labels=len(LABELS[judge.kind]), **safely)
+    if layers is not None:
+        config = first_layers(config, layers)
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=placement.dtype, num_labels=len(LABELS[judge.kind]), use_safetensors=True, **safely
+        folder, config=config, dtype=placement.dtype, use_safetensors=True, **safely
     )
     if judge.attention not in {"auto", block_attention.NAME}:
         model.set_attn_implementation(judge.attention)

@@ -90,6 +90,7 @@ class Receipt:
             f"* Base: {public_name(recipe.base)}" + (f" at {recipe.revision}" if recipe.revision else ""),
             f"* Licence: {licence}",
             f"* Layout: {self.student.template.name}, at most {recipe.max_length} tokens a sequence",
+            *([f"* Layers: the first {recipe.layers} of the base"] if recipe.layers else []),
             f"* Pooling: {_POOLED[recipe.pooling]}",
             f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
             f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
@@ -132,6 +133,7 @@ def store_adapter(student: Student, model: Any, folder: Path, *, tau: float) -> 
         tau=tau,
         mask_identity=recipe.data.mask_identity,
         pooling=recipe.pooling,
+        layers=recipe.layers,
     )
     record.model_copy(
         update={"base": public_name(recipe.base), "base_revision": recipe.revision, "base_hash": student.base.hash}

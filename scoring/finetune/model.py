@@ -57,7 +57,7 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
         if recipe.dtype != "auto":
             raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
         placement = replace(placement, dtype=torch.float32)  # a card without bfloat16
-    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]), say=say)
+    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]), layers=recipe.layers, say=say)
     template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
     layers = base.config.num_hidden_layers
     if recipe.lora.frozen_layers >= layers:

@@ -172,6 +172,13 @@ class Recipe(Settings):
         Pooling,
         Field(description="The head reads the last token's state, or the mean of all tokens': for embedding models."),
     ] = "last"
+    layers: Annotated[
+        Count | None,
+        Field(
+            description="Of the base, from below, that the judge has; None for all. The middle of a base knows more of "
+            "what it reads than its end, which is about the next token, and takes half the time."
+        ),
+    ] = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
     attention: Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"] = "auto"

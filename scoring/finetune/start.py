@@ -43,6 +43,9 @@ class Origin:
         record = AdapterRecord.read(folder)
         if record.base_hash != student.base.hash:
             raise LoadError(f"{folder}: was trained on another base than the recipe's; take an adapter of that base")
+        if record.layers != student.recipe.layers:
+            its, ours = record.layers or "all", student.recipe.layers or "all"
+            raise LoadError(f"{folder}: has {its} of the base's layers, the recipe has {ours}; set layers alike")
         if other := _differences(read_lora(folder), student):
             raise LoadError(f"{folder}: is of another shape than the recipe's LoRA: {'; '.join(other)}")
         # A head that was trained on another layout, or on other states, knows nothing of these.

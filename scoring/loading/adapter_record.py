@@ -41,6 +41,9 @@ class AdapterRecord(Settings):
     pooling: Annotated[
         Pooling, Field(description="The head reads the last token's state, or the mean of all tokens' states.")
     ] = "last"
+    layers: Annotated[
+        int | None, Field(ge=1, description="Of the base, from below, that the judge has; null for all.")
+    ] = None
     tau: Annotated[float, Field(description="Pointwise: learnt offset of the tie's logit.")] = 0.0
     calibration: Calibration = Calibration()
     base: Annotated[str | None, Field(description="Hub id or folder name of the base.")] = None
@@ -56,6 +59,7 @@ class AdapterRecord(Settings):
         tau: float = 0.0,
         mask_identity: bool = False,
         pooling: Pooling = "last",
+        layers: int | None = None,
     ) -> Self:
         """The record of a judge that reads by `template`."""
         return cls(
@@ -66,6 +70,7 @@ class AdapterRecord(Settings):
             max_length=max_length,
             mask_identity=mask_identity,
             pooling=pooling,
+            layers=layers,
             tau=tau,
         )
 

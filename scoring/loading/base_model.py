@@ -21,6 +21,7 @@ from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.pooling import pool_by_mean
 from prefstream.scoring.loading.adapter_record import Pooling
+from prefstream.scoring.loading.layers import first_layers
 from prefstream.scoring.loading.sources import first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
@@ -35,9 +36,11 @@ class Base:
 
     Attributes:
         folder: where its files are.
-        config: transformers' own, with the judge's number of labels and the tokenizer's pad token.
+        config: transformers' own, with the judge's number of labels, the layers that are kept, and the tokenizer's pad
+            token.
         tokenizer: fast, with a pad token that pooling can tell from text.
         head_names: parameters of the classification head: those outside the backbone.
+        left_out: parameters of the layers that are not kept.
         hash: of the weights, as a preference's provenance states it.
     """
 
@@ -45,28 +48,45 @@ class Base:
     config: Any
     tokenizer: Any
     head_names: frozenset[str]
+    left_out: frozenset[str]
     hash: str
 
 
-def open_base(source: str, revision: str | None, *, labels: int, say: Callable[[str], None] | None = None) -> Base:
+def open_base(
+    source: str,
+    revision: str | None,
+    *,
+    labels: int,
+    layers: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Base:
     """Find a base model and read everything but its weights.
 
     Args:
         source: absolute folder, hub id, or a base of the demo.
         revision: commit of a hub id.
         labels: outputs of the classification head.
+        layers: how many of its layers are kept, from below; None for all.
         say: told what is being fetched.
 
     Raises:
-        LoadError: it can't be had, is pickled, or has no sequence classifier.
+        LoadError: it can't be had, is pickled, has no sequence classifier, or fewer layers than are to be kept.
     """
     folder = local_folder(source, revision, say=say)
     files = base_files(folder)
     config = _load_config(folder, labels)
-    head_names = _head_names(config)
+    whole = skeleton(config)
+    left_out: frozenset[str] = frozenset()
+    if layers is not None:
+        if layers > config.num_hidden_layers:
+            raise LoadError(
+                f"{folder}: has {config.num_hidden_layers} layers, and the first {layers} are to be kept; lower layers"
+            )
+        config = first_layers(config, layers)
+        left_out = _names(whole) - _names(skeleton(config))
     tokenizer = load_tokenizer(folder, config)
     config.pad_token_id = tokenizer.pad_token_id
-    return Base(folder, config, tokenizer, head_names, hash_base(files))
+    return Base(folder, config, tokenizer, _head_names(whole), left_out, hash_base(files))
 
 
 def load_classifier(
@@ -119,7 +139,7 @@ def load_classifier(
     _take_into_memory(model)
     if hash_base(base_files(base.folder)) != base.hash:
         raise LoadError(f"{base.folder}: its weights were changed while they were loaded; start again")
-    _verify_report(base.folder, model, report, base.head_names)
+    _verify_report(base, model, report)
     for name in sorted(base.head_names & report["missing_keys"]):
         _fill_reproducibly(model.get_parameter(name), base.config)
     if pooling == "mean":
@@ -177,10 +197,13 @@ def skeleton(config: Any) -> Any:
         ) from error
 
 
-def _head_names(config: Any) -> frozenset[str]:
-    bare = skeleton(config)
-    backbone = bare.base_model_prefix + "."
-    return frozenset(name for name, _ in bare.named_parameters() if not name.startswith(backbone))
+def _names(model: Any) -> frozenset[str]:
+    return frozenset(name for name, _ in model.named_parameters())
+
+
+def _head_names(model: Any) -> frozenset[str]:
+    backbone = model.base_model_prefix + "."
+    return frozenset(name for name in _names(model) if not name.startswith(backbone))
 
 
 def _take_into_memory(model: Any) -> None:
@@ -194,20 +217,21 @@ def _take_into_memory(model: Any) -> None:
             tensor.data = tensor.data.clone()
 
 
-def _verify_report(folder: Path, model: Any, report: dict[str, Any], head_names: frozenset[str]) -> None:
+def _verify_report(base: Base, model: Any, report: dict[str, Any]) -> None:
     """Refuse a backbone of which anything is missing, left over or of another shape."""
     backbone = model.base_model_prefix + "."
+    unexpected = set(report["unexpected_keys"]) - base.left_out
     mismatches = {
-        "missing": sorted(set(report["missing_keys"]) - head_names),
+        "missing": sorted(set(report["missing_keys"]) - base.head_names),
         # Heads for other tasks, such as lm_head, are of no use here and do no harm.
-        "left over": sorted(name for name in report["unexpected_keys"] if name.startswith(backbone)),
+        "left over": sorted(name for name in unexpected if name.startswith(backbone)),
         "of another shape": sorted(str(name) for name in report["mismatched_keys"]),
     }
     if any(mismatches.values()) or report["error_msgs"]:
         listed = "; ".join(
             f"{what}: {', '.join(names[:4])} ({len(names)})" for what, names in mismatches.items() if names
         )
-        raise LoadError(f"{folder}: weights and config don't belong together ({listed}); fetch the model again")
+        raise LoadError(f"{base.folder}: weights and config don't belong together ({listed}); fetch the model again")
 
 
 def _quantization(

@@ -30,11 +30,17 @@ _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",)
 
 
 @dataclass(frozen=True, slots=True)
-class _Adapter:
-    """A verified adapter folder; its weights are not loaded yet."""
+class _Recorded:
+    """An adapter folder, and what it says of itself."""
 
     folder: Path
     record: AdapterRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapter(_Recorded):
+    """A verified adapter folder; its weights are not loaded yet."""
+
     shapes: dict[str, tuple[int, ...]]
 
 
@@ -80,21 +86,22 @@ def load_judge(
 def _load(
     config: ModelJudgeConfig, placement: Placement, calibration: Calibration | None, say: Callable[[str], None]
 ) -> ModelJudge:
-    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]), say=say)
+    recorded = _recorded(config)
+    # A judge reads well only what it was trained on, so how it reads is the adapter's to say, not the panel file's.
+    layers = recorded.record.layers if recorded else None
+    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]), layers=layers, say=say)
     template = template_for(base.config.model_type, config.kind, base.tokenizer)
-    adapter = _verified_adapter(config, template, base.head_names)
+    adapter = _verified(recorded, template, base.head_names) if recorded else None
     _verify_length(config, base.config)
     encoder = Encoder(
         base.tokenizer,
         template,
         max_length=config.max_length,
         shares=Shares(prompt=config.shares.prompt, response=config.shares.response),
-        # A judge reads well only what it was trained on, so this is the adapter's to say, not the panel file's.
         mask_identity=adapter is not None and adapter.record.mask_identity,
         shared=False,  # nobody else encodes with it: `base` goes when the judge is loaded
     )
     attention = attention_for(config, base.config, placement)
-    # Like the mask, the adapter's to say.
     pooling = adapter.record.pooling if adapter else "last"
     provenance = Provenance(
         kind=config.kind,
@@ -112,6 +119,7 @@ def _load(
         mask_identity=encoder.mask_identity,
         # Absent where it is as it always was: the identity of panels that did not change stays theirs.
         pooling=None if pooling == "last" else pooling,
+        layers=layers,
         trained=adapter is not None,
     )
     _warn_of_other_base(config, adapter, provenance)
@@ -151,14 +159,17 @@ def _load(
     return judge
 
 
-def _verified_adapter(config: ModelJudgeConfig, template: Template, head_names: frozenset[str]) -> _Adapter | None:
+def _recorded(config: ModelJudgeConfig) -> _Recorded | None:
     if config.adapter is None:
         return None
     folder = local_folder(config.adapter, config.adapter_revision)
-    record = AdapterRecord.read(folder)
-    shapes = verify_adapter_files(folder, head_names)
-    record.verify(folder, template)
-    return _Adapter(folder, record, shapes)
+    return _Recorded(folder, AdapterRecord.read(folder))
+
+
+def _verified(recorded: _Recorded, template: Template, head_names: frozenset[str]) -> _Adapter:
+    shapes = verify_adapter_files(recorded.folder, head_names)
+    recorded.record.verify(recorded.folder, template)
+    return _Adapter(recorded.folder, recorded.record, shapes)
 
 
 def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:

@@ -6,7 +6,6 @@ What bitsandbytes adds is not seen that way; it is put on top, by what its kerne
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import torch
 
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.judges import block_attention
+from prefstream.scoring.loading.layers import first_layers
 
 _LAYERS: Final = 2
 """Of those that are run: all are alike, but for the windows of neighbours, and one's memory is free for the next."""
@@ -97,11 +97,8 @@ def _pass_bytes(config: Any, attention: str, dtype: torch.dtype, sequences: int,
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    short = copy.deepcopy(config)
-    short.num_hidden_layers = min(_LAYERS, config.num_hidden_layers)
+    short = first_layers(config, min(_LAYERS, config.num_hidden_layers))
     short.pad_token_id = 0  # what the tokenizer says is set where the judge is loaded; without any, none is batched
-    if getattr(short, "layer_types", None):
-        short.layer_types = short.layer_types[: short.num_hidden_layers]
     if attention in _BLOCKWISE or attention == block_attention.NAME:
         attention = block_attention.NAME
         block_attention.register()
