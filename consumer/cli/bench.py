@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.loading.sources import prepare_demo_bases
 
+if TYPE_CHECKING:
+    from prefstream.scoring.bench.profile import JudgeProfile, PanelProfile
+
 
 class What(StrEnum):
     """What to measure."""
@@ -30,13 +33,15 @@ class What(StrEnum):
     OFFLINE = "offline"
     OVERHEAD = "overhead"
     TRAIN = "train"
+    PROFILE = "profile"
     ALL = "all"
 
 
 _USED_BY: Final[dict[str, set[What]]] = {
-    "panel": {What.PANEL, What.OFFLINE},
+    "panel": {What.PANEL, What.OFFLINE, What.PROFILE},
     "recipe": {What.TRAIN},
-    "battles": {What.PANEL, What.OFFLINE, What.TRAIN},
+    "battles": {What.PANEL, What.OFFLINE, What.TRAIN, What.PROFILE},
+    "repetitions": {What.PANEL, What.OFFLINE, What.OVERHEAD, What.TRAIN},
     "small_battles": {What.OVERHEAD},
     "batch": {What.OVERHEAD},
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
@@ -52,7 +57,8 @@ def bench(
             help="panel: the panel against a plain loop. offline: the stream against `score`. "
             "overhead: the stream with judges that cost nothing against a bare Kafka loop, both from a topic that was "
             "filled in record batches of a megabyte. "
-            "train: the steps of `finetune` against a bare PyTorch loop that does the same ones."
+            "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
+            "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all."
         ),
     ] = What.ALL,
     panel: PanelOption = DEFAULT_PANEL,
@@ -72,7 +78,7 @@ def bench(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
 ) -> None:
-    """Measure this machine. Each figure is a ratio of two programs that take turns in the same run.
+    """Measure this machine: but for the profile, by ratios of two programs that take turns in the same run.
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
@@ -87,6 +93,9 @@ def bench(
         refuse_unused(context, [name for name, users in _USED_BY.items() if what not in users], f"on bench {what}")
     check_outputs({"--output": output}, (), force=True)
     console = Console(stderr=True)
+    if what is What.PROFILE:
+        _profile(panel, battles, output, console)
+        return
     results: dict[str, Any] = {}
     if what in {What.TRAIN, What.ALL}:
         # First: what is wrong with the recipe should not show after minutes.
@@ -94,10 +103,7 @@ def bench(
     if what in {What.OVERHEAD, What.ALL}:
         results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
-        with console.status("preparing the judges") as status:
-            config = panel_config(panel, status.update)
-            bases = [judge.base for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
-            prepare_demo_bases(bases, say=status.update)  # the benchmark's processes would do it unseen
+        config = _prepared(panel, console)
         if what in {What.PANEL, What.ALL}:
             results["panel"] = _panel(config, battles, repetitions, console)
         if what in {What.OFFLINE, What.ALL}:
@@ -107,6 +113,27 @@ def bench(
     _print(results)
     if not results.get("train", {}).get("same_work", True):
         raise typer.Exit(EXIT_FAULT)
+
+
+def _prepared(panel: Path, console: Console) -> PanelConfig:
+    """A panel whose bases are on this machine: the benchmark's processes would fetch them unseen."""
+    with console.status("preparing the judges") as status:
+        config = panel_config(panel, status.update)
+        bases = [judge.base for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
+        prepare_demo_bases(bases, say=status.update)
+    return config
+
+
+def _profile(panel: Path, battles: int, output: Path | None, console: Console) -> None:
+    from prefstream.scoring.bench.profile import profile_panel
+    from prefstream.scoring.bench.throughput import bench_battles
+
+    config = _prepared(panel, console)
+    with console.status(f"profiling each judge over {battles} battles of real lengths"):
+        result = profile_panel(config, battles=bench_battles(battles), say=console.log)
+    if output:
+        write_output(output, (json.dumps(result.to_fields(), indent=2) + "\n").encode())
+    _print_profile(result, Console())
 
 
 def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:
@@ -142,6 +169,30 @@ def _train(recipe: str, battles: int, repetitions: int, console: Console) -> dic
 
     result = bench_train(load_recipe(recipe), battles=bench_battles(battles), repetitions=repetitions, say=console.log)
     return result.to_fields()
+
+
+def _print_profile(result: PanelProfile, console: Console) -> None:
+    table = Table("", *result.judges)
+    judges = list(result.judges.values())
+    for kind in judges[0].shares:
+        table.add_row(f"{kind}, of the passes", *(f"{judge.shares[kind]:.0%}" for judge in judges))
+    table.add_section()
+    rows: dict[str, Callable[[JudgeProfile], str]] = {
+        "battles/s, alone": lambda judge: f"{result.battles / judge.seconds:.2f}",
+        "tokenising, of all its time": lambda judge: f"{judge.encoding_s / judge.seconds:.1%}",
+        "padding, of its tokens": lambda judge: f"{judge.padding_share:.1%}",
+        "busy, while all judge": lambda judge: f"{min(1.0, judge.busy_share):.0%}",
+        "GFLOP/s in products": lambda judge: f"{judge.product_flops / judge.products_s / 1e9:,.0f}",
+        "peak, GFLOP/s": lambda judge: f"{judge.peak_flops_per_s / 1e9:,.0f}",
+        "of the peak": lambda judge: f"{judge.peak_share:.0%}",
+        "its products alone, of the peak": lambda judge: f"{judge.shape_peak_share:.0%}",
+    }
+    for name, told in rows.items():
+        table.add_row(name, *map(told, judges))
+    console.print(table)
+    say(console, f"all judges together: {result.battles / result.seconds:.2f} battles/s")
+    for name, judge in result.judges.items():
+        say(console, f"{name}: {judge.settings}")
 
 
 def _print(results: dict[str, Any]) -> None:

@@ -8,19 +8,19 @@ so that neither inherits the other's memory, threads or warmth, and a machine th
 from __future__ import annotations
 
 import csv
-import json
 import random
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
+from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, Request, models, reading_alone
 from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, take_turns
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig, PriorJudgeConfig
+from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import ConfigError
 
 DEFAULT_BATTLES: Final = 200
@@ -28,9 +28,6 @@ DEFAULT_BATTLES: Final = 200
 
 DEFAULT_BATCH_BATTLES: Final = 64
 """Battles that the panel gets at a time, as from the stream."""
-
-DEFAULT_MAX_LENGTH: Final = 1024
-"""Of judges that don't say: the demo's, and the notebooks'."""
 
 _SEED: Final = 0
 
@@ -156,18 +153,12 @@ def bench_panel(
         BenchError: a run failed.
     """
     _check(config)
-    judges = tuple(_with_max_length(judge) for judge in _models(config))
-    if len(judges) < len(config.judges):
+    if len(models(config)) < len(config.judges):
         say("judges of features are left out: they read nothing that the plain loop could read")
-        config = config.model_copy(update={"calibration": None})  # it names them
-    # The plain loop recuses nobody, and judges that are left out may stand there, too.
-    config = config.model_copy(update={"judges": judges, "recuse": {}})
+    config = reading_alone(config)  # the plain loop recuses nobody
     chosen = list(bench_battles() if battles is None else battles)
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
-        request = _Request(config, tuple(chosen), batch_battles, Path(folder))
-        if any(judge.adapter is None for judge in _models(config)):
-            say("making random adapters")
-            request.config = PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write()))
+        request = with_adapters(Request(config, tuple(chosen), batch_battles, Path(folder)), say)
 
         def run(arm: str) -> PanelRun:
             # The panel's process applies the fast settings itself if this one has not, as every command does.
@@ -177,45 +168,31 @@ def bench_panel(
     return _summarise(panel, plain, uncut=[_fits(battle, config) for battle in chosen])
 
 
-@dataclass(slots=True)
-class _Request:
-    """What the worker processes are told."""
+def with_adapters(request: Request, say: Callable[[str], None]) -> Request:
+    """The same request, with a random adapter for each judge that has none.
 
-    config: PanelConfig
-    battles: tuple[Battle, ...]
-    batch_battles: int
-    folder: Path
+    Args:
+        request: whose folder gets them.
+        say: told where some are made.
 
-    def write(self) -> Path:
-        path = self.folder / "request.json"
-        fields = {
-            "config": self.config.model_dump(mode="json"),
-            "battles": [battle.model_dump(mode="json") for battle in self.battles],
-            "batch_battles": self.batch_battles,
-            "folder": str(self.folder),
-        }
-        path.write_text(json.dumps(fields), encoding="utf-8")
-        return path
-
-
-def _models(config: PanelConfig) -> list[ModelJudgeConfig]:
-    return [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
-
-
-def _with_max_length(judge: ModelJudgeConfig) -> ModelJudgeConfig:
-    """Both sides must read as much, also where the adapter would say how much."""
-    return judge.model_copy(update={"max_length": judge.max_length or DEFAULT_MAX_LENGTH})
+    Raises:
+        BenchError: they can't be made.
+    """
+    if all(judge.adapter for judge in request.judges):
+        return request
+    say("making random adapters")
+    return replace(request, config=PanelConfig.model_validate(run_worker(_WORKER, "adapters", request.write())))
 
 
 def _check(config: PanelConfig) -> None:
     errors = [
         f"judge {judge.name}: quantization is {judge.quantization}; the bench compares unquantised judges"
-        for judge in _models(config)
+        for judge in models(config)
         if judge.quantization != "none"
     ]
     if any(isinstance(judge, PriorJudgeConfig) for judge in config.judges):
         errors.append("a prior reads nothing, so there is nothing to compare; leave it out")
-    elif not _models(config):
+    elif not models(config):
         errors.append("no judge has a base model, so there is nothing to compare")
     if config.swap:
         errors.append("swap is on; the bench compares panels without it")
@@ -232,8 +209,8 @@ def _fits(battle: Battle, config: PanelConfig) -> bool:
     """Whether both sides surely read all of a battle: they cut differently, so what is cut can't be compared."""
     words = max(len(f"{battle.prompt[0]} {answer[0]}".split()) for answer in (battle.response_a, battle.response_b))
     pairwise = len(" ".join((*battle.prompt, *battle.response_a, *battle.response_b)).split())
-    room = min(judge.max_length or DEFAULT_MAX_LENGTH for judge in _models(config)) - _TEMPLATE_TOKENS
-    return (pairwise if any(judge.kind == "pairwise" for judge in _models(config)) else words) <= room
+    room = min(judge.max_length or DEFAULT_MAX_LENGTH for judge in models(config)) - _TEMPLATE_TOKENS
+    return (pairwise if any(judge.kind == "pairwise" for judge in models(config)) else words) <= room
 
 
 def _summarise(panel: Sequence[PanelRun], plain: Sequence[PanelRun], *, uncut: Sequence[bool]) -> PanelBenchResult:

@@ -1,7 +1,7 @@
 """One task of the benchmark, in a process of its own: `python -m MODULE TASK REQUEST ANSWER`.
 
 TASK is `adapters` (make random ones), `panel` or `plain` (score the battles and take the time). REQUEST and ANSWER
-are JSON files of `prefstream.scoring.bench.throughput`. When it fails, the last line of stderr says why.
+are JSON files. When it fails, the last line of stderr says why.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch, peak_memory_bytes
-from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.bench.request import Request
+from prefstream.scoring.config import ModelJudgeConfig
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.template import Template
@@ -36,44 +36,16 @@ _ALPHA: Final = 1.0
 """Keeps random adapters small beside the base weights: the hidden states stay in a trained model's range."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What `prefstream.scoring.bench.throughput` asks for."""
-
-    config: PanelConfig
-    battles: tuple[Battle, ...]
-    batch_battles: int
-    folder: Path
-
-    @classmethod
-    def read(cls, path: Path) -> Request:
-        """Read a request file."""
-        fields = json.loads(path.read_bytes())
-        return cls(
-            config=PanelConfig.model_validate(fields["config"]),
-            battles=tuple(Battle.model_validate(battle) for battle in fields["battles"]),
-            batch_battles=fields["batch_battles"],
-            folder=Path(fields["folder"]),
-        )
-
-    @property
-    def judges(self) -> list[ModelJudgeConfig]:
-        """The panel's judges; the bench takes no priors."""
-        return [judge for judge in self.config.judges if isinstance(judge, ModelJudgeConfig)]
-
-
 def run_panel(request: Request) -> dict[str, Any]:
     """Score the battles as the stream does."""
     from prefstream.scoring.panel.load import load_panel
 
-    count = request.batch_battles
-    batches = [request.battles[start : start + count] for start in range(0, len(request.battles), count)]
     with load_panel(request.config) as panel:
         panel.score(request.battles[:_WARM_UP_BATTLES])
         encoded = []
         answers = []
         with Stopwatch() as clock:
-            for battles in batches:
+            for battles in request.batches:
                 encoded.append(panel.encode(battles))
                 answers += panel.score_encoded(encoded[-1])
         provenances = {judge.name: judge.provenance for judge in panel.judges}

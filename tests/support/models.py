@@ -88,6 +88,7 @@ def make_tiny_judge(
     layers: int = 2,
     rank: int = 4,
     pooling: Pooling = "last",
+    kept_layers: int | None = None,
     **entry: Any,
 ) -> dict[str, Any]:
     """Write a judge into a folder.
@@ -103,6 +104,7 @@ def make_tiny_judge(
         layers: number of layers.
         rank: of the adapter.
         pooling: of the adapter.
+        kept_layers: of the base, by the adapter; all if None.
         entry: further keys of the entry, such as `weight` or `quantization`.
 
     Returns:
@@ -120,7 +122,8 @@ def make_tiny_judge(
         "max_length": MAX_LENGTH,
     }
     if adapter:
-        make_tiny_adapter(folder / "adapter", base, kind, seed=seed, rank=rank, pooling=pooling)
+        reading: dict[str, Any] = {"pooling": pooling, "layers": kept_layers}
+        make_tiny_adapter(folder / "adapter", base, kind, seed=seed, rank=rank, **reading)
         judge["adapter"] = str(folder / "adapter")
     else:
         judge["allow_untrained"] = True
@@ -168,20 +171,30 @@ def make_tiny_base(folder: Path, family: Family, *, seed: int = 0, hidden_size: 
 
 
 def make_tiny_adapter(
-    folder: Path, base: Path, kind: Kind = "pairwise", *, seed: int = 0, rank: int = 4, pooling: Pooling = "last"
+    folder: Path,
+    base: Path,
+    kind: Kind = "pairwise",
+    *,
+    seed: int = 0,
+    rank: int = 4,
+    pooling: Pooling = "last",
+    layers: int | None = None,
 ) -> None:
     """Write a LoRA adapter whose every weight is random, with its head and its record."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     from prefstream.scoring.encoding.template import LABELS, template_for
     from prefstream.scoring.loading.adapter_record import AdapterRecord
+    from prefstream.scoring.loading.layers import first_layers
 
     with torch.random.fork_rng(devices=[]), _quiet():
         import peft
 
         torch.manual_seed(seed + 1000)
-        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(LABELS[kind]))
+        config = AutoConfig.from_pretrained(base, num_labels=len(LABELS[kind]))
+        config = first_layers(config, layers or config.num_hidden_layers)
+        model = AutoModelForSequenceClassification.from_pretrained(base, config=config)
         lora = peft.LoraConfig(
             task_type=peft.TaskType.SEQ_CLS,
             r=rank,
@@ -196,7 +209,7 @@ def make_tiny_adapter(
                 torch.nn.init.normal_(weight.data, std=2.0 / model.config.hidden_size**0.5)
         adapted.save_pretrained(folder)
     template = template_for(model.config.model_type, kind, AutoTokenizer.from_pretrained(base))
-    AdapterRecord.describe(template, max_length=MAX_LENGTH, pooling=pooling).write(folder)
+    AdapterRecord.describe(template, max_length=MAX_LENGTH, pooling=pooling, layers=layers).write(folder)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
     """A run with a pointwise judge that has an adapter and a pairwise one that needs a random one."""
     folder = tmp_path_factory.mktemp("bench")
     judges = [
-        make_tiny_judge(folder / "gemma", "embeddinggemma", "pointwise", weight=3.0, pooling="mean"),
+        make_tiny_judge(folder / "gemma", "embeddinggemma", "pointwise", weight=3.0, pooling="mean", kept_layers=1),
         make_tiny_judge(folder / "llama", "chatml", "pairwise", adapter=False),
     ]
     battles = [Battle(id=str(n), prompt=("fox?",), response_a=("dog " * n,), response_b=("fox",)) for n in range(1, 12)]
