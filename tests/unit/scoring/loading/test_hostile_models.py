@@ -23,7 +23,8 @@ import torch
 from prefstream import LoadError, ModelJudgeConfig, PanelConfig
 from prefstream.consumer.doctor.judges import inspect
 from prefstream.schemas import Battle
-from prefstream.scoring.bench.throughput_worker import Request, run_plain
+from prefstream.scoring.bench.request import Request
+from prefstream.scoring.bench.throughput_worker import run_plain
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.base_model import quiet_libraries
 from prefstream.scoring.loading.judge import load_judge
