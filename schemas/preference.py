@@ -72,6 +72,14 @@ class Provenance(ContractModel):
     template_hash: Annotated[str | None, Field(description="SHA-256 of the layout.")] = None
     dtype: str | None = None
     quantization: Annotated[str | None, Field(description="none, 8bit, 4bit, or what a later version has.")] = None
+    int8_threshold: Annotated[
+        float | None,
+        Field(description="Of 8bit: from where on columns of an input are computed in 16 bits. Absent: 6."),
+    ] = None
+    quant_type: Annotated[
+        str | None,
+        Field(description="Of 4bit: its levels, fp4. Absent: nf4. Readers keep what a later version has."),
+    ] = None
     attention: str | None = None
     device: str | None = None
     max_length: int | None = None

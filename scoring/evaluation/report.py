@@ -203,6 +203,8 @@ def _described(provenance: Provenance) -> str:
         "template": provenance.template,
         "dtype": provenance.dtype,
         "quantization": provenance.quantization,
+        "int8 threshold": provenance.int8_threshold,
+        "quant type": provenance.quant_type,
         "max length": provenance.max_length,
     }
     return ", ".join([provenance.kind, *(f"{name} {value}" for name, value in parts.items() if value is not None)])

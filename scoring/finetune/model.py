@@ -17,6 +17,7 @@ from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
 from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries, skeleton
+from prefstream.scoring.loading.rounding import Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Student:
         encoder: the very one that serving builds.
         placement: where this process trains it, and in what.
         attention: implementation, as transformers knows it.
+        rounding: of the base.
     """
 
     recipe: Recipe
@@ -38,6 +40,7 @@ class Student:
     encoder: Encoder
     placement: Placement
     attention: str
+    rounding: Rounding
 
 
 def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
@@ -66,7 +69,8 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
     _check_targets(skeleton(base.config), recipe)
     encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
     attention = attention_for(described, base.config, placement)
-    return Student(recipe, base, template, encoder, placement, attention)
+    rounding = Rounding.of(described, storage=placement.dtype)
+    return Student(recipe, base, template, encoder, placement, attention, rounding)
 
 
 def load_student(student: Student) -> Any:
@@ -89,8 +93,7 @@ def load_student(student: Student) -> Any:
             dtype=student.placement.dtype,
             attention=student.attention,
             pooling=recipe.pooling,
-            quantization=recipe.quantization,
-            quant_storage=student.placement.dtype,
+            rounding=student.rounding,
         )
         model.config.use_cache = False
         model.score = Float32Head.of(model.score)
@@ -132,6 +135,8 @@ def _described(recipe: Recipe) -> ModelJudgeConfig:
             dtype=recipe.dtype,
             attention=recipe.attention,
             quantization=recipe.quantization,
+            int8_threshold=recipe.int8_threshold,
+            quant_type=recipe.quant_type,
             device=_own_device(),
         )
     except ConfigError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from prefstream.scoring.config import DEMO_BASES, Commit
+from prefstream.scoring.config import DEMO_BASES, Commit, Int8Threshold, Quantization, QuantTypeSetting
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.settings import Settings
@@ -180,7 +180,9 @@ class Recipe(Settings):
         ),
     ] = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    quantization: Literal["none", "8bit", "4bit"] = "none"
+    quantization: Quantization = "none"
+    int8_threshold: Int8Threshold = None
+    quant_type: QuantTypeSetting = None
     attention: Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"] = "auto"
     lora: LoraRecipe = LoraRecipe()
     head: HeadRecipe = HeadRecipe()

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import torch
 
-from prefstream.scoring.config import Quantization
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.pooling import pool_by_mean
 from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.loading.layers import first_layers
+from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
@@ -96,8 +96,7 @@ def load_classifier(
     dtype: torch.dtype,
     attention: str,
     pooling: Pooling = "last",
-    quantization: Quantization = "none",
-    quant_storage: torch.dtype | None = None,
+    rounding: Rounding = NONE,
 ) -> Any:
     """Load a base model's weights as a sequence classifier.
 
@@ -107,8 +106,7 @@ def load_classifier(
         dtype: of what is not quantised.
         attention: implementation, as transformers knows it.
         pooling: what the head reads.
-        quantization: of the linear layers.
-        quant_storage: dtype in which 4-bit weights are stored; FSDP can only shard what has the dtype of the rest.
+        rounding: of the linear layers.
 
     Returns:
         The classifier, in memory alone: what becomes of the files later does not matter. A head that the weights lack
@@ -125,7 +123,7 @@ def load_classifier(
             config=base.config,
             dtype=dtype,
             attn_implementation=attention,
-            quantization_config=_quantization(quantization, dtype, base.head_names, quant_storage),
+            quantization_config=rounding.for_transformers(dtype, base.head_names),
             device_map={"": str(device)} if device.type == "cuda" else None,
             use_safetensors=True,
             trust_remote_code=False,
@@ -232,26 +230,6 @@ def _verify_report(base: Base, model: Any, report: dict[str, Any]) -> None:
             f"{what}: {', '.join(names[:4])} ({len(names)})" for what, names in mismatches.items() if names
         )
         raise LoadError(f"{base.folder}: weights and config don't belong together ({listed}); fetch the model again")
-
-
-def _quantization(
-    quantization: Quantization, dtype: torch.dtype, head_names: frozenset[str], storage: torch.dtype | None
-) -> Any:
-    if quantization == "none":
-        return None
-    from transformers import BitsAndBytesConfig
-
-    heads = sorted({name.rpartition(".")[0] for name in head_names})
-    if quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_quant_storage=storage,
-        llm_int8_skip_modules=heads,
-    )
 
 
 def _fill_reproducibly(parameter: torch.nn.Parameter, config: Any) -> None:

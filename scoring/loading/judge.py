@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from prefstream.schemas import Battle, Provenance
-from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.config import INT8_THRESHOLD, ModelJudgeConfig
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.encoding.truncate import Shares
@@ -24,6 +24,7 @@ from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import load_classifier, open_base, quiet_libraries
+from prefstream.scoring.loading.rounding import Rounding
 from prefstream.scoring.loading.sources import local_folder, public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
@@ -103,6 +104,7 @@ def _load(
     )
     attention = attention_for(config, base.config, placement)
     pooling = adapter.record.pooling if adapter else "last"
+    rounding = Rounding.of(config)
     provenance = Provenance(
         kind=config.kind,
         base=public_name(config.base),
@@ -113,11 +115,13 @@ def _load(
         template_hash=template.hash,
         dtype=str(placement.dtype).removeprefix("torch."),
         quantization=config.quantization,
+        # Absent where they are as they always were: the identity of panels that did not change stays theirs.
+        int8_threshold=None if rounding.int8_threshold == INT8_THRESHOLD else rounding.int8_threshold,
+        quant_type=None if rounding.quant_type == "nf4" else rounding.quant_type,
         attention=attention,
         device=str(placement.device),
         max_length=config.max_length,
         mask_identity=encoder.mask_identity,
-        # Absent where it is as it always was: the identity of panels that did not change stays theirs.
         pooling=None if pooling == "last" else pooling,
         layers=layers,
         trained=adapter is not None,
@@ -130,7 +134,7 @@ def _load(
         dtype=placement.dtype,
         attention=attention,
         pooling=pooling,
-        quantization=config.quantization,
+        rounding=rounding,
     )
     if adapter:
         say(f"{config.name}: loading its adapter {public_name(str(config.adapter))}")

@@ -138,6 +138,8 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one(tmp_path: Path
         ({"device": "gpu"}, "judges[0].device:"),
         ({"dtype": "fp8"}, "judges[0].dtype:"),
         ({"quantization": "2bit"}, "judges[0].quantization:"),
+        ({"quantization": "8bit", "int8_threshold": -1}, "judges[0].int8_threshold:"),
+        ({"quantization": "4bit", "quant_type": "int4"}, "judges[0].quant_type:"),
         ({"max_length": 0}, "judges[0].max_length:"),
         ({"micro_batch_tokens": 0}, "judges[0].micro_batch_tokens:"),
         ({"shares": {"prompt": 0}}, "judges[0].shares.prompt:"),
@@ -146,6 +148,39 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one(tmp_path: Path
 )
 def test_a_wrong_value_names_its_place(tmp_path: Path, change: dict[str, Any], place: str) -> None:
     assert only_fault_of(tmp_path, {"judges": [{**MODEL, **change}, PRIOR]}).startswith(place)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"quantization": "8bit", "int8_threshold": 0},
+        {"quantization": "8bit", "int8_threshold": 4.5},
+        {"quantization": "4bit", "quant_type": "fp4"},
+    ],
+)
+def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any]) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, **settings}]})).judges
+    assert judge.model_dump(include=set(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"int8_threshold": 6}, "int8_threshold: is for quantization: 8bit, and this is none; leave it out"),
+        (
+            {"quantization": "4bit", "int8_threshold": 0},
+            "int8_threshold: is for quantization: 8bit, and this is 4bit; leave it out",
+        ),
+        (
+            {"quantization": "8bit", "quant_type": "fp4"},
+            "quant_type: is for quantization: 4bit, and this is 8bit; leave it out",
+        ),
+    ],
+)
+def test_how_a_base_is_quantised_must_fit_its_quantization(
+    tmp_path: Path, settings: dict[str, Any], expected: str
+) -> None:
+    assert only_fault_of(tmp_path, {"judges": [{**MODEL, **settings}]}) == f"judges[0].{expected}"
 
 
 def test_a_missing_kind_is_named(tmp_path: Path) -> None:

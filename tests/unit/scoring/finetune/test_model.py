@@ -47,6 +47,13 @@ def test_two_students_of_one_seed_are_the_same(base: MakeBase) -> None:
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.parametrize("threshold", [None, 0.0, 4.5])
+def test_a_base_is_quantised_in_training_as_the_recipe_says(base: MakeBase, threshold: float | None) -> None:
+    model = student_model(base, dtype="bfloat16", quantization="8bit", int8_threshold=threshold)
+    thresholds = [module.state.threshold for module in model.modules() if hasattr(module, "init_8bit_state")]
+    assert thresholds == [6.0 if threshold is None else threshold] * 2 * 7
+
+
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [

@@ -96,6 +96,8 @@ def test_unknown_keys_are_named_with_what_was_meant(tmp_path: Path) -> None:
         ({"data": {"balance_length": "yes"}}, "data.balance_length: "),
         ({"step": {"weight": 0}}, "step.weight: "),
         ({"store": "float16"}, "store: "),
+        ({"int8_threshold": 3}, "int8_threshold: is for quantization: 8bit, and this is none; leave it out"),
+        ({"quantization": "8bit", "quant_type": "fp4"}, "quant_type: is for quantization: 4bit, and this is 8bit"),
         ({"revision": "main"}, "revision: "),
         ({"name": "../elsewhere"}, "name: "),
         ({"kind": "pointwise", "data": {"consistency": 1}}, "data.consistency: a pointwise judge is consistent"),

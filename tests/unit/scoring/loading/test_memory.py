@@ -11,6 +11,7 @@ import torch
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.loading.base_model import load_classifier, open_base
 from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
+from prefstream.scoring.loading.rounding import Rounding
 from tests.support.known_models import gemma_2_9b, llama_3_8b
 from tests.support.models import Family, make_tiny_base
 
@@ -46,7 +47,7 @@ def test_weights_take_what_they_take_when_they_are_loaded(
     make_tiny_base(tmp_path, family)
     base = open_base(str(tmp_path), None, labels=3)
     loaded = load_classifier(
-        base, device=torch.device("cpu"), dtype=torch.bfloat16, attention="eager", quantization=quantization
+        base, device=torch.device("cpu"), dtype=torch.bfloat16, attention="eager", rounding=Rounding(quantization)
     )
     counted = take(base.config, quantization=quantization, micro_batch_tokens=64, max_length=32)
     scales = sum(map(scale_bytes, loaded.modules()))

@@ -112,10 +112,14 @@ def test_the_device_and_the_names_of_what_is_hashed_are_not_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["base_hash", "adapter_hash", "template_hash", "dtype", "quantization", "attention", "max_length"]
+    "part",
+    [
+        *("base_hash", "adapter_hash", "template_hash", "dtype", "quantization", "attention", "max_length"),
+        *("int8_threshold", "quant_type"),
+    ],
 )
 def test_what_the_judge_is_made_of_is_in_it(part: str) -> None:
-    values: list[Any] = [7, 8] if part == "max_length" else ["7", "8"]
+    values: list[Any] = [7, 8] if part in {"max_length", "int8_threshold"} else ["7", "8"]
     assert hash_of(**{part: values[0]}) != hash_of(**{part: values[1]})
 
 
