@@ -80,6 +80,14 @@ class Provenance(ContractModel):
         str | None,
         Field(description="Of 4bit: its levels, fp4. Absent: nf4. Readers keep what a later version has."),
     ] = None
+    merge: Annotated[
+        str | None,
+        Field(
+            description="before_quantization: the adapter was merged into the base, and the sum was quantised. Absent: "
+            "it was merged into a base that is not quantised, or left beside one that is. Readers keep what a later "
+            "version has."
+        ),
+    ] = None
     attention: str | None = None
     device: str | None = None
     max_length: int | None = None

@@ -172,6 +172,14 @@ class ModelJudgeConfig(_NamedSettings):
     quantization: Annotated[Quantization, Field(description="By bitsandbytes; the head is never quantised.")] = "none"
     int8_threshold: Int8Threshold = None
     quant_type: QuantTypeSetting = None
+    merge: Annotated[
+        Literal["auto", "before_quantization"],
+        Field(
+            description="auto merges an adapter into a base that is not quantised, and leaves it beside one that is. "
+            "before_quantization, with 8bit: it is merged in the machine's memory, which holds the whole base in 16 "
+            "bits for that, and the sum is rounded."
+        ),
+    ] = "auto"
     attention: Annotated[
         Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"],
         Field(
@@ -201,6 +209,30 @@ class ModelJudgeConfig(_NamedSettings):
             return source
         key = "revision" if info.field_name == "base" else "adapter_revision"
         return source and _insist_on_revision(source, info, key)
+
+    @field_validator("merge")
+    @classmethod
+    def _mergeable(cls, merge: str, info: ValidationInfo) -> str:
+        if merge == "auto":
+            return merge
+        quantization = info.data.get("quantization", "8bit")
+        if quantization == "4bit":
+            raise ValueError(
+                f"{merge} is for quantization: 8bit; 16 levels are too few for what an adapter adds, which rounding "
+                "would undo; leave it out"
+            )
+        if quantization == "none":
+            raise ValueError(
+                f"{merge} is for quantization: 8bit; into a base that is not quantised an adapter is merged anyway"
+            )
+        if "adapter" in info.data and info.data["adapter"] is None:
+            raise ValueError(f"{merge} needs an adapter; leave it out")
+        return merge
+
+    @property
+    def merges(self) -> bool:
+        """Whether the adapter becomes part of the base's weights, and takes no memory of its own."""
+        return self.quantization == "none" or self.merge == "before_quantization"
 
 
 class FeaturesJudgeConfig(_NamedSettings):

@@ -83,7 +83,7 @@ def _memory_of(judge: ModelJudgeConfig, placement: Placement, inspection: Inspec
         quantization=judge.quantization,
         micro_batch_tokens=placement.micro_batch_tokens,
         max_length=judge.max_length,
-        adapter_weights=0 if judge.quantization == "none" else inspection.adapter_weights,
+        adapter_weights=0 if judge.merges else inspection.adapter_weights,
     )
 
 

@@ -205,6 +205,7 @@ def _described(provenance: Provenance) -> str:
         "quantization": provenance.quantization,
         "int8 threshold": provenance.int8_threshold,
         "quant type": provenance.quant_type,
+        "merge": provenance.merge,
         "max length": provenance.max_length,
     }
     return ", ".join([provenance.kind, *(f"{name} {value}" for name, value in parts.items() if value is not None)])

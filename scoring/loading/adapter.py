@@ -100,8 +100,8 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
         model: the sequence classifier, on its device.
         folder: of the adapter.
         shapes: what `verify_adapter_files` returned.
-        merge: add the adapter to the base's weights, which runs 1.5 times faster. Never onto a quantised base:
-            rounding would undo the adapter.
+        merge: add the adapter to the base's weights, which runs 1.5 times faster. Never onto a base that is
+            quantised already: rounding would undo the adapter.
 
     Returns:
         The classifier itself if merged, else peft's wrapping of it.

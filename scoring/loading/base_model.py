@@ -117,23 +117,14 @@ def load_classifier(
     """
     from transformers import AutoModelForSequenceClassification
 
-    try:
+    with _told_as_load_error(f"{base.folder}: its weights can't be loaded"):
         model, report = AutoModelForSequenceClassification.from_pretrained(
             base.folder,
-            config=base.config,
-            dtype=dtype,
-            attn_implementation=attention,
-            quantization_config=rounding.for_transformers(dtype, base.head_names),
-            device_map={"": str(device)} if device.type == "cuda" else None,
             use_safetensors=True,
             trust_remote_code=False,
-            local_files_only=True,
             output_loading_info=True,
+            **_settings(base, device, dtype, attention, rounding),
         )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        if is_out_of_memory(error, beyond_doubt=True):
-            raise
-        raise LoadError(f"{base.folder}: its weights can't be loaded: {first_line(error)}") from error
     _take_into_memory(model)
     if hash_base(base_files(base.folder)) != base.hash:
         raise LoadError(f"{base.folder}: its weights were changed while they were loaded; start again")
@@ -143,6 +134,66 @@ def load_classifier(
     if pooling == "mean":
         pool_by_mean(model)
     return model
+
+
+def quantise(
+    model: Any,
+    base: Base,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    pooling: Pooling,
+    rounding: Rounding,
+) -> Any:
+    """Load a classifier once more, from its own weights in place of the base's files: an adapter is in them.
+
+    transformers rounds them as it does those of files. The head stays what it is.
+
+    Args:
+        model: on the CPU, not quantised; of no use afterwards.
+        base: that it was loaded from.
+        device: where to.
+        dtype: of what is not quantised.
+        attention: implementation, as transformers knows it.
+        pooling: what the head reads.
+        rounding: of the linear layers.
+
+    Raises:
+        LoadError: a library refuses them.
+    """
+    with _told_as_load_error(f"{base.folder}: can't be quantised with its adapter"):
+        rounded = type(model).from_pretrained(
+            None, state_dict=model.state_dict(), **_settings(base, device, dtype, attention, rounding)
+        )
+    if pooling == "mean":
+        pool_by_mean(rounded)
+    return rounded
+
+
+def _settings(
+    base: Base, device: torch.device, dtype: torch.dtype, attention: str, rounding: Rounding
+) -> dict[str, Any]:
+    """How a model is loaded, wherever its weights come from."""
+    return {
+        "config": base.config,
+        "dtype": dtype,
+        "attn_implementation": attention,
+        "quantization_config": rounding.for_transformers(dtype, base.head_names),
+        # Left to itself, transformers puts what is quantised onto a card where there is one.
+        "device_map": {"": str(device)} if device.type == "cuda" or rounding.quantization != "none" else None,
+        "local_files_only": True,
+    }
+
+
+@contextmanager
+def _told_as_load_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        if is_out_of_memory(error, beyond_doubt=True):
+            raise
+        raise LoadError(f"{what}: {first_line(error)}") from error
 
 
 @contextmanager

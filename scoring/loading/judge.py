@@ -22,9 +22,9 @@ from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
-from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
-from prefstream.scoring.loading.base_model import load_classifier, open_base, quiet_libraries
-from prefstream.scoring.loading.rounding import Rounding
+from prefstream.scoring.loading.adapter_record import AdapterRecord, Pooling, hash_adapter
+from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
+from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import local_folder, public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
@@ -118,6 +118,7 @@ def _load(
         # Absent where they are as they always were: the identity of panels that did not change stays theirs.
         int8_threshold=None if rounding.int8_threshold == INT8_THRESHOLD else rounding.int8_threshold,
         quant_type=None if rounding.quant_type == "nf4" else rounding.quant_type,
+        merge=None if config.merge == "auto" else config.merge,
         attention=attention,
         device=str(placement.device),
         max_length=config.max_length,
@@ -128,17 +129,7 @@ def _load(
     )
     _warn_of_other_base(config, adapter, provenance)
     say(f"{config.name}: loading {provenance.base} onto {placement.device} in {provenance.dtype}")
-    model = load_classifier(
-        base,
-        device=placement.device,
-        dtype=placement.dtype,
-        attention=attention,
-        pooling=pooling,
-        rounding=rounding,
-    )
-    if adapter:
-        say(f"{config.name}: loading its adapter {public_name(str(config.adapter))}")
-        model = apply_adapter(model, adapter.folder, adapter.shapes, merge=config.quantization == "none")
+    model = _load_model(config, base, adapter, placement, attention, pooling, rounding, say)
     _keep_head_in_float32(model)
     model.eval()
     judge = ModelJudge(
@@ -161,6 +152,44 @@ def _load(
     )
     _warm_up(judge)
     return judge
+
+
+def _load_model(
+    config: ModelJudgeConfig,
+    base: Base,
+    adapter: _Adapter | None,
+    placement: Placement,
+    attention: str,
+    pooling: Pooling,
+    rounding: Rounding,
+    say: Callable[[str], None],
+) -> Any:
+    """Base and adapter, on their device."""
+    rounds_last = config.merge == "before_quantization"
+    model = load_classifier(
+        base,
+        # What is rounded last is whole until then, for which the machine has more room than a card; it is not run.
+        device=torch.device("cpu") if rounds_last else placement.device,
+        dtype=placement.dtype,
+        attention="eager" if rounds_last else attention,
+        pooling=pooling,
+        rounding=NONE if rounds_last else rounding,
+    )
+    if adapter:
+        say(f"{config.name}: loading its adapter {public_name(str(config.adapter))}")
+        model = apply_adapter(model, adapter.folder, adapter.shapes, merge=config.merges)
+    if rounds_last:
+        say(f"{config.name}: quantising both together")
+        model = quantise(
+            model,
+            base,
+            device=placement.device,
+            dtype=placement.dtype,
+            attention=attention,
+            pooling=pooling,
+            rounding=rounding,
+        )
+    return model
 
 
 def _recorded(config: ModelJudgeConfig) -> _Recorded | None:

@@ -68,7 +68,7 @@ def memory_of(judge: ModelJudgeConfig) -> JudgeMemory:
         quantization=judge.quantization,
         micro_batch_tokens=tokens,
         max_length=judge.max_length,
-        adapter_weights=0 if judge.quantization == "none" else adapter_weights(judge, config),
+        adapter_weights=0 if judge.merges else adapter_weights(judge, config),
     )
 
 

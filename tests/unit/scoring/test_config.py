@@ -156,10 +156,11 @@ def test_a_wrong_value_names_its_place(tmp_path: Path, change: dict[str, Any], p
         {"quantization": "8bit", "int8_threshold": 0},
         {"quantization": "8bit", "int8_threshold": 4.5},
         {"quantization": "4bit", "quant_type": "fp4"},
+        {"quantization": "8bit", "merge": "before_quantization"},
     ],
 )
 def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any]) -> None:
-    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, **settings}]})).judges
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, "adapter": "./a", **settings}]})).judges
     assert judge.model_dump(include=set(settings)) == settings
 
 
@@ -174,6 +175,24 @@ def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any
         (
             {"quantization": "8bit", "quant_type": "fp4"},
             "quant_type: is for quantization: 4bit, and this is 8bit; leave it out",
+        ),
+        (
+            {"quantization": "4bit", "adapter": "./a", "merge": "before_quantization"},
+            (
+                "merge: before_quantization is for quantization: 8bit; 16 levels are too few for what an adapter adds, "
+                "which rounding would undo; leave it out"
+            ),
+        ),
+        (
+            {"adapter": "./a", "merge": "before_quantization"},
+            (
+                "merge: before_quantization is for quantization: 8bit; into a base that is not quantised an adapter is "
+                "merged anyway"
+            ),
+        ),
+        (
+            {"quantization": "8bit", "allow_untrained": True, "merge": "before_quantization"},
+            "merge: before_quantization needs an adapter; leave it out",
         ),
     ],
 )

@@ -115,7 +115,7 @@ def test_the_device_and_the_names_of_what_is_hashed_are_not_in_it() -> None:
     "part",
     [
         *("base_hash", "adapter_hash", "template_hash", "dtype", "quantization", "attention", "max_length"),
-        *("int8_threshold", "quant_type"),
+        *("int8_threshold", "quant_type", "merge"),
     ],
 )
 def test_what_the_judge_is_made_of_is_in_it(part: str) -> None:
