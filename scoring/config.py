@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -31,7 +33,10 @@ CPU_MICRO_BATCH_TOKENS: Final = 1024
 """Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""
 
 CUDA_MICRO_BATCH_TOKENS: Final = 16384
-"""Keeps a card busy; one too small for it halves it when memory runs out (`scoring.judges.memory.token_budget`)."""
+"""Keeps a card busy; one too small for it halves it when memory runs out (`scoring.judges.memory.token_budget`).
+
+The default is this number and not `auto`: the same batch is then cut alike at every start, whatever else is on the
+card, and gives the same bits. `auto` takes no more than this: a larger pass pads more."""
 
 DEMO_PANEL: Final = "demo"
 """Names the demo's panel wherever a panel file can be named. A file of this name is meant by its whole path."""
@@ -190,11 +195,11 @@ class ModelJudgeConfig(_NamedSettings):
     ] = "auto"
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
     micro_batch_tokens: Annotated[
-        int | None,
+        int | Literal["auto"] | None,
         Field(
-            ge=1,
             description="Padded tokens of one forward pass, at most. "
-            f"Default: {CPU_MICRO_BATCH_TOKENS} on CPU, {CUDA_MICRO_BATCH_TOKENS} on CUDA.",
+            f"Default: {CPU_MICRO_BATCH_TOKENS} on CPU, {CUDA_MICRO_BATCH_TOKENS} on CUDA. auto: of these as many as "
+            "the card has room for beside its judges' weights, which its judges share.",
         ),
     ] = None
     shares: SharesConfig = SharesConfig()
@@ -209,6 +214,16 @@ class ModelJudgeConfig(_NamedSettings):
             return source
         key = "revision" if info.field_name == "base" else "adapter_revision"
         return source and _insist_on_revision(source, info, key)
+
+    @field_validator("micro_batch_tokens", mode="wrap")
+    @classmethod
+    def _tokens_or_auto(cls, given: object, validate: ValidatorFunctionWrapHandler) -> object:
+        """One error, where pydantic has one for each type that it could have been."""
+        with suppress(ValidationError):
+            tokens = validate(given)
+            if not isinstance(tokens, int) or tokens > 0:
+                return tokens
+        raise ValueError("should be a whole number, at least 1, or auto")
 
     @field_validator("merge")
     @classmethod

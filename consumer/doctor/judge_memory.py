@@ -45,19 +45,22 @@ def check_memory(
         placements: by name.
         inspections: by name, of those whose files are here.
     """
-    takes: dict[torch.device, dict[str, JudgeMemory]] = {}
+    by_device: dict[torch.device, list[ModelJudgeConfig]] = {}
     for judge in judges:
-        if inspection := inspections.get(judge.name):
-            placement = placements[judge.name]
-            takes.setdefault(placement.device, {})[judge.name] = _memory_of(judge, placement, inspection)
-    if not takes:
+        if judge.name in inspections:
+            by_device.setdefault(placements[judge.name].device, []).append(judge)
+    if not by_device:
         return skipped("memory", "no judge's size is known")
     found, problems = [], []
-    for device, parts in takes.items():
-        need = sum(part.total for part in parts.values()) + (CUDA_BYTES if device.type == "cuda" else 0)
+    for device, there in by_device.items():
         free, total = _memory(device)
+        allowance = CUDA_BYTES if device.type == "cuda" else 0
+        parts, budgets = _memory_of(there, placements, inspections, free - allowance)
+        need = sum(part.total for part in parts.values()) + allowance
         listed = ", ".join(
-            f"{name} {part.weights / GIB:.1f} and {part.one_pass / GIB:.1f} a pass" for name, part in parts.items()
+            f"{name} {part.weights / GIB:.1f} and {part.one_pass / GIB:.1f} a pass"
+            + (f" of {budgets[name]} tokens (auto)" if name in budgets else "")
+            for name, part in parts.items()
         )
         found.append(
             f"{device}: judges need about {need / GIB:.1f} GiB ({listed}); {free / GIB:.1f} of {total / GIB:.1f} "
@@ -72,19 +75,32 @@ def check_memory(
     return judged("memory", "\n".join(found), problems)
 
 
-def _memory_of(judge: ModelJudgeConfig, placement: Placement, inspection: Inspection) -> JudgeMemory:
-    from prefstream.scoring.judges.devices import attention_for
-    from prefstream.scoring.loading.memory import judge_memory
+def _memory_of(
+    judges: Sequence[ModelJudgeConfig],
+    placements: Mapping[str, Placement],
+    inspections: Mapping[str, Inspection],
+    room: int,
+) -> tuple[dict[str, JudgeMemory], dict[str, int]]:
+    """What each judge of a device takes, and the budgets that `run` would find for those that leave theirs open."""
+    from prefstream.scoring.loading.budgets import Reader, fit_budgets, memory_of
 
-    return judge_memory(
-        inspection.config,
-        attention=attention_for(judge, inspection.config, placement),
-        dtype=placement.dtype,
-        quantization=judge.quantization,
-        micro_batch_tokens=placement.micro_batch_tokens,
-        max_length=judge.max_length,
-        adapter_weights=0 if judge.merges else inspection.adapter_weights,
-    )
+    def take(judge: ModelJudgeConfig, tokens: int) -> JudgeMemory:
+        inspection = inspections[judge.name]
+        return memory_of(
+            judge,
+            placements[judge.name],
+            inspection.config,
+            tokens=tokens,
+            adapter_weights=inspection.adapter_weights,
+        )
+
+    parts = {judge.name: take(judge, placements[judge.name].micro_batch_tokens) for judge in judges}
+    readers = [Reader.of(judge, placements[judge.name], inspections[judge.name].config) for judge in judges]
+    budgets: dict[str, int] = {}
+    if any(reader.open for reader in readers):
+        budgets = fit_budgets(readers, room - sum(part.weights for part in parts.values()))
+        parts |= {judge.name: take(judge, budgets[judge.name]) for judge in judges if judge.name in budgets}
+    return parts, budgets
 
 
 def _memory(device: torch.device) -> tuple[int, int]:

@@ -24,7 +24,8 @@ class Placement:
         device: with its index, if it is a CUDA card.
         dtype: of the weights, and to compute in.
         threads: intra-op threads on CPU; None on a card.
-        micro_batch_tokens: padded tokens of one forward pass, at most.
+        micro_batch_tokens: padded tokens of one forward pass, at most; of `auto` on a card what may become fewer
+            (`scoring.loading.budgets`).
     """
 
     device: torch.device
@@ -57,8 +58,7 @@ def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
             device=(device := devices[config.name]),
             dtype=_dtype(config, device),
             threads=shares.get(config.name),
-            micro_batch_tokens=config.micro_batch_tokens
-            or (CUDA_MICRO_BATCH_TOKENS if device.type == "cuda" else CPU_MICRO_BATCH_TOKENS),
+            micro_batch_tokens=_tokens(config, device),
         )
         for config in configs
     }
@@ -141,6 +141,12 @@ def _named_device(config: ModelJudgeConfig, cards: int) -> torch.device:
             f"judge {config.name}: device {config.device} is not there ({found}); name another, or use device: auto"
         )
     return torch.device("cuda", index)
+
+
+def _tokens(config: ModelJudgeConfig, device: torch.device) -> int:
+    if isinstance(config.micro_batch_tokens, int):
+        return config.micro_batch_tokens
+    return CUDA_MICRO_BATCH_TOKENS if device.type == "cuda" else CPU_MICRO_BATCH_TOKENS
 
 
 def _dtype(config: ModelJudgeConfig, device: torch.device) -> torch.dtype:

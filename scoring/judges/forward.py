@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import structlog
@@ -91,6 +91,19 @@ class Forward:
     def budget_tokens(self) -> int:
         """Padded tokens of one pass, at most: half as many after the device ran out of memory, slowly more again."""
         return self._budget.tokens
+
+    @property
+    def model_config(self) -> Any:
+        """Settings of the model's architecture, as transformers has them."""
+        return getattr(self._model, "config", None)
+
+    def limit(self, tokens: int) -> None:
+        """Have another budget; to be called before anything is scored.
+
+        Args:
+            tokens: padded tokens of one pass, at most.
+        """
+        self._budget = TokenBudget(tokens)
 
     def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Run every sequence through the model, one that occurs several times once.

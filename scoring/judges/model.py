@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,19 @@ class ModelJudge:
     def budget_tokens(self) -> int:
         """Padded tokens of one forward pass, at most, as of now."""
         return self._forward.budget_tokens
+
+    @property
+    def model_config(self) -> Any:
+        """Settings of the model's architecture, as transformers has them."""
+        return self._forward.model_config
+
+    def limit(self, tokens: int) -> None:
+        """Have another budget; to be called before anything is scored.
+
+        Args:
+            tokens: padded tokens of one forward pass, at most.
+        """
+        self._forward.limit(tokens)
 
     def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
         """Tokenise; callable from any thread."""

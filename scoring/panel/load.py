@@ -83,6 +83,10 @@ def load_panel(
                     judges.append(load_features_judge(judge, calibration=own))
                 else:
                     judges.append(PriorJudge(judge))
+        if on_cards:
+            from prefstream.scoring.loading.budgets import fit_to_cards
+
+            fit_to_cards(on_cards, {judge.name: judge for judge in models}, placements, say=say)
     except BaseException:
         close_all(judges)
         raise

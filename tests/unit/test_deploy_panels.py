@@ -18,9 +18,10 @@ from prefstream.scoring.config import (
     load_panel_config,
 )
 from prefstream.scoring.finetune.recipe import load_recipe
-from prefstream.scoring.judges.devices import Placement, attention_for
+from prefstream.scoring.judges.devices import Placement
 from prefstream.scoring.loading.base_model import skeleton
-from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
+from prefstream.scoring.loading.budgets import memory_of as memory_of_judge
+from prefstream.scoring.loading.memory import JudgeMemory
 from tests.support.known_models import gemma_2_9b, llama_3_8b
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -60,16 +61,9 @@ def memory_of(judge: ModelJudgeConfig) -> JudgeMemory:
     config = SHAPES[judge.name]()
     dtype = torch.float16 if judge.dtype == "float16" else torch.bfloat16
     tokens = judge.micro_batch_tokens or CUDA_MICRO_BATCH_TOKENS
+    assert tokens != "auto"  # what the guide says of a panel holds on every card
     placement = Placement(torch.device(judge.device), dtype, None, tokens)
-    return judge_memory(
-        config,
-        attention=attention_for(judge, config, placement),
-        dtype=dtype,
-        quantization=judge.quantization,
-        micro_batch_tokens=tokens,
-        max_length=judge.max_length,
-        adapter_weights=0 if judge.merges else adapter_weights(judge, config),
-    )
+    return memory_of_judge(judge, placement, config, tokens=tokens, adapter_weights=adapter_weights(judge, config))
 
 
 def test_the_asked_for_panels_are_there() -> None:

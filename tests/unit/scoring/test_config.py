@@ -141,13 +141,26 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one(tmp_path: Path
         ({"quantization": "8bit", "int8_threshold": -1}, "judges[0].int8_threshold:"),
         ({"quantization": "4bit", "quant_type": "int4"}, "judges[0].quant_type:"),
         ({"max_length": 0}, "judges[0].max_length:"),
-        ({"micro_batch_tokens": 0}, "judges[0].micro_batch_tokens:"),
+        *(
+            (
+                {"micro_batch_tokens": tokens},
+                "judges[0].micro_batch_tokens: should be a whole number, at least 1, or auto",
+            )
+            for tokens in (0, -1, 1.5, "all")
+        ),
         ({"shares": {"prompt": 0}}, "judges[0].shares.prompt:"),
         ({"kind": "triwise"}, "judges[0].kind: unknown; give one of pairwise, pointwise, features, prior"),
     ],
 )
 def test_a_wrong_value_names_its_place(tmp_path: Path, change: dict[str, Any], place: str) -> None:
     assert only_fault_of(tmp_path, {"judges": [{**MODEL, **change}, PRIOR]}).startswith(place)
+
+
+@pytest.mark.parametrize("tokens", [1, 4096, "auto", None])
+def test_the_tokens_of_a_pass_are_a_number_or_left_open(tmp_path: Path, tokens: object) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, "micro_batch_tokens": tokens}]})).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert judge.micro_batch_tokens == tokens
 
 
 @pytest.mark.parametrize(

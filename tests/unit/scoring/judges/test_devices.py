@@ -63,6 +63,16 @@ def test_dtype_auto_follows_the_processor(
 def test_the_budget_defaults_by_device_and_can_be_set() -> None:
     assert places("cpu")[0].micro_batch_tokens == 1024
     assert places("cpu", micro_batch_tokens=77)[0].micro_batch_tokens == 77
+    assert places("cpu", micro_batch_tokens="auto")[0].micro_batch_tokens == 1024
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(None, 16384), ("auto", 16384), (32768, 32768)])
+def test_the_budget_on_a_card_is_a_number_before_it_is_known_what_fits(
+    monkeypatch: pytest.MonkeyPatch, tokens: object, expected: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("prefstream.scoring.judges.devices._dtype", lambda *_: torch.bfloat16)
+    assert places("cuda:0", micro_batch_tokens=tokens)[0].micro_batch_tokens == expected
 
 
 @pytest.mark.parametrize(("family", "expected"), [("gemma2", "eager"), ("gemma3_text", "sdpa"), ("llama", "sdpa")])

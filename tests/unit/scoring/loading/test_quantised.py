@@ -92,6 +92,19 @@ def test_another_way_to_quantise_is_stated_and_answers_otherwise_but_near(
     np.testing.assert_allclose(answers, probabilities(load(entry)), atol=0.25)
 
 
+@pytest.mark.parametrize("threshold", [2.0, 0.0])
+def test_an_answer_in_8_bits_depends_on_its_neighbours_unless_no_column_is_kept(
+    tmp_path: Path, threshold: float
+) -> None:
+    """What is an outlier in one row of a pass is computed in 16 bits in all. So small a base has none at 6."""
+    entry = make_entry(tmp_path)
+    judge = load(entry, quantization="8bit", int8_threshold=threshold, dtype="float32", micro_batch_tokens=10_000)
+    together = probabilities(judge)
+    alone = np.concatenate([judge.score(judge.encode([battle])).probabilities for battle in BATTLES])
+    apart = np.abs(together - alone).max()
+    assert apart > 1e-4 if threshold else apart < 1e-5
+
+
 @pytest.mark.parametrize(
     ("family", "pooling"), [("llama", "last"), ("gemma2", "last"), ("gemma3", "last"), ("embeddinggemma", "mean")]
 )
