@@ -16,6 +16,7 @@ from prefstream.consumer.doctor.judges import inspect
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 from prefstream.scoring.judges.devices import Placement
 from prefstream.scoring.loading.budgets import memory_of
+from prefstream.scoring.loading.memory import JudgeMemory
 from tests.support.models import MAX_LENGTH, make_tiny_judge
 
 CARD = torch.device("cuda:0")
@@ -48,7 +49,7 @@ class Case:
     def one_pass(self, place: int, tokens: int) -> int:
         return self._memory(place, tokens).one_pass
 
-    def _memory(self, place: int, tokens: int) -> Any:
+    def _memory(self, place: int, tokens: int) -> JudgeMemory:
         judge = self.judges[place]
         inspection = self.inspections[judge.name]
         return memory_of(
