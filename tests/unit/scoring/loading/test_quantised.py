@@ -20,7 +20,7 @@ from prefstream.scoring.loading.base_model import load_classifier, open_base, qu
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.rounding import Rounding
 from prefstream.scoring.probabilities import Triples
-from tests.support.models import Family, Pooling, make_tiny_judge, one_torch_thread
+from tests.support.models import Family, make_tiny_judge, one_torch_thread
 
 BATTLES = [
     Battle(id=str(number), prompt=("Which?",), response_a=("yes " * (3 * number),), response_b=("no " * number,))
@@ -44,9 +44,9 @@ def probabilities(judge: ModelJudge) -> Triples:
     return judge.score(judge.encode(BATTLES)).probabilities
 
 
-def make_entry(folder: Path, family: Family = "llama", *, pooling: Pooling = "last") -> dict[str, Any]:
+def make_entry(folder: Path, family: Family = "llama", **settings: Any) -> dict[str, Any]:
     """A judge in bfloat16, wide enough for 4 bits."""
-    return make_tiny_judge(folder, family, name="q", hidden_size=64, pooling=pooling, dtype="bfloat16")
+    return make_tiny_judge(folder, family, name="q", hidden_size=64, dtype="bfloat16", **settings)
 
 
 def exaggerate_a_state(base: Path) -> None:
@@ -106,13 +106,20 @@ def test_an_answer_in_8_bits_depends_on_its_neighbours_unless_no_column_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("family", "pooling"), [("llama", "last"), ("gemma2", "last"), ("gemma3", "last"), ("embeddinggemma", "mean")]
+    ("family", "reading"),
+    [
+        ("llama", {}),
+        ("llama", {"kept_layers": 1}),
+        ("gemma2", {}),
+        ("gemma3", {}),
+        ("embeddinggemma", {"pooling": "mean"}),
+    ],
 )
 def test_merged_and_then_quantised_is_near_what_is_not_quantised(
-    tmp_path: Path, family: Family, pooling: Pooling
+    tmp_path: Path, family: Family, reading: dict[str, Any]
 ) -> None:
     """As near as beside a quantised base, but for what the adapter itself is rounded by: here it is a large one."""
-    entry = make_entry(tmp_path, family, pooling=pooling)
+    entry = make_entry(tmp_path, family, **reading)
     exact = probabilities(load(entry, dtype="float32"))
     merged, beside = (probabilities(load(entry, **how)) - exact for how in (MERGED, {"quantization": "8bit"}))
     assert np.abs(merged).max() < 0.1
