@@ -97,8 +97,8 @@ class Provenance(ContractModel):
     pooling: Annotated[
         str | None,
         Field(
-            description="mean: the head read the mean of all tokens' states. Absent: the last token's. Readers keep "
-            "what a later version has."
+            description="mean: the head read the mean of all tokens' states; answer: of the answer's tokens, and half "
+            "the last one's. Absent: the last token's. Readers keep what a later version has."
         ),
     ] = None
     layers: Annotated[

@@ -102,7 +102,8 @@ class _PlainLoop:
     def __init__(self, judge: ModelJudgeConfig, placement: Placement) -> None:
         from peft import PeftModel
 
-        from prefstream.scoring.judges.pooling import pool_by_mean
+        from prefstream.scoring.encoding.encode import Encoder
+        from prefstream.scoring.judges.pooling import pool
         from prefstream.scoring.loading.adapter import read_lora
         from prefstream.scoring.loading.adapter_record import AdapterRecord
         from prefstream.scoring.loading.sources import local_folder
@@ -113,13 +114,13 @@ class _PlainLoop:
         read_lora(adapter)
         record = AdapterRecord.read(adapter)
         model, self._tokenizer = _load_base(judge, placement, layers=record.layers)
-        if record.pooling == "mean":
-            pool_by_mean(model)
+        self._template = _template(judge, model.config.model_type, self._tokenizer)
+        self._max_length = _max_length(judge)
+        encoder = Encoder(self._tokenizer, self._template, max_length=self._max_length)
+        pool(model, record.pooling, encoder)
         model = PeftModel.from_pretrained(model, str(adapter))
         self._model = model.to(placement.device).eval()
         self._placement = placement
-        self._template = _template(judge, model.config.model_type, self._tokenizer)
-        self._max_length = _max_length(judge)
         self.name = judge.name
         self.description = f"{placement.dtype}, {model.config._attn_implementation}, {placement.device}"  # noqa: SLF001
         self.tokens = 0

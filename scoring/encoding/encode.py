@@ -61,6 +61,19 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerMarks:
+    """Between which tokens a pointwise sequence has its answers; no text that a user writes becomes one of them.
+
+    Attributes:
+        begins: ids right before an answer.
+        ends: id right behind it.
+    """
+
+    begins: tuple[int, ...]
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Turn:
     """One turn, tokenised: its ids, and how many characters were read for them and left unread."""
 
@@ -136,6 +149,22 @@ class Encoder:
     def last_token(self) -> int:
         """Id of every sequence's last token, which the head reads: it must never be the pad token."""
         return self._closing[-1]
+
+    @property
+    def answer_marks(self) -> AnswerMarks:
+        """Between which tokens the answers stand.
+
+        Raises:
+            ConfigError: the sequences hold two answers, or their turns are marked by words alone.
+        """
+        before, after = (self.template.split(text) for text in self.template.around_slots()[-2:])
+        marked = any(piece in self.template.specials for piece in before) and after[0] in self.template.specials
+        if self.template.kind != "pointwise" or not marked:
+            raise ConfigError(
+                "encoder",
+                (f"template {self.template.name} does not mark where one answer stands; use pooling: last or mean",),
+            )
+        return AnswerMarks(tuple(self._before_turn[-1]), self._after_turns[0])
 
     def encode(self, battles: Sequence[Battle]) -> list[Encoding]:
         """Encode battles, each within `max_length` tokens per sequence.

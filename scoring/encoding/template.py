@@ -23,6 +23,10 @@ from prefstream.scoring.encoding.tokenise import FastTokenizer
 Kind: TypeAlias = Literal["pairwise", "pointwise"]
 """pairwise: both responses in one sequence. pointwise: one sequence per response."""
 
+Pooling: TypeAlias = Literal["last", "mean", "answer"]
+"""What the head reads of a sequence: the state of its last token, the mean of all tokens' states, or the mean of the
+answer's tokens' states and half the last token's."""
+
 Slot: TypeAlias = Literal["prompt", "response_a", "response_b", "answer"]
 """Where a turn goes. `answer` is the one response that a pointwise sequence holds."""
 

@@ -24,7 +24,11 @@ from prefstream.scoring.loading.sources import public_name
 CURVES: Final = "curves.png"
 
 _PACKAGES: Final = ("prefstream", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
-_POOLED: Final = {"last": "the last token's state", "mean": "the mean of all tokens' states"}
+_POOLED: Final = {
+    "last": "the last token's state",
+    "mean": "the mean of all tokens' states",
+    "answer": "the mean of the answer's tokens' states and half the last one's",
+}
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 

@@ -16,6 +16,7 @@ from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
 from prefstream.scoring.judges.forward import Float32Head
+from prefstream.scoring.judges.pooling import pool
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries, skeleton
 from prefstream.scoring.loading.rounding import Rounding
 
@@ -92,9 +93,9 @@ def load_student(student: Student) -> Any:
             device=student.placement.device,
             dtype=student.placement.dtype,
             attention=student.attention,
-            pooling=recipe.pooling,
             rounding=student.rounding,
         )
+        pool(model, recipe.pooling, student.encoder)
         model.config.use_cache = False
         model.score = Float32Head.of(model.score)
         torch.nn.init.zeros_(model.score.weight)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from prefstream.scoring.config import DEMO_BASES, Commit, Int8Threshold, Quantization, QuantTypeSetting
+from prefstream.scoring.encoding.template import Pooling
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_yaml
 from prefstream.scoring.validation_messages import error_lines
@@ -170,7 +170,10 @@ class Recipe(Settings):
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 1024
     pooling: Annotated[
         Pooling,
-        Field(description="The head reads the last token's state, or the mean of all tokens': for embedding models."),
+        Field(
+            description="The head reads the last token's state; the mean of all tokens', for embedding models; or, "
+            "pointwise, the mean of the answer's tokens' and half the last one's, for bases that learn little more."
+        ),
     ] = "last"
     layers: Annotated[
         Count | None,

@@ -7,12 +7,12 @@ prefstream writes `prefstream.json` next to them and refuses an adapter that dis
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationError
 
 from prefstream.scoring.atomic_file import hash_file, write_atomically
-from prefstream.scoring.encoding.template import LABELS, Kind, Template
+from prefstream.scoring.encoding.template import LABELS, Kind, Pooling, Template
 from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.settings import Settings
@@ -21,9 +21,6 @@ from prefstream.scoring.validation_messages import error_lines
 
 RECORD: Final = "prefstream.json"
 WEIGHTS: Final = "adapter_model.safetensors"
-
-Pooling: TypeAlias = Literal["last", "mean"]
-"""What the head reads of a sequence: the state of its last token, or the mean of all tokens' states."""
 
 
 class AdapterRecord(Settings):
@@ -39,7 +36,8 @@ class AdapterRecord(Settings):
         bool, Field(description="Responses were read with phrases that name their maker or themselves masked.")
     ] = False
     pooling: Annotated[
-        Pooling, Field(description="The head reads the last token's state, or the mean of all tokens' states.")
+        Pooling,
+        Field(description="The head reads the last token's state, the mean of all tokens' states, or the answer's."),
     ] = "last"
     layers: Annotated[
         int | None, Field(ge=1, description="Of the base, from below, that the judge has; null for all.")

@@ -18,8 +18,6 @@ import torch
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
-from prefstream.scoring.judges.pooling import pool_by_mean
-from prefstream.scoring.loading.adapter_record import Pooling
 from prefstream.scoring.loading.layers import first_layers
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import first_line, local_folder
@@ -95,7 +93,6 @@ def load_classifier(
     device: torch.device,
     dtype: torch.dtype,
     attention: str,
-    pooling: Pooling = "last",
     rounding: Rounding = NONE,
 ) -> Any:
     """Load a base model's weights as a sequence classifier.
@@ -105,7 +102,6 @@ def load_classifier(
         device: where to.
         dtype: of what is not quantised.
         attention: implementation, as transformers knows it.
-        pooling: what the head reads.
         rounding: of the linear layers.
 
     Returns:
@@ -131,8 +127,6 @@ def load_classifier(
     _verify_report(base, model, report)
     for name in sorted(base.head_names & report["missing_keys"]):
         _fill_reproducibly(model.get_parameter(name), base.config)
-    if pooling == "mean":
-        pool_by_mean(model)
     return model
 
 
@@ -143,7 +137,6 @@ def quantise(
     device: torch.device,
     dtype: torch.dtype,
     attention: str,
-    pooling: Pooling,
     rounding: Rounding,
 ) -> Any:
     """Load a classifier once more, from its own weights in place of the base's files: an adapter is in them.
@@ -156,19 +149,15 @@ def quantise(
         device: where to.
         dtype: of what is not quantised.
         attention: implementation, as transformers knows it.
-        pooling: what the head reads.
         rounding: of the linear layers.
 
     Raises:
         LoadError: a library refuses them.
     """
     with _told_as_load_error(f"{base.folder}: can't be quantised with its adapter"):
-        rounded = type(model).from_pretrained(
+        return type(model).from_pretrained(
             None, state_dict=model.state_dict(), **_settings(base, device, dtype, attention, rounding)
         )
-    if pooling == "mean":
-        pool_by_mean(rounded)
-    return rounded
 
 
 def _settings(

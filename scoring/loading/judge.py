@@ -21,8 +21,9 @@ from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.judges.pooling import pool
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
-from prefstream.scoring.loading.adapter_record import AdapterRecord, Pooling, hash_adapter
+from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import local_folder, public_name
@@ -129,7 +130,8 @@ def _load(
     )
     _warn_of_other_base(config, adapter, provenance)
     say(f"{config.name}: loading {provenance.base} onto {placement.device} in {provenance.dtype}")
-    model = _load_model(config, base, adapter, placement, attention, pooling, rounding, say)
+    model = _load_model(config, base, adapter, placement, attention, rounding, say)
+    pool(_classifier(model), pooling, encoder)
     _keep_head_in_float32(model)
     model.eval()
     judge = ModelJudge(
@@ -160,7 +162,6 @@ def _load_model(
     adapter: _Adapter | None,
     placement: Placement,
     attention: str,
-    pooling: Pooling,
     rounding: Rounding,
     say: Callable[[str], None],
 ) -> Any:
@@ -172,7 +173,6 @@ def _load_model(
         device=torch.device("cpu") if rounds_last else placement.device,
         dtype=placement.dtype,
         attention="eager" if rounds_last else attention,
-        pooling=pooling,
         rounding=NONE if rounds_last else rounding,
     )
     if adapter:
@@ -186,7 +186,6 @@ def _load_model(
             device=placement.device,
             dtype=placement.dtype,
             attention=attention,
-            pooling=pooling,
             rounding=rounding,
         )
     return model
@@ -212,9 +211,14 @@ def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:
         raise ConfigError(f"judge {config.name}", (wrong,))
 
 
+def _classifier(model: Any) -> Any:
+    """The model itself, out of peft's wrapping, if it has one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def _keep_head_in_float32(model: Any) -> None:
     """Take the head out of peft's wrapping, if it has one, and out of autocast."""
-    classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
+    classifier = _classifier(model)
     head = getattr(classifier, "score", None)
     trained = getattr(head, "modules_to_save", None)
     head = trained["default"] if trained is not None else head

@@ -60,6 +60,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
     judges = [
         make_tiny_judge(folder / "gemma", "embeddinggemma", "pointwise", weight=3.0, pooling="mean", kept_layers=1),
         make_tiny_judge(folder / "llama", "chatml", "pairwise", adapter=False),
+        make_tiny_judge(folder / "middle", "llama", "pointwise", pooling="answer", kept_layers=1),
     ]
     battles = [Battle(id=str(n), prompt=("fox?",), response_a=("dog " * n,), response_b=("fox",)) for n in range(1, 12)]
     config = PanelConfig.model_validate({"judges": judges})

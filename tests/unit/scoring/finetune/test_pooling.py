@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.encoding.template import Pooling
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.model import load_student, open_student
 from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.finetune.start import Origin
 from prefstream.scoring.judges.devices import place_judges
-from prefstream.scoring.loading.adapter_record import AdapterRecord, Pooling
+from prefstream.scoring.loading.adapter_record import AdapterRecord
 from prefstream.scoring.loading.judge import load_judge
 from tests.support.labelled_pairs import SilentObserver, make_recipe, make_rows, read_rows, write_rows
 from tests.support.models import Family
@@ -42,7 +43,14 @@ def predictions(folder: Path) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize(
-    ("family", "pooling"), [("embeddinggemma", "mean"), ("embeddinggemma", "last"), ("gemma3", "mean")]
+    ("family", "pooling"),
+    [
+        ("embeddinggemma", "mean"),
+        ("embeddinggemma", "last"),
+        ("gemma3", "mean"),
+        ("gemma3", "answer"),
+        ("llama", "answer"),
+    ],
 )
 def test_serving_answers_what_training_answered(
     base: MakeBase, train: Path, dev: Path, tmp_path: Path, family: Family, pooling: Pooling
@@ -54,7 +62,7 @@ def test_serving_answers_what_training_answered(
     entry = {"name": "served", "kind": "pointwise", "base": str(base(family)), "adapter": str(tmp_path)}
     config = ModelJudgeConfig.model_validate({**entry, "device": "cpu", "dtype": "float32", "max_length": 96})
     judge = load_judge(config, place_judges([config])["served"])
-    assert judge.provenance.pooling == {"mean": "mean", "last": None}[pooling]
+    assert judge.provenance.pooling == (None if pooling == "last" else pooling)
     battles = [one.battle for one in read_rows(dev)]
     served = judge.score(judge.encode(battles)).probabilities
     judge.close()
@@ -85,10 +93,11 @@ def test_a_head_that_read_otherwise_is_not_begun_with(base: MakeBase, train: Pat
     recipe = make_recipe(base("gemma3"), pooling="mean", max_steps=1)
     finetune(recipe, train, tmp_path, observer=SilentObserver())
     taken = {}
-    for pooling in ("last", "mean"):
+    poolings: tuple[Pooling, ...] = ("last", "mean", "answer")
+    for pooling in poolings:
         student = open_student(make_recipe(base("gemma3"), pooling=pooling), say=lambda _line: None)
         taken[pooling] = Origin.of(tmp_path, student).tau is not None
-    assert taken == {"last": False, "mean": True}
+    assert taken == {"last": False, "mean": True, "answer": False}
 
 
 def test_the_recipe_that_ships_trains_a_base_of_its_kind(

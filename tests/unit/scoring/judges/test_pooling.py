@@ -1,4 +1,4 @@
-"""What the head reads of a sequence: the last token or the mean, and never anything of its padding."""
+"""What the head reads of a sequence: the last token, the mean or the answer, and never anything of its padding."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from prefstream.scoring.errors import LoadError
+from prefstream.scoring.encoding.encode import AnswerMarks, Encoder
+from prefstream.scoring.encoding.template import Kind, Pooling, template_for
+from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.forward import Forward
-from prefstream.scoring.judges.pooling import pool_by_mean
+from prefstream.scoring.judges.pooling import answer_tokens, pool
+from tests.support.models import Family, tiny_tokenizer
 from tests.support.small_configs import PAD, SIZES, WINDOWS
 
 LENGTHS = (1, 3, 17, 40, 90)
@@ -23,8 +28,11 @@ BASES: dict[str, dict[str, Any]] = {
     "llama": {},
 }
 
+TOKENIZER = tiny_tokenizer("llama")
+ENCODER = Encoder(TOKENIZER, template_for("llama", "pointwise", TOKENIZER), max_length=96)
 
-def classifier(base: str, *, pooling: str = "mean", attention: str = "sdpa") -> Any:
+
+def classifier(base: str, *, pooling: Pooling = "mean", attention: str = "sdpa") -> Any:
     """Of one family, with random weights that are the same each time."""
     block_attention.register()
     config = AutoConfig.for_model(base.partition(" ")[0], **SIZES, **BASES[base])
@@ -32,8 +40,7 @@ def classifier(base: str, *, pooling: str = "mean", attention: str = "sdpa") -> 
         torch.manual_seed(3)
         model = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention).eval()
         torch.nn.init.normal_(model.score.weight)
-    if pooling == "mean":
-        pool_by_mean(model)
+    pool(model, pooling, ENCODER)
     return model
 
 
@@ -55,7 +62,7 @@ def logits(model: Any, budget_tokens: int) -> torch.Tensor:
     return torch.from_numpy(forward.logits(sequences()).values)
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "answer"])
 @pytest.mark.parametrize(
     ("base", "attention"),
     [
@@ -64,16 +71,18 @@ def logits(model: Any, budget_tokens: int) -> torch.Tensor:
         ("llama", block_attention.NAME),
     ],
 )
-def test_a_sequence_answers_alone_what_it_answers_beside_longer_ones(base: str, attention: str, pooling: str) -> None:
+def test_a_sequence_answers_alone_what_it_answers_beside_longer_ones(
+    base: str, attention: str, pooling: Pooling
+) -> None:
     model = classifier(base, pooling=pooling, attention=attention)
     alone, together = logits(model, 1), logits(model, len(LENGTHS) * max(LENGTHS))
     assert alone.std(dim=0).min() > 0.05
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "answer"])
 @pytest.mark.parametrize("base", BASES)
-def test_every_attention_answers_the_same(base: str, pooling: str) -> None:
+def test_every_attention_answers_the_same(base: str, pooling: Pooling) -> None:
     found = [logits(classifier(base, pooling=pooling, attention=name), 400) for name in ("sdpa", "eager")]
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
 
@@ -132,4 +141,65 @@ def test_gradients_reach_every_real_token_alike() -> None:
 def test_a_classifier_that_reads_by_layers_of_its_own_is_refused() -> None:
     config = AutoConfig.for_model("bert", vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     with pytest.raises(LoadError, match="use pooling: last"):
-        pool_by_mean(AutoModelForSequenceClassification.from_config(config))
+        pool(AutoModelForSequenceClassification.from_config(config), "mean", ENCODER)
+
+
+MARKS = AnswerMarks(begins=(1, 2, 3), ends=1)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.one_of(st.just((1, 2, 3)), st.just((1,)), st.lists(st.integers(4, 9), max_size=4).map(tuple)),
+            max_size=12,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_tokens_of_an_answer_are_those_between_its_marks(rows: list[list[tuple[int, ...]]]) -> None:
+    """Against a loop that goes through one sequence at a time; nothing of it is known before a turn begins."""
+    flat = [[token for piece in row for token in piece] or [9] for row in rows]
+    expected = []
+    for ids in flat:
+        inside, found = False, []
+        for place, token in enumerate(ids):
+            if tuple(ids[max(0, place - 3) : place]) == MARKS.begins:
+                inside = True
+            inside = inside and token != MARKS.ends
+            found.append(inside)
+        expected.append(found)
+    width = max(map(len, flat))
+    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in flat])
+    chosen = answer_tokens(ids, MARKS)
+    for row, found in zip(chosen.tolist(), expected, strict=True):
+        assert row[: len(found)] == found
+
+
+@pytest.mark.parametrize("family", ["gemma3", "llama", "chatml"])
+def test_of_an_answer_the_mean_of_its_tokens_is_read_and_half_the_last_state(family: Family) -> None:
+    """Computed by hand: where the answers stand is known from what they are encoded to alone."""
+    tokenizer = tiny_tokenizer(family)
+    template = template_for("gemma3_text" if family == "gemma3" else "llama", "pointwise", tokenizer)
+    encoder = Encoder(tokenizer, template, max_length=256)
+    rounds = [("the fox", "the dog is here"), ("why", "no"), ("fox", "")]
+    [ids] = encoder.encode_answers([tuple(zip(*rounds, strict=True))])
+    tokens = [tokenizer.encode(answer, add_special_tokens=False) for _, answer in rounds]
+    found = answer_tokens(torch.tensor([ids]), encoder.answer_marks)[0]
+    assert torch.tensor(ids)[found].tolist() == [token for answer in tokens for token in answer]
+    sizes = {**SIZES, "vocab_size": len(tokenizer), "pad_token_id": min(set(range(len(tokenizer))) - set(ids))}
+    config = AutoConfig.for_model("gemma3_text" if family == "gemma3" else "llama", **sizes)
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa").eval()
+    with torch.inference_mode():
+        states = model.model(torch.tensor([ids])).last_hidden_state[0]
+        expected = model.score(states[found].mean(dim=0) + states[-1] / 2)
+        pool(model, "answer", encoder)
+        torch.testing.assert_close(model(torch.tensor([ids])).logits[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "kind"), [("plain", "pointwise"), ("llama", "pairwise")])
+def test_where_no_mark_tells_one_answer_it_cannot_be_read(family: Family, kind: Kind) -> None:
+    tokenizer = tiny_tokenizer(family)
+    encoder = Encoder(tokenizer, template_for("llama", kind, tokenizer), max_length=64)
+    with pytest.raises(ConfigError, match="does not mark where one answer stands; use pooling: last or mean"):
+        pool(classifier("llama", pooling="last"), "answer", encoder)
