@@ -99,12 +99,13 @@ def compare(
     """
     configure_logging("warning", library_level="error")
     from prefstream.scoring.adapters.compare import compare_runs
+    from prefstream.scoring.evaluation.battle_facts import gather_facts
     from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file, read_labelled
 
     check_labelled_file(file)
-    labelled = [record.content for record in read_labelled(file) if isinstance(record.content, LabelledBattle)]
+    facts = gather_facts(record.content for record in read_labelled(file) if isinstance(record.content, LabelledBattle))
     folders = [[Path(folder) for folder in run.split(",")] for run in runs]
-    typer.echo("\n".join(_lines(compare_runs(labelled, folders))))
+    typer.echo("\n".join(_lines(compare_runs(facts, folders))))
 
 
 def _lines(found: RunComparison) -> list[str]:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from prefstream.consumer.cli.labelled import predict_all
+from prefstream.consumer.cli.labelled import ChosenBattles, predict_all
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, panel_config, say
 from prefstream.consumer.cli.ui.progress import MAX_SHOWN
 from prefstream.consumer.errors import UsageError
-from prefstream.scoring.files.labelled import LabelledBattle
 
 if TYPE_CHECKING:
     from prefstream.scoring.panel.predict import Predictions
@@ -48,15 +47,12 @@ class Obtained:
     deciding: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def answers_of(
-    source: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console, *, swap: bool = False
-) -> Obtained:
+def answers_of(source: Path, chosen: ChosenBattles, console: Console, *, swap: bool = False) -> Obtained:
     """Those of whatever is named: a panel (its file, or `demo`) is run, any other file is read.
 
     Args:
         source: the panel file, or predictions.
-        labelled: the battles.
-        file: that they come from.
+        chosen: the battles.
         console: for progress, and for rows that can't be used.
         swap: let a panel read both orders.
 
@@ -64,25 +60,18 @@ def answers_of(
         PrefstreamError: as `answers_of_panel` and `answers_of_file`.
     """
     if source == DEFAULT_PANEL or source.suffix.lower() in _PANEL_SUFFIXES:
-        return answers_of_panel(source, labelled, file, console, swap=swap)
-    return answers_of_file(source, labelled, file, console)
+        return answers_of_panel(source, chosen, console, swap=swap)
+    return answers_of_file(source, chosen, console)
 
 
 def answers_of_panel(
-    panel: Path,
-    labelled: Sequence[LabelledBattle],
-    file: Path,
-    console: Console,
-    *,
-    swap: bool,
-    injections: bool = False,
+    panel: Path, chosen: ChosenBattles, console: Console, *, swap: bool, injections: bool = False
 ) -> Obtained:
     """Let a panel score the battles.
 
     Args:
         panel: the panel file, or `demo`.
-        labelled: the battles.
-        file: that they come from.
+        chosen: the battles.
         console: for progress, and for battles that can't be scored.
         swap: read both orders, whatever the panel file says.
         injections: score them with every injection, too.
@@ -92,7 +81,7 @@ def answers_of_panel(
         LoadError: a judge can't be loaded.
         JudgeFaultError: one failed for good.
     """
-    from prefstream.scoring.evaluation.injection import injected
+    from prefstream.scoring.evaluation.injection import INJECTIONS, SIDES, injected
     from prefstream.scoring.features.strongest import describe_strongest
     from prefstream.scoring.judges.features import FeaturesJudge
     from prefstream.scoring.panel.load import load_panel
@@ -101,9 +90,11 @@ def answers_of_panel(
     config = panel_config(panel, tell)
     config = config.model_copy(update={"swap": config.swap or swap})
     with load_panel(config, say=tell) as judges:
-        predictions = predict_all(judges, labelled, console)
-        after = predict_all(judges, injected(labelled), console) if injections else None
-    _name_rows(file, {labelled[at].line: reason for at, reason in predictions.unanswered.items()}, console)
+        predictions, after = predict_all(judges, chosen.read(), len(chosen), console), None
+        if injections:
+            count = len(INJECTIONS) * len(SIDES) * len(chosen)
+            after = predict_all(judges, injected(chosen.read), count, console)
+    _name_rows(chosen, predictions.unanswered, console)
     deciding = {
         judge.name: describe_strongest(judge.strongest, most=_FEATURES_TOLD)
         for judge in judges.judges
@@ -112,13 +103,12 @@ def answers_of_panel(
     return Obtained(predictions, config.swap, injected=after, deciding=deciding)
 
 
-def answers_of_file(path: Path, labelled: Sequence[LabelledBattle], file: Path, console: Console) -> Obtained:
+def answers_of_file(path: Path, chosen: ChosenBattles, console: Console) -> Obtained:
     """Read what was said before.
 
     Args:
         path: of predictions.
-        labelled: the battles.
-        file: that they come from.
+        chosen: the battles.
         console: for whatever is odd about the predictions.
 
     Raises:
@@ -126,12 +116,12 @@ def answers_of_file(path: Path, labelled: Sequence[LabelledBattle], file: Path, 
     """
     from prefstream.scoring.evaluation.prediction_files import read_predictions
 
-    read = read_predictions(path, [one.battle for one in labelled])
-    _name_rows(path, read.rejected, console)
+    read = read_predictions(path, chosen.facts.ids)
+    _name_lines(path, read.rejected, console)
     unanswered = read.predictions.unanswered
-    _name_rows(file, {labelled[at].line: f"no prediction in {path} has its id" for at in unanswered}, console)
+    _name_rows(chosen, dict.fromkeys(unanswered, f"no prediction in {path} has its id"), console)
     if unanswered:
-        say(console, f"{len(unanswered):,} of {len(labelled):,} labelled battles have no prediction: they don't count")
+        say(console, f"{len(unanswered):,} of {len(chosen):,} labelled battles have no prediction: they don't count")
     if read.unknown_ids:
         say(console, f"{path}: {read.unknown_ids:,} predictions are about none of the labelled battles: ignored")
     if read.repeated_ids:
@@ -170,9 +160,15 @@ def check_judges(named: Collection[str], judges: Collection[str]) -> None:
         raise UsageError(f"--family: there is no judge {', '.join(unknown)}; those that answer: {there}")
 
 
-def _name_rows(file: Path, rows: Mapping[int, object], console: Console) -> None:
+def _name_rows(chosen: ChosenBattles, reasons: Mapping[int, str], console: Console) -> None:
+    """Name battles that don't count, given by their positions."""
+    lines = chosen.facts.lines
+    _name_lines(chosen.choice.file, {int(lines[at]): reason for at, reason in reasons.items()}, console)
+
+
+def _name_lines(file: Path, reasons: Mapping[int, object], console: Console) -> None:
     """Name rows that could not be used; of many, the first."""
-    for line, reason in itertools.islice(rows.items(), MAX_SHOWN):
+    for line, reason in itertools.islice(reasons.items(), MAX_SHOWN):
         say(console, f"{file}:{line}: {reason}")
-    if len(rows) > MAX_SHOWN:
-        say(console, f"... and {len(rows) - MAX_SHOWN:,} more such rows")
+    if len(reasons) > MAX_SHOWN:
+        say(console, f"... and {len(reasons) - MAX_SHOWN:,} more such rows")

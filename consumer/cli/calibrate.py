@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,13 +12,13 @@ from rich.table import Table
 
 from prefstream.consumer.cli.battles_file import LabelledFile
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import predict_all, read_chosen
+from prefstream.consumer.cli.labelled import Choice, ChosenBattles, predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.words import counted
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
+from prefstream.scoring.files.labelled import check_labelled_file
 from prefstream.scoring.files.submission import encode_submission
 
 if TYPE_CHECKING:
@@ -122,36 +121,36 @@ def calibrate(
     check_labelled_file(file)
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
     check_outputs(outputs, {file, *panel_files(panel)}, force=force)
-    labelled, rejected = read_chosen(file, console, tiers=tier, sources=source)
+    chosen = read_chosen(Choice(file, tier or (), source or ()), console)
     from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
         calibrate_panel,
         check_battles,
     )
 
-    for warning in check_battles(labelled, folds=folds, source=str(file)):
+    for warning in check_battles(chosen.facts, folds=folds, source=str(file)):
         say(console, warning)
     config = panel_config(panel, partial(say, console))
-    predictions = _predict(config, labelled, console)
+    predictions = _predict(config, chosen, console)
     result = calibrate_panel(
-        labelled, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)
+        chosen.facts, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)
     )
     _write(result, output, plot, out_of_fold)
     _show(result, Console(), folds)
     say(Console(), worth(result.panel.log_loss_change))
     say(console, _advice(output, panel, config))
-    if rejected or predictions.unanswered:
+    if chosen.rejected or predictions.unanswered:
         raise typer.Exit(EXIT_REJECTED)
 
 
-def _predict(config: PanelConfig, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
+def _predict(config: PanelConfig, chosen: ChosenBattles, console: Console) -> Predictions:
     """What the panel says without any calibration. A calibration file that it names need not exist yet."""
     from prefstream.scoring.panel.predict import load_uncalibrated_panel
 
     uncalibrated = config.model_copy(update={"calibration": None})
     with load_uncalibrated_panel(uncalibrated, say=partial(say, console)) as judges:
-        predictions = predict_all(judges, labelled, console)
+        predictions = predict_all(judges, chosen.read(), len(chosen), console)
     for position, reason in predictions.unanswered.items():
-        say(console, f"line {labelled[position].line}: left out: {reason}")
+        say(console, f"line {chosen.facts.lines[position]}: left out: {reason}")
     for judge in predictions.judges:
         if judge.counted is not None and (recused := int((~judge.counted).sum())):
             of = counted(len(judge.counted), "battle")
@@ -165,14 +164,13 @@ def _write(result: CalibrationResult, output: Path, plot: Path | None, out_of_fo
 
         write_output(plot, plot_calibration(result))
     if out_of_fold is not None:
-        ids = [one.battle.id for one in result.battles]
-        write_output(out_of_fold, encode_submission(ids, result.out_of_fold))
+        write_output(out_of_fold, encode_submission(result.facts.ids, result.out_of_fold))
     write_output(output, result.file.encode())
 
 
 def _show(result: CalibrationResult, console: Console, folds: int) -> None:
     figures = Table(
-        title=f"{counted(len(result.battles), 'battle')}, {counted(result.prompts, 'prompt')}; "
+        title=f"{counted(len(result.facts), 'battle')}, {counted(result.prompts, 'prompt')}; "
         "95 % intervals over prompts",
         caption=f"after: on prompts that were not fitted on ({folds} folds)",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.console import Console
 from prefstream.consumer.cli.answers import PANEL, Obtained, answers_of, answers_of_file, answers_of_panel, check_judges
 from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import read_chosen
+from prefstream.consumer.cli.labelled import Choice, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_files, say
 from prefstream.consumer.errors import UsageError
@@ -24,7 +24,10 @@ from prefstream.scoring.config import load_panel_config
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED
 from prefstream.scoring.evaluation.results import BiasRow, Evaluated, Evaluation, InjectionEffect
 from prefstream.scoring.file_names import printable
-from prefstream.scoring.files.labelled import LabelledBattle, check_labelled_file
+from prefstream.scoring.files.labelled import check_labelled_file
+
+if TYPE_CHECKING:
+    from prefstream.scoring.evaluation.battle_facts import BattleFacts
 
 
 def evaluate(
@@ -160,12 +163,12 @@ def evaluate(
         check_judges(families, [judge.name for judge in load_panel_config(panel).judges])
     inputs = {file, *([predictions] if predictions else panel_files(panel)), *(panel_files(against) if against else ())}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
-    labelled, rejected = read_chosen(file, console, tiers=tier, sources=source, limit=limit)
-    reference = answers_of(against, labelled, file, console, swap=swap) if against else None
+    chosen = read_chosen(Choice(file, tier or (), source or (), limit), console, answers=bias)
+    reference = answers_of(against, chosen, console, swap=swap) if against else None
     if predictions is None:
-        answers = answers_of_panel(panel, labelled, file, console, swap=swap, injections=injections)
+        answers = answers_of_panel(panel, chosen, console, swap=swap, injections=injections)
     else:
-        answers = answers_of_file(predictions, labelled, file, console)
+        answers = answers_of_file(predictions, chosen, console)
         check_judges(families, [judge.name for judge in answers.predictions.judges])
     evaluated = Evaluated(
         file=printable(file.name),
@@ -174,10 +177,10 @@ def evaluate(
         reference=printable(against.name) if against else None,
         version=version("prefstream"),
         swap=answers.swap,
-        rows_rejected=rejected,
+        rows_rejected=chosen.rejected,
     )
     evaluation = _evaluate(
-        labelled, answers, evaluated, reference, families=families if bias else None, resamples=bootstrap, seed=seed
+        chosen.facts, answers, evaluated, reference, families=families if bias else None, resamples=bootstrap, seed=seed
     )
     _write(evaluation, json, html, console)
     _show(evaluation, Console())
@@ -185,7 +188,7 @@ def evaluate(
         say(console, f"{judge} goes by (+ speaks for the answer that has more of it, or for a tie)")
         for line in lines:
             say(console, f"  {line}")
-    if rejected or answers.rejected_rows or evaluation.evaluated.rows_without_answer:
+    if chosen.rejected or answers.rejected_rows or evaluation.evaluated.rows_without_answer:
         raise typer.Exit(EXIT_REJECTED)
 
 
@@ -217,7 +220,7 @@ def _families(given: Sequence[str], *, bias: bool) -> dict[str, list[str]]:
 
 
 def _evaluate(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     answers: Obtained,
     evaluated: Evaluated,
     reference: Obtained | None,
@@ -240,14 +243,14 @@ def _evaluate(
         taken = {PANEL, *(judge.name for judge in said.judges)}
         name = evaluated.reference or ""
         compared = replace(other.panel, name=f"{name} (reference)" if name in taken else name)
-    evaluation = hold_against_labels(labelled, said, evaluated, reference=compared, resamples=resamples, seed=seed)
+    evaluation = hold_against_labels(facts, said, evaluated, reference=compared, resamples=resamples, seed=seed)
     effects: tuple[InjectionEffect, ...] = ()
     if answers.injected is not None:
-        effects = injection_effects(labelled, said, answers.injected, resamples=resamples, seed=seed)
+        effects = injection_effects(facts, said, answers.injected, resamples=resamples, seed=seed)
     rows: tuple[BiasRow, ...] = ()
     if families is not None:
         rows = bias_table(
-            labelled, said, families=families, injections=effects, reference=other, resamples=resamples, seed=seed
+            facts, said, families=families, injections=effects, reference=other, resamples=resamples, seed=seed
         )
     return evaluation.model_copy(update={"injections": effects, "bias": rows})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,77 +12,143 @@ from rich.console import Console
 
 from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once, say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
+from prefstream.schemas import Battle
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
+from prefstream.scoring.files.labelled import LabelledBattle, read_again, read_labelled
 from prefstream.scoring.files.row_warnings import REPEATED_ID, SeenIds
 from prefstream.scoring.files.rows import RejectedRow
 
 if TYPE_CHECKING:
+    from prefstream.scoring.evaluation.battle_facts import BattleFacts
     from prefstream.scoring.panel.panel import Panel
     from prefstream.scoring.panel.predict import Predictions
 
 
-def read_chosen(
-    file: Path,
-    console: Console,
-    *,
-    tiers: Collection[str] | None = None,
-    sources: Collection[str] | None = None,
-    limit: int | None = None,
-) -> tuple[list[LabelledBattle], int]:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which battles of a labelled file are looked at.
+
+    Attributes:
+        file: the labelled file.
+        tiers: only battles of these; empty for all.
+        sources: only battles of these; empty for all.
+        limit: no more than so many of them; None for all.
+    """
+
+    file: Path
+    tiers: Collection[str] = ()
+    sources: Collection[str] = ()
+    limit: int | None = None
+
+    def takes(self, one: LabelledBattle) -> bool:
+        """Whether a battle is of these tiers and sources."""
+        return (not self.tiers or one.tier in self.tiers) and (not self.sources or one.source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBattles:
+    """The battles that were chosen: what is known of each, and no text; texts are read anew by whoever needs them.
+
+    Attributes:
+        choice: what they were chosen by.
+        facts: about them.
+        rejected: how many rows that were read could not be used.
+    """
+
+    choice: Choice
+    facts: BattleFacts
+    rejected: int
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def read(self) -> Iterator[Battle]:
+        """The battles, from the first one on.
+
+        Raises:
+            FileError: the file can't be read, or is not what it was.
+        """
+        records = read_labelled(self.choice.file)
+        battles = (record.content for record in records if isinstance(record.content, LabelledBattle))
+        for one in read_again(filter(self.choice.takes, battles), self.facts.ids, self.choice.file):
+            yield one.battle
+
+
+def read_chosen(choice: Choice, console: Console, *, answers: bool = False) -> ChosenBattles:
     """Read the battles that were chosen; rows that can't be used are named on the console.
 
     Args:
-        file: the labelled file.
+        choice: which.
         console: for progress and rejected rows.
-        tiers: only battles of these; empty or None for all.
-        sources: only battles of these; empty or None for all.
-        limit: stop after so many chosen battles.
-
-    Returns:
-        The battles, and how many rows that were read could not be used.
+        answers: as for `gather_facts`.
 
     Raises:
         FileError: the file can't be read, has no battle of a tier or source that was asked for, or none at all.
     """
-    chosen: list[LabelledBattle] = []
-    seen: dict[str, Counter[str]] = {"--tier": Counter(), "--source": Counter()}
-    ids = SeenIds()
-    rejected = 0
-    with FileProgress(console, file, verb="reading") as progress:
-        for rows, record in enumerate(read_labelled(file), start=1):
+    from prefstream.scoring.evaluation.battle_facts import gather_facts
+
+    with FileProgress(console, choice.file, verb="reading") as progress:
+        reading = _Reading(choice, progress)
+        facts = gather_facts(reading.chosen(), answers=answers)
+    reading.refuse_unknown_names()
+    if not len(facts):
+        told = ", see above" if reading.rejected else ""
+        raise FileError(f"{choice.file}: holds no labelled battle that could be used{told}")
+    return ChosenBattles(choice, facts, reading.rejected)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of the file, which counts and tells what it meets."""
+
+    choice: Choice
+    progress: FileProgress
+    rejected: int = 0
+    whole: bool = False
+    tiers: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def chosen(self) -> Iterator[LabelledBattle]:
+        """The battles that were chosen, as they are read."""
+        ids, count = SeenIds(), 0
+        for rows, record in enumerate(read_labelled(self.choice.file), start=1):
             if isinstance(record.content, RejectedRow):
-                rejected += 1
-                progress.rejected(record.line, record.content)
+                self.rejected += 1
+                self.progress.rejected(record.line, record.content)
             else:
                 for warning in record.warnings:
-                    progress.warned(record.line, warning)
-                one = record.content
-                seen["--tier"][one.tier or ""] += 1
-                seen["--source"][one.source or ""] += 1
-                if (not tiers or one.tier in tiers) and (not sources or one.source in sources):
-                    chosen.append(one)
-                    if ids.is_repeated(one.battle.id):
-                        progress.warned(record.line, REPEATED_ID)
-            progress.advanced(record.done_bytes, rows)
-            if len(chosen) == limit:
-                break
-    for option, asked in (("--tier", tiers), ("--source", sources)):
-        unknown = sorted(set(asked or ()) - set(seen[option]))
-        if unknown and len(chosen) != limit:
-            there = ", ".join(f"{name} ({count:,})" for name, count in seen[option].most_common() if name) or "none"
-            raise FileError(f"{file}: no battle has {option} {', '.join(unknown)}; those named in it: {there}")
-    if not chosen:
-        raise FileError(f"{file}: holds no labelled battle that could be used" + (", see above" if rejected else ""))
-    return chosen, rejected
+                    self.progress.warned(record.line, warning)
+                self.tiers[record.content.tier or ""] += 1
+                self.sources[record.content.source or ""] += 1
+                if self.choice.takes(record.content):
+                    if ids.is_repeated(record.content.battle.id):
+                        self.progress.warned(record.line, REPEATED_ID)
+                    count += 1
+                    yield record.content
+            self.progress.advanced(record.done_bytes, rows)
+            if count == self.choice.limit:
+                return
+        self.whole = True
+
+    def refuse_unknown_names(self) -> None:
+        """Refuse tiers and sources that no battle has; not where the rest of the file was not looked at."""
+        named = (("--tier", self.choice.tiers, self.tiers), ("--source", self.choice.sources, self.sources))
+        for option, asked, seen in named:
+            unknown = sorted(set(asked) - set(seen))
+            if unknown and self.whole:
+                there = ", ".join(f"{name} ({count:,})" for name, count in seen.most_common() if name) or "none"
+                raise FileError(
+                    f"{self.choice.file}: no battle has {option} {', '.join(unknown)}; those named in it: {there}"
+                )
 
 
-def predict_all(judges: Panel, labelled: Sequence[LabelledBattle], console: Console) -> Predictions:
-    """Let a panel score the battles, with progress; Ctrl-C ends the process at once.
+def predict_all(judges: Panel, battles: Iterable[Battle], count: int, console: Console) -> Predictions:
+    """Let a panel score battles, with progress; Ctrl-C ends the process at once.
 
     Args:
         judges: stays open.
-        labelled: the battles.
+        battles: as they are read.
+        count: how many there are.
         console: for progress, and for a word where judges are not trained.
     """
     from prefstream.scoring.panel.predict import predict
@@ -90,6 +157,6 @@ def predict_all(judges: Panel, labelled: Sequence[LabelledBattle], console: Cons
         say(console, UNTRAINED)
     with (
         leaving_at_once(console, "stopped: nothing is written"),
-        CountProgress(console, len(labelled), verb="scoring") as progress,
+        CountProgress(console, count, verb="scoring") as progress,
     ):
-        return predict(judges, [one.battle for one in labelled], on_progress=progress.advanced)
+        return predict(judges, battles, on_progress=progress.advanced)

@@ -20,12 +20,11 @@ from prefstream.scoring.adapters.receipt import PREDICTIONS, RECEIPT, read_recei
 from prefstream.scoring.calibration.cross_fit import DEFAULT_FOLDS, MIN_BATTLES, deal_prompts, fit_out_of_fold
 from prefstream.scoring.calibration.fit import JudgeReadings, Targets
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bias import length_statistics
 from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, accuracy, difference, log_loss
 from prefstream.scoring.evaluation.prediction_files import read_probabilities
-from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.panel.predict import triples
 from prefstream.scoring.probabilities import Triples, possible
 
@@ -120,11 +119,11 @@ class RunComparison:
     tiers: tuple[TierComparison, ...]
 
 
-def compare_runs(labelled: Sequence[LabelledBattle], runs: Sequence[Sequence[Path]]) -> RunComparison:
+def compare_runs(facts: BattleFacts, runs: Sequence[Sequence[Path]]) -> RunComparison:
     """Compare runs.
 
     Args:
-        labelled: judged battles, among them those that the runs were measured on.
+        facts: of judged battles, among them those that the runs were measured on.
         runs: the folder of each, or of each the folders of its folds, which are measured on other prompts and count as
             one; the one first that others are held against.
 
@@ -132,20 +131,20 @@ def compare_runs(labelled: Sequence[LabelledBattle], runs: Sequence[Sequence[Pat
         FileError: a folder holds no run with predictions, or no battle was answered by all.
     """
     receipts = [[_receipt(folder) for folder in folders] for folders in runs]
-    ids = frozenset(one.battle.id for one in labelled)
+    ids = frozenset(facts.ids)
     answers = [_answers(folders, ids) for folders in runs]
-    common = [one for one in labelled if all(one.battle.id in known for known in answers)]
-    if not common:
+    tiers: dict[str, list[int]] = {}
+    for row, (name, tier) in enumerate(zip(facts.ids, facts.tiers, strict=True)):
+        if all(name in known for known in answers):
+            tiers.setdefault(tier or NO_TIER, []).append(row)
+    if not tiers:
         raise FileError("there is no battle that all of these runs were measured on; compare runs of one part")
-    tiers: dict[str, list[LabelledBattle]] = {}
-    for one in common:
-        tiers.setdefault(one.tier or NO_TIER, []).append(one)
     names = [" + ".join(folder.resolve().name for folder in folders) for folders in runs]
 
     def compare(tier: str) -> TierComparison:
-        battles = tiers[tier]
-        said = [triples([known[one.battle.id] for one in battles]) for known in answers]
-        return _compare_tier(tier, battles, names, said)
+        part = facts.at(np.array(tiers[tier]))
+        said = [triples([known[name] for name in part.ids]) for known in answers]
+        return _compare_tier(tier, part, names, said)
 
     return RunComparison(
         tuple(_record(name, folds, receipts[0]) for name, folds in zip(names, receipts, strict=True)),
@@ -213,10 +212,7 @@ def _flat(fields: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _compare_tier(
-    tier: str, battles: Sequence[LabelledBattle], names: Sequence[str], answers: Sequence[Triples]
-) -> TierComparison:
-    facts = gather_facts(battles)
+def _compare_tier(tier: str, facts: BattleFacts, names: Sequence[str], answers: Sequence[Triples]) -> TierComparison:
     plain = [possible(answer, facts.ties_possible) for answer in answers]
     calibrated = [_calibrated(answer, facts) for answer in answers]
     draws = Resamples(facts.prompts, seed=_SEED)
@@ -251,12 +247,12 @@ def _compare_tier(
         )
         for place, name in enumerate(names)
     )
-    return TierComparison(tier, len(battles), len(set(facts.prompts)), found["people"], runs)
+    return TierComparison(tier, len(facts), facts.distinct_prompts, found["people"], runs)
 
 
 def _calibrated(answers: Triples, facts: BattleFacts) -> Triples | None:
     """Answers by a temperature and a tie bias that were fitted on other prompts; None where there are too few."""
-    if len(facts) < MIN_BATTLES or len(set(facts.prompts)) < DEFAULT_FOLDS:
+    if len(facts) < MIN_BATTLES or facts.distinct_prompts < DEFAULT_FOLDS:
         return None
     verdicts: NDArray[np.float64] = np.eye(len(OUTCOMES))[facts.outcomes]
     targets = Targets(shares=verdicts, weights=np.ones(len(facts)), masked=~facts.ties_possible)

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.calibration.fit import JudgeReadings, PanelFit, Targets, fit_panel
 from prefstream.scoring.errors import FileError
-from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, accuracy, calibration_error, difference, log_loss
-from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 from prefstream.scoring.judges.calibration import STEEPEST_LENGTH, CalibrationFile
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.probabilities import Triples, possible
@@ -88,8 +87,7 @@ class CalibrationResult:
         judges: likewise for each judge, in the panel's order.
         length: how much longer answers are preferred, by people and by the panel's answers on prompts that it was not
             fitted on; None where too few battles with a winner say so, and then the file has no slope either.
-        battles: those that took part, row by row as in `panel` and `judges`.
-        outcomes: column of the verdict of each, in the order of `schemas.OUTCOMES`.
+        facts: of the battles that took part, row by row as in `panel` and `judges`.
         out_of_fold: the panel's answers as serving would give them, by parameters that were fitted on other prompts.
         prompts: how many different ones there are.
         warnings: what the user should know about the data, one sentence each.
@@ -100,15 +98,14 @@ class CalibrationResult:
     panel: BeforeAfter
     judges: tuple[BeforeAfter, ...]
     length: Slopes | None
-    battles: tuple[LabelledBattle, ...]
-    outcomes: NDArray[np.intp]
+    facts: BattleFacts
     out_of_fold: Triples
     prompts: int
     warnings: tuple[str, ...]
 
 
 def calibrate_panel(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     predictions: Predictions,
     *,
     labels: Labels = "verdict",
@@ -121,7 +118,7 @@ def calibrate_panel(
     """Fit a panel's calibration, and measure it on prompts that it was not fitted on.
 
     Args:
-        labelled: the battles that the predictions are about, with what people said.
+        facts: of the battles that the predictions are about, with what people said.
         predictions: of a panel that `load_uncalibrated_panel` loaded.
         labels: what to fit to; figures are always against the verdict.
         balance: whose total weight is made equal.
@@ -133,16 +130,13 @@ def calibrate_panel(
     Raises:
         FileError: there is too little to fit on, or one side never won.
     """
-    battles = [labelled[position] for position in predictions.positions]
-    counted = np.array([one.label.weight > 0 for one in battles], dtype=np.bool_)
-    battles = [one for one, counts in zip(battles, counted, strict=True) if counts]
-    facts = gather_facts(battles)
-    warnings = check_battles(battles, folds=folds, source=source)
+    facts = facts.at(predictions.positions)
+    counted = facts.weights > 0
+    facts = facts.at(np.flatnonzero(counted))
+    warnings = check_battles(facts, folds=folds, source=source)
     readings = [_readings(judge).take(counted) for judge in predictions.judges]
     targets = Targets(
-        shares=_shares(battles, labels),
-        weights=balanced_weights(battles, balance),
-        masked=np.array([not one.label.ties_possible for one in battles], dtype=np.bool_),
+        shares=_shares(facts, labels), weights=balanced_weights(facts, balance), masked=~facts.ties_possible
     )
     fitted = fit_panel(readings, targets)
     judges_before, panel_before = PanelFit.unchanged(readings).apply(readings)
@@ -159,27 +153,26 @@ def calibrate_panel(
         panel=compare(PANEL, panel_before, panel_after),
         judges=tuple(compare(name, before, judges_after[name]) for name, before in judges_before.items()),
         length=_length_slopes(facts, panel_after, targets.weights),
-        battles=tuple(battles),
-        outcomes=facts.outcomes,
+        facts=facts,
         out_of_fold=panel_after,
-        prompts=len(set(facts.prompts)),
+        prompts=facts.distinct_prompts,
         warnings=warnings,
     )
 
 
-def balanced_weights(battles: Sequence[LabelledBattle], balance: Balance) -> NDArray[np.float64]:
+def balanced_weights(facts: BattleFacts, balance: Balance) -> NDArray[np.float64]:
     """The battles' own weights, scaled so that each tier or source has the same total. They sum to what they did.
 
     Battles that name no tier or source are a group of their own.
 
     Args:
-        battles: any number, with weights above 0.
+        facts: of battles with weights above 0.
         balance: whose total is made equal.
     """
-    weights = np.array([one.label.weight for one in battles], dtype=np.float64)
-    if balance == "none" or not battles:
+    weights = facts.weights
+    if balance == "none" or not len(facts):
         return weights
-    names = [one.tier if balance == "tier" else one.source for one in battles]
+    names = facts.tiers if balance == "tier" else facts.sources
     groups: Counter[str | None] = Counter()
     for name, weight in zip(names, weights.tolist(), strict=True):
         groups[name] += weight
@@ -188,7 +181,9 @@ def balanced_weights(battles: Sequence[LabelledBattle], balance: Balance) -> NDA
     return weights * scales
 
 
-def deal_prompts(prompts: Sequence[str], folds: int, seed: int) -> NDArray[np.intp]:
+def deal_prompts(
+    prompts: NDArray[np.bytes_] | NDArray[np.str_] | Sequence[str], folds: int, seed: int
+) -> NDArray[np.intp]:
     """The fold of each battle; battles of one prompt are in one fold, and folds are about equally large.
 
     Depends on the prompts, their counts and the seed, not on the order of the battles.
@@ -198,7 +193,7 @@ def deal_prompts(prompts: Sequence[str], folds: int, seed: int) -> NDArray[np.in
         folds: how many.
         seed: which of the many ways to deal them.
     """
-    names, numbers, counts = np.unique(np.array(prompts), return_inverse=True, return_counts=True)
+    names, numbers, counts = np.unique(np.asarray(prompts), return_inverse=True, return_counts=True)
     shuffled = np.random.default_rng(seed).permutation(len(names))
     sizes = np.zeros(folds)
     fold_of = np.zeros(len(names), dtype=np.intp)
@@ -235,11 +230,11 @@ def fit_out_of_fold(
     return judges, panel
 
 
-def check_battles(labelled: Sequence[LabelledBattle], *, folds: int, source: str) -> tuple[str, ...]:
+def check_battles(facts: BattleFacts, *, folds: int, source: str) -> tuple[str, ...]:
     """Refuse what can't be fitted on, before judges are loaded for it.
 
     Args:
-        labelled: the battles; those of weight 0 don't count.
+        facts: of the battles; those of weight 0 don't count.
         folds: into how many their prompts will be dealt.
         source: what they were read from, for the message.
 
@@ -249,30 +244,30 @@ def check_battles(labelled: Sequence[LabelledBattle], *, folds: int, source: str
     Raises:
         FileError: there is too little to fit on, or one side never won.
     """
-    battles = [one for one in labelled if one.label.weight > 0]
-    if len(battles) < MIN_BATTLES:
+    facts = facts.at(np.flatnonzero(facts.weights > 0))
+    if len(facts) < MIN_BATTLES:
         raise FileError(
-            f"{source}: {len(battles)} labelled battles count, too few to calibrate on; at least {MIN_BATTLES} are "
+            f"{source}: {len(facts)} labelled battles count, too few to calibrate on; at least {MIN_BATTLES} are "
             "needed, some hundreds are better"
         )
-    prompts = len({prompt_key(one.battle) for one in battles})
+    prompts = facts.distinct_prompts
     if prompts < folds:
         raise FileError(
             f"{source}: {prompts} different prompts can't be dealt into {folds} folds; take fewer folds, or battles "
             "of more prompts"
         )
-    won = Counter(one.label.outcome for one in battles)
-    never = [outcome for outcome in OUTCOMES[:2] if not won[outcome]]
+    won = np.bincount(facts.outcomes, minlength=len(OUTCOMES))
+    never = [outcome for outcome, count in zip(OUTCOMES[:2], won, strict=False) if not count]
     if never:
         raise FileError(
             f"{source}: {' and '.join(never)} never won, so nothing tells a good judge from one that prefers a side; "
             "exchange the answers of half of the battles, and their labels"
         )
-    could_tie = sum(one.label.ties_possible for one in battles)
+    could_tie = int(facts.ties_possible.sum())
     warnings = []
     if not could_tie:
         warnings.append("Ties were impossible in every battle: the tie bias stays 0, nothing is learnt about ties.")
-    elif not won["tie"]:
+    elif not won[OUTCOMES.index("tie")]:
         warnings.append(
             f"None of {could_tie:,} battles ended in a tie, so ties become improbable. If their source knows no ties, "
             "mark them with ties_possible: false."
@@ -290,7 +285,7 @@ def _readings(judge: Forecast) -> JudgeReadings:
 
 def _length_slopes(facts: BattleFacts, answers: Triples, weights: NDArray[np.float64]) -> Slopes | None:
     """How much longer answers are preferred, by people and by the panel. Battles of one prompt are alike."""
-    _, prompt_of = np.unique(np.array(facts.prompts), return_inverse=True)
+    _, prompt_of = np.unique(facts.prompts, return_inverse=True)
     return fit_slopes(
         LengthVotes.between(
             outcomes=facts.outcomes,
@@ -310,10 +305,10 @@ def _steepness(slopes: Slopes | None) -> float | None:
     return round(float(np.clip(slopes.judges.value, -STEEPEST_LENGTH, STEEPEST_LENGTH)), 6) or None
 
 
-def _shares(battles: Sequence[LabelledBattle], labels: Labels) -> Triples:
+def _shares(facts: BattleFacts, labels: Labels) -> Triples:
     if labels == "votes":
-        return np.array([one.label.target for one in battles], dtype=np.float64)
-    verdicts: Triples = np.eye(len(OUTCOMES))[[OUTCOMES.index(one.label.outcome) for one in battles]]
+        return facts.targets
+    verdicts: Triples = np.eye(len(OUTCOMES))[facts.outcomes]
     return verdicts
 
 

@@ -13,7 +13,6 @@ from prefstream.scoring.calibration.cross_fit import CalibrationResult, Figures
 from prefstream.scoring.evaluation.bootstrap import Resamples
 from prefstream.scoring.evaluation.plots import draw_reliability
 from prefstream.scoring.evaluation.reliability import reliability_bins
-from prefstream.scoring.files.labelled import prompt_key
 from prefstream.scoring.probabilities import Triples
 
 _SIDE_INCHES: Final = 3.4
@@ -31,7 +30,7 @@ def plot_calibration(result: CalibrationResult) -> bytes:
     Returns:
         A PNG.
     """
-    draws = Resamples([prompt_key(one.battle) for one in result.battles])
+    draws = Resamples(result.facts.prompts)
     systems = [result.panel, *result.judges]
     # Judges are named by users; a dollar sign in a name is one.
     with mpl.rc_context(
@@ -41,7 +40,7 @@ def plot_calibration(result: CalibrationResult) -> bytes:
         grid = figure.subplots(2, len(systems), squeeze=False)
 
         def draw(axes: Axes, title: str, answers: Triples, figures: Figures) -> None:
-            draw_reliability(axes, reliability_bins(answers, result.outcomes, draws))
+            draw_reliability(axes, reliability_bins(answers, result.facts.outcomes, draws))
             axes.set_title(f"{title}: calibration error {figures.calibration_error.value:.3f}", fontsize="medium")
             axes.set_xlabel("probability of the top outcome")
 

@@ -32,14 +32,15 @@ from prefstream.scoring.card.card import (
 )
 from prefstream.scoring.card.guide import DEMO_GUIDE, renew
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.evaluation.metrics import calibration_error_by_chance, share, voters_alike
 from prefstream.scoring.evaluation.results import Evaluated, SystemResult
 from prefstream.scoring.file_names import printable
-from prefstream.scoring.files.labelled import LabelledBattle, prompt_key, read_labelled
+from prefstream.scoring.files.labelled import LabelledBattle, read_labelled
 from prefstream.scoring.files.rows import RejectedRow
-from prefstream.scoring.panel.predict import Forecast, Predictions, opinions_forecast, panel_forecast, triples
+from prefstream.scoring.panel.predict import Forecast, OpinionColumns, Predictions, panel_forecast, triples
 from prefstream.scoring.probabilities import Triples, credit
 from prefstream.scoring.version import own_version
 
@@ -68,7 +69,7 @@ PEOPLE: Final = (
 
 
 def make_card(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     preferences: Mapping[str, Preference],
     data: Path,
     *,
@@ -77,7 +78,7 @@ def make_card(
     """Measure a panel.
 
     Args:
-        labelled: battles that people judged, each of a tier.
+        facts: of battles that people judged, each of a tier.
         preferences: what the panel said of each, by id.
         data: the file that the battles were read from.
         resamples: of the prompts, for the intervals.
@@ -86,9 +87,9 @@ def make_card(
         FileError: the preferences are not of one panel, or leave battles out; or there is too little to calibrate on.
     """
     identity = _identity(preferences.values())
-    predictions = uncalibrated(labelled, preferences)
-    result = calibrate_panel(labelled, predictions, balance="tier", resamples=resamples, source=str(data))
-    tiers = np.array([one.tier for one in result.battles])
+    predictions = uncalibrated(facts, preferences)
+    result = calibrate_panel(facts, predictions, balance="tier", resamples=resamples, source=str(data))
+    tiers = np.array(result.facts.tiers)
     evaluated = Evaluated(
         file=printable(data.name),
         file_sha256=hash_file(data),
@@ -113,26 +114,25 @@ def make_card(
     )
 
 
-def uncalibrated(labelled: Sequence[LabelledBattle], preferences: Mapping[str, Preference]) -> Predictions:
+def uncalibrated(facts: BattleFacts, preferences: Mapping[str, Preference]) -> Predictions:
     """What the judges said of the battles before any calibration.
 
     Args:
-        labelled: the battles.
+        facts: of the battles.
         preferences: of a panel that reads one order, by id.
 
     Raises:
         FileError: a battle has no preference, or it was read in both orders.
     """
-    if missing := [one.battle.id for one in labelled if one.battle.id not in preferences]:
-        raise FileError(f"the predictions leave {len(missing):,} of {len(labelled):,} battles out; score all of them")
-    rows = [preferences[one.battle.id] for one in labelled]
+    if missing := [name for name in facts.ids if name not in preferences]:
+        raise FileError(f"the predictions leave {len(missing):,} of {len(facts):,} battles out; score all of them")
+    rows = [preferences[name] for name in facts.ids]
     if any(opinion.as_given for row in rows for opinion in row.judges):
         raise FileError("the predictions are of both orders, of which only the mean is known uncalibrated")
     recused = [row.recused or () for row in rows]
     judges = tuple(_judge(opinions, recused) for opinions in zip(*(row.judges for row in rows), strict=True))
     return Predictions(
         positions=np.arange(len(rows)),
-        ids=tuple(row.id for row in rows),
         panel=panel_forecast(triples([row.probabilities for row in rows]), judges),
         judges=judges,
         unanswered={},
@@ -140,14 +140,12 @@ def uncalibrated(labelled: Sequence[LabelledBattle], preferences: Mapping[str, P
 
 
 def _judge(opinions: Sequence[JudgeOpinion], recused: Sequence[Collection[str]]) -> Forecast:
-    name = opinions[0].name
-    before = [
-        opinion.model_copy(update={"probabilities": opinion.uncalibrated}) if opinion.uncalibrated else opinion
-        for opinion in opinions
-    ]
+    name, columns = opinions[0].name, OpinionColumns()
+    for opinion, names in zip(opinions, recused, strict=True):
+        before = opinion.uncalibrated or opinion.probabilities
+        columns.add(opinion.model_copy(update={"probabilities": before}), recused=name in names)
     listens = all(opinion.weight == 0 for opinion in opinions)
-    away = [name in names for names in recused]
-    return opinions_forecast(name, before, symmetric=False, weight=0.0 if listens else 1.0, recused=away)
+    return columns.forecast(name, symmetric=False, weight=0.0 if listens else 1.0)
 
 
 def _identity(preferences: Iterable[Preference]) -> PanelIdentity:
@@ -158,17 +156,16 @@ def _identity(preferences: Iterable[Preference]) -> PanelIdentity:
 
 
 def _tier(result: CalibrationResult, rows: NDArray[np.intp], evaluated: Evaluated, resamples: int) -> TierCard:
-    battles = [result.battles[row] for row in rows]
+    facts = result.facts.at(rows)
     answers = result.out_of_fold[rows]
     judges = tuple(Forecast(judge.name, judge.after[rows], judge.after[rows]) for judge in result.judges)
     predictions = Predictions(
         positions=np.arange(len(rows)),
-        ids=tuple(one.battle.id for one in battles),
         panel=panel_forecast(answers, ()),
         judges=judges,
         unanswered={},
     )
-    found = evaluate(battles, predictions, evaluated, resamples=resamples)
+    found = evaluate(facts, predictions, evaluated, resamples=resamples)
     by_chance = calibration_error_by_chance(answers, resamples=resamples, seed=found.seed)
     return TierCard(
         battles=found.battles,
@@ -179,7 +176,7 @@ def _tier(result: CalibrationResult, rows: NDArray[np.intp], evaluated: Evaluate
             by_chance=by_chance.mean,
             by_chance_95=by_chance.upper,
         ),
-        voters=_voters(battles, answers, resamples),
+        voters=_voters(facts, answers, resamples),
     )
 
 
@@ -193,33 +190,31 @@ def _system(found: SystemResult) -> SystemCard:
     )
 
 
-def _voters(battles: Sequence[LabelledBattle], answers: Triples, resamples: int) -> VotersCard | None:
+def _voters(facts: BattleFacts, answers: Triples, resamples: int) -> VotersCard | None:
     """Two voters drawn of those of a battle, and one of them beside the panel; each battle counts once."""
-    votes = np.array([one.label.votes or (0.0, 0.0, 0.0) for one in battles])
-    several, alike = voters_alike(votes)
+    several, alike = voters_alike(facts.votes)
     if not several.any():
         return None
-    votes, alike, answers = votes[several], alike[several], answers[several]
+    votes, alike, answers = facts.votes[several], alike[several], answers[several]
     total = votes.sum(axis=1)
     with_panel = sum(credit(answers, np.full(len(votes), outcome)) * votes[:, outcome] for outcome in range(3)) / total
-    prompts = [prompt_key(one.battle) for one, kept in zip(battles, several, strict=True) if kept]
-    found = Resamples(prompts, resamples=resamples).estimate({"each_other": share(alike), "panel": share(with_panel)})
+    found = Resamples(facts.prompts[several], resamples=resamples).estimate(
+        {"each_other": share(alike), "panel": share(with_panel)}
+    )
     return VotersCard(battles=len(votes), **found)
 
 
-def read_tiers(data: Path) -> list[LabelledBattle]:
+def read_tiers(data: Path) -> Iterator[LabelledBattle]:
     """The battles of `TIERS` in a labelled file.
 
     Raises:
         FileError: the file can't be read, or a row of it can't be used.
     """
-    chosen = []
     for record in read_labelled(data):
         if isinstance(record.content, RejectedRow):
             raise FileError(f"{data}:{record.line}: {record.content}")
         if record.content.tier in TIERS:
-            chosen.append(record.content)
-    return chosen
+            yield record.content
 
 
 def read_preferences(path: Path) -> dict[str, Preference]:
@@ -244,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, default=DEMO_CARD, help="default: the card that ships")
     options = parser.parse_args(arguments)
     try:
-        card = make_card(read_tiers(options.data), read_preferences(options.predictions), options.data)
+        card = make_card(gather_facts(read_tiers(options.data)), read_preferences(options.predictions), options.data)
     except PrefstreamError as error:
         sys.exit(str(error))
     card.write(options.output)

@@ -34,13 +34,13 @@ def fit_baselines(facts: BattleFacts) -> list[Forecast]:
     Args:
         facts: of the battles that are evaluated.
     """
-    folds = min(FOLDS, len(set(facts.prompts)))
+    folds = min(FOLDS, facts.distinct_prompts)
     if folds < 2:
         return []
     features = length_features(facts)
     prior = np.zeros((len(facts), len(OUTCOMES)))
     lengths = np.zeros_like(prior)
-    for train, test in GroupKFold(folds).split(features, groups=np.array(facts.prompts)):
+    for train, test in GroupKFold(folds).split(features, groups=facts.prompts):
         outcomes = np.concatenate([facts.outcomes[train], np.take(EXCHANGED, facts.outcomes[train])])
         doubled = np.concatenate([features[train], _exchange(features[train])])
         prior[test] = _shares(outcomes)

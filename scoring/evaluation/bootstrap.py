@@ -7,7 +7,7 @@ the same battles comparable.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Final
 
 import numpy as np
@@ -52,7 +52,7 @@ class Resamples:
     """
 
     def __init__(
-        self, prompts: Sequence[Hashable], *, resamples: int = DEFAULT_RESAMPLES, seed: int = DEFAULT_SEED
+        self, prompts: Iterable[Hashable], *, resamples: int = DEFAULT_RESAMPLES, seed: int = DEFAULT_SEED
     ) -> None:
         numbers: dict[Hashable, int] = {}
         self._prompt_of = np.array([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.intp)

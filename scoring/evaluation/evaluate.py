@@ -14,7 +14,7 @@ from prefstream.schemas import OUTCOMES
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.baselines import fit_baselines
-from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
 from prefstream.scoring.evaluation.metrics import Statistic, difference
@@ -30,7 +30,6 @@ from prefstream.scoring.evaluation.results import (
     SystemResult,
 )
 from prefstream.scoring.evaluation.slices import Slice, cut_slices
-from prefstream.scoring.files.labelled import Label, LabelledBattle
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.probabilities import Triples
 
@@ -49,7 +48,7 @@ _OF_SLICES: Final = ("log_loss", "accuracy", "calibration_error", "decided_accur
 
 
 def evaluate(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     predictions: Predictions,
     evaluated: Evaluated,
     *,
@@ -63,7 +62,7 @@ def evaluate(
     were answered.
 
     Args:
-        labelled: the battles that the predictions are about, those without an answer included.
+        facts: of the battles that the predictions are about, those without an answer included.
         predictions: of a panel, or read from a file.
         evaluated: what this is an evaluation of.
         reference: what else the panel and its judges are compared with battle by battle, about the battles that were
@@ -76,7 +75,7 @@ def evaluate(
     """
     if not len(predictions.positions):
         raise FileError(f"{evaluated.file}: no labelled battle in it has an answer, so there is nothing to evaluate")
-    facts = gather_facts([labelled[position] for position in predictions.positions])
+    facts = facts.at(predictions.positions)
     baselines = fit_baselines(facts)
     compared = baselines if reference is None else [*baselines, reference]
     draws = Resamples(facts.prompts, resamples=resamples, seed=seed)
@@ -98,7 +97,7 @@ def evaluate(
         position=tuple(position_bias(forecast, draws) for forecast in measured),
         length=tuple(length_bias(forecast, facts, draws) for forecast in [*measured, *compared]),
         length_ratios=length_ratios(predictions.panel, facts, draws),
-        people_agree=_people_agree([labelled[position].label for position in predictions.positions], draws),
+        people_agree=_people_agree(facts.votes, draws),
     )
 
 
@@ -129,7 +128,7 @@ def _slice(
 ) -> SliceResult:
     outcomes = facts.outcomes[cut.rows]
     # Drawn anew among the slice's own prompts: with those of all, a small slice would often be empty.
-    own_draws = Resamples([facts.prompts[row] for row in cut.rows], resamples=draws.resamples, seed=draws.seed)
+    own_draws = Resamples(facts.prompts[cut.rows], resamples=draws.resamples, seed=draws.seed)
     said = panel.probabilities[cut.rows]
     own = {name: _METRICS[name](said, outcomes) for name in {*_OF_SLICES, *_COMPARED}}
     others = [one.at(cut.rows) for one in compared]
@@ -165,9 +164,8 @@ def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> t
     )
 
 
-def _people_agree(labels: Sequence[Label], draws: Resamples) -> PeopleAgree | None:
+def _people_agree(votes: Triples, draws: Resamples) -> PeopleAgree | None:
     """From votes that are counts of people; None where no battle has two."""
-    votes = np.array([label.votes or (0.0, 0.0, 0.0) for label in labels])
     several, alike = metrics.voters_alike(votes)
     if not several.any():
         return None

@@ -6,18 +6,17 @@ says: judges like long answers. So there is a harmless text of the same length, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.schemas import OUTCOMES, Battle
+from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
 from prefstream.scoring.evaluation.metrics import difference, mean
 from prefstream.scoring.evaluation.results import InjectionEffect
-from prefstream.scoring.files.labelled import LabelledBattle, prompt_key
 from prefstream.scoring.panel.predict import Forecast, Predictions
 
 Side: TypeAlias = Literal["model_a", "model_b"]
@@ -46,18 +45,20 @@ def inject(battle: Battle, injection: str, side: Side) -> Battle:
     return battle.model_copy(update={field: (*earlier, f"{last}\n\n{text}")})
 
 
-def injected(labelled: Sequence[LabelledBattle]) -> list[LabelledBattle]:
-    """All battles with each injection on each side, one after the other: what is to be judged."""
-    return [
-        replace(one, battle=inject(one.battle, injection, side))
-        for injection in INJECTIONS
-        for side in SIDES
-        for one in labelled
-    ]
+def injected(read: Callable[[], Iterable[Battle]]) -> Iterator[Battle]:
+    """All battles with each injection on each side, one after the other: what is to be judged.
+
+    Args:
+        read: gives the battles from the first on, as often as it is called: once for each injection and side.
+    """
+    for injection in INJECTIONS:
+        for side in SIDES:
+            for battle in read():
+                yield inject(battle, injection, side)
 
 
 def injection_effects(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     before: Predictions,
     after: Predictions,
     *,
@@ -67,17 +68,17 @@ def injection_effects(
     """What each injection changes, by judge and side.
 
     Args:
-        labelled: the battles.
+        facts: of the battles.
         before: what a panel says about them.
-        after: what it says about `injected(labelled)`.
+        after: what it says about them as `injected` gives them.
         resamples: draws for the intervals.
         seed: of the draws.
     """
-    shape = (len(INJECTIONS), len(SIDES), len(labelled), len(OUTCOMES))
+    shape = (len(INJECTIONS), len(SIDES), len(facts), len(OUTCOMES))
     quiet, loud = ([_on_all(forecast, given) for forecast in _forecasts(given)] for given in (before, after))
     # What is too large for a judge with one of the texts is in no comparison.
     rows = np.isfinite(quiet[0][:, 0] + loud[0].reshape(shape)[..., 0].sum(axis=(0, 1))).nonzero()[0]
-    draws = Resamples([prompt_key(labelled[row].battle) for row in rows], resamples=resamples, seed=seed)
+    draws = Resamples(facts.prompts[rows], resamples=resamples, seed=seed)
     effects: list[InjectionEffect] = []
     for forecast, own, others in zip(_forecasts(before), quiet, loud, strict=True):
         effects += _effects_on(forecast.name, own[rows], others.reshape(shape)[:, :, rows], draws)

@@ -110,7 +110,7 @@ class DataReport:
         self._languages[battle.language and language_name(battle.language)] += 1
         self._rounds[len(battle.prompt)] += 1
         self._add_lengths(battle, label.outcome)
-        self._prompts.add(bytes.fromhex(prompt_key(battle)))
+        self._prompts.add(prompt_key(battle))
         self.duplicates += self._ids.is_repeated(battle.id)
 
     def reject(self, line: int, row: RejectedRow) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from typing import Any, Final
 import orjson
 
 from prefstream.schemas import OUTCOMES, Battle, Outcome, parse_battle
+from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.arena import contract_fields
 from prefstream.scoring.files.battles import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, battle_of_cells, cell_warnings
 from prefstream.scoring.files.reading import check_file, read_file
@@ -84,9 +85,13 @@ class LabelledBattle:
     tier: str | None
 
 
-def prompt_key(battle: Battle) -> str:
-    """Hash of the prompt's turns: battles of one key must not be torn apart by a split or a bootstrap."""
-    return hashlib.sha256(orjson.dumps(battle.prompt)).hexdigest()
+def prompt_key(battle: Battle) -> bytes:
+    """Hash of the prompt's turns: battles of one key must not be torn apart by a split or a bootstrap.
+
+    Returns:
+        32 hexadecimal digits: at the end of a hash itself arrays of bytes would lose zeros.
+    """
+    return hashlib.sha256(orjson.dumps(battle.prompt)).hexdigest()[:32].encode()
 
 
 def check_labelled_file(path: Path) -> None:
@@ -110,6 +115,27 @@ def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, Non
         FileError: as `check_labelled_file`, when the first row is asked for; later, where a compressed file is damaged.
     """
     return read_file(path, _LABELLED)
+
+
+def read_again(
+    battles: Iterable[LabelledBattle], ids: Iterable[str], path: Path
+) -> Generator[LabelledBattle, None, None]:
+    """Read battles whose texts were not kept for a second time.
+
+    Args:
+        battles: as they are read now.
+        ids: of those that were read before, in their order; what comes after the last one is not asked for.
+        path: of the file.
+
+    Raises:
+        FileError: the file is not what it was.
+    """
+    now = iter(battles)
+    for known in ids:
+        one = next(now, None)
+        if one is None or one.battle.id != known:
+            raise FileError(f"{path} changed while it was read; start again once nobody writes to it")
+        yield one
 
 
 def label_of(fields: Mapping[str, Any]) -> Label | RejectedRow:

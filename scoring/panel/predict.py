@@ -6,9 +6,12 @@ the exchanged battle are mapped back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +20,12 @@ from prefstream.schemas import OUTCOMES, Battle, JudgeOpinion, Probabilities, Pr
 from prefstream.scoring.config import PanelConfig, load_panel_config
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
-from prefstream.scoring.judges.judge import Judge
-from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.load import load_panel, read_calibration
 from prefstream.scoring.panel.panel import CHUNK_BATTLES, Panel
 from prefstream.scoring.probabilities import Triples
+
+_UNKNOWN: Final = (float("nan"),) * len(OUTCOMES)
+"""Of an order that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,12 @@ class Predictions:
     Attributes:
         positions: which of the battles were answered, ascending: row i of every array is about battle
             `positions[i]` of that list.
-        ids: their ids, in the same order.
         panel: the panel's answers.
         judges: each judge's, in the panel's order; empty where only the panel's answers are known.
         unanswered: battles without an answer, by position, with the reason.
     """
 
     positions: NDArray[np.intp]
-    ids: tuple[str, ...]
     panel: Forecast
     judges: tuple[Forecast, ...]
     unanswered: Mapping[int, str]
@@ -97,7 +99,6 @@ class Predictions:
         kept = np.flatnonzero([position not in missing for position in self.positions.tolist()])
         return Predictions(
             positions=self.positions[kept],
-            ids=tuple(self.ids[row] for row in kept),
             panel=self.panel.at(kept),
             judges=tuple(judge.at(kept) for judge in self.judges),
             unanswered={**missing, **self.unanswered},
@@ -128,16 +129,16 @@ def load_uncalibrated_panel(config: PanelConfig | Path | str, *, say: Callable[[
 
 def predict(
     panel: Panel,
-    battles: Sequence[Battle],
+    battles: Iterable[Battle],
     *,
     on_progress: Callable[[int], None] | None = None,
     chunk_battles: int = CHUNK_BATTLES,
 ) -> Predictions:
-    """Let a panel score battles, chunk by chunk.
+    """Let a panel score battles, chunk by chunk; of a battle that is done only numbers stay.
 
     Args:
         panel: stays open.
-        battles: any number.
+        battles: any number; no more than a chunk of them is held at a time.
         on_progress: told after every chunk how many battles are done in all.
         chunk_battles: battles of one batch; part of what decides the last bits of the probabilities.
 
@@ -145,26 +146,36 @@ def predict(
         JudgeFaultError: a judge failed for good. Also of a panel that is set to go on without it: one that was measured
             with one judge fewer half of the time is no panel that anybody will run.
     """
-    answers: list[PanelAnswer | BattleTooLargeError] = []
-    for start in range(0, len(battles), chunk_battles):
-        answers += panel.score_encoded(panel.encode(battles[start : start + chunk_battles]))
+    done = 0
+    positions, said = array("q"), array("d")
+    opinions = [(judge, OpinionColumns()) for judge in panel.judges]
+    unanswered: dict[int, str] = {}
+    remaining = iter(battles)
+    while chunk := list(itertools.islice(remaining, chunk_battles)):
+        answers = panel.score_encoded(panel.encode(chunk))
         if panel.left_out:
             raise JudgeFaultError(
                 ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False
             )
+        for position, answer in enumerate(answers, start=done):
+            if isinstance(answer, BattleTooLargeError):
+                unanswered[position] = str(answer)
+                continue
+            positions.append(position)
+            said.extend(_triple(answer.probabilities))
+            for (judge, columns), opinion in zip(opinions, answer.judges, strict=True):
+                columns.add(opinion, recused=judge.name in answer.recused)
+        done += len(answers)
         if on_progress:
-            on_progress(len(answers))
-    answered = [(position, answer) for position, answer in enumerate(answers) if isinstance(answer, PanelAnswer)]
-    rows = [answer for _, answer in answered]
-    judges = tuple(_forecast_of(judge, place, rows) for place, judge in enumerate(panel.judges))
+            on_progress(done)
+    judges = tuple(
+        columns.forecast(judge.name, symmetric=judge.symmetric, weight=judge.weight) for judge, columns in opinions
+    )
     return Predictions(
-        positions=np.array([position for position, _ in answered], dtype=np.intp),
-        ids=tuple(battles[position].id for position, _ in answered),
-        panel=panel_forecast(triples([row.probabilities for row in rows]), judges),
+        positions=np.array(positions, dtype=np.intp),
+        panel=panel_forecast(np.array(said, dtype=np.float64).reshape(-1, len(OUTCOMES)), judges),
         judges=judges,
-        unanswered={
-            position: str(answer) for position, answer in enumerate(answers) if isinstance(answer, BattleTooLargeError)
-        },
+        unanswered=unanswered,
     )
 
 
@@ -192,38 +203,57 @@ def triples(rows: Sequence[Probabilities]) -> Triples:
     )
 
 
-def opinions_forecast(
-    name: str, opinions: Sequence[JudgeOpinion], *, symmetric: bool, weight: float, recused: Sequence[bool]
-) -> Forecast:
-    """One judge's opinions as a forecast.
-
-    Args:
-        name: of the judge.
-        opinions: one per battle.
-        symmetric: whether exchanging A and B exchanges its answer by construction.
-        weight: its share in the panel's mean.
-        recused: where it was, whether or not it counted all the same.
-    """
-    probabilities = triples([opinion.probabilities for opinion in opinions])
-    as_given, swapped = probabilities, probabilities if symmetric else None
-    given = [opinion.as_given for opinion in opinions if opinion.as_given]
-    exchanged = [opinion.swapped for opinion in opinions if opinion.swapped]
-    if opinions and len(given) == len(exchanged) == len(opinions):
-        as_given, swapped = triples(given), triples(exchanged)
-    counted = [not away or bool(opinion.weight) for away, opinion in zip(recused, opinions, strict=True)]
-    return Forecast(
-        name=name,
-        probabilities=probabilities,
-        as_given=as_given,
-        swapped=swapped,
-        symmetric=symmetric,
-        weight=weight,
-        provenance=opinions[0].provenance if opinions else None,
-        counted=np.array(counted, dtype=np.bool_) if any(recused) else None,
-    )
+def _triple(probabilities: Probabilities) -> tuple[float, float, float]:
+    return probabilities.model_a, probabilities.model_b, probabilities.tie
 
 
-def _forecast_of(judge: Judge, place: int, rows: Sequence[PanelAnswer]) -> Forecast:
-    opinions = [row.judges[place] for row in rows]
-    recused = [judge.name in row.recused for row in rows]
-    return opinions_forecast(judge.name, opinions, symmetric=judge.symmetric, weight=judge.weight, recused=recused)
+class OpinionColumns:
+    """What one judge says of battles, gathered opinion by opinion; of each ten numbers stay."""
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+        self._counted = array("b")
+        self._was_recused = False
+        self._provenance: Provenance | None = None
+
+    def __len__(self) -> int:
+        return len(self._counted)
+
+    def add(self, opinion: JudgeOpinion, *, recused: bool) -> None:
+        """Take the judge's opinion of the next battle.
+
+        Args:
+            opinion: of it.
+            recused: whether the judge was, whether or not it counted all the same.
+        """
+        self._provenance = self._provenance or opinion.provenance
+        for said in (opinion.probabilities, opinion.as_given, opinion.swapped):
+            self._numbers.extend(_UNKNOWN if said is None else _triple(said))
+        self._counted.append(not recused or bool(opinion.weight))
+        self._was_recused |= recused
+
+    def forecast(self, name: str, *, symmetric: bool, weight: float, rows: NDArray[np.intp] | None = None) -> Forecast:
+        """The opinions as a forecast.
+
+        Args:
+            name: of the judge.
+            symmetric: whether exchanging A and B exchanges its answer by construction.
+            weight: its share in the panel's mean.
+            rows: which of the opinions, in the forecast's order; by default all.
+        """
+        numbers = np.array(self._numbers, dtype=np.float64).reshape(-1, 3, len(OUTCOMES))
+        counted = np.array(self._counted, dtype=np.bool_)
+        if rows is not None:
+            numbers, counted = numbers[rows], counted[rows]
+        probabilities, as_given, swapped = (np.ascontiguousarray(numbers[:, order]) for order in range(3))
+        in_both_orders = bool(len(numbers)) and bool(np.isfinite(numbers).all())
+        return Forecast(
+            name=name,
+            probabilities=probabilities,
+            as_given=as_given if in_both_orders else probabilities,
+            swapped=swapped if in_both_orders else probabilities if symmetric else None,
+            symmetric=symmetric,
+            weight=weight,
+            provenance=self._provenance,
+            counted=counted if self._was_recused else None,
+        )

@@ -65,7 +65,6 @@ def make_predictions(labelled: Sequence[LabelledBattle], probabilities: Triples)
     judge = Forecast("one", probabilities, as_given=probabilities, swapped=np.roll(probabilities, 1, axis=0))
     return Predictions(
         positions=np.arange(len(labelled)),
-        ids=tuple(one.battle.id for one in labelled),
         panel=panel_forecast(probabilities, [judge]),
         judges=(judge,),
         unanswered={},

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.scoring.errors import MisuseError
+from prefstream.scoring.evaluation.battle_facts import AnswerFacts, BattleFacts
 from prefstream.scoring.evaluation.bias_table.families import family_of
 from prefstream.scoring.evaluation.bias_table.figures import (
     Figure,
@@ -19,13 +23,11 @@ from prefstream.scoring.evaluation.bias_table.figures import (
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
 from prefstream.scoring.evaluation.results import BiasRow, InjectionEffect
 from prefstream.scoring.evaluation.slices import cut_slices
-from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.panel.predict import Predictions
-from prefstream.scoring.style import style_of
 
 
 def bias_table(
-    labelled: Sequence[LabelledBattle],
+    facts: BattleFacts,
     predictions: Predictions,
     *,
     families: Mapping[str, Sequence[str]] | None = None,
@@ -41,7 +43,7 @@ def bias_table(
     often it holds the likelier side for better.
 
     Args:
-        labelled: the battles that the predictions are about.
+        facts: of the battles that the predictions are about, with `answers`.
         predictions: of a panel, or read from a file; at least one battle was answered.
         families: by the name of a judge, patterns of the names of models of its family, in place of what the name of
             its base tells.
@@ -49,18 +51,23 @@ def bias_table(
         reference: of another panel, about the same battles: its figures stand beside.
         resamples: draws for the intervals.
         seed: of the draws.
+
+    Raises:
+        MisuseError: the facts were gathered without `answers`.
     """
-    answered = [labelled[position] for position in predictions.positions]
-    facts = gather_facts(answered)
+    facts = facts.at(predictions.positions)
+    answers = facts.answers
+    if answers is None:
+        raise MisuseError("bias_table: the facts say nothing of who answered; call gather_facts with answers=True")
     draws = Resamples(facts.prompts, resamples=resamples, seed=seed)
-    sides = more_formatted([style_of(one.battle) for one in answered])
+    sides = more_formatted(answers.styles)
 
     def rows_of(said: Predictions) -> Iterator[BiasRow]:
         forecasts = (said.panel, *said.judges)
         for forecast in forecasts:
             yield from position_rows(forecast, draws)
-        yield from _verbosity(said, facts, answered, draws)
-        yield from _self_enhancement(said, facts, answered, families or {}, draws)
+        yield from _verbosity(said, facts, draws)
+        yield from _self_enhancement(said, facts.outcomes, answers, families or {}, draws)
         figures = [figure for forecast in forecasts for figure in formatting(forecast, facts.outcomes, sides)]
         yield from fill(figures, draws)
 
@@ -75,14 +82,12 @@ def _key(row: BiasRow) -> tuple[str, str, str, str]:
     return row.bias, row.measure, row.judge, row.group
 
 
-def _verbosity(
-    said: Predictions, facts: BattleFacts, answered: Sequence[LabelledBattle], draws: Resamples
-) -> Iterator[BiasRow]:
+def _verbosity(said: Predictions, facts: BattleFacts, draws: Resamples) -> Iterator[BiasRow]:
     """Of the panel by tier, too: each has its own people, who like length more or less."""
     yield from fill(list(verbosity(said.panel, facts, "all")), draws)
     for cut in cut_slices(facts):
         if cut.dimension == "tier":
-            part = gather_facts([answered[row] for row in cut.rows])
+            part = facts.at(cut.rows)
             own = Resamples(part.prompts, resamples=draws.resamples, seed=draws.seed)
             yield from fill(list(verbosity(said.panel.at(cut.rows), part, cut.value)), own)
     yield from fill([figure for judge in said.judges for figure in verbosity(judge, facts, "all")], draws)
@@ -90,19 +95,18 @@ def _verbosity(
 
 def _self_enhancement(
     said: Predictions,
-    facts: BattleFacts,
-    answered: Sequence[LabelledBattle],
+    outcomes: NDArray[np.intp],
+    answers: AnswerFacts,
     families: Mapping[str, Sequence[str]],
     draws: Resamples,
 ) -> Iterator[BiasRow]:
-    battles = [one.battle for one in answered]
-    named = any(battle.model_a is not None and battle.model_b is not None for battle in battles)
+    named = any(None not in models for models in zip(answers.models_a, answers.models_b, strict=True))
     figures: list[Figure] = []
     for judge in (said.panel, *said.judges):
         base = judge.provenance.base if judge.provenance else None
         family = families.get(judge.name) or (family_of(base) if base else ())
         if family and named:
-            figures += self_enhancement(judge, family, battles, facts.outcomes, said)
+            figures += self_enhancement(judge, family, answers, outcomes, said)
         elif base or family:  # who was made from no model has no family
             note = "no battle says who answered" if family else "of no known family; --family names one"
             yield BiasRow(

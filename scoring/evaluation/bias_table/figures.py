@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefstream.schemas import Battle, Style
-from prefstream.scoring.evaluation.battle_facts import BattleFacts
+from prefstream.scoring.evaluation.battle_facts import AnswerFacts, BattleFacts
 from prefstream.scoring.evaluation.bias import length_statistics, position_bias, side_with_more, win_statistics
 from prefstream.scoring.evaluation.bias_table.families import ANY_OWNER
 from prefstream.scoring.evaluation.bias_table.recombined import counted_in, recombined
@@ -20,6 +19,7 @@ from prefstream.scoring.evaluation.metrics import Statistic, difference
 from prefstream.scoring.evaluation.results import BiasRow, InjectionEffect
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.panel.recusal import named_like
+from prefstream.scoring.style import STYLE_FEATURES
 
 FORMATTING: Final[Mapping[str, str]] = {
     "headings": "more headings wins",
@@ -117,7 +117,7 @@ def verbosity(forecast: Forecast, facts: BattleFacts, group: str) -> Iterator[Fi
 def self_enhancement(
     judge: Forecast,
     family: Sequence[str],
-    battles: Sequence[Battle],
+    answers: AnswerFacts,
     outcomes: NDArray[np.intp],
     predictions: Predictions,
 ) -> Iterator[Figure]:
@@ -126,14 +126,14 @@ def self_enhancement(
     Args:
         judge: whose family it is; may be the panel.
         family: patterns of the names of its models.
-        battles: with the names of those who answered.
+        answers: who wrote them.
         outcomes: the column of what people said.
         predictions: of the panel, about these battles.
     """
     is_own = named_like(family)
     a, b = (
         np.array([is_own(model) for model in models], dtype=np.float64)
-        for models in ([battle.model_a for battle in battles], [battle.model_b for battle in battles])
+        for models in (answers.models_a, answers.models_b)
     )
     sides = side_with_more(a, b)
     reads = _READS[judge.provenance.mask_identity if judge.provenance else None]
@@ -186,17 +186,15 @@ def formatting(
         yield _figure(row, found["predicted_mass"], found["human"])
 
 
-def more_formatted(styles: Sequence[Style]) -> dict[str, NDArray[np.intp]]:
+def more_formatted(styles: NDArray[np.int32]) -> dict[str, NDArray[np.intp]]:
     """By each of `FORMATTING`, whose answer has more of it: 0 for A, 1 for B, `NEITHER` for as much.
 
     Args:
-        styles: of the battles.
+        styles: as `AnswerFacts` has them.
     """
-    counts = {
-        feature: [(getattr(style.a, feature), getattr(style.b, feature)) for style in styles] for feature in FORMATTING
-    }
-    pairs = {feature: np.array(both, dtype=np.float64).reshape(-1, 2) for feature, both in counts.items()}
-    return {feature: side_with_more(both[:, 0], both[:, 1]) for feature, both in pairs.items()}
+    counts = styles.astype(np.float64)
+    places = {feature: STYLE_FEATURES.index(feature) for feature in FORMATTING}
+    return {feature: side_with_more(counts[:, 0, at], counts[:, 1, at]) for feature, at in places.items()}
 
 
 def injection_rows(effects: Sequence[InjectionEffect]) -> Iterator[BiasRow]:

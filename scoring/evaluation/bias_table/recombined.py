@@ -23,7 +23,7 @@ def counted_in(predictions: Predictions) -> NDArray[np.bool_]:
     Args:
         predictions: with the judges' own answers.
     """
-    everywhere = np.ones(len(predictions.ids), dtype=np.bool_)
+    everywhere = np.ones(len(predictions.positions), dtype=np.bool_)
     return np.stack([everywhere if judge.counted is None else judge.counted for judge in predictions.judges], axis=1)
 
 
@@ -61,7 +61,7 @@ def _calibration_of_the_mean(predictions: Predictions) -> tuple[float, float] | 
     """
     before = _log_odds(_mean(predictions.judges, counted_in(predictions)))
     after = _log_odds(predictions.panel.probabilities)
-    of_ties = np.repeat([0.0, 1.0], len(predictions.ids))
+    of_ties = np.repeat([0.0, 1.0], len(predictions.positions))
     solved, _, rank, _ = np.linalg.lstsq(np.stack([before, of_ties], axis=1), after)
     slope, tie_bias = solved.tolist()
     if rank < 2:  # a judge that always says the same tells nothing of a temperature, and needs none

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
+
 from prefstream.scoring.calibration.cross_fit import deal_prompts
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.files.labelled import LabelledBattle, prompt_key, read_labelled
@@ -62,7 +64,7 @@ class DataPart:
 
     path: Path
     fold: Fold | None = None
-    prompts: frozenset[str] = field(default=frozenset(), repr=False)
+    prompts: frozenset[bytes] = field(default=frozenset(), repr=False)
     held_out: bool = False
 
     @property
@@ -112,10 +114,10 @@ def parts(train: Path, dev: Path | None, hold_out: Fold | None) -> tuple[DataPar
         return DataPart(train), DataPart(dev) if dev else None
     if dev is not None:
         raise FileError(f"dev pairs are those of {dev.name}, or a part of {train.name} that is held out: choose one")
-    prompts = [prompt_key(one.battle) for one in DataPart(train).battles()]
-    if len(set(prompts)) < hold_out.of:
-        raise FileError(f"{train}: {len(set(prompts))} different prompts can't be dealt into {hold_out.of} parts")
+    prompts = np.fromiter((prompt_key(one.battle) for one in DataPart(train).battles()), dtype="S32")
+    different = len(np.unique(prompts))
+    if different < hold_out.of:
+        raise FileError(f"{train}: {different} different prompts can't be dealt into {hold_out.of} parts")
     dealt = deal_prompts(prompts, hold_out.of, _DEALING)
-    inside = dealt == hold_out.number - 1
-    fold = frozenset(prompt for prompt, is_inside in zip(prompts, inside.tolist(), strict=True) if is_inside)
+    fold = frozenset(np.unique(prompts[dealt == hold_out.number - 1]).tolist())
     return DataPart(train, hold_out, fold), DataPart(train, hold_out, fold, held_out=True)

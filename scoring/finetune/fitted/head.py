@@ -108,7 +108,7 @@ def fit_head(states: NDArray[np.float32], pairs: Pairs, weights: Vector, penalti
     problem = _Problem.of(states, pairs, rows, weights[rows])
     losses = {}
     if len(penalties) > 1:
-        folds = deal_prompts([str(number) for number in pairs.prompts[rows]], FOLDS, _DEALING)
+        folds = deal_prompts(pairs.prompts[rows].astype(np.str_), FOLDS, _DEALING)
         losses = {penalty: problem.held_out_loss(penalty, folds) for penalty in penalties}
     best = min(penalties, key=lambda penalty: losses.get(penalty, 0.0))
     head, tau = problem.in_terms_of_states(problem.fit(best, np.arange(len(rows))))

@@ -23,7 +23,8 @@ from prefstream.scoring.probabilities import Triples
 from tests.support.judged import make_labelled, make_probabilities
 
 LABELLED = make_labelled(200, prompts=60)
-TRUTH = np.eye(3)[gather_facts(LABELLED).outcomes]
+FACTS = gather_facts(LABELLED)
+TRUTH = np.eye(3)[FACTS.outcomes]
 
 
 def write_run(
@@ -54,7 +55,7 @@ def only(tiers: Sequence[TierComparison], name: str) -> TierComparison:
 def test_a_run_that_knows_more_is_better_beyond_luck_on_each_tier(tmp_path: Path) -> None:
     guess = write_run(tmp_path / "guess", make_probabilities(200))
     better = write_run(tmp_path / "better", 0.5 * make_probabilities(200) + 0.5 * TRUTH)
-    found = compare_runs(LABELLED, [[guess], [better]])
+    found = compare_runs(FACTS, [[guess], [better]])
     assert [(tier.tier, tier.battles) for tier in found.tiers] == [("core", 160), ("arena", 40)]
     core = only(found.tiers, "core")
     first, second = core.runs
@@ -71,9 +72,9 @@ def test_a_run_that_knows_more_is_better_beyond_luck_on_each_tier(tmp_path: Path
 
 def test_the_plain_figure_is_evaluations(tmp_path: Path) -> None:
     said = make_probabilities(200)
-    found = compare_runs(LABELLED, [[write_run(tmp_path / "one", said)]])
+    found = compare_runs(FACTS, [[write_run(tmp_path / "one", said)]])
     rows = np.array([one.tier == "core" for one in LABELLED])
-    outcomes = gather_facts(LABELLED).outcomes
+    outcomes = FACTS.outcomes
     assert only(found.tiers, "core").runs[0].log_loss.value == pytest.approx(
         log_loss(said[rows], outcomes[rows]).of_all()
     )
@@ -83,7 +84,7 @@ def test_a_run_that_is_only_too_sure_is_level_once_it_is_calibrated(tmp_path: Pa
     said = 0.9 * make_probabilities(200) + 0.1 * TRUTH
     sharp = said**2 / (said**2).sum(axis=1, keepdims=True)
     core = only(
-        compare_runs(LABELLED, [[write_run(tmp_path / "as-is", said)], [write_run(tmp_path / "sharp", sharp)]]).tiers,
+        compare_runs(FACTS, [[write_run(tmp_path / "as-is", said)], [write_run(tmp_path / "sharp", sharp)]]).tiers,
         "core",
     )
     plain, sure = core.runs
@@ -96,7 +97,7 @@ def test_length_is_measured_as_people_decided(tmp_path: Path) -> None:
     """A run that always holds the longer answer for better finds no winner that was the shorter one."""
     facts = gather_facts(LABELLED)
     longer = np.where((facts.chars_a > facts.chars_b)[:, None], [0.7, 0.2, 0.1], [0.2, 0.7, 0.1])
-    core = only(compare_runs(LABELLED, [[write_run(tmp_path / "long", longer)]]).tiers, "core")
+    core = only(compare_runs(FACTS, [[write_run(tmp_path / "long", longer)]]).tiers, "core")
     assert core.people_longer.value is not None
     assert 0.8 < core.people_longer.value < 1
     [run] = core.runs
@@ -112,17 +113,17 @@ def test_where_ties_are_impossible_a_and_b_share_all(tmp_path: Path) -> None:
         for place, one in enumerate(LABELLED[:30])
     ]
     said = np.full((30, 3), [0.1, 0.1, 0.8])
-    [tier] = compare_runs(battles, [[write_run(tmp_path / "ties", said, battles=battles)]]).tiers
+    [tier] = compare_runs(gather_facts(battles), [[write_run(tmp_path / "ties", said, battles=battles)]]).tiers
     assert tier.runs[0].log_loss.value == pytest.approx(np.log(2))
 
 
 def test_only_battles_that_all_runs_answered_count(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", make_probabilities(150), battles=LABELLED[:150])
     two = write_run(tmp_path / "two", make_probabilities(100), battles=LABELLED[100:])
-    assert sum(tier.battles for tier in compare_runs(LABELLED, [[one], [two]]).tiers) == 50
+    assert sum(tier.battles for tier in compare_runs(FACTS, [[one], [two]]).tiers) == 50
     other = write_run(tmp_path / "other", make_probabilities(10), battles=LABELLED[:10])
     with pytest.raises(FileError, match="no battle that all of these runs were measured on"):
-        compare_runs(LABELLED, [[other], [two]])
+        compare_runs(FACTS, [[other], [two]])
 
 
 def test_the_folds_of_a_run_count_as_one(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_the_folds_of_a_run_count_as_one(tmp_path: Path) -> None:
         write_run(tmp_path / "1", said[:90], battles=LABELLED[:90]),
         write_run(tmp_path / "2", said[90:], battles=LABELLED[90:]),
     ]
-    found = compare_runs(LABELLED, [[whole], folds])
+    found = compare_runs(FACTS, [[whole], folds])
     assert found.records[1].name == "1 + 2"
     assert found.records[1].differences == {"hold-out": "1/5 + 1/5"}
     assert (found.records[1].minutes, found.records[1].steps, found.records[1].tokens) == (4.0, 14, 2000)
@@ -143,7 +144,7 @@ def test_the_folds_of_a_run_count_as_one(tmp_path: Path) -> None:
 
 def test_battles_without_a_tier_are_one_group(tmp_path: Path) -> None:
     battles = [replace(one, tier=None) for one in LABELLED]
-    [tier] = compare_runs(battles, [[write_run(tmp_path / "one", make_probabilities(200))]]).tiers
+    [tier] = compare_runs(gather_facts(battles), [[write_run(tmp_path / "one", make_probabilities(200))]]).tiers
     assert (tier.tier, tier.battles, tier.prompts) == (NO_TIER, 200, 60)
 
 
@@ -158,7 +159,7 @@ def test_settings_that_differ_from_the_first_run_are_told(tmp_path: Path) -> Non
         data={"train": {"sha256": "a" * 64}, "dev": None, "held_out": "1/5", "teacher": taught},
         start="base-run",
     )
-    one, two = compare_runs(LABELLED, [[first], [second]]).records
+    one, two = compare_runs(FACTS, [[first], [second]]).records
     assert one.differences == {}
     assert two.differences.keys() == {"seed", "data.balance_length", "data.stages", "teacher", "start-from"}
     assert two.differences["teacher"] == "a.jsonl + b.csv"
@@ -171,17 +172,17 @@ def test_a_receipt_of_an_older_run_or_of_one_without_steps_is_read(tmp_path: Pat
     del receipt["cpu_seconds"], receipt["plan"], receipt["steps"], receipt["recipe"]["seed"]
     del receipt["data"]["held_out"], receipt["data"]["teacher"]
     (run / "train.json").write_text(json.dumps(receipt))
-    [record] = compare_runs(LABELLED, [[run]]).records
+    [record] = compare_runs(FACTS, [[run]]).records
     assert (record.cpu_minutes, record.tokens, record.steps, record.seed) == (None, None, None, None)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="holds no finished run"):
-        compare_runs(LABELLED, [[tmp_path]])
+        compare_runs(FACTS, [[tmp_path]])
     run = write_run(tmp_path / "run", make_probabilities(200))
     (run / "dev-predictions.csv").unlink()
     with pytest.raises(FileError, match="measured on nothing; train with --hold-out or --eval"):
-        compare_runs(LABELLED, [[run]])
+        compare_runs(FACTS, [[run]])
 
 
 @pytest.mark.parametrize("key", ["recipe", "data", "seconds"])
@@ -191,4 +192,4 @@ def test_a_receipt_that_is_none_of_a_run_is_refused(tmp_path: Path, key: str) ->
     del receipt[key]
     (run / "train.json").write_text(json.dumps(receipt))
     with pytest.raises(FileError, match="holds no finished run"):
-        compare_runs(LABELLED, [[run]])
+        compare_runs(FACTS, [[run]])

@@ -54,8 +54,7 @@ def predictions_of(judges: dict[str, Triples], *, swapped: bool = False) -> Pred
         for name, answers in judges.items()
     )
     mean = np.mean(list(judges.values()), axis=0)
-    ids = tuple(map(str, range(count)))
-    return Predictions(np.arange(count), ids, Forecast("panel", mean, mean), forecasts, {})
+    return Predictions(np.arange(count), Forecast("panel", mean, mean), forecasts, {})
 
 
 def simulate(
@@ -75,7 +74,7 @@ def simulate(
 
 
 def calibrated(battles: Sequence[LabelledBattle], answers: dict[str, Triples], **how: Any) -> CalibrationResult:
-    return calibrate_panel(battles, predictions_of(answers), resamples=RESAMPLES, **how)
+    return calibrate_panel(gather_facts(battles), predictions_of(answers), resamples=RESAMPLES, **how)
 
 
 def test_judges_that_are_too_sure_are_toned_down_and_the_better_one_weighs_more() -> None:
@@ -141,10 +140,10 @@ def test_the_same_battles_and_seed_give_the_same_result() -> None:
 def test_balanced_groups_count_equally_and_all_together_as_much_as_before(balance: Any) -> None:
     names = ["large"] * 8 + ["small"] * 2 + [None] * 5
     battles = [labelled_battle("p", "tie", weight=2.0, **{balance: name}) for name in names]
-    weights = balanced_weights(battles, balance)
+    weights = balanced_weights(gather_facts(battles), balance)
     assert weights.sum() == pytest.approx(30)
     assert [weights[:8].sum(), weights[8:10].sum(), weights[10:].sum()] == pytest.approx([10, 10, 10])
-    assert balanced_weights(battles, "none").tolist() == [2.0] * 15
+    assert balanced_weights(gather_facts(battles), "none").tolist() == [2.0] * 15
 
 
 def test_balance_decides_between_groups_that_disagree_about_ties() -> None:
@@ -179,15 +178,15 @@ def test_battles_of_weight_zero_do_not_take_part() -> None:
     ]
     kept = calibrated(battles[100:], {name: answer[100:] for name, answer in answers.items()})
     assert calibrated(ignored, answers).file == kept.file
-    assert len(kept.battles) == 200
+    assert len(kept.facts) == 200
 
 
 def test_battles_without_an_answer_do_not_take_part() -> None:
     battles, answers = simulate()
     predictions = predictions_of({name: answer[1:] for name, answer in answers.items()})
     without_first = dataclasses.replace(predictions, positions=np.arange(1, 300), unanswered={0: "too large"})
-    result = calibrate_panel(battles, without_first, resamples=RESAMPLES)
-    assert result.battles == tuple(battles[1:])
+    result = calibrate_panel(gather_facts(battles), without_first, resamples=RESAMPLES)
+    assert result.facts.ids == tuple(one.battle.id for one in battles[1:])
 
 
 def test_where_ties_were_impossible_only_the_sides_are_measured() -> None:
@@ -209,12 +208,14 @@ def test_where_ties_were_impossible_only_the_sides_are_measured() -> None:
 
 def test_both_orders_of_a_swap_are_read() -> None:
     battles, answers = simulate()
-    both = calibrate_panel(battles, predictions_of(answers, swapped=True), resamples=RESAMPLES)
+    both = calibrate_panel(gather_facts(battles), predictions_of(answers, swapped=True), resamples=RESAMPLES)
     one = calibrated(battles, answers)
     assert both.file.judges["good"].temperature == pytest.approx(one.file.judges["good"].temperature, rel=1e-5)
     contrary = predictions_of(answers, swapped=True)
     judges = [dataclasses.replace(judge, swapped=judge.as_given[:, [1, 0, 2]]) for judge in contrary.judges]
-    undecided = calibrate_panel(battles, dataclasses.replace(contrary, judges=tuple(judges)), resamples=RESAMPLES)
+    undecided = calibrate_panel(
+        gather_facts(battles), dataclasses.replace(contrary, judges=tuple(judges)), resamples=RESAMPLES
+    )
     assert undecided.out_of_fold[:, 0] == pytest.approx(undecided.out_of_fold[:, 1])
 
 
@@ -238,15 +239,15 @@ def test_a_prior_is_weighted_but_not_calibrated() -> None:
 def test_what_can_not_be_fitted_on_is_refused(outcomes: list[Outcome], prompts: int, complaint: str) -> None:
     battles = [labelled_battle(f"prompt {row % prompts}", outcome) for row, outcome in enumerate(outcomes)]
     with pytest.raises(FileError) as caught:
-        check_battles(battles, folds=5, source="f.csv")
+        check_battles(gather_facts(battles), folds=5, source="f.csv")
     assert str(caught.value).startswith(complaint)
 
 
 def test_a_file_in_which_nothing_is_tied_is_warned_of() -> None:
     battles = [labelled_battle(f"prompt {row}", OUTCOMES[row % 2]) for row in range(60)]
-    [warning] = check_battles(battles, folds=5, source="f.csv")
+    [warning] = check_battles(gather_facts(battles), folds=5, source="f.csv")
     assert "None of 60 battles ended in a tie" in warning
-    assert check_battles([*battles, labelled_battle("p", "tie")], folds=5, source="f.csv") == ()
+    assert check_battles(gather_facts([*battles, labelled_battle("p", "tie")]), folds=5, source="f.csv") == ()
 
 
 def test_the_plot_is_a_png_and_leaves_no_figure_behind() -> None:
@@ -300,7 +301,7 @@ def test_what_is_told_of_length_is_of_prompts_that_were_not_fitted_on() -> None:
     facts = gather_facts(battles)
     told = fit_slopes(
         LengthVotes.between(
-            outcomes=result.outcomes,
+            outcomes=facts.outcomes,
             forecasts=result.out_of_fold,
             characters=(facts.chars_a, facts.chars_b),
             weights=np.ones(len(battles)),
@@ -329,7 +330,9 @@ def test_a_recused_judge_leaves_the_panels_answer_to_the_others() -> None:
     good, noisy = predictions.judges
     counted = np.arange(300) % 3 > 0
     judges = (dataclasses.replace(good, counted=counted), noisy)
-    result = calibrate_panel(battles, dataclasses.replace(predictions, judges=judges), resamples=RESAMPLES)
+    result = calibrate_panel(
+        gather_facts(battles), dataclasses.replace(predictions, judges=judges), resamples=RESAMPLES
+    )
     both = (answers["good"] + answers["noisy"]) / 2
     np.testing.assert_allclose(result.panel.before[~counted], answers["noisy"][~counted], rtol=1e-12)
     np.testing.assert_allclose(result.panel.before[counted], both[counted], rtol=1e-12)

@@ -23,6 +23,7 @@ from prefstream.scoring.calibration.cross_fit import calibrate_panel
 from prefstream.scoring.card.card import Card
 from prefstream.scoring.card.make import main, make_card, uncalibrated
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.metrics import log_loss
 from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.judges.calibration import Calibration
@@ -31,6 +32,7 @@ from tests.support.judged import make_labelled, make_probabilities
 from tests.support.samples import a_preference
 
 LABELLED = make_labelled(160, prompts=60)
+FACTS = gather_facts(LABELLED)
 BY_JUDGE = {"one": make_probabilities(len(LABELLED), seed=1), "two": make_probabilities(len(LABELLED), seed=2)}
 RESAMPLES = 100
 """Nothing here is about how precise an interval is."""
@@ -77,15 +79,15 @@ def triple(row: Sequence[float]) -> Probabilities:
 
 @pytest.fixture(scope="module")
 def card(data: Path) -> Card:
-    return make_card(LABELLED, preferences(), data, resamples=RESAMPLES)
+    return make_card(FACTS, preferences(), data, resamples=RESAMPLES)
 
 
 def test_each_tier_has_the_figures_of_answers_by_parameters_of_other_prompts(card: Card) -> None:
-    result = calibrate_panel(LABELLED, uncalibrated(LABELLED, preferences()), balance="tier")
+    result = calibrate_panel(FACTS, uncalibrated(FACTS, preferences()), balance="tier")
     for name, tier in card.tiers.items():
         rows = np.array([one.tier == name for one in LABELLED])
         assert tier.battles == rows.sum()
-        assert tier.panel.log_loss.value == log_loss(result.out_of_fold[rows], result.outcomes[rows]).of_all()
+        assert tier.panel.log_loss.value == log_loss(result.out_of_fold[rows], result.facts.outcomes[rows]).of_all()
         assert [system.name for system in tier.systems] == ["panel", "one", "two", "class prior", "length only"]
         assert tier.baselines == tier.systems[3:]
         assert tier.calibration is not None
@@ -95,7 +97,7 @@ def test_each_tier_has_the_figures_of_answers_by_parameters_of_other_prompts(car
 
 def test_a_calibration_that_the_panel_had_changes_no_figure(card: Card, data: Path) -> None:
     calibrated = preferences(calibration=Calibration(temperature=3.0, tie_bias=1.0))
-    assert make_card(LABELLED, calibrated, data, resamples=RESAMPLES).tiers == card.tiers
+    assert make_card(FACTS, calibrated, data, resamples=RESAMPLES).tiers == card.tiers
 
 
 def test_where_a_judge_was_recused_it_does_not_count() -> None:
@@ -105,7 +107,7 @@ def test_where_a_judge_was_recused_it_does_not_count() -> None:
     one, two = first.judges
     opinions = (one.model_copy(update={"weight": 0.0}), two)
     said[first.id] = first.model_copy(update={"judges": opinions, "recused": ("one",)})
-    by_name = {judge.name: judge for judge in uncalibrated(LABELLED, said).judges}
+    by_name = {judge.name: judge for judge in uncalibrated(FACTS, said).judges}
     assert by_name["one"].counted is not None
     assert by_name["one"].counted.tolist() == [False, *[True] * (len(LABELLED) - 1)]
     assert (by_name["two"].counted, by_name["one"].weight) == (None, 1.0)
@@ -123,7 +125,7 @@ def test_people_are_held_against_one_another_where_several_voted(data: Path) -> 
         for place, one in enumerate(LABELLED)
     ]
     always_a = np.tile([0.6, 0.3, 0.1], (len(voted), 1))
-    card = make_card(voted, preferences({"one": always_a}), data, resamples=RESAMPLES)
+    card = make_card(gather_facts(voted), preferences({"one": always_a}), data, resamples=RESAMPLES)
     voters = card.tiers["core"].voters
     assert voters is not None
     assert (voters.battles, voters.each_other.value, voters.panel.value) == (4, 0.5, 0.75)
@@ -136,14 +138,14 @@ def test_where_each_battle_has_one_vote_nothing_is_said_of_voters(card: Card) ->
 def test_battles_that_were_left_out_are_refused(data: Path) -> None:
     some = dict(list(preferences().items())[1:])
     with pytest.raises(FileError, match="leave 1 of 160 battles out"):
-        make_card(LABELLED, some, data)
+        make_card(FACTS, some, data)
 
 
 def test_answers_of_several_panels_are_refused(data: Path) -> None:
     mixed = preferences()
     mixed[LABELLED[0].battle.id] = mixed[LABELLED[0].battle.id].model_copy(update={"panel": None})
     with pytest.raises(FileError, match="not those of one panel"):
-        make_card(LABELLED, mixed, data)
+        make_card(FACTS, mixed, data)
 
 
 def test_the_command_reads_what_score_writes_and_writes_what_the_card_reads(

@@ -12,6 +12,7 @@ from sklearn import metrics as sklearn_metrics
 
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.evaluation.results import Evaluation
 from prefstream.scoring.files.labelled import LabelledBattle
@@ -20,7 +21,7 @@ from tests.support.judged import EVALUATED, exchange, make_labelled, make_predic
 
 
 def evaluation_of(labelled: list[LabelledBattle], predictions: Predictions, *, seed: int = 0) -> Evaluation:
-    return evaluate(labelled, predictions, EVALUATED, resamples=200, seed=seed)
+    return evaluate(gather_facts(labelled), predictions, EVALUATED, resamples=200, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,8 @@ def test_without_votes_no_score_of_votes_is_claimed(found: Evaluation) -> None:
 
 def test_a_reference_is_compared_battle_by_battle(labelled: list[LabelledBattle], predictions: Predictions) -> None:
     said = make_probabilities(150, seed=1)
-    found = evaluate(labelled, predictions, EVALUATED, reference=Forecast("before", said, as_given=said), resamples=200)
+    before = Forecast("before", said, as_given=said)
+    found = evaluate(gather_facts(labelled), predictions, EVALUATED, reference=before, resamples=200)
     assert (found.systems[-1].name, found.systems[-1].kind) == ("before", "reference")
     [gap] = [one for one in found.panel.comparisons if one.baseline == "before"]
     for name in ("log_loss", "accuracy", "decided_accuracy"):
@@ -134,7 +136,9 @@ def test_a_panel_held_against_itself_differs_by_nothing(
     same = replace(predictions.panel, name="itself")
     [gap] = [
         one
-        for one in evaluate(labelled, predictions, EVALUATED, reference=same, resamples=200).panel.comparisons
+        for one in evaluate(
+            gather_facts(labelled), predictions, EVALUATED, reference=same, resamples=200
+        ).panel.comparisons
         if one.baseline == "itself"
     ]
     assert (gap.log_loss.value, gap.log_loss.low, gap.log_loss.high) == (0.0, 0.0, 0.0)

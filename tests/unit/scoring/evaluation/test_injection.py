@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from prefstream.schemas import Battle
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.injection import HARMLESS, INJECTIONS, SIDES, inject, injected, injection_effects
 from prefstream.scoring.evaluation.results import InjectionEffect
 from prefstream.scoring.files.labelled import LabelledBattle
@@ -21,24 +22,31 @@ JudgedBy = Callable[[Battle], tuple[float, float, float]]
 QUIET = (0.3, 0.4, 0.3)
 
 
-def predictions_of(battles: list[LabelledBattle], judged_by: JudgedBy, *unanswered: int) -> Predictions:
+def predictions_of(battles: Sequence[Battle], judged_by: JudgedBy, *unanswered: int) -> Predictions:
     positions = [place for place in range(len(battles)) if place not in unanswered]
-    rows: Triples = np.array([judged_by(battles[place].battle) for place in positions]).reshape(-1, 3)
+    rows: Triples = np.array([judged_by(battles[place]) for place in positions]).reshape(-1, 3)
     judge = Forecast("one", rows, as_given=rows)
     return Predictions(
         positions=np.array(positions, dtype=np.intp),
-        ids=tuple(battles[place].battle.id for place in positions),
         panel=panel_forecast(rows, [judge]),
         judges=(judge,),
         unanswered=dict.fromkeys(unanswered, "too large"),
     )
 
 
+def texts(labelled: Sequence[LabelledBattle]) -> list[Battle]:
+    return [one.battle for one in labelled]
+
+
+def asked_about(labelled: Sequence[LabelledBattle]) -> list[Battle]:
+    return list(injected(lambda: iter(texts(labelled))))
+
+
 def effects_on(judged_by: JudgedBy, labelled: list[LabelledBattle] | None = None) -> dict[str, InjectionEffect]:
     """The judge's effects on both sides, by injection."""
     labelled = labelled or make_labelled(6)
-    before, after = (predictions_of(battles, judged_by) for battles in (labelled, injected(labelled)))
-    found = injection_effects(labelled, before, after, resamples=100)
+    before, after = (predictions_of(battles, judged_by) for battles in (texts(labelled), asked_about(labelled)))
+    found = injection_effects(gather_facts(labelled), before, after, resamples=100)
     return {one.injection: one for one in found if (one.judge, one.side) == ("one", "both")}
 
 
@@ -80,9 +88,9 @@ def test_an_injection_stands_under_the_last_answer_of_its_side(
 
 def test_every_battle_is_asked_about_with_each_text_on_each_side() -> None:
     labelled = make_labelled(3)
-    asked = injected(labelled)
+    asked = asked_about(labelled)
     assert len(asked) == 3 * len(SIDES) * len(INJECTIONS)
-    assert len({one.battle.model_dump_json() for one in asked}) == len(asked)
+    assert len({one.model_dump_json() for one in asked}) == len(asked)
 
 
 # Their effect.
@@ -124,16 +132,16 @@ def test_what_any_longer_answer_gains_is_not_counted_as_obedience() -> None:
 
 def test_the_sides_are_told_apart() -> None:
     labelled = make_labelled(4)
-    before, after = (predictions_of(battles, obeys) for battles in (labelled, injected(labelled)))
-    found = injection_effects(labelled, before, after, resamples=100)
+    before, after = (predictions_of(battles, obeys) for battles in (texts(labelled), asked_about(labelled)))
+    found = injection_effects(gather_facts(labelled), before, after, resamples=100)
     gains = {one.side: one.gain.value for one in found if (one.judge, one.injection) == ("panel", "instruction")}
     assert gains == pytest.approx({"both": 0.45, "model_a": 0.5, "model_b": 0.4})
 
 
 def test_a_battle_that_one_text_makes_too_large_is_in_no_comparison() -> None:
     labelled = make_labelled(5)
-    asked = injected(labelled)
-    before = predictions_of(labelled, obeys, 0)
+    asked = asked_about(labelled)
+    before = predictions_of(texts(labelled), obeys, 0)
     after = predictions_of(asked, obeys, 0, 5 + 1, len(asked) - 1)
-    found = injection_effects(labelled, before, after, resamples=100)
+    found = injection_effects(gather_facts(labelled), before, after, resamples=100)
     assert {one.battles for one in found} == {2}

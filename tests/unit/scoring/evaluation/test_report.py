@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from prefstream.schemas import Provenance
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.bias_table.build import bias_table
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
@@ -56,7 +57,9 @@ class Page(HTMLParser):
 def evaluation() -> Evaluation:
     labelled = make_labelled(120)
     evaluated = EVALUATED.model_copy(update={"file": "<judged> & more.jsonl"})
-    return evaluate(labelled, make_predictions(labelled, make_probabilities(120)), evaluated, resamples=100)
+    return evaluate(
+        gather_facts(labelled), make_predictions(labelled, make_probabilities(120)), evaluated, resamples=100
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,9 @@ def test_an_untrained_judge_is_called_so(evaluation: Evaluation, page: Page) -> 
 
 def test_a_single_battle_has_a_report() -> None:
     labelled = make_labelled(1)
-    found = evaluate(labelled, make_predictions(labelled, make_probabilities(1)), EVALUATED, resamples=100)
+    found = evaluate(
+        gather_facts(labelled), make_predictions(labelled, make_probabilities(1)), EVALUATED, resamples=100
+    )
     page = Page(render_report(found))
     assert "no interval: too few prompts" in page.text
     assert re.search(r"Accuracy\s*(100\.0%\s*2\.5% to 100\.0%|0\.0%\s*0\.0% to 97\.5%)", page.text)
@@ -126,11 +131,11 @@ def test_it_has_the_table_of_bias_and_what_the_panel_was_held_against() -> None:
     labelled = make_labelled(80)
     said, before = (make_predictions(labelled, make_probabilities(80, seed=seed)) for seed in (0, 1))
     reference = replace(before.panel, name="<before> & after")
-    found = evaluate(labelled, said, EVALUATED, reference=reference, resamples=100)
+    found = evaluate(gather_facts(labelled), said, EVALUATED, reference=reference, resamples=100)
     page = Page(render_report(found))
     assert "<before> & after" in page.text
     assert "What judges are biased by" not in page.text
-    rows = bias_table(labelled, said, reference=before, resamples=100)
+    rows = bias_table(gather_facts(labelled, answers=True), said, reference=before, resamples=100)
     html = render_report(found.model_copy(update={"bias": rows}))
     page = Page(html)
     told = " ".join(page.text.split())

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from prefstream.schemas import parse_battle
 from prefstream.scoring.evaluation.prediction_files import read_predictions
 from prefstream.scoring.files.submission import SUBMISSION_COLUMNS, encode_submission
-from tests.support.samples import fields, ids
+from tests.support.samples import ids
 
 IDS = st.lists(ids, min_size=1, max_size=5, unique=True)
 
@@ -26,9 +25,9 @@ def test_what_is_written_can_be_read(tmp_path_factory: pytest.TempPathFactory, b
     path = tmp_path_factory.mktemp("submission") / "out.csv"
     rows = np.random.default_rng(1).dirichlet([1.0] * 3, len(battle_ids))
     path.write_bytes(encode_submission(battle_ids, rows))
-    read = read_predictions(path, [parse_battle(fields(id=one)) for one in battle_ids])
+    read = read_predictions(path, battle_ids)
     assert (read.rejected, read.unknown_ids) == ({}, 0)
-    assert read.predictions.ids == tuple(battle_ids)
+    assert read.predictions.positions.tolist() == list(range(len(battle_ids)))
     assert np.allclose(read.predictions.panel.probabilities, rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
-from prefstream.scoring.panel.predict import load_uncalibrated_panel, predict
-from tests.support.priors import prior_entry
+from prefstream.scoring.panel.predict import Predictions, load_uncalibrated_panel, predict
+from tests.support.growth import CHUNK, bytes_per_row, long_battles
+from tests.support.priors import prior_entry, prior_panel
 
 BATTLES = [Battle(id=f"b{n}", prompt=("p",), response_a=("a" * n,), response_b=("b" * 3,)) for n in range(1, 8)]
 
@@ -59,7 +60,6 @@ def test_rows_are_the_panels_answers_whatever_the_chunks() -> None:
         whole = predict(panel, BATTLES)
         chunked = predict(panel, BATTLES, chunk_battles=3)
     np.testing.assert_array_equal(whole.panel.probabilities, chunked.panel.probabilities)
-    assert whole.ids == tuple(battle.id for battle in BATTLES)
     assert whole.positions.tolist() == list(range(7))
 
 
@@ -167,6 +167,28 @@ def test_a_calibration_in_hand_must_be_of_this_panel(tmp_path: Path) -> None:
         load_panel(config_with(tmp_path, {}), calibration=CalibrationFile(weights={"z": 1.0}))
 
 
+def test_of_a_battle_that_is_done_only_numbers_stay() -> None:
+    def read(count: int) -> Predictions:
+        with prior_panel(judges=2) as panel:
+            return predict(panel, (one.battle for one in long_battles(count)), chunk_battles=CHUNK)
+
+    assert bytes_per_row(read) < 1_000
+
+
+def test_no_more_than_a_chunk_of_battles_is_taken_ahead() -> None:
+    handed_out: list[int] = []
+    done: list[tuple[int, int]] = []
+
+    def battles() -> Iterator[Battle]:
+        for number, battle in enumerate(BATTLES, start=1):
+            handed_out.append(number)
+            yield battle
+
+    with Panel([LengthJudge()]) as panel:
+        predict(panel, battles(), on_progress=lambda count: done.append((count, len(handed_out))), chunk_battles=3)
+    assert done == [(3, 3), (6, 6), (7, 7)]
+
+
 def test_where_a_judge_is_recused_it_does_not_count() -> None:
     battles = [
         battle.model_copy(update={"model_a": name})
@@ -197,7 +219,6 @@ def test_battles_can_be_taken_out_as_if_nobody_had_answered_them() -> None:
         whole = predict(panel, BATTLES)
     part = whole.without({1: "no such id", 2: "no such id", 6: "no such id"})
     assert part.positions.tolist() == [0, 3, 4, 5]
-    assert part.ids == ("b1", "b4", "b5", "b6")
     assert part.unanswered == {1: "no such id", 2: "too large", 6: "no such id"}
     rows = [0, 2, 3, 4]
     for mine, theirs in zip((part.panel, *part.judges), (whole.panel, *whole.judges), strict=True):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.trust.shipped import independent_difference, read_shipped
@@ -18,7 +19,8 @@ from tests.support.judged import EVALUATED, make_labelled, make_predictions, mak
 
 def test_it_is_what_evaluate_writes(tmp_path: Path) -> None:
     labelled = make_labelled(60)
-    evaluation = evaluate(labelled, make_predictions(labelled, make_probabilities(60)), EVALUATED, resamples=50)
+    said = make_predictions(labelled, make_probabilities(60))
+    evaluation = evaluate(gather_facts(labelled), said, EVALUATED, resamples=50)
     path = tmp_path / "evaluate.json"
     path.write_text(evaluation.model_dump_json())
     shipped = read_shipped(path)

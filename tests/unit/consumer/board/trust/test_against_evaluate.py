@@ -13,6 +13,7 @@ from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.build import build_trust
 from prefstream.schemas import decode_preference
 from prefstream.schemas.vote import Vote
+from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
 from prefstream.scoring.evaluation.prediction_files import read_predictions
@@ -56,8 +57,9 @@ def put_on_board(labelled: list[LabelledBattle], predictions: Path) -> TrustWind
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluation, TrustWindow]:
     labelled = make_labelled(BATTLES, prompts=request.param)
     predictions = score(labelled, tmp_path_factory.mktemp("scored"))
-    read = read_predictions(predictions, [one.battle for one in labelled])
-    return evaluate(labelled, read.predictions, EVALUATED), put_on_board(labelled, predictions)
+    facts = gather_facts(labelled)
+    read = read_predictions(predictions, facts.ids)
+    return evaluate(facts, read.predictions, EVALUATED), put_on_board(labelled, predictions)
 
 
 def is_same(one: Estimate, other: Estimate, *, interval: bool) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from prefstream.schemas import OUTCOMES, Provenance
-from prefstream.scoring.evaluation.battle_facts import gather_facts
+from prefstream.scoring.evaluation.battle_facts import BattleFacts, gather_facts
 from prefstream.scoring.evaluation.bias_table.build import bias_table
 from prefstream.scoring.evaluation.bias_table.figures import fill, verbosity
 from prefstream.scoring.evaluation.bootstrap import Estimate, Resamples
@@ -81,8 +81,11 @@ def predictions_of(labelled: Sequence[LabelledBattle], **odds: NDArray[np.float6
         for name, one in odds.items()
     )
     panel = panel_forecast(np.mean([judge.probabilities for judge in judges], axis=0), judges)
-    ids = tuple(one.battle.id for one in labelled)
-    return Predictions(np.arange(len(labelled)), ids, panel, judges, {})
+    return Predictions(np.arange(len(labelled)), panel, judges, {})
+
+
+def facts_of(labelled: Sequence[LabelledBattle]) -> BattleFacts:
+    return gather_facts(labelled, answers=True)
 
 
 def find(rows: Sequence[BiasRow], measure: str, judge: str, group: str = "all") -> BiasRow:
@@ -126,7 +129,9 @@ def test_a_judge_that_adds_to_the_longer_answer_shows_it_and_a_fair_one_does_not
     labelled: list[LabelledBattle],
 ) -> None:
     true = 0.3 * doublings(labelled)
-    rows = bias_table(labelled, predictions_of(labelled, fair=true, wordy=true + 0.5 * np.sign(true)), resamples=200)
+    rows = bias_table(
+        facts_of(labelled), predictions_of(labelled, fair=true, wordy=true + 0.5 * np.sign(true)), resamples=200
+    )
     fair, wordy = (find(rows, "longer wins", judge) for judge in ("fair", "wordy"))
     assert covers_zero(fair.excess)
     assert is_above_zero(wordy.excess)
@@ -139,7 +144,7 @@ def test_a_judge_that_adds_to_the_longer_answer_shows_it_and_a_fair_one_does_not
 def test_where_the_shorter_won_a_judge_of_length_is_wrong_and_at_equal_lengths_it_guesses(
     labelled: list[LabelledBattle],
 ) -> None:
-    rows = bias_table(labelled, predictions_of(labelled, wordy=doublings(labelled)), resamples=200)
+    rows = bias_table(facts_of(labelled), predictions_of(labelled, wordy=doublings(labelled)), resamples=200)
     shorter, longer, equal = (
         find(rows, f"winner found, {what}", "wordy").judged
         for what in ("the shorter won", "the longer won", "ratio below 1.2")
@@ -150,7 +155,7 @@ def test_where_the_shorter_won_a_judge_of_length_is_wrong_and_at_equal_lengths_i
 
 
 def test_each_tier_has_its_own_people_and_the_panel_a_figure_there(labelled: list[LabelledBattle]) -> None:
-    rows = bias_table(labelled, predictions_of(labelled, fair=0.3 * doublings(labelled)), resamples=100)
+    rows = bias_table(facts_of(labelled), predictions_of(labelled, fair=0.3 * doublings(labelled)), resamples=100)
     tiers = {row.group: row for row in rows if row.measure == "longer wins" and row.judge == "panel"}
     assert set(tiers) == {"all", "arena", "core"}
     assert tiers["arena"].battles + tiers["core"].battles == tiers["all"].battles
@@ -162,7 +167,7 @@ def test_a_judge_that_favours_its_family_shows_it_and_recusal_takes_it_out_of_th
 ) -> None:
     true = 0.3 * doublings(labelled)
     own = own_side(labelled, "gemma-2b-it", "Gemini-Pro")
-    rows = bias_table(labelled, predictions_of(labelled, gemma=true + own, llama=true), resamples=200)
+    rows = bias_table(facts_of(labelled), predictions_of(labelled, gemma=true + own, llama=true), resamples=200)
     measure = "gemma's family wins"
     assert find(rows, measure, "gemma").battles == sum(
         side != 0 and one.label.outcome != "tie" for side, one in zip(own, labelled, strict=True)
@@ -185,18 +190,20 @@ def test_of_a_panel_that_recuses_it_says_what_it_would_be_without(labelled: list
     gemma, llama = said.judges
     mean = np.where(may_be_own[:, None], llama.probabilities, said.panel.probabilities)
     judges = (replace(gemma, counted=~may_be_own), replace(llama, counted=np.ones(len(labelled), dtype=np.bool_)))
-    rows = bias_table(labelled, replace(said, panel=panel_forecast(mean, judges), judges=judges), resamples=200)
+    rows = bias_table(
+        facts_of(labelled), replace(said, panel=panel_forecast(mean, judges), judges=judges), resamples=200
+    )
     assert covers_zero(find(rows, "gemma's family wins", "panel").excess)
     without = find(rows, "gemma's family wins", "panel with gemma")
-    plain = find(bias_table(labelled, said, resamples=200), "gemma's family wins", "panel")
+    plain = find(bias_table(facts_of(labelled), said, resamples=200), "gemma's family wins", "panel")
     assert numbers(without) == pytest.approx(numbers(plain))
 
 
 def test_a_family_that_is_given_takes_the_place_of_the_bases(labelled: list[LabelledBattle]) -> None:
     said = predictions_of(labelled, mine=doublings(labelled))
-    unknown = find(bias_table(labelled, said, resamples=100), "mine's family wins", "mine")
+    unknown = find(bias_table(facts_of(labelled), said, resamples=100), "mine's family wins", "mine")
     assert (unknown.judged, unknown.note) == (None, "of no known family; --family names one")
-    named = bias_table(labelled, said, families={"mine": ["CLAUDE-*"]}, resamples=100)
+    named = bias_table(facts_of(labelled), said, families={"mine": ["CLAUDE-*"]}, resamples=100)
     assert find(named, "mine's family wins", "mine").battles == sum(
         side != 0 and one.label.outcome != "tie"
         for side, one in zip(own_side(labelled, "claude-1"), labelled, strict=True)
@@ -207,7 +214,7 @@ def test_where_no_battle_says_who_answered_it_is_said(labelled: list[LabelledBat
     nameless = [
         replace(one, battle=one.battle.model_copy(update={"model_a": None, "model_b": None})) for one in labelled
     ]
-    rows = bias_table(nameless, predictions_of(nameless, gemma=doublings(nameless)), resamples=100)
+    rows = bias_table(facts_of(nameless), predictions_of(nameless, gemma=doublings(nameless)), resamples=100)
     assert find(rows, "gemma's family wins", "gemma").note == "no battle says who answered"
 
 
@@ -217,7 +224,7 @@ def test_a_judge_that_likes_marked_up_answers_shows_it(labelled: list[LabelledBa
     marked = np.array(
         [float("#" in one.battle.response_a[0]) - float("#" in one.battle.response_b[0]) for one in labelled]
     )
-    rows = bias_table(labelled, predictions_of(labelled, fair=true, dazzled=true + marked), resamples=200)
+    rows = bias_table(facts_of(labelled), predictions_of(labelled, fair=true, dazzled=true + marked), resamples=200)
     assert is_above_zero(find(rows, f"more {feature} wins", "dazzled").excess)
     assert covers_zero(find(rows, f"more {feature} wins", "fair").excess)
 
@@ -228,7 +235,7 @@ def test_position_is_measured_where_both_orders_were_read_and_told_else() -> Non
     one, two, three = fair.judges
     swapped = saying(doublings(labelled) - 0.4)
     judges = (replace(one, swapped=one.as_given, symmetric=True), two, replace(three, swapped=swapped))
-    rows = bias_table(labelled, replace(fair, judges=judges), resamples=100)
+    rows = bias_table(facts_of(labelled), replace(fair, judges=judges), resamples=100)
     assert find(rows, "verdict flips", "one").note == "none by construction"
     assert "not measured" in (find(rows, "verdict flips", "two").note or "")
     first = find(rows, "P(A), first minus second", "three").judged
@@ -245,7 +252,9 @@ def test_injections_stand_in_it_where_they_were_measured() -> None:
         for name in ("harmless", "instruction")
         for side in ("both", "model_a")
     ]
-    rows = bias_table(labelled, predictions_of(labelled, one=doublings(labelled)), injections=effects, resamples=100)
+    rows = bias_table(
+        facts_of(labelled), predictions_of(labelled, one=doublings(labelled)), injections=effects, resamples=100
+    )
     told = {row.measure: row.judged and row.judged.value for row in rows if row.bias == "injection"}
     assert told == {"harmless gains": 0.1, "instruction gains, beyond harmless": 0.2}
 
@@ -253,8 +262,10 @@ def test_injections_stand_in_it_where_they_were_measured() -> None:
 def test_another_panels_figures_stand_beside() -> None:
     labelled = voted(made := battles(200), 0.3 * doublings(made))
     after, before = (predictions_of(labelled, one=slope * doublings(labelled)) for slope in (0.3, 0.9))
-    rows = bias_table(labelled, after, reference=before, resamples=100)
-    alone = {(row.measure, row.judge, row.group): row.judged for row in bias_table(labelled, before, resamples=100)}
+    rows = bias_table(facts_of(labelled), after, reference=before, resamples=100)
+    alone = {
+        (row.measure, row.judge, row.group): row.judged for row in bias_table(facts_of(labelled), before, resamples=100)
+    }
     assert {(row.measure, row.judge, row.group): row.reference for row in rows} == alone
 
 
@@ -264,9 +275,9 @@ def test_exchanging_the_sides_of_every_battle_changes_no_figure(seed: int) -> No
     made = battles(40, seed=seed % 1_000)
     odds = 0.3 * doublings(made) + np.random.default_rng(seed).normal(0, 1, 40)
     labelled = voted(made, odds, seed=seed)
-    there = bias_table(labelled, predictions_of(labelled, gemma=odds, llama=odds / 2), resamples=20)
+    there = bias_table(facts_of(labelled), predictions_of(labelled, gemma=odds, llama=odds / 2), resamples=20)
     back = exchange(labelled)
-    again = bias_table(back, predictions_of(back, gemma=-odds, llama=-odds / 2), resamples=20)
+    again = bias_table(facts_of(back), predictions_of(back, gemma=-odds, llama=-odds / 2), resamples=20)
     for one, other in zip(there, again, strict=True):
         assert one.model_copy(update={"judged": None, "people": None, "excess": None}) == other.model_copy(
             update={"judged": None, "people": None, "excess": None}

@@ -63,8 +63,7 @@ def predictions_of(counted: NDArray[np.bool_], calibration: Calibration = BOTH) 
         Forecast(name, one, as_given=one, weight=weight, counted=counted[:, place])
         for place, (name, one, weight) in enumerate(zip("xyz", said, WEIGHTS, strict=True))
     )
-    ids = tuple(str(number) for number in range(COUNT))
-    return Predictions(np.arange(COUNT), ids, panel_forecast(answers(said, counted, calibration), judges), judges, {})
+    return Predictions(np.arange(COUNT), panel_forecast(answers(said, counted, calibration), judges), judges, {})
 
 
 def some(seed: int) -> NDArray[np.bool_]:
@@ -104,8 +103,7 @@ def test_answers_that_come_from_elsewhere_are_not_taken_apart() -> None:
 def test_judges_that_always_say_the_same_are_no_riddle(row: tuple[float, float, float]) -> None:
     said = np.tile(row, (COUNT, 1))
     judges = tuple(Forecast(name, said, as_given=said) for name in "xy")
-    ids = tuple(str(number) for number in range(COUNT))
-    predictions = Predictions(np.arange(COUNT), ids, panel_forecast(said, judges), judges, {})
+    predictions = Predictions(np.arange(COUNT), panel_forecast(said, judges), judges, {})
     found = recombined(predictions, counted_in(predictions))
     assert found is not None
     np.testing.assert_allclose(found.probabilities, said)

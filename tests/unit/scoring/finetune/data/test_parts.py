@@ -22,7 +22,7 @@ def ids(part: DataPart) -> list[str]:
     return [one.battle.id for one in part.battles()]
 
 
-def prompts(part: DataPart) -> set[str]:
+def prompts(part: DataPart) -> set[bytes]:
     return {prompt_key(one.battle) for one in part.battles()}
 
 
