@@ -2,6 +2,9 @@
 
 Encoded by serving's own `Encoder`. A sequence that several pairs share (an answer that was judged against many
 others) is kept once, and read once where they meet in a forward pass.
+
+No text stays: a pair takes four bytes for each token of its sequences, which the judge's `max_length` bounds, and less
+than a kilobyte beside them.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,35 @@ from prefstream.scoring.probabilities import exchange
 
 _CHUNK_BATTLES: Final = 256
 """Encoded in one call: the tokenizer works on many texts at once; more only needs more memory."""
+
+
+Ends: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""The two sequences of a pair."""
+
+_COLUMNS: Final = {
+    "first": np.int64,
+    "second": np.int64,
+    "targets": np.float32,
+    "outcomes": np.int64,
+    "weights": np.float64,
+    "ties_possible": np.bool_,
+    "characters": np.int64,
+}
+"""Columns of `Pairs` that are numbers as they are gathered."""
+
+_NUMBERS: Final = np.dtype(
+    [
+        ("first", np.int64),
+        ("second", np.int64),
+        ("prompt", "S32"),
+        ("targets", np.float32, (3,)),
+        ("outcomes", np.int8),
+        ("weights", np.float64),
+        ("ties_possible", np.bool_),
+        ("characters", np.int64, (2,)),
+    ]
+)
+"""Of one pair, as it is gathered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +85,9 @@ class Pairs:
     ties_possible: NDArray[np.bool_]
     prompts: NDArray[np.int64]
     characters: NDArray[np.int64]
-    tiers: NDArray[np.str_]
-    sources: NDArray[np.str_]
-    ids: NDArray[np.str_]
+    tiers: NDArray[np.object_]
+    sources: NDArray[np.object_]
+    ids: NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -75,26 +107,44 @@ class Pairs:
         return ratio
 
 
-@dataclass(slots=True)
-class _Columns:
-    """Pairs while they are being gathered."""
+class _Gathering:
+    """What of the pairs is no number of a fixed size. Of equal sequences and names one is kept."""
 
-    sequences: list[NDArray[np.int32]] = field(default_factory=list, repr=False)
-    place_of: dict[bytes, int] = field(default_factory=dict, repr=False)
-    prompt_of: dict[str, int] = field(default_factory=dict)
-    ends: list[tuple[int, int]] = field(default_factory=list)
-    prompts: list[int] = field(default_factory=list)
-    labelled: list[tuple[str, tuple[float, float, float], int, float, bool, tuple[int, int], str, str]] = field(
-        default_factory=list
-    )
+    def __init__(self) -> None:
+        self.sequences: list[NDArray[np.int32]] = []
+        self.ids: list[str] = []
+        self.tiers: list[str] = []
+        self.sources: list[str] = []
+        self._place_of: dict[bytes, int] = {}
+        self._known: dict[str, str] = {}
 
-    def place(self, sequence: tuple[int, ...]) -> int:
+    def row(self, labelled: LabelledBattle, ends: Ends, *, soft_labels: bool) -> tuple[Any, ...]:
+        """The numbers of a pair; the rest is kept here."""
+        battle, label = labelled.battle, labelled.label
+        self.ids.append(battle.id)
+        self.tiers.append(self._kept(labelled.tier))
+        self.sources.append(self._kept(labelled.source))
+        outcome = OUTCOMES.index(label.outcome)
+        return (
+            *map(self._place, ends),
+            prompt_key(battle),
+            label.target if soft_labels else tuple(float(place == outcome) for place in range(len(OUTCOMES))),
+            outcome,
+            label.weight,
+            label.ties_possible,
+            (_characters(battle.response_a), _characters(battle.response_b)),
+        )
+
+    def _place(self, sequence: tuple[int, ...]) -> int:
         ids = np.array(sequence, dtype=np.int32)
         key = hashlib.sha256(ids.tobytes()).digest()  # tuples as keys would take ten times the memory of the ids
-        if key not in self.place_of:
-            self.place_of[key] = len(self.sequences)
+        if key not in self._place_of:
+            self._place_of[key] = len(self.sequences)
             self.sequences.append(ids)
-        return self.place_of[key]
+        return self._place_of[key]
+
+    def _kept(self, name: str | None) -> str:
+        return self._known.setdefault(name or "", name or "")
 
 
 def encode_pairs(
@@ -117,12 +167,12 @@ def encode_pairs(
 
 def gather_pairs(
     battles: Iterable[LabelledBattle],
-    sequences: Callable[[Sequence[LabelledBattle]], Iterable[tuple[tuple[int, ...], tuple[int, ...]]]],
+    sequences: Callable[[Sequence[LabelledBattle]], Iterable[Ends]],
     *,
     soft_labels: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> Pairs:
-    """Gather labelled battles as pairs, whatever they are read as.
+    """Gather labelled battles as pairs, whatever they are read as; a chunk of them is held at a time.
 
     Args:
         battles: in the order that the pairs keep.
@@ -130,14 +180,34 @@ def gather_pairs(
         soft_labels: as for `encode_pairs`.
         on_progress: likewise.
     """
-    columns = _Columns()
-    stream = iter(battles)
-    while chunk := list(islice(stream, _CHUNK_BATTLES)):
-        for labelled, (first, second) in zip(chunk, sequences(chunk), strict=True):
-            _add(columns, labelled, first, second, soft_labels=soft_labels)
-        if on_progress:
-            on_progress(len(columns.ends))
-    return _pairs(columns)
+    gathering = _Gathering()
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        stream = iter(battles)
+        while chunk := list(islice(stream, _CHUNK_BATTLES)):
+            for labelled, ends in zip(chunk, sequences(chunk), strict=True):
+                yield gathering.row(labelled, ends, soft_labels=soft_labels)
+            if on_progress:
+                on_progress(len(gathering.ids))
+
+    numbers = np.fromiter(rows(), dtype=_NUMBERS)
+    return Pairs(
+        sequences=gathering.sequences,
+        prompts=_numbered(numbers["prompt"]),
+        ids=np.array(gathering.ids, dtype=np.object_),
+        tiers=np.array(gathering.tiers, dtype=np.object_),
+        sources=np.array(gathering.sources, dtype=np.object_),
+        **{name: numbers[name].astype(kind) for name, kind in _COLUMNS.items()},
+    )
+
+
+def _numbered(keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Equal keys by one number, in the order in which they first come."""
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    numbers: NDArray[np.int64] = number[which]
+    return numbers
 
 
 def alike_and_decided(pairs: Pairs) -> NDArray[np.bool_]:
@@ -178,7 +248,7 @@ def keep_one_order(pairs: Pairs, *, seed: int) -> Pairs:
     return replace(pairs, first=kept, second=kept, targets=targets)
 
 
-def _sequences(chunk: Sequence[LabelledBattle], encoder: Encoder) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _sequences(chunk: Sequence[LabelledBattle], encoder: Encoder) -> Iterator[Ends]:
     """The two sequences of each pair."""
     battles = [labelled.battle for labelled in chunk]
     encodings = encoder.encode(battles)
@@ -192,57 +262,5 @@ def _sequences(chunk: Sequence[LabelledBattle], encoder: Encoder) -> Iterator[tu
             yield encoding.sequences[0], other.sequences[0]
 
 
-def _add(
-    columns: _Columns,
-    labelled: LabelledBattle,
-    first: tuple[int, ...],
-    second: tuple[int, ...],
-    *,
-    soft_labels: bool,
-) -> None:
-    label = labelled.label
-    outcome = OUTCOMES.index(label.outcome)
-    target = label.target
-    if not soft_labels:
-        shares = [0.0, 0.0, 0.0]
-        shares[outcome] = 1.0
-        target = (shares[0], shares[1], shares[2])
-    columns.ends.append((columns.place(first), columns.place(second)))
-    columns.prompts.append(columns.prompt_of.setdefault(prompt_key(labelled.battle), len(columns.prompt_of)))
-    columns.labelled.append(
-        (
-            labelled.battle.id,
-            target,
-            outcome,
-            label.weight,
-            label.ties_possible,
-            (_characters(labelled.battle.response_a), _characters(labelled.battle.response_b)),
-            labelled.tier or "",
-            labelled.source or "",
-        )
-    )
-
-
 def _characters(turns: Sequence[str]) -> int:
     return sum(map(len, turns))
-
-
-def _pairs(columns: _Columns) -> Pairs:
-    ids, targets, outcomes, weights, ties_possible, characters, tiers, sources = (
-        zip(*columns.labelled, strict=True) if columns.labelled else ((),) * 8
-    )
-    ends = np.array(columns.ends, dtype=np.int64).reshape(-1, 2)
-    return Pairs(
-        sequences=columns.sequences,
-        first=ends[:, 0],
-        second=ends[:, 1],
-        targets=np.array(targets, dtype=np.float32).reshape(-1, 3),
-        outcomes=np.array(outcomes, dtype=np.int64),
-        weights=np.array(weights, dtype=np.float64),
-        ties_possible=np.array(ties_possible, dtype=np.bool_),
-        prompts=np.array(columns.prompts, dtype=np.int64),
-        characters=np.array(characters, dtype=np.int64).reshape(-1, 2),
-        tiers=np.array(tiers, dtype=np.str_),
-        sources=np.array(sources, dtype=np.str_),
-        ids=np.array(ids, dtype=np.str_),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -24,26 +23,23 @@ _WORDS_NAMED: Final[dict[Decides, int]] = {"winner": 250, "tie": 50}
 _LEAST_PROMPTS: Final = 5
 """Words that stand on fewer prompts may be somebody's own, a name or a number, and are not written down."""
 
-_BATTLES_READ: Final = 2_000
-"""For names, at most: what decides much is frequent."""
-
 _DIGITS: Final = 6
 """Of a weight for people."""
 
 
 def name_features(
-    model: LinearModel, features: Features, battles: Sequence[LabelledBattle], extractor: Extractor
+    model: LinearModel, features: Features, examples: Sequence[LabelledBattle], extractor: Extractor
 ) -> tuple[NamedFeature, ...]:
     """The strongest features by name, strongest first.
 
     Args:
         model: that was fitted.
         features: what it was fitted on.
-        battles: the same battles, in whose texts names are looked for.
+        examples: some of the same battles, in whose texts names are looked for.
         extractor: that counted the features.
     """
-    winner = _name("winner", model.sides, features.sides, SIDES, battles, extractor)
-    tie = _name("tie", model.both, features.both, BOTH, battles, extractor)
+    winner = _name("winner", model.sides, features.sides, SIDES, examples, extractor)
+    tie = _name("tie", model.both, features.both, BOTH, examples, extractor)
     return tuple(sorted((*winner, *tie), key=lambda one: (-abs(one.effect), one.name)))
 
 
@@ -52,7 +48,7 @@ def _name(
     weights: NDArray[np.float32],
     columns: csr_array,
     measures: Sequence[str],
-    battles: Sequence[LabelledBattle],
+    examples: Sequence[LabelledBattle],
     extractor: Extractor,
 ) -> Iterator[NamedFeature]:
     effects = weights * standard_deviations(columns)
@@ -67,27 +63,27 @@ def _name(
     buckets = np.arange(2**extractor.spec.hash_bits)
     of_words = np.abs(effects[len(measures) + buckets])
     strongest = buckets[np.lexsort((buckets, -of_words))][: _WORDS_NAMED[decides]]
-    texts = _texts(decides, battles, extractor)
+    texts = _texts(decides, examples, extractor)
     for bucket, words in _most_frequent(strongest[of_words[strongest] > 0], texts, extractor).items():
         yield named(len(measures) + bucket, words, hashed=True)
 
 
 def _texts(
-    decides: Decides, battles: Sequence[LabelledBattle], extractor: Extractor
-) -> Iterator[tuple[str, frozenset[str]]]:
-    """The prompt, and what is counted for this decision, of some of the battles."""
-    for one in battles[:: math.ceil(len(battles) / _BATTLES_READ)]:
+    decides: Decides, examples: Sequence[LabelledBattle], extractor: Extractor
+) -> Iterator[tuple[bytes, frozenset[str]]]:
+    """The prompt, and what is counted for this decision, of each battle."""
+    for one in examples:
         of_prompt, of_answers = extractor.sequences_of(one.battle)
         yield prompt_key(one.battle), of_answers if decides == "winner" else of_prompt
 
 
 def _most_frequent(
-    buckets: NDArray[np.intp], texts: Iterable[tuple[str, frozenset[str]]], extractor: Extractor
+    buckets: NDArray[np.intp], texts: Iterable[tuple[bytes, frozenset[str]]], extractor: Extractor
 ) -> dict[int, str]:
     """The sequence of words that stands on most prompts, of each bucket in which one stands on enough of them."""
     wanted = frozenset(buckets.tolist())
     known: dict[str, int] = {}
-    prompts: dict[int, dict[str, set[str]]] = {bucket: defaultdict(set) for bucket in wanted}
+    prompts: dict[int, dict[str, set[bytes]]] = {bucket: defaultdict(set) for bucket in wanted}
     for prompt, sequences in texts:
         unknown = sorted(sequences - known.keys())
         known.update(zip(unknown, extractor.buckets_of(unknown).tolist(), strict=True))

@@ -5,28 +5,25 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from scipy.sparse import csr_array, vstack
 
 from prefstream.scoring.adapters.receipt import RECEIPT
 from prefstream.scoring.atomic_file import hash_file, write_atomically, write_json
-from prefstream.scoring.errors import FileError
-from prefstream.scoring.features.extract import Extractor, Features
+from prefstream.scoring.features.extract import Extractor
 from prefstream.scoring.features.linear import LinearModel
 from prefstream.scoring.features.strongest import NamedFeature, describe_strongest
 from prefstream.scoring.files.data_report import DataReport
-from prefstream.scoring.files.labelled import LabelledBattle
 from prefstream.scoring.finetune.checks import read_reports, shared_prompts
-from prefstream.scoring.finetune.data.pairs import Pairs, gather_pairs, take
+from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.data.parts import DataPart, Fold, parts
 from prefstream.scoring.finetune.data.teacher import read_teacher, taught
 from prefstream.scoring.finetune.dev_metrics import in_tiers, measure
+from prefstream.scoring.finetune.features.count import ChosenPairs, count_pairs
 from prefstream.scoring.finetune.features.fit import fit_linear
 from prefstream.scoring.finetune.features.names import name_features
 from prefstream.scoring.finetune.features.recipe import FeaturesRecipe
@@ -45,22 +42,10 @@ from prefstream.scoring.judges.readout import read_pairwise
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS
 from prefstream.scoring.loading.features import FeaturesRecord
 
-_CHUNK_BATTLES: Final = 256
-"""Counted at a time: enough to show progress, few enough to bound memory."""
-
 _PACKAGES: Final = ("prefstream", "scikit-learn", "scipy", "numpy", "safetensors")
 
 _SHOWN: Final = 12
 """Of the strongest features of each sort, on the card."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    """A file of pairs, counted."""
-
-    battles: Sequence[LabelledBattle]
-    pairs: Pairs
-    features: Features
 
 
 def finetune_features(
@@ -101,17 +86,27 @@ def finetune_features(
     reports = read_reports(learnt_from, measured_on, recipe, seen)
     extractor = Extractor(recipe.features)
     say(f"counting {learnt_from.name}")
-    learnt = _count(learnt_from, extractor, recipe, lambda pairs: pair_weights(pairs, recipe.data) > 0, on_progress)
-    weights = _weights(learnt, reports[0], recipe, say)
-    pairs, known = (learnt.pairs, 0) if teacher is None else taught(learnt.pairs, teacher, share=recipe.data.teacher)
+    chosen = _read(learnt_from, recipe, lambda pairs: pair_weights(pairs, recipe.data) > 0)
+    learnt = count_pairs(chosen, extractor, on_progress)
+    reports[0].alike = int(learnt.alike.sum())
+    if reports[0].alike:
+        say(
+            f"{reports[0].alike:,} of {len(learnt.alike):,} pairs read the same on both sides, though people preferred "
+            "one: not trained on"
+        )
+    weights = np.where(learnt.alike, 0.0, pair_weights(chosen.pairs, recipe.data))
+    pairs, known = (chosen.pairs, 0) if teacher is None else taught(chosen.pairs, teacher, share=recipe.data.teacher)
     if teacher is not None:
         say(f"{known:,} of {len(pairs):,} pairs learn from the teacher, which counts {recipe.data.teacher:g} in them")
-    say(f"fitting to {int((weights > 0).sum()):,} pairs")
-    fit = fit_linear(learnt.features, Verdicts(pairs.targets.astype(np.float64), pairs.ties_possible, weights), recipe)
+    counts = np.flatnonzero(~learnt.alike)
+    say(f"fitting to {len(counts):,} pairs")
+    judged = Verdicts(pairs.targets.astype(np.float64), pairs.ties_possible, weights)
+    fit = fit_linear(learnt.features, judged.at(counts), recipe)
     model = fit.model
     if not fit.settled:
         say(f"the fit was cut off after {fit.iterations:,} iterations, before it settled; raise most_iterations")
-    named = name_features(model, learnt.features, learnt.battles, extractor)
+    named = name_features(model, learnt.features, learnt.examples, extractor)
+    del learnt  # before the dev data are read
     output.mkdir(parents=True, exist_ok=True)
     drop_predictions(output)
     _store(output, model, recipe, named)
@@ -120,8 +115,9 @@ def finetune_features(
         if shared := shared_prompts(learnt_from, reports[0], measured_on, reports[1]):
             say(shared)
         say(f"counting {measured_on.name}")
-        held = _count(measured_on, extractor, recipe, lambda pairs: in_tiers(pairs, recipe.dev.tiers), on_progress)
-        probabilities = read_pairwise(model.logits(held.features))
+        held = _read(measured_on, recipe, lambda pairs: in_tiers(pairs, recipe.dev.tiers))
+        logits = [model.logits(features) for _, features in held.counted(extractor, on_progress)]
+        probabilities = read_pairwise(np.concatenate(logits))
         metrics = measure(probabilities, held.pairs)
         write_predictions(output, held.pairs, probabilities)
         say(f"on {len(held.pairs):,} dev pairs, with the weights as stored:")
@@ -138,57 +134,8 @@ def finetune_features(
     return metrics
 
 
-def _count(
-    part: DataPart,
-    extractor: Extractor,
-    recipe: FeaturesRecipe,
-    chosen: Callable[[Pairs], NDArray[np.bool_]],
-    on_progress: Callable[[int, int], None],
-) -> _Counted:
-    """Read a part of the data, and count what is in the texts of those that are chosen.
-
-    Raises:
-        FileError: none is.
-    """
-    battles = list(part.battles())
-    # There are no tokens: two sequences stand for all answers.
-    pairs = gather_pairs(battles, lambda chunk: [((0,), (1,))] * len(chunk), soft_labels=recipe.data.soft_labels)
-    rows = np.flatnonzero(chosen(pairs))
-    if not rows.size:
-        raise FileError(
-            f"{part.path}: no pair counts by this recipe; look at its data.stages, data.weights and dev.tiers"
-        )
-    battles = [battles[row] for row in rows]
-    counted = []
-    on_progress(0, len(battles))
-    for start in range(0, len(battles), _CHUNK_BATTLES):
-        counted.append(extractor.extract([one.battle for one in battles[start : start + _CHUNK_BATTLES]]))
-        on_progress(min(start + _CHUNK_BATTLES, len(battles)), len(battles))
-    sides, both = (
-        vstack(columns, format="csr") for columns in zip(*((one.sides, one.both) for one in counted), strict=True)
-    )
-    return _Counted(battles, take(pairs, rows), Features(csr_array(sides), csr_array(both)))
-
-
-def _weights(
-    learnt: _Counted, report: DataReport, recipe: FeaturesRecipe, say: Callable[[str], None]
-) -> NDArray[np.float64]:
-    """How much each pair counts; 0 where somebody was preferred though nothing that is counted tells the answers apart.
-
-    Raises:
-        FileError: none counts.
-    """
-    targets = learnt.pairs.targets
-    alike = (np.diff(learnt.features.sides.indptr) == 0) & (targets[:, 0] != targets[:, 1])
-    report.alike = int(alike.sum())
-    if report.alike:
-        say(
-            f"{report.alike:,} of {len(alike):,} pairs read the same on both sides, though people preferred one: not "
-            "trained on"
-        )
-    if alike.all():
-        raise FileError("nothing to learn from: in every pair that counts both answers read the same")
-    return np.where(alike, 0.0, pair_weights(learnt.pairs, recipe.data))
+def _read(part: DataPart, recipe: FeaturesRecipe, chosen: Callable[[Pairs], NDArray[np.bool_]]) -> ChosenPairs:
+    return ChosenPairs.read(part, chosen, soft_labels=recipe.data.soft_labels)
 
 
 def _store(folder: Path, model: LinearModel, recipe: FeaturesRecipe, named: tuple[NamedFeature, ...]) -> None:

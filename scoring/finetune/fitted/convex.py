@@ -12,13 +12,14 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator
 from scipy.special import log_softmax
 
 from prefstream.scoring.probabilities import Triples
 
 Vector: TypeAlias = NDArray[np.float64]
-Matrix: TypeAlias = csr_array | NDArray[np.float64]
+Matrix: TypeAlias = LinearOperator | NDArray[np.float64]
+"""What columns are multiplied by; an operator need not hold them as they are multiplied."""
 
 FREE: Final = 1e-3
 """Penalty of the constant: how often ties are is to be learnt in full, and a fit on ties alone must end."""
@@ -117,7 +118,6 @@ class _Loss:
 
     def __init__(self, sides: Matrix, both: Matrix, said: Verdicts, penalties: Vector) -> None:
         self._sides, self._both = sides, both
-        self._sides_across, self._both_across = _across(sides), _across(both)
         self._said = said
         self._penalties = penalties
         self._total = said.weights.sum()
@@ -128,8 +128,8 @@ class _Loss:
         excess = said.weights[:, None] * (np.exp(logs) - said.targets)
         gradient = np.concatenate(
             [
-                self._sides_across @ ((excess[:, 0] - excess[:, 1]) / 2),
-                self._both_across @ np.where(said.ties_possible, excess[:, 2], 0.0),
+                self._sides.T @ ((excess[:, 0] - excess[:, 1]) / 2),
+                self._both.T @ np.where(said.ties_possible, excess[:, 2], 0.0),
             ]
         )
         pulled = self._penalties * weights
@@ -141,7 +141,3 @@ def _log_probabilities(odds: Vector, tie: Vector, ties_possible: NDArray[np.bool
     half = odds / 2
     logs: Triples = log_softmax(np.stack([half, -half, np.where(ties_possible, tie, _IMPOSSIBLE)], axis=1), axis=1)
     return logs
-
-
-def _across(matrix: Matrix) -> Matrix:
-    return matrix.T if isinstance(matrix, np.ndarray) else csr_array(matrix.T)

@@ -18,6 +18,7 @@ from prefstream.scoring.finetune.model import open_student
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.tokenizer import load_tokenizer
+from tests.support.growth import CHUNK, bytes_per_row, long_battles
 from tests.support.labelled_pairs import make_recipe
 from tests.support.models import Family, tiny_tokenizer
 from tests.unit.scoring.finetune.conftest import MakeBase
@@ -181,6 +182,14 @@ def test_rows_are_read_as_a_stream(pointwise: Encoder) -> None:
     assert len(pairs) == 700
     assert len(pairs.sequences) == 2
     assert told == [(256, 256), (512, 512), (700, 700)]
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "pairwise"])
+def test_a_pair_adds_its_tokens_and_less_than_a_kilobyte(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefstream.scoring.finetune.data.pairs._CHUNK_BATTLES", CHUNK)
+    reads = encoder("llama", kind)
+    tokens = 2 * reads.max_length
+    assert bytes_per_row(lambda count: encode_pairs(long_battles(count), reads)) < 4 * tokens + 1_000
 
 
 # One order alone.
