@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.notes import refuse_unused
@@ -34,6 +34,7 @@ class What(StrEnum):
     OVERHEAD = "overhead"
     TRAIN = "train"
     PROFILE = "profile"
+    GROWTH = "growth"
     ALL = "all"
 
 
@@ -45,6 +46,7 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "small_battles": {What.OVERHEAD},
     "batch": {What.OVERHEAD},
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
+    "rows": {What.GROWTH},
 }
 """Which measurements an option is for; the others are for all."""
 
@@ -58,7 +60,9 @@ def bench(
             "overhead: the stream with judges that cost nothing against a bare Kafka loop, both from a topic that was "
             "filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
-            "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all."
+            "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all. "
+            "growth: `score`, `evaluate`, `calibrate` and `finetune` of a judge of features, each on files of growing "
+            "size: what a row adds to their memory."
         ),
     ] = What.ALL,
     panel: PanelOption = DEFAULT_PANEL,
@@ -70,6 +74,10 @@ def bench(
         int,
         typer.Option(min=1, help="How often each side runs; they take turns."),
     ] = 3,
+    rows: Annotated[
+        list[int] | None,
+        typer.Option(min=1, show_default="1000 and 10000", help="Rows of a file for growth; may be repeated."),
+    ] = None,
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +86,7 @@ def bench(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
 ) -> None:
-    """Measure this machine: but for the profile, by ratios of two programs that take turns in the same run.
+    """Measure this machine: but for profile and growth, by ratios of two programs that take turns.
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
@@ -86,7 +94,7 @@ def bench(
     it. The losses of both sides must agree; if they don't, it says so and the exit code is 1.
 
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
-    `prefstream bench train --recipe gemma-demo --battles 64`
+    `prefstream bench train --recipe gemma-demo --battles 64` · `prefstream bench growth --rows 1000 --rows 100000`
     """
     configure_logging("warning", "console")
     if what is not What.ALL:
@@ -102,12 +110,18 @@ def bench(
         results["train"] = _train(recipe, battles, repetitions, console)
     if what in {What.OVERHEAD, What.ALL}:
         results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, console)
+    if what in {What.GROWTH, What.ALL}:
+        results["growth"] = _growth(rows, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
         config = _prepared(panel, console)
         if what in {What.PANEL, What.ALL}:
             results["panel"] = _panel(config, battles, repetitions, console)
         if what in {What.OFFLINE, What.ALL}:
             results["offline"] = _offline(config, battles, repetitions, bootstrap_servers, console)
+    _tell(results, output)
+
+
+def _tell(results: dict[str, Any], output: Path | None) -> None:
     if output:
         write_output(output, (json.dumps(results, indent=2) + "\n").encode())
     _print(results)
@@ -142,6 +156,12 @@ def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, c
     with console.status(f"stream and bare loop, {battles} battles of 2 KB, {batch} in a transaction"):
         result = overhead(battles, batch, repetitions, servers)
     return {"speed": result.to_fields()}
+
+
+def _growth(rows: Sequence[int] | None, console: Console) -> list[dict[str, Any]]:
+    from prefstream.consumer.bench.growth import DEFAULT_ROWS, growth
+
+    return [run.to_fields() for run in growth(rows or DEFAULT_ROWS, say=console.log)]
 
 
 def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
@@ -196,6 +216,26 @@ def _print_profile(result: PanelProfile, console: Console) -> None:
 
 
 def _print(results: dict[str, Any]) -> None:
+    console = Console()
+    ratios = {name: result for name, result in results.items() if name != "growth"}
+    if ratios:
+        _print_ratios(ratios, console)
+    if "growth" in results:
+        _print_growth(results["growth"], console)
+
+
+def _print_growth(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
+    heads = ("rows", "rows/s", "rows/CPU s", "peak MB", "bytes a row")
+    table = Table("command", *(Column(name, justify="right") for name in heads))
+    for run in runs:
+        added = "" if run["bytes_per_row"] is None else f"{run['bytes_per_row']:,.0f}"
+        numbers = (run["rows"], run["rows_per_s"], run["rows_per_cpu_s"], run["peak_memory_bytes"] / 1e6)
+        table.add_row(run["command"], *(f"{number:,.0f}" for number in numbers), added)
+    table.caption = "bytes a row: what those beyond the smaller file added to the peak"
+    console.print(table)
+
+
+def _print_ratios(results: Mapping[str, Any], console: Console) -> None:
     table = Table("what", "battles/s", "against", "battles/s", "ratio")
     names = {
         "overhead": ("stream, judges that cost nothing", "bare consume-send-commit loop"),
@@ -207,7 +247,6 @@ def _print(results: dict[str, Any]) -> None:
         ours, theirs = names[key]
         speed = result["speed"]
         table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
-    console = Console()
     console.print(table)
     if "train" in results:
         _print_training(results["train"], console)

@@ -47,6 +47,8 @@ _WORDS: Final = (
     "write important does grow much main before level study great food start children good might school within"
 )
 
+_VOCABULARY: Final = tuple(_WORDS.split())
+
 
 @dataclass(frozen=True, slots=True)
 class PanelRun(TimedRun):
@@ -103,6 +105,16 @@ def read_lengths() -> list[tuple[int, int, int]]:
         return [(int(row["prompt"]), int(row["response_a"]), int(row["response_b"])) for row in csv.DictReader(file)]
 
 
+def filler(words: random.Random, tokens: int) -> str:
+    """Meaningless text.
+
+    Args:
+        words: what draws them.
+        tokens: how many words, each of which is a token.
+    """
+    return " ".join(words.choices(_VOCABULARY, k=tokens))
+
+
 def bench_battles(count: int = DEFAULT_BATTLES) -> list[Battle]:
     """Battles of real lengths and meaningless text, always the same ones.
 
@@ -110,14 +122,13 @@ def bench_battles(count: int = DEFAULT_BATTLES) -> list[Battle]:
         count: how many; beyond 200 the lengths repeat.
     """
     words = random.Random(_SEED)  # noqa: S311 - text to measure with, not a secret
-    vocabulary = _WORDS.split()
     lengths = read_lengths()
     return [
         Battle.model_validate(
             {
                 "id": f"bench-{number}",
                 **{
-                    field: (" ".join(words.choices(vocabulary, k=tokens)),)
+                    field: (filler(words, tokens),)
                     for field, tokens in zip(
                         ("prompt", "response_a", "response_b"), lengths[number % len(lengths)], strict=True
                     )

@@ -1,12 +1,16 @@
-"""`prefstream bench train`: what it refuses before anything costly starts, and what it says about the losses."""
+"""`prefstream bench`: what it refuses before anything costly starts, and what it says of what was measured."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from prefstream.consumer.bench.growth import GrowthRun
 from prefstream.consumer.cli import app
 from prefstream.consumer.errors import UsageError
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
@@ -63,3 +67,29 @@ def test_what_cannot_be_done_is_refused_before_minutes_are_spent(
     done = bench_train(*arguments)
     assert isinstance(done.exception, error)
     assert fault in str(done.exception)
+
+
+def test_growth_is_told_for_each_command_and_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The measuring itself starts processes, and has a test of its own."""
+    asked: list[Sequence[int]] = []
+
+    def measured(rows: Sequence[int], *, say: object) -> list[GrowthRun]:
+        asked.append(rows)
+        small = GrowthRun("score", 1_000, 2.0, 1.0, 60_000_000)
+        return [small, GrowthRun("score", 11_000, 5.5, 2.2, 63_000_000, bytes_per_row=300.0)]
+
+    monkeypatch.setattr("prefstream.consumer.bench.growth.growth", measured)
+    words = ["bench", "growth", "--rows", "1000", "--rows", "11000", "-o", str(tmp_path / "found.json")]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    assert done.exit_code == 0
+    assert asked == [[1_000, 11_000]]
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if "score" in line]
+    assert lines == [["score", "1,000", "500", "1,000", "60", ""], ["score", "11,000", "2,000", "5,000", "63", "300"]]
+    [_, large] = json.loads((tmp_path / "found.json").read_text())["growth"]
+    assert (large["bytes_per_row"], large["rows_per_s"], large["peak_memory_bytes"]) == (300.0, 2_000.0, 63_000_000)
+
+
+def test_what_only_other_measurements_use_is_refused() -> None:
+    done = CliRunner().invoke(app, ["bench", "growth", "--repetitions", "2"])
+    assert isinstance(done.exception, UsageError)
+    assert "--repetitions: no effect on bench growth" in str(done.exception)

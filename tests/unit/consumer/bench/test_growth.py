@@ -1,0 +1,51 @@
+"""The benchmark of growth: every command runs, on rows that it can read, in a process that tells what it took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefstream.consumer.bench import growth as bench
+from prefstream.scoring.bench.process import BenchError
+
+COMMANDS = ["score", "evaluate", "calibrate", "finetune"]
+
+
+@pytest.mark.timeout(900)  # four processes: minutes on a machine with twenty times the work
+def test_each_command_runs_and_tells_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_TOKENS", dict.fromkeys(bench._TOKENS, 8))
+    runs = bench.growth([60], say=lambda _: None)
+    assert [run.command for run in runs] == COMMANDS
+    for run in runs:
+        assert run.peak_memory_bytes > 10_000_000
+        assert 0 < run.cpu_seconds < 100 * run.seconds
+        assert run.bytes_per_row is None
+
+
+def test_what_a_row_adds_is_told_between_neighbouring_sizes_on_the_same_file_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files: dict[str, set[int]] = {}
+
+    def run_worker(_module: str, task: str, request: Path) -> dict[str, Any]:
+        [file] = [Path(word) for word in json.loads(request.read_text()) if word.endswith("0.jsonl")]
+        rows = len(file.read_text().splitlines())
+        files.setdefault(task, set()).add(rows)
+        return {"seconds": 2.0, "cpu_seconds": 1.0, "peak_memory_bytes": 1_000_000 + 70 * rows}
+
+    monkeypatch.setattr(bench, "run_worker", run_worker)
+    said: list[str] = []
+    runs = bench.growth([30, 10, 10], say=said.append)
+    assert [(run.command, run.rows) for run in runs] == [(name, rows) for name in COMMANDS for rows in (10, 30)]
+    assert [run.bytes_per_row for run in runs] == [None, 70.0] * len(COMMANDS)
+    assert files == {name: {10, 30} for name in COMMANDS}
+    assert len(said) == len(runs)
+
+
+def test_a_command_that_fails_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_COMMANDS", {name: bench._COMMANDS[name] for name in ("calibrate",)})
+    with pytest.raises(BenchError, match=r"calibrate failed: .*40 labelled battles count, too few to calibrate on"):
+        bench.growth([40], say=lambda _: None)
