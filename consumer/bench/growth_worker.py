@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
-from prefstream.consumer.cli import main as command_line
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch, peak_memory_bytes
 
@@ -19,6 +19,8 @@ def main() -> None:
     """Run the command that the request holds."""
     _, request, answer = sys.argv[1:]
     runtime.ensure_fast_process()
+    [command] = entry_points(group="console_scripts", name="prefstream")
+    command_line = command.load()
     sys.argv[1:] = json.loads(Path(request).read_bytes())
     with Stopwatch() as watch:
         try:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from prefstream.consumer.cli.battles_file import LabelledFile
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import Choice, ChosenBattles, predict_all, read_chosen
+from prefstream.consumer.cli.labelled import ChosenBattles, RowFilter, predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files, say
 from prefstream.consumer.observe.logs import configure_logging
@@ -121,7 +121,7 @@ def calibrate(
     check_labelled_file(file)
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
     check_outputs(outputs, {file, *panel_files(panel)}, force=force)
-    chosen = read_chosen(Choice(file, tier or (), source or ()), console)
+    chosen = read_chosen(RowFilter(file, tier or (), source or ()), console)
     from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
         calibrate_panel,
         check_battles,

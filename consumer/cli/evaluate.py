@@ -14,7 +14,7 @@ from rich.console import Console
 from prefstream.consumer.cli.answers import PANEL, Obtained, answers_of, answers_of_file, answers_of_panel, check_judges
 from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import Choice, read_chosen
+from prefstream.consumer.cli.labelled import RowFilter, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_files, say
 from prefstream.consumer.errors import UsageError
@@ -163,7 +163,7 @@ def evaluate(
         check_judges(families, [judge.name for judge in load_panel_config(panel).judges])
     inputs = {file, *([predictions] if predictions else panel_files(panel)), *(panel_files(against) if against else ())}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
-    chosen = read_chosen(Choice(file, tier or (), source or (), limit), console, answers=bias)
+    chosen = read_chosen(RowFilter(file, tier or (), source or (), limit), console, answers=bias)
     reference = answers_of(against, chosen, console, swap=swap) if against else None
     if predictions is None:
         answers = answers_of_panel(panel, chosen, console, swap=swap, injections=injections)

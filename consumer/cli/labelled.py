@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RowFilter:
     """Which battles of a labelled file are looked at.
 
     Attributes:
@@ -55,7 +55,7 @@ class ChosenBattles:
         rejected: how many rows that were read could not be used.
     """
 
-    choice: Choice
+    choice: RowFilter
     facts: BattleFacts
     rejected: int
 
@@ -74,7 +74,7 @@ class ChosenBattles:
             yield one.battle
 
 
-def read_chosen(choice: Choice, console: Console, *, answers: bool = False) -> ChosenBattles:
+def read_chosen(choice: RowFilter, console: Console, *, answers: bool = False) -> ChosenBattles:
     """Read the battles that were chosen; rows that can't be used are named on the console.
 
     Args:
@@ -101,7 +101,7 @@ def read_chosen(choice: Choice, console: Console, *, answers: bool = False) -> C
 class _Reading:
     """One reading of the file, which counts and tells what it meets."""
 
-    choice: Choice
+    choice: RowFilter
     progress: FileProgress
     rejected: int = 0
     whole: bool = False
