@@ -94,7 +94,7 @@ def bench(
     it. The losses of both sides must agree; if they don't, it says so and the exit code is 1.
 
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
-    `prefstream bench train --recipe gemma-demo --battles 64` · `prefstream bench growth --rows 1000 --rows 100000`
+    `prefstream bench train --recipe gemma-3-270m --battles 64` · `prefstream bench growth --rows 1000 --rows 100000`
     """
     configure_logging("warning", "console")
     if what is not What.ALL:

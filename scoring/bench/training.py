@@ -23,7 +23,7 @@ from prefstream.scoring.bench.throughput import bench_battles
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe, StageRecipe, StepRecipe
 
-DEFAULT_RECIPE: Final = "llama-demo"
+DEFAULT_RECIPE: Final = "smollm2-135m"
 """The smallest of those that ship."""
 
 LOSS_TOLERANCES: Final = {"float32": 1e-4, "bfloat16": 2e-2}

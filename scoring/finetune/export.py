@@ -96,8 +96,7 @@ class Receipt:
             f"* Layout: {self.student.template.name}, at most {recipe.max_length} tokens a sequence",
             *([f"* Layers: the first {recipe.layers} of the base"] if recipe.layers else []),
             f"* Pooling: {_POOLED[recipe.pooling]}",
-            f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
-            f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
+            *self._how_trained(),
             *(f"* Data ({role}): {data_line(self.data[role])}" for role in ("train", "dev") if self.data[role]),
             *([f"* Held out of it, and measured on: part {self.data['held_out']}"] if self.data["held_out"] else []),
             *(f"* Teacher: {data_line(found)}" for found in (self.data["teacher"] or {}).get("files", ())),
@@ -106,6 +105,15 @@ class Receipt:
             *metrics_table(self.metrics),
             f"`{RECEIPT}` holds the whole recipe, data hashes and versions; `{RECORD}` what serving verifies.",
             "",
+        ]
+
+    def _how_trained(self) -> list[str]:
+        recipe = self.recipe
+        if not self.plan["steps"]:
+            return [f"* Head: fitted to the base's states as they are, stored in {recipe.store}; LoRA adds nothing"]
+        return [
+            f"* LoRA: rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, stored in {recipe.store}",
+            f"* Steps: {self.steps}, learning rate {recipe.optimizer.learning_rate:g}, seed {recipe.seed}",
         ]
 
 

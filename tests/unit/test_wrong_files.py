@@ -91,7 +91,7 @@ KINDS: Final = (
         "recipe.yaml",
         lambda path: load_recipe(str(path)),
         Recipe,
-        yaml.safe_load((RECIPES / "gemma-demo.yaml").read_text()),
+        yaml.safe_load((RECIPES / "gemma-3-270m.yaml").read_text()),
     ),
     Kind("calibration.json", CalibrationFile.read, CalibrationFile, {"format": 1}, is_json=True),
     Kind(

@@ -16,7 +16,7 @@ from prefstream.consumer.errors import UsageError
     [
         (["schema", "battle", "--write", "FOLDER"], "DOCUMENT: no effect with --write and --check"),
         (["schema", "battle", "--check", "FOLDER"], "DOCUMENT: no effect with --write and --check"),
-        (["bench", "overhead", "--recipe", "gemma-demo"], "--recipe: no effect on bench overhead"),
+        (["bench", "overhead", "--recipe", "gemma-3-270m"], "--recipe: no effect on bench overhead"),
         (["bench", "overhead", "--battles", "5"], "--battles: no effect on bench overhead"),
         (["bench", "train", "--panel", "demo", "--batch", "5"], "--panel, --batch: no effect on bench train"),
         (["bench", "panel", "--small-battles", "5"], "--small-battles: no effect on bench panel"),

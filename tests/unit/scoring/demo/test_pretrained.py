@@ -17,7 +17,7 @@ from prefstream.scoring.loading.features import read_features_adapter
 from prefstream.scoring.loading.weights import read_shapes
 
 PRETRAINED = Path(__file__).parents[4] / "scoring" / "demo" / "pretrained"
-FOLDERS = ("gemma-demo", "llama-demo")
+FOLDERS = ("gemma-middle", "smollm-middle")
 LEXICAL = "lexical-demo"
 MAX_BYTES = 10_000_000
 MAX_FEATURES_BYTES = 2_000_000
@@ -63,9 +63,9 @@ def test_nothing_in_it_names_a_place_on_a_machine(name: str) -> None:
 
 
 def test_the_gemma_adapter_comes_with_its_terms() -> None:
-    notice = (PRETRAINED / "gemma-demo" / "NOTICE").read_text(encoding="utf-8")
+    notice = (PRETRAINED / "gemma-middle" / "NOTICE").read_text(encoding="utf-8")
     assert "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in notice
-    assert "Gemma Terms of Use" in (PRETRAINED / "gemma-demo" / "GEMMA_TERMS_OF_USE.txt").read_text(encoding="utf-8")
+    assert "Gemma Terms of Use" in (PRETRAINED / "gemma-middle" / "GEMMA_TERMS_OF_USE.txt").read_text(encoding="utf-8")
 
 
 def test_the_calibration_is_of_all_judges_and_takes_length_out() -> None:

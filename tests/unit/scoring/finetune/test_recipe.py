@@ -29,7 +29,7 @@ def faults(folder: Path, **changes: Any) -> str:
 
 
 def test_one_recipe_ships_for_each_judge() -> None:
-    assert {"gemma-2-9b", "llama-3-8b-8bit", "gemma-demo", "llama-demo"} <= set(shipped_recipes())
+    assert {"gemma-2-9b", "llama-3-8b-8bit", "gemma-middle", "smollm-middle"} <= set(shipped_recipes())
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

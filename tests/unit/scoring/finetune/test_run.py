@@ -518,7 +518,13 @@ def test_all_that_a_recipe_asks_of_other_data_is_told_together_and_first(files: 
     """Before the base is looked for, let alone loaded: there is none here."""
     rows = [{key: value for key, value in row.items() if key != "tier"} for row in make_rows(8, prompts=4)]
     train = write_rows(tmp_path / "train.jsonl", rows)
-    asked = load_recipe("llama-demo", {"base": str(tmp_path / "nowhere")})
+    changes = {
+        "base": str(tmp_path / "nowhere"),
+        "data.stages": [{"tiers": ["arena_decided"]}, {"tiers": ["core", "arena"]}],
+        "data.weights": {"arena": 1.5},
+        "dev.tiers": ["arena", "core"],
+    }
+    asked = load_recipe("smollm2-135m", changes)
     seen: dict[str, int] = {}
     with pytest.raises(ConfigError) as caught:
         finetune(

@@ -174,7 +174,7 @@ def test_words_of_few_prompts_are_not_written_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("lexical", "features"), ("lexical-demo", "features"), ("gemma-demo", "pointwise")]
+    ("name", "kind"), [("lexical", "features"), ("lexical-demo", "features"), ("gemma-middle", "pointwise")]
 )
 def test_a_recipe_that_ships_is_read_as_its_kind(name: str, kind: str) -> None:
     assert load_any_recipe(name).kind == kind

@@ -70,6 +70,7 @@ def test_alone_it_is_a_judge_that_says_what_the_run_measured(
     assert outcome.metrics["log_loss"] < 1.0
     assert sum("on prompts that were not fitted on" in line for line in watching.lines) == len(PENALTIES)
     assert not (tmp_path / "curves.png").exists()
+    assert "LoRA adds nothing" in (tmp_path / "README.md").read_text()
     entry = {"name": "j", "kind": "pointwise", "base": recipe.base, "adapter": str(tmp_path), "dtype": "float32"}
     config = ModelJudgeConfig.model_validate(entry)
     judge = load_judge(config, place_judges([config])["j"])
