@@ -37,6 +37,7 @@ from prefstream.scoring.finetune.dev_metrics import DevReading, dev_part
 from prefstream.scoring.finetune.encode import EncodedPart, encode_dev, encode_train
 from prefstream.scoring.finetune.export import Receipt, store_adapter, write_curves
 from prefstream.scoring.finetune.fitted.beginning import begin_with_fitted_head
+from prefstream.scoring.finetune.fitted.kept_states import drop_states
 from prefstream.scoring.finetune.model import Student, load_student, open_student
 from prefstream.scoring.finetune.passes import StepDataset
 from prefstream.scoring.finetune.receipt import write_predictions
@@ -237,6 +238,7 @@ def _claim(work: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         shutil.rmtree(stale, ignore_errors=True)
     for stale in [*work.glob("best.*"), *work.glob("head.*")]:
         stale.unlink()
+    drop_states(work)
     write_json(place, identity)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from prefstream.scoring.finetune.callbacks import any_process
 from prefstream.scoring.finetune.data.pairs import Pairs
 from prefstream.scoring.finetune.dev_metrics import DevReading, dev_metrics
 from prefstream.scoring.finetune.fitted.head import FittedHead
+from prefstream.scoring.finetune.fitted.kept_states import KeptStates
 from prefstream.scoring.finetune.losses import cross_entropy, divergence, pairwise_logits, pointwise_logits
 from prefstream.scoring.finetune.passes import StepDataset, forward_passes
 from prefstream.scoring.finetune.recipe import OptimizerRecipe, Recipe
@@ -178,23 +180,25 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         return dev_metrics(pairs, values, kind=self.reading.kind, tau=self.reading.tau)
 
     def read_states(
-        self, pairs: Pairs, places: NDArray[np.int64], on_progress: Callable[[int, int], bool]
+        self, pairs: Pairs, places: NDArray[np.int64], work: Path, on_progress: Callable[[int, int], bool]
     ) -> NDArray[np.float32] | None:
         """What the head reads of sequences; several processes share the passes.
 
         Args:
             pairs: of which.
             places: of the sequences that are read.
+            work: folder of the run, which keeps what is read until `drop_states`.
             on_progress: told how many passes are done, and how many there are; True ends it.
 
         Returns:
             Shape (sequences of all pairs, columns of a state), 0 where nothing was read; None where it was ended.
         """
         head = self.model.get_base_model().score
+        kept = KeptStates(work, (self.args.process_index, self.args.world_size))
         # With what it reads in place of what it says, the classifier picks states as it picks outputs.
         hook = head.register_forward_hook(lambda _module, given, _output: given[0])
         try:
-            states, whole = self._read(pairs, places, self.model.config.hidden_size, on_progress)
+            states, whole = self._read(pairs, places, self.model.config.hidden_size, on_progress, kept)
         finally:
             hook.remove()
         return states if whole else None
@@ -210,6 +214,7 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         places: NDArray[np.int64],
         width: int,
         on_progress: Callable[[int, int], bool] = lambda _done, _all: False,
+        kept: KeptStates | None = None,
     ) -> tuple[NDArray[np.float32], bool]:
         """Outputs of the model as it is, and whether they are of all places."""
         was_training = self.model.training
@@ -218,9 +223,13 @@ class JudgeTrainer(Trainer):  # type: ignore[misc]  # transformers ships no type
         passes = forward_passes(pairs, places, self.reading.pad_id, padded_tokens=self.reading.pass_tokens)
         passes = passes[self.args.process_index :: self.args.world_size]
         ended = False
+        begun = kept.take_up(outputs) if kept else 0
         with torch.inference_mode():
-            for done, (chosen, ids, mask) in enumerate(passes):
-                if ended := on_progress(done, len(passes)):
+            for done, (chosen, ids, mask) in enumerate(passes[begun:], start=begun):
+                ended = on_progress(done, len(passes))
+                if kept:
+                    kept.keep(outputs, done, at_once=ended)
+                if ended:
                     break
                 batch = self._prepare_inputs({"input_ids": ids, "attention_mask": mask})
                 outputs[chosen] = self._outputs(self.model, [batch])

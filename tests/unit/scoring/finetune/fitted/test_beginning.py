@@ -99,13 +99,32 @@ def test_training_goes_on_from_it(recipe: Recipe, train: Path, tmp_path: Path) -
     assert taus[0] != taus[1]
 
 
-def test_interrupted_while_it_is_fitted_nothing_is_kept_and_the_run_can_be_resumed(
-    recipe: Recipe, train: Path, tmp_path: Path
+@pytest.mark.parametrize("passes", [0, 3])
+def test_interrupted_while_it_reads_it_goes_on_where_it_was_to_the_same_bits(
+    recipe: Recipe, train: Path, tmp_path: Path, passes: int
 ) -> None:
-    stopped = finetune(alone(recipe), train, tmp_path, observer=Watching(), interrupted=lambda: True)
+    asked = iter(range(passes + 1))
+    stopped = finetune(
+        alone(recipe), train, tmp_path / "one", observer=Watching(), interrupted=lambda: next(asked) == passes
+    )
     assert stopped == Outcome(finished=False, metrics={}, steps=0)
-    assert not (tmp_path / WEIGHTS).exists()
-    assert finetune(alone(recipe), train, tmp_path, observer=Watching(), resume=True).finished
+    assert not (tmp_path / "one" / WEIGHTS).exists()
+    watching = Watching()
+    assert finetune(alone(recipe), train, tmp_path / "one", observer=watching, resume=True).finished
+    assert any(f"going on: {passes} of" in line for line in watching.lines) == (passes > 0)
+    assert not list((tmp_path / "one").rglob("states.*"))
+    finetune(alone(recipe), train, tmp_path / "two", observer=Watching())
+    one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_another_run_reads_everything_itself(recipe: Recipe, train: Path, tmp_path: Path) -> None:
+    asked = iter(range(4))
+    finetune(alone(recipe), train, tmp_path, observer=Watching(), interrupted=lambda: next(asked) == 3)
+    assert list(tmp_path.rglob("states.*"))
+    watching = Watching()
+    assert finetune(alone(recipe), train, tmp_path, observer=watching).finished
+    assert not any("going on" in line for line in watching.lines)
 
 
 def test_a_run_that_goes_on_reads_nothing_for_a_head_again(recipe: Recipe, train: Path, tmp_path: Path) -> None:
