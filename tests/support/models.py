@@ -23,7 +23,7 @@ Family: TypeAlias = Literal["gemma2", "gemma3", "embeddinggemma", "llama", "chat
 """`embeddinggemma` is a Gemma 3 that reads both ways. `llama` has Llama 3's special tokens; `chatml` is a Llama with
 SmolLM2's, `plain` one with none but bos and eos."""
 
-Pooling: TypeAlias = Literal["last", "mean"]
+Pooling: TypeAlias = Literal["last", "mean", "answer"]
 
 Kind: TypeAlias = Literal["pairwise", "pointwise"]
 

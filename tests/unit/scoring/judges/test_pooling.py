@@ -170,8 +170,8 @@ def test_the_tokens_of_an_answer_are_those_between_its_marks(rows: list[list[tup
             found.append(inside)
         expected.append(found)
     width = max(map(len, flat))
-    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in flat])
-    chosen = answer_tokens(ids, MARKS)
+    padded = torch.tensor([row + [PAD] * (width - len(row)) for row in flat])
+    chosen = answer_tokens(padded, MARKS)
     for row, found in zip(chosen.tolist(), expected, strict=True):
         assert row[: len(found)] == found
 
@@ -182,9 +182,9 @@ def test_of_an_answer_the_mean_of_its_tokens_is_read_and_half_the_last_state(fam
     tokenizer = tiny_tokenizer(family)
     template = template_for("gemma3_text" if family == "gemma3" else "llama", "pointwise", tokenizer)
     encoder = Encoder(tokenizer, template, max_length=256)
-    rounds = [("the fox", "the dog is here"), ("why", "no"), ("fox", "")]
-    [ids] = encoder.encode_answers([tuple(zip(*rounds, strict=True))])
-    tokens = [tokenizer.encode(answer, add_special_tokens=False) for _, answer in rounds]
+    answers = ("the dog is here", "no", "")
+    [ids] = encoder.encode_answers([(("the fox", "why", "fox"), answers)])
+    tokens = [tokenizer.encode(answer, add_special_tokens=False) for answer in answers]
     found = answer_tokens(torch.tensor([ids]), encoder.answer_marks)[0]
     assert torch.tensor(ids)[found].tolist() == [token for answer in tokens for token in answer]
     sizes = {**SIZES, "vocab_size": len(tokenizer), "pad_token_id": min(set(range(len(tokenizer))) - set(ids))}
