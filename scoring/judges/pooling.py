@@ -9,6 +9,8 @@ they were an answer to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -46,15 +48,16 @@ def pool(classifier: Any, pooling: Pooling, encoder: Encoder) -> None:
             "pooling: last"
         )
     pad_id = classifier.config.pad_token_id
-    hook = _Mean(pad_id) if pooling == "mean" else _Answer(pad_id, encoder.answer_marks)
-    classifier.base_model.register_forward_hook(hook, with_kwargs=True)
+    read = _read_all if pooling == "mean" else partial(_read_answer, marks=encoder.answer_marks)
+    classifier.base_model.register_forward_hook(_Pooled(pad_id, read), with_kwargs=True)
 
 
 class _Pooled:
     """Puts what is read where each token's state was: whichever of them the classifier then picks, it is that."""
 
-    def __init__(self, pad_id: int) -> None:
+    def __init__(self, pad_id: int, read: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
         self._pad_id = pad_id
+        self._read = read
 
     def __call__(self, _backbone: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         ids = args[0] if args else kwargs["input_ids"]
@@ -63,25 +66,15 @@ class _Pooled:
         output.last_hidden_state = read.unsqueeze(1).expand_as(states)
         return output
 
-    def _read(self, states: torch.Tensor, ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Shape (sequences, columns), of states (sequences, tokens, columns)."""
-        raise NotImplementedError
+
+def _read_all(states: torch.Tensor, _ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    return _mean(states, real)
 
 
-class _Mean(_Pooled):
-    def _read(self, states: torch.Tensor, ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        return _mean(states, real)
-
-
-class _Answer(_Pooled):
-    def __init__(self, pad_id: int, marks: AnswerMarks) -> None:
-        super().__init__(pad_id)
-        self._marks = marks
-
-    def _read(self, states: torch.Tensor, ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        sequences, places = (torch.arange(size, device=states.device) for size in ids.shape)
-        last = states[sequences, torch.where(real, places, 0).argmax(dim=1)]
-        return _mean(states, answer_tokens(ids, self._marks)) + _LAST_COUNTS * last
+def _read_answer(states: torch.Tensor, ids: torch.Tensor, real: torch.Tensor, *, marks: AnswerMarks) -> torch.Tensor:
+    sequences, places = (torch.arange(size, device=states.device) for size in ids.shape)
+    last = states[sequences, torch.where(real, places, 0).argmax(dim=1)]
+    return _mean(states, answer_tokens(ids, marks)) + _LAST_COUNTS * last
 
 
 def answer_tokens(ids: torch.Tensor, marks: AnswerMarks) -> torch.Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labelled_pairs import on_one_cpu_thread
+from tests.support.labelled_pairs import make_rows, on_one_cpu_thread, write_rows
 from tests.support.models import Family, make_tiny_base
 
 MakeBase = Callable[[Family], Path]
@@ -31,3 +31,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="package")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs to learn from, where a test has no wishes of its own."""
+    return write_rows(tmp_path_factory.mktemp("train") / "train.jsonl", make_rows(30, prompts=10))
+
+
+@pytest.fixture(scope="package")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs to measure on, likewise."""
+    return write_rows(tmp_path_factory.mktemp("dev") / "dev.jsonl", make_rows(18, prompts=6, seed=1))

@@ -23,21 +23,11 @@ from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import AdapterRecord
 from prefstream.scoring.loading.base_model import load_classifier, open_base
 from prefstream.scoring.loading.judge import load_judge
-from tests.support.labelled_pairs import SilentObserver, make_recipe, make_rows, read_rows, write_rows
+from tests.support.labelled_pairs import SilentObserver, make_recipe, read_rows
 from tests.support.models import Family, make_tiny_base
 from tests.unit.scoring.finetune.conftest import MakeBase
 
 IDS = torch.tensor([[2, 9, 11, 40], [2, 50, 60, 61]])
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("dev") / "dev.jsonl", make_rows(18, prompts=6, seed=1))
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("train") / "train.jsonl", make_rows(30, prompts=10))
 
 
 def entry(base: Path, adapter: Path) -> ModelJudgeConfig:

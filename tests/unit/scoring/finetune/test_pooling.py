@@ -21,19 +21,9 @@ from prefstream.scoring.finetune.start import Origin
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.adapter_record import AdapterRecord
 from prefstream.scoring.loading.judge import load_judge
-from tests.support.labelled_pairs import SilentObserver, make_recipe, make_rows, read_rows, write_rows
+from tests.support.labelled_pairs import SilentObserver, make_recipe, read_rows
 from tests.support.models import Family
 from tests.unit.scoring.finetune.conftest import MakeBase
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("dev") / "dev.jsonl", make_rows(18, prompts=6, seed=1))
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("train") / "train.jsonl", make_rows(30, prompts=10))
 
 
 def predictions(folder: Path) -> dict[str, list[float]]:
