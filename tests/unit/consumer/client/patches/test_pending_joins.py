@@ -129,11 +129,14 @@ def test_a_member_whose_join_is_pending_is_told_what_was_committed(config: Strea
     assert rejoining.group_metadata().state == MemberState.REBALANCING
 
 
-def test_a_member_that_is_to_join_commits_once_it_has(config: StreamConfig, consumer: Any) -> None:
+def test_a_member_that_is_to_join_commits_once_it_has(
+    broker: EmbeddedBroker, config: StreamConfig, consumer: Any
+) -> None:
     """A join that has ended is not seen before the next poll, and kafka-python commits nothing until then."""
     partition = TopicPartition(config.battles_topic, 0)
     wait_until(lambda: settled(consumer), SOON_S, "the member")
     coordinator = consumer._coordinator
+    broker.faults.delay("JoinGroup", seconds=0.5)  # else it may be over before it is looked at
     coordinator.request_rejoin()
     coordinator.poll(timeout_ms=0)
     assert consumer.group_metadata().state == MemberState.REBALANCING
