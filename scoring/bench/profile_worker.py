@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch
-from prefstream.scoring.bench.request import Request
+from prefstream.scoring.bench.request import WARM_UP_BATTLES, Request
 
 if TYPE_CHECKING:
     import torch
 
     from prefstream.scoring.judges.devices import Placement
     from prefstream.scoring.judges.judge import JudgeBatch
-
-_WARM_UP_BATTLES: Final = 4
 
 PRODUCTS: Final = "products"
 ATTENTION: Final = "attention"
@@ -82,7 +80,7 @@ def run_profile(request: Request) -> dict[str, Any]:
     placements = place_judges(request.judges)
     found = {}
     with load_panel(request.config) as panel:
-        panel.score(request.battles[:_WARM_UP_BATTLES])
+        panel.score(request.battles[:WARM_UP_BATTLES])
         with Stopwatch() as together:
             for battles in request.batches:
                 panel.score_encoded(panel.encode(battles))

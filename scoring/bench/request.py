@@ -14,6 +14,10 @@ DEFAULT_MAX_LENGTH: Final = 1024
 """Of judges that don't say: the demo's, and the notebooks'."""
 
 
+WARM_UP_BATTLES: Final = 4
+"""Scored before a clock starts: the first passes choose kernels and fill the allocator."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A panel, and what it is to score.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch, peak_memory_bytes
-from prefstream.scoring.bench.request import Request
+from prefstream.scoring.bench.request import WARM_UP_BATTLES, Request
 from prefstream.scoring.config import ModelJudgeConfig
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 PLAIN_BATCH_SEQUENCES: Final = 8
 """As in the public notebooks."""
-
-_WARM_UP_BATTLES: Final = 4
-"""Scored before the clock starts: the first passes choose kernels and fill the allocator."""
 
 _RANK: Final = 16
 
@@ -41,7 +38,7 @@ def run_panel(request: Request) -> dict[str, Any]:
     from prefstream.scoring.panel.load import load_panel
 
     with load_panel(request.config) as panel:
-        panel.score(request.battles[:_WARM_UP_BATTLES])
+        panel.score(request.battles[:WARM_UP_BATTLES])
         encoded = []
         answers = []
         with Stopwatch() as clock:
@@ -77,7 +74,7 @@ def run_plain(request: Request) -> dict[str, Any]:
     placements = place_judges(request.judges)
     loops = [_PlainLoop(judge, placements[judge.name]) for judge in request.judges]
     for loop in loops:
-        loop.score(request.battles[:_WARM_UP_BATTLES])
+        loop.score(request.battles[:WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
     with Stopwatch() as clock:
         triples = [loop.score(request.battles) for loop in loops]
