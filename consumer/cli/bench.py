@@ -46,6 +46,7 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "small_battles": {What.OVERHEAD},
     "batch": {What.OVERHEAD},
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
+    "quix_python": {What.OVERHEAD},
     "rows": {What.GROWTH},
 }
 """Which measurements an option is for; the others are for all."""
@@ -57,8 +58,8 @@ def bench(
         What,
         typer.Argument(
             help="panel: the panel against a plain loop. offline: the stream against `score`. "
-            "overhead: the stream with judges that cost nothing against a bare Kafka loop, both from a topic that was "
-            "filled in record batches of a megabyte. "
+            "overhead: the stream with judges that cost nothing against a bare kafka-python loop, and against "
+            "quix-streams where it is installed, all from one topic that was filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
             "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all. "
             "growth: `score`, `evaluate`, `calibrate` and `finetune` of a judge of features, each on files of growing "
@@ -82,6 +83,13 @@ def bench(
         str | None,
         typer.Option(
             help="A real cluster, HOST:PORT. Default: an embedded broker in a process of its own.",
+        ),
+    ] = None,
+    quix_python: Annotated[
+        Path | None,
+        typer.Option(
+            help="An interpreter that quix-streams is installed for: it asks for older packages than prefstream does, "
+            "so that it may need an environment of its own. Default: this one, where it has it."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
@@ -109,7 +117,7 @@ def bench(
         # First: what is wrong with the recipe should not show after minutes.
         results["train"] = _train(recipe, battles, repetitions, console)
     if what in {What.OVERHEAD, What.ALL}:
-        results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, console)
+        results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, quix_python, console)
     if what in {What.GROWTH, What.ALL}:
         results["growth"] = _growth(rows, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
@@ -150,12 +158,13 @@ def _profile(panel: Path, battles: int, output: Path | None, console: Console) -
     _print_profile(result, Console())
 
 
-def _overhead(battles: int, batch: int, repetitions: int, servers: str | None, console: Console) -> dict[str, Any]:
+def _overhead(
+    battles: int, batch: int, repetitions: int, servers: str | None, quix: Path | None, console: Console
+) -> dict[str, Any]:
     from prefstream.consumer.bench.stream import overhead
 
-    with console.status(f"stream and bare loop, {battles} battles of 2 KB, {batch} in a transaction"):
-        result = overhead(battles, batch, repetitions, servers)
-    return {"speed": result.to_fields()}
+    with console.status(f"stream and others, {battles} battles of 2 KB, {batch} in a transaction"):
+        return overhead(battles, batch, repetitions, servers, quix=quix, say=console.log).to_fields()
 
 
 def _growth(rows: Sequence[int] | None, console: Console) -> list[dict[str, Any]]:
@@ -235,19 +244,35 @@ def _print_growth(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
     console.print(table)
 
 
+_STREAM: Final = "stream, judges that cost nothing"
+
+_OVERHEADS: Final = {"bare_loop": "bare kafka-python loop", "quix_streams": "quix-streams, on librdkafka"}
+"""What the stream is compared with, each as `bench overhead` names it."""
+
+_SIDES: Final = {
+    "panel": ("panel", "plain notebook loop"),
+    "offline": ("stream", "score, from a file"),
+    "train": ("training by finetune", "bare PyTorch loop, same steps"),
+}
+"""The two sides of the other comparisons."""
+
+
 def _print_ratios(results: Mapping[str, Any], console: Console) -> None:
     table = Table("what", "battles/s", "against", "battles/s", "ratio")
-    names = {
-        "overhead": ("stream, judges that cost nothing", "bare consume-send-commit loop"),
-        "panel": ("panel", "plain notebook loop"),
-        "offline": ("stream", "score, from a file"),
-        "train": ("training by finetune", "bare PyTorch loop, same steps"),
-    }
-    for key, result in results.items():
-        ours, theirs = names[key]
-        speed = result["speed"]
-        table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
+    overhead = results.get("overhead", {})
+    for ours, theirs, result in (
+        *((_STREAM, name, overhead[key]) for key, name in _OVERHEADS.items() if overhead),
+        *((*names, results[key]) for key, names in _SIDES.items() if key in results),
+    ):
+        if result is None:
+            table.add_row(ours, "", theirs, "not installed", "")
+        else:
+            speed = result["speed"]
+            table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
     console.print(table)
+    for key, result in overhead.items():
+        if result is not None:
+            say(console, f"stream against {_OVERHEADS[key]}: ratio by CPU seconds {_ratio(result['cpu_speed'])}")
     if "train" in results:
         _print_training(results["train"], console)
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from prefstream.consumer.bench import stream as bench_stream
+from prefstream.consumer.bench.arms import ArmRun
 from prefstream.consumer.bench.growth import GrowthRun
 from prefstream.consumer.cli import app
 from prefstream.consumer.errors import UsageError
@@ -87,6 +89,21 @@ def test_growth_is_told_for_each_command_and_size(monkeypatch: pytest.MonkeyPatc
     assert lines == [["score", "1,000", "500", "1,000", "60", ""], ["score", "11,000", "2,000", "5,000", "63", "300"]]
     [_, large] = json.loads((tmp_path / "found.json").read_text())["growth"]
     assert (large["bytes_per_row"], large["rows_per_s"], large["peak_memory_bytes"]) == (300.0, 2_000.0, 63_000_000)
+
+
+def test_the_overhead_is_told_against_each_program_and_one_that_is_missing_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = {"stream": (ArmRun(2.0, 1.0),), "bare loop": (ArmRun(1.0, 0.8),)}
+    monkeypatch.setattr(bench_stream, "overhead", lambda *_args, **_settings: bench_stream.Overhead(20_000, runs))
+    done = CliRunner().invoke(app, ["bench", "overhead"], env={"COLUMNS": "160"})
+    assert done.exit_code == 0
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if "│" in line]
+    assert lines == [
+        ["stream, judges that cost nothing", "10,000 to 10,000", "bare kafka-python loop", "20,000 to 20,000", "0.50"],
+        ["stream, judges that cost nothing", "", "quix-streams, on librdkafka", "not installed", ""],
+    ]
+    assert "stream against bare kafka-python loop: ratio by CPU seconds 0.80" in done.output
 
 
 def test_what_only_other_measurements_use_is_refused() -> None:
