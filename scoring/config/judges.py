@@ -1,0 +1,181 @@
+"""One judge of a panel file, of whatever kind."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+
+from prefstream.schemas import Probabilities
+from prefstream.scoring.config.quantization import Int8Threshold, Quantization, QuantTypeSetting
+from prefstream.scoring.config.sources import DEMO_BASES, DEMO_PREFIX, Commit, Source, insist_on_revision
+from prefstream.scoring.settings import Settings
+
+CPU_MICRO_BATCH_TOKENS: Final = 1024
+"""Measured best for battles of real lengths on a CPU without AMX: 2048 took 6 to 8 % more CPU seconds."""
+
+CUDA_MICRO_BATCH_TOKENS: Final = 16384
+"""Keeps a card busy; one too small for it halves it when memory runs out (`scoring.judges.memory.token_budget`).
+
+The default is this number and not `auto`: the same batch is then cut alike at every start, whatever else is on the
+card, and gives the same bits. `auto` takes no more than this: a larger pass pads more."""
+
+
+class _NamedSettings(Settings):
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            description="Name in preferences, metrics and logs.",
+        ),
+    ]
+    weight: Annotated[float, Field(ge=0.0, description="Share in the panel's mean; need not sum to 1.")] = 1.0
+
+
+class SharesConfig(Settings):
+    """How `max_length` is shared when a battle does not fit; what one part leaves unused goes to the others."""
+
+    prompt: Annotated[float, Field(gt=0.0, description="Part of the prompt.")] = 1.0
+    response: Annotated[float, Field(gt=0.0, description="Part of each response.")] = 2.0
+
+
+class ModelJudgeConfig(_NamedSettings):
+    """A judge with weights: base model, adapter, device."""
+
+    kind: Annotated[
+        Literal["pairwise", "pointwise"],
+        Field(description="pairwise reads both answers together, pointwise each one alone."),
+    ]
+    # Revisions stand before their sources, whose validation looks at them.
+    revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
+    base: Annotated[
+        Source, Field(description=f"Folder or hub id of the base model, or {' or '.join(DEMO_BASES)}: the demo's.")
+    ]
+    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter: Annotated[Source | None, Field(description="Folder or hub id of the LoRA adapter.")] = None
+    allow_untrained: Annotated[
+        bool, Field(description="Accept a random head; every preference then says so. For demos and tests.")
+    ] = False
+    device: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
+            description="auto takes the CUDA cards in turn, or the CPU where there is none.",
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"],
+        Field(description="auto is bfloat16 where the device computes in it, else float16 on CUDA, float32 on CPU."),
+    ] = "auto"
+    quantization: Annotated[Quantization, Field(description="By bitsandbytes; the head is never quantised.")] = "none"
+    int8_threshold: Int8Threshold = None
+    quant_type: QuantTypeSetting = None
+    merge: Annotated[
+        Literal["auto", "before_quantization"],
+        Field(
+            description="auto merges an adapter into a base that is not quantised, and leaves it beside one that is. "
+            "before_quantization, with 8bit: it is merged in the machine's memory, which holds the whole base in 16 "
+            "bits for that, and the sum is rounded."
+        ),
+    ] = "auto"
+    attention: Annotated[
+        Literal["auto", "eager", "sdpa", "causal_blocks", "flash_attention_2", "flex_attention"],
+        Field(
+            description="auto is causal_blocks in bfloat16 on CPU where the base looks back alone; for Gemma 2 on CUDA "
+            "flash_attention_2 where flash-attn (2.6 or newer) is installed and the card has bfloat16, else "
+            "causal_blocks; for the rest sdpa, and eager for Gemma 2."
+        ),
+    ] = "auto"
+    max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
+    micro_batch_tokens: Annotated[
+        int | Literal["auto"] | None,
+        Field(
+            description="Padded tokens of one forward pass, at most. "
+            f"Default: {CPU_MICRO_BATCH_TOKENS} on CPU, {CUDA_MICRO_BATCH_TOKENS} on CUDA. auto: of these as many as "
+            "the card has room for beside its judges' weights, which its judges share.",
+        ),
+    ] = None
+    shares: SharesConfig = SharesConfig()
+
+    @field_validator("base", "adapter")
+    @classmethod
+    def _pinned(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source is not None and source.startswith(DEMO_PREFIX):
+            known = DEMO_BASES if info.field_name == "base" else ()
+            if source not in known:
+                raise ValueError(f"{source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}")
+            return source
+        key = "revision" if info.field_name == "base" else "adapter_revision"
+        return source and insist_on_revision(source, info, key)
+
+    @field_validator("micro_batch_tokens", mode="wrap")
+    @classmethod
+    def _tokens_or_auto(cls, given: object, validate: ValidatorFunctionWrapHandler) -> object:
+        """One error, where pydantic has one for each type that it could have been."""
+        with suppress(ValidationError):
+            tokens = validate(given)
+            if not isinstance(tokens, int) or tokens > 0:
+                return tokens
+        raise ValueError("should be a whole number, at least 1, or auto")
+
+    @field_validator("merge")
+    @classmethod
+    def _mergeable(cls, merge: str, info: ValidationInfo) -> str:
+        if merge == "auto":
+            return merge
+        quantization = info.data.get("quantization", "8bit")
+        if quantization == "4bit":
+            raise ValueError(
+                f"{merge} is for quantization: 8bit; 16 levels are too few for what an adapter adds, which rounding "
+                "would undo; leave it out"
+            )
+        if quantization == "none":
+            raise ValueError(
+                f"{merge} is for quantization: 8bit; into a base that is not quantised an adapter is merged anyway"
+            )
+        if "adapter" in info.data and info.data["adapter"] is None:
+            raise ValueError(f"{merge} needs an adapter; leave it out")
+        return merge
+
+    @property
+    def merges(self) -> bool:
+        """Whether the adapter becomes part of the base's weights, and takes no memory of its own."""
+        return self.quantization == "none" or self.merge == "before_quantization"
+
+
+class FeaturesJudgeConfig(_NamedSettings):
+    """A linear model over what can be counted of both answers; no base, no device."""
+
+    kind: Literal["features"]
+    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter: Annotated[
+        Source, Field(description="Folder or hub id that `prefstream finetune` wrote with a recipe of this kind.")
+    ]
+
+    @field_validator("adapter")
+    @classmethod
+    def _pinned(cls, source: str, info: ValidationInfo) -> str:
+        return insist_on_revision(source, info, "adapter_revision")
+
+
+class SimulateConfig(Settings):
+    """Cost that a prior judge pretends to have."""
+
+    seconds_per_batch: Annotated[float, Field(ge=0.0)] = 0.0
+    seconds_per_1k_tokens: Annotated[
+        float, Field(ge=0.0, description="Tokens are estimated as a quarter of the characters.")
+    ] = 0.0
+
+
+class PriorJudgeConfig(_NamedSettings):
+    """A judge without weights: fixed probabilities at a simulated cost."""
+
+    kind: Literal["prior"]
+    probabilities: Probabilities
+    simulate: SimulateConfig = SimulateConfig()
+
+
+JudgeConfig: TypeAlias = Annotated[
+    ModelJudgeConfig | FeaturesJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")
+]
