@@ -1,0 +1,148 @@
+"""The chart's containers at work: their settings, files and variables, as an unknown user, on a root to read from.
+
+A container without an image: what the kernel makes of one is there, the packages are those of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from kafka import KafkaProducer
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.topic_creation import make_topics
+from prefstream.consumer.config import StreamConfig
+from tests.support.helm.chart import EXAMPLES, NAMESPACE, render
+from tests.support.helm.pods import Container, unpack
+from tests.support.processes import START_S, Prefstream
+from tests.support.streams import battle_event, committed_offsets, end_offsets, visible_count, wait_until
+
+USER: Final = 1_234_567
+"""As OpenShift would choose one: in no file of users."""
+
+_AS_A_POD: Final = """#!/bin/sh
+# All is read-only but for what a pod writes to; then a user that has no entry anywhere.
+exec unshare --mount sh -ec '
+  for place in {writable}; do mount --bind "$place" "$place"; done
+  mount -o remount,bind,ro /
+  exec unshare --user --map-user={user} --map-group=0 -- "$0" "$@"
+' {python} "$@"
+"""
+
+MakePod = Callable[..., Prefstream]
+
+
+def _can_unshare() -> bool:
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        return False
+    words = "unshare --mount sh -ec 'mount -o remount,bind,ro / && unshare --user --map-user=12345 true'"
+    return subprocess.run(words, shell=True, capture_output=True, check=False).returncode == 0  # noqa: S602 - constants
+
+
+pytestmark = pytest.mark.skipif(
+    not _can_unshare(), reason="namespaces can't be made here: it takes root, and a kernel that lets it"
+)
+
+
+@contextmanager
+def pod(container: Container, port: str, log: Path) -> Iterator[Prefstream]:
+    """Run a container's command; `port` names the variable that moves its HTTP port to a free one."""
+    writable = [container.path(place) for place in ("/tmp", "/cache", "/var/lib/prefstream")]  # noqa: S108 - in its folder
+    for place in writable:
+        place.mkdir(parents=True, exist_ok=True)
+    script = container.folder / "python"
+    places = " ".join(map(str, writable))
+    script.write_text(_AS_A_POD.format(writable=places, user=USER, python=sys.executable), encoding="utf-8")
+    script.chmod(0o755)
+    folders = {"TMPDIR": str(writable[0]), "HOME": str(writable[1]), "XDG_CACHE_HOME": str(writable[1])}
+    environment = {**container.environment, **folders, port: "0"}
+    process = Prefstream(*container.arguments, log=log, environment=environment, python=str(script))
+    try:
+        yield process
+    except BaseException as error:
+        error.add_note(process.log[-5000:])
+        raise
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def broker() -> Iterator[StreamConfig]:
+    """Topics by the chart's default names, and the group's settings."""
+    with EmbeddedBroker() as embedded:
+        config = StreamConfig.load(bootstrap_servers=embedded.bootstrap_servers)
+        make_topics(config, partitions=2)
+        yield config
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=100) as answer:  # noqa: S310 - our own port
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
+
+
+def send(config: StreamConfig, count: int) -> None:
+    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers)) as producer:
+        for number in range(count):
+            producer.send(config.battles_topic, battle_event(number)).get()
+
+
+def at(broker: StreamConfig, *settings: str) -> Any:
+    servers = f'config.bootstrap_servers="{broker.bootstrap_servers}"'
+    return render(EXAMPLES["priors"], servers, 'config.log_level="debug"', *settings)
+
+
+def test_the_streams_pod_answers_battles_and_leaves_the_group_at_its_end(broker: StreamConfig, tmp_path: Path) -> None:
+    rendered = at(broker)
+    container = unpack(rendered, "StatefulSet", tmp_path / "pod")
+    send(broker, 5)
+    with pod(container, "PREFSTREAM_HTTP_PORT", tmp_path / "log") as process:
+        started = process.wait_streaming()
+        assert started["instance"] == f"{NAMESPACE}.pod-0"
+        assert started["http"].startswith("http://0.0.0.0:")
+        wait_until(lambda: visible_count(broker) == 5, what="the answers")
+        [probed] = rendered.pod("StatefulSet")["containers"]
+        url = started["http"].replace("0.0.0.0", "127.0.0.1")
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert get(url + probed[probe]["httpGet"]["path"])[0] == 200
+        process.process.terminate()
+        assert process.wait() == 0
+    # What follows a stop is what an autoscaler sees: nothing waits.
+    assert committed_offsets(broker, 2) == end_offsets(broker, 2)
+
+
+def test_the_boards_pod_shows_what_the_streams_pod_answered(broker: StreamConfig, tmp_path: Path) -> None:
+    rendered = at(broker, "board.enabled=true")
+    send(broker, 3)
+    with (
+        pod(unpack(rendered, "StatefulSet", tmp_path / "stream"), "PREFSTREAM_HTTP_PORT", tmp_path / "stream.log"),
+        pod(
+            unpack(rendered, "Deployment", tmp_path / "board"), "PREFSTREAM_BOARD_HTTP_PORT", tmp_path / "log"
+        ) as board,
+    ):
+        wait_until(lambda: board.log_events("serving") or board.ended, START_S, "the board")
+        [serving] = board.log_events("serving")
+        assert serving["file"].endswith("/var/lib/prefstream/board.sqlite")
+        url = serving["http"].replace("0.0.0.0", "127.0.0.1").removesuffix("/api/v1/board")
+        [probed] = rendered.pod("Deployment")["containers"]
+        wait_until(
+            lambda: get(url + probed["readinessProbe"]["httpGet"]["path"])[0] == 200, what="a board that is ready"
+        )
+        counted = "prefstream_board_preferences_total 3.0"
+        wait_until(lambda: counted in get(f"{url}/metrics")[1], what="the answers on the board")
+        board.process.terminate()
+        assert board.wait() == 0
+    assert tmp_path.joinpath("board/var/lib/prefstream/board.sqlite").stat().st_uid == os.getuid()
