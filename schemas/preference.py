@@ -89,7 +89,17 @@ class Provenance(ContractModel):
         ),
     ] = None
     attention: str | None = None
-    device: str | None = None
+    device: Annotated[
+        str | None, Field(description="Of this process, as torch names it; of a served model, where its server is.")
+    ] = None
+    engine: Annotated[
+        str | None,
+        Field(description="What served the model, by name and version as it says itself. Absent: this process did."),
+    ] = None
+    served_model: Annotated[
+        str | None,
+        Field(description="Name of the model there. Which weights these are is the server's word, not checked here."),
+    ] = None
     max_length: int | None = None
     mask_identity: Annotated[
         bool | None, Field(description="Whether phrases in which a response names its maker or itself were masked.")

@@ -21,12 +21,16 @@ _RUN: Final = _KAFKA | _READING | {"prometheus_client", "psutil"}
 _MEASURING: Final = frozenset({"scipy", "sklearn"})
 _FEATURES: Final = _MEASURING | {"numpy", "safetensors"}
 _MODELS: Final = frozenset({"huggingface_hub", "peft", "safetensors", "tokenizers", "torch", "transformers"})
-_JUDGES: Final = _READING | _MEASURING | _MODELS | {"jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
+_REMOTE: Final = _READING | {"httpx2", "huggingface_hub", "platformdirs", "tokenizers", "transformers"}
+_JUDGES: Final = (
+    _READING | _MEASURING | _MODELS | {"httpx2", "jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
+)
 _BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "threadpoolctl", "uvicorn"}
 
 EXTRAS: Final = {
     "judges": _JUDGES,
     "features": _FEATURES,
+    "remote": _REMOTE,
     "run": _RUN,
     "train": _JUDGES | {"tensorboard"},
     "board": _BOARD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,16 +17,25 @@ if TYPE_CHECKING:
     from prefstream.scoring.adapters.compare import RunComparison, RunRecord, TierComparison
     from prefstream.scoring.evaluation.bootstrap import Estimate
 
+
+class MergedDtype(StrEnum):
+    """What a merged model is stored in."""
+
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float32 = "float32"
+
+
 adapters = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="What training left behind: average adapters, compare runs.",
+    help="What training left behind: average adapters, compare runs, merge into bases.",
 )
 
 
 @adapters.callback()
 def _group() -> None:
-    """What training left behind: average adapters, compare runs."""
+    """What training left behind: average adapters, compare runs, merge into bases."""
 
 
 @adapters.command(cls=StrictCommand)
@@ -69,6 +79,45 @@ def average(
         f"({made.least_kept:.1%} in the layer that loses most)"
     )
     typer.echo(f"the adapter is in {output}; in a panel file: adapter: {output}")
+
+
+@adapters.command(cls=StrictCommand)
+def merge(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False, help="The adapter.")],
+    *,
+    base: Annotated[
+        str, typer.Option(show_default=False, help="Folder or hub id of the base, or one of the demo's, as demo:gemma.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", show_default=False, help="Folder for the model.")],
+    revision: Annotated[str | None, typer.Option(show_default=False, help="Commit of a hub base.")] = None,
+    dtype: Annotated[MergedDtype, typer.Option(help="Of the model's weights.")] = MergedDtype.bfloat16,
+    force: Annotated[bool, typer.Option("--force", help="Replace a merged model that OUTPUT holds.")] = False,
+) -> None:
+    """Merge an adapter into its base: one model, a plain sequence classifier, for engines that serve such.
+
+    vLLM serves the folder, and a judge of kind remote asks it: in the panel file its base is this folder, too, and its
+    adapter the adapter, of which only the record is read. Its head must read the last token (pooling: last).
+
+    Exit codes: 0 done, 2 they do not go together.
+
+    For example:
+
+        prefstream adapters merge adapters/gemma --base /models/gemma-2-9b-it -o models/gemma-judge
+        vllm serve models/gemma-judge --runner pooling --served-model-name gemma-judge
+    """
+    configure_logging("warning", library_level="error")
+    from prefstream.scoring.adapters.merge import merge_adapter
+
+    parameters = merge_adapter(
+        folder,
+        output,
+        base=base if Path(base).is_absolute() or not Path(base).exists() else str(Path(base).resolve()),
+        revision=revision,
+        dtype=dtype.value,
+        force=force,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    typer.echo(f"{parameters:,} parameters in {dtype.value} are in {output}")
 
 
 @adapters.command(cls=StrictCommand)

@@ -17,7 +17,14 @@ from prefstream.consumer.doctor.judge_memory import Inspection, check_memory
 from prefstream.consumer.doctor.machine import check_devices
 from prefstream.consumer.doctor.memory import check_bounds
 from prefstream.schemas import Battle, PrefstreamError
-from prefstream.scoring.config import DEMO_PANEL, FeaturesJudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.config import (
+    DEMO_PANEL,
+    FeaturesJudgeConfig,
+    ModelJudgeConfig,
+    PanelConfig,
+    RemoteJudgeConfig,
+    load_panel_config,
+)
 from prefstream.scoring.errors import MissingExtraError
 from prefstream.scoring.extras import is_installed, require
 
@@ -61,6 +68,8 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
         for judge in panel.judges:
             if isinstance(judge, FeaturesJudgeConfig):
                 yield attempt(f"judge {judge.name}", partial(check_features_judge, judge))
+            elif isinstance(judge, RemoteJudgeConfig):
+                yield attempt(f"judge {judge.name}", partial(check_remote_judge, judge))
     if load:
         if finding.state == "fail":
             yield skipped("scoring", "the panel can't be read")
@@ -164,6 +173,25 @@ def check_features_judge(judge: FeaturesJudgeConfig) -> Finding:
     record, _ = read_features_adapter(folder)
     buckets = 2**record.features.hash_bits
     return ok(check, f"{judge.kind}, no device, {record.features.name} with {buckets:,} buckets, trained weights")
+
+
+def check_remote_judge(judge: RemoteJudgeConfig) -> Finding:
+    """Whether a judge's server answers as it must, asked once.
+
+    Raises:
+        PrefstreamError: the judge can't be loaded.
+    """
+    require(f"judge {judge.name}", "remote")
+    from prefstream.scoring.loading.remote import load_remote_judge
+    from prefstream.scoring.loading.sources import fetched_folder
+
+    check = f"judge {judge.name}"
+    for source, revision in [(judge.base, judge.revision), (judge.adapter, judge.adapter_revision)]:
+        if fetched_folder(source, revision) is None:
+            return warn(check, f"{source} is not on this machine yet", _FETCHED_AT_START)
+    with closing(load_remote_judge(judge.model_copy(update={"patience_s": 0.0}))) as loaded:
+        said = loaded.provenance
+    return ok(check, f"{said.kind}, {said.served_model} by {said.engine} at {said.device}, layout {said.template}")
 
 
 def inspect(judge: ModelJudgeConfig, base: Path, adapter: Path | None) -> Inspection:

@@ -7,6 +7,7 @@ from prefstream.scoring.config.judges import (
     JudgeConfig,
     ModelJudgeConfig,
     PriorJudgeConfig,
+    RemoteJudgeConfig,
     SharesConfig,
     SimulateConfig,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "QuantType",
     "QuantTypeSetting",
     "Quantization",
+    "RemoteJudgeConfig",
     "SharesConfig",
     "SimulateConfig",
     "Source",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, HttpUrl, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.config.quantization import Int8Threshold, Quantization, QuantTypeSetting
-from prefstream.scoring.config.sources import DEMO_BASES, DEMO_PREFIX, Commit, Source, insist_on_revision
+from prefstream.scoring.config.sources import DEMO_BASES, Commit, Source, pinned
 from prefstream.scoring.settings import Settings
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
@@ -101,13 +101,7 @@ class ModelJudgeConfig(_NamedSettings):
     @field_validator("base", "adapter")
     @classmethod
     def _pinned(cls, source: str | None, info: ValidationInfo) -> str | None:
-        if source is not None and source.startswith(DEMO_PREFIX):
-            known = DEMO_BASES if info.field_name == "base" else ()
-            if source not in known:
-                raise ValueError(f"{source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}")
-            return source
-        key = "revision" if info.field_name == "base" else "adapter_revision"
-        return source and insist_on_revision(source, info, key)
+        return source and pinned(source, info)
 
     @field_validator("micro_batch_tokens", mode="wrap")
     @classmethod
@@ -156,7 +150,65 @@ class FeaturesJudgeConfig(_NamedSettings):
     @field_validator("adapter")
     @classmethod
     def _pinned(cls, source: str, info: ValidationInfo) -> str:
-        return insist_on_revision(source, info, "adapter_revision")
+        return pinned(source, info)
+
+
+class RemoteJudgeConfig(_NamedSettings):
+    """A judge whose model runs on an engine of its own, behind HTTP; how it reads is decided here."""
+
+    kind: Literal["remote"]
+    url: Annotated[HttpUrl, Field(description="Of the server, such as http://judge:8000; its API is below.")]
+    api: Annotated[
+        Literal["vllm-classify"],
+        Field(description="vllm-classify: vLLM's /classify, of a sequence classifier; token ids in, raw logits out."),
+    ] = "vllm-classify"
+    model: Annotated[
+        str | None, Field(min_length=1, description="Name under which the server has it. Default: its first one.")
+    ] = None
+    layout: Annotated[
+        Literal["pairwise", "pointwise"],
+        Field(description="pairwise reads both answers together, pointwise each one alone."),
+    ]
+    # Revisions stand before their sources, whose validation looks at them.
+    revision: Annotated[Commit | None, Field(description="Commit of a hub base.")] = None
+    base: Annotated[
+        Source, Field(description="As for a judge with weights; of it only config and tokenizer are read here.")
+    ]
+    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter: Annotated[
+        Source, Field(description="Folder or hub id of the LoRA adapter; of it only its record is read here.")
+    ]
+    token_variable: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="Variable of the environment that holds the token which the server wants.",
+        ),
+    ] = None
+    timeout_s: Annotated[float, Field(gt=0.0, description="For an answer to one request.")] = 60.0
+    patience_s: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            description="How long a request is tried again where the server does not answer or can't just now; then "
+            "the judge has failed (on_judge_failure). A process that is told to end waits for that, too.",
+        ),
+    ] = 30.0
+    connections: Annotated[int, Field(ge=1, le=64, description="Requests at a time.")] = 4
+    max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
+    shares: SharesConfig = SharesConfig()
+
+    @field_validator("base", "adapter")
+    @classmethod
+    def _pinned(cls, source: str, info: ValidationInfo) -> str:
+        return pinned(source, info)
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: HttpUrl) -> HttpUrl:
+        if url.username or url.password:
+            raise ValueError("holds a name or a password, which a panel file must not; use token_variable")
+        return url
 
 
 class SimulateConfig(Settings):
@@ -177,5 +229,5 @@ class PriorJudgeConfig(_NamedSettings):
 
 
 JudgeConfig: TypeAlias = Annotated[
-    ModelJudgeConfig | FeaturesJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")
+    ModelJudgeConfig | FeaturesJudgeConfig | RemoteJudgeConfig | PriorJudgeConfig, Field(discriminator="kind")
 ]

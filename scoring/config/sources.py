@@ -12,8 +12,7 @@ DEMO_BASES: Final = ("demo:gemma", "demo:smollm", "demo:embeddinggemma")
 """Names, wherever a base can be named, of the demo's base models and of one to train on beside them; each is fetched
 and converted at its first use."""
 
-DEMO_PREFIX: Final = "demo:"
-"""What the names of the demo's bases begin with."""
+_DEMO_PREFIX: Final = "demo:"
 
 FOLDER: Final = "folder"
 """In the context of a validation: the folder that relative paths are relative to."""
@@ -24,7 +23,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 def _resolve(text: str, info: ValidationInfo) -> str:
     """An absolute path where `text` names something that exists beside the panel file, or is spelt as a path."""
-    if text.startswith(DEMO_PREFIX):
+    if text.startswith(_DEMO_PREFIX):
         return text
     folder = (info.context or {}).get(FOLDER, Path.cwd())
     path = Path(folder, Path(text).expanduser())
@@ -44,17 +43,23 @@ Commit: TypeAlias = Annotated[str, Field(pattern=_COMMIT.pattern + "$")]
 """A full commit hash: a branch or tag can be moved to other weights."""
 
 
-def insist_on_revision(source: str, info: ValidationInfo, key: str) -> str:
-    """Refuse what stands on a hub and may move.
+def pinned(source: str, info: ValidationInfo) -> str:
+    """Refuse what stands on a hub and may move, and a base of the demo that is none.
 
     Args:
         source: folder, hub id or base of the demo.
-        info: of the validation, in which the revision stands already.
-        key: of the revision.
+        info: of the validation of `base` or `adapter`, in which its revision stands already.
 
     Raises:
-        ValueError: it is a hub id without a revision.
+        ValueError: it is unknown, or a hub id without a revision.
     """
+    is_base = info.field_name == "base"
+    if source.startswith(_DEMO_PREFIX):
+        known = DEMO_BASES if is_base else ()
+        if source not in known:
+            raise ValueError(f"{source} is unknown; the demo's bases are {', '.join(DEMO_BASES)}")
+        return source
+    key = "revision" if is_base else "adapter_revision"
     unpinned = key in info.data and info.data[key] is None
     if unpinned and not Path(source).is_absolute():
         raise ValueError(

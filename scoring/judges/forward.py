@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
+from prefstream.scoring.judges.logits import Logits, not_finite
 from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
 from prefstream.scoring.judges.memory.device_share import share_of
 from prefstream.scoring.judges.memory.token_budget import TokenBudget
@@ -26,22 +26,6 @@ from prefstream.scoring.judges.padding import needs_mask, pad
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
-
-_NAME_CHARS = 80
-"""Of a battle's id, in a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Logits:
-    """What the head put out.
-
-    Attributes:
-        values: shape (sequences, outputs); rows of sequences that did not fit are zero.
-        too_large: positions of sequences that did not fit on the device, even alone.
-    """
-
-    values: NDArray[np.float32]
-    too_large: frozenset[int]
 
 
 class Forward:
@@ -262,12 +246,8 @@ class Forward:
         return JudgeFaultError(self._judge, f"{detail}; {remedy}" if remedy else detail, transient=False)
 
     def _not_finite(self, values: NDArray[np.float32], names: Sequence[str]) -> JudgeFaultError:
-        broken = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
-        named = list(dict.fromkeys(names[index] for index in broken if names))
-        others = f" and of {len(named) - 1} more" if len(named) > 1 else ""
-        whose = f" of battle {named[0][:_NAME_CHARS]!r}{others}" if named else ""
         remedy = "; float16 overflows on Gemma: use bfloat16" if self._dtype == torch.float16 else ""
-        detail = f"logits{whose} are not finite in {self._dtype} on {self._device}{remedy}"
+        detail = f"{not_finite(values, names)} in {self._dtype} on {self._device}{remedy}"
         return JudgeFaultError(self._judge, detail, transient=True)
 
     def _release_memory(self) -> None:

@@ -21,7 +21,7 @@ from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.loading.layers import first_layers
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import first_line, local_folder
-from prefstream.scoring.loading.tokenizer import load_tokenizer
+from prefstream.scoring.loading.tokenizer import load_config, load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
 
 _HEAD_SEED: Final = 0
@@ -72,7 +72,7 @@ def open_base(
     """
     folder = local_folder(source, revision, say=say)
     files = base_files(folder)
-    config = _load_config(folder, labels)
+    config = load_config(folder, labels)
     whole = skeleton(config)
     left_out: frozenset[str] = frozenset()
     if layers is not None:
@@ -205,15 +205,6 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if shows_progress:
             transformers_logging.enable_progress_bar()
-
-
-def _load_config(folder: Path, labels: int) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, num_labels=labels, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise LoadError(f"{folder}: its config can't be loaded: {first_line(error)}") from error
 
 
 def skeleton(config: Any) -> Any:

@@ -10,17 +10,21 @@ from prefstream.scoring.config import DEMO_BASES
 from prefstream.scoring.demo.judges import prepare_bases, prepared_base
 from prefstream.scoring.errors import FetchError, LoadError
 
-_HUB_FILES: Final = ("*.safetensors", "*.json", "*.model", "*.jinja")
+_SMALL_FILES: Final = ("*.json", "*.model", "*.jinja")
+_WEIGHT_FILES: Final = "*.safetensors"
 _HUB_FILES_NOT: Final = ("original/*", "consolidated*")
 """The second copies that some repositories hold, in formats of their own."""
 
 
-def local_folder(source: str, revision: str | None, *, say: Callable[[str], None] | None = None) -> Path:
+def local_folder(
+    source: str, revision: str | None, *, weights: bool = True, say: Callable[[str], None] | None = None
+) -> Path:
     """The folder of a model, after fetching what is not on this machine yet.
 
     Args:
         source: absolute folder, hub id, or one of `config.DEMO_BASES`.
         revision: commit of a hub id.
+        weights: whether its weights are wanted, or the small files alone.
         say: told what is being fetched and converted.
 
     Raises:
@@ -37,7 +41,10 @@ def local_folder(source: str, revision: str | None, *, say: Callable[[str], None
     try:
         return Path(
             huggingface_hub.snapshot_download(
-                source, revision=revision, allow_patterns=list(_HUB_FILES), ignore_patterns=list(_HUB_FILES_NOT)
+                source,
+                revision=revision,
+                allow_patterns=[*_SMALL_FILES, _WEIGHT_FILES] if weights else list(_SMALL_FILES),
+                ignore_patterns=list(_HUB_FILES_NOT),
             )
         )
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A base model's tokenizer, refused unless it fits the model, with a pad token of its own.
+"""A base model's config, and its tokenizer, refused unless it fits the model, with a pad token of its own.
 
 transformers finds the token to read by looking for the last one that is not padding. A pad token that also ends
 turns (SmolLM2's own choice) makes it read one too early: 0.6 off in probability, seen.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prefstream.scoring.errors import LoadError
+from prefstream.scoring.loading.sources import first_line
 
 _PAD_NAMES: Final = (
     "<pad>",
@@ -23,6 +24,24 @@ _PAD_NAMES: Final = (
     "<unk>",
 )
 """Tokens that can pad, best first; those that begin or end sequences are passed over."""
+
+
+def load_config(folder: Path, labels: int) -> Any:
+    """Load a base model's config.
+
+    Args:
+        folder: of the base model.
+        labels: outputs of the classification head.
+
+    Raises:
+        LoadError: there is none, or none that transformers knows.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, num_labels=labels, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadError(f"{folder}: its config can't be loaded: {first_line(error)}") from error
 
 
 def load_tokenizer(folder: Path, config: Any) -> Any:

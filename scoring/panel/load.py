@@ -8,10 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from prefstream.scoring.config import FeaturesJudgeConfig, JudgeConfig, ModelJudgeConfig, PanelConfig, load_panel_config
+from prefstream.scoring.config import (
+    FeaturesJudgeConfig,
+    JudgeConfig,
+    ModelJudgeConfig,
+    PanelConfig,
+    PriorJudgeConfig,
+    RemoteJudgeConfig,
+    load_panel_config,
+)
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.extras import require
-from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, close_all
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.identity import version_of
@@ -41,8 +49,8 @@ def load_panel(
     Raises:
         ConfigError: the panel file or its calibration is wrong.
         LoadError: a judge can't be loaded, or must not judge.
-        MissingExtraError: it has a judge with weights, and `prefstream[judges]` is not installed; for one of features,
-            `prefstream[features]`.
+        MissingExtraError: it has a judge with weights, and `prefstream[judges]` is not installed; for one of features
+            `prefstream[features]`, for one that is served elsewhere `prefstream[remote]`.
     """
     say = say or _LOG.info
     if not isinstance(config, PanelConfig):
@@ -68,21 +76,15 @@ def load_panel(
         for described in config.judges:
             weight = calibration.weights.get(described.name, described.weight)
             judge = described.model_copy(update={"weight": weight})
+            own = calibration.judges.get(judge.name)
             with loading(judge):
                 if isinstance(judge, ModelJudgeConfig):
-                    own = calibration.judges.get(judge.name)
                     loaded = load_judge(judge, placements[judge.name], calibration=own, say=say)
                     judges.append(loaded)
                     if placements[judge.name].device.type == "cuda":  # on a CPU a first pass costs what others cost
                         on_cards.append(loaded)
-                elif isinstance(judge, FeaturesJudgeConfig):
-                    require(f"judge {judge.name}", "features")
-                    from prefstream.scoring.loading.features import load_features_judge
-
-                    own = calibration.judges.get(judge.name)
-                    judges.append(load_features_judge(judge, calibration=own))
                 else:
-                    judges.append(PriorJudge(judge))
+                    judges.append(_without_weights(judge, own, say))
         if on_cards:
             from prefstream.scoring.loading.budgets import fit_to_cards
 
@@ -101,6 +103,26 @@ def load_panel(
     )
     warm_up(panel, on_cards)
     return panel
+
+
+def _without_weights(
+    judge: FeaturesJudgeConfig | RemoteJudgeConfig | PriorJudgeConfig,
+    calibration: Calibration | None,
+    say: Callable[[str], None],
+) -> Judge:
+    """A judge that has no model in this process."""
+    if isinstance(judge, FeaturesJudgeConfig):
+        require(f"judge {judge.name}", "features")
+        from prefstream.scoring.loading.features import load_features_judge
+
+        return load_features_judge(judge, calibration=calibration)
+    if isinstance(judge, RemoteJudgeConfig):
+        require(f"judge {judge.name}", "remote")
+        from prefstream.scoring.loading.remote import load_remote_judge
+
+        say(f"{judge.name}: asking {judge.url}")
+        return load_remote_judge(judge, calibration=calibration)
+    return PriorJudge(judge)
 
 
 def warm_up(panel: Panel, judges: Sequence[ModelJudge]) -> None:

@@ -149,7 +149,7 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one(tmp_path: Path
             for tokens in (0, -1, 1.5, "all")
         ),
         ({"shares": {"prompt": 0}}, "judges[0].shares.prompt:"),
-        ({"kind": "triwise"}, "judges[0].kind: unknown; give one of pairwise, pointwise, features, prior"),
+        ({"kind": "triwise"}, "judges[0].kind: unknown; give one of pairwise, pointwise, features, remote, prior"),
     ],
 )
 def test_a_wrong_value_names_its_place(tmp_path: Path, change: dict[str, Any], place: str) -> None:

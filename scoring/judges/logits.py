@@ -1,0 +1,62 @@
+"""What a judge that reads gets from where its model runs: a row of logits for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NAME_CHARS = 80
+"""Of a battle's id, in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What the head put out.
+
+    Attributes:
+        values: shape (sequences, outputs); rows of sequences that did not fit are zero.
+        too_large: positions of sequences that did not fit on the device, even alone.
+    """
+
+    values: NDArray[np.float32]
+    too_large: frozenset[int]
+
+
+class LogitsSource(Protocol):
+    """A model on a device of this machine, or on a server."""
+
+    @property
+    def budget_tokens(self) -> int:
+        """Padded tokens that it reads at once, at most, as of now."""
+
+    def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
+        """Read sequences; called by one thread at a time.
+
+        Args:
+            sequences: token ids, at least one each.
+            names: of what each sequence is of, for messages; none, or one for each.
+
+        Raises:
+            JudgeFaultError: it broke down, or a logit is no finite number.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+def not_finite(values: NDArray[np.float32], names: Sequence[str]) -> str:
+    """Whose logits are no finite numbers, for a message.
+
+    Args:
+        values: shape (sequences, outputs).
+        names: as for `LogitsSource.logits`.
+    """
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+    named = list(dict.fromkeys(names[index] for index in broken if names))
+    others = f" and of {len(named) - 1} more" if len(named) > 1 else ""
+    whose = f" of battle {named[0][:_NAME_CHARS]!r}{others}" if named else ""
+    return f"logits{whose} are not finite"
