@@ -6,6 +6,12 @@ def main() -> None:
     from prefstream.consumer.early_signals import hear_signals
 
     hear_signals()
+    from prefstream.consumer.quick_end import end_quickly_after
+
+    end_quickly_after(_command_line)
+
+
+def _command_line() -> None:
     from prefstream.consumer.cli import main as command_line
 
     command_line()
