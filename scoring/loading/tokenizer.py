@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.loading.sources import first_line
+from prefstream.scoring.loading.weights import read_settings
 
 _PAD_NAMES: Final = (
     "<pad>",
@@ -55,10 +56,11 @@ def load_tokenizer(folder: Path, config: Any) -> Any:
         LoadError: there is no tokenizer, it is not a fast one, it belongs to another model, or none of its tokens
             can pad.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, TokenizersBackend
 
+    opener: Any = TokenizersBackend if _is_saved_as_used(folder) else AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = opener.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise LoadError(f"{folder}: its tokenizer can't be loaded ({type(error).__name__}); is it complete?") from error
     if not getattr(tokenizer, "is_fast", False):
@@ -66,6 +68,20 @@ def load_tokenizer(folder: Path, config: Any) -> Any:
     _verify_vocabulary(folder, tokenizer, config)
     tokenizer.pad_token = _choose_pad(folder, tokenizer, config)
     return tokenizer
+
+
+def _is_saved_as_used(folder: Path) -> bool:
+    """Whether tokenizer.json is the tokenizer as it was in use, written by transformers 5.
+
+    Then it is read as it stands. By itself transformers takes some apart and builds them anew to the same end, Gemma's
+    among them, which for 262,144 tokens takes as long again.
+    """
+    settings = read_settings(folder / "tokenizer_config.json")
+    return (
+        settings.get("backend") == "tokenizers"
+        and "auto_map" not in settings  # code, which transformers is there to refuse
+        and (folder / "tokenizer.json").is_file()
+    )
 
 
 def _verify_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:

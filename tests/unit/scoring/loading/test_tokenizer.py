@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer, GemmaTokenizer, TokenizersBackend
 
 from prefstream import LoadError
 from prefstream.scoring.loading.tokenizer import load_tokenizer
@@ -63,6 +65,29 @@ def test_a_special_token_without_a_role_may_lie_beyond_the_model(tmp_path: Path)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image_soft_token>"]})
     tokenizer.save_pretrained(tmp_path)
     assert load_tokenizer(tmp_path, Config()).convert_tokens_to_ids("<image_soft_token>") == Config.vocab_size
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama", "chatml", "plain"])
+def test_what_was_saved_as_used_is_read_as_it_stands_and_as_transformers_would_build_it(
+    tmp_path: Path, family: Any
+) -> None:
+    save_tokenizer(tmp_path, family)
+    built, read = AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path, Config())
+    assert type(read) is TokenizersBackend
+    assert read.backend_tokenizer.to_str() == built.backend_tokenizer.to_str()
+    assert (read.bos_token_id, read.eos_token_id, read.unk_token_id) == (
+        *(built.bos_token_id, built.eos_token_id, built.unk_token_id),
+    )
+
+
+def test_what_another_version_saved_is_left_to_transformers(tmp_path: Path) -> None:
+    path = save_tokenizer(tmp_path, "gemma2") / "tokenizer_config.json"
+    settings = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**settings, "tokenizer_class": "GemmaTokenizer"}))
+    assert type(load_tokenizer(tmp_path, Config())) is TokenizersBackend
+    del settings["backend"]
+    path.write_text(json.dumps({**settings, "tokenizer_class": "GemmaTokenizer"}))
+    assert type(load_tokenizer(tmp_path, Config())) is GemmaTokenizer
 
 
 def test_a_tokenizer_of_another_family_is_refused(tmp_path: Path) -> None:
