@@ -19,6 +19,7 @@ from scipy.sparse import csr_array, hstack
 from prefstream.schemas import Battle, Style, StyleCounts
 from prefstream.scoring.encoding.identity import mask_identity
 from prefstream.scoring.features import marks, words
+from prefstream.scoring.features.hashing import buckets
 from prefstream.scoring.features.names import BATTLE
 from prefstream.scoring.features.spec import FeatureSpec
 from prefstream.scoring.style import STYLE_FEATURES, style_differences, style_of
@@ -70,8 +71,8 @@ class Extractor:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
-        self._words = words.hash_words(spec.words, _SIMILARITY_BITS)
-        self._characters = words.hash_characters(spec.characters, spec.hash_bits) if spec.characters else None
+        self._words = words.count_words(spec.words, _SIMILARITY_BITS)
+        self._characters = words.count_characters(spec.characters, spec.hash_bits) if spec.characters else None
 
     def extract(self, battles: Sequence[Battle]) -> Features:
         """Count and measure.
@@ -97,17 +98,13 @@ class Extractor:
 
     def sequences_of(self, battle: Battle) -> tuple[frozenset[str], frozenset[str]]:
         """The sequences of words that are counted, to name buckets by: of the prompt, and of both answers."""
-        analyse = self._words.build_analyzer()
+        analyse = self._words.analyse
         answers = analyse(self._answer(battle.response_a)), analyse(self._answer(battle.response_b))
         return frozenset(analyse(self._cut(battle.prompt))), frozenset(itertools.chain(*answers))
 
     def buckets_of(self, sequences: Sequence[str]) -> NDArray[np.intp]:
         """The bucket that each sequence of words falls into."""
-        if not sequences:
-            return np.zeros(0, dtype=np.intp)
-        hashed = words.hash_sequences(self.spec.hash_bits).transform([(one,) for one in sequences])
-        buckets: NDArray[np.intp] = hashed.indices.astype(np.intp)
-        return buckets
+        return buckets(sequences, self.spec.hash_bits).astype(np.intp)
 
     def _cut(self, turns: Sequence[str]) -> str:
         return words.read(turns, self.spec.max_chars)
@@ -117,8 +114,8 @@ class Extractor:
         return mask_identity(text) if self.spec.mask_identity else text
 
     def _count(self, texts: Sequence[str]) -> _Texts:
-        counts = csr_array(self._words.transform(texts))
-        characters = None if self._characters is None else csr_array(self._characters.transform(texts))
+        counts = self._words.count(texts)
+        characters = None if self._characters is None else self._characters.count(texts)
         there = words.presence(counts)
         return _Texts(texts, counts, there, None if characters is None else words.presence(characters))
 

@@ -1,18 +1,20 @@
 """Words and characters of texts, counted in buckets of a hash: nothing is learnt here, so nothing has to be kept.
 
-Feature hashing after Weinberger et al. (2009), by scikit-learn's `HashingVectorizer`.
+Feature hashing after Weinberger et al. (2009): what scikit-learn's `HashingVectorizer` counts, to the last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import HashingVectorizer
 
+from prefstream.scoring.features.hashing import buckets
 from prefstream.scoring.features.marks import SCRIPTS
 
 Counts: TypeAlias = csr_array
@@ -43,28 +45,66 @@ def read(turns: Sequence[str], most_chars: int) -> str:
     return f"{BEGIN} {text} {END}"
 
 
-def hash_words(ngrams: tuple[int, int], bits: int) -> HashingVectorizer:
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts what is found in texts, in buckets.
+
+    Attributes:
+        analyse: what is counted of a text, in any order, as often as it is there.
+        bits: 2 to the power of them is the number of buckets.
+    """
+
+    analyse: Callable[[str], list[str]]
+    bits: int
+
+    def count(self, texts: Sequence[str]) -> Counts:
+        """The counts of each text."""
+        found = [self.analyse(text) for text in texts]
+        ends = np.cumsum([0, *map(len, found)])
+        columns = buckets([one for of_text in found for one in of_text], self.bits)
+        counts = csr_array((np.ones(len(columns)), columns, ends), shape=(len(texts), 2**self.bits))
+        counts.sum_duplicates()
+        return counts
+
+
+def count_words(ngrams: tuple[int, int], bits: int) -> Counter:
     """Counts words and their neighbours.
 
     Args:
         ngrams: words of the shortest and of the longest sequence that is counted.
-        bits: 2 to the power of them is the number of buckets.
+        bits: as `Counter` has them.
     """
-    return HashingVectorizer(
-        ngram_range=ngrams, token_pattern=TOKEN, n_features=2**bits, alternate_sign=False, norm=None
-    )
+    find = re.compile(TOKEN).findall
+
+    def analyse(text: str) -> list[str]:
+        words = find(text.lower())
+        found = list(words) if ngrams[0] == 1 else []
+        for length in range(max(2, ngrams[0]), ngrams[1] + 1):
+            found += map(" ".join, zip(*(words[start:] for start in range(length)), strict=False))
+        return found
+
+    return Counter(analyse, bits)
 
 
-def hash_sequences(bits: int) -> HashingVectorizer:
-    """Counts sequences of words that are given as such, in the buckets of `hash_words`."""
-    return HashingVectorizer(analyzer=tuple, n_features=2**bits, alternate_sign=False, norm=None)
+def count_characters(ngrams: tuple[int, int], bits: int) -> Counter:
+    """Counts runs of characters within words, their blanks included; a word that is shorter than a run, once.
 
+    Args:
+        ngrams: characters of the shortest and of the longest run that is counted.
+        bits: as `Counter` has them.
+    """
 
-def hash_characters(ngrams: tuple[int, int], bits: int) -> HashingVectorizer:
-    """Counts runs of characters within words, as `hash_words`."""
-    return HashingVectorizer(
-        analyzer="char_wb", ngram_range=ngrams, n_features=2**bits, alternate_sign=False, norm=None
-    )
+    def analyse(text: str) -> list[str]:
+        found = []
+        for word in text.lower().split():
+            bounded = f" {word} "
+            for length in range(ngrams[0], ngrams[1] + 1):
+                found += [bounded[start : start + length] for start in range(max(1, len(bounded) - length + 1))]
+                if len(bounded) <= length:
+                    break
+        return found
+
+    return Counter(analyse, bits)
 
 
 def fold(counts: Counts, bits: int) -> Counts:

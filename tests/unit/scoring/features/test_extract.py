@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
 
 from prefstream.schemas import Battle
 from prefstream.scoring.features.extract import Extractor, Features
 from prefstream.scoring.features.names import BOTH, SIDES
 from prefstream.scoring.features.spec import FeatureSpec
-from prefstream.scoring.features.words import fold, hash_words, presence
+from prefstream.scoring.features.words import count_words, fold, presence
 from tests.support.samples import battles
 
 SPEC = FeatureSpec(hash_bits=10)
@@ -87,7 +86,7 @@ def test_of_an_enormous_answer_its_ends_are_read() -> None:
 
 
 def test_folding_counts_leaves_them_as_they_are() -> None:
-    counts = presence(csr_array(hash_words((1, 2), bits=12).transform(["one two three four five six seven eight"])))
+    counts = presence(count_words((1, 2), bits=12).count(["one two three four five six seven eight"]))
     before = counts.copy()
     fold(counts, bits=2)
     assert (counts.data == before.data).all()
