@@ -5,13 +5,14 @@ A container without an image: what the kernel makes of one is there, the package
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +23,19 @@ from kafka import KafkaProducer
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.scoring.config import load_panel_config
 from tests.support.helm.chart import EXAMPLES, NAMESPACE, render
-from tests.support.helm.pods import Container, unpack
+from tests.support.helm.hub import REVISION, model_hub
+from tests.support.helm.pods import Container, unpack, variables_of
 from tests.support.processes import START_S, Prefstream
-from tests.support.streams import battle_event, committed_offsets, end_offsets, visible_count, wait_until
+from tests.support.streams import (
+    battle_event,
+    committed_offsets,
+    end_offsets,
+    read_topic,
+    visible_count,
+    wait_until,
+)
 
 USER: Final = 1_234_567
 """As OpenShift would choose one: in no file of users."""
@@ -39,7 +49,14 @@ exec unshare --mount sh -ec '
 ' {python} "$@"
 """
 
-MakePod = Callable[..., Prefstream]
+WRITABLE: Final = ("/tmp", "/cache", "/var/lib/prefstream")  # noqa: S108 - in a folder of the test
+"""Of a pod: its claims, and what lives in memory."""
+
+HF: Final = "import sys; from huggingface_hub.cli.hf import main; sys.argv[0] = 'hf'; main()"
+"""The hub's program, for `python -c`."""
+
+LEXICAL: Final = Path(str(load_panel_config("demo").judges[-1].adapter))  # type: ignore[union-attr]
+"""An adapter that ships, and needs no base."""
 
 
 def _can_unshare() -> bool:
@@ -54,19 +71,26 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def as_a_pod(container: Container, *writable: str) -> str:
+    """A Python that runs as in the container, where only these folders can be written to; its path."""
+    places = [container.path(place) for place in writable]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    script = container.folder / "python"
+    text = _AS_A_POD.format(writable=" ".join(map(str, places)), user=USER, python=sys.executable)
+    script.write_text(text, encoding="utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
 @contextmanager
 def pod(container: Container, port: str, log: Path) -> Iterator[Prefstream]:
     """Run a container's command; `port` names the variable that moves its HTTP port to a free one."""
-    writable = [container.path(place) for place in ("/tmp", "/cache", "/var/lib/prefstream")]  # noqa: S108 - in its folder
-    for place in writable:
-        place.mkdir(parents=True, exist_ok=True)
-    script = container.folder / "python"
-    places = " ".join(map(str, writable))
-    script.write_text(_AS_A_POD.format(writable=places, user=USER, python=sys.executable), encoding="utf-8")
-    script.chmod(0o755)
-    folders = {"TMPDIR": str(writable[0]), "HOME": str(writable[1]), "XDG_CACHE_HOME": str(writable[1])}
-    environment = {**container.environment, **folders, port: "0"}
-    process = Prefstream(*container.arguments, log=log, environment=environment, python=str(script))
+    python = as_a_pod(container, *WRITABLE)
+    folders = {"TMPDIR": "/tmp", "HOME": "/cache", "XDG_CACHE_HOME": "/cache"}  # noqa: S108 - in its folder
+    inside = {name: str(container.path(place)) for name, place in folders.items()}
+    environment = {**container.environment, **inside, port: "0"}
+    process = Prefstream(*container.arguments, log=log, environment=environment, python=python)
     try:
         yield process
     except BaseException as error:
@@ -124,6 +148,16 @@ def test_the_streams_pod_answers_battles_and_leaves_the_group_at_its_end(broker:
     assert committed_offsets(broker, 2) == end_offsets(broker, 2)
 
 
+def test_what_helm_tests_is_what_the_doctor_finds(broker: StreamConfig, tmp_path: Path) -> None:
+    """It fails where something is wrong, and passes where nothing is."""
+    for servers, code in ((broker.bootstrap_servers, 0), ("127.0.0.1:9", 1)):
+        rendered = render(EXAMPLES["priors"], f'config.bootstrap_servers="{servers}"')
+        container = unpack(rendered, "Pod", tmp_path / str(code))
+        with pod(container, "PREFSTREAM_HTTP_PORT", tmp_path / f"log-{code}") as process:
+            said, _ = process.process.communicate(timeout=START_S)
+        assert process.process.returncode == code, said
+
+
 def test_the_boards_pod_shows_what_the_streams_pod_answered(broker: StreamConfig, tmp_path: Path) -> None:
     rendered = at(broker, "board.enabled=true")
     send(broker, 3)
@@ -146,3 +180,46 @@ def test_the_boards_pod_shows_what_the_streams_pod_answered(broker: StreamConfig
         board.process.terminate()
         assert board.wait() == 0
     assert tmp_path.joinpath("board/var/lib/prefstream/board.sqlite").stat().st_uid == os.getuid()
+
+
+def test_an_adapter_that_was_fetched_before_the_judges_were_loaded_is_one_that_judges(
+    broker: StreamConfig, tmp_path: Path
+) -> None:
+    """By the init container, from a hub, with a calibration."""
+    prior = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}
+    values = {
+        "config": {"bootstrap_servers": broker.bootstrap_servers},
+        "panel": {
+            "content": {"judges": [prior, {"name": "lexical", "kind": "features", "adapter": "./adapters/lexical"}]},
+            "calibration": json.dumps({"weights": {"prior": 0.2, "lexical": 0.8}}),
+        },
+        "adapters": {"hub": [{"name": "lexical", "repository": "example/lexical", "revision": REVISION}]},
+    }
+    rendered = render(values)
+    container = unpack(rendered, "StatefulSet", tmp_path / "pod")
+    [fetching] = rendered.pod("StatefulSet")["initContainers"]
+    python = as_a_pod(container, "/tmp", "/panel/adapters")  # noqa: S108 - in its folder
+    words = [*fetching["command"][1:], *fetching["args"]]
+    with model_hub("example/lexical", LEXICAL) as hub:
+        done = subprocess.run(
+            [python, "-c", HF, *(word.replace("/adapters", str(container.path("/panel/adapters"))) for word in words)],
+            env={
+                "PATH": os.environ["PATH"],
+                **variables_of(fetching),
+                "HF_ENDPOINT": hub,
+                "HF_HOME": str(container.path("/tmp")),  # noqa: S108 - in its folder
+            },
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    send(broker, 2)
+    with pod(container, "PREFSTREAM_HTTP_PORT", tmp_path / "log") as process:
+        assert [judge["name"] for judge in process.wait_streaming()["judges"]] == ["prior", "lexical"]
+        wait_until(lambda: visible_count(broker) == 2, what="the answers")
+    answers = [json.loads(record.value) for record in read_topic(broker.bootstrap_servers, broker.preferences_topic)]
+    assert [{judge["name"]: judge["weight"] for judge in answer["judges"]} for answer in answers] == [
+        {"prior": 0.2, "lexical": 0.8}
+    ] * 2

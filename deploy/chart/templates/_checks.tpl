@@ -34,14 +34,28 @@
 {{- $wrong = append $wrong "cache: a claim for each pod (size) or one for all (existingClaim), not both" -}}
 {{- end -}}
 {{- $protocol := default "PLAINTEXT" $config.security_protocol -}}
+{{- $oauth := eq (default "" $config.sasl_mechanism) "OAUTHBEARER" -}}
+{{- $login := ternary "OAUTHBEARER" $protocol $oauth -}}
+{{- $secret := ternary "oauthClientSecret" "saslPassword" $oauth -}}
+{{- $useless := list "oauthClientSecret" "saslPassword" -}}
 {{- if hasPrefix "SASL" $protocol -}}
-{{- if eq (default "" $config.sasl_mechanism) "OAUTHBEARER" -}}
-{{- if not .Values.secrets.oauthClientSecret.existingSecret -}}
-{{- $wrong = append $wrong "secrets.oauthClientSecret.existingSecret: OAUTHBEARER needs it" -}}
+{{- $useless = without $useless $secret -}}
+{{- range ternary (list "sasl_oauth_token_url" "sasl_oauth_client_id") (list "sasl_mechanism" "sasl_username") $oauth -}}
+{{- if not (get $config .) -}}
+{{- $wrong = append $wrong (printf "config.%s: %s needs it" . $login) -}}
 {{- end -}}
-{{- else if not .Values.secrets.saslPassword.existingSecret -}}
-{{- $wrong = append $wrong (printf "secrets.saslPassword.existingSecret: %s needs it" $protocol) -}}
 {{- end -}}
+{{- if not (get $.Values.secrets $secret).existingSecret -}}
+{{- $wrong = append $wrong (printf "secrets.%s.existingSecret: %s needs it" $secret $login) -}}
+{{- end -}}
+{{- end -}}
+{{- range $useless -}}
+{{- if (get $.Values.secrets .).existingSecret -}}
+{{- $wrong = append $wrong (printf "secrets.%s: no effect with %s" . $login) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.secrets.tlsKeyPassword.existingSecret (not .Values.tls.client.existingSecret) -}}
+{{- $wrong = append $wrong "secrets.tlsKeyPassword: no effect without tls.client" -}}
 {{- end -}}
 {{- if and (not (hasSuffix "SSL" $protocol)) (or .Values.tls.ca.existingSecret .Values.tls.ca.existingConfigMap .Values.tls.client.existingSecret) -}}
 {{- $wrong = append $wrong (printf "tls: no effect with security_protocol %s; choose SSL or SASL_SSL" $protocol) -}}

@@ -28,7 +28,13 @@ initContainers:
   - name: adapter-{{ .name }}
     {{- include "prefstream.containerBasics" $ | nindent 4 }}
     command: [hf, download, {{ .repository | quote }}, --revision, {{ .revision | quote }}]
-    args: [--local-dir, {{ printf "/adapters/%s" .name | quote }}, --include, "*.safetensors", --include, "*.json"]
+    args:
+      - --local-dir
+      - {{ printf "/adapters/%s" .name | quote }}
+      {{- range list "*.safetensors" "*.json" "*.model" "*.jinja" }}
+      - --include
+      - {{ . | quote }}
+      {{- end }}
     env:
       # Not /cache: what it is to keep is in the volume of adapters.
       - {name: HOME, value: /tmp}

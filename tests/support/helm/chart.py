@@ -46,9 +46,9 @@ class Rendered:
         return [document for document in self.documents if document["kind"] == kind]
 
     def pod(self, kind: str) -> dict[str, Any]:
-        """The specification of the pods of the one workload of a kind."""
-        spec: dict[str, Any] = self.of(kind)["spec"]["template"]["spec"]
-        return spec
+        """The specification of the pods of the one workload of a kind; of a pod itself, where that is the kind."""
+        spec: dict[str, Any] = self.of(kind)["spec"]
+        return spec if kind == "Pod" else spec["template"]["spec"]
 
 
 def run_helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +65,13 @@ def unpack(rendered: Rendered, kind: str, folder: Path) -> Container:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             target.joinpath(name).write_text(_moved(text, folder), encoding="utf-8")
-    variables = {one["name"]: _variable(one, pod) for one in container["env"]}
-    moved = {name: _moved(text, folder) for name, text in variables.items()}
+    moved = {name: _moved(text, folder) for name, text in variables_of(container).items()}
     return Container(folder, IMAGE_ENVIRONMENT | moved, list(container["args"]))
 
 
-def put_adapter(container: Container, name: str, source: Path) -> None:
-    """Put an adapter where the claim of adapters would hold it."""
-    shutil.copytree(source, container.path("/panel/adapters") / name)
+def variables_of(container: dict[str, Any]) -> dict[str, str]:
+    """The variables of a container; of those that come from a Secret, where from."""
+    return {one["name"]: _variable(one) for one in container["env"]}
 
 
 def _files(rendered: Rendered, volume: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -85,12 +83,11 @@ def _files(rendered: Rendered, volume: dict[str, Any]) -> Iterator[tuple[str, st
             yield item["path"], f"{taken['name']}/{item['key']}"
 
 
-def _variable(variable: dict[str, Any], pod: dict[str, Any]) -> str:
+def _variable(variable: dict[str, Any]) -> str:
     if "value" in variable:
         text: str = variable["value"]
         return text.replace("$(POD_NAMESPACE)", NAMESPACE).replace("$(POD_NAME)", "pod-0")
     [(kind, reference)] = variable["valueFrom"].items()
-    assert pod
     return f"{reference['name']}/{reference['key']}" if kind == "secretKeyRef" else str(reference["fieldPath"])
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +10,7 @@ import yaml
 
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import StreamConfig
+from prefstream.scoring.loading.sources import _HUB_FILES
 from tests.support.helm.chart import CHART, EXAMPLES, NAMESPACE, example, render, run_helm
 
 RULES = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
@@ -96,23 +94,11 @@ def test_adapters_are_fetched_pinned_before_the_judges_are_loaded() -> None:
     assert "initContainers" not in example("one-card-8bit").pod("StatefulSet")
 
 
-def test_the_hubs_program_knows_what_it_is_asked_for(tmp_path: Path) -> None:
-    """It refuses what it does not know before it asks anybody, and asks the hub for this very commit."""
-    [container, _] = example("two-cards").pod("StatefulSet")["initContainers"]
-    nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}
-    environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
-    words = [word.replace("/adapters", str(tmp_path)) for word in (*container["command"], *container["args"])]
-    program = "import sys; from huggingface_hub.cli.hf import main; sys.argv = sys.argv[1:]; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        env={**environment, **nobody},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode != 0
-    assert "No such option" not in done.stdout + done.stderr
-    assert "example/gemma-2-9b-lora" in done.stdout + done.stderr
+def test_of_an_adapter_those_files_are_fetched_that_a_judge_reads() -> None:
+    for container in example("two-cards").pod("StatefulSet")["initContainers"]:
+        words = container["args"]
+        wanted = [words[number + 1] for number, word in enumerate(words) if word == "--include"]
+        assert sorted(wanted) == sorted(_HUB_FILES)
 
 
 def test_pods_have_names_that_come_back_and_differ_between_namespaces() -> None:
@@ -281,14 +267,21 @@ def test_settings_that_keda_refuses_together_are_not_given_together() -> None:
 )
 def test_keda_logs_in_as_the_stream_does(mechanism: str | None, sasl: str | None, parameters: set[str]) -> None:
     config = {"bootstrap_servers": "kafka:9093", "security_protocol": "SASL_SSL" if mechanism else "SSL"}
+    secrets: dict[str, dict[str, str]] = {}
+    if mechanism == "OAUTHBEARER":
+        config |= {"sasl_oauth_client_id": "me", "sasl_oauth_token_url": "https://login.example.org/token"}
+        secrets = {"oauthClientSecret": {"existingSecret": "login"}}
+    elif mechanism:
+        config |= {"sasl_username": "me"}
+        secrets = {"saslPassword": {"existingSecret": "login"}}
     if mechanism:
-        config |= {"sasl_mechanism": mechanism, "sasl_username": "me", "sasl_oauth_client_id": "me"}
+        config |= {"sasl_mechanism": mechanism}
     values = {
         "config": config,
         "panel": {"builtin": "priors"},
         "keda": {"enabled": True},
         "tls": {"ca": {"existingSecret": "ca"}},
-        "secrets": {"saslPassword": {"existingSecret": "login"}, "oauthClientSecret": {"existingSecret": "login"}},
+        "secrets": secrets,
     }
     rendered = render(values)
     trigger = scaler(rendered)
@@ -298,7 +291,11 @@ def test_keda_logs_in_as_the_stream_does(mechanism: str | None, sasl: str | None
     targets = [*spec.get("secretTargetRef", ()), *spec.get("configMapTargetRef", ())]
     assert {one["parameter"] for one in targets} == parameters
     for target in spec.get("configMapTargetRef", ()):
-        assert rendered.of("ConfigMap", target["name"])["data"][target["key"]] or mechanism == "OAUTHBEARER"
+        assert rendered.of("ConfigMap", target["name"])["data"][target["key"]]
+
+
+def test_scopes_are_parted_as_keda_parts_them() -> None:
+    assert example("everything").of("ConfigMap", "judges-keda")["data"]["scopes"] == "kafka,read"
 
 
 # --- what Helm says at the end -------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ VALUES: dict[str, Any] = yaml.safe_load(TEXT)
 GOOD: dict[str, Any] = {"config": {"bootstrap_servers": "kafka:9092"}, "panel": {"builtin": "priors"}}
 """The least that is to be said."""
 
+OAUTH = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
+
 OF_OTHERS = {"global"}
 """What a chart that has this one as a part passes on."""
 
@@ -163,17 +165,13 @@ def test_a_wrong_value_is_refused_by_its_place(path: str, value: Any) -> None:
         ),
         ("cache: a claim for each pod", with_value("cache", {"size": "1Gi", "existingClaim": "a"})),
         ("secrets.saslPassword.existingSecret: SASL_SSL needs it", with_value("config.security_protocol", "SASL_SSL")),
-        (
-            "secrets.oauthClientSecret.existingSecret: OAUTHBEARER",
-            {
-                **GOOD,
-                "config": {
-                    "bootstrap_servers": "kafka:9092",
-                    "security_protocol": "SASL_SSL",
-                    "sasl_mechanism": "OAUTHBEARER",
-                },
-            },
+        ("config.sasl_username: SASL_SSL needs it", with_value("config.security_protocol", "SASL_SSL")),
+        *(
+            (f"{place}: OAUTHBEARER needs it", {**GOOD, "config": {**GOOD["config"], **OAUTH}})
+            for place in ("secrets.oauthClientSecret.existingSecret", "config.sasl_oauth_token_url")
         ),
+        ("secrets.saslPassword: no effect with PLAINTEXT", with_value("secrets.saslPassword.existingSecret", "a")),
+        ("secrets.tlsKeyPassword: no effect without", with_value("secrets.tlsKeyPassword.existingSecret", "a")),
         ("tls: no effect with security_protocol PLAINTEXT", with_value("tls.ca.existingSecret", "ca")),
         (
             "tls.ca: comes from a Secret or from a ConfigMap",
