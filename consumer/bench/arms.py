@@ -34,7 +34,7 @@ from prefstream.scoring.panel.panel import EncodedBatch, Panel
 
 RUN_TIMEOUT_S: Final = 900.0
 
-ANSWER_BYTES: Final = 600
+ANSWER_BYTES: Final = 850
 """The size of a preference of one judge: what programs write that have no judge."""
 
 

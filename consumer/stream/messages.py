@@ -92,7 +92,7 @@ def source_of(group_id: str) -> str:
 
 
 class Composer:
-    """Writes messages; one per stream, because part of every header is the same.
+    """Writes messages; one per stream, because part of every header is the same. Belongs to one thread.
 
     Args:
         group_id: named as the CloudEvents source.
@@ -105,6 +105,8 @@ class Composer:
             ("ce_type", CE_TYPE.encode()),
             (CE_SOURCE, source_of(group_id).encode()),
         )
+        self._scored_at: datetime | None = None
+        self._time: Header = ("ce_time", b"")
 
     def preference(self, event: Event, preference: Preference, scored_at: datetime) -> Message:
         """The preference for an event, in CloudEvents' binary mode.
@@ -115,10 +117,13 @@ class Composer:
             scored_at: when, in UTC.
         """
         record = event.record
+        if scored_at is not self._scored_at:  # the same for a whole batch
+            self._scored_at = scored_at
+            self._time = ("ce_time", scored_at.isoformat(timespec="milliseconds").encode())
         headers = [
             *self._fixed,
             (CE_ID, f"{record.topic}/{record.partition}/{record.offset}".encode()),
-            ("ce_time", scored_at.isoformat(timespec="milliseconds").encode()),
+            self._time,
         ]
         if record.headers and (trace := _trace_of(record)):
             headers.append((TRACEPARENT, trace))

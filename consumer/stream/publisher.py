@@ -208,7 +208,8 @@ class Publisher:
         with self._watchdog.guard("committed offsets"):
             if not (membership.joined and self._source.began_in_this_topic(membership.epochs)):
                 return self._put_off(scored, owned)  # the next poll joins again, or tells what we lost
-            ends = self._source.progress.committable(membership.epochs, _ends(owned))
+            answering = _ends(owned)
+            ends = self._source.progress.committable(membership.epochs, answering)
             if not ends:
                 return self._done(scored, (), 0.0)
             windows = self._limit.check(owned)
@@ -220,7 +221,7 @@ class Publisher:
             return None
         self._positions_due = time.monotonic() + POSITIONS_EVERY_S
         self._limit.accept(windows)
-        self._source.progress.answered(_ends(owned), membership.epochs)
+        self._source.progress.answered(answering, membership.epochs)
         self._source.committed.note(offsets, membership.epochs)
         return self._done(scored, owned, time.monotonic() - started)
 
