@@ -10,7 +10,8 @@ import yaml
 
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import StreamConfig
-from prefstream.scoring.loading.sources import _HUB_FILES
+from prefstream.consumer.doctor.memory import MIB, parts_of
+from prefstream.scoring.loading.sources import _SMALL_FILES, _WEIGHT_FILES
 from tests.support.helm.chart import CHART, EXAMPLES, NAMESPACE, example, render, run_helm
 
 RULES = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
@@ -98,7 +99,16 @@ def test_of_an_adapter_those_files_are_fetched_that_a_judge_reads() -> None:
     for container in example("two-cards").pod("StatefulSet")["initContainers"]:
         words = container["args"]
         wanted = [words[number + 1] for number, word in enumerate(words) if word == "--include"]
-        assert sorted(wanted) == sorted(_HUB_FILES)
+        assert sorted(wanted) == sorted([*_SMALL_FILES, _WEIGHT_FILES])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_memory_is_enough_for_what_the_doctor_counts_beside_weights(name: str) -> None:
+    with_torch = name not in {"priors", "everything"}
+    bound = sum(part.bytes for part in parts_of(StreamConfig(), with_torch=with_torch))
+    units = {"Mi": MIB, "Gi": 1024 * MIB}
+    limit = stream(name)["resources"]["limits"]["memory"]
+    assert int(limit[:-2]) * units[limit[-2:]] > bound
 
 
 def test_pods_have_names_that_come_back_and_differ_between_namespaces() -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.doctor.memory import MIB, TORCH_BYTES, parts_of
 from tests.support.helm.chart import CHART, EXAMPLES, render
 from tests.support.helm.settings_schema import SCHEMA
 
@@ -82,6 +83,9 @@ def test_defaults_that_are_told_are_those_of_the_code() -> None:
     config = StreamConfig()
     assert f"{config.max_in_flight * config.max_batch_battles} by default" in TEXT
     assert VALUES["keda"]["lagThreshold"] > config.max_in_flight * config.max_batch_battles
+    bound = sum(part.bytes for part in parts_of(config, with_torch=False))
+    told = " ".join(TEXT.replace("\n#", " ").split())
+    assert f"{bound / MIB:.0f} MB by default, and {TORCH_BYTES / MIB:.0f} MB more where a judge has weights" in told
 
 
 def test_the_least_that_is_to_be_said_is_enough() -> None:
