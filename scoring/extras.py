@@ -19,11 +19,15 @@ _KAFKA: Final = frozenset({"kafka", "lz4", "snappy", "zstandard"})
 _READING: Final = frozenset({"filelock", "numpy", "structlog", "tenacity", "zstandard"})
 _RUN: Final = _KAFKA | _READING | {"prometheus_client", "psutil"}
 _MEASURING: Final = frozenset({"scipy", "sklearn"})
-_FEATURES: Final = frozenset({"numpy", "safetensors", "scipy"})
+_FEATURES: Final = frozenset({"mmh3", "numpy", "safetensors", "scipy"})
 _MODELS: Final = frozenset({"huggingface_hub", "peft", "safetensors", "tokenizers", "torch", "transformers"})
 _REMOTE: Final = _READING | {"httpx2", "huggingface_hub", "platformdirs", "tokenizers", "transformers"}
 _JUDGES: Final = (
-    _READING | _MEASURING | _MODELS | {"httpx2", "jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
+    _READING
+    | _MEASURING
+    | _FEATURES
+    | _MODELS
+    | {"httpx2", "jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
 )
 _BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "threadpoolctl", "uvicorn"}
 

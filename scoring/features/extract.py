@@ -19,7 +19,6 @@ from scipy.sparse import csr_array, hstack
 from prefstream.schemas import Battle, Style, StyleCounts
 from prefstream.scoring.encoding.identity import mask_identity
 from prefstream.scoring.features import marks, words
-from prefstream.scoring.features.hashing import buckets
 from prefstream.scoring.features.names import BATTLE
 from prefstream.scoring.features.spec import FeatureSpec
 from prefstream.scoring.style import STYLE_FEATURES, style_differences, style_of
@@ -104,7 +103,7 @@ class Extractor:
 
     def buckets_of(self, sequences: Sequence[str]) -> NDArray[np.intp]:
         """The bucket that each sequence of words falls into."""
-        return buckets(sequences, self.spec.hash_bits).astype(np.intp)
+        return words.buckets(sequences, self.spec.hash_bits).astype(np.intp)
 
     def _cut(self, turns: Sequence[str]) -> str:
         return words.read(turns, self.spec.max_chars)

@@ -1,6 +1,7 @@
 """Words and characters of texts, counted in buckets of a hash: nothing is learnt here, so nothing has to be kept.
 
-Feature hashing after Weinberger et al. (2009): what scikit-learn's `HashingVectorizer` counts, to the last bit.
+Feature hashing after Weinberger et al. (2009): what scikit-learn's `HashingVectorizer` counts, to the last bit, by the
+same hash. To import scikit-learn takes longer than all else that a judge of features does at its start.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import mmh3
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from prefstream.scoring.features.hashing import buckets
 from prefstream.scoring.features.marks import SCRIPTS
 
 Counts: TypeAlias = csr_array
@@ -43,6 +44,21 @@ def read(turns: Sequence[str], most_chars: int) -> str:
         half = most_chars // 2
         text = f"{text[:half]} {text[-half:]}"
     return f"{BEGIN} {text} {END}"
+
+
+def buckets(texts: Sequence[str], bits: int) -> NDArray[np.int32]:
+    """The bucket of each text, 0 to 2 to the power of `bits`: that of scikit-learn's `FeatureHasher`.
+
+    Args:
+        texts: free of lone surrogates; what comes often is hashed once.
+        bits: at most 31.
+    """
+    places: dict[str, int] = {}
+    which = np.fromiter((places.setdefault(text, len(places)) for text in texts), dtype=np.intp, count=len(texts))
+    hashes = np.fromiter(map(mmh3.hash, places), dtype=np.int32, count=len(places))
+    # Of the lowest number numpy's absolute value is itself, and the mask leaves 0 of it, which is scikit-learn's, too.
+    found: NDArray[np.int32] = np.abs(hashes)[which] & np.int32(2**bits - 1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils import murmurhash3_32
 
-from prefstream.scoring.features.hashing import buckets, murmur3
-from prefstream.scoring.features.words import TOKEN, Counter, count_characters, count_words
+from prefstream.scoring.features.words import TOKEN, Counter, buckets, count_characters, count_words
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 PROSE = st.lists(
@@ -42,12 +40,6 @@ def test_words_are_counted_as_scikit_learn_counts_them(texts: list[str], ngrams:
 def test_characters_are_counted_as_scikit_learn_counts_them(texts: list[str], ngrams: tuple[int, int]) -> None:
     theirs = HashingVectorizer(analyzer="char_wb", ngram_range=ngrams, n_features=2**9, alternate_sign=False, norm=None)
     assert same(count_characters(ngrams, bits=9), texts, theirs)
-
-
-@given(texts=st.lists(st.binary(max_size=300), max_size=20))
-@example(texts=[b"x" * length for length in range(140)])
-def test_the_hash_is_murmur3(texts: list[bytes]) -> None:
-    assert murmur3(texts).tolist() == [murmurhash3_32(text, seed=0, positive=True) for text in texts]
 
 
 def test_a_text_has_one_bucket_however_often_it_comes_and_whatever_comes_beside_it() -> None:
