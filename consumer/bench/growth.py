@@ -19,11 +19,14 @@ import yaml
 from prefstream.schemas import OUTCOMES
 from prefstream.scoring.bench.process import run_worker
 from prefstream.scoring.bench.throughput import filler
-from prefstream.scoring.config import DEMO_PANEL, load_panel_config
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.errors import ConfigError
 
 DEFAULT_ROWS: Final = (1_000, 10_000)
 
 _WORKER: Final = "prefstream.consumer.bench.growth_worker"
+
+_PANEL: Final = "panel.yaml"
 
 _TOKENS: Final = {"prompt": 50, "response_a": 140, "response_b": 140}
 """Of a battle: 2 KB."""
@@ -35,6 +38,9 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "finetune": ("finetune", "FILE", "-r", "lexical", "-o", "OUT/lexical"),
 }
 """By name, as they are called; the words in capitals are put in."""
+
+COMMANDS: Final = tuple(_COMMANDS)
+"""What can be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +69,31 @@ class GrowthRun:
         return {**asdict(self), **rates}
 
 
-def growth(sizes: Sequence[int] = DEFAULT_ROWS, *, say: Callable[[str], None]) -> list[GrowthRun]:
-    """Run each command on files of different sizes, by a judge of features.
+def growth(
+    config: PanelConfig,
+    sizes: Sequence[int] = DEFAULT_ROWS,
+    *,
+    commands: Sequence[str] = COMMANDS,
+    say: Callable[[str], None],
+) -> list[GrowthRun]:
+    """Run commands on files of different sizes, by the judges of a panel that don't read: others would take days.
 
     Args:
+        config: of a panel with at least one such judge.
         sizes: rows of each file; told in ascending order.
+        commands: of `COMMANDS`; `finetune` fits a judge of features, whatever the panel.
         say: told what is being run, a line at a time.
 
     Returns:
         Command by command, sizes ascending.
 
     Raises:
+        ConfigError: every judge of the panel reads.
         BenchError: a run failed.
     """
-    runs: dict[str, list[GrowthRun]] = {name: [] for name in _COMMANDS}
+    runs: dict[str, list[GrowthRun]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
+        _write_panel(config, Path(folder, _PANEL))
         for rows in sorted(set(sizes)):
             for name, before in runs.items():
                 say(f"{name}, {rows:,} rows")
@@ -88,7 +104,7 @@ def growth(sizes: Sequence[int] = DEFAULT_ROWS, *, say: Callable[[str], None]) -
 def _run(name: str, rows: int, folder: Path, before: GrowthRun | None) -> GrowthRun:
     out = folder / f"{name}-{rows}"
     out.mkdir()
-    put_in = {"FILE": str(_battles(folder, rows)), "PANEL": str(_panel(folder))}
+    put_in = {"FILE": str(_battles(folder, rows)), "PANEL": str(folder / _PANEL)}
     words = [put_in.get(word, word.replace("OUT", str(out))) for word in _COMMANDS[name]]
     request = out / "request.json"
     request.write_text(json.dumps(words), encoding="utf-8")
@@ -99,13 +115,15 @@ def _run(name: str, rows: int, folder: Path, before: GrowthRun | None) -> Growth
     return GrowthRun(name, rows, **found, bytes_per_row=added)
 
 
-def _panel(folder: Path) -> Path:
-    """The demo's judge of features: it reads every text, and imports no torch."""
-    path = folder / "panel.yaml"
-    judges = [judge for judge in load_panel_config(DEMO_PANEL).judges if judge.kind == "features"]
+def _write_panel(config: PanelConfig, path: Path) -> None:
+    """Write the judges that import no torch as a panel of their own."""
+    judges = [judge for judge in config.judges if not isinstance(judge, ModelJudgeConfig)]
+    if not judges:
+        raise ConfigError(
+            "bench growth", ("every judge of the panel reads, which takes days; give a panel with another one",)
+        )
     entries = [judge.model_dump(mode="json", exclude_none=True) for judge in judges]
     path.write_text(yaml.safe_dump({"judges": entries}), encoding="utf-8")
-    return path
 
 
 def _battles(folder: Path, rows: int) -> Path:

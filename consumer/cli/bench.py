@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -39,7 +40,7 @@ class What(StrEnum):
 
 
 _USED_BY: Final[dict[str, set[What]]] = {
-    "panel": {What.PANEL, What.OFFLINE, What.PROFILE},
+    "panel": {What.PANEL, What.OFFLINE, What.PROFILE, What.GROWTH},
     "recipe": {What.TRAIN},
     "battles": {What.PANEL, What.OFFLINE, What.TRAIN, What.PROFILE},
     "repetitions": {What.PANEL, What.OFFLINE, What.OVERHEAD, What.TRAIN},
@@ -48,6 +49,7 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
     "quix_python": {What.OVERHEAD},
     "rows": {What.GROWTH},
+    "only": {What.GROWTH},
 }
 """Which measurements an option is for; the others are for all."""
 
@@ -62,8 +64,8 @@ def bench(
             "quix-streams where it is installed, all from one topic that was filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
             "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all. "
-            "growth: `score`, `evaluate`, `calibrate` and `finetune` of a judge of features, each on files of growing "
-            "size: what a row adds to their memory."
+            "growth: `score`, `evaluate` and `calibrate` by the panel's judges that don't read, and `finetune` of a "
+            "judge of features, each on files of growing size: what a row adds to their memory."
         ),
     ] = What.ALL,
     panel: PanelOption = DEFAULT_PANEL,
@@ -78,6 +80,10 @@ def bench(
     rows: Annotated[
         list[int] | None,
         typer.Option(min=1, show_default="1000 and 10000", help="Rows of a file for growth; may be repeated."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(show_default="all four", help="A command that growth measures; may be repeated."),
     ] = None,
     bootstrap_servers: Annotated[
         str | None,
@@ -119,7 +125,7 @@ def bench(
     if what in {What.OVERHEAD, What.ALL}:
         results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, quix_python, console)
     if what in {What.GROWTH, What.ALL}:
-        results["growth"] = _growth(rows, console)
+        results["growth"] = _growth(panel_config(panel, partial(say, console)), rows, only, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
         config = _prepared(panel, console)
         if what in {What.PANEL, What.ALL}:
@@ -167,10 +173,16 @@ def _overhead(
         return overhead(battles, batch, repetitions, servers, quix=quix, say=console.log).to_fields()
 
 
-def _growth(rows: Sequence[int] | None, console: Console) -> list[dict[str, Any]]:
-    from prefstream.consumer.bench.growth import DEFAULT_ROWS, growth
+def _growth(
+    config: PanelConfig, rows: Sequence[int] | None, only: Sequence[str] | None, console: Console
+) -> list[dict[str, Any]]:
+    from prefstream.consumer.bench.growth import COMMANDS, DEFAULT_ROWS, growth
 
-    return [run.to_fields() for run in growth(rows or DEFAULT_ROWS, say=console.log)]
+    unknown = sorted({*(only or ())} - {*COMMANDS})
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(COMMANDS)}", param_hint="--only")
+    runs = growth(config, rows or DEFAULT_ROWS, commands=only or COMMANDS, say=console.log)
+    return [run.to_fields() for run in runs]
 
 
 def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:

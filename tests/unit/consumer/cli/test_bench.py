@@ -16,7 +16,9 @@ from prefstream.consumer.bench.growth import GrowthRun
 from prefstream.consumer.cli import app
 from prefstream.consumer.errors import UsageError
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
+from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
+from tests.support.priors import write_prior_panel
 
 
 def result(trainer_loss: float) -> TrainBenchResult:
@@ -73,18 +75,19 @@ def test_what_cannot_be_done_is_refused_before_minutes_are_spent(
 
 def test_growth_is_told_for_each_command_and_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The measuring itself starts processes, and has a test of its own."""
-    asked: list[Sequence[int]] = []
+    asked: list[tuple[list[str], Sequence[int], Sequence[str]]] = []
 
-    def measured(rows: Sequence[int], *, say: object) -> list[GrowthRun]:
-        asked.append(rows)
+    def measured(config: PanelConfig, rows: Sequence[int], *, commands: Sequence[str], say: object) -> list[GrowthRun]:
+        asked.append(([judge.kind for judge in config.judges], rows, commands))
         small = GrowthRun("score", 1_000, 2.0, 1.0, 60_000_000)
         return [small, GrowthRun("score", 11_000, 5.5, 2.2, 63_000_000, bytes_per_row=300.0)]
 
     monkeypatch.setattr("prefstream.consumer.bench.growth.growth", measured)
     words = ["bench", "growth", "--rows", "1000", "--rows", "11000", "-o", str(tmp_path / "found.json")]
+    words += ["--panel", str(write_prior_panel(tmp_path)), "--only", "score"]
     done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
     assert done.exit_code == 0
-    assert asked == [[1_000, 11_000]]
+    assert asked == [(["prior"], [1_000, 11_000], ["score"])]
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if "score" in line]
     assert lines == [["score", "1,000", "500", "1,000", "60", ""], ["score", "11,000", "2,000", "5,000", "63", "300"]]
     [_, large] = json.loads((tmp_path / "found.json").read_text())["growth"]
@@ -110,3 +113,9 @@ def test_what_only_other_measurements_use_is_refused() -> None:
     done = CliRunner().invoke(app, ["bench", "growth", "--repetitions", "2"])
     assert isinstance(done.exception, UsageError)
     assert "--repetitions: no effect on bench growth" in str(done.exception)
+
+
+def test_growth_measures_no_command_that_it_does_not_know() -> None:
+    done = CliRunner().invoke(app, ["bench", "growth", "--only", "serve"], env={"COLUMNS": "160"})
+    assert done.exit_code == 2
+    assert "serve is none of score, evaluate, calibrate, finetune" in done.output
