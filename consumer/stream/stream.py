@@ -33,7 +33,7 @@ IDLE_POLL_S: Final = 0.25
 """Longest wait for records: bounds how late a signal to stop is seen."""
 
 BUSY_POLL_S: Final = 0.01
-"""Longest wait for records while a batch is scored: bounds how late its result is published."""
+"""Longest time between two looks for records while a batch is scored: its result is waited for meanwhile."""
 
 
 class Stream:
@@ -120,6 +120,9 @@ class Stream:
             self._source.resume()
         # Polling keeps us in the group. While paused it returns nothing, unless it brings partitions along.
         events = self._poll(self._wait_for_result(full=full), self._batcher.room)
+        if not events and not full and self._awaits_result:
+            # What comes meanwhile could not be scored before that result is there, and it is to be published at once.
+            self._pipeline.wait_finished(BUSY_POLL_S)
         self._telemetry.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
@@ -133,12 +136,19 @@ class Stream:
         if full and held is None:
             self._pipeline.wait_finished(IDLE_POLL_S)
             return 0.0
+        if self._awaits_result:
+            return 0.0
         wait_s = BUSY_POLL_S if self._pipeline else IDLE_POLL_S
         dues_s = [
             None if self._pipeline.scoring else self._batcher.wait_s(),
             None if held is None else max(0.0, held.due - time.monotonic()),
         ]
         return min([wait_s, *(due_s for due_s in dues_s if due_s is not None)])
+
+    @property
+    def _awaits_result(self) -> bool:
+        """Whether nothing can go out before a batch is scored."""
+        return self._pipeline.scoring and self._publisher.held is None
 
     def _poll(self, wait_s: float, max_records: int) -> list[Event]:
         if backoff_s := self._source.backoff_s:

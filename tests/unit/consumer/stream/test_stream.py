@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ from prefstream.consumer.stream import stream as stream_module
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.free_way import FreeWay
 from prefstream.consumer.stream.messages import Composer
-from prefstream.consumer.stream.pipeline import Pipeline
+from prefstream.consumer.stream.pipeline import Pipeline, Prepared
 from prefstream.consumer.stream.publisher import Publisher
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
@@ -170,3 +171,39 @@ def test_a_drain_that_backs_off_does_not_spin(watchdog: Watchdog) -> None:
         stage.stream._drain()
         assert stage.publisher.held is None  # it went out when it was due
         assert 1 < len(turns) <= 5.0 / BUSY_POLL_S + 1
+
+
+@pytest.fixture
+def judging(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What a batch that is to be decoded waits for; a look for records would come an hour later."""
+    free = threading.Event()
+    prepare = Pipeline._prepare
+
+    def wait_first(pipeline: Pipeline, batch: Batch) -> Prepared:
+        assert free.wait(60)
+        return prepare(pipeline, batch)
+
+    monkeypatch.setattr(Pipeline, "_prepare", wait_first)
+    monkeypatch.setattr(stream_module, "BUSY_POLL_S", 3_600.0)
+    return free
+
+
+def test_a_result_ends_the_wait_for_it_at_once(watchdog: Watchdog, judging: threading.Event) -> None:
+    stage = Stage(watchdog)
+    with closing(stage.pipeline):
+        stage.pipeline.submit(Batch((stage.event,), 0.0))
+        threading.Timer(0.05, judging.set).start()
+        stage.stream._read()
+        assert stage.consumer.timeouts_ms[-1] == 0, "it is the result that is waited for, not a record"
+        stage.stream._publish()
+        assert not stage.pipeline
+
+
+def test_records_that_are_there_are_taken_while_a_batch_is_scored(watchdog: Watchdog, judging: threading.Event) -> None:
+    stage = Stage(watchdog)
+    stage.consumer.polls.append({P0: [make_event(offset=6).record]})
+    with closing(stage.pipeline):
+        stage.pipeline.submit(Batch((stage.event,), 0.0))
+        stage.stream._read()
+        assert stage.stream._batcher.wait_s() is not None, "they wait in the open batch"
+        judging.set()
