@@ -36,6 +36,7 @@ class What(StrEnum):
     TRAIN = "train"
     PROFILE = "profile"
     GROWTH = "growth"
+    LATENCY = "latency"
     ALL = "all"
 
 
@@ -46,10 +47,11 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "repetitions": {What.PANEL, What.OFFLINE, What.OVERHEAD, What.TRAIN},
     "small_battles": {What.OVERHEAD},
     "batch": {What.OVERHEAD},
-    "bootstrap_servers": {What.OFFLINE, What.OVERHEAD},
+    "bootstrap_servers": {What.OFFLINE, What.OVERHEAD, What.LATENCY},
     "quix_python": {What.OVERHEAD},
     "rows": {What.GROWTH},
     "only": {What.GROWTH},
+    "seconds": {What.LATENCY},
 }
 """Which measurements an option is for; the others are for all."""
 
@@ -65,7 +67,9 @@ def bench(
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
             "profile: where each judge's time goes, and what share of this machine's peak it reaches; not among all. "
             "growth: `score`, `evaluate` and `calibrate` by the panel's judges that don't read, and `finetune` of a "
-            "judge of features, each on files of growing size: what a row adds to their memory."
+            "judge of features, each on files of growing size: what a row adds to their memory. "
+            "latency: how long a reader of committed records waits for an answer, to lone battles and at half load, "
+            "beside one pass of the judge and one commit; not among all."
         ),
     ] = What.ALL,
     panel: PanelOption = DEFAULT_PANEL,
@@ -85,6 +89,9 @@ def bench(
         list[str] | None,
         typer.Option(show_default="all four", help="A command that growth measures; may be repeated."),
     ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, help="How long battles come in each measurement of latency.")
+    ] = 20.0,
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +107,7 @@ def bench(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
 ) -> None:
-    """Measure this machine: but for profile and growth, by ratios of two programs that take turns.
+    """Measure this machine: but for profile, growth and latency, by ratios of two programs that take turns.
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
@@ -108,7 +115,8 @@ def bench(
     it. The losses of both sides must agree; if they don't, it says so and the exit code is 1.
 
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
-    `prefstream bench train --recipe gemma-3-270m --battles 64` · `prefstream bench growth --rows 1000 --rows 100000`
+    `prefstream bench train --recipe gemma-3-270m --battles 64` · `prefstream bench growth --rows 1000 --rows 100000` ·
+    `prefstream bench latency --bootstrap-servers kafka:9092`
     """
     configure_logging("warning", "console")
     if what is not What.ALL:
@@ -117,6 +125,9 @@ def bench(
     console = Console(stderr=True)
     if what is What.PROFILE:
         _profile(panel, battles, output, console)
+        return
+    if what is What.LATENCY:
+        _latency(seconds, bootstrap_servers, output, console)
         return
     results: dict[str, Any] = {}
     if what in {What.TRAIN, What.ALL}:
@@ -171,6 +182,19 @@ def _overhead(
 
     with console.status(f"stream and others, {battles} battles of 2 KB, {batch} in a transaction"):
         return overhead(battles, batch, repetitions, servers, quix=quix, say=console.log).to_fields()
+
+
+def _latency(seconds: float, servers: str | None, output: Path | None, console: Console) -> None:
+    from prefstream.consumer.bench.latency import latency
+
+    runs = []
+    with console.status("latency of the stream, each load with a linger of 50 ms and without"):
+        for run in latency(seconds, servers):
+            console.log(f"{run.load}, linger {run.linger_ms} ms: p50 {1000 * run.p50_s:.0f} ms")
+            runs.append(run.to_fields())
+    if output:
+        write_output(output, (json.dumps(runs, indent=2) + "\n").encode())
+    _print_latency(runs, Console())
 
 
 def _growth(
@@ -254,6 +278,21 @@ def _print_growth(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
         table.add_row(run["command"], *(f"{number:,.0f}" for number in numbers), added)
     table.caption = "bytes a row: what those beyond the smaller file added to the peak"
     console.print(table)
+
+
+def _print_latency(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
+    heads = ("linger ms", "battles/s", "p50 ms", "p95 ms", "p99 ms", "pass ms", "commit ms")
+    table = Table("load", *(Column(name, justify="right") for name in heads))
+    for run in runs:
+        told = [_in_passes(run, name) for name in ("p50", "p95", "p99")]
+        costs = (f"{1000 * run[name]:.1f}" for name in ("pass_s", "commit_s"))
+        table.add_row(run["load"], str(run["linger_ms"]), f"{run['battles_per_s']:,.1f}", *told, *costs)
+    table.caption = "in brackets: times the mean of one pass and one commit, which both come from the same run"
+    console.print(table)
+
+
+def _in_passes(run: Mapping[str, Any], name: str) -> str:
+    return f"{1000 * run[f'{name}_s']:.0f} ({run['of_pass_and_commit'][name]:.2f})"
 
 
 _STREAM: Final = "stream, judges that cost nothing"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.bench import stream as bench_stream
 from prefstream.consumer.bench.arms import ArmRun
 from prefstream.consumer.bench.growth import GrowthRun
+from prefstream.consumer.bench.latency import LatencyRun
 from prefstream.consumer.cli import app
 from prefstream.consumer.errors import UsageError
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
@@ -107,6 +108,20 @@ def test_the_overhead_is_told_against_each_program_and_one_that_is_missing_as_su
         ["stream, judges that cost nothing", "", "quix-streams, on librdkafka", "not installed", ""],
     ]
     assert "stream against bare kafka-python loop: ratio by CPU seconds 0.80" in done.output
+
+
+def test_latency_is_told_in_milliseconds_and_in_passes_with_commits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = LatencyRun("half load", 50, 480.0, p50_s=0.08, p95_s=0.12, p99_s=0.16, pass_s=0.067, commit_s=0.013)
+    monkeypatch.setattr("prefstream.consumer.bench.latency.latency", lambda *_: iter([run]))
+    words = ["bench", "latency", "-o", str(tmp_path / "found.json")]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    assert done.exit_code == 0
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if "│" in line]
+    assert lines == [["half load", "50", "480.0", "80 (1.00)", "120 (1.50)", "160 (2.00)", "67.0", "13.0"]]
+    [fields] = json.loads((tmp_path / "found.json").read_text())
+    assert fields["of_pass_and_commit"]["p99"] == pytest.approx(2.0)
 
 
 def test_what_only_other_measurements_use_is_refused() -> None:
