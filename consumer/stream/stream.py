@@ -75,6 +75,7 @@ class Stream:
         self._on_committed = on_committed
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
         self._stopping = threading.Event()
+        self._pass_s = self._commit_s = 0.0  # of the batch that was published last
 
     def stop(self) -> None:
         """Ask the loop to end; callable from any thread and from a signal handler."""
@@ -126,8 +127,7 @@ class Stream:
         self._telemetry.battles_consumed(len(events))
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
-        # One that is not full stays open while earlier ones are scored: closed now, it would begin no sooner.
-        if not full and not self._pipeline.scoring and (batch_due := self._batcher.due()):
+        if not full and self._takes_more and (batch_due := self._batcher.due()):
             self._pipeline.submit(batch_due)
 
     def _wait_for_result(self, *, full: bool) -> float:
@@ -136,11 +136,11 @@ class Stream:
         if full and held is None:
             self._pipeline.wait_finished(IDLE_POLL_S)
             return 0.0
-        if self._awaits_result:
-            return 0.0
+        if self._pipeline and held is None:
+            return 0.0  # a result is there, or is waited for as such
         wait_s = BUSY_POLL_S if self._pipeline else IDLE_POLL_S
         dues_s = [
-            None if self._pipeline.scoring else self._batcher.wait_s(),
+            self._batcher.wait_s() if self._takes_more else None,
             None if held is None else max(0.0, held.due - time.monotonic()),
         ]
         return min([wait_s, *(due_s for due_s in dues_s if due_s is not None)])
@@ -149,6 +149,18 @@ class Stream:
     def _awaits_result(self) -> bool:
         """Whether nothing can go out before a batch is scored."""
         return self._pipeline.scoring and self._publisher.held is None
+
+    @property
+    def _takes_more(self) -> bool:
+        """Whether a batch that is not full may begin.
+
+        While earlier ones are scored it would begin no sooner. And where a commit takes longer than a pass, what is
+        scored goes out first: the batch would be scored during that commit and take another one, and whoever comes
+        meanwhile would wait for both. Then they share one.
+        """
+        if self._pipeline.scoring:
+            return False
+        return not self._pipeline or self._publisher.held is not None or self._pass_s >= self._commit_s
 
     def _poll(self, wait_s: float, max_records: int) -> list[Event]:
         if backoff_s := self._source.backoff_s:
@@ -170,6 +182,7 @@ class Stream:
             if published.scored.messages:
                 self._telemetry.batch_published(published)
             if published.messages:
+                self._pass_s, self._commit_s = published.scored.inference_s, published.commit_s
                 self._on_committed(replace(published.scored, messages=published.messages))
         if self._publisher.held is None and self._pipeline.head_age_s > self._config.score_timeout_s:
             raise StalledError(

@@ -199,6 +199,36 @@ def test_a_result_ends_the_wait_for_it_at_once(watchdog: Watchdog, judging: thre
         assert not stage.pipeline
 
 
+@pytest.mark.parametrize(("pass_s", "commit_s", "in_flight"), [(0.002, 0.01, 1), (0.07, 0.01, 2)])
+def test_where_a_commit_takes_longer_than_a_pass_a_result_goes_out_before_a_batch_begins_that_is_not_full(
+    watchdog: Watchdog, pass_s: float, commit_s: float, in_flight: int
+) -> None:
+    stage = Stage(watchdog, linger_ms=0)
+    with closing(stage.pipeline):
+        stage.stream._pass_s, stage.stream._commit_s = pass_s, commit_s
+        stage.submit()
+        stage.consumer.polls.append({P0: [make_event(offset=6).record]})
+        stage.stream._read()
+        assert len(stage.pipeline) == in_flight
+        assert stage.consumer.timeouts_ms[-1] == 0, "a result waits to be published"
+        stage.stream._publish()
+        stage.stream._read()
+        stage.pipeline.wait_finished(60.0)
+        stage.stream._publish()
+        assert not stage.pipeline
+        assert stage.stream._batcher.wait_s() is None, "both batches were published"
+
+
+def test_a_full_batch_begins_whatever_waits_to_be_published(watchdog: Watchdog) -> None:
+    stage = Stage(watchdog, max_batch_battles=1)
+    with closing(stage.pipeline):
+        stage.stream._commit_s = 1.0
+        stage.submit()
+        stage.consumer.polls.append({P0: [make_event(offset=6).record]})
+        stage.stream._read()
+        assert len(stage.pipeline) == 2
+
+
 def test_records_that_are_there_are_taken_while_a_batch_is_scored(watchdog: Watchdog, judging: threading.Event) -> None:
     stage = Stage(watchdog)
     stage.consumer.polls.append({P0: [make_event(offset=6).record]})
