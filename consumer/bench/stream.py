@@ -101,9 +101,8 @@ def overhead(
             for name in order:
                 config = fresh_config(servers, batch).model_copy(update={"battles_topic": filled.battles_topic})
                 run = programs[name](config, battles)
-                say(
-                    f"{name}: {battles / run.seconds:,.0f} battles/s, {1e6 * run.cpu_seconds / battles:.1f} CPU µs each"
-                )
+                cpu_us = 1e6 * run.cpu_seconds / battles
+                say(f"{name}: {battles / run.seconds:,.0f} battles/s, {cpu_us:.1f} CPU µs a battle")
                 runs[name].append(run)
             order.append(order.pop(0))
     return Overhead(battles, {name: tuple(done) for name, done in runs.items()})
