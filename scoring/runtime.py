@@ -96,6 +96,11 @@ def cpu_computes_bfloat16() -> bool:
     return _bfloat16_flag() is not None
 
 
+def cpu_computes_int8() -> bool:
+    """Whether the processor adds up products of 8-bit integers in 32 bits; elsewhere they are slow, or overflow."""
+    return _cpu_flag("amx_int8", "avx512_vnni", "avx_vnni") is not None
+
+
 def is_first_process() -> bool:
     """Whether this is the only process, or the first of those that a launcher such as accelerate started."""
     return os.environ.get("RANK", "0") == "0"
@@ -136,12 +141,17 @@ def _in_process_settings() -> dict[str, str]:
 
 def _bfloat16_flag() -> str | None:
     """Name of the processor's bfloat16 extension, None if it has none or can't be asked."""
+    return _cpu_flag("amx_bf16", "avx512_bf16", "bf16")
+
+
+def _cpu_flag(*names: str) -> str | None:
+    """The first of some extensions that the processor has, None if it has none of them or can't be asked."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
-    return next((flag for flag in ("amx_bf16", "avx512_bf16", "bf16") if flag in flags), None)
+    return next((flag for flag in names if flag in flags), None)
 
 
 def _cgroup_quota(root: Path) -> float | None:

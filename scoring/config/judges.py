@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, HttpUrl, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
 from prefstream.schemas import Probabilities
-from prefstream.scoring.config.quantization import Int8Threshold, Quantization, QuantTypeSetting
+from prefstream.scoring.config.quantization import Int8Threshold, JudgeQuantization, Quantization, QuantTypeSetting
 from prefstream.scoring.config.sources import DEMO_BASES, Commit, Source, pinned
 from prefstream.scoring.settings import Settings
 
@@ -68,7 +68,13 @@ class ModelJudgeConfig(_NamedSettings):
         Literal["auto", "bfloat16", "float16", "float32"],
         Field(description="auto is bfloat16 where the device computes in it, else float16 on CUDA, float32 on CPU."),
     ] = "auto"
-    quantization: Annotated[Quantization, Field(description="By bitsandbytes; the head is never quantised.")] = "none"
+    quantization: Annotated[
+        JudgeQuantization,
+        Field(
+            description="8bit and 4bit by bitsandbytes; the head is never quantised. int8-dynamic, on a CPU with VNNI: "
+            "the gates alone, input and weights."
+        ),
+    ] = "none"
     int8_threshold: Int8Threshold = None
     quant_type: QuantTypeSetting = None
     merge: Annotated[
@@ -124,10 +130,9 @@ class ModelJudgeConfig(_NamedSettings):
                 f"{merge} is for quantization: 8bit; 16 levels are too few for what an adapter adds, which rounding "
                 "would undo; leave it out"
             )
-        if quantization == "none":
-            raise ValueError(
-                f"{merge} is for quantization: 8bit; into a base that is not quantised an adapter is merged anyway"
-            )
+        if quantization in ("none", "int8-dynamic"):
+            base = "a base that is not quantised" if quantization == "none" else "the base of an int8-dynamic judge"
+            raise ValueError(f"{merge} is for quantization: 8bit; into {base} an adapter is merged anyway")
         if "adapter" in info.data and info.data["adapter"] is None:
             raise ValueError(f"{merge} needs an adapter; leave it out")
         return merge
@@ -135,7 +140,12 @@ class ModelJudgeConfig(_NamedSettings):
     @property
     def merges(self) -> bool:
         """Whether the adapter becomes part of the base's weights, and takes no memory of its own."""
-        return self.quantization == "none" or self.merge == "before_quantization"
+        return self.rounding == "none" or self.merge == "before_quantization"
+
+    @property
+    def rounding(self) -> Quantization:
+        """How bitsandbytes rounds the base while it is loaded; int8-dynamic rounds what has been loaded."""
+        return "none" if self.quantization == "int8-dynamic" else self.quantization
 
 
 class FeaturesJudgeConfig(_NamedSettings):

@@ -11,7 +11,7 @@ import torch
 from prefstream.scoring.config import CPU_MICRO_BATCH_TOKENS, CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges import block_attention
-from prefstream.scoring.runtime import cpu_computes_bfloat16
+from prefstream.scoring.runtime import cpu_computes_bfloat16, cpu_computes_int8
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -46,9 +46,12 @@ def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
         By name.
 
     Raises:
-        LoadError: a judge names a device that is not there, or a dtype that it can't compute in.
+        LoadError: a judge names a device that is not there, or a dtype or quantization that it can't compute in.
     """
     devices = _assign(configs)
+    for config in configs:
+        if config.quantization == "int8-dynamic":
+            _verify_int8(config, devices[config.name])
     on_cpu = [config.name for config in configs if devices[config.name].type == "cpu"]
     # What torch found, or the user set by OMP_NUM_THREADS; each judge needs at least one.
     cores = torch.get_num_threads()
@@ -147,6 +150,17 @@ def _tokens(config: ModelJudgeConfig, device: torch.device) -> int:
     if isinstance(config.micro_batch_tokens, int):
         return config.micro_batch_tokens
     return CUDA_MICRO_BATCH_TOKENS if device.type == "cuda" else CPU_MICRO_BATCH_TOKENS
+
+
+def _verify_int8(config: ModelJudgeConfig, device: torch.device) -> None:
+    """Refuse products in 8 bits where they are slow or wrong."""
+    name = f"judge {config.name}: quantization int8-dynamic"
+    if device.type != "cpu":
+        raise LoadError(f"{name} is for a CPU, and its device is {device}; use 8bit there, or device: cpu")
+    if not cpu_computes_int8():
+        raise LoadError(f"{name} needs a processor with VNNI instructions, which this one does not have; use none")
+    if config.dtype == "float16":
+        raise LoadError(f"{name} goes with bfloat16 and float32, not with float16; use dtype: auto")
 
 
 def _dtype(config: ModelJudgeConfig, device: torch.device) -> torch.dtype:

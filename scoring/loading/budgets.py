@@ -96,7 +96,7 @@ def memory_of(
         model_config,
         attention=attention_for(config, model_config, placement),
         dtype=placement.dtype,
-        quantization=config.quantization,
+        quantization=config.rounding,  # what int8-dynamic saves, on a CPU, is not counted
         micro_batch_tokens=tokens,
         max_length=config.max_length,
         adapter_weights=0 if config.merges else adapter_weights,

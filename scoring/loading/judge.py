@@ -19,6 +19,7 @@ from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
+from prefstream.scoring.judges.int8.gates import SAMPLES, quantise_gates
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.judges.pooling import pool
@@ -134,6 +135,10 @@ def _load(
     pool(_classifier(model), pooling, encoder)
     _keep_head_in_float32(model)
     model.eval()
+    if config.quantization == "int8-dynamic":
+        say(f"{config.name}: quantising its gates")
+        samples = [sequence for encoding in encoder.encode(SAMPLES) for sequence in encoding.sequences]
+        quantise_gates(_classifier(model), samples, judge=config.name, dtype=placement.dtype)
     judge = ModelJudge(
         name=config.name,
         weight=config.weight,

@@ -36,7 +36,7 @@ class Rounding:
             storage: as above.
         """
         threshold = INT8_THRESHOLD if config.int8_threshold is None else config.int8_threshold
-        return cls(config.quantization, threshold, config.quant_type or "nf4", storage)
+        return cls(config.rounding, threshold, config.quant_type or "nf4", storage)
 
     def for_transformers(self, dtype: torch.dtype, head_names: AbstractSet[str]) -> Any:
         """Settings as transformers takes them; None where nothing is quantised.

@@ -170,6 +170,7 @@ def test_the_tokens_of_a_pass_are_a_number_or_left_open(tmp_path: Path, tokens: 
         {"quantization": "8bit", "int8_threshold": 4.5},
         {"quantization": "4bit", "quant_type": "fp4"},
         {"quantization": "8bit", "merge": "before_quantization"},
+        {"quantization": "int8-dynamic"},
     ],
 )
 def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -201,6 +202,13 @@ def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any
             (
                 "merge: before_quantization is for quantization: 8bit; into a base that is not quantised an adapter is "
                 "merged anyway"
+            ),
+        ),
+        (
+            {"quantization": "int8-dynamic", "adapter": "./a", "merge": "before_quantization"},
+            (
+                "merge: before_quantization is for quantization: 8bit; into the base of an int8-dynamic judge an "
+                "adapter is merged anyway"
             ),
         ),
         (
