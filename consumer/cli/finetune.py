@@ -23,6 +23,7 @@ from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.errors import LoadError
 from prefstream.scoring.finetune.features.recipe import AnyRecipe, FeaturesRecipe, load_any_recipe
 from prefstream.scoring.finetune.recipe import Recipe, shipped_recipes
 from prefstream.scoring.runtime import is_first_process
@@ -124,7 +125,8 @@ def finetune(
         bool,
         typer.Option(
             "--show",
-            help="Print the recipe with every setting, and what the data holds; don't train.",
+            help="Print the recipe with every setting, what it takes of a card's memory, and what the data holds; "
+            "don't train.",
         ),
     ] = False,
 ) -> None:
@@ -210,6 +212,8 @@ def _show(recipe: AnyRecipe, inputs: _Inputs, console: Console) -> None:
     from prefstream.scoring.finetune.data.teacher import read_teacher
 
     say(console, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    if isinstance(recipe, Recipe):
+        say(console, _memory_needed(recipe))
     train, dev = parts(inputs.file, inputs.dev, inputs.hold_out)
     train_report, dev_report = read_reports(train, dev, recipe, partial(_show_report, console))
     if dev is not None and dev_report is not None and (shared := shared_prompts(train, train_report, dev, dev_report)):
@@ -217,6 +221,32 @@ def _show(recipe: AnyRecipe, inputs: _Inputs, console: Console) -> None:
     teacher = read_teacher(inputs.teachers, train)
     for found in teacher.files if teacher else ():
         say(console, f"teacher {found['file']}: {found['pairs']:,} of {train_report.usable:,} pairs")
+
+
+def _memory_needed(recipe: Recipe) -> str:
+    from prefstream.scoring.finetune.memory.training import GIB, recipe_memory, with_other_checkpointing
+
+    try:
+        counted, other_way = recipe_memory(recipe), recipe_memory(with_other_checkpointing(recipe))
+    except LoadError as error:
+        return f"memory: not counted: {error}"
+    if counted is None or other_way is None:
+        return f"memory: not counted: {recipe.base} is not on this machine yet"
+    memory, placement = counted
+    parts = {
+        "base": memory.base,
+        "LoRA and head": memory.moving,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+        f"a backward pass of {memory.sequences} x {memory.width:,} tokens": memory.activations,
+    }
+    listed = ", ".join(f"{part} {size / GIB:.1f}" for part, size in parts.items())
+    dtype = str(placement.dtype).removeprefix("torch.")
+    other = "without" if recipe.step.gradient_checkpointing else "with"
+    return (
+        f"memory: about {memory.total / GIB:.1f} GiB on a card in {dtype}, by count ({listed}); "
+        f"{other} gradient_checkpointing {other_way[0].total / GIB:.1f}"
+    )
 
 
 def _show_report(console: Console, name: str, report: DataReport) -> None:

@@ -158,8 +158,6 @@ def run_bare(job: Job) -> dict[str, Any]:
     """Train with a loop as one writes it by hand."""
     recipe, updates = job.recipe, job.updates()
     model = job.load()
-    if recipe.step.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     model.train()
     optimizer = _adamw(model, recipe.optimizer)
     schedule = get_scheduler(

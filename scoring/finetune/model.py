@@ -55,13 +55,8 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
         LoadError: the base can't be had.
         ConfigError: the recipe doesn't fit the base.
     """
-    described = _described(recipe)
-    placement = place_judges([described])[recipe.name]
-    if placement.dtype == torch.float16:
-        if recipe.dtype != "auto":
-            raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
-        placement = replace(placement, dtype=torch.float32)  # a card without bfloat16
-    base = open_base(described.base, described.revision, labels=len(LABELS[recipe.kind]), layers=recipe.layers, say=say)
+    judge, placement = described(recipe), place(recipe)
+    base = open_base(judge.base, judge.revision, labels=len(LABELS[recipe.kind]), layers=recipe.layers, say=say)
     template = template_for(base.config.model_type, recipe.kind, base.tokenizer)
     layers = base.config.num_hidden_layers
     if recipe.lora.frozen_layers >= layers:
@@ -69,8 +64,8 @@ def open_student(recipe: Recipe, *, say: Callable[[str], None]) -> Student:
         raise ConfigError(recipe.name, (error,))
     _check_targets(skeleton(base.config), recipe)
     encoder = Encoder(base.tokenizer, template, max_length=recipe.max_length, mask_identity=recipe.data.mask_identity)
-    attention = attention_for(described, base.config, placement)
-    rounding = Rounding.of(described, storage=placement.dtype)
+    attention = attention_for(judge, base.config, placement)
+    rounding = Rounding.of(judge, storage=placement.dtype)
     return Student(recipe, base, template, encoder, placement, attention, rounding)
 
 
@@ -83,10 +78,6 @@ def load_student(student: Student) -> Any:
     Raises:
         LoadError: the base's weights can't be loaded.
     """
-    import peft
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    recipe = student.recipe
     with quiet_libraries():
         model = load_classifier(
             student.base,
@@ -95,37 +86,92 @@ def load_student(student: Student) -> Any:
             attention=student.attention,
             rounding=student.rounding,
         )
-        pool(model, recipe.pooling, student.encoder)
-        model.config.use_cache = False
-        model.score = Float32Head.of(model.score)
-        torch.nn.init.zeros_(model.score.weight)
-        layers = model.config.num_hidden_layers
-        adapted = peft.get_peft_model(
-            model,
-            peft.LoraConfig(
-                task_type=peft.TaskType.SEQ_CLS,
-                r=recipe.lora.rank,
-                lora_alpha=recipe.lora.alpha,
-                lora_dropout=recipe.lora.dropout,
-                target_modules=list(recipe.lora.targets),
-                layers_to_transform=list(range(recipe.lora.frozen_layers, layers)),
-            ),
-        )
+        pool(model, student.recipe.pooling, student.encoder)
+        return adapt(model, student.recipe, student.placement.dtype)
+
+
+def adapt(model: Any, recipe: Recipe, dtype: torch.dtype) -> Any:
+    """Make a student of a classifier: LoRA and a head of zeros, which alone move, in float32.
+
+    Args:
+        model: transformers' own.
+        recipe: how it is trained.
+        dtype: to compute in.
+
+    Returns:
+        The peft model.
+    """
+    import peft
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    model.config.use_cache = False
+    model.score = Float32Head.of(model.score)
+    torch.nn.init.zeros_(model.score.weight)
+    layers = model.config.num_hidden_layers
+    adapted = peft.get_peft_model(
+        model,
+        peft.LoraConfig(
+            task_type=peft.TaskType.SEQ_CLS,
+            r=recipe.lora.rank,
+            lora_alpha=recipe.lora.alpha,
+            lora_dropout=recipe.lora.dropout,
+            target_modules=list(recipe.lora.targets),
+            layers_to_transform=list(range(recipe.lora.frozen_layers, layers)),
+        ),
+    )
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    if student.placement.dtype != torch.float32:
-        # Under autocast LoRA's inputs would be cast to float32 and straight back: a tenth of the time.
-        for module in adapted.modules():
-            if isinstance(module, BaseTunerLayer):
-                module.cast_input_dtype_enabled = False
+    for module in adapted.modules():
+        if isinstance(module, BaseTunerLayer) and dtype != torch.float32:
+            # Under autocast LoRA's inputs would be cast to float32 and straight back: a tenth of the time.
+            module.cast_input_dtype_enabled = False
+        if hasattr(module, "init_8bit_state"):
+            module.register_forward_hook(_let_go_of_input)
     if recipe.step.gradient_checkpointing:
-        adapted.enable_input_require_grads()
+        adapted.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        # Only reentrant checkpointing needs an input with a gradient. Layers below LoRA would be computed twice for it.
+        adapted.disable_input_require_grads()
     return adapted
 
 
-def _described(recipe: Recipe) -> ModelJudgeConfig:
-    """The judge as a panel file would describe it: device, dtype and attention are chosen as serving does."""
+def _let_go_of_input(_layer: torch.nn.Module, _args: Any, output: torch.Tensor) -> None:
+    """Have bitsandbytes forget what it multiplied in 8 bits: for the gradient it needs the weights alone.
+
+    It keeps that beside what autograd keeps, so checkpointing knows nothing of it, and would save but half (0.50.2).
+    """
+    for name, kept in (("A", None), ("tensors", (None, None, None))):  # on a CPU, on a card
+        if hasattr(output.grad_fn, name):
+            setattr(output.grad_fn, name, kept)
+
+
+def place(recipe: Recipe) -> Placement:
+    """Where this process trains a judge, and in what.
+
+    Args:
+        recipe: how.
+
+    Raises:
+        ConfigError: in a dtype that can't be trained in.
+        LoadError: in one that the device doesn't compute in.
+    """
+    placement = place_judges([described(recipe)])[recipe.name]
+    if placement.dtype == torch.float16:
+        if recipe.dtype != "auto":
+            raise ConfigError(recipe.name, ("dtype: float16 overflows in training; use bfloat16 or float32",))
+        placement = replace(placement, dtype=torch.float32)  # a card without bfloat16
+    return placement
+
+
+def described(recipe: Recipe) -> ModelJudgeConfig:
+    """The judge as a panel file would describe it: device, dtype and attention are chosen as serving does.
+
+    Args:
+        recipe: how it is trained.
+
+    Raises:
+        ConfigError: the recipe names what no judge can be.
+    """
     try:
         return ModelJudgeConfig(
             name=recipe.name,

@@ -287,8 +287,6 @@ def training_arguments(recipe: Recipe, folder: str, *, steps: int, on_cpu: bool,
             num_train_epochs=1,  # the plan holds the epochs of every stage
             per_device_train_batch_size=1,  # one planned step
             gradient_accumulation_steps=recipe.step.accumulation,
-            activation_checkpointing=recipe.step.gradient_checkpointing,
-            activation_checkpointing_kwargs={"use_reentrant": False} if recipe.step.gradient_checkpointing else None,
             learning_rate=recipe.optimizer.learning_rate,
             lr_scheduler_type=recipe.optimizer.schedule,
             warmup_steps=recipe.optimizer.warmup,  # below 1 it is a share of the steps

@@ -18,9 +18,10 @@ import torch
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
+from prefstream.scoring.known_bases import known_config
 from prefstream.scoring.loading.layers import first_layers
 from prefstream.scoring.loading.rounding import NONE, Rounding
-from prefstream.scoring.loading.sources import first_line, local_folder
+from prefstream.scoring.loading.sources import fetched_folder, first_line, local_folder
 from prefstream.scoring.loading.tokenizer import load_config, load_tokenizer
 from prefstream.scoring.loading.weights import base_files, hash_base
 
@@ -76,15 +77,31 @@ def open_base(
     whole = skeleton(config)
     left_out: frozenset[str] = frozenset()
     if layers is not None:
-        if layers > config.num_hidden_layers:
-            raise LoadError(
-                f"{folder}: has {config.num_hidden_layers} layers, and the first {layers} are to be kept; lower layers"
-            )
-        config = first_layers(config, layers)
+        config = _kept(config, layers, source)
         left_out = _names(whole) - _names(skeleton(config))
     tokenizer = load_tokenizer(folder, config)
     config.pad_token_id = tokenizer.pad_token_id
     return Base(folder, config, tokenizer, _head_names(whole), left_out, hash_base(files))
+
+
+def find_config(source: str, revision: str | None, *, labels: int, layers: int | None = None) -> Any:
+    """The config of a base as far as it is known without asking anybody: read from this machine, or published.
+
+    Args:
+        source: as for `open_base`; and `revision`, `labels`, `layers`.
+        revision: likewise.
+        labels: likewise.
+        layers: likewise.
+
+    Returns:
+        transformers' own; None for a base that is still to be fetched, and not among `known_bases`.
+
+    Raises:
+        LoadError: what is here can't be used, or has fewer layers than are to be kept.
+    """
+    folder = fetched_folder(source, revision)
+    config = known_config(source, labels) if folder is None else load_config(folder, labels)
+    return config if config is None or layers is None else _kept(config, layers, source)
 
 
 def load_classifier(
@@ -205,6 +222,14 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if shows_progress:
             transformers_logging.enable_progress_bar()
+
+
+def _kept(config: Any, layers: int, source: str) -> Any:
+    if layers > config.num_hidden_layers:
+        raise LoadError(
+            f"{source}: has {config.num_hidden_layers} layers, and the first {layers} are to be kept; lower layers"
+        )
+    return first_layers(config, layers)
 
 
 def skeleton(config: Any) -> Any:

@@ -6,6 +6,8 @@ What bitsandbytes adds is not seen that way; it is put on top, by what its kerne
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ import torch
 
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.judges import block_attention
+from prefstream.scoring.judges.memory.live_bytes import LiveBytes
+from prefstream.scoring.loading.base_model import skeleton
 from prefstream.scoring.loading.layers import first_layers
 
 _LAYERS: Final = 2
@@ -27,7 +31,7 @@ _INT8_SCALE: Final = 4
 _NF4_BYTES: Final = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight in 4 bits: blocks of 64 share a scale of one byte, and 256 of these one of four (double quantisation)."""
 
-_LORA_BYTES: Final = 4
+LORA_BYTES: Final = 4
 """Of an adapter's weight, which stays float32 beside a quantised base."""
 
 
@@ -70,52 +74,110 @@ def judge_memory(
         max_length: tokens of a sequence, at most; the longest cost most, where scores are kept.
         adapter_weights: of an adapter that stays beside the base.
     """
-    with torch.device("meta"):
-        whole = _classifier(config, "eager", dtype)
-    linear = [layer for name, layer in whole.named_modules() if isinstance(layer, torch.nn.Linear) and name != "score"]
-    quantised = sum(layer.weight.numel() for layer in linear) if quantization != "none" else 0
-    rows = sum(layer.out_features for layer in linear)
-    others = sum(parameter.numel() for parameter in whole.parameters()) - quantised
-    packed = {"none": 0.0, "8bit": quantised + rows * _INT8_SCALE, "4bit": quantised * _NF4_BYTES}[quantization]
     sequences = max(1, micro_batch_tokens // max_length)
     return JudgeMemory(
-        weights=int(packed + others * dtype.itemsize + adapter_weights * _LORA_BYTES),
+        weights=weight_bytes(config, dtype, quantization) + adapter_weights * LORA_BYTES,
         one_pass=_pass_bytes(config, attention, dtype, sequences, max_length)
-        + _unpacking_bytes(linear, quantization, sequences * max_length),
+        + unpacking_bytes(config, quantization, sequences * max_length),
     )
 
 
-def _classifier(config: Any, attention: str, dtype: torch.dtype) -> Any:
+def weight_bytes(config: Any, dtype: torch.dtype, quantization: Quantization) -> int:
+    """What a base and its head take.
+
+    Args:
+        config: transformers' own.
+        dtype: of what is not quantised.
+        quantization: of the linear layers.
+    """
+    linear = linear_layers(config)
+    quantised = sum(layer.weight.numel() for layer in linear) if quantization != "none" else 0
+    rows = sum(layer.out_features for layer in linear)
+    others = sum(parameter.numel() for parameter in skeleton(config).parameters()) - quantised
+    packed = {"none": 0.0, "8bit": quantised + rows * _INT8_SCALE, "4bit": quantised * _NF4_BYTES}[quantization]
+    return int(packed + others * dtype.itemsize)
+
+
+def linear_layers(config: Any) -> list[torch.nn.Linear]:
+    """Those that are quantised and adapted, without contents: all but the head.
+
+    Args:
+        config: transformers' own.
+    """
+    layers = skeleton(config).named_modules()
+    return [layer for name, layer in layers if isinstance(layer, torch.nn.Linear) and name != "score"]
+
+
+def classifier_without_contents(config: Any, attention: str, dtype: torch.dtype) -> Any:
+    """A model that has shapes alone: to be made, wrapped and asked, not yet to be run.
+
+    Args:
+        config: transformers' own.
+        attention: implementation, as `attention_for` chose it.
+        dtype: of its weights.
+    """
     from transformers import AutoModelForSequenceClassification
 
-    return AutoModelForSequenceClassification.from_config(config, attn_implementation=attention, dtype=dtype).eval()
+    config = copy.deepcopy(config)
+    config.pad_token_id = 0  # what the tokenizer says is set where the judge is loaded; without any, none is batched
+    if attention in _BLOCKWISE or attention == block_attention.NAME:
+        attention = block_attention.NAME
+        block_attention.register()
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(config, attn_implementation=attention, dtype=dtype)
+
+
+def most_alive(model: Any, run: Callable[[], object], dtype: torch.dtype) -> int:
+    """The most bytes that are alive at a time while a model without contents is run, its own left out.
+
+    Args:
+        model: what `classifier_without_contents` returned, wrapped or not; of no other use afterwards.
+        run: makes the tensors that the model is given, and gives them to it.
+        dtype: to compute in; below float32 by autocast.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    # Numbers of the CPU, so that its operators are run, and yet without contents: how PyTorch itself plans memory.
+    with FakeTensorMode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        _take_form(model)
+        alive = LiveBytes()
+        with alive:
+            run()
+    return alive.peak
+
+
+def _take_form(model: torch.nn.Module) -> None:
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            formed = torch.nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype), weight.requires_grad)
+            if weight.requires_grad:  # of earlier passes; it is the model's, too
+                formed.grad = torch.zeros_like(formed)
+            setattr(module, name, formed)
+        for name, constant in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(constant.shape, dtype=constant.dtype))
 
 
 def _pass_bytes(config: Any, attention: str, dtype: torch.dtype, sequences: int, width: int) -> int:
     """The most that is alive at a time during a pass, weights left out."""
-    # Both are how PyTorch itself plans memory before a training; it has no public way.
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.distributed._tools.mem_tracker import MemTracker
-
     short = first_layers(config, min(_LAYERS, config.num_hidden_layers))
-    short.pad_token_id = 0  # what the tokenizer says is set where the judge is loaded; without any, none is batched
-    if attention in _BLOCKWISE or attention == block_attention.NAME:
-        attention = block_attention.NAME
-        block_attention.register()
-    tracker = MemTracker()
-    with FakeTensorMode(), torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        model = _classifier(short, attention, dtype)
-        tracker.track_external(model)
-        ids = torch.ones(sequences, width, dtype=torch.long)
-        with tracker:
-            model(input_ids=ids, use_cache=False)
-    peak = int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
-    weights: int = sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
-    return peak - weights
+    model = classifier_without_contents(short, attention, dtype).eval()
+
+    def read() -> None:
+        with torch.inference_mode():
+            model(input_ids=torch.ones(sequences, width, dtype=torch.long), use_cache=False)
+
+    return most_alive(model, read, dtype)
 
 
-def _unpacking_bytes(linear: list[torch.nn.Linear], quantization: Quantization, tokens: int) -> int:
-    """What the widest quantised product needs beside its input and output."""
+def unpacking_bytes(config: Any, quantization: Quantization, tokens: int) -> int:
+    """What the widest quantised product needs beside its input and output.
+
+    Args:
+        config: transformers' own.
+        quantization: of the linear layers.
+        tokens: of a pass.
+    """
+    linear = linear_layers(config)
     if quantization == "8bit":  # the input in 8 bits, sums in 32
         return max(tokens * (layer.in_features + 4 * layer.out_features) for layer in linear)
     if quantization == "4bit":  # the weights, unpacked to 16 bits

@@ -19,10 +19,10 @@ from prefstream.scoring.config import (
 )
 from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.judges.devices import Placement
+from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b
 from prefstream.scoring.loading.base_model import skeleton
 from prefstream.scoring.loading.budgets import memory_of as memory_of_judge
 from prefstream.scoring.loading.memory import JudgeMemory
-from tests.support.known_models import gemma_2_9b, llama_3_8b
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))

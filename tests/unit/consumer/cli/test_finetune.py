@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,7 @@ def test_show_prints_every_setting_and_what_the_data_hold_and_writes_nothing(
     shown, _, report = result.stdout.partition("licence: ''\n")
     fields = yaml.safe_load(shown)
     assert (fields["lora"]["rank"], fields["seed"], fields["optimizer"]["schedule"]) == (3, 5, "cosine")
+    assert re.search(r"memory: about 0\.\d GiB on a card in float32, by count \(base .*\); with gradient_check", report)
     assert "17 rows" in report
     assert "16 usable" in report
     assert MARK not in result.output

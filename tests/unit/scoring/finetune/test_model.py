@@ -10,6 +10,7 @@ import torch
 from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.finetune.model import load_student, open_student
 from prefstream.scoring.judges.forward import Float32Head
+from prefstream.scoring.judges.memory.live_bytes import LiveBytes
 from tests.support.labelled_pairs import make_recipe
 from tests.unit.scoring.finetune.conftest import MakeBase
 
@@ -52,6 +53,35 @@ def test_a_base_is_quantised_in_training_as_the_recipe_says(base: MakeBase, thre
     model = student_model(base, dtype="bfloat16", quantization="8bit", int8_threshold=threshold)
     thresholds = [module.state.threshold for module in model.modules() if hasattr(module, "init_8bit_state")]
     assert thresholds == [6.0 if threshold is None else threshold] * 2 * 7
+
+
+def held_after_reading(model: Any) -> int:
+    """Bytes that are kept for the backward pass, which must go well with them."""
+    alive = LiveBytes()
+    with alive, torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model.train()(input_ids=torch.full((4, 64), 9), use_cache=False).logits
+        held = alive.now
+        logits.float().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
+    return held
+
+
+def test_checkpointing_keeps_as_little_in_8_bits_as_without(base: MakeBase) -> None:
+    """Bitsandbytes keeps each product's input by itself, where checkpointing can't see it."""
+    settings: dict[str, Any] = {"dtype": "bfloat16", "step": {"gradient_checkpointing": True}}
+    exact, rounded = (held_after_reading(student_model(base, **settings, quantization=q)) for q in ("none", "8bit"))
+    assert rounded < 1.05 * exact
+
+
+def test_nothing_is_propagated_into_what_lies_below_lora(base: MakeBase) -> None:
+    """With checkpointing, too, which asks for a gradient of the input where it is told to begin anew."""
+    model = student_model(base, step={"gradient_checkpointing": True}, lora={"rank": 4, "frozen_layers": 1})
+    states: list[torch.Tensor] = []
+    layers = model.get_base_model().model.layers
+    layers[0].register_forward_hook(lambda _layer, _args, output: states.append(output))
+    logits = model.train()(input_ids=torch.full((1, 8), 9), use_cache=False).logits
+    assert logits.requires_grad
+    assert [state.requires_grad for state in states] == [False]
 
 
 @pytest.mark.parametrize(
