@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.outputs import check_outputs, write_output
 from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.scoring.bench.cards import NAMES, find_cards
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.finetune.recipe import load_recipe
@@ -37,11 +39,13 @@ class What(StrEnum):
     PROFILE = "profile"
     GROWTH = "growth"
     LATENCY = "latency"
+    ROOFLINE = "roofline"
     ALL = "all"
 
 
 _USED_BY: Final[dict[str, set[What]]] = {
-    "panel": {What.PANEL, What.OFFLINE, What.PROFILE, What.GROWTH},
+    "panel": {What.PANEL, What.OFFLINE, What.PROFILE, What.GROWTH, What.ROOFLINE},
+    "cards": {What.ROOFLINE},
     "recipe": {What.TRAIN},
     "battles": {What.PANEL, What.OFFLINE, What.TRAIN, What.PROFILE},
     "repetitions": {What.PANEL, What.OFFLINE, What.OVERHEAD, What.TRAIN},
@@ -69,7 +73,9 @@ def bench(
             "growth: `score`, `evaluate` and `calibrate` by the panel's judges that don't read, and `finetune` of a "
             "judge of features, each on files of growing size: what a row adds to their memory. "
             "latency: how long a reader of committed records waits for an answer, to lone battles and at half load, "
-            "beside one pass of the judge and one commit; not among all."
+            "beside one pass of the judge and one commit; not among all. "
+            "roofline: what graphics cards would do with the panel at most, by arithmetic on their data sheets: a "
+            "bound, not a measurement; nothing is loaded, no card is needed, and it is not among all."
         ),
     ] = What.ALL,
     panel: PanelOption = DEFAULT_PANEL,
@@ -92,6 +98,10 @@ def bench(
     seconds: Annotated[
         float, typer.Option(min=1.0, help="How long battles come in each measurement of latency.")
     ] = 20.0,
+    cards: Annotated[
+        list[str] | None,
+        typer.Option("--card", metavar="NAME", show_default="all", help=f"For roofline: {NAMES}; may be repeated."),
+    ] = None,
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
@@ -107,7 +117,7 @@ def bench(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
 ) -> None:
-    """Measure this machine: but for profile, growth and latency, by ratios of two programs that take turns.
+    """Measure this machine: but for profile, growth, latency and roofline, by ratios of two programs that take turns.
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
@@ -116,7 +126,8 @@ def bench(
 
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
     `prefstream bench train --recipe gemma-3-270m --battles 64` · `prefstream bench growth --rows 1000 --rows 100000` ·
-    `prefstream bench latency --bootstrap-servers kafka:9092`
+    `prefstream bench latency --bootstrap-servers kafka:9092` ·
+    `prefstream bench roofline --panel deploy/panels/two-80gb.yaml --card H100`
     """
     configure_logging("warning", "console")
     if what is not What.ALL:
@@ -128,6 +139,9 @@ def bench(
         return
     if what is What.LATENCY:
         _latency(seconds, bootstrap_servers, output, console)
+        return
+    if what is What.ROOFLINE:
+        _roofline(panel, cards or [], output, console)
         return
     results: dict[str, Any] = {}
     if what in {What.TRAIN, What.ALL}:
@@ -173,6 +187,26 @@ def _profile(panel: Path, battles: int, output: Path | None, console: Console) -
     if output:
         write_output(output, (json.dumps(result.to_fields(), indent=2) + "\n").encode())
     _print_profile(result, Console())
+
+
+def _roofline(panel: Path, cards: Sequence[str], output: Path | None, console: Console) -> None:
+    from prefstream.scoring.bench.roofline import Way, bounds, cells
+
+    chosen = find_cards(cards)
+    with console.status("counting what each judge multiplies and moves") as status:
+        found = bounds(panel_config(panel, status.update), chosen)
+    if output:
+        write_output(output, (json.dumps([asdict(bound) for bound in found], indent=2) + "\n").encode())
+    if not found:
+        say(console, "none of these cards holds the panel's weights and computes in its dtypes")
+        return
+    table = Table("card", *(Column(way.value, justify="right") for way in Way))
+    for row in cells(found):
+        table.add_row(*row)
+    table.caption = "battles/s at most, with swap / without; one card for each device of the panel"
+    printed = Console()
+    printed.print(table)
+    say(printed, "a bound by arithmetic, not a measurement: real cards stay below it")
 
 
 def _overhead(

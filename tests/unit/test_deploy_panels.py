@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from prefstream.consumer.doctor.judge_memory import CUDA_BYTES
+from prefstream.scoring.bench.cards import find_cards
+from prefstream.scoring.bench.roofline import bounds, cells
 from prefstream.scoring.config import (
     CUDA_MICRO_BATCH_TOKENS,
     ModelJudgeConfig,
@@ -114,6 +116,26 @@ def test_what_a_card_is_to_hold_fits_with_a_tenth_to_spare_and_is_what_the_guide
     cards, free = CARDS[name]
     assert len(needs) == cards
     assert max(needs.values()) < 0.9 * free * GIB
+
+
+BOUNDED: Final = {
+    "two-t4": ["T4"],
+    "one-24gb": ["L4", "A10G"],
+    "two-24gb": ["L4", "A10G"],
+    "one-80gb": ["A100-80GB", "H100", "H200"],
+    "two-80gb": ["A100-80GB", "H100", "H200"],
+}
+"""Cards whose speed at most the guide tells of each panel."""
+
+
+def test_what_the_guide_says_panels_could_do_at_most_is_what_the_command_says() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `.*/ .*\|$", guide, re.MULTILINE)
+    assert told == [
+        f"| `{name}` | {' | '.join(row)} |"
+        for name, cards in BOUNDED.items()
+        for row in cells(bounds(load(name), find_cards(cards)))
+    ]
 
 
 def test_cpu_needs_no_card_and_priors_no_weights() -> None:

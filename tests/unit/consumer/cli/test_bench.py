@@ -134,3 +134,23 @@ def test_growth_measures_no_command_that_it_does_not_know() -> None:
     done = CliRunner().invoke(app, ["bench", "growth", "--only", "serve"], env={"COLUMNS": "160"})
     assert done.exit_code == 2
     assert "serve is none of score, evaluate, calibrate, finetune" in done.output
+
+
+def test_a_roofline_is_told_card_by_card_and_said_to_be_a_bound(tmp_path: Path) -> None:
+    """Nothing is loaded: the base is known by its shapes."""
+    entry = {
+        "name": "llama",
+        "kind": "pairwise",
+        "base": "meta-llama/Meta-Llama-3-8B-Instruct",
+        "revision": "8afb486c1db24fe5011ec46dfbe5b5dccdb575c2",
+        "allow_untrained": True,
+    }
+    (tmp_path / "panel.yaml").write_text(json.dumps({"judges": [entry]}), encoding="utf-8")
+    words = ["bench", "roofline", "--panel", str(tmp_path / "panel.yaml"), "--card", "h100", "--card", "L4"]
+    done = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "found.json")], env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if "│" in line]
+    assert [line[0] for line in lines] == ["L4", "H100"]
+    assert "not a measurement" in done.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert f"{found[0]['battles_per_s']:.1f} / {found[1]['battles_per_s']:.1f}" == lines[0][1]
