@@ -134,14 +134,13 @@ def bench(
         refuse_unused(context, [name for name, users in _USED_BY.items() if what not in users], f"on bench {what}")
     check_outputs({"--output": output}, (), force=True)
     console = Console(stderr=True)
-    if what is What.PROFILE:
-        _profile(panel, battles, output, console)
-        return
-    if what is What.LATENCY:
-        _latency(seconds, bootstrap_servers, output, console)
-        return
-    if what is What.ROOFLINE:
-        _roofline(panel, cards or [], output, console)
+    not_among_all: dict[What, Callable[[], None]] = {
+        What.PROFILE: lambda: _profile(panel, battles, output, console),
+        What.LATENCY: lambda: _latency(seconds, bootstrap_servers, output, console),
+        What.ROOFLINE: lambda: _roofline(panel, cards or [], output, console),
+    }
+    if alone := not_among_all.get(what):
+        alone()
         return
     results: dict[str, Any] = {}
     if what in {What.TRAIN, What.ALL}:
