@@ -169,7 +169,7 @@ def _fit(judges: Sequence[ModelJudgeConfig], bases: dict[str, Any], card: Graphi
     for judge in judges:
         if judge.dtype == "bfloat16" and not card.has_bfloat16:
             return False
-        weights = weight_bytes(bases[judge.name], torch.bfloat16, judge.quantization)
+        weights = weight_bytes(bases[judge.name], torch.bfloat16, judge.rounding)
         place = judge.name if judge.device == "auto" else str(judge.device)
         taken[place] = taken.get(place, 0) + weights
     return max(taken.values()) < card.memory
@@ -225,10 +225,10 @@ def _work(judge: ModelJudgeConfig, config: Any, way: Way, counted: _Counted) -> 
     linear = linear_layers(config)
     weights = sum(layer.weight.numel() for layer in linear)
     return JudgeWork(
-        per_token=per_token + _rounding_of_inputs(linear, judge.quantization),
+        per_token=per_token + _rounding_of_inputs(linear, judge.rounding),
         per_pair=per_pair,
-        per_pass=_reading_of_weights(weights, judge.quantization),
-        int8=judge.quantization == "8bit",
+        per_pass=_reading_of_weights(weights, judge.rounding),
+        int8=judge.rounding == "8bit",
     )
 
 
