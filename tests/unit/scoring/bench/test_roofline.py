@@ -13,7 +13,7 @@ from prefstream.scoring.bench.throughput import read_lengths
 from prefstream.scoring.bench.work import FUSED, Work, work_of
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.loading.known_bases import gemma_2_9b, llama_3_8b
+from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b
 
 [A100, H100] = find_cards(["H100", "a100-80gb"])
 
