@@ -65,7 +65,7 @@ def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="panel: the panel against a plain loop. offline: the stream against `score`. "
+            help="panel: the panel against a plain loop, and a careful one. offline: the stream against `score`. "
             "overhead: the stream with judges that cost nothing against a bare kafka-python loop, and against "
             "quix-streams where it is installed, all from one topic that was filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
@@ -354,11 +354,27 @@ def _print_ratios(results: Mapping[str, Any], console: Console) -> None:
             speed = result["speed"]
             table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
     console.print(table)
+    if "panel" in results:
+        _print_careful(results["panel"], console)
     for key, result in overhead.items():
         if result is not None:
             say(console, f"stream against {_OVERHEADS[key]}: ratio by CPU seconds {_ratio(result['cpu_speed'])}")
     if "train" in results:
         _print_training(results["train"], console)
+
+
+def _print_careful(result: Mapping[str, Any], console: Console) -> None:
+    say(
+        console,
+        f"panel against a careful loop (adapters merged, sorted by length, batches by tokens): ratio "
+        f"{_ratio(result['careful_speed'])}, by CPU seconds {_ratio(result['careful_cpu_speed'])}; by CPU seconds "
+        f"against the plain one {_ratio(result['cpu_speed'])}",
+    )
+    say(
+        console,
+        f"probabilities differ from the panel's by at most {result['largest_gap']:.3f} (plain loop) and "
+        f"{result['careful_gap']:.3f} (careful loop), in battles that all read whole",
+    )
 
 
 def _print_training(result: dict[str, Any], console: Console) -> None:

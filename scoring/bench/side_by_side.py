@@ -86,11 +86,29 @@ def take_turns(
     Returns:
         The runs of ours and of theirs; those at the same place are neighbours in time.
     """
-    runs: dict[str, list[Run]] = {ours: [], theirs: []}
+    runs = all_take_turns((ours, theirs), run, repetitions, say=say)
+    return runs[ours], runs[theirs]
+
+
+def all_take_turns(
+    arms: Sequence[str], run: Callable[[str], Run], repetitions: int, *, say: Callable[[str], None]
+) -> dict[str, list[Run]]:
+    """Run any number of sides in turn, from the last to the first, and in the next repetition back again.
+
+    Args:
+        arms: their names.
+        run: runs one side once.
+        repetitions: runs of each side.
+        say: told what is being run, a line at a time.
+
+    Returns:
+        The runs of each.
+    """
+    runs: dict[str, list[Run]] = {arm: [] for arm in arms}
     for repetition in range(repetitions):
-        for arm in (theirs, ours) if repetition % 2 == 0 else (ours, theirs):
+        for arm in arms[::-1] if repetition % 2 == 0 else arms:
             say(f"run {repetition + 1} of {repetitions}: {arm}")
             done = run(arm)
             say(f"run {repetition + 1} of {repetitions}: {arm} took {done.seconds:.1f} s")
             runs[arm].append(done)
-    return runs[ours], runs[theirs]
+    return runs

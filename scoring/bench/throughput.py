@@ -1,8 +1,9 @@
 """Throughput of a panel against a plain loop: same machine, same run, same weights, same battles.
 
 The plain loop is what public notebooks do: padded batches of eight sequences in arrival order, adapters beside the
-base weights, malloc as it comes, one judge after the other. Both sides run in processes of their own, taking turns,
-so that neither inherits the other's memory, threads or warmth, and a machine that slows down slows both.
+base weights, malloc as it comes, one judge after the other. The careful loop is what a good one could do: adapters
+merged, sequences sorted by length into batches of so many tokens, the panel's malloc. All run in processes of their
+own, taking turns, so that none inherits another's memory, threads or warmth, and a machine that slows down slows all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
 from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, Request, models, reading_alone
-from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, take_turns
+from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, all_take_turns
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import ConfigError
 
@@ -71,6 +72,9 @@ class PanelBenchResult:
         cpu_speed: battles per CPU second.
         panel_padded_tokens: tokens that the panel's forward passes read.
         plain_padded_tokens: tokens that the plain loop's forward passes read.
+        careful_speed: battles per second, the careful loop's as *theirs*.
+        careful_cpu_speed: battles per CPU second, likewise.
+        careful_gap: as `largest_gap`, of the careful loop.
         largest_gap: most that a probability of one side differs from the other's, in battles that fit uncut.
         mean_gap: mean of these differences: what rounding in another order and merged adapters make.
         panel_settings: what decides the panel's speed.
@@ -82,6 +86,9 @@ class PanelBenchResult:
     battles: int
     speed: SideBySide
     cpu_speed: SideBySide
+    careful_speed: SideBySide
+    careful_cpu_speed: SideBySide
+    careful_gap: float
     panel_padded_tokens: int
     plain_padded_tokens: int
     largest_gap: float
@@ -93,7 +100,8 @@ class PanelBenchResult:
 
     def to_fields(self) -> dict[str, Any]:
         """All of it, for a JSON file."""
-        return {**asdict(self), "speed": self.speed.to_fields(), "cpu_speed": self.cpu_speed.to_fields()}
+        speeds = ("speed", "cpu_speed", "careful_speed", "careful_cpu_speed")
+        return {**asdict(self), **{name: getattr(self, name).to_fields() for name in speeds}}
 
 
 def read_lengths() -> list[tuple[int, int, int]]:
@@ -147,9 +155,9 @@ def bench_panel(
     batch_battles: int = DEFAULT_BATCH_BATTLES,
     say: Callable[[str], None],
 ) -> PanelBenchResult:
-    """Measure a panel against the plain loop.
+    """Measure a panel against the plain loop, and against the careful one.
 
-    A judge without an adapter gets one with random weights (rank 16 on every linear layer), the same file for both
+    A judge without an adapter gets one with random weights (rank 16 on every linear layer), the same file for all
     sides: it costs as much as a trained one.
 
     Args:
@@ -173,10 +181,10 @@ def bench_panel(
 
         def run(arm: str) -> PanelRun:
             # The panel's process applies the fast settings itself if this one has not, as every command does.
-            return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm == "panel"))
+            return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm != "plain"))
 
-        panel, plain = take_turns("panel", "plain", run, repetitions, say=say)
-    return _summarise(panel, plain, uncut=[_fits(battle, config) for battle in chosen])
+        runs = all_take_turns(("panel", "plain", "careful"), run, repetitions, say=say)
+    return _summarise(**runs, uncut=[_fits(battle, config) for battle in chosen])
 
 
 def with_adapters(request: Request, say: Callable[[str], None]) -> Request:
@@ -224,18 +232,25 @@ def _fits(battle: Battle, config: PanelConfig) -> bool:
     return (pairwise if any(judge.kind == "pairwise" for judge in models(config)) else words) <= room
 
 
-def _summarise(panel: Sequence[PanelRun], plain: Sequence[PanelRun], *, uncut: Sequence[bool]) -> PanelBenchResult:
+def _summarise(
+    panel: Sequence[PanelRun], plain: Sequence[PanelRun], careful: Sequence[PanelRun], *, uncut: Sequence[bool]
+) -> PanelBenchResult:
     count = len(panel[0].probabilities)
-    gaps = [
-        abs(ours - theirs)
-        for fits, one, other in zip(uncut, panel[0].probabilities, plain[0].probabilities, strict=True)
-        if fits
-        for ours, theirs in zip(one, other, strict=True)
-    ]
+    gaps = _gaps(panel[0], plain[0], uncut)
+
+    def speed(theirs: Sequence[PanelRun]) -> SideBySide:
+        return SideBySide.of_seconds(count, [run.seconds for run in panel], [run.seconds for run in theirs])
+
+    def cpu_speed(theirs: Sequence[PanelRun]) -> SideBySide:
+        return SideBySide.of_seconds(count, [run.cpu_seconds for run in panel], [run.cpu_seconds for run in theirs])
+
     return PanelBenchResult(
         battles=count,
-        speed=SideBySide.of_seconds(count, [run.seconds for run in panel], [run.seconds for run in plain]),
-        cpu_speed=SideBySide.of_seconds(count, [run.cpu_seconds for run in panel], [run.cpu_seconds for run in plain]),
+        speed=speed(plain),
+        cpu_speed=cpu_speed(plain),
+        careful_speed=speed(careful),
+        careful_cpu_speed=cpu_speed(careful),
+        careful_gap=max(_gaps(panel[0], careful[0], uncut), default=0.0),
         panel_padded_tokens=panel[0].padded_tokens,
         plain_padded_tokens=plain[0].padded_tokens,
         largest_gap=max(gaps, default=0.0),
@@ -245,3 +260,13 @@ def _summarise(panel: Sequence[PanelRun], plain: Sequence[PanelRun], *, uncut: S
         panel_memory_bytes=max(run.peak_memory_bytes for run in panel),
         plain_memory_bytes=max(run.peak_memory_bytes for run in plain),
     )
+
+
+def _gaps(ours: PanelRun, theirs: PanelRun, uncut: Sequence[bool]) -> list[float]:
+    """How far the probabilities of two sides are apart, in battles that both read whole."""
+    return [
+        abs(mine - other)
+        for fits, one, another in zip(uncut, ours.probabilities, theirs.probabilities, strict=True)
+        if fits
+        for mine, other in zip(one, another, strict=True)
+    ]

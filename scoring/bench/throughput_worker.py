@@ -1,7 +1,7 @@
 """One task of the benchmark, in a process of its own: `python -m MODULE TASK REQUEST ANSWER`.
 
-TASK is `adapters` (make random ones), `panel` or `plain` (score the battles and take the time). REQUEST and ANSWER
-are JSON files. When it fails, the last line of stderr says why.
+TASK is `adapters` (make random ones), `panel`, `plain` or `careful` (score the battles and take the time). REQUEST and
+ANSWER are JSON files. When it fails, the last line of stderr says why.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PLAIN_BATCH_SEQUENCES: Final = 8
 """As in the public notebooks."""
+
+CAREFUL_BATCH_TOKENS: Final = 2048
+"""Padding included: what was fastest of several."""
 
 _RANK: Final = 16
 
@@ -64,15 +68,20 @@ def run_panel(request: Request) -> dict[str, Any]:
     }
 
 
-def run_plain(request: Request) -> dict[str, Any]:
-    """Score the battles as a notebook does."""
+def run_plain(request: Request, *, careful: bool = False) -> dict[str, Any]:
+    """Score the battles as a notebook does.
+
+    Args:
+        request: what to score.
+        careful: as a good one does: adapters merged, texts of like length together.
+    """
     import numpy as np
     import torch
 
     from prefstream.scoring.judges.devices import place_judges
 
     placements = place_judges(request.judges)
-    loops = [_PlainLoop(judge, placements[judge.name]) for judge in request.judges]
+    loops = [_PlainLoop(judge, placements[judge.name], careful=careful) for judge in request.judges]
     for loop in loops:
         loop.score(request.battles[:WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
@@ -94,9 +103,12 @@ def run_plain(request: Request) -> dict[str, Any]:
 
 
 class _PlainLoop:
-    """One judge of the plain loop: the adapter beside the base, eight texts at a time as they come."""
+    """One judge of the plain loop: the adapter beside the base, eight texts at a time as they come.
 
-    def __init__(self, judge: ModelJudgeConfig, placement: Placement) -> None:
+    A careful one merges the adapter, and sorts the texts by length into batches of so many tokens.
+    """
+
+    def __init__(self, judge: ModelJudgeConfig, placement: Placement, *, careful: bool) -> None:
         from peft import PeftModel
 
         from prefstream.scoring.encoding.encode import Encoder
@@ -116,7 +128,11 @@ class _PlainLoop:
         encoder = Encoder(self._tokenizer, self._template, max_length=self._max_length)
         pool(model, record.pooling, encoder)
         model = PeftModel.from_pretrained(model, str(adapter))
+        if careful:
+            model = model.merge_and_unload()
         self._model = model.to(placement.device).eval()
+        self._careful = careful
+        self._tau = record.tau
         self._placement = placement
         self.name = judge.name
         self.description = f"{placement.dtype}, {model.config._attn_implementation}, {placement.device}"  # noqa: SLF001
@@ -130,22 +146,34 @@ class _PlainLoop:
         from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
         texts = [text for battle in battles for text in _texts(battle, self._template)]
+        # The template has the special tokens.
+        ids = self._tokenizer(texts, add_special_tokens=False, truncation=True, max_length=self._max_length)[
+            "input_ids"
+        ]
+        read: list[int] = []
         rows = []
         with torch.no_grad(), self._autocast():
-            for start in range(0, len(texts), PLAIN_BATCH_SEQUENCES):
-                batch = self._tokenizer(
-                    texts[start : start + PLAIN_BATCH_SEQUENCES],
-                    add_special_tokens=False,  # the template has them
-                    padding=True,
-                    truncation=True,
-                    max_length=self._max_length,
-                    return_tensors="pt",
-                ).to(self._placement.device)
+            for those in self._batches([len(text) for text in ids]):
+                batch = self._tokenizer.pad({"input_ids": [ids[place] for place in those]}, return_tensors="pt")
+                batch = batch.to(self._placement.device)
                 rows.append(self._model(**batch).logits.float().cpu())
+                read += those
                 self.tokens += int(batch["attention_mask"].sum())
                 self.padded_tokens += batch["input_ids"].numel()
-        logits = torch.cat(rows).numpy()
-        return read_pairwise(logits) if self._template.kind == "pairwise" else read_pointwise(logits, tau=0.0)
+        logits = torch.cat(rows)[torch.tensor(read).argsort()].numpy()
+        return read_pairwise(logits) if self._template.kind == "pairwise" else read_pointwise(logits, tau=self._tau)
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Which texts are read together, by their places."""
+        if not self._careful:
+            places = range(len(lengths))
+            return [list(places[start : start + PLAIN_BATCH_SEQUENCES]) for start in places[::PLAIN_BATCH_SEQUENCES]]
+        batches: list[list[int]] = []
+        for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+            if not batches or lengths[batches[-1][0]] * (len(batches[-1]) + 1) > CAREFUL_BATCH_TOKENS:
+                batches.append([])
+            batches[-1].append(place)
+        return batches
 
     def _autocast(self) -> AbstractContextManager[None]:
         import torch
@@ -248,13 +276,14 @@ _TASKS: Final[dict[str, Callable[[Request], dict[str, Any]]]] = {
     "adapters": make_adapters,
     "panel": run_panel,
     "plain": run_plain,
+    "careful": partial(run_plain, careful=True),
 }
 
 
 def main() -> None:
     """Do the task that the arguments name."""
     task, request, answer = sys.argv[1:]
-    if task == "panel":
+    if task in {"panel", "careful"}:
         runtime.ensure_fast_process()
     fields = _TASKS[task](Request.read(Path(request)))
     if task != "adapters":

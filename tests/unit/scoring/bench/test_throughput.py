@@ -67,15 +67,18 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
     return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, say=_ignore)
 
 
-def test_both_sides_compute_the_same_probabilities(result: PanelBenchResult) -> None:
+def test_all_sides_compute_the_same_probabilities(result: PanelBenchResult) -> None:
     assert result.battles == 11
-    assert result.largest_gap < 1e-4  # float32: merged adapters and other batches, nothing else
+    # float32: merged adapters and other batches, nothing else.
+    assert result.largest_gap < 1e-4
+    assert result.careful_gap < 1e-4
 
 
 def test_the_result_is_json(result: PanelBenchResult) -> None:
     fields = json.loads(json.dumps(result.to_fields()))
     assert fields["speed"]["ratio"] == result.speed.ratio > 0
     assert fields["cpu_speed"]["ratio"] == result.cpu_speed.ratio > 0
+    assert fields["careful_speed"]["ratio"] == result.careful_speed.ratio > 0
     assert set(fields["panel_settings"]) >= {"gemma", "llama", "malloc"}
 
 
