@@ -5,7 +5,7 @@ and a tuple of nine fields, in the client's own thread; meanwhile nobody else ha
 more than whether it arrived, and that is what became of its batch. Here a record asks its batch when it is asked.
 Where somebody wants to be called back, kafka-python's own future does that.
 
-Versions: 3.0.12; with 3.0.9 to 3.0.11 the same methods were looked at. In master the producer was written anew (pull
+Versions: 3.0.12; others were not looked at. In master the producer was written anew (pull
 request 3110 of dpkp/kafka-python) and was not tried.
 
 Upstream: no issue known.

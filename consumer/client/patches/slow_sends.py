@@ -7,7 +7,7 @@ comes in the plainest way (key and value are bytes, no serializer, the default p
 a short way to the same partition, checks and bytes; what the headers of many records have in common is encoded once.
 Every other record goes kafka-python's way.
 
-Versions: 3.0.12; with 3.0.9 to 3.0.11 the same methods were looked at. In master the producer was written anew (pull
+Versions: 3.0.12; others were not looked at. In master the producer was written anew (pull
 request 3110 of dpkp/kafka-python) and was not tried.
 
 Upstream: no issue known.
