@@ -19,9 +19,9 @@ from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, exit_code_of, log_failure
 from prefstream.consumer.cli.notes import notes_of, refuse_unused
 from prefstream.consumer.cli.options import with_settings
-from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_service_on_signals
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
 from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError

@@ -19,9 +19,10 @@ from rich.text import Text
 
 from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config
 from prefstream.consumer.cli.ui.demo_screen import Screen, verdict_line
 from prefstream.consumer.cli.ui.demo_summary import stream_box, worth_box
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.demo.demo import DemoRun, check, demo_broker, produce, streaming
 from prefstream.consumer.demo.events import file_entries, sample_entries

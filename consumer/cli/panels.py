@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, leave_now
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.scoring.config import DEMO_PANEL, PanelConfig, load_panel_config
 
 DEFAULT_PANEL: Final = Path(DEMO_PANEL)
@@ -48,11 +49,6 @@ def panel_config(panel: Path, warn: Callable[[str], None]) -> PanelConfig:
 def panel_files(panel: Path) -> set[Path]:
     """The file that a panel is read from, which no output may overwrite."""
     return set() if panel == DEFAULT_PANEL else {panel}
-
-
-def say(console: Console, line: str) -> None:
-    """Print a line as it is: brackets in it are no markup, and it is not wrapped."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from rich.console import Console
 from prefstream.consumer.cli.battles_file import BattlesFile
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
-from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
 from prefstream.consumer.durations import duration_option

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from prefstream.consumer.cli.battles_file import BattlesFile
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, UNTRAINED, PanelOption, panel_config, say
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, UNTRAINED, PanelOption, panel_config
 from prefstream.consumer.cli.signals import stop_on_signals
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, check_score, panel_identity, score_file

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from prefstream.consumer.cli.options import with_settings
-from prefstream.consumer.cli.panels import say
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.client.topic_creation import (
     DEAD_LETTER_PARTITIONS,
     DEFAULT_PARTITIONS,
