@@ -21,7 +21,6 @@ from typing import Final
 from prefstream.consumer.client.patches import (
     auto_created_topics,
     dead_coordinator,
-    eager_deliveries,
     fenced_members,
     hangup,
     header_keys,
@@ -32,7 +31,6 @@ from prefstream.consumer.client.patches import (
     recreated_topics,
     returning_leaders,
     sleeping_sender,
-    slow_sends,
     unbounded_unpacking,
     unended_sender,
     unfair_polls,
@@ -44,7 +42,6 @@ from prefstream.consumer.client.patches.patch import Patch
 FAULTS: Final[tuple[ModuleType, ...]] = (
     auto_created_topics,
     dead_coordinator,
-    eager_deliveries,
     fenced_members,
     hangup,
     header_keys,
@@ -55,7 +52,6 @@ FAULTS: Final[tuple[ModuleType, ...]] = (
     recreated_topics,
     returning_leaders,
     sleeping_sender,
-    slow_sends,
     unbounded_unpacking,
     unended_sender,
     unfair_polls,
