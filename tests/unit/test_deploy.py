@@ -272,10 +272,16 @@ def pins(lock: str) -> dict[str, Version]:
 
 
 def needed_packages() -> list[Requirement]:
-    """What `pyproject.toml` asks for, for the image."""
+    """What `pyproject.toml` asks for, for the image; an extra may bring another one."""
     extras = PROJECT["project"]["optional-dependencies"]
-    texts = [*PROJECT["project"]["dependencies"], *(text for extra in IMAGE for text in extras[extra])]
-    return [requirement for requirement in map(Requirement, texts) if requirement.name != "prefstream"]
+    found, texts = [], [*PROJECT["project"]["dependencies"], *(text for extra in IMAGE for text in extras[extra])]
+    while texts:
+        requirement = Requirement(texts.pop())
+        if requirement.name == "prefstream":
+            texts += [text for extra in requirement.extras for text in extras[extra]]
+        else:
+            found.append(requirement)
+    return found
 
 
 @pytest.mark.parametrize("lock", LOCKS)
