@@ -131,7 +131,7 @@ def test_a_loaded_judge_is_counted_as_its_files_are(tmp_path: Path, family: Fami
             judge.model_config,
             attention=str(judge.provenance.attention),
             dtype=placement.dtype,
-            quantization=config.quantization,
+            quantization=config.rounding,
             micro_batch_tokens=1024,
             max_length=MAX_LENGTH,
         ).one_pass
