@@ -3,7 +3,7 @@
 What a judge multiplies and moves is counted by running its own code on tensors without contents, as its memory is
 (`scoring.loading.memory`): products take as long as the slower of multiplying and moving, everything else as long as
 its bytes take to and from memory, one operator after the other. Not in it: time between operators, tokenising, products
-that reach a part of the peak, caches that save trips to memory. Real cards stay below it; half of it is a good figure.
+that reach a part of the peak, caches that save trips to memory. Real cards stay below it.
 
 Sequences have the lengths of `lengths.csv`, and passes are cut by the code that cuts them
 (`scoring.judges.microbatch`).
@@ -111,7 +111,7 @@ class SpeedBound:
 def bounds(
     config: PanelConfig, cards: Iterable[GraphicsCard], *, swaps: Sequence[bool] = (True, False)
 ) -> list[SpeedBound]:
-    """SpeedBound a panel's speed, each of its devices being one of the cards.
+    """Bound a panel's speed, each of its devices being one of the cards.
 
     Args:
         config: the panel; only its judges with a base model count, and those that name one device share it.

@@ -143,5 +143,5 @@ def _verify(config: RemoteJudgeConfig, served: Served, judge: ReadingJudge, sour
     if (values >= 0).all() and np.abs(values.sum(axis=1) - 1).max() < _ROUNDED:
         raise LoadError(
             f"judge {config.name}: its server gives probabilities where raw logits were asked for "
-            "(use_activation: false); use a version of vLLM that knows it, 0.12 or newer"
+            "(use_activation: false); use a newer version of vLLM, which knows it"
         )

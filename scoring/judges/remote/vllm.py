@@ -1,6 +1,7 @@
 """What vLLM is asked: token ids in, raw logits out, by its `/classify`, and which model it serves.
 
-Contract: vLLM's classification API for completion requests (docs.vllm.ai, "Pooling models"), as of its version 0.12:
+Contract: vLLM's classification API for completion requests (docs.vllm.ai, "Pooling models"; in its source
+`ClassificationCompletionRequest`):
 `input` may be lists of token ids, and `use_activation: false` leaves the logits as they are. The probabilities that it
 gives otherwise are of no use here: of the two outputs of a pointwise judge, softmax keeps the difference alone.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import httpx2
 import numpy as np
@@ -42,7 +43,7 @@ _T = TypeVar("_T", bound=BaseModel)
 class _Answer(BaseModel):
     """What a server says; what it says beyond is not looked at."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class _Row(_Answer):
@@ -105,7 +106,6 @@ class VllmClient:
         timeout_s: float,
         patience_s: float,
         connections: int,
-        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -116,7 +116,6 @@ class VllmClient:
             timeout_s: for an answer to one request.
             patience_s: how long one request is tried again.
             connections: at a time.
-            transport: how requests travel, for programs that have their own way.
         """
         self._judge = judge
         self._place = str(httpx2.URL(url).copy_with(username=None, password=None)).rstrip("/")
@@ -126,7 +125,6 @@ class VllmClient:
             headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-            transport=transport,
         )
 
     @property
@@ -182,12 +180,6 @@ class VllmClient:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _ask(self, method: str, path: str, kind: type[_T], content: object = None) -> _T:
         """One request, again where that may help; its answer, as it should be."""
