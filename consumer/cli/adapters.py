@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class MergedDtype(StrEnum):
     """What a merged model is stored in."""
 
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    float32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
 
 
 adapters = typer.Typer(
@@ -90,7 +90,7 @@ def merge(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", show_default=False, help="Folder for the model.")],
     revision: Annotated[str | None, typer.Option(show_default=False, help="Commit of a hub base.")] = None,
-    dtype: Annotated[MergedDtype, typer.Option(help="Of the model's weights.")] = MergedDtype.bfloat16,
+    dtype: Annotated[MergedDtype, typer.Option(help="Of the model's weights.")] = MergedDtype.BFLOAT16,
     force: Annotated[bool, typer.Option("--force", help="Replace a merged model that OUTPUT holds.")] = False,
 ) -> None:
     """Merge an adapter into its base: one model, a plain sequence classifier, for engines that serve such.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from prefstream.scoring.judges.logits import LogitsSource
 from prefstream.scoring.judges.microbatch import distinct, plan_micro_batches
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
+_S = TypeVar("_S", bound=LogitsSource)
 
-class ReadingJudge:
+
+class ReadingJudge(Generic[_S]):
     """One model, reading pairwise or pointwise."""
 
     def __init__(
@@ -29,7 +32,7 @@ class ReadingJudge:
         weight: float,
         provenance: Provenance,
         encoder: Encoder,
-        source: LogitsSource,
+        source: _S,
         tau: float = 0.0,
         calibration: Calibration | None = None,
     ) -> None:

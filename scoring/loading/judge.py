@@ -144,7 +144,7 @@ def _load(
         weight=config.weight,
         provenance=provenance,
         encoder=encoder,
-        forward=Forward(
+        source=Forward(
             model,
             judge=config.name,
             device=placement.device,

@@ -31,7 +31,9 @@ _ROUNDED: Final = 1e-3
 """Probabilities that were computed in 16 bits need not sum to 1 more exactly."""
 
 
-def load_remote_judge(config: RemoteJudgeConfig, *, calibration: Calibration | None = None) -> ReadingJudge:
+def load_remote_judge(
+    config: RemoteJudgeConfig, *, calibration: Calibration | None = None
+) -> ReadingJudge[RemoteLogits]:
     """Load what is needed to read as the served model was trained to, and let it judge some battles.
 
     Args:
@@ -134,7 +136,7 @@ def _provenance(config: RemoteJudgeConfig, served: Served, place: str, encoder: 
     )
 
 
-def _verify(config: RemoteJudgeConfig, served: Served, judge: ReadingJudge, source: RemoteLogits) -> None:
+def _verify(config: RemoteJudgeConfig, served: Served, judge: ReadingJudge[RemoteLogits], source: RemoteLogits) -> None:
     if served.max_tokens is not None and served.max_tokens < config.max_length:
         wrong = f"max_length is {config.max_length}, and its server reads at most {served.max_tokens} tokens"
         raise ConfigError(f"judge {config.name}", (f"{wrong}; lower it, or start vLLM with a larger --max-model-len",))

@@ -39,7 +39,7 @@ def _work(mischief: str | None, judge: Any, work: Callable[[], Any]) -> Any:
         case "hang":
             time.sleep(HANG_S)
         case "answer NaN" if hasattr(judge, "_forward"):
-            with _nan_passes(judge._forward):
+            with _nan_passes(judge._source):
                 return work()
         case "answer NaN":
             scores = work()

@@ -132,7 +132,7 @@ def test_other_ways_to_quantise_answer_near_the_original_too(load: Load, setting
 def test_what_is_merged_before_8_bits_is_on_the_card_and_nowhere_else(load: Load, family: str) -> None:
     judge = load(family, hidden_size=64, dtype="bfloat16", quantization="8bit", merge="before_quantization")
     assert score(judge).shape == (len(BATTLES), 3)
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     assert {str(weight.device) for weight in (*model.parameters(), *model.buffers())} == {"cuda:0"}
     assert sum(weight.dtype == torch.int8 for weight in model.parameters()) == 2 * 7
@@ -314,11 +314,11 @@ for name in ("x", "y"):
     judges.append(load_judge(config, place_judges([config])[name]))
 panel = Panel(judges)
 try:
-    judges[0]._forward.logits([[10**6]])  # a token that no vocabulary has
+    judges[0]._source.logits([[10**6]])  # a token that no vocabulary has
 except JudgeFaultError as fault:
     print(fault, f"transient={fault.transient}", sep="\\n")
 panel.close()
-print("closed:", all(judge._forward._model is None for judge in judges), flush=True)
+print("closed:", all(judge._source._model is None for judge in judges), flush=True)
 os._exit(0)  # what torch takes down at an exit in order is dead
 """
 
@@ -343,7 +343,7 @@ def test_a_lost_card_is_told_as_itself_and_every_judge_is_closed(tmp_path: Path)
 def test_closing_gives_the_memory_back(load: Load) -> None:
     judge = load("gemma2", hidden_size=256)
     torch.cuda.synchronize(0)
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     weights_bytes = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     del model

@@ -110,7 +110,7 @@ def test_any_other_micro_batch_is_equal_within_1e_5(load: Load, family: Family, 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_only_a_judge_that_reads_both_ways_is_told_of_padding(load: Load, family: Family) -> None:
     judge, masks = load(family), []
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     model.register_forward_pre_hook(lambda _, __, given: masks.append(given.get("attention_mask")), with_kwargs=True)
     score(judge, BATTLES)
@@ -210,7 +210,7 @@ def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(
     lengths = [encoding.longest for encoding in judge.encode(BATTLES).encodings]
     longest = max(lengths)
     capacity = max(length for length in lengths if length < longest)
-    forward = judge._forward
+    forward = judge._source
     assert forward._model is not None
     monkeypatch.setattr(forward, "_model", ShortOfMemory(forward._model, capacity))
     scores = judge.score(judge.encode(BATTLES))
@@ -228,7 +228,7 @@ def test_a_battle_whose_answer_is_no_number_is_named_by_its_id(
     judge = load("gemma2", kind)
     lengths = [encoding.longest for encoding in judge.encode(BATTLES).encodings]
     longest = BATTLES[lengths.index(max(lengths))]
-    forward = judge._forward
+    forward = judge._source
     assert forward._model is not None
     monkeypatch.setattr(forward, "_model", Overflowing(forward._model, max(lengths)))
     with pytest.raises(JudgeFaultError, match=f"logits of battle '{longest.id}' (and of 1 more )?are not") as caught:

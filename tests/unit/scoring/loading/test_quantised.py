@@ -130,7 +130,7 @@ def test_merged_and_then_quantised_is_what_a_merged_base_is_in_8_bits(tmp_path: 
     """To the bit: the adapter is merged as without quantisation, and rounded as any base is."""
     entry = make_entry(tmp_path)
     judge = load(entry, **MERGED, int8_threshold=2.5)
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     merged, adapter, cpu = tmp_path / "merged", Path(entry["adapter"]), torch.device("cpu")
     base = open_base(entry["base"], None, labels=3)
@@ -161,7 +161,7 @@ def test_a_merged_adapter_is_stated_and_takes_no_room_of_its_own(tmp_path: Path)
     judge = load(entry, **MERGED)
     assert judge.provenance.merge == "before_quantization"
     assert judge.provenance.quantization == "8bit"
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     assert not [name for name, _ in model.named_parameters() if "lora" in name]
     ways: list[dict[str, str]] = [{}, {"quantization": "8bit"}, MERGED]

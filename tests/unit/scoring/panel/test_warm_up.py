@@ -56,9 +56,9 @@ def load(tmp_path: Path) -> Load:
         entry = make_tiny_judge(tmp_path / name, "llama", kind, micro_batch_tokens=BUDGET_TOKENS)
         config = ModelJudgeConfig.model_validate(entry)
         judge = load_judge(config, place_judges([config])[name])
-        model = judge._forward._model
+        model = judge._source._model
         assert model is not None
-        judge._forward._model = watched = Watched(model, capacity_tokens)
+        judge._source._model = watched = Watched(model, capacity_tokens)
         return judge, watched
 
     return load_one
@@ -93,7 +93,7 @@ def test_a_judge_that_can_not_read_what_it_is_set_to_read_is_refused_and_the_pan
 
 def test_a_judge_that_fails_at_it_is_refused(load: Load) -> None:
     judge, _ = load("x")
-    judge._forward._model = torch.nn.Identity()
+    judge._source._model = torch.nn.Identity()
     with pytest.raises(LoadError, match="judge x: TypeError on cpu in a forward pass"):
         warm_up(Panel([judge]), [judge])
 

@@ -57,7 +57,7 @@ def random_states(seed: int, rows: int, columns: int, dtype: torch.dtype) -> tor
 
 
 def quantised_layers(judge: ModelJudge) -> list[str]:
-    model = judge._forward._model
+    model = judge._source._model
     assert model is not None
     return [name for name, layer in model.named_modules() if isinstance(layer, Int8Linear)]
 
@@ -168,7 +168,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
 @needs_vnni
 def test_a_base_of_another_architecture_is_refused(tmp_path: Path) -> None:
     judge = load(make_tiny_judge(tmp_path, "llama", name="q"))
-    model: Any = judge._forward._model
+    model: Any = judge._source._model
     model.config.model_type = "mistral"
     with pytest.raises(ConfigError, match=r"int8-dynamic is for gemma2, gemma3_text, llama, and its base is mistral"):
         quantise_gates(model, [[1]], judge="q", dtype=torch.float32)
