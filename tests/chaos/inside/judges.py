@@ -33,12 +33,14 @@ def spoil_judges(trap: Trap) -> None:
 
 
 def _work(mischief: str | None, judge: Any, work: Callable[[], Any]) -> Any:
+    from prefstream.scoring.judges.model import ModelJudge
+
     match mischief:
         case "raise" | "raise always":
             raise RuntimeError("told to raise")
         case "hang":
             time.sleep(HANG_S)
-        case "answer NaN" if hasattr(judge, "_forward"):
+        case "answer NaN" if isinstance(judge, ModelJudge):
             with _nan_passes(judge._source):
                 return work()
         case "answer NaN":

@@ -25,6 +25,7 @@ from prefstream import (
 from prefstream.schemas import Battle, InvalidEventError, Provenance
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import JudgeBatch, Scores, is_pointwise
+from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import AdapterRecord
 from tests.support.models import make_tiny_judge, one_torch_thread, put_into_the_demos_cache
 
@@ -185,8 +186,9 @@ def test_an_answer_too_large_for_the_device_is_an_error(
     entries: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RewardModel.load(PanelConfig.model_validate({"judges": [entries["gemma"]]})) as model:
-        forward = vars(model.panel.judges[0])["_forward"]
-        monkeypatch.setattr(forward, "_model", NoRoom())
+        [judge] = model.panel.judges
+        assert isinstance(judge, ModelJudge)
+        monkeypatch.setattr(judge._source, "_model", NoRoom())
         with pytest.raises(BattleTooLargeError, match="gemma"):
             model.reward(PROMPT, "no")
 
