@@ -128,7 +128,8 @@ class Transaction:
         with suppress(kafka_errors.UnknownError):  # raised where a batch was split for its size; the parts go on
             self._producer.flush()
         for delivery, *_ in self._sent:
-            delivery.get()
+            if not delivery.is_done or delivery.exception is not None:
+                delivery.get()
 
 
 class Transactions:

@@ -21,6 +21,7 @@ from typing import Final
 from prefstream.consumer.client.patches import (
     auto_created_topics,
     dead_coordinator,
+    eager_deliveries,
     fenced_members,
     hangup,
     header_keys,
@@ -31,6 +32,7 @@ from prefstream.consumer.client.patches import (
     recreated_topics,
     returning_leaders,
     sleeping_sender,
+    slow_sends,
     unbounded_unpacking,
     unended_sender,
     unfair_polls,
@@ -42,6 +44,7 @@ from prefstream.consumer.client.patches.patch import Patch
 FAULTS: Final[tuple[ModuleType, ...]] = (
     auto_created_topics,
     dead_coordinator,
+    eager_deliveries,
     fenced_members,
     hangup,
     header_keys,
@@ -52,6 +55,7 @@ FAULTS: Final[tuple[ModuleType, ...]] = (
     recreated_topics,
     returning_leaders,
     sleeping_sender,
+    slow_sends,
     unbounded_unpacking,
     unended_sender,
     unfair_polls,
