@@ -10,6 +10,8 @@ Commands call this, each for its own process; nothing that others import does, b
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 COLLECT_EVERY: Final = 100_000
@@ -27,3 +29,14 @@ def keep_what_is_loaded() -> None:
     """Let go of what loading left behind, and never look through the rest again: .3 s a time where torch is loaded."""
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Collect nothing while much is loaded in the block, for it is there to stay; then `keep_what_is_loaded`."""
+    gc.disable()
+    try:
+        yield
+        keep_what_is_loaded()
+    finally:
+        gc.enable()

@@ -29,7 +29,7 @@ from prefstream.consumer.demo.events import file_entries, sample_entries
 from prefstream.consumer.demo.found import judged
 from prefstream.consumer.demo.voters import Voters, voting
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.garbage import keep_what_is_loaded
+from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.scoring.card.card import Card
@@ -105,8 +105,8 @@ def demo(
     judges_wanted = panel_config(panel, notes.append)
     with demo_broker(bootstrap_servers, partial(say, console)) as config, ExitStack() as stack:
         page = stack.enter_context(_page(config, console)) if board else None
-        judges = _load_judges(judges_wanted, notes, console)
-        keep_what_is_loaded()
+        with loading():
+            judges = _load_judges(judges_wanted, notes, console)
         screen = Screen(console, judges, total=len(entries), expected=battles is None)
         committed: queue.SimpleQueue[Scored] = queue.SimpleQueue()
         with streaming(config, judges, on_committed=committed.put) as run:

@@ -18,7 +18,7 @@ from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.garbage import keep_what_is_loaded
+from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def run(config: StreamConfig, context: typer.Context) -> None:
         log.info("loading", step=line)
 
     def load() -> Panel:
-        panel = load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading)
-        keep_what_is_loaded()
-        return panel
+        with loading():
+            return load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading)
 
     service = Service(config, load)
     code = 0

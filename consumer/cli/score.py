@@ -23,7 +23,7 @@ from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, ScoreSummary, ch
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
-from prefstream.consumer.garbage import keep_what_is_loaded
+from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.panel.load import load_panel
@@ -104,8 +104,9 @@ def score(
     check_score(paths, resume=resume, force=force, chunk_rows=chunk, publish_models=publish_models)
     tell = partial(say, console)
     config = panel_config(panel, tell)
-    with load_panel(config, say=tell) as judges:
-        keep_what_is_loaded()
+    with loading():
+        loaded = load_panel(config, say=tell)
+    with loaded as judges:
         if not judges.trained:
             say(console, UNTRAINED)
         saved = Checkpoint.load(paths.checkpoint) if resume else None

@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.loading.adapter_record import WEIGHTS
-from prefstream.scoring.loading.late_compilation import compiled_when_called
+from prefstream.scoring.loading.late_imports import compiled_when_called
 from prefstream.scoring.loading.weights import read_settings, read_shapes, weight_files
 
 _PREFIX = "base_model.model."
 """What peft puts before the base's own names."""
+
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+"""What peft puts behind them. What a layer's inputs are taken down to comes up again in its outputs."""
 
 _SHOWN = 4
 """Names in a message: enough to see the pattern."""
@@ -27,6 +30,14 @@ _SHAPE: Final = frozenset(
     }
 )
 """What shapes a LoRA adapter: all that is taken from its settings."""
+
+_PLAIN: Final = frozenset(
+    {
+        *("r", "lora_alpha", "lora_dropout", "bias", "target_modules", "layers_to_transform", "modules_to_save"),
+        *("use_rslora", "init_lora_weights", "task_type"),
+    }
+)
+"""Of these, what leaves open neither which layers have a LoRA nor that it adds nothing where it was not trained."""
 
 _NO_MATTER: Final = frozenset(
     {
@@ -109,9 +120,13 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
     Raises:
         LoadError: the adapter does not fit the base, tensor by tensor.
     """
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / WEIGHTS, device=str(model.device))
+    if merge and _is_head_alone(model, read_lora(folder), weights):
+        return _with_head(model, weights)
     with compiled_when_called():
         import peft
-    from safetensors.torch import load_file
 
     try:
         config = peft.LoraConfig(**read_lora(folder), inference_mode=True)
@@ -120,9 +135,44 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
         raise LoadError(f"{folder}: does not fit this base: {error}") from error
     wanted = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
     _verify_fit(folder, shapes, {name: tuple(tensor.shape) for name, tensor in wanted.items()})
-    peft.set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS, device=str(model.device)))
+    peft.set_peft_model_state_dict(adapted, weights)
     adapted.eval()
     return adapted.merge_and_unload() if merge else adapted
+
+
+def _is_head_alone(model: Any, lora: dict[str, Any], weights: dict[str, Any]) -> bool:
+    """Whether an adapter fits its base, and merged changes its head alone, as nothing of its LoRA was trained.
+
+    Then there is nothing to do for peft, whose import takes longer than that. What is in doubt is left to it.
+    """
+    targets, layers = lora.get("target_modules"), lora.get("layers_to_transform")
+    if not isinstance(targets, list) or (layers is not None and not isinstance(layers, list)):
+        return False
+    if any(lora.get(name) for name in _SHAPE - _PLAIN) or lora.get("bias", "none") != "none":
+        return False
+    wanted = {
+        _PREFIX + name: parameter.shape
+        for name, parameter in model.named_parameters()
+        if not name.startswith(f"{model.base_model_prefix}.")
+    }
+    for name, module in model.named_modules():
+        *place, last = name.split(".")
+        if last in targets and (layers is None or {str(layer) for layer in layers} & {*place}):
+            outputs, inputs = module.weight.shape
+            wanted[f"{_PREFIX}{name}{_DOWN}"] = (lora["r"], inputs)
+            wanted[f"{_PREFIX}{name}{_UP}"] = (outputs, lora["r"])
+    fits = {name: tuple(shape) for name, shape in wanted.items()} == {
+        name: tuple(tensor.shape) for name, tensor in weights.items()
+    }
+    return fits and not any(tensor.any() for name, tensor in weights.items() if name.endswith(_UP))
+
+
+def _with_head(model: Any, weights: dict[str, Any]) -> Any:
+    model.requires_grad_(requires_grad=False)
+    for name, tensor in weights.items():
+        if not name.endswith((_DOWN, _UP)):
+            model.get_parameter(name.removeprefix(_PREFIX)).copy_(tensor)
+    return model.eval()
 
 
 def _verify_fit(folder: Path, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefstream.consumer.garbage import COLLECT_EVERY
+from prefstream.consumer.garbage import COLLECT_EVERY, loading
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
 from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments
@@ -47,6 +47,19 @@ def priors(tmp_path: Path) -> Path:
 
 def test_who_imports_us_and_scores_keeps_the_collector_as_it_was(priors: Path) -> None:
     subprocess.run([sys.executable, "-c", AS_A_LIBRARY, priors], env=child_environment(), timeout=100, check=True)
+
+
+def test_nothing_is_collected_while_much_is_loaded_and_afterwards_as_ever() -> None:
+    try:
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+    with pytest.raises(LookupError), loading():
+        raise LookupError
+    assert gc.isenabled()
 
 
 def test_scoring_a_file_collects_rarely_and_never_what_was_loaded(priors: Path, tmp_path: Path) -> None:
