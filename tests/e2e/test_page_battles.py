@@ -283,7 +283,7 @@ def test_a_board_that_allows_neither_has_neither(tabs: Tabs, names: StreamConfig
         page = tabs.open(f"{url}/#try")
         expect(page.get_by_role("heading", level=1)).not_to_have_text("Try a battle")
         expect(page.get_by_role("link", name="Try a battle")).to_have_count(0)
-        page.get_by_role("link", name="Verdicts").click()
+        page.get_by_role("link", name="Verdicts", exact=True).click()
         page.locator("summary").first.click()
         expect(page.get_by_text("What each judge said").first).to_be_visible()
         expect(page.get_by_role("button", name="Show texts")).to_have_count(0)
