@@ -16,7 +16,10 @@ from prefstream.consumer.observe.trust_metrics import BOARD_METRICS
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULES: dict[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yaml").read_text(encoding="utf-8"))
-TESTS: dict[str, Any] = yaml.safe_load((PROMETHEUS / "rules.test.yaml").read_text(encoding="utf-8"))
+TEST_FILES = sorted(PROMETHEUS.glob("*.test.yaml"))
+TESTS: list[dict[str, Any]] = [
+    test for path in TEST_FILES for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]
+]
 ALERTS: dict[str, Any] = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
 FOREIGN = {"up", "process_start_time_seconds"}
 """What Prometheus and its client add to our metrics."""
@@ -45,7 +48,7 @@ def expected(test: dict[str, Any]) -> set[str]:
 
 @needs_promtool
 def test_every_alert_fires_and_is_silent_when_it_should() -> None:
-    assert promtool("test", "rules", str(PROMETHEUS / "rules.test.yaml")) == ""
+    assert promtool("test", "rules", *map(str, TEST_FILES)) == ""
 
 
 @needs_promtool
@@ -57,8 +60,8 @@ def test_prometheus_takes_its_configuration_and_the_rules() -> None:
 def test_every_alert_has_a_test_that_it_fires_and_one_that_it_is_silent(alert: str) -> None:
     """A silent one counts only where it has the series that the alert reads: without them nothing ever fires."""
     reads = named(ALERTS[alert]["expr"])
-    fires = [test for test in TESTS["tests"] if test["name"].startswith(f"{alert} fires: ")]
-    silent = [test for test in TESTS["tests"] if test["name"].startswith(f"{alert} silent: ")]
+    fires = [test for test in TESTS if test["name"].startswith(f"{alert} fires: ")]
+    silent = [test for test in TESTS if test["name"].startswith(f"{alert} silent: ")]
     assert fires
     assert silent
     assert all(alert in expected(test) for test in fires)
@@ -68,6 +71,6 @@ def test_every_alert_has_a_test_that_it_fires_and_one_that_it_is_silent(alert: s
 
 
 def test_the_tests_of_alerts_know_no_other_alert_and_no_other_series() -> None:
-    assert {test["name"].split()[0] for test in TESTS["tests"]} <= ALERTS.keys()
-    series = {name for test in TESTS["tests"] for one in test["input_series"] for name in named(one["series"])}
+    assert {test["name"].split()[0] for test in TESTS} <= ALERTS.keys()
+    series = {name for test in TESTS for one in test["input_series"] for name in named(one["series"])}
     assert series <= FOREIGN | {name for metric in (*METRICS, *BOARD_METRICS) for name in metric.series}
