@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.loading.adapter_record import WEIGHTS
-from prefstream.scoring.loading.late_imports import compiled_when_called
+from prefstream.scoring.loading.late_compilation import compiled_when_called
 from prefstream.scoring.loading.weights import read_settings, read_shapes, weight_files
 
 _PREFIX = "base_model.model."

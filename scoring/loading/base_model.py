@@ -19,7 +19,6 @@ import torch
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.known_bases import known_config
-from prefstream.scoring.loading.late_imports import optimisers_when_called
 from prefstream.scoring.loading.layers import first_layers
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import fetched_folder, first_line, local_folder
@@ -242,7 +241,7 @@ def skeleton(config: Any) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     try:
-        with torch.device("meta"), optimisers_when_called():
+        with torch.device("meta"):
             # The config's own choice may be the name of a kernel on the hub, which is code.
             return AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
     except ValueError as error:
