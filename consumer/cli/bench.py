@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
@@ -17,11 +18,12 @@ from rich.table import Column, Table
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.outputs import check_outputs, write_output
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config
+from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files
+from prefstream.consumer.cli.ui.card_report import print_card_report
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.measurements import print_latency, print_profile, print_results
 from prefstream.consumer.observe.logs import configure_logging
-from prefstream.scoring.bench.cards import NAMES, find_cards
+from prefstream.scoring.bench.cards.sheets import NAMES, find_cards
 from prefstream.scoring.bench.training import DEFAULT_RECIPE
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
 from prefstream.scoring.finetune.recipe import load_recipe
@@ -39,21 +41,25 @@ class What(StrEnum):
     GROWTH = "growth"
     LATENCY = "latency"
     ROOFLINE = "roofline"
+    GPU = "gpu"
     ALL = "all"
 
 
+_CARD_REPORT: Final = "prefstream-gpu.json"
+
 _USED_BY: Final[dict[str, set[What]]] = {
-    "panel": {What.PANEL, What.OFFLINE, What.PROFILE, What.GROWTH, What.ROOFLINE},
+    "panel": {What.PANEL, What.OFFLINE, What.PROFILE, What.GROWTH, What.ROOFLINE, What.GPU},
     "cards": {What.ROOFLINE},
     "recipe": {What.TRAIN},
-    "battles": {What.PANEL, What.OFFLINE, What.TRAIN, What.PROFILE},
+    "battles": {What.PANEL, What.OFFLINE, What.TRAIN, What.PROFILE, What.GPU},
     "repetitions": {What.PANEL, What.OFFLINE, What.OVERHEAD, What.TRAIN},
     "small_battles": {What.OVERHEAD},
     "batch": {What.OVERHEAD},
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD, What.LATENCY},
     "quix_python": {What.OVERHEAD},
     "rows": {What.GROWTH},
-    "only": {What.GROWTH},
+    "only": {What.GROWTH, What.GPU},
+    "device": {What.GPU},
     "seconds": {What.LATENCY},
 }
 """Which measurements an option is for; the others are for all."""
@@ -92,7 +98,10 @@ def bench(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(show_default="all four", help="A command that growth measures; may be repeated."),
+        typer.Option(
+            show_default="all",
+            help="A command that growth measures, or a section of gpu; may be repeated.",
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=1.0, help="How long battles come in each measurement of latency.")
@@ -101,6 +110,10 @@ def bench(
         list[str] | None,
         typer.Option("--card", metavar="NAME", show_default="all", help=f"For roofline: {NAMES}; may be repeated."),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="For gpu: where the judges are put, cuda:0 and so on; cpu tries the run itself."),
+    ] = "cuda:0",
     bootstrap_servers: Annotated[
         str | None,
         typer.Option(
@@ -114,19 +127,26 @@ def bench(
             "so that it may need an environment of its own. Default: this one, where it has it."
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write everything as JSON.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help=f"Write everything as JSON. Default for gpu: {_CARD_REPORT}, for the others none."
+        ),
+    ] = None,
 ) -> None:
-    """Measure this machine: but for profile, growth, latency and roofline, by ratios of two programs that take turns.
+    """Measure this machine: by ratios of two programs that take turns, but for profile, growth, latency, roofline, gpu.
 
     Leave the machine alone meanwhile. All of it takes some minutes a repetition on two cores.
 
     Training is timed over optimiser steps after the first: loading, checkpoints and looks at the dev pairs are not in
-    it. The losses of both sides must agree; if they don't, it says so and the exit code is 1.
+    it. The losses of both sides must agree; if they don't, it says so and the exit code is 1. So it is where a section
+    of gpu failed; the others run all the same.
 
     Examples: `prefstream bench overhead` · `prefstream bench panel --battles 50 --repetitions 1` ·
     `prefstream bench train --recipe gemma-3-270m --battles 64` · `prefstream bench growth --rows 1000 --rows 100000` ·
     `prefstream bench latency --bootstrap-servers kafka:9092` ·
-    `prefstream bench roofline --panel deploy/panels/two-80gb.yaml --card H100`
+    `prefstream bench roofline --panel deploy/panels/two-80gb.yaml --card H100` ·
+    `prefstream bench gpu -o card.json` · `prefstream bench gpu --device cpu --battles 8 --only agreement`
     """
     configure_logging("warning", "console")
     if what is not What.ALL:
@@ -137,6 +157,7 @@ def bench(
         What.PROFILE: lambda: _profile(panel, battles, output, console),
         What.LATENCY: lambda: _latency(seconds, bootstrap_servers, output, console),
         What.ROOFLINE: lambda: _roofline(panel, cards or [], output, console),
+        What.GPU: lambda: _gpu(panel, device, battles, only or [], output or Path(_CARD_REPORT), console),
     }
     if alone := not_among_all.get(what):
         alone()
@@ -188,7 +209,7 @@ def _profile(panel: Path, battles: int, output: Path | None, console: Console) -
 
 
 def _roofline(panel: Path, cards: Sequence[str], output: Path | None, console: Console) -> None:
-    from prefstream.scoring.bench.roofline import Way, bounds, cells
+    from prefstream.scoring.bench.cards.roofline import Way, bounds, cells
 
     chosen = find_cards(cards)
     with console.status("counting what each judge multiplies and moves") as status:
@@ -205,6 +226,37 @@ def _roofline(panel: Path, cards: Sequence[str], output: Path | None, console: C
     printed = Console()
     printed.print(table)
     say(printed, "a bound by arithmetic, not a measurement: real cards stay below it")
+
+
+def _gpu(panel: Path, device: str, battles: int, only: Sequence[str], output: Path, console: Console) -> None:
+    from prefstream.scoring.bench.gpu.check import check_card
+    from prefstream.scoring.bench.gpu.report import SectionName
+
+    _refuse_unknown(only, list(SectionName))
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(f"{device} is neither cpu nor a card's name such as cuda:0", param_hint="--device")
+    check_outputs({"--output": output}, panel_files(panel), force=True)
+    with console.status(f"trying {device}") as status:
+        report = check_card(
+            panel_config(panel, status.update),
+            device=device,
+            battles=battles,
+            only=[SectionName(name) for name in only],
+            say=status.update,
+            done=lambda section: console.log(f"{section.name}: {section.status} after {section.seconds:.0f} s"),
+        )
+    write_output(output, (json.dumps(report.to_fields(), indent=2) + "\n").encode())
+    printed = Console()
+    print_card_report(report, printed)
+    say(printed, f"all figures are in {output}")
+    if not report.passed:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def _refuse_unknown(only: Sequence[str], known: Collection[str]) -> None:
+    unknown = sorted({*only} - {*known})
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(known)}", param_hint="--only")
 
 
 def _overhead(
@@ -234,9 +286,7 @@ def _growth(
 ) -> list[dict[str, Any]]:
     from prefstream.consumer.bench.growth import COMMANDS, DEFAULT_ROWS, growth
 
-    unknown = sorted({*(only or ())} - {*COMMANDS})
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(COMMANDS)}", param_hint="--only")
+    _refuse_unknown(only or (), COMMANDS)
     runs = growth(config, rows or DEFAULT_ROWS, commands=only or COMMANDS, say=console.log)
     return [run.to_fields() for run in runs]
 

@@ -52,7 +52,7 @@ class Stopwatch:
         self.cpu_seconds += time.process_time()
 
 
-def run_worker(module: str, task: str, request: Path, *, fast: bool = True) -> Any:
+def run_worker(module: str, task: str, request: Path, *, fast: bool = True, timeout_s: float = _TIMEOUT_S) -> Any:
     """Run one task in a process of its own: `python -m MODULE TASK REQUEST ANSWER`.
 
     Args:
@@ -60,6 +60,7 @@ def run_worker(module: str, task: str, request: Path, *, fast: bool = True) -> A
         task: what it is to do.
         request: file for it to read; its answer is written beside it.
         fast: leave it the settings that this process has from `prefstream.scoring.runtime`.
+        timeout_s: after which it hangs, or the machine is too small.
 
     Returns:
         The JSON that the worker wrote.
@@ -81,11 +82,11 @@ def run_worker(module: str, task: str, request: Path, *, fast: bool = True) -> A
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BenchError(f"bench: {task} took over {_TIMEOUT_S:.0f} s; measure fewer battles") from None
+        raise BenchError(f"bench: {task} took over {timeout_s:.0f} s; measure fewer battles") from None
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines()
         reason = lines[-1] if lines else f"the process ended with code {result.returncode}"

@@ -18,7 +18,7 @@ from prefstream.schemas import OUTCOMES, Battle
 from prefstream.scoring import runtime
 from prefstream.scoring.bench.process import Stopwatch, peak_memory_bytes
 from prefstream.scoring.bench.request import WARM_UP_BATTLES, Request
-from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.template import Template
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 PLAIN_BATCH_SEQUENCES: Final = 8
 """As in the public notebooks."""
 
-CAREFUL_BATCH_TOKENS: Final = 2048
-"""Padding included: what was fastest of several."""
+CAREFUL_BATCH_TOKENS: Final = {"cpu": 2048, "cuda": CUDA_MICRO_BATCH_TOKENS}
+"""Padding included, by device: on a CPU what was fastest of several, on a card what the panel has."""
 
 _RANK: Final = 16
 
@@ -168,9 +168,10 @@ class _PlainLoop:
         if not self._careful:
             places = range(len(lengths))
             return [list(places[start : start + PLAIN_BATCH_SEQUENCES]) for start in places[::PLAIN_BATCH_SEQUENCES]]
+        most = CAREFUL_BATCH_TOKENS[self._placement.device.type]
         batches: list[list[int]] = []
         for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-            if not batches or lengths[batches[-1][0]] * (len(batches[-1]) + 1) > CAREFUL_BATCH_TOKENS:
+            if not batches or lengths[batches[-1][0]] * (len(batches[-1]) + 1) > most:
                 batches.append([])
             batches[-1].append(place)
         return batches

@@ -78,38 +78,52 @@ def attention_for(config: ModelJudgeConfig, model_config: Any, placement: Placem
     Raises:
         ConfigError: the one that the judge names is not for this model.
     """
-    chosen: str = config.attention
-    model_type = model_config.model_type
-    looks_ahead = reads_both_ways(model_config)
-    if chosen == "auto":
-        chosen = _fastest_attention(model_type, placement, looks_ahead=looks_ahead)
+    chosen, _ = explain_attention(config, model_config, placement)
     if chosen == block_attention.NAME:
-        if looks_ahead:
+        if reads_both_ways(model_config):
             error = f"attention: {chosen} looks back alone, but this base reads both ways; use auto or sdpa"
             raise ConfigError(config.name, (error,))
         block_attention.register()
     return chosen
 
 
-def _fastest_attention(model_type: str, placement: Placement, *, looks_ahead: bool) -> str:
-    in_blocks = model_type in block_attention.MODEL_TYPES and not looks_ahead
+def explain_attention(config: ModelJudgeConfig, model_config: Any, placement: Placement) -> tuple[str, str]:
+    """The attention implementation that a judge gets, and why, in words.
+
+    Args:
+        config: as for `attention_for`; and `model_config`, `placement`.
+        model_config: likewise.
+        placement: likewise.
+    """
+    if config.attention != "auto":
+        return config.attention, "the panel names it"
+    in_blocks = model_config.model_type in block_attention.MODEL_TYPES and not reads_both_ways(model_config)
     on_card = placement.device.type == "cuda"
-    if model_type != "gemma2":
-        return block_attention.NAME if in_blocks and not on_card and placement.dtype == torch.bfloat16 else "sdpa"
-    # PyTorch's own kernels can't cap scores, as Gemma 2 does.
-    if on_card and _has_flash_attention(placement):
-        return "flash_attention_2"
+    quick_in_blocks = not on_card and placement.dtype == torch.bfloat16
+    if model_config.model_type != "gemma2":
+        if in_blocks and quick_in_blocks:
+            return block_attention.NAME, "in bfloat16 on a CPU it is the fastest for a base that looks back alone"
+        return "sdpa", "PyTorch's own kernels can all that this base asks"
+    capped = "PyTorch's own kernels can't cap scores, as Gemma 2 does"
+    lacking = _what_flash_attention_lacks(placement) if on_card else "flash-attn is for cards"
+    if lacking is None:
+        return "flash_attention_2", f"{capped}; flash-attn does, and has kernels for this card"
     # `eager` keeps all scores: three times the memory of a pass, and half of its traffic.
-    return block_attention.NAME if in_blocks and (on_card or placement.dtype == torch.bfloat16) else "eager"
+    return block_attention.NAME if in_blocks and (on_card or quick_in_blocks) else "eager", f"{capped}, and {lacking}"
 
 
-def _has_flash_attention(placement: Placement) -> bool:
-    """Whether flash-attn is installed, caps scores, and has kernels for this card."""
+def _what_flash_attention_lacks(placement: Placement) -> str | None:
+    """Why flash-attn can't be used on a card, with scores that are capped; None where it can."""
     from transformers.utils import is_flash_attn_2_available, is_flash_attn_greater_or_equal
 
-    if placement.dtype == torch.float32 or not is_flash_attn_2_available():
-        return False
-    return bool(is_flash_attn_greater_or_equal("2.6.0")) and torch.cuda.get_device_capability(placement.device)[0] >= 8
+    if placement.dtype == torch.float32:
+        return "flash-attn does not compute in float32"
+    if not is_flash_attn_2_available():
+        return "flash-attn is not installed"
+    if not is_flash_attn_greater_or_equal("2.6.0"):
+        return "flash-attn caps them from 2.6 on"
+    old = torch.cuda.get_device_capability(placement.device)[0] < 8
+    return "flash-attn has no kernels for a card before Ampere" if old else None
 
 
 def reads_both_ways(model_config: Any) -> bool:

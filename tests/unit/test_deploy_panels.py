@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from prefstream.consumer.doctor.judge_memory import CUDA_BYTES
-from prefstream.scoring.bench.cards import find_cards
-from prefstream.scoring.bench.roofline import bounds, cells
+from prefstream.scoring.bench.cards.roofline import bounds, cells
+from prefstream.scoring.bench.cards.sheets import find_cards
 from prefstream.scoring.config import (
     CUDA_MICRO_BATCH_TOKENS,
     ModelJudgeConfig,

@@ -21,7 +21,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prefstream import BattleTooLargeError, ModelJudgeConfig, Panel, PanelAnswer, load_panel
 from prefstream.schemas import Battle
-from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, Quantization
+from prefstream.scoring.bench.gpu.report import SectionName
+from prefstream.scoring.bench.gpu.sections import carry_out
+from prefstream.scoring.bench.request import Request
+from prefstream.scoring.bench.throughput import bench_battles
+from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, PanelConfig, Quantization
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
@@ -298,6 +302,18 @@ def test_a_battle_that_does_not_fit_alone_is_too_large_and_the_rest_is_scored(lo
         scores = judge.score(batch)
     assert list(scores.too_large) == [1]
     assert isinstance(scores.too_large[1], BattleTooLargeError)
+
+
+@pytest.mark.parametrize("section", [name for name in SectionName if name != SectionName.LOOPS])
+def test_a_section_of_the_report_on_a_card_passes(tmp_path: Path, section: SectionName) -> None:
+    """`prefstream bench gpu`, with judges so small that a person waits for nothing but the kernels."""
+    judges = [
+        make_tiny_judge(tmp_path / "gemma", "gemma2", hidden_size=256, device="cuda:0", dtype="auto"),
+        make_tiny_judge(tmp_path / "llama", "llama", "pointwise", hidden_size=256, device="cuda:0", dtype="auto"),
+    ]
+    request = Request(PanelConfig.model_validate({"judges": judges}), tuple(bench_battles(24)), 16, tmp_path)
+    found = carry_out(section, request)
+    assert found.status == "passed", f"{found.reason}; {found.where}"
 
 
 LOSE_THE_CARD = """

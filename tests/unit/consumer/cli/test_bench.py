@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from prefstream.consumer.bench.arms import ArmRun
 from prefstream.consumer.bench.growth import GrowthRun
 from prefstream.consumer.bench.latency import LatencyRun
 from prefstream.consumer.cli import app
+from prefstream.consumer.cli.exit_codes import exit_code_of
 from prefstream.consumer.errors import UsageError
+from prefstream.scoring.bench.gpu.report import CardReport, Section, Status
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.errors import ConfigError, LoadError
 from tests.support.priors import write_prior_panel
 
 
@@ -122,6 +125,67 @@ def test_latency_is_told_in_milliseconds_and_in_passes_with_commits(
     assert lines == [["half load", "50", "480.0", "80 (1.00)", "120 (1.50)", "160 (2.00)", "67.0", "13.0"]]
     [fields] = json.loads((tmp_path / "found.json").read_text())
     assert fields["of_pass_and_commit"]["p99"] == pytest.approx(2.0)
+
+
+def section(name: str, status: Status, **more: Any) -> Section:
+    return Section(name, status, seconds=12.3, **more)
+
+
+def test_a_report_on_a_card_is_told_section_by_section_and_written_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The sections themselves start processes, and have tests of their own."""
+    asked: list[dict[str, Any]] = []
+    sections = (
+        section("machine", "passed", told=("NVIDIA H200, 139.8 GiB", "driver 580.65.06")),
+        section("threads", "failed", reason="LoadError: no [such] file", where=("judge.py:88 _load",)),
+        section("memory", "skipped", reason="only a card's memory can be capped"),
+    )
+
+    def checked(_config: PanelConfig, *, say: Any, done: Any, **settings: Any) -> CardReport:
+        asked.append(settings)
+        say("section 1 of 3: machine")
+        for one in sections:
+            done(one)
+        return CardReport(settings["device"], settings["battles"], datetime(2026, 1, 2, tzinfo=UTC), sections)
+
+    monkeypatch.setattr("prefstream.scoring.bench.gpu.check.check_card", checked)
+    words = ["bench", "gpu", "--panel", str(write_prior_panel(tmp_path)), "--battles", "7"]
+    words += ["--only", "machine", "--only", "threads", "-o", str(tmp_path / "card.json")]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    assert done.exit_code == 1
+    assert asked == [{"device": "cuda:0", "battles": 7, "only": ["machine", "threads"]}]
+    for told in ("driver 580.65.06", "failed: LoadError: no [such] file", "  at judge.py:88 _load"):
+        assert told in done.output
+    assert "failed: threads\nskipped, so nothing is known of it: memory\n" in done.output
+    fields = json.loads((tmp_path / "card.json").read_text())
+    assert [one["status"] for one in fields["sections"]] == ["passed", "failed", "skipped"]
+    assert not fields["passed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--device", "tpu:0"], "tpu:0 is neither cpu nor a card's name such as cuda:0"),
+        (["--only", "heat"], "heat is none of machine, agreement, threads, 8bit, 4bit, memory, speed, loops"),
+    ],
+)
+def test_a_card_is_tried_by_sections_and_names_that_there_are(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(app, ["bench", "gpu", *arguments], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_without_a_card_the_remedy_is_told_and_no_report_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    output = tmp_path / "card.json"
+    done = CliRunner().invoke(app, ["bench", "gpu", "--panel", str(write_prior_panel(tmp_path)), "-o", str(output)])
+    assert isinstance(done.exception, LoadError)
+    assert exit_code_of(done.exception) == 2
+    assert "--device cpu tries the run itself, without a card" in str(done.exception)
+    assert not output.exists()
 
 
 def test_what_only_other_measurements_use_is_refused() -> None:

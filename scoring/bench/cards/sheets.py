@@ -14,6 +14,7 @@ half of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -73,3 +74,17 @@ def find_cards(names: Sequence[str]) -> tuple[GraphicsCard, ...]:
     if unknown:
         raise ConfigError("bench roofline", (f"card: {unknown[0]} is unknown; there are {NAMES}",))
     return tuple(card for card in CARDS if not asked or card.name.casefold() in asked)
+
+
+def card_named(device_name: str, memory: float) -> GraphicsCard | None:
+    """The card that a driver means; None where no sheet is known for it.
+
+    Of a name that is sold in several forms (H100 SXM, PCIe, NVL), that of the sheet is taken: the fastest.
+
+    Args:
+        device_name: as CUDA says it, such as "NVIDIA A100-SXM4-80GB" or "Tesla T4".
+        memory: bytes that it says it has.
+    """
+    words = set(re.split(r"[\s-]+", device_name.casefold()))
+    named = [card for card in CARDS if card.name.partition("-")[0].casefold() in words]
+    return min(named, key=lambda card: abs(card.memory - memory), default=None)

@@ -18,17 +18,19 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
-from prefstream.scoring.bench.cards import GraphicsCard
+from prefstream.scoring.bench.cards.sheets import GraphicsCard
+from prefstream.scoring.bench.cards.work import FUSED, Work, work_of
 from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, models
 from prefstream.scoring.bench.throughput import DEFAULT_BATCH_BATTLES, read_lengths
-from prefstream.scoring.bench.work import FUSED, Work, work_of
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig, PanelConfig, Quantization
 from prefstream.scoring.encoding.template import LABELS
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.microbatch import PASS_COST_TOKENS, plan_micro_batches
+from prefstream.scoring.loading.adapter_record import RECORD, AdapterRecord
 from prefstream.scoring.loading.base_model import find_config
 from prefstream.scoring.loading.memory import linear_layers, weight_bytes
+from prefstream.scoring.loading.sources import fetched_folder
 
 TEMPLATE_TOKENS: Final = 30
 """About what a template writes around one round."""
@@ -43,8 +45,11 @@ _WIDTHS: Final = (512, 2048)
 """Tokens of the sequences on which work is counted; what others take lies on a parabola."""
 
 
-_Counted: TypeAlias = dict[tuple[str, str, int], list[Work]]
-"""Work at `_WIDTHS`, by base, attention and rank: judges and ways share it."""
+_Counted: TypeAlias = dict[tuple[str, int, str, int], list[Work]]
+"""Work at `_WIDTHS`, by base, layers, attention and rank: judges and ways share it."""
+
+Lengths: TypeAlias = tuple[int, int, int]
+"""Tokens of a battle's prompt, response A and response B."""
 
 
 class Way(StrEnum):
@@ -109,7 +114,11 @@ class SpeedBound:
 
 
 def bounds(
-    config: PanelConfig, cards: Iterable[GraphicsCard], *, swaps: Sequence[bool] = (True, False)
+    config: PanelConfig,
+    cards: Iterable[GraphicsCard],
+    *,
+    swaps: Sequence[bool] = (True, False),
+    lengths: Sequence[Lengths] | None = None,
 ) -> list[SpeedBound]:
     """Bound a panel's speed, each of its devices being one of the cards.
 
@@ -117,6 +126,7 @@ def bounds(
         config: the panel; only its judges with a base model count, and those that name one device share it.
         cards: those that can't hold the weights, or compute in a judge's dtype, are passed over.
         swaps: with swap and without; a pointwise judge reads no more with it.
+        lengths: tokens of each battle's prompt and responses; by default those of `lengths.csv`.
 
     Returns:
         For each card, way and swap, in this order.
@@ -131,11 +141,12 @@ def bounds(
     bases = {judge.name: _base(judge) for judge in judges}
     counted: _Counted = {}
     works = {way: {judge.name: _work(judge, bases[judge.name], way, counted) for judge in judges} for way in Way}
+    read = read_lengths() if lengths is None else lengths
     found = []
     for card in cards:
         if not _fit(judges, bases, card):
             continue
-        found += [_bound(judges, works[way], card, way, swap=swap) for way in Way for swap in swaps]
+        found += [_bound(judges, works[way], card, way, read, swap=swap) for way in Way for swap in swaps]
     return found
 
 
@@ -156,12 +167,18 @@ def cells(found: Sequence[SpeedBound]) -> list[tuple[str, ...]]:
 
 
 def _base(judge: ModelJudgeConfig) -> Any:
-    config = find_config(judge.base, judge.revision, labels=len(LABELS[judge.kind]))
+    config = find_config(judge.base, judge.revision, labels=len(LABELS[judge.kind]), layers=_layers(judge))
     if config is None:
         raise ConfigError(
             f"judge {judge.name}", (f"base: {judge.base} is not on this machine, so nothing is known of it yet",)
         )
     return config
+
+
+def _layers(judge: ModelJudgeConfig) -> int | None:
+    """Of its base that it has, where its adapter is here to say so; None for all."""
+    folder = judge.adapter and fetched_folder(judge.adapter, judge.adapter_revision)
+    return AdapterRecord.read(folder).layers if folder and (folder / RECORD).is_file() else None
 
 
 def _fit(judges: Sequence[ModelJudgeConfig], bases: dict[str, Any], card: GraphicsCard) -> bool:
@@ -176,13 +193,19 @@ def _fit(judges: Sequence[ModelJudgeConfig], bases: dict[str, Any], card: Graphi
 
 
 def _bound(
-    judges: Sequence[ModelJudgeConfig], works: dict[str, JudgeWork], card: GraphicsCard, way: Way, *, swap: bool
+    judges: Sequence[ModelJudgeConfig],
+    works: dict[str, JudgeWork],
+    card: GraphicsCard,
+    way: Way,
+    lengths: Sequence[Lengths],
+    *,
+    swap: bool,
 ) -> SpeedBound:
-    battles = len(read_lengths())
+    battles = len(lengths)
     by_device: dict[str, float] = {}
     alone, read, padded = {}, 0, 0
     for judge in judges:
-        passes, tokens = _passes(judge, way, swap=swap)
+        passes, tokens = _passes(judge, way, lengths, swap=swap)
         seconds = sum(works[judge.name].seconds(sequences, width, card) for sequences, width in passes)
         alone[judge.name] = battles / seconds
         place = judge.name if judge.device == "auto" else str(judge.device)
@@ -191,11 +214,12 @@ def _bound(
     return SpeedBound(card.name, way, swap, battles / max(by_device.values()), alone, 1 - read / padded)
 
 
-def _passes(judge: ModelJudgeConfig, way: Way, *, swap: bool) -> tuple[list[tuple[int, int]], int]:
-    """Sequences and width of each pass over the table's battles, a batch of the stream's at a time; tokens read."""
+def _passes(
+    judge: ModelJudgeConfig, way: Way, lengths: Sequence[Lengths], *, swap: bool
+) -> tuple[list[tuple[int, int]], int]:
+    """Sequences and width of each pass over the battles, a batch of the stream's at a time; tokens read."""
     longest = judge.max_length or DEFAULT_MAX_LENGTH
     budget = judge.micro_batch_tokens if isinstance(judge.micro_batch_tokens, int) else CUDA_MICRO_BATCH_TOKENS
-    lengths = read_lengths()
     passes, read = [], 0
     for start in range(0, len(lengths), DEFAULT_BATCH_BATTLES):
         tokens = []
@@ -214,7 +238,7 @@ def _passes(judge: ModelJudgeConfig, way: Way, *, swap: bool) -> tuple[list[tupl
 
 def _work(judge: ModelJudgeConfig, config: Any, way: Way, counted: _Counted) -> JudgeWork:
     rank, attention = 0 if judge.merges else _LORA_RANK, _attention(config, way)
-    key = (judge.base, attention, rank)
+    key = (judge.base, config.num_hidden_layers, attention, rank)
     if key not in counted:
         counted[key] = [work_of(config, attention, width, lora_rank=rank) for width in _WIDTHS]
     short, long = counted[key]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from prefstream.scoring.bench import roofline
-from prefstream.scoring.bench.cards import CARDS, find_cards
-from prefstream.scoring.bench.roofline import JudgeWork, Way, bounds
+from prefstream.scoring.bench.cards import roofline
+from prefstream.scoring.bench.cards.roofline import JudgeWork, Way, bounds
+from prefstream.scoring.bench.cards.sheets import CARDS, find_cards
+from prefstream.scoring.bench.cards.work import FUSED, Work, work_of
 from prefstream.scoring.bench.throughput import read_lengths
-from prefstream.scoring.bench.work import FUSED, Work, work_of
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b

@@ -1,0 +1,1 @@
+"""What graphics cards could do at most, by arithmetic on what their makers say of them."""

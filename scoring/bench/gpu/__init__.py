@@ -1,0 +1,1 @@
+"""What a graphics card does with a panel: one run over everything that only a card can show."""
