@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from prefstream.scoring.bench.throughput import read_lengths
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b
+from tests.support.models import make_tiny_judge
 
 [A100, H100] = find_cards(["H100", "a100-80gb"])
 
@@ -81,6 +83,19 @@ def test_a_bound_is_near_that_of_the_products_alone_and_below_it() -> None:
 def test_cards_that_hold_no_weights_or_compute_in_another_dtype_are_passed_over() -> None:
     names = {bound.card for bound in bounds(panel(), CARDS)}
     assert names == {card.name for card in CARDS if card.memory > 14.9e9 and card.has_bfloat16}
+
+
+def test_of_a_base_the_layers_count_that_the_adapter_keeps(tmp_path: Path) -> None:
+    def rate(kept_layers: int | None) -> float:
+        folder = tmp_path / f"kept-{kept_layers}"
+        judge = make_tiny_judge(folder, "llama", layers=3, kept_layers=kept_layers, dtype="bfloat16")
+        [bound] = bounds(
+            PanelConfig.model_validate({"judges": [judge]}), [A100], swaps=[False], lengths=[(100, 50, 50)] * 4
+        )[1:2]
+        assert bound.way == Way.BLOCKS
+        return bound.battles_per_s
+
+    assert rate(1) > 1.5 * rate(None)
 
 
 def test_what_is_not_known_is_told() -> None:
