@@ -25,8 +25,8 @@ COMMANDS: Final = {
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
     "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",
     "schema": "Print the contract: JSON Schema of the messages, AsyncAPI of the topics. Generated from the models.",
-    "bench": "Measure this machine: but for profile, growth, latency and roofline, by ratios of two programs that take "
-    "turns.",
+    "bench": "Measure this machine: by ratios of two programs that take turns, but for profile, growth, latency, "
+    "roofline, gpu.",
     "broker": "Run a small Kafka broker in memory, for trying things out and for tests. Ctrl-C ends it; nothing is "
     "kept.",
     "dead-letters": "Look at what could not be scored, and send it back once its cause is mended.",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Final
 
 from prefstream.scoring.bench.gpu.report import Findings, SkippedError
-from prefstream.scoring.bench.gpu.subjects import Gap, Reading, read_alone, unquantised
+from prefstream.scoring.bench.gpu.subjects import Gap, TimedReading, read_alone, unquantised
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.extras import is_installed
@@ -42,7 +42,7 @@ def quantised(quantization: Quantization, request: Request) -> Findings:
     return Findings({"judges": figures}, tuple(told), tuple(faults))
 
 
-def _figures(reading: Reading) -> dict[str, object]:
+def _figures(reading: TimedReading) -> dict[str, object]:
     return {
         "settings": reading.settings,
         "tokens_per_s": reading.tokens_per_s,

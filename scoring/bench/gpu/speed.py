@@ -9,7 +9,7 @@ import torch
 from prefstream.scoring.bench.cards.roofline import SpeedBound, Way, bounds
 from prefstream.scoring.bench.cards.sheets import NAMES, card_named
 from prefstream.scoring.bench.gpu.report import Findings
-from prefstream.scoring.bench.gpu.subjects import Reading, read_alone, unquantised
+from prefstream.scoring.bench.gpu.subjects import TimedReading, read_alone, unquantised
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.bench.throughput import bench_panel, read_lengths
 from prefstream.scoring.bench.throughput_worker import run_panel
@@ -77,7 +77,7 @@ def loops(request: Request) -> Findings:
     return Findings(compared.to_fields(), told)
 
 
-def _figures(reading: Reading, battles: int) -> dict[str, Any]:
+def _figures(reading: TimedReading, battles: int) -> dict[str, Any]:
     return {
         "battles_per_s": battles / reading.scoring_s,
         "tokens_per_s": reading.tokens_per_s,

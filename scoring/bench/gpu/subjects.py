@@ -26,7 +26,7 @@ _ON_CPU: Final = {"device": "cpu", "attention": "auto", "micro_batch_tokens": No
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TimedReading:
     """What a judge said of battles, alone, and what it took.
 
     Attributes:
@@ -109,7 +109,7 @@ def device_of(judge: ModelJudge) -> torch.device:
     return torch.device(str(judge.provenance.device))
 
 
-def read(judge: ModelJudge, batches: Sequence[Sequence[Battle]]) -> Reading:
+def read(judge: ModelJudge, batches: Sequence[Sequence[Battle]]) -> TimedReading:
     """Let a judge score battles.
 
     Args:
@@ -131,7 +131,7 @@ def read(judge: ModelJudge, batches: Sequence[Sequence[Battle]]) -> Reading:
     if too_large:
         raise too_large[0]
     said = [one.probabilities if one.uncalibrated is None else one.uncalibrated for one in scores]
-    return Reading(
+    return TimedReading(
         probabilities=np.concatenate(said),
         encoding_s=encoding.seconds,
         scoring_s=scoring.seconds,
@@ -143,7 +143,7 @@ def read(judge: ModelJudge, batches: Sequence[Sequence[Battle]]) -> Reading:
     )
 
 
-def read_alone(config: ModelJudgeConfig, batches: Sequence[Sequence[Battle]]) -> Reading:
+def read_alone(config: ModelJudgeConfig, batches: Sequence[Sequence[Battle]]) -> TimedReading:
     """Load a judge, let it score battles, and close it.
 
     Args:
