@@ -93,6 +93,13 @@ class ModelJudgeConfig(_NamedSettings):
             "causal_blocks; for the rest sdpa, and eager for Gemma 2."
         ),
     ] = "auto"
+    packing: Annotated[
+        Literal["auto", "none"],
+        Field(
+            description="auto: with flash_attention_2, where the base looks back alone and is not quantised, the "
+            "sequences of a pass lie one behind the other, without padding. none: they are padded."
+        ),
+    ] = "auto"
     max_length: Annotated[int, Field(ge=1, description="Tokens of one sequence, at most.")] = 2048
     micro_batch_tokens: Annotated[
         int | Literal["auto"] | None,

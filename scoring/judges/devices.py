@@ -87,6 +87,19 @@ def attention_for(config: ModelJudgeConfig, model_config: Any, placement: Placem
     return chosen
 
 
+def packs(config: ModelJudgeConfig, attention: str) -> bool:
+    """Whether the sequences of a judge's passes are packed, without padding, if its model can be.
+
+    Where it pays: flash-attn has kernels for it, others would compute what lies between sequences and drop it; and
+    where nothing else looks at the rows of a pass, as 8 bits do.
+
+    Args:
+        config: of the judge.
+        attention: implementation, as `attention_for` chose it.
+    """
+    return config.packing == "auto" and attention == "flash_attention_2" and config.quantization == "none"
+
+
 def explain_attention(config: ModelJudgeConfig, model_config: Any, placement: Placement) -> tuple[str, str]:
     """The attention implementation that a judge gets, and why, in words.
 

@@ -7,8 +7,9 @@ intra-op threads, the CUDA stream) is entered on each call, so that it does not 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +22,9 @@ from prefstream.scoring.judges.logits import Logits, not_finite
 from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
 from prefstream.scoring.judges.memory.device_share import share_of
 from prefstream.scoring.judges.memory.token_budget import TokenBudget
-from prefstream.scoring.judges.microbatch import MicroBatch, distinct, plan_micro_batches
-from prefstream.scoring.judges.padding import needs_mask, pad
+from prefstream.scoring.judges.microbatch import MicroBatch, distinct, pack_micro_batches, plan_micro_batches
+from prefstream.scoring.judges.packing.rows import pack, read_packed
+from prefstream.scoring.judges.padding import can_be_packed, needs_mask, pad
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
@@ -42,6 +44,7 @@ class Forward:
         outputs: int,
         budget_tokens: int,
         threads: int | None = None,
+        packed: bool = False,
     ) -> None:
         """Take a model that is on its device already.
 
@@ -54,7 +57,13 @@ class Forward:
             outputs: of the head.
             budget_tokens: padded tokens of one pass, at most; a longer sequence goes alone.
             threads: intra-op threads on CPU; None leaves torch's setting.
+            packed: sequences of a pass lie one behind the other, without padding; `budget_tokens` are real ones then.
+
+        Raises:
+            ValueError: sequences of this model can't be packed.
         """
+        if packed and not can_be_packed(model):
+            raise ValueError(f"judge {judge}: sequences of this model can't be packed; its attention would mix them")
         self._model: torch.nn.Module | None = model
         self._judge = judge
         self._device = device
@@ -64,6 +73,7 @@ class Forward:
         self._budget = TokenBudget(budget_tokens)
         self._share = share_of(str(device))
         self._threads = threads
+        self._packed = packed
         self._masked = needs_mask(model, device=device, dtype=dtype)
         self._cuda = device.type == "cuda"
         if self._cuda:
@@ -80,6 +90,14 @@ class Forward:
     def model_config(self) -> Any:
         """Settings of the model's architecture, as transformers has them."""
         return getattr(self._model, "config", None)
+
+    def padded_tokens(self, lengths: Sequence[int]) -> int:
+        """Tokens that passes over sequences of these lengths read, padding included.
+
+        Args:
+            lengths: tokens of each.
+        """
+        return sum(planned.padded_tokens for planned in self._planned(lengths, self._budget.tokens))
 
     def limit(self, tokens: int) -> None:
         """Have another budget; to be called before anything is scored.
@@ -171,8 +189,13 @@ class Forward:
         return self._collect(done, len(sequences)), too_large
 
     def _plan(self, sequences: Sequence[Sequence[int]], indices: Sequence[int], tokens: int) -> list[MicroBatch]:
-        plan = plan_micro_batches([len(sequences[i]) for i in indices], padded_tokens=tokens)
-        return [MicroBatch(tuple(indices[i] for i in planned.indices), planned.width) for planned in plan]
+        plan = self._planned([len(sequences[i]) for i in indices], tokens)
+        return [replace(planned, indices=tuple(indices[i] for i in planned.indices)) for planned in plan]
+
+    def _planned(self, lengths: Sequence[int], tokens: int) -> list[MicroBatch]:
+        if self._packed:
+            return pack_micro_batches(lengths, tokens=tokens)
+        return plan_micro_batches(lengths, padded_tokens=tokens)
 
     def _halve_budget(self) -> None:
         self._budget.halve()
@@ -220,16 +243,21 @@ class Forward:
     def _compute(
         self, model: torch.nn.Module, micro_batch: MicroBatch, sequences: Sequence[Sequence[int]]
     ) -> torch.Tensor:
-        inputs = self._to_device([sequences[index] for index in micro_batch.indices])
-        logits: torch.Tensor = model(**inputs, use_cache=False).logits
-        return logits.float()
-
-    def _to_device(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        rows = [sequences[index] for index in micro_batch.indices]
+        if self._packed:
+            return read_packed(model, self._to_device(pack(rows))).float()
         ids, mask = pad(rows, self._pad_id, multiple=_CUDA_WIDTH_MULTIPLE if self._cuda else 1)
         inputs = {"input_ids": ids, "attention_mask": mask} if self._masked else {"input_ids": ids}
+        logits: torch.Tensor = model(**self._to_device(inputs), use_cache=False).logits
+        return logits.float()
+
+    def _to_device(self, inputs: Mapping[str, torch.Tensor | int]) -> dict[str, Any]:
         if not self._cuda:
-            return inputs
-        return {name: given.pin_memory().to(self._device, non_blocking=True) for name, given in inputs.items()}
+            return dict(inputs)
+        return {
+            name: given.pin_memory().to(self._device, non_blocking=True) if isinstance(given, torch.Tensor) else given
+            for name, given in inputs.items()
+        }
 
     def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], count: int) -> NDArray[np.float32]:
         """Bring every pass's logits over in one copy: each copy waits for the device. Rows that are not there are 0."""

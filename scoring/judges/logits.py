@@ -33,6 +33,13 @@ class LogitsSource(Protocol):
     def budget_tokens(self) -> int:
         """Padded tokens that it reads at once, at most, as of now."""
 
+    def padded_tokens(self, lengths: Sequence[int]) -> int:
+        """Tokens that it reads of sequences of these lengths, padding included.
+
+        Args:
+            lengths: tokens of each.
+        """
+
     def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Read sequences; called by one thread at a time.
 

@@ -30,16 +30,18 @@ class MicroBatch:
 
     Attributes:
         indices: their positions in the list that was planned; through them results go back to its order.
-        width: tokens of the longest, to which the others are padded.
+        width: tokens of the longest, to which the others are padded unless they are packed.
+        packed_tokens: of all of them, where they lie one behind the other; None where they are padded.
     """
 
     indices: tuple[int, ...]
     width: int
+    packed_tokens: int | None = None
 
     @property
     def padded_tokens(self) -> int:
         """Tokens that the pass reads, padding included."""
-        return len(self.indices) * self.width
+        return len(self.indices) * self.width if self.packed_tokens is None else self.packed_tokens
 
 
 def distinct(sequences: Iterable[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:
@@ -106,6 +108,33 @@ def plan_micro_batches(
         batches.append(MicroBatch(tuple(order[start:end]), lengths[order[start]]))
         end = start
     return batches[::-1]
+
+
+def pack_micro_batches(lengths: Sequence[int], *, tokens: int) -> list[MicroBatch]:
+    """Group sequences that are packed: each pass has as many as fit, one after the other from the longest on.
+
+    Without padding it does not matter for the cost which ones go together; the longest come first all the same.
+
+    Args:
+        lengths: tokens of each sequence.
+        tokens: what a micro-batch may hold, > 0; a longer sequence gets a micro-batch of its own.
+
+    Returns:
+        Micro-batches; every position stands in exactly one.
+
+    Raises:
+        ConfigError: the bound is not positive.
+    """
+    if tokens < 1:
+        raise ConfigError("micro-batches", (f"tokens is {tokens}; it must be at least 1",))
+    batches: list[MicroBatch] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        last = batches[-1] if batches else None
+        if last is not None and (together := last.padded_tokens + lengths[index]) <= tokens:
+            batches[-1] = MicroBatch((*last.indices, index), last.width, together)
+        else:
+            batches.append(MicroBatch((index,), lengths[index], lengths[index]))
+    return batches
 
 
 def _cheapest_starts(widths: NDArray[np.int64], fits: NDArray[np.int64], pass_cost: int) -> list[int]:

@@ -5,6 +5,8 @@ that is none by id. Told of a mask all the same, `sdpa` leaves torch's flash ker
 and reads a matrix per sequence: on CPU a small Llama took 1.12 times as long. `eager` gains nothing, and loses nothing.
 The answer is the same to the bit on CPU (tested for each family).
 
+Where attention keeps sequences apart that lie one behind the other, nothing need be padded (`judges.packing.rows`).
+
 Without a mask transformers looks whether sequences are packed, and waits for the device to tell: once or twice a pass,
 before the first layer, about as often as it would look at a mask.
 """
@@ -22,6 +24,10 @@ from prefstream.scoring.judges.devices import reads_both_ways
 
 _FLASH_CAPABILITY: Final = (8, 0)
 """Of the oldest cards that torch's flash kernels run on: Ampere."""
+
+
+_PACKED_TYPES: Final = frozenset({"gemma2", "gemma3_text", "llama"})
+_PACKED_ATTENTION: Final = frozenset({"flash_attention_2", "sdpa", "eager"})
 
 
 def needs_mask(model: torch.nn.Module, *, device: torch.device, dtype: torch.dtype) -> bool:
@@ -45,6 +51,23 @@ def needs_mask(model: torch.nn.Module, *, device: torch.device, dtype: torch.dty
     shares_keys = any(getattr(layer, "num_key_value_groups", 1) > 1 for layer in classifier.modules())
     has_flash = dtype != torch.float32 and torch.cuda.get_device_capability(device) >= _FLASH_CAPABILITY
     return shares_keys and not has_flash
+
+
+def can_be_packed(model: torch.nn.Module) -> bool:
+    """Whether the sequences of a pass may lie one behind the other in one row (`judges.packing.rows`).
+
+    Only where that was seen to give what padded rows give: in bases that look back alone and are not wrapped, and by
+    attention that keeps sequences apart. Others would mix them, and say nothing.
+
+    Args:
+        model: a sequence classifier with its weights.
+    """
+    config = getattr(model, "config", None)
+    return (
+        getattr(config, "model_type", None) in _PACKED_TYPES
+        and getattr(config, "_attn_implementation", None) in _PACKED_ATTENTION
+        and _reads_from_left_to_right(model)
+    )
 
 
 def _reads_from_left_to_right(classifier: Any) -> bool:

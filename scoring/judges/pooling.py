@@ -18,6 +18,7 @@ import torch
 from prefstream.scoring.encoding.encode import AnswerMarks, Encoder
 from prefstream.scoring.encoding.template import Pooling
 from prefstream.scoring.errors import LoadError
+from prefstream.scoring.judges.packing.rows import BOUNDS, WIDTH, unpack
 
 _LAST_COUNTS: Final = 0.5
 """Of the last token's state beside the mean of the answer's: .2 and 1 did no better in cross-validation."""
@@ -62,8 +63,14 @@ class _Pooled:
     def __call__(self, _backbone: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         ids = args[0] if args else kwargs["input_ids"]
         states = output.last_hidden_state.float()
-        read = self._read(states, ids, ids != self._pad_id)  # as the classifier itself tells padding
-        output.last_hidden_state = read.unsqueeze(1).expand_as(states)
+        if (bounds := kwargs.get(BOUNDS)) is None:
+            read = self._read(states, ids, ids != self._pad_id)  # as the classifier itself tells padding
+            output.last_hidden_state = read.unsqueeze(1).expand_as(states)
+        else:
+            rows, ids = unpack(states, ids, bounds, kwargs[WIDTH], self._pad_id)
+            read = self._read(rows, ids, ids != self._pad_id)
+            each = bounds.diff().long()
+            output.last_hidden_state = read.repeat_interleave(each, dim=0, output_size=states.shape[1]).unsqueeze(0)
         return output
 
 

@@ -16,7 +16,7 @@ from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.judges.logits import LogitsSource
-from prefstream.scoring.judges.microbatch import distinct, plan_micro_batches
+from prefstream.scoring.judges.microbatch import distinct
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
 _S = TypeVar("_S", bound=LogitsSource)
@@ -70,8 +70,7 @@ class ReadingJudge(Generic[_S]):
         """Tokenise; callable from any thread."""
         encodings = tuple(self.encoder.encode(battles))
         sequences, _ = distinct(sequence for encoding in encodings for sequence in encoding.sequences)
-        plan = plan_micro_batches(list(map(len, sequences)), padded_tokens=self._source.budget_tokens)
-        padded_tokens = sum(planned.padded_tokens for planned in plan)
+        padded_tokens = self._source.padded_tokens([len(sequence) for sequence in sequences])
         return JudgeBatch(len(encodings), padded_tokens, encodings, tuple(battle.id for battle in battles))
 
     def score(self, batch: JudgeBatch) -> Scores:

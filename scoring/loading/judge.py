@@ -17,11 +17,12 @@ from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.encoding.truncate import Shares
 from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
-from prefstream.scoring.judges.devices import Placement, attention_for
+from prefstream.scoring.judges.devices import Placement, attention_for, packs
 from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.int8.gates import SAMPLES, quantise_gates
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.judges.padding import can_be_packed
 from prefstream.scoring.judges.pooling import pool
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
@@ -153,6 +154,7 @@ def _load(
             outputs=len(LABELS[config.kind]),
             budget_tokens=placement.micro_batch_tokens,
             threads=placement.threads,
+            packed=packs(config, attention) and can_be_packed(_classifier(model)),
         ),
         tau=adapter.record.tau if adapter else 0.0,
         calibration=calibration or (adapter.record.calibration if adapter else None),

@@ -26,7 +26,8 @@ from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig,
 from prefstream.scoring.encoding.template import LABELS
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.judges import block_attention
-from prefstream.scoring.judges.microbatch import PASS_COST_TOKENS, plan_micro_batches
+from prefstream.scoring.judges.devices import packs
+from prefstream.scoring.judges.microbatch import PASS_COST_TOKENS, pack_micro_batches, plan_micro_batches
 from prefstream.scoring.loading.adapter_record import RECORD, AdapterRecord
 from prefstream.scoring.loading.base_model import find_config
 from prefstream.scoring.loading.memory import linear_layers, weight_bytes
@@ -69,22 +70,23 @@ class JudgeWork:
         per_pair: work of each pair of tokens of one sequence.
         per_pass: of a pass, whatever it reads.
         int8: whether its linear layers multiply in 8 bits.
+        packed: whether its sequences lie one behind the other, without padding.
     """
 
     per_token: Work
     per_pair: Work
     per_pass: Work
     int8: bool
+    packed: bool = False
 
-    def seconds(self, sequences: int, width: int, card: GraphicsCard) -> float:
+    def seconds(self, tokens: int, pairs: int, card: GraphicsCard) -> float:
         """Of a pass.
 
         Args:
-            sequences: how many.
-            width: tokens of each, padding included.
+            tokens: of all its sequences, padding included.
+            pairs: of tokens of one sequence.
             card: that computes.
         """
-        tokens, pairs = sequences * width, sequences * width**2
         work = self.per_token * tokens + self.per_pair * pairs + self.per_pass
         # Attention multiplies in 16 bits in any case.
         linear = work.linear_flops / (card.int8_per_s if self.int8 else card.flops_per_s)
@@ -205,19 +207,20 @@ def _bound(
     by_device: dict[str, float] = {}
     alone, read, padded = {}, 0, 0
     for judge in judges:
-        passes, tokens = _passes(judge, way, lengths, swap=swap)
-        seconds = sum(works[judge.name].seconds(sequences, width, card) for sequences, width in passes)
+        work = works[judge.name]
+        passes, tokens = _passes(judge, way, lengths, swap=swap, packed=work.packed)
+        seconds = sum(work.seconds(one_tokens, pairs, card) for one_tokens, pairs in passes)
         alone[judge.name] = battles / seconds
         place = judge.name if judge.device == "auto" else str(judge.device)
         by_device[place] = by_device.get(place, 0.0) + seconds
-        read, padded = read + tokens, padded + sum(sequences * width for sequences, width in passes)
+        read, padded = read + tokens, padded + sum(one_tokens for one_tokens, _ in passes)
     return SpeedBound(card.name, way, swap, battles / max(by_device.values()), alone, 1 - read / padded)
 
 
 def _passes(
-    judge: ModelJudgeConfig, way: Way, lengths: Sequence[Lengths], *, swap: bool
+    judge: ModelJudgeConfig, way: Way, lengths: Sequence[Lengths], *, swap: bool, packed: bool
 ) -> tuple[list[tuple[int, int]], int]:
-    """Sequences and width of each pass over the battles, a batch of the stream's at a time; tokens read."""
+    """Tokens of each pass over a batch of the stream's at a time, and pairs of them within sequences; tokens read."""
     longest = judge.max_length or DEFAULT_MAX_LENGTH
     budget = judge.micro_batch_tokens if isinstance(judge.micro_batch_tokens, int) else CUDA_MICRO_BATCH_TOKENS
     passes, read = [], 0
@@ -230,9 +233,13 @@ def _passes(
                 tokens += [prompt + answer_a, prompt + answer_b]
         tokens = [min(longest, count + TEMPLATE_TOKENS) for count in tokens]
         read += sum(tokens)
+        if packed:
+            plan = pack_micro_batches(tokens, tokens=budget)
+            passes += [(one.padded_tokens, sum(tokens[index] ** 2 for index in one.indices)) for one in plan]
+            continue
         cost = _FEWEST_PASSES if way == Way.PLAIN else PASS_COST_TOKENS
         plan = plan_micro_batches(tokens, padded_tokens=budget, pass_cost_tokens=cost)
-        passes += [(len(one.indices), one.width) for one in plan]
+        passes += [(one.padded_tokens, one.padded_tokens * one.width) for one in plan]
     return passes, read
 
 
@@ -253,6 +260,7 @@ def _work(judge: ModelJudgeConfig, config: Any, way: Way, counted: _Counted) -> 
         per_pair=per_pair,
         per_pass=_reading_of_weights(weights, judge.rounding),
         int8=judge.rounding == "8bit",
+        packed=way == Way.FLASH and config.model_type == "gemma2" and packs(judge, "flash_attention_2"),
     )
 
 

@@ -42,6 +42,14 @@ class RemoteLogits:
         """Tokens of one request, at most; a longer sequence goes alone."""
         return REQUEST_TOKENS
 
+    def padded_tokens(self, lengths: Sequence[int]) -> int:
+        """Tokens of sequences of these lengths: vLLM pads none.
+
+        Args:
+            lengths: tokens of each.
+        """
+        return sum(lengths)
+
     def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Let the server read every sequence, one that occurs several times once.
 

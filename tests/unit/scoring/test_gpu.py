@@ -26,6 +26,7 @@ from prefstream.scoring.bench.gpu.sections import carry_out
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.bench.throughput import bench_battles
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, PanelConfig, Quantization
+from prefstream.scoring.extras import is_installed
 from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
@@ -252,6 +253,21 @@ def test_attention_over_padded_sequences_takes_the_best_kernel(
     assert max(lengths) <= 56  # beyond Gemma's window of 64, its layers of windows have a mask for it
     with sdpa_kernel(kernel):
         assert not judge.score(batch).too_large
+
+
+@pytest.mark.skipif(not is_installed("flash_attn"), reason="needs flash-attn")
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama"])
+@pytest.mark.parametrize("pooling", ["last", "answer"])
+def test_packed_sequences_are_answered_as_padded_ones(load: Load, family: str, pooling: str) -> None:
+    """Its heads have 32 numbers, which flash-attn has kernels for."""
+    settings = {"dtype": "bfloat16", "attention": "flash_attention_2", "hidden_size": 64, "pooling": pooling}
+    kind = "pointwise" if pooling == "answer" else "pairwise"
+    padded, packed = load(family, kind, packing="none", **settings), load(family, kind, **settings)
+    batch = packed.encode(BATTLES)
+    assert batch.padded_tokens == sum(encoding.tokens for encoding in batch.encodings)
+    assert batch.padded_tokens < padded.encode(BATTLES).padded_tokens
+    np.testing.assert_allclose(score(packed), score(padded), atol=0.06)
+    np.testing.assert_allclose(score(packed), score(load(family, kind, hidden_size=64, pooling=pooling)), atol=0.06)
 
 
 def test_a_panel_on_a_card_has_warmed_up_when_it_is_loaded(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, Gemma3TextConfig, LlamaConfig
 
 from prefstream import ConfigError, LoadError, ModelJudgeConfig
-from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
+from prefstream.scoring.judges.devices import Placement, attention_for, packs, place_judges
 
 READ_BOTH_WAYS = (Gemma3TextConfig(use_bidirectional_attention=True), LlamaConfig(is_causal=False))
 
@@ -27,6 +27,22 @@ def model_configs(*devices: str, **entry: Any) -> list[ModelJudgeConfig]:
 
 def places(*devices: str, **entry: Any) -> list[Placement]:
     return list(place_judges(model_configs(*devices, **entry)).values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "attention", "packed"),
+    [
+        ({}, "flash_attention_2", True),
+        ({"packing": "none"}, "flash_attention_2", False),
+        ({"quantization": "8bit"}, "flash_attention_2", False),
+        *(({}, other, False) for other in ("sdpa", "eager", "causal_blocks", "flex_attention")),
+    ],
+)
+def test_only_flash_attention_packs_and_nothing_that_is_quantised(
+    settings: dict[str, Any], attention: str, packed: bool
+) -> None:
+    [config] = model_configs("cuda:0", **settings)
+    assert packs(config, attention) is packed
 
 
 def test_cores_are_shared_out_among_the_judges_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.judges.microbatch import MicroBatch, plan_micro_batches
+from prefstream.scoring.judges.microbatch import MicroBatch, pack_micro_batches, plan_micro_batches
 
 LENGTHS = st.lists(st.integers(min_value=0, max_value=3000), max_size=200)
 BUDGETS = st.integers(min_value=1, max_value=5000)
@@ -77,3 +79,23 @@ def test_bounds_that_make_no_sense_are_refused_together() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_micro_batches([1], padded_tokens=0, max_sequences=0, pass_cost_tokens=-1)
     assert len(caught.value.errors) == 3
+
+
+@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 600))
+def test_packed_passes_hold_every_sequence_once_and_as_many_tokens_as_fit(lengths: list[int], tokens: int) -> None:
+    plan = pack_micro_batches(lengths, tokens=tokens)
+    assert sorted(index for batch in plan for index in batch.indices) == list(range(len(lengths)))
+    for batch in plan:
+        assert batch.padded_tokens == sum(lengths[index] for index in batch.indices)
+        assert batch.padded_tokens <= tokens or len(batch.indices) == 1
+        assert batch.width == max(lengths[index] for index in batch.indices)
+    for batch, following in pairwise(plan):
+        assert batch.padded_tokens + following.width > tokens
+
+
+def test_packed_passes_go_from_the_longest_on() -> None:
+    plan = pack_micro_batches([3, 90, 4, 80, 200], tokens=180)
+    assert plan == [MicroBatch((4,), 200, 200), MicroBatch((1, 3, 2, 0), 90, 177)]
+    assert pack_micro_batches([], tokens=1) == []
+    with pytest.raises(ConfigError, match="tokens is 0"):
+        pack_micro_batches([1], tokens=0)

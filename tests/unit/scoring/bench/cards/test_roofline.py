@@ -60,9 +60,9 @@ def test_a_pass_takes_the_slower_of_multiplying_and_moving_and_then_the_rest() -
     work = JudgeWork(Work(linear_flops=1e9, other_bytes=1e6), Work(), Work(product_bytes=2e10), int8=False)
     reading, multiplying = 2e10 / A100.bytes_per_s, 1e9 / A100.flops_per_s
     assert work.seconds(1, 1, A100) == pytest.approx(reading + 1e6 / A100.bytes_per_s)
-    assert work.seconds(8, 1024, A100) == pytest.approx(8 * 1024 * (multiplying + 1e6 / A100.bytes_per_s))
+    assert work.seconds(8 * 1024, 8 * 1024**2, A100) == pytest.approx(8 * 1024 * (multiplying + 1e6 / A100.bytes_per_s))
     in_8_bits = JudgeWork(work.per_token, work.per_pair, work.per_pass, int8=True)
-    assert in_8_bits.seconds(8, 1024, A100) < work.seconds(8, 1024, A100)
+    assert in_8_bits.seconds(8 * 1024, 8 * 1024**2, A100) < work.seconds(8 * 1024, 8 * 1024**2, A100)
 
 
 def test_a_bound_is_near_that_of_the_products_alone_and_below_it() -> None:
