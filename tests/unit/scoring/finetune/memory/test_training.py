@@ -62,12 +62,12 @@ def test_a_step_that_is_really_made_takes_what_is_counted(base: MakeBase, checkp
 
 def test_many_layers_take_what_a_few_and_the_difference_say(base: MakeBase) -> None:
     config = open_base(str(base("gemma2")), None, labels=2).config
-    config.num_hidden_layers, config.layer_types = 9, (["sliding_attention", "full_attention"] * 5)[:9]
+    config.num_hidden_layers, config.layer_types = 7, (["sliding_attention", "full_attention"] * 4)[:7]
     assert config.sliding_window < 96
     for checkpointing in (False, True):
         recipe = make_recipe(base("gemma2"), step={**STEP, "gradient_checkpointing": checkpointing})
-        short = training._run(recipe, config, "causal_blocks", torch.bfloat16, [1, 1])
-        whole = training._run_few(recipe, config, "causal_blocks", torch.bfloat16, [1, 1])
+        short = training._run(recipe, config, "causal_blocks", torch.bfloat16, [1])
+        whole = training._run_few(recipe, config, "causal_blocks", torch.bfloat16, [1])
         assert short.moving == whole.moving
         assert short.peak == pytest.approx(whole.peak, rel=0.01)
 
