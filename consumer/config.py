@@ -228,6 +228,24 @@ class StreamConfig(TopicNames):
     http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9464
 
+    traces: Annotated[
+        bool,
+        Field(
+            description="Trace battles, and send the spans to a collector by OTLP over HTTP. Where it is, and all "
+            "else, OpenTelemetry's own variables say (OTEL_EXPORTER_OTLP_ENDPOINT and others)."
+        ),
+    ] = False
+    traces_ratio: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Share of battles to trace of those that come without a trace; the others are traced where "
+            "their producer's span is sampled.",
+        ),
+    ] = 1.0
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
     log_format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")

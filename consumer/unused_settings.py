@@ -70,6 +70,7 @@ _OF_CONNECTION: Final[tuple[_Rule[KafkaConnection], ...]] = (
 
 _OF_STREAM: Final[tuple[_Rule[StreamConfig], ...]] = (
     _Rule(("http_host", "http_port"), lambda config: not config.http, "http off"),
+    _Rule(("traces_ratio",), lambda config: not config.traces, "traces off"),
     _Rule(("dead_letter_window",), lambda config: config.dead_letter_limit == 1, "dead_letter_limit 1, which is none"),
     _Rule(
         ("dead_letter_window",), lambda config: config.dead_letter_limit == 0, "dead_letter_limit 0: the first stops"

@@ -40,8 +40,8 @@ class BattleHeaders(BaseModel):
     traceparent: Annotated[
         str | None,
         Field(
-            description="W3C trace context. A valid one is passed on to the preference; to a dead letter it goes as it "
-            "came, as all headers do."
+            description="W3C trace context. A valid one is passed on to the preference, unless the battle is traced, "
+            "which names its own span there; to a dead letter it goes as it came, as all headers do."
         ),
     ] = None
     retries: Annotated[
@@ -90,7 +90,8 @@ class PreferenceHeaders(BaseModel):
         str | None,
         Field(
             pattern="^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
-            description="W3C trace context of the battle, where it had a valid one, and one alone.",
+            description="W3C trace context: of the span of the stream that answered, where that traces the battle; "
+            "else the battle's, where it had a valid one, and one alone.",
         ),
     ] = None
 

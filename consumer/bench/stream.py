@@ -1,7 +1,8 @@
 """Benchmarks of the stream, each against another program in the same run, because only ratios travel.
 
 * Overhead: the service with judges that cost nothing, against a bare kafka-python loop that consumes, sends and
-  commits batches of the same size, and against quix-streams where it is installed. The topic is filled once, in record
+  commits batches of the same size, and against quix-streams where it is installed; and against itself with traces, if
+  asked for. The topic is filled once, in record
   batches of about a megabyte, as a busy producer fills it: small ones take a reader's time.
 * Stream against offline: the same battles, the same loaded panel, once through Kafka and once from a file.
 """
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from prefstream.consumer.bench.arms import (
     serve,
 )
 from prefstream.consumer.bench.cluster import broker, fill, fresh_config, two_kilobytes
+from prefstream.consumer.bench.span_sink import span_sink
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.files.score import score_file
 from prefstream.consumer.files.score_output import ScorePaths
@@ -37,6 +40,8 @@ from prefstream.scoring.panel.panel import Panel
 STREAM: Final = "stream"
 BARE_LOOP: Final = "bare loop"
 QUIX_STREAMS: Final = "quix-streams"
+TRACED: Final = {"stream, 1 % traced": 0.01, "stream, all traced": 1.0}
+"""The stream with traces, by the share of battles that get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ class Overhead:
 
     Attributes:
         battles: in each run.
-        runs: by program. `QUIX_STREAMS` is not among them where it is not installed.
+        runs: by program. `QUIX_STREAMS` is not among them where it is not installed, nor are those of `TRACED` where
+            nobody asked.
     """
 
     battles: int
@@ -64,7 +70,13 @@ class Overhead:
 
     def to_fields(self) -> dict[str, Any]:
         """For a JSON file: the comparison with each program."""
-        return {"bare_loop": self.against(BARE_LOOP), "quix_streams": self.against(QUIX_STREAMS)}
+        one_percent, everything = map(self.against, TRACED)
+        return {
+            "bare_loop": self.against(BARE_LOOP),
+            "quix_streams": self.against(QUIX_STREAMS),
+            "traced_1_percent": one_percent,
+            "traced_all": everything,
+        }
 
 
 def overhead(
@@ -74,6 +86,7 @@ def overhead(
     bootstrap_servers: str | None = None,
     *,
     quix: Path | None = None,
+    traces: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Overhead:
     """The service with prior judges against others that consume, send and commit, exactly once all of them.
@@ -84,6 +97,7 @@ def overhead(
         repetitions: how often each program runs; which one begins changes.
         bootstrap_servers: a cluster; None starts the embedded broker in a process of its own.
         quix: an interpreter that has quix-streams; None takes this one, if it has.
+        traces: the stream with traces, too, which go to a collector in this process.
         say: told what is being run, a line at a time.
     """
     programs: dict[str, Callable[[StreamConfig, int], ArmRun]] = {
@@ -92,9 +106,11 @@ def overhead(
     }
     if python := quix or quix_python():
         programs[QUIX_STREAMS] = partial(run_quix, python)
+    if traces:
+        programs |= {name: partial(_run_traced, ratio) for name, ratio in TRACED.items()}
     runs: dict[str, list[ArmRun]] = {name: [] for name in programs}
     order = list(programs)
-    with broker(bootstrap_servers) as servers:
+    with broker(bootstrap_servers) as servers, span_sink() if traces else nullcontext() as sink:
         filled = fresh_config(servers, batch)
         fill(filled, [two_kilobytes(number) for number in range(battles)])
         for _ in range(repetitions):
@@ -102,10 +118,16 @@ def overhead(
                 config = fresh_config(servers, batch).model_copy(update={"battles_topic": filled.battles_topic})
                 run = programs[name](config, battles)
                 cpu_us = 1e6 * run.cpu_seconds / battles
-                say(f"{name}: {battles / run.seconds:,.0f} battles/s, {cpu_us:.1f} CPU µs a battle")
+                spans = f", {sink.take():,} spans arrived" if sink and name in TRACED else ""
+                say(f"{name}: {battles / run.seconds:,.0f} battles/s, {cpu_us:.1f} CPU µs a battle{spans}")
                 runs[name].append(run)
             order.append(order.pop(0))
     return Overhead(battles, {name: tuple(done) for name, done in runs.items()})
+
+
+def _run_traced(ratio: float, config: StreamConfig, battles: int) -> ArmRun:
+    traced = config.model_copy(update={"traces": True, "traces_ratio": ratio})
+    return in_own_process(run_service, traced, battles)
 
 
 def stream_against_offline(

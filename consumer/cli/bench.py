@@ -57,6 +57,7 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "batch": {What.OVERHEAD},
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD, What.LATENCY},
     "quix_python": {What.OVERHEAD},
+    "traces": {What.OVERHEAD},
     "rows": {What.GROWTH},
     "only": {What.GROWTH, What.GPU},
     "device": {What.GPU},
@@ -127,6 +128,10 @@ def bench(
             "so that it may need an environment of its own. Default: this one, where it has it."
         ),
     ] = None,
+    traces: Annotated[
+        bool,
+        typer.Option("--traces", help="For overhead: the stream with 1 % and with all of its battles traced, too."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -167,7 +172,8 @@ def bench(
         # First: what is wrong with the recipe should not show after minutes.
         results["train"] = _train(recipe, battles, repetitions, console)
     if what in {What.OVERHEAD, What.ALL}:
-        results["overhead"] = _overhead(small_battles, batch, repetitions, bootstrap_servers, quix_python, console)
+        measure = partial(_overhead, small_battles, batch, repetitions, bootstrap_servers, quix_python)
+        results["overhead"] = measure(console, traces=traces)
     if what in {What.GROWTH, What.ALL}:
         results["growth"] = _growth(panel_config(panel, partial(say, console)), rows, only, console)
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
@@ -260,12 +266,20 @@ def _refuse_unknown(only: Sequence[str], known: Collection[str]) -> None:
 
 
 def _overhead(
-    battles: int, batch: int, repetitions: int, servers: str | None, quix: Path | None, console: Console
+    battles: int,
+    batch: int,
+    repetitions: int,
+    servers: str | None,
+    quix: Path | None,
+    console: Console,
+    *,
+    traces: bool,
 ) -> dict[str, Any]:
     from prefstream.consumer.bench.stream import overhead
 
     with console.status(f"stream and others, {battles} battles of 2 KB, {batch} in a transaction"):
-        return overhead(battles, batch, repetitions, servers, quix=quix, say=console.log).to_fields()
+        measured = overhead(battles, batch, repetitions, servers, quix=quix, traces=traces, say=console.log)
+    return measured.to_fields()
 
 
 def _latency(seconds: float, servers: str | None, output: Path | None, console: Console) -> None:

@@ -30,6 +30,7 @@ _GROUPS = {
     "session_timeout_ms": "Time-outs",
     "broker_timeout_s": "Time-outs",
     "http": "HTTP",
+    "traces": "Traces",
     "log_level": "Logs",
 }
 """The first field of each group of options in the help."""

@@ -1,8 +1,8 @@
-"""kafka-python's running commentary on brokers that come and go, folded into a count: our own lines say what it means.
+"""Libraries' running commentary on what comes and goes, folded into a count: our own lines say what it means.
 
-A broker that is away for half a minute makes hundreds of its lines. What they tell we tell once: that nobody answers,
-that a transaction was aborted, that partitions moved. A line whose words are not known here passes, once a minute at
-most. At log level `debug` all of them do.
+A broker that is away for half a minute makes hundreds of kafka-python's lines. What they tell we tell once: that nobody
+answers, that a transaction was aborted, that partitions moved. A line whose words are not known here passes, once a
+minute at most, as does all that OpenTelemetry says of a collector that is away. At log level `debug` all of them do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-LIBRARY: Final = "kafka"
+LIBRARIES: Final = frozenset({"kafka", "opentelemetry"})
 
 COMMENTARY: Final = (
     # connections, and the brokers behind them
@@ -62,7 +62,7 @@ MOST_KINDS: Final = 1_000
 
 
 class LibraryNoise(logging.Filter):
-    """Lets through what is ours, what is another library's, and of kafka-python what is news.
+    """Lets through what is ours, what is another library's, and of those named above what is news.
 
     Args:
         clock: monotonic seconds.
@@ -77,7 +77,7 @@ class LibraryNoise(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written; one that is not is counted."""
-        if record.name.partition(".")[0] != LIBRARY:
+        if record.name.partition(".")[0] not in LIBRARIES:
             return True
         with self._lock:
             news = self._is_news(record)

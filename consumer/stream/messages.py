@@ -8,14 +8,13 @@ say that it was.
 from __future__ import annotations
 
 import hashlib
-import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.consumer.observe.traces.traceparent import TRACEPARENT, traceparent_of
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, decode_preference, encode_preference
 from prefstream.schemas.dead_letter import (
@@ -41,20 +40,6 @@ Header = tuple[str, bytes]
 CE_TYPE: Final = "prefstream.preference.v1"
 CE_ID: Final = "ce_id"
 CE_SOURCE: Final = "ce_source"
-TRACEPARENT: Final = "traceparent"
-
-_VALID_TRACEPARENT: Final = re.compile(
-    rb"""
-    (?! ff | 00 .{54} )  # version ff is forbidden, and 00 ends with the flags
-    [0-9a-f]{2}  # version
-    - (?!0{32}) [0-9a-f]{32}  # trace id
-    - (?!0{16}) [0-9a-f]{16}  # parent id
-    - [0-9a-f]{2}  # flags
-    (?: - [\x20-\x7e]* )?  # what a later version says
-    """,
-    re.VERBOSE,
-)
-"""W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 class PreferenceTooLargeError(PrefstreamError):
@@ -108,13 +93,16 @@ class Composer:
         self._scored_at: datetime | None = None
         self._time: Header = ("ce_time", b"")
 
-    def preference(self, event: Event, preference: Preference, scored_at: datetime) -> Message:
+    def preference(
+        self, event: Event, preference: Preference, scored_at: datetime, traceparent: bytes | None = None
+    ) -> Message:
         """The preference for an event, in CloudEvents' binary mode.
 
         Args:
             event: what was scored.
             preference: the answer.
             scored_at: when, in UTC.
+            traceparent: of the battle's own span, where it has one; else the record's is passed on.
         """
         record = event.record
         if scored_at is not self._scored_at:  # the same for a whole batch
@@ -125,18 +113,10 @@ class Composer:
             (CE_ID, f"{record.topic}/{record.partition}/{record.offset}".encode()),
             self._time,
         ]
-        if record.headers and (trace := _trace_of(record)):
+        if trace := traceparent or (traceparent_of(record.headers) if record.headers else None):
             headers.append((TRACEPARENT, trace))
         chosen = preference.review is not None and preference.review.chosen
         return Message(event, preference.id.encode(), encode_preference(preference), headers, chosen=chosen)
-
-
-def _trace_of(record: ConsumerRecord) -> bytes | None:
-    """The trace that a record is part of; None where it names none, or several, or what is no trace."""
-    traces = [value for name, value in record.headers if name == TRACEPARENT]
-    if len(traces) == 1 and traces[0] is not None and _VALID_TRACEPARENT.fullmatch(traces[0]):
-        return traces[0]
-    return None
 
 
 def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.stream.batch import Batch
@@ -24,6 +24,11 @@ from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource, 
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
+from prefstream.scoring.panel.turns import OnJudged
+
+if TYPE_CHECKING:
+    from prefstream.consumer.observe.traces.batch_trace import BatchTrace
+    from prefstream.consumer.observe.traces.tracing import Tracing
 
 
 class Scorer(Protocol):
@@ -32,7 +37,9 @@ class Scorer(Protocol):
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         """Tokenise; called by one thread while another one scores."""
 
-    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(
+        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+    ) -> list[PanelAnswer | BattleTooLargeError]:
         """Score; one result per battle, in order."""
 
 
@@ -47,13 +54,14 @@ class Prepared:
     encoded: EncodedBatch | None
     ready_at: float
     tokenise_s: float
+    trace: BatchTrace | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A batch with one message per event, and the seconds it took.
 
-    `queue_s` is how long, tokenised, it waited for the judges.
+    `queue_s` is how long, tokenised, it waited for the judges. `trace` is None where none of its battles is traced.
     """
 
     batch: Batch
@@ -63,6 +71,7 @@ class Scored:
     queue_s: float
     tokenise_s: float
     inference_s: float
+    trace: BatchTrace | None = None
 
 
 class Pipeline:
@@ -74,6 +83,7 @@ class Pipeline:
         framing: what stands before a battle's JSON.
         publish_models: pass on who wrote the responses.
         review: with which probability a battle is chosen for review; None where there is no review.
+        tracing: traces battles; None where that is off.
     """
 
     def __init__(
@@ -84,8 +94,10 @@ class Pipeline:
         framing: Framing = "none",
         publish_models: bool = True,
         review: ReviewRule | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._scorer = scorer
+        self._tracing = tracing
         self._framing = framing
         self._publish_models = publish_models
         self._review = review
@@ -150,6 +162,7 @@ class Pipeline:
         self._score_thread.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, batch: Batch) -> Prepared:
+        trace = self._begin_trace(batch)
         started = time.monotonic()
         events: list[Event] = []
         battles: list[Battle] = []
@@ -161,16 +174,27 @@ class Pipeline:
                 refused.append(dead_letter(event, error.reason, error))
             else:
                 events.append(event)
+        decoded_at = time.monotonic()
         encoded = self._scorer.encode(battles) if battles else None
+        ready_at = time.monotonic()
+        if trace:
+            trace.stage("decode", started, decoded_at)
+            trace.stage("encode", decoded_at, ready_at)
         return Prepared(
             batch,
             tuple(events),
             tuple(battles),
             tuple(refused),
             encoded,
-            ready_at=(ready_at := time.monotonic()),
+            ready_at=ready_at,
             tokenise_s=ready_at - started,
+            trace=trace,
         )
+
+    def _begin_trace(self, batch: Batch) -> BatchTrace | None:
+        if self._tracing is None:
+            return None
+        return self._tracing.begin([event.record for event in batch.events], batch.opened_at)
 
     def _decode(self, value: bytes | None) -> Battle:
         if isinstance(value, Withheld):
@@ -179,9 +203,17 @@ class Pipeline:
 
     def _score(self, preparing: Future[Prepared]) -> Scored:
         prepared = preparing.result()
+        trace = prepared.trace
         started = time.monotonic()
-        results = self._scorer.score_encoded(prepared.encoded) if prepared.encoded else []
-        inference_s = time.monotonic() - started
+        results = (
+            self._scorer.score_encoded(prepared.encoded, on_judged=trace.judged if trace else None)
+            if prepared.encoded
+            else []
+        )
+        scored_at = time.monotonic()
+        if trace and prepared.encoded:
+            trace.combined(scored_at)
+        inference_s = scored_at - started
         timings = Timings(
             queue_s=started - prepared.ready_at,
             tokenise_s=prepared.tokenise_s,
@@ -200,7 +232,10 @@ class Pipeline:
             preference = result.to_preference(battle, source, timings, publish_models=self._publish_models)
             if self._review is not None:
                 preference = self._review.mark(preference)
-            messages.append(self._composer.preference(event, preference, timings.scored_at))
+            traceparent = trace.answer(record, battle, preference) if trace else None
+            messages.append(self._composer.preference(event, preference, timings.scored_at, traceparent))
+        if trace:
+            trace.stage("compose", scored_at, time.monotonic())
         return Scored(
             prepared.batch,
             tuple(messages),
@@ -209,4 +244,5 @@ class Pipeline:
             timings.queue_s,
             timings.tokenise_s,
             timings.inference_s,
+            trace,
         )

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -254,8 +255,10 @@ class Publisher:
     ) -> bool:
         """Step 4, and where it fails the state in which step 5 begins."""
         outgoing = with_copies(owned)
+        trace = scored.trace
         try:
-            self._sink.publish(outgoing, offsets, membership)
+            with trace.attempt(len(outgoing)) if trace else nullcontext():
+                self._sink.publish(outgoing, offsets, membership)
         except AbortedError as aborted:
             self._tell_first("transaction aborted, retrying", aborted, offsets)
             self._metrics.transaction_aborted()
@@ -264,6 +267,8 @@ class Publisher:
             return False
         except UnsettledError as error:
             self._tell_first("transaction unsettled", error, offsets)
+            if trace:
+                trace.unsettled = True
             self._state = Unsettled(self._retry_later(scored, error), owned, membership)
             return False
         return True
@@ -303,6 +308,8 @@ class Publisher:
         )
         log.info("transaction settled", committed=committed, battles=len(unsettled.sent))
         if not committed:
+            if trace := unsettled.retrying.scored.trace:
+                trace.unsettled = False
             self._metrics.transaction_aborted()
             return None
         self._source.progress.answered(_ends(unsettled.sent), unsettled.membership.epochs)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -37,8 +37,14 @@ from prefstream.consumer.stream.source import Source
 from prefstream.consumer.stream.start_checks import require_settings_taken
 from prefstream.consumer.stream.stream import Stream
 from prefstream.consumer.stream.telemetry import Telemetry, describe_judges
+from prefstream.scoring.extras import require
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.version import own_version
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from prefstream.consumer.observe.traces.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +157,7 @@ class Service:
                 server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
                 self.http_url = stack.enter_context(server).url
             watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
+            spans = _open_spans(config, stack)
             with _telling_why(watchdog, "checks of the start", config):
                 require_topics(config)
                 require_settings_taken(config)
@@ -162,6 +169,7 @@ class Service:
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
+            tracing = None if spans is None else stack.enter_context(_tracing(config, instance.name, spans))
             producer = partial(make_transactional_producer, config, instance.name)
             sink = stack.enter_context(
                 closing(Sink(producer, config, watchdog, require_topics=partial(require_topics, config)))
@@ -187,6 +195,7 @@ class Service:
                         framing=config.battles_framing,
                         publish_models=config.publish_models,
                         review=ReviewRule.of(config),
+                        tracing=tracing,
                     )
                 )
             )
@@ -263,6 +272,31 @@ def _telling_why(watchdog: Watchdog, call: str, config: StreamConfig) -> Iterato
 
         with watchdog.meanwhile(why), watchdog.guard(call, bounded=False):
             yield
+
+
+def _open_spans(config: StreamConfig, stack: ExitStack) -> TracerProvider | None:
+    """What makes and exports spans, where traces are on; closed with the stack."""
+    if not config.traces:
+        return None
+    require("prefstream run --traces", "traces")
+    from prefstream.consumer.observe.traces.export import close_provider, open_provider
+
+    provider = open_provider(config.instance_id, config.max_batch_battles)
+    if provider is not None:
+        stack.callback(close_provider, provider)
+    return provider
+
+
+def _tracing(config: StreamConfig, instance: str, spans: TracerProvider) -> Tracing:
+    from prefstream.consumer.observe.traces.tracing import Tracing
+
+    return Tracing(
+        spans,
+        config.traces_ratio,
+        topic=config.battles_topic,
+        group=config.group_id,
+        client_id=client_id(config.group_id, instance),
+    )
 
 
 def _topics(config: StreamConfig) -> dict[str, str]:

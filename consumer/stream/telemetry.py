@@ -1,4 +1,4 @@
-"""What the stream tells operators: metrics and log lines of each batch, and once a minute what was done."""
+"""What the stream tells operators: metrics, log lines and traces of each batch, and once a minute what was done."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _TELLING: Final = {"kind", "base", "device", "dtype", "quantization"}
 
 
 class Telemetry:
-    """Tells metrics and log what happens. Belongs to the polling thread.
+    """Tells metrics, log and traces what happens. Belongs to the polling thread.
 
     Args:
         metrics: what operators see.
@@ -76,6 +76,8 @@ class Telemetry:
     def batch_published(self, published: Published) -> None:
         """A batch is dealt with."""
         scored, messages = published.scored, published.messages
+        if scored.trace:
+            scored.trace.end({(m.event.record.partition, m.event.record.offset): m.reason for m in messages})
         stale = len(scored.messages) - len(messages)
         self._metrics.dropped_stale(stale)
         if not messages:

@@ -7,7 +7,6 @@ torch and the tokenizers release the interpreter lock.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine,
 from prefstream.scoring.panel.identity import identify
 from prefstream.scoring.panel.length import length_odds
 from prefstream.scoring.panel.recusal import Recusal, Recused
+from prefstream.scoring.panel.turns import OnJudged, turn_of
 from prefstream.scoring.probabilities import Triples, exchange
 
 if TYPE_CHECKING:
@@ -226,13 +226,16 @@ class Panel:
 
         return score_frame(self, frame)
 
-    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(
+        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+    ) -> list[PanelAnswer | BattleTooLargeError]:
         """Let every judge score a batch that is tokenised already: the second half of `score`.
 
         For programs that tokenise the next batch while this one is scored.
 
         Args:
             batch: what `encode` returned.
+            on_judged: told when each judge began and ended, in the judge's thread.
 
         Returns:
             As `score`.
@@ -246,7 +249,7 @@ class Panel:
         if not batch.count:
             return []
         running = [
-            (judge, part, self.submit(judge, functools.partial(judge.score, part)))
+            (judge, part, self.submit(judge, turn_of(judge, part, on_judged)))
             for judge, part in zip(self.judges, batch.parts, strict=True)
             if part is not None and judge.name not in self._left_out
         ]

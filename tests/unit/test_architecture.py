@@ -156,7 +156,7 @@ def test_a_room_refuses_its_short_name(floor: str) -> None:
         ("prefstream.scoring.reward.trl", ("torch", "kafka", "transformers", "trl")),
         ("prefstream.consumer", ("torch", "kafka")),
         ("prefstream.consumer.stream.stream", ("torch", "transformers")),
-        ("prefstream.consumer.stream.service", ("torch", "transformers")),
+        ("prefstream.consumer.stream.service", ("torch", "transformers", "opentelemetry")),
         ("prefstream.consumer.board.trust.build", ("torch", "transformers", "kafka", "sklearn")),
         ("prefstream.consumer.cli", ("torch", "transformers")),
     ],

@@ -35,8 +35,8 @@ PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements-cpu.txt", "requirements-cuda.txt")
 
-IMAGE = ("judges", "run", "train", "board")
-"""Extras that the image holds: all that serves or trains, nothing of demo, tests or development."""
+IMAGE = ("judges", "run", "train", "board", "traces")
+"""Extras that the image holds: all that serves, trains or is watched, nothing of demo, tests or development."""
 
 NOT_SETTINGS = {"PREFSTREAM_SECRETS_DIR"}
 """Environment variables of prefstream that are not fields of the configuration."""

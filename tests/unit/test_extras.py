@@ -74,7 +74,7 @@ def test_every_extra_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("extra", extras.EXTRAS)
 def test_an_extra_brings_what_is_imported_of_it(extra: str) -> None:
-    assert extras.EXTRAS[extra] - modules_of(extra) == set()
+    assert packages_in(extra) - modules_of(extra) == set()
 
 
 @pytest.mark.parametrize("extra", extras.EXTRAS)
@@ -83,7 +83,12 @@ def test_an_extra_names_all_that_it_asks_for_and_that_is_imported(extra: str) ->
     modules = {
         module for module, names in packages_distributions().items() if asked & set(map(canonicalize_name, names))
     }
-    assert modules & set(third_party_imports()) - extras.EXTRAS[extra] == set()
+    assert modules & set(third_party_imports()) - packages_in(extra) == set()
+
+
+def packages_in(extra: str) -> set[str]:
+    """What the table has of an extra, each by the folder that it lies in."""
+    return {module.partition(".")[0] for module in extras.EXTRAS[extra]}
 
 
 def packages_of(extra: str) -> set[str]:
@@ -119,7 +124,7 @@ def imported(node: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def test_every_import_is_of_a_package_that_is_asked_for() -> None:
-    known = modules_of().union(*extras.EXTRAS.values(), MEASURED_AGAINST)
+    known = modules_of().union(MEASURED_AGAINST, *map(packages_in, extras.EXTRAS))
     assert {name: place for name, place in third_party_imports().items() if name not in known} == {}
 
 
@@ -212,6 +217,18 @@ def test_a_command_explains_itself_with_its_extra_alone(name: str) -> None:
     done = run_only(EXTRAS.get(name, ()), [name, "--help"])
     assert (done.returncode, done.stderr) == (0, "")
     assert "Not installed" not in done.stdout
+
+
+def test_a_folder_that_packages_share_is_not_taken_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The board brings OpenTelemetry's interface, by fastapi, into the folder that what exports spans lies in."""
+    (tmp_path / "shared_by_some" / "interface").mkdir(parents=True)
+    (tmp_path / "shared_by_some" / "interface" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert extras.is_installed("shared_by_some.interface")
+    assert not extras.is_installed("shared_by_some.exporter")
+    assert not extras.is_installed("shared_by_some.exporter.http")
 
 
 # --- what is not a missing extra -----------------------------------------------------------------------------------

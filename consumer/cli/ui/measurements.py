@@ -92,7 +92,12 @@ def _in_passes(run: Mapping[str, Any], name: str) -> str:
 
 _STREAM: Final = "stream, judges that cost nothing"
 
-_OVERHEADS: Final = {"bare_loop": "bare kafka-python loop", "quix_streams": "quix-streams, on librdkafka"}
+_OVERHEADS: Final = {
+    "bare_loop": "bare kafka-python loop",
+    "quix_streams": "quix-streams, on librdkafka",
+    "traced_1_percent": "the same, 1 % of the battles traced",
+    "traced_all": "the same, all of them traced",
+}
 """What the stream is compared with, each as `bench overhead` names it."""
 
 _SIDES: Final = {
@@ -103,11 +108,16 @@ _SIDES: Final = {
 """The two sides of the other comparisons."""
 
 
+def _is_told(overhead: Mapping[str, Any], key: str) -> bool:
+    """Whether a comparison has a line: not where nobody asked for it."""
+    return key in overhead and not (key.startswith("traced") and overhead[key] is None)
+
+
 def _print_ratios(results: Mapping[str, Any], console: Console) -> None:
     table = Table("what", "battles/s", "against", "battles/s", "ratio")
     overhead = results.get("overhead", {})
     for ours, theirs, result in (
-        *((_STREAM, name, overhead[key]) for key, name in _OVERHEADS.items() if overhead),
+        *((_STREAM, name, overhead[key]) for key, name in _OVERHEADS.items() if _is_told(overhead, key)),
         *((*names, results[key]) for key, names in _SIDES.items() if key in results),
     ):
         if result is None:

@@ -65,6 +65,12 @@
 {{- $wrong = append $wrong (printf "tls.%s: comes from a Secret or from a ConfigMap, not from both" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.traces.enabled (not .Values.traces.endpoint) -}}
+{{- $wrong = append $wrong "traces.endpoint: say where the collector is, such as http://otel-collector:4318" -}}
+{{- end -}}
+{{- if and .Values.traces.endpoint (not .Values.traces.enabled) -}}
+{{- $wrong = append $wrong "traces.endpoint: no effect without traces.enabled" -}}
+{{- end -}}
 {{- if .Values.keda.enabled -}}
 {{- if lt (int .Values.keda.maxReplicas) (int .Values.keda.minReplicas) -}}
 {{- $wrong = append $wrong "keda.maxReplicas: is less than keda.minReplicas" -}}

@@ -58,6 +58,9 @@ sasl_oauth_cafile: /etc/prefstream/tls/oauth-ca.crt
 {{- define "prefstream.settings" -}}
 {{- $own := include "prefstream.tlsSettings" . | fromYaml -}}
 {{- $_ := set $own "panel" (ternary "demo" "/panel/panel.yaml" (eq .Values.panel.builtin "demo")) -}}
+{{- if .Values.traces.enabled -}}
+{{- $_ = set $own "traces" true -}}
+{{- end -}}
 {{- toYaml (merge $own .Values.config) -}}
 {{- end -}}
 

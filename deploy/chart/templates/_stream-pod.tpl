@@ -69,6 +69,9 @@ initContainers:
 {{- if .Values.cache.offline }}
 - {name: HF_HUB_OFFLINE, value: "1"}
 {{- end }}
+{{- if .Values.traces.enabled }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .Values.traces.endpoint | quote }}}
+{{- end }}
 {{- end -}}
 
 {{- define "prefstream.streamMounts" -}}

@@ -22,7 +22,7 @@ from tests.support.helm.chart import CHART
 SCHEMA: Final = CHART / "values.schema.json"
 
 _BY_THE_CHART: Final = {
-    *("instance_id", "panel", "http", "http_host", "http_port"),
+    *("instance_id", "panel", "http", "http_host", "http_port", "traces"),
     *("board_file", "board_http_host", "board_http_port", "board_root_path", "board_shipped"),
 }
 """Settings that follow from where things are mounted, and from what probes and Services ask."""

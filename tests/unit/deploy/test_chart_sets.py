@@ -169,8 +169,33 @@ def test_who_may_reach_whom() -> None:
         assert [rule["to"] for rule in brokers] == [[{"ipBlock": {"cidr": "10.0.0.0/16"}}]]
         assert all(rule["from"] for rule in policy["ingress"])
     ports = {name: [port["port"] for rule in one["egress"] for port in rule["ports"]] for name, one in policies.items()}
-    assert ports == {"judges": [53, 53, 9094, 443, 8000], "judges-board": [53, 53, 9094, 443]}
+    assert ports == {"judges": [53, 53, 9094, 443, 4318, 8000], "judges-board": [53, 53, 9094, 443]}
     assert [len(policies[name]["ingress"]) for name in ("judges", "judges-board")] == [1, 2]
+
+
+# --- traces --------------------------------------------------------------------------------------------------------
+
+
+def environment_of(rendered: Any) -> dict[str, str]:
+    (container,) = rendered.of("StatefulSet")["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+def test_traces_go_where_the_values_say_and_nowhere_by_default() -> None:
+    settings = yaml.safe_load(example("everything").of("ConfigMap", "judges")["data"]["settings.yaml"])
+    assert (settings["traces"], settings["traces_ratio"]) == (True, 0.1)
+    assert (
+        environment_of(example("everything"))["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.monitoring:4318"
+    )
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment_of(example("two-cards"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("http://otel", 80), ("https://otel.example.org/otlp", 443), ("https://otel:4318/", 4318)]
+)
+def test_the_collectors_port_is_let_out(endpoint: str, port: int) -> None:
+    policy = changed(f'traces.endpoint="{endpoint}"').of("NetworkPolicy", "judges")["spec"]
+    assert [one["port"] for one in policy["egress"][-2]["ports"]] == [port]
 
 
 # --- alerts and dashboards -----------------------------------------------------------------------------------------

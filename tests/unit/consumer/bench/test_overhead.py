@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,10 +14,12 @@ import pytest
 from prefstream.consumer.bench import stream as bench
 from prefstream.consumer.bench.arms import ArmRun, in_own_process, quix_python, run_bare_loop, run_quix, run_service
 from prefstream.consumer.bench.cluster import fill, fresh_config, two_kilobytes
+from prefstream.consumer.bench.span_sink import span_sink
 from prefstream.consumer.broker.embedded import EmbeddedBroker
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
+from prefstream.consumer.observe.traces.export import close_provider, open_provider
 from prefstream.schemas import encode_battle
 
 BATTLES = 60
@@ -101,6 +104,36 @@ def test_programs_take_turns_on_one_topic_and_are_compared_with_their_neighbours
     assert len(said) == len(read)
 
 
+def test_the_stream_with_traces_takes_its_turns_too_where_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios: list[float | None] = []
+
+    def run(program: object, config: StreamConfig, battles: int) -> ArmRun:
+        assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ) or program is run_bare_loop
+        ratios.append(config.traces_ratio if config.traces else None)
+        return ArmRun(1.0, 2.0 if config.traces else 1.0)
+
+    monkeypatch.setattr(bench, "in_own_process", run)
+    monkeypatch.setattr(bench, "quix_python", lambda: None)
+    said: list[str] = []
+    fields = bench.overhead(10, 5, 1, traces=True, say=said.append).to_fields()
+    assert ratios == [None, None, 0.01, 1.0]
+    assert [fields[name]["cpu_speed"]["ratio"] for name in ("traced_1_percent", "traced_all")] == [2.0, 2.0]
+    assert ["spans arrived" in line for line in said] == [False, False, True, True]
+
+
+def test_a_collector_that_keeps_nothing_counts_the_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://nobody")
+    with span_sink() as sink:
+        provider = open_provider("one", most_links=1)
+        assert provider is not None
+        for _ in range(3):
+            provider.get_tracer("t").start_span("a").end()
+        close_provider(provider)
+        assert [sink.take(), sink.take()] == [3, 0]
+    assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://nobody"
+
+
 def test_what_is_not_installed_is_not_compared_with() -> None:
     runs = {name: (ArmRun(1.0, 1.0),) for name in (bench.STREAM, bench.BARE_LOOP)}
-    assert bench.Overhead(10, runs).to_fields()["quix_streams"] is None
+    fields = bench.Overhead(10, runs).to_fields()
+    assert [fields[name] for name in ("quix_streams", "traced_1_percent", "traced_all")] == [None, None, None]

@@ -42,6 +42,15 @@ def test_lines_of_ours_and_of_other_libraries_pass_however_they_begin(noise: Lib
     assert noise.take() == 0
 
 
+def test_a_collector_of_traces_that_is_away_is_told_of_once_a_minute(noise: LibraryNoise, clock: FakeClock) -> None:
+    away = ("Transient error %s encountered while exporting %s batch, retrying in %.2fs.", "refused", "spans", 1.0)
+    exporter = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+    assert [said(noise, *away, logger=exporter) for _ in range(3)] == [True, False, False]
+    clock.now += REPEAT_S
+    assert said(noise, *away, logger=exporter)
+    assert noise.take() == 2
+
+
 def test_what_is_unknown_passes_once_a_minute_for_each_kind(noise: LibraryNoise, clock: FakeClock) -> None:
     assert said(noise, "odd thing %d", 1)
     assert not said(noise, "odd thing %d", 2)

@@ -18,6 +18,7 @@ from prefstream.schemas.dead_letter import HEADER_MESSAGE, HEADER_OFFSET
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
+from prefstream.scoring.panel.turns import OnJudged
 from tests.support.priors import prior_panel
 from tests.support.streams import battle_event, make_event, wait_until
 
@@ -34,10 +35,12 @@ class Gated:
         self.calls.append(f"encode {battles[0].id}")
         return self.panel.encode(battles)
 
-    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(
+        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+    ) -> list[PanelAnswer | BattleTooLargeError]:
         self.calls.append("score")
         assert self.gate.acquire(timeout=100)
-        return self.panel.score_encoded(batch)
+        return self.panel.score_encoded(batch, on_judged=on_judged)
 
 
 @pytest.fixture
@@ -152,7 +155,9 @@ def test_the_age_counts_from_when_a_batch_became_the_oldest(gated: Gated) -> Non
 
 def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
     class Broken(Gated):
-        def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+        def score_encoded(
+            self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+        ) -> list[PanelAnswer | BattleTooLargeError]:
             raise JudgeFaultError("broken", "its card fell off the bus", transient=False)
 
     broken = Broken()
@@ -164,8 +169,10 @@ def test_a_judge_that_fails_is_told_where_its_result_would_be() -> None:
 
 def test_a_battle_too_large_for_a_judge_becomes_a_dead_letter_and_the_rest_is_answered() -> None:
     class Small(Gated):
-        def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
-            _, *rest = self.panel.score_encoded(batch)
+        def score_encoded(
+            self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+        ) -> list[PanelAnswer | BattleTooLargeError]:
+            _, *rest = self.panel.score_encoded(batch, on_judged=on_judged)
             return [BattleTooLargeError("the judge needs more memory"), *rest]
 
     small = Small()

@@ -40,6 +40,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.samples import a_preference
 from tests.support.scripted_clients import OLD, ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
+from tests.support.traced import Traced
 
 P0 = TopicPartition("battles", 0)
 PASSING = kafka_errors.CoordinatorNotAvailableError()
@@ -181,6 +182,20 @@ def test_one_that_was_not_committed_goes_out_again(stage: Set) -> None:
     assert scene.publisher.publish(scene.scored) is not None
     assert second.calls[-1] == "commit_transaction"
     assert scene.aborted() == 1
+
+
+def test_spans_say_whether_anybody_knows_how_the_transaction_ended(stage: Set) -> None:
+    scene = stage(failing("commit_transaction", PASSING, abort=kafka_errors.KafkaTimeoutError()))
+    traced = Traced()
+    trace = traced.begin(*(message.event.record for message in scene.scored.messages))
+    scored = replace(scene.scored, trace=trace)
+    scene.publisher.publish(scored)
+    unsettled = trace.unsettled
+    scene.consumer.committed_offsets = {P0: OffsetAndMetadata(5, "", -1)}
+    assert scene.publisher.publish(scored) is not None
+    assert (unsettled, trace.unsettled) == (True, False)
+    attempts = [span.status.description for span in traced.named("commit battles")]
+    assert attempts == ["UnsettledError", None]
 
 
 def test_while_nobody_tells_how_it_ended_it_stays_unsettled(stage: Set) -> None:

@@ -32,6 +32,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
+from prefstream.scoring.panel.turns import OnJudged
 from tests.support.fake_clock import FakeClock
 from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
 from tests.support.streams import make_event
@@ -45,7 +46,9 @@ class Unasked:
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         raise AssertionError("there are no battles")
 
-    def score_encoded(self, batch: EncodedBatch) -> list[PanelAnswer | BattleTooLargeError]:
+    def score_encoded(
+        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+    ) -> list[PanelAnswer | BattleTooLargeError]:
         raise AssertionError("there are no battles")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ from prefstream.schemas import Reason
 from tests.support.fake_clock import FakeClock
 from tests.support.scripted_clients import ScriptedConsumer
 from tests.support.streams import make_event
+from tests.support.traced import Traced
 
 P0 = TopicPartition("battles", 0)
 
@@ -89,6 +91,17 @@ def test_a_batch_is_told_at_debug(telemetry: Telemetry, lines: list[Any]) -> Non
         "inference_s": 0.5,
         "commit_s": 0.1,
     }
+
+
+def test_spans_end_as_their_battles_do(telemetry: Telemetry) -> None:
+    traced = Traced()
+    answered, letter, moved = preference(0), refused(1, Reason.NOT_JSON), preference(2)
+    batch = published(answered, letter)
+    everything = replace(batch.scored, messages=(answered, letter, moved))
+    trace = traced.begin(*(message.event.record for message in everything.messages))
+    telemetry.batch_published(replace(batch, scored=replace(everything, trace=trace)))
+    codes = [(span.attributes or {}).get("error.type") for span in traced.named("process battles")]
+    assert codes == [None, "not_json", "partition_moved"]
 
 
 def test_a_batch_with_dead_letters_is_a_warning_with_their_reasons(telemetry: Telemetry, lines: list[Any]) -> None:
