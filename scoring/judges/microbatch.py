@@ -24,6 +24,10 @@ tokens a second), 100 on a T4, some 60 for the demo's models on two cores. The p
 """
 
 
+PACKED_SPREAD: Final = 2
+"""Tokens that packed sequences would have with padding, at most, in budgets of a pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Sequences of one forward pass.
@@ -113,7 +117,9 @@ def plan_micro_batches(
 def pack_micro_batches(lengths: Sequence[int], *, tokens: int) -> list[MicroBatch]:
     """Group sequences that are packed: each pass has as many as fit, one after the other from the longest on.
 
-    Without padding it does not matter for the cost which ones go together; the longest come first all the same.
+    Without padding it does not matter for the cost which ones go together; the longest come first all the same. In
+    rows, as a mean over their tokens needs them, they have at most `PACKED_SPREAD` times as many: one long sequence
+    beside hundreds of short ones would take memory that nobody counted.
 
     Args:
         lengths: tokens of each sequence.
@@ -130,7 +136,8 @@ def pack_micro_batches(lengths: Sequence[int], *, tokens: int) -> list[MicroBatc
     batches: list[MicroBatch] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         last = batches[-1] if batches else None
-        if last is not None and (together := last.padded_tokens + lengths[index]) <= tokens:
+        together = last.padded_tokens + lengths[index] if last else 0
+        if last and together <= tokens and (len(last.indices) + 1) * last.width <= PACKED_SPREAD * tokens:
             batches[-1] = MicroBatch((*last.indices, index), last.width, together)
         else:
             batches.append(MicroBatch((index,), lengths[index], lengths[index]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from prefstream.scoring.bench.gpu.report import Findings
-from prefstream.scoring.bench.gpu.subjects import Gap, loaded, on_cpu, read, read_alone, unquantised
+from prefstream.scoring.bench.gpu.report import Findings, SkippedError
+from prefstream.scoring.bench.gpu.subjects import DoesNotFitError, Gap, loaded, on_cpu, read, read_alone, unquantised
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.config import ModelJudgeConfig
 
@@ -21,12 +21,20 @@ _HALF_MEAN: Final = 0.02
 
 
 def agreement(request: Request) -> Findings:
-    """Read the same battles on the CPU and on the device, in float32 and in 16 bits."""
-    figures, told, faults = {}, [], []
+    """Read the same battles on the CPU and on the device, in float32 and in 16 bits.
+
+    Raises:
+        SkippedError: no judge fits on the device without being quantised.
+    """
+    figures: dict[str, dict[str, Any]] = {}
+    told, faults = [], []
     batches = [request.battles[:_BATTLES]]
     for judge in request.judges:
-        found = _agreement(judge, batches)
-        figures[judge.name] = found
+        try:
+            found = figures[judge.name] = _agreement(judge, batches)
+        except DoesNotFitError as error:
+            told.append(f"{judge.name}: not tried: {error}")
+            continue
         float32, half = Gap(**found["float32"]), Gap(**found["half_against_cpu_float32"])
         told.append(f"{judge.name}: float32 against the CPU's {float32}; {found['half']} against it {half}")
         if float32.most > _FLOAT32_MOST:
@@ -35,6 +43,8 @@ def agreement(request: Request) -> Findings:
             faults.append(f"{judge.name}: in {found['half']} answers differ from the CPU's in float32 by {half}")
         if not found["repeatable"]:
             faults.append(f"{judge.name}: the same batch got other answers the second time")
+    if not figures:
+        raise SkippedError("; ".join(told))
     return Findings({"battles": len(batches[0]), "judges": figures}, tuple(told), tuple(faults))
 
 

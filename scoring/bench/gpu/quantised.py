@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Final
 
 from prefstream.scoring.bench.gpu.report import Findings, SkippedError
-from prefstream.scoring.bench.gpu.subjects import Gap, TimedReading, read_alone, unquantised
+from prefstream.scoring.bench.gpu.subjects import DoesNotFitError, Gap, TimedReading, read_alone, unquantised
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.extras import is_installed
@@ -23,14 +23,18 @@ def quantised(quantization: Quantization, request: Request) -> Findings:
         request: what to read; quantised or not in the panel, each judge is read both ways.
 
     Raises:
-        SkippedError: bitsandbytes is not installed.
+        SkippedError: bitsandbytes is not installed, or no judge fits on the device without being quantised.
     """
     if not is_installed("bitsandbytes"):
         raise SkippedError("bitsandbytes is not installed: pip install 'prefstream[judges]'")
     figures, told, faults = {}, [], []
     for judge in request.judges:
-        plain = read_alone(unquantised(judge, dtype="auto"), request.batches)
-        rounded = read_alone(unquantised(judge, dtype="auto", quantization=quantization), request.batches)
+        try:
+            plain = read_alone(unquantised(judge, dtype="auto"), request.batches)
+            rounded = read_alone(unquantised(judge, dtype="auto", quantization=quantization), request.batches)
+        except DoesNotFitError as error:
+            told.append(f"{judge.name}: not tried: {error}")
+            continue
         gap = Gap.between(plain.probabilities, rounded.probabilities)
         figures[judge.name] = {"gap": asdict(gap), "none": _figures(plain), quantization: _figures(rounded)}
         told.append(
@@ -39,6 +43,8 @@ def quantised(quantization: Quantization, request: Request) -> Findings:
         )
         if gap.mean > _MEAN:
             faults.append(f"{judge.name}: in {quantization} answers are others: {gap}")
+    if not figures:
+        raise SkippedError("; ".join(told))
     return Findings({"judges": figures}, tuple(told), tuple(faults))
 
 

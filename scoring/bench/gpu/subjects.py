@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from prefstream.schemas import Battle
+from prefstream.scoring.bench.gpu.report import SkippedError
 from prefstream.scoring.bench.process import Stopwatch
 from prefstream.scoring.config import ModelJudgeConfig
-from prefstream.scoring.errors import BattleTooLargeError
+from prefstream.scoring.errors import BattleTooLargeError, LoadError
 from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.probabilities import Triples
@@ -23,6 +25,10 @@ _UNQUANTISED: Final = {"quantization": "none", "merge": "auto", "int8_threshold"
 
 _ON_CPU: Final = {"device": "cpu", "attention": "auto", "micro_batch_tokens": None}
 """What a panel says of a card's attention and memory is not for a CPU."""
+
+
+class DoesNotFitError(SkippedError):
+    """A judge can't be tried this way: its weights are more than its device holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,19 @@ def on_cpu(judge: ModelJudgeConfig, **changes: Any) -> ModelJudgeConfig:
 
 @contextmanager
 def loaded(config: ModelJudgeConfig) -> Iterator[ModelJudge]:
-    """A judge alone, warm, closed at the end: its memory is the next one's."""
-    judge = load_judge(config, place_judges([config])[config.name])
+    """A judge alone, warm, closed at the end: its memory is the next one's.
+
+    Raises:
+        DoesNotFitError: its weights are more than its device holds.
+        LoadError: it can't be loaded for another reason.
+    """
+    try:
+        judge = load_judge(config, place_judges([config])[config.name])
+    except LoadError as error:
+        # Of a judge that is rounded because it must be, the same in 16 or 32 bits can't be tried; that is no fault.
+        if isinstance(error.__cause__, Exception) and is_out_of_memory(error.__cause__, beyond_doubt=True):
+            raise DoesNotFitError(f"{config.dtype}, quantization {config.quantization}: {error}") from error
+        raise
     try:
         if device_of(judge).type == "cuda":  # on a CPU a first pass costs what others cost
             judge.warm_up()
@@ -151,7 +168,8 @@ def read_alone(config: ModelJudgeConfig, batches: Sequence[Sequence[Battle]]) ->
         batches: of battles.
 
     Raises:
-        LoadError: it can't be loaded.
+        DoesNotFitError: its weights are more than its device holds.
+        LoadError: it can't be loaded for another reason.
         JudgeFaultError: it failed.
         BattleTooLargeError: a battle did not fit.
     """

@@ -55,11 +55,14 @@ def _compare(configs: Sequence[ModelJudgeConfig], request: Request) -> dict[str,
         for config in configs:
             judges.append(load_judge(config, placements[config.name]))
             stack.callback(judges[-1].close)
+        on_cards = [judge for judge in judges if device_of(judge).type == "cuda"]
+        for judge in on_cards:
+            judge.warm_up()  # or what a device makes at first use would count against one after the other
         parts = [[judge.encode(battles) for battles in request.batches] for judge in judges]
         with Stopwatch() as one_after_the_other:
             alone = [_score(judge, read) for judge, read in zip(judges, parts, strict=True)]
         panel = stack.enter_context(Panel(judges))
-        warm_up(panel, [judge for judge in judges if device_of(judge).type == "cuda"])
+        warm_up(panel, on_cards)  # again: some of it is made for each thread
         with Stopwatch() as together:
             running = [
                 (judge, panel.submit(judge, functools.partial(_score, judge, read)))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.scoring.errors import ConfigError
-from prefstream.scoring.judges.microbatch import MicroBatch, pack_micro_batches, plan_micro_batches
+from prefstream.scoring.judges.microbatch import PACKED_SPREAD, MicroBatch, pack_micro_batches, plan_micro_batches
 
 LENGTHS = st.lists(st.integers(min_value=0, max_value=3000), max_size=200)
 BUDGETS = st.integers(min_value=1, max_value=5000)
@@ -88,9 +88,11 @@ def test_packed_passes_hold_every_sequence_once_and_as_many_tokens_as_fit(length
     for batch in plan:
         assert batch.padded_tokens == sum(lengths[index] for index in batch.indices)
         assert batch.padded_tokens <= tokens or len(batch.indices) == 1
+        assert len(batch.indices) * batch.width <= PACKED_SPREAD * tokens or len(batch.indices) == 1
         assert batch.width == max(lengths[index] for index in batch.indices)
     for batch, following in pairwise(plan):
-        assert batch.padded_tokens + following.width > tokens
+        too_many = batch.padded_tokens + following.width > tokens
+        assert too_many or (len(batch.indices) + 1) * batch.width > PACKED_SPREAD * tokens
 
 
 def test_packed_passes_go_from_the_longest_on() -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from prefstream.scoring.bench.gpu import agreement, speed, threads
 from prefstream.scoring.bench.gpu.check import on_device
@@ -16,7 +17,11 @@ from prefstream.scoring.bench.gpu.sections import carry_out
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.bench.side_by_side import SideBySide
 from prefstream.scoring.bench.throughput import PanelBenchResult, bench_battles
-from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.config import ModelJudgeConfig, PanelConfig
+from prefstream.scoring.errors import LoadError
+from prefstream.scoring.judges.devices import Placement
+from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.loading.judge import load_judge
 from tests.support.models import make_tiny_judge, one_torch_thread
 
 
@@ -102,6 +107,25 @@ def test_where_bitsandbytes_is_missing_rounding_is_skipped(
     section = carry_out("8bit", request_of)
     assert section.status == "skipped"
     assert "pip install" in str(section.reason)
+
+
+@pytest.mark.parametrize("section", ["agreement", "8bit"])
+def test_a_judge_that_does_not_fit_unrounded_is_not_tried_and_no_fault(
+    request_of: Request, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    def load(config: ModelJudgeConfig, placement: Placement) -> ModelJudge:
+        if config.name == "gemma":
+            raise LoadError(f"judge gemma: does not fit on {placement.device}") from torch.OutOfMemoryError()
+        return load_judge(config, placement)
+
+    monkeypatch.setattr("prefstream.scoring.bench.gpu.subjects.load_judge", load)
+    found = carry_out(section, request_of)
+    assert (found.status, list(found.figures["judges"])) == ("passed", ["llama"])
+    assert found.told[0].startswith("gemma: not tried: ")
+    one = replace(request_of, config=request_of.config.model_copy(update={"judges": request_of.config.judges[:1]}))
+    alone = carry_out(section, one)
+    assert alone.status == "skipped"
+    assert "does not fit on cpu" in str(alone.reason)
 
 
 def test_memory_that_runs_out_is_for_cards(request_of: Request) -> None:
