@@ -46,9 +46,6 @@ _WIDTHS: Final = (512, 2048)
 """Tokens of the sequences on which work is counted; what others take lies on a parabola."""
 
 
-_Counted: TypeAlias = dict[tuple[str, int, str, int], list[Work]]
-"""Work at `_WIDTHS`, by base, layers, attention and rank: judges and ways share it."""
-
 Lengths: TypeAlias = tuple[int, int, int]
 """Tokens of a battle's prompt, response A and response B."""
 
@@ -141,8 +138,7 @@ def bounds(
     if not judges:
         raise ConfigError("bench roofline", ("no judge has a base model, so there is nothing to bound",))
     bases = {judge.name: _base(judge) for judge in judges}
-    counted: _Counted = {}
-    works = {way: {judge.name: _work(judge, bases[judge.name], way, counted) for judge in judges} for way in Way}
+    works = {way: {judge.name: _work(judge, bases[judge.name], way) for judge in judges} for way in Way}
     read = read_lengths() if lengths is None else lengths
     found = []
     for card in cards:
@@ -243,12 +239,9 @@ def _passes(
     return passes, read
 
 
-def _work(judge: ModelJudgeConfig, config: Any, way: Way, counted: _Counted) -> JudgeWork:
+def _work(judge: ModelJudgeConfig, config: Any, way: Way) -> JudgeWork:
     rank, attention = 0 if judge.merges else _LORA_RANK, _attention(config, way)
-    key = (judge.base, config.num_hidden_layers, attention, rank)
-    if key not in counted:
-        counted[key] = [work_of(config, attention, width, lora_rank=rank) for width in _WIDTHS]
-    short, long = counted[key]
+    short, long = (work_of(config, attention, width, lora_rank=rank) for width in _WIDTHS)
     # Work of one sequence is a * width + b * width ** 2.
     narrow, wide = _WIDTHS
     per_pair = (long * (1 / wide) + short * (-1 / narrow)) * (1 / (wide - narrow))

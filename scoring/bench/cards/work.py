@@ -58,9 +58,16 @@ def work_of(config: Any, attention: str, width: int, *, lora_rank: int = 0) -> W
         width: tokens.
         lora_rank: of an adapter beside every linear layer; 0 for none.
     """
-    one, two = (_counted(first_layers(config, layers), attention, width, lora_rank) for layers in (1, 2))
-    more: int = config.num_hidden_layers - 1
-    return one + (two + one * -1) * more
+    key = (config.to_json_string(use_diff=False), attention, width, lora_rank)
+    if key not in _known:
+        one, two = (_counted(first_layers(config, layers), attention, width, lora_rank) for layers in (1, 2))
+        more: int = config.num_hidden_layers - 1
+        _known[key] = one + (two + one * -1) * more
+    return _known[key]
+
+
+_known: Final[dict[tuple[str, str, int, int], Work]] = {}
+"""A second of work for each; panels have few bases, and read each in few ways."""
 
 
 def _counted(config: Any, attention: str, width: int, lora_rank: int) -> Work:
