@@ -58,6 +58,7 @@ _USED_BY: Final[dict[str, set[What]]] = {
     "bootstrap_servers": {What.OFFLINE, What.OVERHEAD, What.LATENCY},
     "quix_python": {What.OVERHEAD},
     "traces": {What.OVERHEAD},
+    "competitors_python": {What.PANEL},
     "rows": {What.GROWTH},
     "only": {What.GROWTH, What.GPU},
     "device": {What.GPU},
@@ -71,7 +72,8 @@ def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="panel: the panel against a plain loop, and a careful one. offline: the stream against `score`. "
+            help="panel: the panel against a plain loop, a careful one, and sentence-transformers' and OpenVINO where "
+            "--competitors-python has them. offline: the stream against `score`. "
             "overhead: the stream with judges that cost nothing against a bare kafka-python loop, and against "
             "quix-streams where it is installed, all from one topic that was filled in record batches of a megabyte. "
             "train: the steps of `finetune` against a bare PyTorch loop that does the same ones. "
@@ -132,6 +134,13 @@ def bench(
         bool,
         typer.Option("--traces", help="For overhead: the stream with 1 % and with all of its battles traced, too."),
     ] = False,
+    competitors_python: Annotated[
+        Path | None,
+        typer.Option(
+            help="For panel: an interpreter that sentence-transformers, openvino or both are installed for, and what "
+            "prefstream[judges] brings. They score the same battles with the same judges, in turn with the others."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -179,7 +188,7 @@ def bench(
     if what in {What.PANEL, What.OFFLINE, What.ALL}:
         config = _prepared(panel, console)
         if what in {What.PANEL, What.ALL}:
-            results["panel"] = _panel(config, battles, repetitions, console)
+            results["panel"] = _panel(config, battles, repetitions, competitors_python, console)
         if what in {What.OFFLINE, What.ALL}:
             results["offline"] = _offline(config, battles, repetitions, bootstrap_servers, console)
     _tell(results, output)
@@ -305,10 +314,13 @@ def _growth(
     return [run.to_fields() for run in runs]
 
 
-def _panel(config: PanelConfig, battles: int, repetitions: int, console: Console) -> dict[str, Any]:
+def _panel(
+    config: PanelConfig, battles: int, repetitions: int, competitors: Path | None, console: Console
+) -> dict[str, Any]:
     from prefstream.scoring.bench.throughput import bench_battles, bench_panel
 
-    result = bench_panel(config, battles=bench_battles(battles), repetitions=repetitions, say=console.log)
+    chosen = bench_battles(battles)
+    result = bench_panel(config, battles=chosen, repetitions=repetitions, competitors=competitors, say=console.log)
     return result.to_fields()
 
 

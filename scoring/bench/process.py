@@ -52,7 +52,15 @@ class Stopwatch:
         self.cpu_seconds += time.process_time()
 
 
-def run_worker(module: str, task: str, request: Path, *, fast: bool = True, timeout_s: float = _TIMEOUT_S) -> Any:
+def run_worker(
+    module: str,
+    task: str,
+    request: Path,
+    *,
+    fast: bool = True,
+    timeout_s: float = _TIMEOUT_S,
+    python: Path | None = None,
+) -> Any:
     """Run one task in a process of its own: `python -m MODULE TASK REQUEST ANSWER`.
 
     Args:
@@ -61,6 +69,7 @@ def run_worker(module: str, task: str, request: Path, *, fast: bool = True, time
         request: file for it to read; its answer is written beside it.
         fast: leave it the settings that this process has from `prefstream.scoring.runtime`.
         timeout_s: after which it hangs, or the machine is too small.
+        python: another interpreter; None for this one.
 
     Returns:
         The JSON that the worker wrote.
@@ -72,9 +81,9 @@ def run_worker(module: str, task: str, request: Path, *, fast: bool = True, time
     search = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
     dropped = frozenset() if fast else _FAST_SETTINGS
     environment = {name: value for name, value in os.environ.items() if name not in dropped} | {"PYTHONPATH": search}
-    command = [sys.executable, "-P", "-m", module, task, str(request), str(answer)]
+    command = [str(python or sys.executable), "-P", "-m", module, task, str(request), str(answer)]
     try:
-        # Our own interpreter and module; the arguments are paths of ours.
+        # Our own module, by our own interpreter or the operator's; the arguments are paths of ours.
         result = subprocess.run(  # noqa: S603
             command,
             env=environment,
@@ -85,6 +94,8 @@ def run_worker(module: str, task: str, request: Path, *, fast: bool = True, time
             timeout=timeout_s,
             check=False,
         )
+    except OSError as error:
+        raise BenchError(f"bench: {task} did not run: {error}") from None
     except subprocess.TimeoutExpired:
         raise BenchError(f"bench: {task} took over {timeout_s:.0f} s; measure fewer battles") from None
     if result.returncode != 0:

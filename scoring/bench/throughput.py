@@ -4,6 +4,9 @@ The plain loop is what public notebooks do: padded batches of eight sequences in
 base weights, malloc as it comes, one judge after the other. The careful loop is what a good one could do: adapters
 merged, sequences sorted by length into batches of so many tokens, the panel's malloc. All run in processes of their
 own, taking turns, so that none inherits another's memory, threads or warmth, and a machine that slows down slows all.
+
+Where an interpreter is named that has them, two more take part: `CrossEncoder.predict` of sentence-transformers around
+the same classifiers, and the careful loop with layers that OpenVINO runs. One whose answers are others gets no ratio.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prefstream.schemas import Battle
-from prefstream.scoring.bench.process import run_worker
+from prefstream.scoring.bench.process import BenchError, run_worker
 from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, Request, models, reading_alone
 from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, all_take_turns
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
@@ -37,6 +40,11 @@ _TEMPLATE_TOKENS: Final = 64
 
 _LENGTHS: Final = Path(__file__).resolve().parent / "lengths.csv"
 _WORKER: Final = "prefstream.scoring.bench.throughput_worker"
+_COMPETITORS: Final = "prefstream.scoring.bench.competitors.worker"
+
+SAME_ANSWERS: Final = 0.06
+"""Most that a probability may differ between two programs that do the same: what bfloat16 was seen to make of other
+batches and another order of sums."""
 
 # Each is a single token in the vocabularies of Gemma and SmolLM2, with and without a space before it, so that a text
 # of n words has n tokens for both.
@@ -63,6 +71,40 @@ class PanelRun(TimedRun):
 
 
 @dataclass(frozen=True, slots=True)
+class CompetitorResult:
+    """What another program did.
+
+    Attributes:
+        speed: battles per second, its own as *theirs*.
+        cpu_speed: battles per CPU second, likewise.
+        gap: most that a probability of its differs from the panel's, in battles that fit uncut.
+        settings: what decides its speed.
+        memory_bytes: most memory that its process held.
+    """
+
+    speed: SideBySide
+    cpu_speed: SideBySide
+    gap: float
+    settings: Mapping[str, str]
+    memory_bytes: int
+
+    @property
+    def same_answers(self) -> bool:
+        """Whether it does what the panel does; if not, a ratio means nothing."""
+        return self.gap <= SAME_ANSWERS
+
+    def to_fields(self) -> dict[str, Any]:
+        """All of it, for a JSON file; without ratios where the answers are others."""
+        speeds = {name: getattr(self, name).to_fields() for name in ("speed", "cpu_speed")}
+        if not self.same_answers:
+            speeds = {
+                name: {key: rates for key, rates in speed.items() if not key.startswith("ratio")}
+                for name, speed in speeds.items()
+            }
+        return {**asdict(self), **speeds, "same_answers": self.same_answers}
+
+
+@dataclass(frozen=True, slots=True)
 class PanelBenchResult:
     """What was measured: the panel is *ours*, the plain loop *theirs*.
 
@@ -81,6 +123,7 @@ class PanelBenchResult:
         plain_settings: what decides the plain loop's speed.
         panel_memory_bytes: most memory that the panel's process held.
         plain_memory_bytes: most memory that the plain loop's process held.
+        competitors: by name, other programs that took part.
     """
 
     battles: int
@@ -97,11 +140,16 @@ class PanelBenchResult:
     plain_settings: Mapping[str, str]
     panel_memory_bytes: int
     plain_memory_bytes: int
+    competitors: Mapping[str, CompetitorResult]
 
     def to_fields(self) -> dict[str, Any]:
         """All of it, for a JSON file."""
         speeds = ("speed", "cpu_speed", "careful_speed", "careful_cpu_speed")
-        return {**asdict(self), **{name: getattr(self, name).to_fields() for name in speeds}}
+        return {
+            **asdict(self),
+            **{name: getattr(self, name).to_fields() for name in speeds},
+            "competitors": {name: result.to_fields() for name, result in self.competitors.items()},
+        }
 
 
 def read_lengths() -> list[tuple[int, int, int]]:
@@ -153,9 +201,10 @@ def bench_panel(
     battles: Sequence[Battle] | None = None,
     repetitions: int = 1,
     batch_battles: int = DEFAULT_BATCH_BATTLES,
+    competitors: Path | None = None,
     say: Callable[[str], None],
 ) -> PanelBenchResult:
-    """Measure a panel against the plain loop, and against the careful one.
+    """Measure a panel against the plain loop, the careful one, and other programs where they are installed.
 
     A judge without an adapter gets one with random weights (rank 16 on every linear layer), the same file for all
     sides: it costs as much as a trained one.
@@ -165,11 +214,13 @@ def bench_panel(
         battles: by default `bench_battles()`.
         repetitions: runs of each side; they take turns.
         batch_battles: that the panel gets at a time.
+        competitors: an interpreter that has sentence-transformers, OpenVINO or both, and what `prefstream[judges]`
+            brings; None for no more sides.
         say: told what is being run, a line at a time.
 
     Raises:
         ConfigError: the plain loop can't do what the panel does.
-        BenchError: a run failed.
+        BenchError: a run failed, or the interpreter has neither.
     """
     _check(config)
     if len(models(config)) < len(config.judges):
@@ -177,14 +228,28 @@ def bench_panel(
     config = reading_alone(config)  # the plain loop recuses nobody
     chosen = list(bench_battles() if battles is None else battles)
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
-        request = with_adapters(Request(config, tuple(chosen), batch_battles, Path(folder)), say)
+        request = Request(config, tuple(chosen), batch_battles, Path(folder))
+        others = _installed(request, competitors) if competitors else []
+        request = with_adapters(request, say)
 
         def run(arm: str) -> PanelRun:
+            if arm in others:
+                return _read_run(run_worker(_COMPETITORS, arm, request.write(), python=competitors))
             # The panel's process applies the fast settings itself if this one has not, as every command does.
             return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm != "plain"))
 
-        runs = all_take_turns(("panel", "plain", "careful"), run, repetitions, say=say)
-    return _summarise(**runs, uncut=[_fits(battle, config) for battle in chosen])
+        runs = all_take_turns(("panel", "plain", "careful", *others), run, repetitions, say=say)
+    return _summarise(runs, others, uncut=[_fits(battle, config) for battle in chosen])
+
+
+def _installed(request: Request, python: Path) -> list[str]:
+    """The other programs that an interpreter has."""
+    found: list[str] = run_worker(_COMPETITORS, "installed", request.write(), python=python)
+    if not found:
+        raise BenchError(
+            f"bench: {python} has neither sentence-transformers nor openvino: pip install one of them there"
+        )
+    return found
 
 
 def with_adapters(request: Request, say: Callable[[str], None]) -> Request:
@@ -233,8 +298,9 @@ def _fits(battle: Battle, config: PanelConfig) -> bool:
 
 
 def _summarise(
-    panel: Sequence[PanelRun], plain: Sequence[PanelRun], careful: Sequence[PanelRun], *, uncut: Sequence[bool]
+    runs: Mapping[str, Sequence[PanelRun]], others: Sequence[str], *, uncut: Sequence[bool]
 ) -> PanelBenchResult:
+    panel, plain, careful = (runs[arm] for arm in ("panel", "plain", "careful"))
     count = len(panel[0].probabilities)
     gaps = _gaps(panel[0], plain[0], uncut)
 
@@ -259,6 +325,16 @@ def _summarise(
         plain_settings=plain[0].settings,
         panel_memory_bytes=max(run.peak_memory_bytes for run in panel),
         plain_memory_bytes=max(run.peak_memory_bytes for run in plain),
+        competitors={
+            name: CompetitorResult(
+                speed=speed(runs[name]),
+                cpu_speed=cpu_speed(runs[name]),
+                gap=max(_gaps(panel[0], runs[name][0], uncut), default=0.0),
+                settings=runs[name][0].settings,
+                memory_bytes=max(run.peak_memory_bytes for run in runs[name]),
+            )
+            for name in others
+        },
     )
 
 

@@ -21,6 +21,9 @@ from prefstream.scoring.bench.request import WARM_UP_BATTLES, Request
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from prefstream.scoring.encoding.template import Template
     from prefstream.scoring.judges.devices import Placement
     from prefstream.scoring.probabilities import Triples
@@ -75,13 +78,23 @@ def run_plain(request: Request, *, careful: bool = False) -> dict[str, Any]:
         request: what to score.
         careful: as a good one does: adapters merged, texts of like length together.
     """
+    return run_loops(request, partial(PlainLoop, careful=careful))
+
+
+def run_loops(request: Request, make: Callable[[ModelJudgeConfig, Placement], PlainLoop]) -> dict[str, Any]:
+    """Score the battles by one judge after the other.
+
+    Args:
+        request: what to score.
+        make: loads the loop of one judge.
+    """
     import numpy as np
     import torch
 
     from prefstream.scoring.judges.devices import place_judges
 
     placements = place_judges(request.judges)
-    loops = [_PlainLoop(judge, placements[judge.name], careful=careful) for judge in request.judges]
+    loops = [make(judge, placements[judge.name]) for judge in request.judges]
     for loop in loops:
         loop.score(request.battles[:WARM_UP_BATTLES])
         loop.tokens = loop.padded_tokens = 0
@@ -102,13 +115,35 @@ def run_plain(request: Request, *, careful: bool = False) -> dict[str, Any]:
     }
 
 
-class _PlainLoop:
+class PlainLoop:
     """One judge of the plain loop: the adapter beside the base, eight texts at a time as they come.
 
     A careful one merges the adapter, and sorts the texts by length into batches of so many tokens.
+
+    Attributes:
+        name: of the judge.
+        description: what decides its speed.
+        tokens: that were read so far, padding excluded.
+        padded_tokens: with padding.
+        classifier: transformers' own, with its adapter.
     """
 
-    def __init__(self, judge: ModelJudgeConfig, placement: Placement, *, careful: bool) -> None:
+    def __init__(
+        self,
+        judge: ModelJudgeConfig,
+        placement: Placement,
+        *,
+        careful: bool,
+        layers: Callable[[Any], Any] = lambda backbone: backbone,
+    ) -> None:
+        """Load it.
+
+        Args:
+            judge: that it is of.
+            placement: its device and dtype.
+            careful: whether it is careful.
+            layers: of a careful one, gets the backbone, gives what does its work.
+        """
         from peft import PeftModel
 
         from prefstream.scoring.encoding.encode import Encoder
@@ -126,11 +161,14 @@ class _PlainLoop:
         self._template = _template(judge, model.config.model_type, self._tokenizer)
         self._max_length = _max_length(judge)
         encoder = Encoder(self._tokenizer, self._template, max_length=self._max_length)
-        pool(model, record.pooling, encoder)
-        model = PeftModel.from_pretrained(model, str(adapter))
         if careful:
-            model = model.merge_and_unload()
-        self._model = model.to(placement.device).eval()
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().to(placement.device).eval()
+            setattr(model, model.base_model_prefix, layers(model.base_model))
+            pool(model, record.pooling, encoder)
+        else:
+            pool(model, record.pooling, encoder)
+            model = PeftModel.from_pretrained(model, str(adapter)).to(placement.device).eval()
+        self.classifier: Any = model
         self._careful = careful
         self._tau = record.tau
         self._placement = placement
@@ -141,27 +179,39 @@ class _PlainLoop:
 
     def score(self, battles: Sequence[Battle]) -> Triples:
         """Probabilities of each battle."""
-        import torch
-
         from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
-        texts = [text for battle in battles for text in _texts(battle, self._template)]
-        # The template has the special tokens.
-        ids = self._tokenizer(texts, add_special_tokens=False, truncation=True, max_length=self._max_length)[
-            "input_ids"
-        ]
+        logits = self.logits([text for battle in battles for text in _texts(battle, self._template)])
+        return read_pairwise(logits) if self._template.kind == "pairwise" else read_pointwise(logits, tau=self._tau)
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Logits of each text, in their order: shape (texts, outputs)."""
+        import torch
+
+        ids = self.token_ids(texts)
         read: list[int] = []
         rows = []
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self.autocast():
             for those in self._batches([len(text) for text in ids]):
-                batch = self._tokenizer.pad({"input_ids": [ids[place] for place in those]}, return_tensors="pt")
-                batch = batch.to(self._placement.device)
-                rows.append(self._model(**batch).logits.float().cpu())
+                batch = self.padded([ids[place] for place in those])
+                rows.append(self.classifier(**batch).logits.float().cpu())
                 read += those
-                self.tokens += int(batch["attention_mask"].sum())
-                self.padded_tokens += batch["input_ids"].numel()
-        logits = torch.cat(rows)[torch.tensor(read).argsort()].numpy()
-        return read_pairwise(logits) if self._template.kind == "pairwise" else read_pointwise(logits, tau=self._tau)
+        found: NDArray[np.float32] = torch.cat(rows)[torch.tensor(read).argsort()].numpy()
+        return found
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut at its end where it is too long."""
+        # The template has the special tokens.
+        encoded = self._tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=self._max_length)
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
+
+    def padded(self, ids: Sequence[Sequence[int]]) -> Any:
+        """A batch for the classifier, on its device, and counted."""
+        batch = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self._placement.device)
+        self.tokens += int(batch["attention_mask"].sum())
+        self.padded_tokens += batch["input_ids"].numel()
+        return batch
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Which texts are read together, by their places."""
@@ -176,7 +226,8 @@ class _PlainLoop:
             batches[-1].append(place)
         return batches
 
-    def _autocast(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
+        """In which the classifier computes."""
         import torch
 
         dtype = self._placement.dtype

@@ -28,7 +28,7 @@ PACKAGES = PROJECT["optional-dependencies"]
 DEVELOPERS = {"test", "dev"}
 """Extras that no command of ours needs."""
 
-MEASURED_AGAINST = {"confluent_kafka", "quixstreams"}
+MEASURED_AGAINST = {"confluent_kafka", "openvino", "quixstreams", "sentence_transformers"}
 """What benchmarks take where it is there, and do without where it is not."""
 
 READER = """

@@ -57,7 +57,9 @@ NO_TEXT = {
 
 
 ELSEWHERE = {
-    "prefstream.consumer.bench.quix_worker": "runs by an interpreter that has quix-streams, on made-up battles"
+    "prefstream.consumer.bench.quix_worker": "runs by an interpreter that has quix-streams, on made-up battles",
+    "prefstream.scoring.bench.competitors.cross_encoder_loop": "likewise by one that has sentence-transformers",
+    "prefstream.scoring.bench.competitors.openvino_loop": "likewise by one that has OpenVINO",
 }
 """Modules that can't be imported here, and why no text of a user comes there."""
 

@@ -100,6 +100,12 @@ _OVERHEADS: Final = {
 }
 """What the stream is compared with, each as `bench overhead` names it."""
 
+_COMPETITORS: Final = {
+    "cross-encoder": "sentence-transformers' CrossEncoder.predict",
+    "openvino": "a careful loop on OpenVINO",
+}
+"""What takes part in `bench panel` where it is installed."""
+
 _SIDES: Final = {
     "panel": ("panel", "plain notebook loop"),
     "offline": ("stream", "score, from a file"),
@@ -147,6 +153,17 @@ def _print_careful(result: Mapping[str, Any], console: Console) -> None:
         f"probabilities differ from the panel's by at most {result['largest_gap']:.3f} (plain loop) and "
         f"{result['careful_gap']:.3f} (careful loop), in battles that all read whole",
     )
+    for name, other in result["competitors"].items():
+        rates = f"{_spread(other['speed']['theirs_per_s'])} battles/s"
+        gap = f"probabilities differ by at most {other['gap']:.3f}"
+        if other["same_answers"]:
+            ratios = f"ratio {_ratio(other['speed'])}, by CPU seconds {_ratio(other['cpu_speed'])}"
+            say(console, f"panel against {_COMPETITORS[name]}, {rates}: {ratios}; {gap}")
+        else:
+            say(
+                console,
+                f"{_COMPETITORS[name]}, {rates}, does NOT answer as the panel does, so there is no ratio: {gap}",
+            )
 
 
 def _print_training(result: dict[str, Any], console: Console) -> None:

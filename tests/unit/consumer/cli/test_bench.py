@@ -17,8 +17,11 @@ from prefstream.consumer.bench.growth import GrowthRun
 from prefstream.consumer.bench.latency import LatencyRun
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import exit_code_of
+from prefstream.consumer.cli.ui.measurements import print_results
 from prefstream.consumer.errors import UsageError
 from prefstream.scoring.bench.gpu.report import CardReport, Section, Status
+from prefstream.scoring.bench.side_by_side import SideBySide
+from prefstream.scoring.bench.throughput import CompetitorResult
 from prefstream.scoring.bench.training import TrainBenchResult, TrainRun, summarise
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError, LoadError
@@ -43,6 +46,28 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[TrainBenchResult]:
 
 def bench_train(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["bench", "train", *arguments], env={"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize(
+    ("gap", "told"),
+    [
+        (0.02, "a careful loop on OpenVINO, 1.00 to 1.00 battles/s: ratio 2.00, by CPU seconds 2.00; probabilities"),
+        (
+            0.2,
+            "a careful loop on OpenVINO, 1.00 to 1.00 battles/s, does NOT answer as the panel does, so there is no",
+        ),
+    ],
+)
+def test_another_program_is_told_with_a_ratio_where_it_does_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, gap: float, told: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    speed = SideBySide((2.0,), (1.0,))
+    names = ("speed", "cpu_speed", "careful_speed", "careful_cpu_speed")
+    panel: dict[str, Any] = {name: speed.to_fields() for name in names}
+    openvino = CompetitorResult(speed, speed, gap, {}, 1).to_fields()
+    print_results({"panel": {**panel, "largest_gap": 0.0, "careful_gap": 0.0, "competitors": {"openvino": openvino}}})
+    assert told in capsys.readouterr().out
 
 
 def test_losses_that_agree_are_said_and_the_ratio_shown(measured: list[TrainBenchResult]) -> None:

@@ -1,0 +1,1 @@
+"""Sides of `bench panel` that other programs run, each where its package is installed."""
