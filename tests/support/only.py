@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -91,17 +90,21 @@ def _requirements(name: str, extra: str) -> Iterator[Requirement]:
             yield requirement
 
 
-class _Refusal(importlib.abc.MetaPathFinder):
-    """Knows no module of the packages that are refused."""
+class _Without:
+    """A finder of modules, to which those of some packages are not there."""
 
-    def __init__(self, refused: frozenset[str]) -> None:
+    def __init__(self, finder: Any, refused: frozenset[str]) -> None:
+        self._finder = finder
         self._refused = refused
 
-    def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        del path, target
+    def find_spec(self, fullname: str, *arguments: Any, **named: Any) -> ModuleSpec | None:
         if fullname.partition(".")[0] in self._refused:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-        return None
+            return None
+        found: ModuleSpec | None = self._finder.find_spec(fullname, *arguments, **named)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
 
 
 def main() -> None:
@@ -109,7 +112,7 @@ def main() -> None:
     refused = frozenset(os.environ[_REFUSED].split())
     for module in [module for module in sys.modules if module.partition(".")[0] in refused]:
         del sys.modules[module]  # imported by this one
-    sys.meta_path.insert(0, _Refusal(refused))
+    sys.meta_path[:] = [_Without(finder, refused) for finder in sys.meta_path]
     sys.modules["__main__"].__package__ = None  # typer takes the name of the program from there
     if sys.argv[1:2] == ["-c"]:
         program = sys.argv[2]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import AutoConfig
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_USAGE, complain
 from prefstream.schemas import PrefstreamError
 from tests.support.labelled_pairs import MARK, make_rows, on_one_cpu_thread, write_rows
-from tests.support.models import make_tiny_base
+from tests.support.models import make_tiny_base, make_tiny_judge
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,6 +67,17 @@ def test_two_seeds_become_one_adapter_that_scores(train: Path, runs: list[Path],
     scored = call("score", train, "-o", tmp_path / "out.csv", "--panel", panel)
     assert scored.exit_code == 0, scored.output
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 25
+
+
+def test_a_merged_adapter_is_one_model_that_is_replaced_only_by_force(tmp_path: Path) -> None:
+    judge = make_tiny_judge(tmp_path / "judge", "gemma2", "pairwise")
+    merge = ("adapters", "merge", judge["adapter"], "--base", judge["base"], "-o", tmp_path / "merged")
+    merged = call(*merge, "--dtype", "float32")
+    assert merged.exit_code == 0, merged.output
+    assert re.fullmatch(rf"[\d,]+ parameters in float32 are in {tmp_path / 'merged'}\n", merged.stdout)
+    assert AutoConfig.from_pretrained(tmp_path / "merged").num_labels == 3
+    assert call(*merge).exit_code == EXIT_USAGE
+    assert call(*merge, "--force").exit_code == 0
 
 
 def test_runs_are_compared_in_tables(train: Path, runs: list[Path]) -> None:

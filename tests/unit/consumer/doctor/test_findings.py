@@ -30,9 +30,11 @@ from prefstream.consumer.doctor.memory import check_bounds, parts_of
 from prefstream.consumer.doctor.topics import StreamTopic, check_topic, roles_of
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.scoring.adapters.merge import merge_adapter
 from tests.support.features_judges import make_features_adapter
 from tests.support.models import make_tiny_judge
 from tests.support.priors import prior_entry
+from tests.support.served import serve
 
 PRIOR = prior_entry("p", (0.4, 0.4, 0.2))
 
@@ -166,6 +168,22 @@ def test_a_judge_of_features_is_read_whole(examine: Callable[..., dict[str, Find
     assert found["judge lexical"].found == "features, no device, features-1 with 256 buckets, trained weights"
     (tmp_path / "lexical" / "prefstream.json").unlink()
     assert "has no prefstream.json" in examine(entry)["judge lexical"].found
+
+
+def test_a_judge_on_a_server_is_asked_and_found_missing_where_nobody_answers(
+    examine: Callable[..., dict[str, Finding]], judge: dict[str, Any], tmp_path: Path
+) -> None:
+    merge_adapter(Path(judge["adapter"]), tmp_path / "merged", base=judge["base"], dtype="float32")
+    entry = {key: judge[key] for key in ("base", "adapter", "max_length")}
+    entry |= {"name": "there", "kind": "remote", "layout": judge["kind"]}
+    with serve(tmp_path / "merged") as served:
+        found = examine(entry | {"url": served.url})["judge there"]
+        assert found == Finding(
+            "judge there", "ok", f"pairwise, judge by vllm 0.12.1 at {served.url}, layout gemma-pairwise-1"
+        )
+    gone = examine(entry | {"url": served.url})["judge there"]
+    assert gone.state == "fail"
+    assert f"its server {served.url} /v1/models: ConnectError" in gone.found
 
 
 def test_a_missing_calibration_file_fails(examine: Callable[..., dict[str, Finding]]) -> None:

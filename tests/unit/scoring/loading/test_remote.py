@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from prefstream import Battle, ConfigError, JudgeFaultError, LoadError, PanelConfig, load_panel
 from prefstream.scoring.adapters.merge import merge_adapter
@@ -18,9 +19,19 @@ from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.remote import load_remote_judge
 from prefstream.scoring.panel.combine import PanelAnswer
 from tests.support.models import make_tiny_judge, one_torch_thread
+from tests.support.only import run_only
 from tests.support.served import TOKEN, Serving, serve
 
 VARIABLE = "THE_JUDGES_KEY"
+
+ASK = """
+import sys
+from prefstream import Battle, load_panel
+
+with load_panel(sys.argv[1]) as panel:
+    [answer] = panel.score([Battle(id="1", prompt="Which?", response_a="This. ", response_b="That, of course.")])
+print(answer.probabilities.model_a, "torch" in sys.modules)
+"""
 
 BATTLES = [
     Battle(id=str(index), prompt=("Which?",), response_a=("This. " * index,), response_b=("That, of course.",))
@@ -187,3 +198,19 @@ def test_a_server_that_stays_away_ends_the_judge_as_the_panel_says(
             assert isinstance(answer, PanelAnswer)
             assert [judge.name for judge in answer.judges] == [pairwise["name"]]
             assert panel.left_out == ("there",)
+
+
+def test_in_an_installation_without_torch_it_answers_as_here(
+    pairwise: dict[str, Any], served: Serving, tmp_path: Path
+) -> None:
+    judge = remote(pairwise, served.url)
+    panel = tmp_path / "panel.yaml"
+    panel.write_text(yaml.safe_dump({"judges": [judge.model_dump(mode="json")]}), encoding="utf-8")
+    told = run_only(["remote"], ["-c", ASK, panel])
+    assert told.returncode == 0, told.stderr
+    probability, has_torch = told.stdout.split()
+    with load_panel(PanelConfig(judges=(judge,))) as here:
+        [answer] = here.score(BATTLES[1:2])
+    assert isinstance(answer, PanelAnswer)
+    assert has_torch == "False"
+    assert float(probability) == pytest.approx(answer.probabilities.model_a, abs=1e-6)
