@@ -196,13 +196,48 @@ def test_what_the_image_copies_is_let_through_and_exists_in_the_layout() -> None
 
 def test_the_image_installs_nothing_but_what_the_locks_name() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    installs = re.findall(r"pip install[^&\n]*", text)
+    installs = re.findall(r"pip (?:--python \S+ )?install[^&\n]*", text)
     assert len(installs) == 3
     for install in installs:
         assert "--require-hashes" in install or {"--no-deps", "--no-index"} <= set(install.split())
     assert "pip wheel --no-deps --no-build-isolation" in text
+    assert "-m venv --without-pip /opt/prefstream" in text, "no bill of materials names pip"
     (torch,) = re.findall(r"^ARG TORCH=(\w+)$", text, re.MULTILINE)
     assert f"requirements-{torch}.txt" in LOCKS
+
+
+def test_the_image_stands_on_one_base_which_whoever_builds_it_may_choose() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", text, re.MULTILINE)
+    assert {base for base, _ in stages} - {name for _, name in stages} == {"${BASE}"}
+    [base] = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
+    # In full: Podman knows no registry by default. What builds and what runs have one Python, that of the locks.
+    assert re.fullmatch(r"docker\.io/library/python:3\.11-slim-\w+(@sha256:[0-9a-f]{64})?", base)
+
+
+def test_any_user_of_roots_group_can_write_where_the_image_writes() -> None:
+    """OpenShift runs it as a number of its own choice, in that group."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    [(group, mode)] = re.findall(r"install -d -o prefstream -g (\w+) -m (\d+) /cache", text)
+    assert (group, int(mode, 8) & 0o070) == ("root", 0o070)
+
+
+def test_a_new_version_is_a_small_layer_on_the_packages() -> None:
+    """Both are copied from stages: what is mounted from one is missing where Podman finds it in its cache."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    copied = re.findall(r"^COPY --from=(\w+) (\S+) (\S+)$", text, re.MULTILINE)
+    assert copied == [("packages", "/opt/prefstream", "/opt/prefstream"), ("wheel", "/opt/own", "/opt/prefstream")]
+    assert "type=bind" not in text
+
+
+def test_the_images_labels_are_those_of_the_project() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    labels = dict(re.findall(r"org\.opencontainers\.image\.([\w.]+)=\"([^\"]*)\"", text))
+    project = PROJECT["project"]
+    assert {"base.name", "revision"} <= labels.keys()
+    assert (labels["title"], labels["version"]) == (project["name"], project["version"])
+    assert labels["licenses"] == project["license"]
+    assert project["description"].startswith(labels["description"])
 
 
 def test_compose_creates_the_topics_that_prefstream_reads_and_writes() -> None:
@@ -230,7 +265,7 @@ def test_the_guide_makes_by_kafkas_tools_what_our_command_makes() -> None:
 
 def test_compose_names_files_that_exist() -> None:
     mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
-    files = [mount.split(":")[0] for mount in mounts if mount.startswith(".")]
+    files = {mount.split(":")[0] for mount in mounts if mount.startswith(".")}
     assert len(files) == 6
     assert all((DEPLOY / file).exists() for file in files)
     panel = COMPOSE["services"]["prefstream"]["environment"]["PREFSTREAM_PANEL"]
@@ -244,6 +279,44 @@ def test_compose_runs_a_locked_down_service_with_a_stable_name_and_time_to_drain
     service = COMPOSE["services"]["prefstream"]
     assert service["hostname"]
     assert int(service["stop_grace_period"].removesuffix("s")) > StreamConfig().drain_seconds
+
+
+def test_compose_asks_each_service_on_its_own_port_whether_it_is_well() -> None:
+    """The image's check asks the stream's port, where the board serves nothing."""
+    services = COMPOSE["services"]
+    assert "healthcheck" not in services["prefstream"]
+    assert services["topics"]["healthcheck"] == {"disable": True}
+    command, program = services["board"]["healthcheck"]["test"][1:3], services["board"]["healthcheck"]["test"][3]
+    assert command == ["python", "-c"]
+    assert f"127.0.0.1:{BoardConfig().board_http_port}/livez" in program
+    assert services["board"]["ports"] == [f"127.0.0.1:{BoardConfig().board_http_port}:{BoardConfig().board_http_port}"]
+
+
+def test_nothing_of_compose_can_be_reached_from_another_machine_and_nobody_has_a_known_password() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert len(ports) >= 5
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    grafana = COMPOSE["services"]["grafana"]["environment"]
+    assert grafana["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert grafana["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert "PASSWORD" not in (DEPLOY / "compose.yaml").read_text(encoding="utf-8").upper()
+
+
+def test_images_that_compose_fetches_are_named_with_registry_and_version() -> None:
+    images = {service["image"] for service in COMPOSE["services"].values() if "build" not in service}
+    assert len(images) == 3
+    assert [image for image in images if not re.fullmatch(r"docker\.io/\w+/\w+:v?\d+\.\d+\.\d+", image)] == []
+
+
+def test_the_stream_on_cards_differs_in_image_and_cards_alone() -> None:
+    ours, on_cards = (dict(COMPOSE["services"][name]) for name in ("prefstream", "prefstream-gpu"))
+    assert on_cards.pop("profiles") == ["gpu"]
+    assert on_cards.pop("build") == {**ours.pop("build"), "args": {"TORCH": "cuda"}}
+    assert (ours.pop("image"), on_cards.pop("image")) == ("prefstream", "prefstream:cuda")
+    assert on_cards.pop("networks") == {"default": {"aliases": ["prefstream"]}}
+    [device] = on_cards.pop("deploy")["resources"]["reservations"]["devices"]
+    assert (device["count"], device["capabilities"]) == ("all", ["gpu"])
+    assert on_cards == ours
 
 
 def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
