@@ -23,20 +23,21 @@ from prefstream.scoring.judges import block_attention
 from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.judges.packing.rows import BOUNDS, WIDTH, pack, unpack
 from prefstream.scoring.judges.padding import can_be_packed
-from prefstream.scoring.judges.pooling import pool
+from prefstream.scoring.judges.pooling import answer_tokens, pool
 from tests.support.models import tiny_tokenizer
 from tests.support.small_configs import PAD, SIZES, WINDOWS
 
+TOKENIZER = tiny_tokenizer("llama")
+ENCODER = Encoder(TOKENIZER, template_for("llama", "pointwise", TOKENIZER), max_length=96)
+
+OF_THE_TOKENIZER = {**SIZES, "vocab_size": len(TOKENIZER)}
 CONFIGS = {
-    "gemma2": Gemma2Config(**SIZES, **WINDOWS),
-    "gemma3": Gemma3TextConfig(**SIZES, **WINDOWS),
-    "llama": LlamaConfig(**SIZES),
+    "gemma2": Gemma2Config(**OF_THE_TOKENIZER, **WINDOWS),
+    "gemma3": Gemma3TextConfig(**OF_THE_TOKENIZER, **WINDOWS),
+    "llama": LlamaConfig(**OF_THE_TOKENIZER),
 }
 LENGTHS = (1, 3, 17, 1, 40, 90)
 """Shorter and longer than a window; a single token twice."""
-
-TOKENIZER = tiny_tokenizer("llama")
-ENCODER = Encoder(TOKENIZER, template_for("llama", "pointwise", TOKENIZER), max_length=96)
 
 
 def classifier(config: Any, attention: str, pooling: Pooling = "last") -> Any:
@@ -55,10 +56,9 @@ def classifier(config: Any, attention: str, pooling: Pooling = "last") -> Any:
 def sequences() -> list[tuple[int, ...]]:
     """Of random tokens, some of them with an answer that its marks enclose."""
     generator = torch.Generator().manual_seed(0)
-    drawn = [tuple(torch.randint(1, 50, (length,), generator=generator).tolist()) for length in LENGTHS]
+    drawn = [tuple(torch.randint(6, 50, (length,), generator=generator).tolist()) for length in LENGTHS]
     marks = ENCODER.answer_marks
-    begins = tuple(token % 50 for token in marks.begins)
-    return [(*one[:5], *begins, *one[5:]) if len(one) > 20 else one for one in drawn]
+    return [(*one[:5], *marks.begins, *one[5:-4], marks.ends, *one[-3:]) if len(one) > 20 else one for one in drawn]
 
 
 def forward_of(model: Any, *, packed: bool, budget_tokens: int = 400) -> Forward:
@@ -85,6 +85,8 @@ def answers(model: Any, *, packed: bool, budget_tokens: int = 400) -> np.ndarray
 )
 def test_packed_sequences_are_answered_as_padded_ones(family: str, attention: str, pooling: Pooling) -> None:
     model = classifier(CONFIGS[family], attention, pooling)
+    marked = [answer_tokens(torch.tensor([one]), ENCODER.answer_marks).sum().item() for one in sequences()]
+    assert marked == [0, 0, 0, 0, 31, 81]
     padded = answers(model, packed=False)
     assert len(np.unique(padded.round(4), axis=0)) == len(padded)  # or a mixture could hide
     np.testing.assert_allclose(answers(model, packed=True), padded, atol=1e-5)
