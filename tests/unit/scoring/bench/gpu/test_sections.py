@@ -149,7 +149,13 @@ def test_loops_are_run_on_the_judges_without_rounding(request_of: Request, monke
     careful = dict.fromkeys(("careful_speed", "careful_cpu_speed"), SideBySide((3.0,), (2.0,)))
     counts = dict.fromkeys(("battles", "panel_padded_tokens", "plain_padded_tokens"), 3)
     gaps = {"careful_gap": 0.01, "largest_gap": 0.02, "mean_gap": 0.001}
-    rest = {"panel_settings": {}, "plain_settings": {}, "panel_memory_bytes": 1, "plain_memory_bytes": 1}
+    rest = {
+        "panel_settings": {},
+        "plain_settings": {},
+        "panel_memory_bytes": 1,
+        "plain_memory_bytes": 1,
+        "competitors": {},
+    }
 
     def compared(config: PanelConfig, **_: object) -> PanelBenchResult:
         asked.extend(judge.quantization for judge in config.judges if judge.kind == "pairwise")
