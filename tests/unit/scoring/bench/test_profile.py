@@ -24,7 +24,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> PanelProfile:
         make_tiny_judge(folder / "gemma", "gemma3", "pointwise", adapter=False),
     ]
     config = PanelConfig.model_validate({"judges": [*judges, prior_entry()]})
-    return profile_panel(config, battles=bench_battles(5), batch_battles=3, say=lambda _line: None)
+    return profile_panel(config, battles=bench_battles(2), batch_battles=2, say=lambda _line: None)
 
 
 def test_shares_of_the_time_sum_to_one(profile: PanelProfile) -> None:
@@ -56,7 +56,7 @@ def test_the_profile_is_json(profile: PanelProfile) -> None:
     assert judge["peak_share"] > 0
     assert judge["shape_peak_share"] > 0
     assert 0 <= judge["padding_share"] < 1
-    assert fields["battles"] == 5
+    assert fields["battles"] == 2
 
 
 def test_a_panel_that_reads_nothing_is_refused() -> None:
