@@ -21,6 +21,7 @@ from prefstream.consumer.client.topics import describe_topics, require_topics
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
 from prefstream.consumer.errors import TopicMissingError
 from tests.conftest import Kafka
+from tests.support.streams import wait_until
 
 
 @pytest.fixture
@@ -138,6 +139,8 @@ def test_commands_on_one_topic_find_it_in_the_settings(
     file.write_text(yaml.safe_dump({name: getattr(config, name) for name in names}))
     battles = tmp_path / "battles.jsonl"
     battles.write_text('{"id": "1", "prompt": "p", "response_a": "a", "response_b": "b"}\n')
+    with admin_client(config) as admin:  # a broker knows of a topic a moment after who made it
+        wait_until(lambda: config.battles_topic in admin.list_topics(), what="the topic")
     sent = CliRunner().invoke(app, ["replay", str(battles), "--config", str(file)])
     assert f"1 records delivered to {config.battles_topic}" in sent.stderr, sent.exception
     listed = CliRunner().invoke(app, ["dead-letters", "list", "--config", str(file)])

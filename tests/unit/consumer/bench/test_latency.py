@@ -8,6 +8,7 @@ from prefstream.consumer.bench import latency as bench
 from prefstream.consumer.bench.latency import LatencyRun, Load
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # two services: a minute on a machine with twenty times the work
 def test_a_battle_is_waited_for_longer_than_its_judge_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "BACKLOG_BATTLES", 100)

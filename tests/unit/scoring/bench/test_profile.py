@@ -27,6 +27,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> PanelProfile:
     return profile_panel(config, battles=bench_battles(2), batch_battles=2, say=lambda _line: None)
 
 
+@pytest.mark.long
 def test_shares_of_the_time_sum_to_one(profile: PanelProfile) -> None:
     assert profile.judges.keys() == {"llama", "gemma"}
     for judge in profile.judges.values():
@@ -36,6 +37,7 @@ def test_shares_of_the_time_sum_to_one(profile: PanelProfile) -> None:
         assert 0 < judge.encoding_s < judge.seconds
 
 
+@pytest.mark.long
 def test_products_are_what_the_weights_say(profile: PanelProfile, tmp_path: Path) -> None:
     """Each weight of a linear layer is multiplied once for each padded token, and the head's once a sequence."""
     from transformers import AutoConfig
@@ -50,6 +52,7 @@ def test_products_are_what_the_weights_say(profile: PanelProfile, tmp_path: Path
     assert 0 < head <= 2 * 2 * model.config.hidden_size * judge.padded_tokens
 
 
+@pytest.mark.long
 def test_the_profile_is_json(profile: PanelProfile) -> None:
     fields = json.loads(json.dumps(profile.to_fields()))
     judge = fields["judges"]["gemma"]

@@ -118,12 +118,14 @@ def result(base: Path) -> TrainBenchResult:
     return bench_train(recipe(base), battles=battles(10), say=lambda _line: None)
 
 
+@pytest.mark.long
 def test_processes_of_their_own_do_the_same_work(result: TrainBenchResult) -> None:
     assert result.same_work
     assert result.trainer_loss == pytest.approx(result.bare_loss, rel=1e-4)
     assert (result.steps, result.pairs) == (3, 6)
 
 
+@pytest.mark.long
 def test_the_result_is_plausible_and_becomes_json(result: TrainBenchResult) -> None:
     assert min(result.trainer_memory_bytes, result.bare_memory_bytes) > 10_000_000
     fields = json.loads(json.dumps(result.to_fields()))
