@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import run_worker
-from prefstream.scoring.bench.request import Request, models, reading_alone
+from prefstream.scoring.bench.request import Request, models, reading_alone, without_int8
 from prefstream.scoring.bench.throughput import DEFAULT_BATCH_BATTLES, bench_battles, with_adapters
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
@@ -123,7 +123,7 @@ def profile_panel(
         raise ConfigError("bench", ("no judge has a base model, so there is nothing to profile",))
     chosen = tuple(bench_battles() if battles is None else battles)
     with tempfile.TemporaryDirectory(prefix="prefstream-bench-") as folder:
-        request = with_adapters(Request(reading_alone(config), chosen, batch_battles, Path(folder)), say)
+        request = with_adapters(Request(without_int8(reading_alone(config)), chosen, batch_battles, Path(folder)), say)
         say("profiling")
         fields = run_worker(_WORKER, "profile", request.write())
     judges = {name: JudgeProfile(**judge) for name, judge in fields["judges"].items()}

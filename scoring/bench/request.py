@@ -87,3 +87,13 @@ def reading_alone(config: PanelConfig) -> PanelConfig:
     if len(judges) < len(config.judges):
         changes["calibration"] = None  # it names them
     return config.model_copy(update=changes)
+
+
+def without_int8(config: PanelConfig) -> PanelConfig:
+    """The same panel, whose judges' bases do not compute in 8 bits on a CPU.
+
+    Args:
+        config: of a panel whose judges all read.
+    """
+    judges = (judge.model_copy(update={"quantization": judge.rounding}) for judge in models(config))
+    return config.model_copy(update={"judges": tuple(judges)})

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import BenchError, run_worker
-from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, Request, models, reading_alone
+from prefstream.scoring.bench.request import DEFAULT_MAX_LENGTH, Request, models, reading_alone, without_int8
 from prefstream.scoring.bench.side_by_side import SideBySide, TimedRun, all_take_turns
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
 from prefstream.scoring.errors import ConfigError
@@ -41,6 +41,9 @@ _TEMPLATE_TOKENS: Final = 64
 _LENGTHS: Final = Path(__file__).resolve().parent / "lengths.csv"
 _WORKER: Final = "prefstream.scoring.bench.throughput_worker"
 _COMPETITORS: Final = "prefstream.scoring.bench.competitors.worker"
+
+WITHOUT_INT8: Final = "without-int8"
+"""Name of the side that is the panel itself, but that its bases compute in 16 bits."""
 
 SAME_ANSWERS: Final = 0.06
 """Most that a probability may differ between two programs that do the same: what bfloat16 was seen to make of other
@@ -210,7 +213,8 @@ def bench_panel(
     sides: it costs as much as a trained one.
 
     Args:
-        config: the panel, without swap and without quantised judges.
+        config: the panel, without swap. Judges may be quantised for a CPU: the other sides then read the bases as they
+            are, and one of these is the panel itself.
         battles: by default `bench_battles()`.
         repetitions: runs of each side; they take turns.
         batch_battles: that the panel gets at a time.
@@ -231,15 +235,20 @@ def bench_panel(
         request = Request(config, tuple(chosen), batch_battles, Path(folder))
         others = _installed(request, competitors) if competitors else []
         request = with_adapters(request, say)
+        whole = replace(request, config=without_int8(request.config))
+        itself = [WITHOUT_INT8] if whole.config != request.config else []
 
         def run(arm: str) -> PanelRun:
             if arm in others:
-                return _read_run(run_worker(_COMPETITORS, arm, request.write(), python=competitors))
+                return _read_run(run_worker(_COMPETITORS, arm, whole.write(), python=competitors))
+            if arm == WITHOUT_INT8:
+                return _read_run(run_worker(_WORKER, "panel", whole.write(), fast=True))
             # The panel's process applies the fast settings itself if this one has not, as every command does.
-            return _read_run(run_worker(_WORKER, arm, request.write(), fast=arm != "plain"))
+            given = request if arm == "panel" else whole
+            return _read_run(run_worker(_WORKER, arm, given.write(), fast=arm != "plain"))
 
-        runs = all_take_turns(("panel", "plain", "careful", *others), run, repetitions, say=say)
-    return _summarise(runs, others, uncut=[_fits(battle, config) for battle in chosen])
+        runs = all_take_turns(("panel", "plain", "careful", *itself, *others), run, repetitions, say=say)
+    return _summarise(runs, [*itself, *others], uncut=[_fits(battle, config) for battle in chosen])
 
 
 def _installed(request: Request, python: Path) -> list[str]:
@@ -270,9 +279,9 @@ def with_adapters(request: Request, say: Callable[[str], None]) -> Request:
 
 def _check(config: PanelConfig) -> None:
     errors = [
-        f"judge {judge.name}: quantization is {judge.quantization}; the bench compares unquantised judges"
+        f"judge {judge.name}: quantization is {judge.quantization}; the plain loop can only read a base as it is"
         for judge in models(config)
-        if judge.quantization != "none"
+        if judge.rounding != "none"
     ]
     if any(isinstance(judge, PriorJudgeConfig) for judge in config.judges):
         errors.append("a prior reads nothing, so there is nothing to compare; leave it out")

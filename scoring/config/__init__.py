@@ -15,6 +15,7 @@ from prefstream.scoring.config.panel import DEMO_PANEL, PanelConfig, load_panel_
 from prefstream.scoring.config.quantization import (
     INT8_THRESHOLD,
     Int8Threshold,
+    JudgeQuantization,
     Quantization,
     QuantType,
     QuantTypeSetting,
@@ -31,6 +32,7 @@ __all__ = [
     "FeaturesJudgeConfig",
     "Int8Threshold",
     "JudgeConfig",
+    "JudgeQuantization",
     "ModelJudgeConfig",
     "PanelConfig",
     "PriorJudgeConfig",

@@ -72,7 +72,8 @@ class ModelJudgeConfig(_NamedSettings):
         JudgeQuantization,
         Field(
             description="8bit and 4bit by bitsandbytes; the head is never quantised. int8-dynamic, on a CPU with VNNI: "
-            "the gates alone, input and weights."
+            "the gates alone, input and weights. auto: int8-dynamic where base, dtype and processor allow it, else "
+            "none."
         ),
     ] = "none"
     int8_threshold: Int8Threshold = None
@@ -137,8 +138,8 @@ class ModelJudgeConfig(_NamedSettings):
                 f"{merge} is for quantization: 8bit; 16 levels are too few for what an adapter adds, which rounding "
                 "would undo; leave it out"
             )
-        if quantization in ("none", "int8-dynamic"):
-            base = "a base that is not quantised" if quantization == "none" else "the base of an int8-dynamic judge"
+        if quantization in ("none", "int8-dynamic", "auto"):
+            base = "a base that is not quantised" if quantization == "none" else f"the base of an {quantization} judge"
             raise ValueError(f"{merge} is for quantization: 8bit; into {base} an adapter is merged anyway")
         if "adapter" in info.data and info.data["adapter"] is None:
             raise ValueError(f"{merge} needs an adapter; leave it out")
@@ -152,7 +153,7 @@ class ModelJudgeConfig(_NamedSettings):
     @property
     def rounding(self) -> Quantization:
         """How bitsandbytes rounds the base while it is loaded; int8-dynamic rounds what has been loaded."""
-        return "none" if self.quantization == "int8-dynamic" else self.quantization
+        return "none" if self.quantization in ("int8-dynamic", "auto") else self.quantization
 
 
 class FeaturesJudgeConfig(_NamedSettings):

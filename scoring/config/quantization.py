@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field, ValidationInfo
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 """By bitsandbytes; the head is never quantised."""
 
-JudgeQuantization: TypeAlias = Literal["none", "8bit", "4bit", "int8-dynamic"]
-"""Of a judge that serves: bitsandbytes' ways, on which it may have been trained, and one for CPUs
-(`scoring.judges.int8.gates`)."""
+JudgeQuantization: TypeAlias = Literal["none", "8bit", "4bit", "int8-dynamic", "auto"]
+"""Of a judge that serves: bitsandbytes' ways, on which it may have been trained, one for CPUs
+(`scoring.judges.int8.gates`), and the latter where it can be (`scoring.judges.devices.quantization_for`)."""
 
 INT8_THRESHOLD: Final = 6.0
 """bitsandbytes' own, from the paper on it (Dettmers et al. 2022, "LLM.int8()")."""

@@ -8,9 +8,15 @@ from typing import Any
 
 import torch
 
-from prefstream.scoring.config import CPU_MICRO_BATCH_TOKENS, CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
+from prefstream.scoring.config import (
+    CPU_MICRO_BATCH_TOKENS,
+    CUDA_MICRO_BATCH_TOKENS,
+    JudgeQuantization,
+    ModelJudgeConfig,
+)
 from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges import block_attention
+from prefstream.scoring.judges.int8.gates import MODEL_TYPES as INT8_MODEL_TYPES
 from prefstream.scoring.runtime import cpu_computes_bfloat16, cpu_computes_int8
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -87,6 +93,20 @@ def attention_for(config: ModelJudgeConfig, model_config: Any, placement: Placem
     return chosen
 
 
+def quantization_for(config: ModelJudgeConfig, model_config: Any, placement: Placement) -> JudgeQuantization:
+    """How a judge's base is quantised: what the panel names, and of `auto` 8 bits on a CPU that is fast at them.
+
+    Args:
+        config: of the judge.
+        model_config: transformers' own, of its base.
+        placement: of the judge.
+    """
+    if config.quantization != "auto":
+        return config.quantization
+    at_home = placement.device.type == "cpu" and cpu_computes_int8() and placement.dtype != torch.float16
+    return "int8-dynamic" if at_home and model_config.model_type in INT8_MODEL_TYPES else "none"
+
+
 def packs(config: ModelJudgeConfig, attention: str) -> bool:
     """Whether the sequences of a judge's passes are packed, without padding, if its model can be.
 
@@ -97,7 +117,7 @@ def packs(config: ModelJudgeConfig, attention: str) -> bool:
         config: of the judge.
         attention: implementation, as `attention_for` chose it.
     """
-    return config.packing == "auto" and attention == "flash_attention_2" and config.quantization == "none"
+    return config.packing == "auto" and attention == "flash_attention_2" and config.rounding == "none"
 
 
 def explain_attention(config: ModelJudgeConfig, model_config: Any, placement: Placement) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.encoding.truncate import Shares
 from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
-from prefstream.scoring.judges.devices import Placement, attention_for, packs
+from prefstream.scoring.judges.devices import Placement, attention_for, packs, quantization_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.int8.gates import SAMPLES, quantise_gates
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
@@ -106,6 +106,7 @@ def _load(
         shared=False,  # nobody else encodes with it: `base` goes when the judge is loaded
     )
     attention = attention_for(config, base.config, placement)
+    quantization = quantization_for(config, base.config, placement)
     pooling = adapter.record.pooling if adapter else "last"
     rounding = Rounding.of(config)
     provenance = Provenance(
@@ -117,7 +118,7 @@ def _load(
         template=template.name,
         template_hash=template.hash,
         dtype=str(placement.dtype).removeprefix("torch."),
-        quantization=config.quantization,
+        quantization=quantization,
         # Absent where they are as they always were: the identity of panels that did not change stays theirs.
         int8_threshold=None if rounding.int8_threshold == INT8_THRESHOLD else rounding.int8_threshold,
         quant_type=None if rounding.quant_type == "nf4" else rounding.quant_type,
@@ -136,7 +137,7 @@ def _load(
     pool(_classifier(model), pooling, encoder)
     _keep_head_in_float32(model)
     model.eval()
-    if config.quantization == "int8-dynamic":
+    if quantization == "int8-dynamic":
         say(f"{config.name}: quantising its gates")
         samples = [sequence for encoding in encoder.encode(SAMPLES) for sequence in encoding.sequences]
         quantise_gates(_classifier(model), samples, judge=config.name, dtype=placement.dtype)

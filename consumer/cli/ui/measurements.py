@@ -101,10 +101,11 @@ _OVERHEADS: Final = {
 """What the stream is compared with, each as `bench overhead` names it."""
 
 _COMPETITORS: Final = {
+    "without-int8": "itself without 8-bit products",
     "cross-encoder": "sentence-transformers' CrossEncoder.predict",
     "openvino": "a careful loop on OpenVINO",
 }
-"""What takes part in `bench panel` where it is installed."""
+"""What takes part in `bench panel` where it is installed, or the panel computes in 8 bits."""
 
 _SIDES: Final = {
     "panel": ("panel", "plain notebook loop"),

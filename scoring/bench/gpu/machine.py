@@ -14,7 +14,7 @@ import torch
 from prefstream.scoring.bench.gpu.report import Findings
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.encoding.template import LABELS
-from prefstream.scoring.judges.devices import explain_attention, place_judges
+from prefstream.scoring.judges.devices import explain_attention, place_judges, quantization_for
 from prefstream.scoring.loading.sources import local_folder, public_name
 from prefstream.scoring.loading.tokenizer import load_config
 
@@ -96,7 +96,7 @@ def _judges(request: Request) -> dict[str, dict[str, str]]:
             "base": public_name(judge.base),
             "architecture": config.model_type,
             "dtype": str(placements[judge.name].dtype).removeprefix("torch."),
-            "quantization": judge.quantization,
+            "quantization": quantization_for(judge, config, placements[judge.name]),
             "attention": attention,
             "why": why,
         }

@@ -171,6 +171,7 @@ def test_the_tokens_of_a_pass_are_a_number_or_left_open(tmp_path: Path, tokens: 
         {"quantization": "4bit", "quant_type": "fp4"},
         {"quantization": "8bit", "merge": "before_quantization"},
         {"quantization": "int8-dynamic"},
+        {"quantization": "auto"},
     ],
 )
 def test_how_a_base_is_quantised_is_read(tmp_path: Path, settings: dict[str, Any]) -> None:

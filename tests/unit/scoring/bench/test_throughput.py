@@ -10,6 +10,7 @@ import pytest
 
 from prefstream.schemas import Battle
 from prefstream.scoring.bench.process import BenchError
+from prefstream.scoring.bench.request import models, without_int8
 from prefstream.scoring.bench.throughput import PanelBenchResult, bench_battles, bench_panel, read_lengths
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
@@ -80,6 +81,12 @@ def test_the_result_is_json(result: PanelBenchResult) -> None:
     assert fields["cpu_speed"]["ratio"] == result.cpu_speed.ratio > 0
     assert fields["careful_speed"]["ratio"] == result.careful_speed.ratio > 0
     assert set(fields["panel_settings"]) >= {"gemma", "llama", "malloc"}
+
+
+def test_beside_judges_in_8_bits_the_bases_are_read_as_they_are() -> None:
+    bases = [{"kind": "pointwise", "base": "/b", "quantization": how} for how in ("auto", "int8-dynamic", "8bit")]
+    panel = PanelConfig.model_validate({"judges": [{**base, "name": f"j{n}"} for n, base in enumerate(bases)]})
+    assert [judge.quantization for judge in models(without_int8(panel))] == ["none", "none", "8bit"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, Gemma3TextConfig, LlamaConfig
 
 from prefstream import ConfigError, LoadError, ModelJudgeConfig
-from prefstream.scoring.judges.devices import Placement, attention_for, packs, place_judges
+from prefstream.scoring.judges.devices import Placement, attention_for, packs, place_judges, quantization_for
 
 READ_BOTH_WAYS = (Gemma3TextConfig(use_bidirectional_attention=True), LlamaConfig(is_causal=False))
 
@@ -43,6 +43,38 @@ def test_only_flash_attention_packs_and_nothing_that_is_quantised(
 ) -> None:
     [config] = model_configs("cuda:0", **settings)
     assert packs(config, attention) is packed
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype", "has_vnni", "expected"),
+    [
+        ("llama", torch.bfloat16, True, "int8-dynamic"),
+        ("gemma3_text", torch.float32, True, "int8-dynamic"),
+        ("llama", torch.bfloat16, False, "none"),
+        ("llama", torch.float16, True, "none"),
+        ("mistral", torch.bfloat16, True, "none"),
+    ],
+)
+def test_quantization_auto_is_8_bits_where_a_cpu_is_fast_at_them(
+    monkeypatch: pytest.MonkeyPatch, family: str, dtype: torch.dtype, has_vnni: bool, expected: str
+) -> None:
+    monkeypatch.setattr("prefstream.scoring.judges.devices.cpu_computes_int8", lambda: has_vnni)
+    [config] = model_configs("cpu", quantization="auto")
+    place = Placement(torch.device("cpu"), dtype, threads=1, micro_batch_tokens=1024)
+    assert quantization_for(config, AutoConfig.for_model(family), place) == expected
+
+
+@pytest.mark.parametrize("named", ["none", "8bit", "4bit", "int8-dynamic"])
+def test_a_quantization_that_is_named_is_taken(named: str) -> None:
+    [config] = model_configs("cpu", quantization=named)
+    place = Placement(torch.device("cpu"), torch.bfloat16, threads=1, micro_batch_tokens=1024)
+    assert quantization_for(config, AutoConfig.for_model("llama"), place) == named
+
+
+def test_quantization_auto_leaves_a_base_on_a_card_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefstream.scoring.judges.devices.cpu_computes_int8", lambda: True)
+    [config] = model_configs("cuda:0", quantization="auto")
+    assert quantization_for(config, AutoConfig.for_model("llama"), CARD) == "none"
 
 
 def test_cores_are_shared_out_among_the_judges_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

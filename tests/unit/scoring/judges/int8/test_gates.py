@@ -129,13 +129,13 @@ def test_rows_are_rounded_once_for_all_that_take_the_same_tensor() -> None:
 
 @needs_vnni
 @pytest.mark.parametrize("family", ["llama", "chatml", "gemma2", "gemma3"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "quantization"), [("float32", "int8-dynamic"), ("bfloat16", "auto")])
 def test_a_judge_answers_near_the_original_and_says_how_it_is_quantised(
-    tmp_path: Path, family: Family, dtype: str
+    tmp_path: Path, family: Family, dtype: str, quantization: str
 ) -> None:
     """With its adapter, which is a large one: merged before the sum is rounded."""
     entry = make_tiny_judge(tmp_path, family, name="q", hidden_size=64, dtype=dtype)
-    judge = load(entry, **INT8)
+    judge = load(entry, quantization=quantization)
     assert judge.provenance.quantization == "int8-dynamic"
     assert [name.split(".")[-1] for name in quantised_layers(judge)] == ["gate_proj", "up_proj"] * 2
     np.testing.assert_allclose(probabilities(judge), probabilities(load(entry, dtype="float32")), atol=0.03)
@@ -163,6 +163,15 @@ def test_an_answer_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     alone = np.concatenate([judge.score(judge.encode([battle])).probabilities for battle in BATTLES])
     # Float32 sums differ in the last bits between batches, and a number at the edge of two levels may take either.
     np.testing.assert_allclose(probabilities(judge), alone, atol=1e-3)
+
+
+def test_on_a_processor_without_vnni_auto_reads_the_base_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefstream.scoring.judges.devices.cpu_computes_int8", lambda: False)
+    judge = load(make_tiny_judge(tmp_path, "llama", name="q"), quantization="auto")
+    assert judge.provenance.quantization == "none"
+    assert quantised_layers(judge) == []
 
 
 @needs_vnni
