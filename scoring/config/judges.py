@@ -153,7 +153,8 @@ class ModelJudgeConfig(_NamedSettings):
     @property
     def rounding(self) -> Quantization:
         """How bitsandbytes rounds the base while it is loaded; int8-dynamic rounds what has been loaded."""
-        return "none" if self.quantization in ("int8-dynamic", "auto") else self.quantization
+        by_bitsandbytes: dict[JudgeQuantization, Quantization] = {"8bit": "8bit", "4bit": "4bit"}
+        return by_bitsandbytes.get(self.quantization, "none")
 
 
 class FeaturesJudgeConfig(_NamedSettings):
