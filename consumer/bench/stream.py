@@ -148,7 +148,7 @@ def _offline_seconds(panel: Panel, battles: Sequence[Battle], batch: int) -> flo
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "battles.jsonl"
         source.write_bytes(b"".join(encode_battle(battle) + b"\n" for battle in battles))
-        paths = ScorePaths(source, Path(folder) / "out.jsonl")
+        paths = ScorePaths(Path(folder) / "out.jsonl", source=source)
         started = time.monotonic()
         score_file(paths, panel, identity="bench", observer=_Silent(), stop=threading.Event(), chunk_rows=batch)
         return time.monotonic() - started

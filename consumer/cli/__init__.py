@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "demo": "Watch battles being scored: broker, judges, exactly-once stream, and a check of what came out.",
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
     "score": "Score a file of battles, without Kafka.",
+    "rescore": "Score a range of a topic once more, by another panel: to a file, or to a topic exactly once.",
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
@@ -37,6 +38,7 @@ EXTRAS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "score": ("judges",),
+    "rescore": ("run",),
     "board": ("board",),
     "evaluate": ("judges",),
     "topics": ("run",),
@@ -54,7 +56,7 @@ EXTRAS: Final = {
 _SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
-_LASTING: Final = frozenset({"demo", "run", "score", "board"})
+_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "board"})
 """Commands that load much, or let much pass through: for the garbage collector."""
 
 _MARKUP: Final = "markdown"

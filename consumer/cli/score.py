@@ -97,7 +97,7 @@ def score(
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
-    paths = ScorePaths(file, output, output_format)
+    paths = ScorePaths(output, source=file, asked_format=output_format)
     if resume and paths.finished:
         say(console, f"{output} is finished: nothing to resume (--force scores again)")
         raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Topic
 
 POLL_MS: Final = 100
 """A poll that passes nothing but transaction markers returns no sooner than this."""
+
+OFFSETS_TIMEOUT_MS: Final = 15_000
 
 SILENCE_S: Final = 30.0
 """A read that gets no further for so long is given up: a coordinator or leader fails over in about 9 s."""
@@ -106,7 +108,11 @@ def spans_since(
 
 
 def read_ranges(
-    consumer: Consumer, ranges: Mapping[TopicPartition, range], *, silence_s: float = SILENCE_S
+    consumer: Consumer,
+    ranges: Mapping[TopicPartition, range],
+    *,
+    silence_s: float = SILENCE_S,
+    on_deleted: Callable[[TopicPartition, range], None] = lambda *_: None,
 ) -> Iterator[ConsumerRecord]:
     """The records of some offsets of each partition. Ends although offsets are missing or hold no record.
 
@@ -114,6 +120,8 @@ def read_ranges(
         consumer: without a group; it is told what to read.
         ranges: offsets by partition.
         silence_s: a read that gets no further for so long, in seconds, is given up.
+        on_deleted: told which of the offsets were deleted before they were read; an empty range where the topic is
+            shorter than it was.
 
     Raises:
         KafkaError: reading failed; KafkaTimeoutError where it got no further for `silence_s`.
@@ -131,6 +139,9 @@ def read_ranges(
             if meaning_of(error) is not Meaning.OFFSET_OUT_OF_RANGE:
                 raise
             # Retention was faster than we were: go on with what is left.
+            begins = consumer.beginning_offsets(error.args[0], timeout_ms=OFFSETS_TIMEOUT_MS)
+            for partition, offset in error.args[0].items():
+                on_deleted(partition, range(offset, min(begins[partition], ranges[partition].stop)))
             consumer.seek_to_beginning(*error.args[0])
             continue
         for partition, records in polled.items():

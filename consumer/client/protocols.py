@@ -168,6 +168,9 @@ class Consumer(Protocol):
     def poll(self, *, timeout_ms: int, max_records: int | None = None) -> dict[TopicPartition, list[ConsumerRecord]]:
         """What has come; waits for the first record."""
 
+    def topic_id(self, topic: str) -> UUID | None:
+        """What tells a topic from another one of the same name; None where nobody says."""
+
     def close(self, *, autocommit: bool = True) -> None:
         """Leave the group, if there is one; a static member stays in it."""
 
@@ -207,9 +210,6 @@ class GroupConsumer(Consumer, Protocol):
 
     def has_topic(self, topic: str) -> bool:
         """Whether the brokers knew the topic when they were asked last."""
-
-    def topic_id(self, topic: str) -> UUID | None:
-        """What tells a topic from another one of the same name; None where nobody says."""
 
     def heard_at(self) -> float:
         """When a broker has answered anything last, on the monotonic clock; 0 where none has. Asks nobody."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
-from prefstream.consumer.client.offsets import read_ranges, spans_since
+from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS, read_ranges, spans_since
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, Header, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.connection import KafkaConnection
@@ -39,8 +39,6 @@ from prefstream.schemas.dead_letter import (
 
 UNKNOWN_REASON: Final = "unknown"
 """Stands for the reason of a dead letter that another program wrote."""
-
-OFFSETS_TIMEOUT_MS: Final = 15_000
 
 MAX_GAP_RECORDS: Final = 500
 """Records that one poll returns at most: reading over so many costs less than another request."""

@@ -20,6 +20,7 @@ from typing import Final
 
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import KafkaTimeoutError, Meaning, Translator
+from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
@@ -28,7 +29,6 @@ from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.dead_letters.ledger import Ledger
 from prefstream.consumer.dead_letters.plan import Choice, PlannedRetry, Planner, RetryPlan
 from prefstream.consumer.dead_letters.reader import (
-    OFFSETS_TIMEOUT_MS,
     DeadLetter,
     RecordPosition,
     read_dead_letters,

@@ -1,4 +1,4 @@
-"""Where `score` writes: a file, with the rejected rows and the checkpoint beside it, or standard output.
+"""Where `score` and `rescore` write: a file, with the rejected rows and the checkpoint beside it, or standard output.
 
 One process writes at a time. Both files are only ever appended to, and on resuming cut back to the checkpoint.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self
@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, Protocol, Self
 from filelock import lock_descriptor
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.files.score_progress import Checkpoint
+from prefstream.consumer.files.score_progress import OutputCheckpoint
 from prefstream.consumer.files.score_rows import ENDINGS, OutputFormat
 from prefstream.scoring.atomic_file import draft_path
 
@@ -23,28 +23,71 @@ STANDARD_OUTPUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
-class ScorePaths:
-    """The files of one `score` run: the input, the output, and the two that stand beside the output.
+class OutputPaths:
+    """An output that can be resumed, and the two files that stand beside it.
 
     Attributes:
-        source: the input.
         out: the output; `STANDARD_OUTPUT` has nothing beside it.
-        asked_format: the output's format, where its ending does not tell enough.
     """
 
-    source: Path
     out: Path
-    asked_format: OutputFormat | None = None
 
     @property
     def rejected(self) -> Path:
-        """The rows that could not be scored; absent when there are none."""
+        """What could not be scored; absent when there is none."""
         return self.out.with_name(self.out.name + ".rejected")
 
     @property
     def checkpoint(self) -> Path:
         """The checkpoint; there only while the run is unfinished."""
         return self.out.with_name(self.out.name + ".progress")
+
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier run finished this output: it has something in it and no checkpoint beside it."""
+        return (
+            self.out != STANDARD_OUTPUT
+            and self.out.exists()
+            and self.out.stat().st_size > 0
+            and not self.checkpoint.exists()
+        )
+
+    def check_output(self, *, resume: bool, force: bool) -> None:
+        """Refuse what would lose a file or make no sense, before anything costly starts.
+
+        Raises:
+            UsageError: saying what to do instead.
+        """
+        if resume and force:
+            raise UsageError("--resume goes on with a run and --force starts anew: choose one")
+        if self.out == STANDARD_OUTPUT:
+            if resume:
+                raise UsageError("--resume needs a file: of standard output nothing is kept")
+            return
+        if not self.out.parent.is_dir():
+            raise UsageError(f"there is no folder {self.out.parent} to write {self.out.name} to")
+        if resume or force:
+            return
+        if self.checkpoint.exists():
+            raise UsageError(
+                f"{self.checkpoint} shows an interrupted run: go on with --resume, or start anew with --force"
+            )
+        for path in (self.out, self.rejected):
+            if path.exists():
+                raise UsageError(f"{path} exists already: write it anew with --force, or choose another output")
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePaths(OutputPaths):
+    """The files of one `score` run.
+
+    Attributes:
+        source: the input.
+        asked_format: the output's format, where its ending does not tell enough.
+    """
+
+    source: Path = field(kw_only=True)
+    asked_format: OutputFormat | None = field(default=None, kw_only=True)
 
     @property
     def format(self) -> OutputFormat:
@@ -66,42 +109,18 @@ class ScorePaths:
             )
         return self.asked_format or known[0]
 
-    @property
-    def finished(self) -> bool:
-        """Whether an earlier run finished this output: it has something in it and no checkpoint beside it."""
-        return (
-            self.out != STANDARD_OUTPUT
-            and self.out.exists()
-            and self.out.stat().st_size > 0
-            and not self.checkpoint.exists()
-        )
-
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse what would lose a file or make no sense, before anything costly starts.
 
         Raises:
             UsageError: saying what to do instead.
         """
-        if resume and force:
-            raise UsageError("--resume goes on with a run and --force starts anew: choose one")
         _ = self.format
-        if self.out == STANDARD_OUTPUT:
-            if resume:
-                raise UsageError("--resume needs a file: of standard output nothing is kept")
-            return
-        if not self.out.parent.is_dir():
-            raise UsageError(f"there is no folder {self.out.parent} to write {self.out.name} to")
-        if self.source.resolve() in {path.resolve() for path in (self.out, self.rejected, self.checkpoint)}:
+        if self.out != STANDARD_OUTPUT and self.source.resolve() in {
+            path.resolve() for path in (self.out, self.rejected, self.checkpoint)
+        }:
             raise UsageError(f"{self.source} can't be input and output at once")
-        if resume or force:
-            return
-        if self.checkpoint.exists():
-            raise UsageError(
-                f"{self.checkpoint} shows an interrupted run: go on with --resume, or start anew with --force"
-            )
-        for path in (self.out, self.rejected):
-            if path.exists():
-                raise UsageError(f"{path} exists already: write it anew with --force, or choose another output")
+        self.check_output(resume=resume, force=force)
 
 
 class ScoreOutput(Protocol):
@@ -115,7 +134,7 @@ class ScoreOutput(Protocol):
     ) -> None:
         """Close what is open."""
 
-    def cut_to(self, checkpoint: Checkpoint) -> None:
+    def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Drop what stands beyond the checkpoint.
 
         Raises:
@@ -132,7 +151,7 @@ class ScoreOutput(Protocol):
             StreamError: the disk is full, or fails otherwise.
         """
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def keep(self, checkpoint: OutputCheckpoint) -> None:
         """Note that what was written up to here counts.
 
         Raises:
@@ -143,7 +162,7 @@ class ScoreOutput(Protocol):
         """The run is complete."""
 
 
-def score_output(paths: ScorePaths) -> ScoreOutput:
+def score_output(paths: OutputPaths) -> ScoreOutput:
     """The output of a run.
 
     Raises:
@@ -166,7 +185,7 @@ class StandardOutput:
     ) -> None:
         pass
 
-    def cut_to(self, checkpoint: Checkpoint) -> None:
+    def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Nothing was written before."""
 
     def append(self, scored: bytes, rejected: bytes) -> tuple[int, int]:
@@ -182,7 +201,7 @@ class StandardOutput:
         self._written += len(scored)
         return self._written, 0
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def keep(self, checkpoint: OutputCheckpoint) -> None:
         """Nothing is kept."""
 
     def finish(self) -> None:
@@ -199,7 +218,7 @@ class FileOutput:
         UsageError: the output can't be opened, or another process writes it.
     """
 
-    def __init__(self, paths: ScorePaths) -> None:
+    def __init__(self, paths: OutputPaths) -> None:
         self._paths = paths
         self._rejected: BinaryIO | None = None
         self._out = _open_to_append(paths.out)
@@ -219,7 +238,7 @@ class FileOutput:
         if self._rejected:
             self._rejected.close()
 
-    def cut_to(self, checkpoint: Checkpoint) -> None:
+    def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Drop what stands beyond the checkpoint.
 
         Raises:
@@ -246,7 +265,7 @@ class FileOutput:
         except OSError as error:
             raise StreamError(f"can't write {self._paths.out}: {error.strerror}") from error
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def keep(self, checkpoint: OutputCheckpoint) -> None:
         """Replace the checkpoint, once what it counts is on the disk."""
         checkpoint.save(self._paths.checkpoint)
 

@@ -26,30 +26,13 @@ _HASH_BLOCK_BYTES: Final = 1 << 20
 Count = Annotated[int, Field(ge=0)]
 
 
-class Checkpoint(BaseModel):
-    """State of a run between two chunks."""
+class OutputCheckpoint(BaseModel):
+    """State of a run between two chunks, as far as its output goes; what was read is told by those made of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    version: Annotated[int, Field(ge=3, le=3, description="Layout of this file.")] = 3
-    input_bytes: Annotated[Count, Field(description="Size of the input.")]
-    input_sha256: Annotated[str, Field(description="SHA-256 of the input's content up to `offset`.")]
-    output_format: Annotated[str, Field(description="Format of the output.")]
-    panel: Annotated[str, Field(description="Identity of the panel: what decides its every answer.")]
-    chunk_rows: Annotated[int, Field(ge=1, description="Rows of a chunk.")]
-    publish_models: Annotated[bool, Field(description="Whether preferences say who wrote the responses.")]
-    offset: Annotated[Count, Field(description="Bytes of the input's content, unpacked, that are done.")] = START.offset
-    done_bytes: Annotated[Count, Field(description="Bytes of the input itself that are done, for the bar.")] = 0
-    line: Annotated[int, Field(ge=1, description="Line of the input that comes next.")] = START.line
-    scored: Annotated[Count, Field(description="Rows in the output.")] = 0
-    rejected: Annotated[Count, Field(description="Rows in the file of rejected rows.")] = 0
     output_bytes: Annotated[Count, Field(description="Length of the output.")] = 0
     rejected_bytes: Annotated[Count, Field(description="Length of the file of rejected rows.")] = 0
-
-    @property
-    def position(self) -> FilePosition:
-        """Where the next chunk begins."""
-        return FilePosition(self.offset, self.line)
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
@@ -81,6 +64,28 @@ class Checkpoint(BaseModel):
             write_json(path, self.model_dump())
         except OSError as error:
             raise StreamError(f"can't write {path}: {error.strerror}") from error
+
+
+class Checkpoint(OutputCheckpoint):
+    """State of a run of `score` between two chunks."""
+
+    version: Annotated[int, Field(ge=3, le=3, description="Layout of this file.")] = 3
+    input_bytes: Annotated[Count, Field(description="Size of the input.")]
+    input_sha256: Annotated[str, Field(description="SHA-256 of the input's content up to `offset`.")]
+    output_format: Annotated[str, Field(description="Format of the output.")]
+    panel: Annotated[str, Field(description="Identity of the panel: what decides its every answer.")]
+    chunk_rows: Annotated[int, Field(ge=1, description="Rows of a chunk.")]
+    publish_models: Annotated[bool, Field(description="Whether preferences say who wrote the responses.")]
+    offset: Annotated[Count, Field(description="Bytes of the input's content, unpacked, that are done.")] = START.offset
+    done_bytes: Annotated[Count, Field(description="Bytes of the input itself that are done, for the bar.")] = 0
+    line: Annotated[int, Field(ge=1, description="Line of the input that comes next.")] = START.line
+    scored: Annotated[Count, Field(description="Rows in the output.")] = 0
+    rejected: Annotated[Count, Field(description="Rows in the file of rejected rows.")] = 0
+
+    @property
+    def position(self) -> FilePosition:
+        """Where the next chunk begins."""
+        return FilePosition(self.offset, self.line)
 
     def refuse_other(self, now: Checkpoint, path: Path) -> None:
         """Refuse to go on when input, panel or chunks are not those of the interrupted run.

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
+from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
@@ -72,6 +73,22 @@ class Scored:
     tokenise_s: float
     inference_s: float
     trace: BatchTrace | None = None
+
+
+def battle_of(record: ConsumerRecord, framing: Framing) -> Battle:
+    """The battle that a record holds.
+
+    Args:
+        record: of the battles' topic.
+        framing: what stands before a battle's JSON.
+
+    Raises:
+        InvalidEventError: it is no battle; its reason says why, its text holds nothing of the record.
+    """
+    value = record.value
+    if isinstance(value, Withheld):
+        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
+    return decode_battle(value, framing=framing)
 
 
 class Pipeline:
@@ -169,7 +186,7 @@ class Pipeline:
         refused: list[Message] = []
         for event in batch.events:
             try:
-                battles.append(self._decode(event.record.value))
+                battles.append(battle_of(event.record, self._framing))
             except InvalidEventError as error:
                 refused.append(dead_letter(event, error.reason, error))
             else:
@@ -195,11 +212,6 @@ class Pipeline:
         if self._tracing is None:
             return None
         return self._tracing.begin([event.record for event in batch.events], batch.opened_at)
-
-    def _decode(self, value: bytes | None) -> Battle:
-        if isinstance(value, Withheld):
-            raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-        return decode_battle(value, framing=self._framing)
 
     def _score(self, preparing: Future[Prepared]) -> Scored:
         prepared = preparing.result()

@@ -119,7 +119,7 @@ def score_with_hashes(
     recorder = recorder or Recorder()
     with hash_panel(seconds_per_batch) as panel:
         return score_file(
-            ScorePaths(source, out, output_format),
+            ScorePaths(out, source=source, asked_format=output_format),
             panel,
             identity=identity,
             observer=recorder,

@@ -316,7 +316,7 @@ def test_sigkill_at_random_moments_loses_and_doubles_no_row(tmp_path: Path, seed
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", hash_judge.__name__, str(source), str(out), "0.02"]
     kills = 0
-    while not ScorePaths(source, out).finished:  # one may be killed between its last step and its end
+    while not ScorePaths(out, source=source).finished:  # one may be killed between its last step and its end
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout
             assert process.stdout.readline() == b"ready\n"
@@ -356,7 +356,7 @@ def test_resume_refuses_another_input_panel_or_chunk(interrupted: tuple[Path, Pa
 def test_what_is_not_resumable_is_refused_before_judges_are_loaded(interrupted: tuple[Path, Path]) -> None:
     """By its own files alone; only the panel takes loading to be known."""
     source, out = interrupted
-    paths = ScorePaths(source, out)
+    paths = ScorePaths(out, source=source)
     check_score(paths, resume=True, force=False, chunk_rows=8)
     with pytest.raises(UsageError, match=r"interrupted run: --chunk \(it was 8\)\. "):
         check_score(paths, resume=True, force=False, chunk_rows=9)
@@ -414,7 +414,7 @@ def test_resume_of_a_finished_run_is_refused_and_of_none_begins(tmp_path: Path) 
 
 def test_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     source, out = write_csv(tmp_path, 10), tmp_path / "out.csv"
-    with FileOutput(ScorePaths(source, out)), pytest.raises(UsageError, match="another process"):
+    with FileOutput(ScorePaths(out, source=source)), pytest.raises(UsageError, match="another process"):
         score_with_hashes(source, out, resume=True)
 
 
@@ -469,7 +469,7 @@ def test_judge_that_breaks_down_leaves_a_run_to_resume(tmp_path: Path) -> None:
     recorder = Recorder()
     with Panel([Faulty()]) as panel, pytest.raises(JudgeFaultError):
         score_file(
-            ScorePaths(source, out),
+            ScorePaths(out, source=source),
             panel,
             identity="hash",
             observer=recorder,

@@ -36,7 +36,7 @@ def score(config: PanelConfig, folder: Path, name: str) -> bytes:
     )
     with load_panel(config) as panel:
         identity = panel_identity(config, panel)
-        paths = ScorePaths(source, folder / name)
+        paths = ScorePaths(folder / name, source=source)
         score_file(paths, panel, identity=identity, observer=recorder, stop=recorder.stop)
     return (folder / name).read_bytes()
 
