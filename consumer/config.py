@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import UsageError
@@ -94,6 +95,31 @@ class StreamConfig(TopicNames):
             "JSON. The schema registry itself is not asked; a value without them is read as it is."
         ),
     ] = "none"
+    preferences_framing: Annotated[
+        Framing,
+        Field(
+            description="confluent: put those five bytes before each preference, with the number that the schema "
+            "registry gives its schema under the subject TOPIC-value."
+        ),
+    ] = "none"
+
+    schema_registry_url: Annotated[
+        str | None, Field(description="Schema registry that is asked, once at the start: http:// or https://.")
+    ] = None
+    schema_registry_username: Annotated[str | None, Field(description="User name there, where it wants one.")] = None
+    schema_registry_password: Annotated[
+        SecretStr | None, Field(description="Password there; with an API key, its secret.")
+    ] = None
+    schema_registry_cafile: Annotated[
+        Path | None, Field(description="CA that signed the schema registry's certificate (PEM).")
+    ] = None
+    schema_registry_register: Annotated[
+        bool,
+        Field(
+            description="Register the schema where the subject does not have it yet; without that it must be there, "
+            "and reading the registry is enough."
+        ),
+    ] = True
 
     publish_models: Annotated[
         bool,
@@ -250,6 +276,28 @@ class StreamConfig(TopicNames):
     log_format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
     ] = "auto"
+
+    @model_validator(mode="after")
+    def _registry_can_be_asked(self) -> Self:
+        if self.schema_registry_url is None:
+            if self.preferences_framing == "confluent":
+                raise ValueError("preferences_framing: confluent needs schema_registry_url, which numbers the schema")
+            return self
+        url = urlsplit(self.schema_registry_url)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+            raise ValueError("schema_registry_url: must be https://HOST/... or http://HOST/...")
+        if url.username or url.password:
+            raise ValueError(
+                "schema_registry_url: holds a login; use schema_registry_username and schema_registry_password"
+            )
+        if (self.schema_registry_username is None) != (self.schema_registry_password is None):
+            raise ValueError("schema_registry_username and schema_registry_password: give both or none")
+        on_this_machine = url.hostname in {"localhost", "127.0.0.1", "::1"}
+        if self.schema_registry_password and url.scheme == "http" and not on_this_machine:
+            raise ValueError("schema_registry_url: must be https:// where a password is sent there")
+        if self.schema_registry_cafile is not None and not self.schema_registry_cafile.is_file():
+            raise ValueError(f"schema_registry_cafile: {self.schema_registry_cafile} is no file")
+        return self
 
     @model_validator(mode="after")
     def _doubt_is_looked_at(self) -> Self:

@@ -10,6 +10,7 @@
         │   ├── BrokersSilentError   brokers that were there don't answer any more
         │   └── NoTokenError         the token endpoint gives us no access token to log in with
         ├── TopicMissingError        a topic does not exist, or was deleted
+        ├── SchemaRegistryError      the schema registry gives no number for a schema
         ├── UnconfirmedError         nobody knows whether a record was written
         ├── TextsMissingError        the record of a battle is not there, or is not that battle
         ├── NotAuthorizedError       the broker denies an operation that the stream needs
@@ -74,6 +75,10 @@ class NoTokenError(BrokerUnreachableError):
 
 class TopicMissingError(StreamError):
     """A topic does not exist, or was deleted."""
+
+
+class SchemaRegistryError(StreamError):
+    """The schema registry gives no number for a schema: it does not answer, or it refuses us or the schema."""
 
 
 class UnconfirmedError(StreamError):

@@ -70,6 +70,22 @@ _OF_CONNECTION: Final[tuple[_Rule[KafkaConnection], ...]] = (
 
 _OF_STREAM: Final[tuple[_Rule[StreamConfig], ...]] = (
     _Rule(("http_host", "http_port"), lambda config: not config.http, "http off"),
+    _Rule(
+        (
+            "schema_registry_url",
+            "schema_registry_username",
+            "schema_registry_password",
+            "schema_registry_cafile",
+            "schema_registry_register",
+        ),
+        lambda config: config.preferences_framing == "none",
+        "preferences_framing none",
+    ),
+    _Rule(
+        ("schema_registry_cafile",),
+        lambda config: config.preferences_framing != "none" and (config.schema_registry_url or "").startswith("http:"),
+        "a schema_registry_url without TLS",
+    ),
     _Rule(("traces_ratio",), lambda config: not config.traces, "traces off"),
     _Rule(("dead_letter_window",), lambda config: config.dead_letter_limit == 1, "dead_letter_limit 1, which is none"),
     _Rule(
@@ -126,13 +142,18 @@ def check_variables(environment: Mapping[str, str], options: Iterable[str], othe
         of_another = upper.startswith(tuple(others))
         cutoff = _NEAR_THOUGH_OF_ANOTHER if of_another else _NEAR
         nearest = _nearest(upper.removeprefix(ENV_PREFIX), {one.removeprefix(ENV_PREFIX) for one in known}, cutoff)
-        if nearest:
+        if nearest and not _is_same_option_of(upper, nearest, others):
             wrong.append(f"the variable {name} is unknown; did you mean {ENV_PREFIX}{nearest}?")
         elif not of_another:
             idle.append(f"the variable {name} is unknown: no effect")
     if wrong:
         raise UsageError("; ".join(wrong))
     return idle
+
+
+def _is_same_option_of(name: str, nearest: str, others: Iterable[str]) -> bool:
+    """Whether a variable is another command's option by the name that ours has: RESCORE_CHUNK beside SCORE_CHUNK."""
+    return any(name.startswith(prefix) and nearest.endswith(f"_{name.removeprefix(prefix)}") for prefix in others)
 
 
 def check_secrets(folder: Path, config: KafkaConnection) -> list[str]:

@@ -16,7 +16,7 @@ from prefstream.schemas.preference import Preference
 from prefstream.schemas.vote import Vote
 
 Framing: TypeAlias = Literal["none", "confluent"]
-"""What may stand before a battle's JSON on the topic: nothing, or Confluent's five bytes, a zero and the number of a
+"""What may stand before a message's JSON on its topic: nothing, or Confluent's five bytes, a zero and the number of a
 schema in its registry."""
 
 MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
@@ -78,6 +78,20 @@ def _is_framed(value: bytes) -> bool:
     return value[:1] == b"\0" and len(value) >= _FRAME_BYTES
 
 
+def frame(schema_id: int) -> bytes:
+    """What Confluent's serializers put before JSON.
+
+    Args:
+        schema_id: of the schema, as its registry numbers it; from 0 to 2**31 - 1.
+    """
+    return b"\0" + schema_id.to_bytes(_FRAME_BYTES - 1, "big")
+
+
+def frame_of(value: bytes) -> bytes:
+    """The frame that a value begins with; empty where it has none."""
+    return value[:_FRAME_BYTES] if _is_framed(value) else b""
+
+
 def encode_battle(battle: Battle) -> bytes:
     """Write a battle as the value of a record."""
     return battle.model_dump_json(exclude_none=True).encode()
@@ -89,13 +103,13 @@ def encode_preference(preference: Preference) -> bytes:
 
 
 def decode_preference(value: bytes) -> Preference:
-    """Read the value of a record on the preferences topic.
+    """Read the value of a record on the preferences topic; a frame of a schema registry is read past.
 
     Raises:
         ContractError: the value breaks the contract.
     """
     try:
-        return Preference.model_validate_json(value)
+        return Preference.model_validate_json(value[len(frame_of(value)) :])
     except ValidationError as error:
         raise ContractError.of("preference", error) from None
 

@@ -35,10 +35,17 @@ from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan
 from prefstream.consumer.rescore.targets import RescoreTarget
 from prefstream.consumer.rescore.to_file import FILE_ENDINGS, FileRun, FileTarget
 from prefstream.consumer.rescore.to_topic import TopicTarget, default_group, run_id
+from prefstream.consumer.schema_registry.client import preference_frame
 from prefstream.consumer.words import counted
 from prefstream.scoring.panel.load import load_panel
 
-_TAKEN: Final = frozenset(KafkaConnection.model_fields) | {"battles_framing", "publish_models"}
+_TAKEN: Final = frozenset(
+    name
+    for name in StreamConfig.model_fields
+    if name in KafkaConnection.model_fields
+    or name in {"battles_framing", "preferences_framing", "publish_models"}
+    or name.startswith("schema_registry_")
+)
 """Settings of the service that mean here what they mean there."""
 
 
@@ -142,6 +149,7 @@ def rescore(
         with admin_client(config) as admin:
             for topic in (asked.topic, *([output] if paths is None else ())):
                 require_topic(config, admin, topic)
+        frame = preference_frame(config, output) if paths is None else b""
         stack.enter_context(_reading(asked.topic).translating())
         consumer = stack.enter_context(closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)))
         fixed, deleted = fix_range(consumer, asked)
@@ -156,7 +164,7 @@ def rescore(
         if paths is None:
             identity = run_id(span, judges.identity.hash, output)
             group = group or default_group(identity)
-            target = TopicTarget(config, output, identity, group, publish_models=config.publish_models)
+            target = TopicTarget(config, output, identity, group, frame=frame)
         else:
             run = FileRun(
                 span=span,

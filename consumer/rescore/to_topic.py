@@ -72,20 +72,20 @@ class TopicTarget:
     """A topic of preferences, as the stream writes them.
 
     Args:
-        config: names brokers and login.
+        config: names brokers and login, and whether it is passed on who wrote the responses.
         topic: of the answers; must exist.
         run: `run_id` of what is written.
         group: keeps how far the run is.
-        publish_models: pass on who wrote the responses.
+        frame: stands before the JSON of each answer.
     """
 
-    def __init__(self, config: StreamConfig, topic: str, run: str, group: str, *, publish_models: bool) -> None:
+    def __init__(self, config: StreamConfig, topic: str, run: str, group: str, *, frame: bytes = b"") -> None:
         self._config = config
         self._topic = topic
         self._run = run
         self._group = group
-        self._publish_models = publish_models
-        self._composer = Composer(group)
+        self._publish_models = config.publish_models
+        self._composer = Composer(group, frame=frame)
         self._watchdog = Watchdog(config.broker_timeout_s)
         # No instance of the stream can have this name: ~ is not allowed there.
         transactional_id = f"{group}-~rescore"

@@ -34,6 +34,7 @@ from prefstream.schemas.dead_letter import (
     NEVER_UNPACKED,
     rename_original,
 )
+from prefstream.schemas.wire import frame_of
 
 Header = tuple[str, bytes]
 
@@ -81,9 +82,11 @@ class Composer:
 
     Args:
         group_id: named as the CloudEvents source.
+        frame: stands before the JSON of each preference; by default nothing does.
     """
 
-    def __init__(self, group_id: str) -> None:
+    def __init__(self, group_id: str, *, frame: bytes = b"") -> None:
+        self._frame = frame
         self._fixed: tuple[Header, ...] = (
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),
@@ -116,7 +119,8 @@ class Composer:
         if trace := traceparent or (traceparent_of(record.headers) if record.headers else None):
             headers.append((TRACEPARENT, trace))
         chosen = preference.review is not None and preference.review.chosen
-        return Message(event, preference.id.encode(), encode_preference(preference), headers, chosen=chosen)
+        value = self._frame + encode_preference(preference)
+        return Message(event, preference.id.encode(), value, headers, chosen=chosen)
 
 
 def dead_letter(event: Event, reason: Reason, error: Exception) -> Message:
@@ -152,8 +156,9 @@ def with_copies(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 def unchoose(message: Message) -> Message:
     """The same preference, not sent for review: whether it would have been is not told, as nobody looks at it."""
-    preference = decode_preference(message.value or b"").model_copy(update={"review": None})
-    return replace(message, value=encode_preference(preference), chosen=False)
+    value = message.value or b""
+    preference = decode_preference(value).model_copy(update={"review": None})
+    return replace(message, value=frame_of(value) + encode_preference(preference), chosen=False)
 
 
 def shrink(message: Message) -> Message | None:

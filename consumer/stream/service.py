@@ -27,6 +27,7 @@ from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
+from prefstream.consumer.schema_registry.client import preference_frame
 from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
@@ -162,6 +163,7 @@ class Service:
                 require_topics(config)
                 require_settings_taken(config)
                 find_starts(config)  # what it refuses
+                frame = preference_frame(config, config.preferences_topic)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
@@ -191,7 +193,7 @@ class Service:
                 closing(
                     Pipeline(
                         panel,
-                        Composer(config.group_id),
+                        Composer(config.group_id, frame=frame),
                         framing=config.battles_framing,
                         publish_models=config.publish_models,
                         review=ReviewRule.of(config),

@@ -108,7 +108,7 @@ def run(
 
 
 def to_topic(config: StreamConfig, topic: str, run_id: str = RUN) -> TopicTarget:
-    return TopicTarget(config, topic, run_id, default_group(RUN), publish_models=True)
+    return TopicTarget(config, topic, run_id, default_group(RUN))
 
 
 def sources(preferences: list[Preference]) -> list[Position]:
@@ -318,7 +318,7 @@ def test_a_second_run_at_the_same_time_fences_the_first(
             assert run(config, panel, to_topic(config, target_topic), Seen()).complete
             return progress
 
-    overtaken = Overtaken(config, target_topic, RUN, default_group(RUN), publish_models=True)
+    overtaken = Overtaken(config, target_topic, RUN, default_group(RUN))
     with pytest.raises(FencedError, match="another run with the transactional id"):
         run(config, panel, overtaken, Seen())
     assert answers(config, target_topic) == sorted(battles)

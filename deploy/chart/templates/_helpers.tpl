@@ -116,7 +116,8 @@ calibration.json: |
 {{- define "prefstream.secretSources" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $files := dict "sasl_password" $secrets.saslPassword "sasl_oauth_client_secret" $secrets.oauthClientSecret "ssl_password" $secrets.tlsKeyPassword -}}
-{{- if .board }}{{ $_ := set $files "board_http_token" $secrets.boardToken }}{{ end -}}
+{{- if .board }}{{ $_ := set $files "board_http_token" $secrets.boardToken -}}
+{{- else }}{{ $_ := set $files "schema_registry_password" $secrets.registryPassword }}{{ end -}}
 {{- range $file, $secret := $files }}
 {{- if $secret.existingSecret }}
 - secret: {name: {{ $secret.existingSecret }}, items: [{key: {{ $secret.key }}, path: {{ $file }}}]}

@@ -36,6 +36,18 @@ OAUTH: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
+        (
+            {"schema_registry_url": "http://registry", "schema_registry_register": False},
+            "schema_registry_url, schema_registry_register: no effect with preferences_framing none",
+        ),
+        (
+            {
+                "preferences_framing": "confluent",
+                "schema_registry_url": "http://registry",
+                "schema_registry_cafile": Path(__file__),
+            },
+            "schema_registry_cafile: no effect with a schema_registry_url without TLS",
+        ),
         ({"http": False, "http_port": 9464}, "http_port: no effect with http off"),
         ({"http": False, "http_host": "::", "http_port": 1}, "http_host, http_port: no effect with http off"),
         ({"dead_letter_limit": 1, "dead_letter_window": 9}, "dead_letter_window: no effect with dead_letter_limit 1"),

@@ -17,7 +17,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import ENV_PREFIX, KafkaConnection
 from prefstream.consumer.errors import UsageError
 
-SECRETS = {"sasl_password", "ssl_password", "sasl_oauth_client_secret"}
+SECRETS = {"sasl_password", "ssl_password", "sasl_oauth_client_secret", "schema_registry_password"}
 PLAIN = [name for name in StreamConfig.model_fields if name not in SECRETS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -173,6 +174,12 @@ def test_what_is_not_sent_for_review_does_not_say_that_it_was() -> None:
     assert not alone.chosen
     assert decode_preference(alone.value or b"") == preference()
     assert (alone.key, alone.headers, alone.event) == (chosen.key, chosen.headers, chosen.event)
+
+
+def test_a_preference_that_is_not_sent_for_review_keeps_its_frame() -> None:
+    chosen = reviewed(chosen=True)
+    framed = replace(chosen, value=b"\0\0\0\0\7" + (chosen.value or b""))
+    assert unchoose(framed).value == b"\0\0\0\0\7" + (unchoose(chosen).value or b"")
 
 
 def test_a_dead_letter_of_what_was_chosen_is_not_sent_for_review() -> None:
