@@ -90,7 +90,11 @@ class Provenance(ContractModel):
     ] = None
     attention: str | None = None
     device: Annotated[
-        str | None, Field(description="Of this process, as torch names it; of a served model, where its server is.")
+        str | None,
+        Field(
+            description="Of this process, as torch names it; of a judge with replicas, all of theirs, with commas "
+            "between them; of a served model, where its server is."
+        ),
     ] = None
     engine: Annotated[
         str | None,

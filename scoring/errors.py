@@ -98,17 +98,19 @@ class JudgeFaultError(ScoringError):
         judge: name of the judge.
         detail: what happened.
         transient: whether trying again can help.
+        replica: device of the replica that was lost, of a judge that goes on with others; None where it is the judge.
     """
 
-    def __init__(self, judge: str, detail: str, *, transient: bool) -> None:
+    def __init__(self, judge: str, detail: str, *, transient: bool, replica: str | None = None) -> None:
         super().__init__(f"judge {judge}: {detail}")
         self.judge = judge
         self.detail = detail
         self.transient = transient
+        self.replica = replica
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_fault, (self.judge, self.detail, self.transient)
+        return _rebuild_fault, (self.judge, self.detail, self.transient, self.replica)
 
 
-def _rebuild_fault(judge: str, detail: str, transient: bool) -> JudgeFaultError:  # noqa: FBT001 - pickle passes positions
-    return JudgeFaultError(judge, detail, transient=transient)
+def _rebuild_fault(judge: str, detail: str, transient: bool, replica: str | None) -> JudgeFaultError:  # noqa: FBT001 - pickle passes positions
+    return JudgeFaultError(judge, detail, transient=transient, replica=replica)

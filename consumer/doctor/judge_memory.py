@@ -41,7 +41,7 @@ def check_memory(
     """Whether the judges of each device fit into its memory: all of their weights, and a pass of each at a time.
 
     Args:
-        judges: of the panel.
+        judges: of the panel, once for each replica.
         placements: by name.
         inspections: by name, of those whose files are here.
     """

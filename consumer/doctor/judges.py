@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -121,18 +121,28 @@ def _examine_models(judges: list[ModelJudgeConfig]) -> Iterator[Finding]:
         yield fail("placement", str(error), "")
     inspections: dict[str, Inspection] = {}
     for judge in judges:
-        check = partial(check_judge, judge, placements.get(judge.name), inspections)
+        places = [placements[replica.name] for replica in judge.replicas] if placements else []
+        check = partial(check_judge, judge, places, inspections)
         yield attempt(f"judge {judge.name}", check)
     if placements:
-        yield attempt("memory", lambda: check_memory(judges, placements, inspections))
+        replicas = [replica for judge in judges for replica in judge.replicas]
+        known = {
+            replica.name: inspections[judge.name]
+            for judge in judges
+            if judge.name in inspections
+            for replica in judge.replicas
+        }
+        yield attempt("memory", lambda: check_memory(replicas, placements, known))
 
 
-def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspections: dict[str, Inspection]) -> Finding:
+def check_judge(
+    judge: ModelJudgeConfig, placements: Sequence[Placement], inspections: dict[str, Inspection]
+) -> Finding:
     """What a judge's files say.
 
     Args:
         judge: its entry in the panel file.
-        placement: its device and dtype; None where it has none.
+        placements: device and dtype of each of its replicas; none where it has none.
         inspections: gets what was found, by name.
 
     Raises:
@@ -147,8 +157,8 @@ def check_judge(judge: ModelJudgeConfig, placement: Placement | None, inspection
         missing = judge.base if base is None else judge.adapter
         return warn(check, f"{missing} is not on this machine yet", _FETCHED_AT_START)
     inspection = inspections[judge.name] = inspect(judge, base, adapter)
-    place = f"{judge.kind}, {_dtype(placement)} on {placement.device}, " if placement else f"{judge.kind}, "
-    found = f"{place}quantization {judge.quantization}, {inspection.described}"
+    places = "".join(f"{_dtype(placement)} on {placement.device}, " for placement in placements)
+    found = f"{judge.kind}, {places}quantization {judge.quantization}, {inspection.described}"
     if judge.adapter is None:
         what = "no adapter: its head is random"
         if not judge.allow_untrained:

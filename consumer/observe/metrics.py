@@ -188,7 +188,8 @@ JUDGE_FAULTS: Final = Metric(
     "prefstream_judge_faults_total",
     "counter",
     "faults",
-    "Faults of a judge, also those that passed when it was tried again: non-finite logits, device errors.",
+    "Faults of a judge, also those that passed when it was tried again, or that cost it a replica: non-finite logits, "
+    "device errors.",
     ("judge",),
 )
 JUDGES_LEFT_OUT: Final = Metric(
@@ -196,6 +197,13 @@ JUDGES_LEFT_OUT: Final = Metric(
     "counter",
     "batches",
     "Batches answered without this judge because it failed for good.",
+    ("judge",),
+)
+REPLICAS_LOST: Final = Metric(
+    "prefstream_judge_replicas_lost",
+    "gauge",
+    "replicas",
+    "Replicas of a judge that failed for good: the others do their work until the process starts again.",
     ("judge",),
 )
 JUDGES_RECUSED: Final = Metric(
@@ -233,6 +241,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     RECORDS_SKIPPED,
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
+    REPLICAS_LOST,
     JUDGES_RECUSED,
     BUILD_INFO,
 )

@@ -35,6 +35,7 @@ from prefstream.consumer.observe.metrics import (
     READY,
     RECORDS_ANSWERED,
     RECORDS_SKIPPED,
+    REPLICAS_LOST,
     REVIEWS_PUBLISHED,
     REVIEWS_REFUSED,
     SKIP_REASONS,
@@ -110,6 +111,7 @@ class StreamMetrics:
         self._skipped = self._counter(RECORDS_SKIPPED)
         self._judge_faults = self._counter(JUDGE_FAULTS)
         self._left_out = self._counter(JUDGES_LEFT_OUT)
+        self._replicas_lost = self._gauge(REPLICAS_LOST)
         self._recused = self._counter(JUDGES_RECUSED)
         self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
         # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
@@ -124,6 +126,7 @@ class StreamMetrics:
         for name in names:
             self._judge_faults.labels(name)
             self._left_out.labels(name)
+            self._replicas_lost.labels(name)
             self._recused.labels(name)
             self._truncated_of(name)
 
@@ -219,9 +222,16 @@ class StreamMetrics:
         """So many offsets will get no answer, for one of `SKIP_REASONS`."""
         self._skipped.labels(reason).inc(offsets)
 
-    def judge_fault(self, judge: str) -> None:
-        """`judge` had a fault."""
+    def judge_fault(self, judge: str, *, lost_replica: bool = False) -> None:
+        """`judge` had a fault.
+
+        Args:
+            judge: name of it.
+            lost_replica: it goes on with one replica fewer.
+        """
         self._judge_faults.labels(judge).inc()
+        if lost_replica:
+            self._replicas_lost.labels(judge).inc()
 
     def judge_left_out(self, judge: str) -> None:
         """A batch was answered without `judge`."""

@@ -167,7 +167,7 @@ class Service:
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
-            panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge)
+            panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge, lost_replica=fault.replica is not None)
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import Field, HttpUrl, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.config.quantization import Int8Threshold, JudgeQuantization, Quantization, QuantTypeSetting
@@ -22,6 +32,9 @@ The default is this number and not `auto`: the same batch is then cut alike at e
 card, and gives the same bits. `auto` takes no more than this: a larger pass pads more."""
 
 
+_DEVICE: Final = re.compile(r"auto|cpu|cuda|cuda:\d+")
+
+
 class _NamedSettings(Settings):
     name: Annotated[
         str,
@@ -31,6 +44,18 @@ class _NamedSettings(Settings):
         ),
     ]
     weight: Annotated[float, Field(ge=0.0, description="Share in the panel's mean; need not sum to 1.")] = 1.0
+
+
+class _WithoutDevice(_NamedSettings):
+    why_no_device: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_device(cls, given: object) -> object:
+        """A key that other judges have, and a list of devices that would promise to be faster."""
+        if isinstance(given, Mapping) and "device" in given:
+            raise ValueError(f"device is for judges with weights here; {cls.why_no_device}; leave it out")
+        return given
 
 
 class SharesConfig(Settings):
@@ -58,10 +83,10 @@ class ModelJudgeConfig(_NamedSettings):
         bool, Field(description="Accept a random head; every preference then says so. For demos and tests.")
     ] = False
     device: Annotated[
-        str,
+        str | tuple[str, ...],
         Field(
-            pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
-            description="auto takes the CUDA cards in turn, or the CPU where there is none.",
+            description="auto takes the CUDA cards in turn, or the CPU where there is none. A list: a replica of the "
+            "judge on each, which share its work.",
         ),
     ] = "auto"
     dtype: Annotated[
@@ -117,6 +142,20 @@ class ModelJudgeConfig(_NamedSettings):
     def _pinned(cls, source: str | None, info: ValidationInfo) -> str | None:
         return source and pinned(source, info)
 
+    @field_validator("device", mode="wrap")
+    @classmethod
+    def _one_or_several(cls, given: object, validate: ValidatorFunctionWrapHandler) -> object:
+        """One error, where pydantic has one for each type that it could have been."""
+        with suppress(ValidationError):
+            device = validate(given)
+            if isinstance(device, str) and _DEVICE.fullmatch(device):
+                return device
+            if isinstance(device, tuple) and device and all(_DEVICE.fullmatch(one) for one in device):
+                if "auto" in device:
+                    raise ValueError("auto is for one device; name each device of a list")
+                return device
+        raise ValueError("should be auto, cpu, cuda, or a card such as cuda:0; or a list of such devices, without auto")
+
     @field_validator("micro_batch_tokens", mode="wrap")
     @classmethod
     def _tokens_or_auto(cls, given: object, validate: ValidatorFunctionWrapHandler) -> object:
@@ -146,6 +185,16 @@ class ModelJudgeConfig(_NamedSettings):
         return merge
 
     @property
+    def replicas(self) -> tuple[ModelJudgeConfig, ...]:
+        """The judge once for each of its devices: the first under its own name, the others under one with a number."""
+        if isinstance(self.device, str):
+            return (self,)
+        return tuple(
+            self.model_copy(update={"name": f"{self.name}#{place}" if place > 1 else self.name, "device": device})
+            for place, device in enumerate(self.device, start=1)
+        )
+
+    @property
     def merges(self) -> bool:
         """Whether the adapter becomes part of the base's weights, and takes no memory of its own."""
         return self.rounding == "none" or self.merge == "before_quantization"
@@ -157,8 +206,10 @@ class ModelJudgeConfig(_NamedSettings):
         return by_bitsandbytes.get(self.quantization, "none")
 
 
-class FeaturesJudgeConfig(_NamedSettings):
+class FeaturesJudgeConfig(_WithoutDevice):
     """A linear model over what can be counted of both answers; no base, no device."""
+
+    why_no_device = "features are counted on the CPU, faster than any judge with weights reads"
 
     kind: Literal["features"]
     adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
@@ -172,8 +223,10 @@ class FeaturesJudgeConfig(_NamedSettings):
         return pinned(source, info)
 
 
-class RemoteJudgeConfig(_NamedSettings):
+class RemoteJudgeConfig(_WithoutDevice):
     """A judge whose model runs on an engine of its own, behind HTTP; how it reads is decided here."""
+
+    why_no_device = "where this one runs, and how often, is its server's to say"
 
     kind: Literal["remote"]
     url: Annotated[HttpUrl, Field(description="Of the server, such as http://judge:8000; its API is below.")]
@@ -239,8 +292,10 @@ class SimulateConfig(Settings):
     ] = 0.0
 
 
-class PriorJudgeConfig(_NamedSettings):
+class PriorJudgeConfig(_WithoutDevice):
     """A judge without weights: fixed probabilities at a simulated cost."""
+
+    why_no_device = "a prior computes nothing"
 
     kind: Literal["prior"]
     probabilities: Probabilities

@@ -41,7 +41,7 @@ class Placement:
 
 
 def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
-    """Give every judge a device, and share the cores out among those on the CPU.
+    """Give every judge a device, or each of its replicas, and share the cores out among those on the CPU.
 
     Judges with `device: auto` take the CUDA cards in turn, those that no other judge names first.
 
@@ -49,11 +49,12 @@ def place_judges(configs: Sequence[ModelJudgeConfig]) -> dict[str, Placement]:
         configs: all judges with weights of one panel.
 
     Returns:
-        By name.
+        By name, of each of `ModelJudgeConfig.replicas`.
 
     Raises:
         LoadError: a judge names a device that is not there, or a dtype or quantization that it can't compute in.
     """
+    configs = [replica for config in configs for replica in config.replicas]
     devices = _assign(configs)
     for config in configs:
         if config.quantization == "int8-dynamic":
@@ -181,7 +182,7 @@ def _assign(configs: Sequence[ModelJudgeConfig]) -> dict[str, torch.device]:
 
 
 def _named_device(config: ModelJudgeConfig, cards: int) -> torch.device:
-    device = torch.device(config.device)
+    device = torch.device(str(config.device))  # a replica has one
     if device.type == "cpu":
         return device
     index = device.index or 0

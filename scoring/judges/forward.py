@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,12 +22,49 @@ from prefstream.scoring.judges.logits import Logits, not_finite
 from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
 from prefstream.scoring.judges.memory.device_share import share_of
 from prefstream.scoring.judges.memory.token_budget import TokenBudget
-from prefstream.scoring.judges.microbatch import MicroBatch, distinct, pack_micro_batches, plan_micro_batches
+from prefstream.scoring.judges.microbatch import (
+    Cut,
+    MicroBatch,
+    Pending,
+    Taker,
+    distinct,
+    pack_micro_batches,
+    plan_micro_batches,
+)
 from prefstream.scoring.judges.packing.rows import pack, read_packed
 from prefstream.scoring.judges.padding import can_be_packed, needs_mask, pad
 
 _CUDA_WIDTH_MULTIPLE = 8
 """Tensor cores work on tiles of eight; on CPU the extra padding only costs."""
+
+_AHEAD = 1
+"""Passes that wait on a card while it computes one, where others take of the same: it is never idle between two, and
+takes none that another one would begin sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Logits of some of the sequences that are read together.
+
+    Attributes:
+        indices: which.
+        values: shape (indices, outputs).
+        too_large: others, that did not fit on the device, even alone.
+    """
+
+    indices: tuple[int, ...]
+    values: NDArray[np.float32]
+    too_large: frozenset[int]
+
+    def spread(self, count: int) -> Logits:
+        """All logits, as far as they are known here.
+
+        Args:
+            count: of the sequences that are read together.
+        """
+        values = np.zeros((count, self.values.shape[1]), dtype=np.float32)
+        values[list(self.indices)] = self.values
+        return Logits(values, self.too_large)
 
 
 class Forward:
@@ -91,13 +128,29 @@ class Forward:
         """Settings of the model's architecture, as transformers has them."""
         return getattr(self._model, "config", None)
 
-    def padded_tokens(self, lengths: Sequence[int]) -> int:
+    @property
+    def forwards(self) -> tuple[Self, ...]:
+        """This one, as a judge with replicas has several."""
+        return (self,)
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as torch names it."""
+        return str(self._device)
+
+    @property
+    def outputs(self) -> int:
+        """Of the head."""
+        return self._outputs
+
+    def padded_tokens(self, lengths: Sequence[int], tokens: int | None = None) -> int:
         """Tokens that passes over sequences of these lengths read, padding included.
 
         Args:
             lengths: tokens of each.
+            tokens: padded ones of one pass, at most; as many as the budget has, where that is not said.
         """
-        return sum(planned.padded_tokens for planned in self._planned(lengths, self._budget.tokens))
+        return sum(planned.padded_tokens for planned in self._planned(lengths, tokens or self._budget.tokens))
 
     def limit(self, tokens: int) -> None:
         """Have another budget; to be called before anything is scored.
@@ -119,11 +172,45 @@ class Forward:
                 gives one once; a broken model gives it again, and then it is final).
         """
         different, positions = distinct(sequences)
-        values, too_large = self._run(different)
-        values = values[positions]
-        if not np.isfinite(values).all():
-            raise self._not_finite(values, names)
-        return Logits(values, frozenset(index for index, position in enumerate(positions) if position in too_large))
+        logits = self._read_all(different).at(positions)
+        if not np.isfinite(logits.values).all():
+            raise self.not_finite(logits.values, names)
+        return logits
+
+    def cutting(self, sequences: Sequence[Sequence[int]]) -> Cut:
+        """What cuts some of these sequences into micro-batches.
+
+        Args:
+            sequences: token ids, at least one each.
+        """
+
+        def cut(indices: Sequence[int], tokens: int) -> list[MicroBatch]:
+            plan = self._planned([len(sequences[i]) for i in indices], tokens)
+            return [replace(planned, indices=tuple(indices[i] for i in planned.indices)) for planned in plan]
+
+        return cut
+
+    def read(self, sequences: Sequence[Sequence[int]], taker: Taker, *, shared: bool = False) -> Rows:
+        """Read what is pending until nothing is left.
+
+        Args:
+            sequences: that were cut, token ids.
+            taker: takes what to read. After an error all that it took is to be read by others: passes on a card are
+                only begun, and which of them failed shows later.
+            shared: others take of it, too. A card begins no more passes then than keep it busy, and one that has no
+                room for a sequence alone reads no further: others know whether it is the card that is short.
+
+        Raises:
+            JudgeFaultError: the device failed.
+        """
+        if self._model is None:
+            raise JudgeFaultError(self._judge, "is closed", transient=False)
+        try:
+            with self._entered():
+                return self._read_entered(self._model, sequences, taker, shared=shared)
+        # All that CUDA has to say comes here: a kernel's failure is told by whatever call on the card is next.
+        except Exception as error:
+            raise self._fault(error) from error
 
     def warm_up(self, sequence: Sequence[int]) -> bool:
         """One pass with all the tokens that a pass may have, fewer where they do not fit.
@@ -140,8 +227,7 @@ class Forward:
         Raises:
             JudgeFaultError: the device failed.
         """
-        _, too_large = self._run([sequence] * max(1, self._budget.tokens // len(sequence)))
-        return not too_large
+        return not self._read_all([sequence] * max(1, self._budget.tokens // len(sequence))).too_large
 
     def close(self) -> None:
         """Let go of the model and give the device's memory back."""
@@ -153,25 +239,28 @@ class Forward:
                 "memory not given back", judge=self._judge, device=str(self._device), detail=first_line(error)
             )
 
-    def _run(self, sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], set[int]]:
-        """All passes: a row per sequence, and the positions of those that do not fit even alone."""
-        if self._model is None:
-            raise JudgeFaultError(self._judge, "is closed", transient=False)
-        try:
-            with self._entered():
-                return self._run_entered(self._model, sequences)
-        # All that CUDA has to say comes here: a kernel's failure is told by whatever call on the card is next.
-        except Exception as error:
-            raise self._fault(error) from error
+    def not_finite(self, values: NDArray[np.float32], names: Sequence[str]) -> JudgeFaultError:
+        """What to say of logits that are no finite numbers.
 
-    def _run_entered(
-        self, model: torch.nn.Module, sequences: Sequence[Sequence[int]]
-    ) -> tuple[NDArray[np.float32], set[int]]:
+        Args:
+            values: shape (sequences, outputs).
+            names: as for `logits`.
+        """
+        remedy = "; float16 overflows on Gemma: use bfloat16" if self._dtype == torch.float16 else ""
+        detail = f"{not_finite(values, names)} in {self._dtype} on {self._device}{remedy}"
+        return JudgeFaultError(self._judge, detail, transient=True)
+
+    def _read_all(self, sequences: Sequence[Sequence[int]]) -> Logits:
+        pending = Pending.all_of(sequences, self.cutting(sequences), tokens=self._budget.tokens)
+        return self.read(sequences, Taker(pending)).spread(len(sequences))
+
+    def _read_entered(
+        self, model: torch.nn.Module, sequences: Sequence[Sequence[int]], taker: Taker, *, shared: bool
+    ) -> Rows:
         done: list[tuple[tuple[int, ...], torch.Tensor]] = []
         too_large: set[int] = set()
-        pending = deque(self._plan(sequences, range(len(sequences)), self._budget.tokens))
-        while pending:
-            micro_batch = pending.popleft()
+        begun: deque[torch.cuda.Event] = deque()
+        while not (shared and too_large) and (micro_batch := taker.take()) is not None:
             rows = self._pass(model, micro_batch, sequences)
             if rows is None and len(micro_batch.indices) == 1:
                 rows = self._last_try(model, micro_batch, sequences)
@@ -181,16 +270,12 @@ class Forward:
                 too_large.update(micro_batch.indices)
             else:
                 self._halve_budget()
-                # What failed is split in any case: it may be far below the budget.
-                tokens = min(self._budget.tokens, micro_batch.padded_tokens // 2)
-                left = [index for planned in pending for index in planned.indices]
-                pending = deque(self._plan(sequences, micro_batch.indices, tokens))
-                pending.extend(self._plan(sequences, left, self._budget.tokens))
-        return self._collect(done, len(sequences)), too_large
-
-    def _plan(self, sequences: Sequence[Sequence[int]], indices: Sequence[int], tokens: int) -> list[MicroBatch]:
-        plan = self._planned([len(sequences[i]) for i in indices], tokens)
-        return [replace(planned, indices=tuple(indices[i] for i in planned.indices)) for planned in plan]
+                taker.split(self._budget.tokens)
+            if shared and self._stream is not None:
+                begun.append(self._stream.record_event(torch.cuda.Event(blocking=True)))  # type: ignore[no-untyped-call]
+                if len(begun) > _AHEAD:
+                    begun.popleft().synchronize()
+        return self._collect(done, too_large)
 
     def _planned(self, lengths: Sequence[int], tokens: int) -> list[MicroBatch]:
         if self._packed:
@@ -259,24 +344,18 @@ class Forward:
             for name, given in inputs.items()
         }
 
-    def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], count: int) -> NDArray[np.float32]:
-        """Bring every pass's logits over in one copy: each copy waits for the device. Rows that are not there are 0."""
-        values = np.zeros((count, self._outputs), dtype=np.float32)
+    def _collect(self, done: Sequence[tuple[tuple[int, ...], torch.Tensor]], too_large: set[int]) -> Rows:
+        """Bring every pass's logits over in one copy: each copy waits for the device."""
+        values = np.zeros((0, self._outputs), dtype=np.float32)
         if done:
-            rows = torch.cat([rows for _, rows in done]).cpu().numpy()
-            values[[index for indices, _ in done for index in indices]] = rows
-        return values
+            values = torch.cat([rows for _, rows in done]).cpu().numpy()
+        return Rows(tuple(index for indices, _ in done for index in indices), values, frozenset(too_large))
 
     def _fault(self, error: Exception) -> JudgeFaultError:
         # Messages from below speak of shapes, dtypes and devices; only numbers come from the battle.
         remedy = remedy_of(error)
         detail = f"{type(error).__name__} on {self._device} in a forward pass: {first_line(error)}"
         return JudgeFaultError(self._judge, f"{detail}; {remedy}" if remedy else detail, transient=False)
-
-    def _not_finite(self, values: NDArray[np.float32], names: Sequence[str]) -> JudgeFaultError:
-        remedy = "; float16 overflows on Gemma: use bfloat16" if self._dtype == torch.float16 else ""
-        detail = f"{not_finite(values, names)} in {self._dtype} on {self._device}{remedy}"
-        return JudgeFaultError(self._judge, detail, transient=True)
 
     def _release_memory(self) -> None:
         if self._cuda:

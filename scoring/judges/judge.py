@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.schemas import Battle, Provenance
-from prefstream.scoring.errors import BattleTooLargeError
+from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
 from prefstream.scoring.probabilities import Triples
 
 if TYPE_CHECKING:
@@ -47,15 +47,17 @@ class Scores:
         probabilities: one row per battle; rows of battles that were too large hold a third each.
         too_large: position of each battle that did not fit, with the error that says so.
         uncalibrated: as `probabilities`, before the judge's temperature and tie bias; None where it has none.
+        lost: replicas of the judge that were taken out meanwhile, each as the fault that it had.
     """
 
     probabilities: Triples
     too_large: Mapping[int, BattleTooLargeError]
     uncalibrated: Triples | None = None
+    lost: tuple[JudgeFaultError, ...] = ()
 
 
 class Judge(Protocol):
-    """One that judges battles: a model with its adapter and template on one device, or a stand-in."""
+    """One that judges battles: a model with its adapter and template on its devices, or a stand-in."""
 
     @property
     def name(self) -> str:

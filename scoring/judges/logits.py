@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prefstream.scoring.errors import JudgeFaultError
+
 _NAME_CHARS = 80
 """Of a battle's id, in a message."""
 
@@ -20,10 +22,21 @@ class Logits:
     Attributes:
         values: shape (sequences, outputs); rows of sequences that did not fit are zero.
         too_large: positions of sequences that did not fit on the device, even alone.
+        lost: replicas that were taken out since the last time, each as the fault that it had.
     """
 
     values: NDArray[np.float32]
     too_large: frozenset[int]
+    lost: tuple[JudgeFaultError, ...] = ()
+
+    def at(self, positions: Sequence[int]) -> Logits:
+        """Those of a list in which sequences occur several times.
+
+        Args:
+            positions: for each of them, where it stands here.
+        """
+        too_large = frozenset(index for index, position in enumerate(positions) if position in self.too_large)
+        return Logits(self.values[list(positions)], too_large, self.lost)
 
 
 class LogitsSource(Protocol):

@@ -7,9 +7,11 @@ once, not after minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,98 @@ class MicroBatch:
     def padded_tokens(self) -> int:
         """Tokens that the pass reads, padding included."""
         return len(self.indices) * self.width if self.packed_tokens is None else self.packed_tokens
+
+
+Cut: TypeAlias = Callable[[Sequence[int], int], list[MicroBatch]]
+"""Cuts sequences, by their positions, into micro-batches of at most so many padded tokens."""
+
+
+class Pending:
+    """Micro-batches that are still to be read, for any number of threads to take, one at a time."""
+
+    def __init__(self, micro_batches: Iterable[MicroBatch], cut: Cut, *, tokens: int) -> None:
+        """Begin with what a plan has.
+
+        Args:
+            micro_batches: in the order in which they are to be read.
+            cut: cuts again what was too much.
+            tokens: padded ones that a micro-batch may hold.
+        """
+        self._left = deque(micro_batches)
+        self._cut = cut
+        self._tokens = tokens
+        self._lock = threading.Lock()
+
+    @classmethod
+    def all_of(cls, sequences: Sequence[Sequence[int]], cut: Cut, *, tokens: int) -> Self:
+        """All of a list of sequences.
+
+        Args:
+            sequences: that `cut` knows.
+            cut: cuts them.
+            tokens: padded ones that a micro-batch may hold.
+        """
+        return cls(cut(range(len(sequences)), tokens), cut, tokens=tokens)
+
+    def __bool__(self) -> bool:
+        """Whether any is left that nobody has taken."""
+        return bool(self._left)
+
+    def take(self) -> MicroBatch | None:
+        """The next one; None where all are taken."""
+        with self._lock:
+            return self._left.popleft() if self._left else None
+
+    def put_back(self, micro_batches: Sequence[MicroBatch]) -> None:
+        """Have somebody else read what was taken, before all others.
+
+        Args:
+            micro_batches: in the order in which they were taken.
+        """
+        with self._lock:
+            self._left.extendleft(reversed(micro_batches))
+
+    def split(self, failed: MicroBatch, tokens: int) -> None:
+        """Put one back in two or more, and cut all that is left smaller.
+
+        Args:
+            failed: of several sequences; it is split in any case: it may be far below `tokens`.
+            tokens: padded ones that a micro-batch may hold from now on.
+        """
+        with self._lock:
+            self._tokens = min(self._tokens, tokens)
+            left = [index for planned in self._left for index in planned.indices]
+            self._left = deque(self._cut(failed.indices, min(self._tokens, failed.padded_tokens // 2)))
+            self._left.extend(self._cut(left, self._tokens))
+
+
+class Taker:
+    """One of those who take what is pending: knows what it took, so that another one can read it where it fails."""
+
+    def __init__(self, pending: Pending) -> None:
+        self._pending = pending
+        self.taken: list[MicroBatch] = []
+        """In order; without what was split."""
+
+    def take(self) -> MicroBatch | None:
+        """The next micro-batch; None where all are taken."""
+        taken = self._pending.take()
+        if taken is not None:
+            self.taken.append(taken)
+        return taken
+
+    def split(self, tokens: int) -> None:
+        """The last one that was taken was too much.
+
+        Args:
+            tokens: padded ones that a micro-batch may hold from now on.
+        """
+        self._pending.split(self.taken.pop(), tokens)
+
+    def give_up(self) -> None:
+        """Leave all that was taken to others."""
+        self._pending.put_back(self.taken)
+        self.taken = []
 
 
 def distinct(sequences: Iterable[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:

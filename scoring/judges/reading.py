@@ -95,6 +95,7 @@ class ReadingJudge(Generic[_S]):
             self._calibration.apply(probabilities),
             {position: self.too_large(batch.encodings[position].longest) for position in too_large},
             None if self._calibration.changes_nothing else probabilities,
+            logits.lost,
         )
 
     def encode_answers(self, answers: Sequence[tuple[Turns, Turns]]) -> list[tuple[int, ...]]:

@@ -8,7 +8,7 @@ it does not after all, or not any more, the budget is halved as any is (`scoring
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import torch
 
 from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.judges.devices import Placement, attention_for
-from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
 
 _USED: Final = 0.9
@@ -132,7 +132,7 @@ def fit_budgets(readers: Iterable[Reader], room: int) -> dict[str, int]:
 
 
 def fit_to_cards(
-    judges: Sequence[ModelJudge],
+    forwards: Mapping[str, Forward],
     configs: Mapping[str, ModelJudgeConfig],
     placements: Mapping[str, Placement],
     *,
@@ -141,18 +141,19 @@ def fit_to_cards(
     """Give judges their budgets that are to be found: what the cards have room for, now that all weights are there.
 
     Args:
-        judges: all of a panel that are on cards, loaded; none has a thread of its own yet.
-        configs: of judges, by name.
+        forwards: all of a panel's models that are on cards, loaded, by the name of the judge or its replica; nothing
+            is scored yet.
+        configs: of judges and replicas, by name.
         placements: likewise.
         say: told each budget that was found.
     """
-    by_card: dict[torch.device, dict[str, ModelJudge]] = {}
-    for judge in judges:
-        by_card.setdefault(placements[judge.name].device, {})[judge.name] = judge
+    by_card: dict[torch.device, dict[str, Forward]] = {}
+    for name, forward in forwards.items():
+        by_card.setdefault(placements[name].device, {})[name] = forward
     for device, there in by_card.items():
         if not any(is_open(configs[name], placements[name]) for name in there):
             continue
-        readers = [Reader.of(configs[name], placements[name], judge.model_config) for name, judge in there.items()]
+        readers = [Reader.of(configs[name], placements[name], forward.model_config) for name, forward in there.items()]
         for name, tokens in fit_budgets(readers, free_bytes(device)).items():
             there[name].limit(tokens)
             say(f"{name}: passes of {tokens} tokens fit on {device}")

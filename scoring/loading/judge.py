@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 import torch
@@ -21,9 +22,11 @@ from prefstream.scoring.judges.devices import Placement, attention_for, packs, q
 from prefstream.scoring.judges.forward import Float32Head, Forward
 from prefstream.scoring.judges.int8.gates import SAMPLES, quantise_gates
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
-from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.judges.model import LocalJudge, LocalSource, ModelJudge
 from prefstream.scoring.judges.padding import can_be_packed
 from prefstream.scoring.judges.pooling import pool
+from prefstream.scoring.judges.replicas.judge import ReplicatedJudge
+from prefstream.scoring.judges.replicas.replicas import Replicas
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
@@ -31,6 +34,8 @@ from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import local_folder, public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
+
+_J = TypeVar("_J", bound=LocalJudge[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,29 @@ class _Adapter(_Recorded):
     """A verified adapter folder; its weights are not loaded yet."""
 
     shapes: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """All of a judge, and its model on each of its devices."""
+
+    config: ModelJudgeConfig
+    provenance: Provenance
+    encoder: Encoder
+    tau: float
+    calibration: Calibration | None
+    forwards: list[Forward]
+
+    def judge(self, kind: Callable[..., _J], source: LocalSource) -> _J:
+        return kind(
+            name=self.config.name,
+            weight=self.config.weight,
+            provenance=self.provenance,
+            encoder=self.encoder,
+            source=source,
+            tau=self.tau,
+            calibration=self.calibration,
+        )
 
 
 def load_judge(
@@ -67,6 +95,39 @@ def load_judge(
         LoadError: the judge can't be loaded, or must not judge; the message names the file and the remedy.
         ConfigError: its settings don't fit its model.
     """
+    loaded = _load(config, [placement], calibration, say)
+    return loaded.judge(ModelJudge, loaded.forwards[0])
+
+
+def load_replicas(
+    config: ModelJudgeConfig,
+    placements: Sequence[Placement],
+    *,
+    calibration: Calibration | None = None,
+    say: Callable[[str], None] | None = None,
+) -> ReplicatedJudge:
+    """Load one judge onto several devices, verify it, and let it judge one battle on each.
+
+    Args:
+        config: as for `load_judge`; and `calibration`, `say`.
+        placements: of its replicas, two at least.
+        calibration: likewise.
+        say: likewise.
+
+    Raises:
+        LoadError: as `load_judge`; or its replicas would compute in different ways.
+        ConfigError: as `load_judge`.
+    """
+    loaded = _load(config, placements, calibration, say)
+    return loaded.judge(ReplicatedJudge, Replicas(loaded.forwards, judge=config.name))
+
+
+def _load(
+    config: ModelJudgeConfig,
+    placements: Sequence[Placement],
+    calibration: Calibration | None,
+    say: Callable[[str], None] | None,
+) -> _Loaded:
     if config.adapter is None and not config.allow_untrained:
         raise LoadError(
             f"judge {config.name}: has no adapter, so its head would be random; name one, or set "
@@ -75,21 +136,17 @@ def load_judge(
     try:
         # What is drawn at random and then overwritten must not move the program's own draws.
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
-            return _load(config, placement, calibration, say or (lambda _: None))
-    except RuntimeError as error:
-        if not is_out_of_memory(error, beyond_doubt=True):
-            raise
-        raise LoadError(
-            f"judge {config.name}: {config.base} does not fit on {placement.device}; set quantization: 8bit or "
-            "4bit, or another device"
-        ) from error
+            return _load_quietly(config, placements, calibration, say or (lambda _: None))
     except ConfigError as error:
         raise ConfigError(f"judge {config.name}", error.errors) from error
 
 
-def _load(
-    config: ModelJudgeConfig, placement: Placement, calibration: Calibration | None, say: Callable[[str], None]
-) -> ModelJudge:
+def _load_quietly(
+    config: ModelJudgeConfig,
+    placements: Sequence[Placement],
+    calibration: Calibration | None,
+    say: Callable[[str], None],
+) -> _Loaded:
     recorded = _recorded(config)
     # A judge reads well only what it was trained on, so how it reads is the adapter's to say, not the panel file's.
     layers = recorded.record.layers if recorded else None
@@ -105,8 +162,12 @@ def _load(
         mask_identity=adapter is not None and adapter.record.mask_identity,
         shared=False,  # nobody else encodes with it: `base` goes when the judge is loaded
     )
-    attention = attention_for(config, base.config, placement)
-    quantization = quantization_for(config, base.config, placement)
+    attention = _common(config, "attention", [attention_for(config, base.config, place) for place in placements])
+    quantization = _common(
+        config, "quantization", [quantization_for(config, base.config, place) for place in placements]
+    )
+    dtype = _common(config, "dtype", [str(place.dtype).removeprefix("torch.") for place in placements])
+    devices = ", ".join(str(place.device) for place in placements)
     pooling = adapter.record.pooling if adapter else "last"
     rounding = Rounding.of(config)
     provenance = Provenance(
@@ -117,14 +178,14 @@ def _load(
         adapter_hash=hash_adapter(adapter.folder) if adapter else None,
         template=template.name,
         template_hash=template.hash,
-        dtype=str(placement.dtype).removeprefix("torch."),
+        dtype=dtype,
         quantization=quantization,
         # Absent where they are as they always were: the identity of panels that did not change stays theirs.
         int8_threshold=None if rounding.int8_threshold == INT8_THRESHOLD else rounding.int8_threshold,
         quant_type=None if rounding.quant_type == "nf4" else rounding.quant_type,
         merge=None if config.merge == "auto" else config.merge,
         attention=attention,
-        device=str(placement.device),
+        device=devices,
         max_length=config.max_length,
         mask_identity=encoder.mask_identity,
         pooling=None if pooling == "last" else pooling,
@@ -132,36 +193,81 @@ def _load(
         trained=adapter is not None,
     )
     _warn_of_other_base(config, adapter, provenance)
-    say(f"{config.name}: loading {provenance.base} onto {placement.device} in {provenance.dtype}")
+    loaded = _Loaded(
+        config,
+        provenance,
+        encoder,
+        adapter.record.tau if adapter else 0.0,
+        calibration or (adapter.record.calibration if adapter else None),
+        forwards=[],
+    )
+    try:
+        for placement in placements:
+            say(f"{config.name}: loading {provenance.base} onto {placement.device} in {dtype}")
+            with _told_where_too_small(config, placement):
+                forward = _load_forward(loaded, base, adapter, placement, rounding, say)
+                loaded.forwards.append(forward)
+                _warm_up(loaded.judge(ModelJudge, forward))
+    except BaseException:
+        for forward in loaded.forwards:
+            forward.close()
+        raise
+    return loaded
+
+
+def _common(config: ModelJudgeConfig, what: str, values: Sequence[str]) -> str:
+    """What all replicas have; they must answer alike, whichever of them reads a battle."""
+    different = sorted(set(values))
+    if len(different) > 1:
+        raise LoadError(
+            f"judge {config.name}: its replicas would have the {what} {' and '.join(different)}, and answer "
+            f"differently; name devices that are alike, or one {what} for all"
+        )
+    return different[0]
+
+
+@contextmanager
+def _told_where_too_small(config: ModelJudgeConfig, placement: Placement) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error, beyond_doubt=True):
+            raise
+        raise LoadError(
+            f"judge {config.name}: {config.base} does not fit on {placement.device}; set quantization: 8bit or "
+            "4bit, or another device"
+        ) from error
+
+
+def _load_forward(
+    loaded: _Loaded,
+    base: Base,
+    adapter: _Adapter | None,
+    placement: Placement,
+    rounding: Rounding,
+    say: Callable[[str], None],
+) -> Forward:
+    """The judge's model at one place, as it answers."""
+    config, encoder, attention = loaded.config, loaded.encoder, str(loaded.provenance.attention)
     model = _load_model(config, base, adapter, placement, attention, rounding, say)
-    pool(_classifier(model), pooling, encoder)
+    pool(_classifier(model), adapter.record.pooling if adapter else "last", encoder)
     _keep_head_in_float32(model)
     model.eval()
-    if quantization == "int8-dynamic":
+    if loaded.provenance.quantization == "int8-dynamic":
         say(f"{config.name}: quantising its gates")
         samples = [sequence for encoding in encoder.encode(SAMPLES) for sequence in encoding.sequences]
         quantise_gates(_classifier(model), samples, judge=config.name, dtype=placement.dtype)
-    judge = ModelJudge(
-        name=config.name,
-        weight=config.weight,
-        provenance=provenance,
-        encoder=encoder,
-        source=Forward(
-            model,
-            judge=config.name,
-            device=placement.device,
-            dtype=placement.dtype,
-            pad_id=base.tokenizer.pad_token_id,
-            outputs=len(LABELS[config.kind]),
-            budget_tokens=placement.micro_batch_tokens,
-            threads=placement.threads,
-            packed=packs(config, attention) and can_be_packed(_classifier(model)),
-        ),
-        tau=adapter.record.tau if adapter else 0.0,
-        calibration=calibration or (adapter.record.calibration if adapter else None),
+    return Forward(
+        model,
+        judge=config.name,
+        device=placement.device,
+        dtype=placement.dtype,
+        pad_id=base.tokenizer.pad_token_id,
+        outputs=len(LABELS[config.kind]),
+        budget_tokens=placement.micro_batch_tokens,
+        threads=placement.threads,
+        packed=packs(config, attention) and can_be_packed(_classifier(model)),
     )
-    _warm_up(judge)
-    return judge
 
 
 def _load_model(
@@ -248,8 +354,6 @@ def _warm_up(judge: ModelJudge) -> None:
     try:
         scores = judge.score(judge.encode([_WARM_UP]))
     except JudgeFaultError as fault:
-        judge.close()
         raise LoadError(f"{fault} (at a test battle while loading: it can't judge)") from fault
     if scores.too_large:
-        judge.close()
         raise LoadError(f"{scores.too_large[0]}; not even a short battle fits")

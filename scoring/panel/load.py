@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prefstream.scoring.config import (
     FeaturesJudgeConfig,
@@ -26,7 +26,8 @@ from prefstream.scoring.panel.identity import version_of
 from prefstream.scoring.panel.panel import Panel, wait_for
 
 if TYPE_CHECKING:
-    from prefstream.scoring.judges.model import ModelJudge
+    from prefstream.scoring.judges.forward import Forward
+    from prefstream.scoring.judges.model import LocalJudge
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -62,12 +63,13 @@ def load_panel(
         calibrated = True
         _verify_calibration(calibration, config, "the calibration")
     judges: list[Judge] = []
-    on_cards: list[ModelJudge] = []
+    on_cards: list[LocalJudge[Any]] = []
+    forwards: dict[str, Forward] = {}
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
     if models:
         require(f"judge {models[0].name}", "judges")
         from prefstream.scoring.judges.devices import place_judges  # a panel of priors must not pay for torch
-        from prefstream.scoring.loading.judge import load_judge
+        from prefstream.scoring.loading.judge import load_judge, load_replicas
         from prefstream.scoring.loading.sources import prepare_demo_bases
 
         placements = place_judges(models)
@@ -79,16 +81,25 @@ def load_panel(
             own = calibration.judges.get(judge.name)
             with loading(judge):
                 if isinstance(judge, ModelJudgeConfig):
-                    loaded = load_judge(judge, placements[judge.name], calibration=own, say=say)
+                    places = {replica.name: placements[replica.name] for replica in judge.replicas}
+                    loaded: LocalJudge[Any] = (
+                        load_judge(judge, placements[judge.name], calibration=own, say=say)
+                        if len(places) == 1
+                        else load_replicas(judge, list(places.values()), calibration=own, say=say)
+                    )
                     judges.append(loaded)
-                    if placements[judge.name].device.type == "cuda":  # on a CPU a first pass costs what others cost
-                        on_cards.append(loaded)
+                    passes = dict(zip(places, loaded.forwards, strict=True))
+                    there = {name: passes[name] for name, place in places.items() if place.device.type == "cuda"}
+                    if there:
+                        on_cards.append(loaded)  # on a CPU a first pass costs what others cost
+                        forwards |= there
                 else:
                     judges.append(_without_weights(judge, own, say))
         if on_cards:
             from prefstream.scoring.loading.budgets import fit_to_cards
 
-            fit_to_cards(on_cards, {judge.name: judge for judge in models}, placements, say=say)
+            replicas = {replica.name: replica for judge in models for replica in judge.replicas}
+            fit_to_cards(forwards, replicas, placements, say=say)
     except BaseException:
         close_all(judges)
         raise
@@ -125,7 +136,7 @@ def _without_weights(
     return PriorJudge(judge)
 
 
-def warm_up(panel: Panel, judges: Sequence[ModelJudge]) -> None:
+def warm_up(panel: Panel, judges: Sequence[LocalJudge[Any]]) -> None:
     """Let judges warm up in their own threads, all at once: those that share a card will share it while they score.
 
     Args:

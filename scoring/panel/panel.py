@@ -1,7 +1,8 @@
 """The panel: judges in threads, one each, and the answer they give together.
 
 Each judge scores its whole part of a batch in its own thread, which nothing else uses: what torch keeps per thread
-(autocast, inference mode, thread count, CUDA stream) belongs to that judge. Threads run at the same time because
+(autocast, inference mode, thread count, CUDA stream) belongs to that judge. One with replicas has a thread more for
+each of them. Threads run at the same time because
 torch and the tokenizers release the interpreter lock.
 """
 
@@ -74,8 +75,8 @@ class Panel:
     while the others run. They may be called by several threads; their batches then queue up at each judge.
 
     Attributes:
-        on_fault: called with every fault of a judge, those that pass when it is tried again among them, in whatever
-            thread notices; set it to be told.
+        on_fault: called with every fault of a judge, those that pass when it is tried again and those that cost it
+            a replica among them, in whatever thread notices; set it to be told.
         identity: which panel this is; every answer says it.
         length_slope: nats of the log odds of A against B per doubling of length, that answers are told without, too
             (`adjusted`); None where they are not.
@@ -264,6 +265,8 @@ class Panel:
                 self.on_fault(fault)
                 faults.append(fault)
                 continue
+            for lost in scores.lost:
+                self.on_fault(lost)
             answers.append(_split(judge, part, scores, batch.count, swap=self.swap))
             too_large.update({position % batch.count: error for position, error in scores.too_large.items()})
         if faults:

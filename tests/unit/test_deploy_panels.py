@@ -64,7 +64,7 @@ def memory_of(judge: ModelJudgeConfig) -> JudgeMemory:
     dtype = torch.float16 if judge.dtype == "float16" else torch.bfloat16
     tokens = judge.micro_batch_tokens or CUDA_MICRO_BATCH_TOKENS
     assert tokens != "auto"  # what the guide says of a panel holds on every card
-    placement = Placement(torch.device(judge.device), dtype, None, tokens)
+    placement = Placement(torch.device(str(judge.device)), dtype, None, tokens)
     return memory_of_judge(judge, placement, config, tokens=tokens, adapter_weights=adapter_weights(judge, config))
 
 
@@ -110,7 +110,8 @@ def test_what_a_card_is_to_hold_fits_with_a_tenth_to_spare_and_is_what_the_guide
     needs: dict[str, float] = {}
     for judge in models(load(name)):
         taken = memory_of(judge)
-        needs[judge.device] = needs.get(judge.device, CUDA_BYTES) + taken.total
+        device = str(judge.device)
+        needs[device] = needs.get(device, CUDA_BYTES) + taken.total
         cells = f"{taken.weights / GIB:.1f} | {taken.one_pass / GIB:.1f} |"
         assert re.search(rf"^\| `{name}` \|.*\| {judge.name} .* \| {re.escape(cells)}$", guide, re.MULTILINE), cells
     cards, free = CARDS[name]

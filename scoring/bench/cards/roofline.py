@@ -185,9 +185,15 @@ def _fit(judges: Sequence[ModelJudgeConfig], bases: dict[str, Any], card: Graphi
         if judge.dtype == "bfloat16" and not card.has_bfloat16:
             return False
         weights = weight_bytes(bases[judge.name], torch.bfloat16, judge.rounding)
-        place = judge.name if judge.device == "auto" else str(judge.device)
-        taken[place] = taken.get(place, 0) + weights
+        for replica in judge.replicas:
+            place = _place(replica)
+            taken[place] = taken.get(place, 0) + weights
     return max(taken.values()) < card.memory
+
+
+def _place(replica: ModelJudgeConfig) -> str:
+    """The card that it is on; one of its own where that is open."""
+    return replica.name if replica.device == "auto" else str(replica.device)
 
 
 def _bound(
@@ -205,10 +211,12 @@ def _bound(
     for judge in judges:
         work = works[judge.name]
         passes, tokens = _passes(judge, way, lengths, swap=swap, packed=work.packed)
-        seconds = sum(work.seconds(one_tokens, pairs, card) for one_tokens, pairs in passes)
+        replicas = judge.replicas
+        seconds = sum(work.seconds(one_tokens, pairs, card) for one_tokens, pairs in passes) / len(replicas)
         alone[judge.name] = battles / seconds
-        place = judge.name if judge.device == "auto" else str(judge.device)
-        by_device[place] = by_device.get(place, 0.0) + seconds
+        for replica in replicas:
+            place = _place(replica)
+            by_device[place] = by_device.get(place, 0.0) + seconds
         read, padded = read + tokens, padded + sum(one_tokens for one_tokens, _ in passes)
     return SpeedBound(card.name, way, swap, battles / max(by_device.values()), alone, 1 - read / padded)
 

@@ -90,7 +90,7 @@ def _figures(reading: TimedReading, battles: int) -> dict[str, Any]:
 
 
 def _bound(request: Request, way: Way) -> SpeedBound:
-    device = torch.device(request.judges[0].device)
+    device = torch.device(str(request.judges[0].device))
     if device.type != "cuda":
         raise ConfigError("bench gpu", ("a CPU has no data sheet here",))
     found = torch.cuda.get_device_properties(device)

@@ -33,7 +33,7 @@ def threads(request: Request) -> Findings:
     pair = [judge.model_copy(update={"name": f"{judge.name}-{place}"}) for place, judge in enumerate(pair, start=1)]
     ways = {"one device": pair}
     if str(pair[0].device).startswith("cuda") and torch.cuda.device_count() > 1:
-        device = torch.device(pair[0].device)
+        device = torch.device(str(pair[0].device))
         other = next(card for card in range(torch.cuda.device_count()) if card != (device.index or 0))
         ways["two devices"] = [pair[0], pair[1].model_copy(update={"device": f"cuda:{other}"})]
     figures, told, faults = {}, [], []

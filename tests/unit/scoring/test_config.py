@@ -54,6 +54,51 @@ def test_defaults_of_a_model_judge(tmp_path: Path) -> None:
     assert not judge.allow_untrained
 
 
+def test_a_list_of_devices_is_a_replica_on_each(tmp_path: Path) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, "device": ["cuda:0", "cuda:1", "cpu"]}]})).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert judge.device == ("cuda:0", "cuda:1", "cpu")
+    named = [(replica.name, replica.device) for replica in judge.replicas]
+    assert named == [("gemma", "cuda:0"), ("gemma#2", "cuda:1"), ("gemma#3", "cpu")]
+
+
+def test_a_judge_on_one_device_is_its_only_replica(tmp_path: Path) -> None:
+    (judge,) = load_panel_config(write(tmp_path, {"judges": [{**MODEL, "device": "cuda:1"}]})).judges
+    assert isinstance(judge, ModelJudgeConfig)
+    assert judge.replicas == (judge,)
+
+
+@pytest.mark.parametrize(
+    "device", ["gpu", "cuda:x", "cpu ", [], ["cuda:0", "tpu"], ["cuda:0", 1], 0, None, {"a": "cpu"}]
+)
+def test_what_is_no_device_is_refused_in_one_line(tmp_path: Path, device: Any) -> None:
+    fault = only_fault_of(tmp_path, {"judges": [{**MODEL, "device": device}]})
+    assert fault == (
+        "judges[0].device: should be auto, cpu, cuda, or a card such as cuda:0; or a list of such devices, without auto"
+    )
+
+
+def test_auto_does_not_stand_in_a_list(tmp_path: Path) -> None:
+    fault = only_fault_of(tmp_path, {"judges": [{**MODEL, "device": ["auto", "cuda:1"]}]})
+    assert fault == "judges[0].device: auto is for one device; name each device of a list"
+
+
+@pytest.mark.parametrize(
+    ("judge", "why"),
+    [
+        (PRIOR, "a prior computes nothing"),
+        ({"name": "f", "kind": "features", "adapter": "here"}, "features are counted on the CPU"),
+        ({"name": "r", "kind": "remote", "url": "http://judge:8000", "layout": "pairwise"}, "its server's to say"),
+    ],
+)
+def test_a_device_of_a_judge_that_has_none_is_refused_with_the_reason(
+    tmp_path: Path, judge: dict[str, Any], why: str
+) -> None:
+    fault = only_fault_of(tmp_path, {"judges": [{**judge, "device": ["cuda:0", "cuda:1"]}]})
+    assert fault.startswith("judges[0]: device is for judges with weights here")
+    assert why in fault
+
+
 def test_paths_are_relative_to_the_panel_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "panels" / "adapters" / "gemma").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -293,6 +294,14 @@ def test_a_device_that_is_not_there_fails_and_the_judges_are_still_looked_at(
     findings = examine(judge | {"device": "cuda:77"})
     assert findings["placement"].state == "fail"
     assert findings["judge gemma"].state == "ok"
+
+
+def test_each_replica_of_a_judge_takes_memory(
+    examine: Callable[..., dict[str, Finding]], judge: dict[str, Any]
+) -> None:
+    findings = examine(judge | {"device": ["cpu", "cpu"]})
+    assert findings["judge gemma"].found.startswith("pairwise, float32 on cpu, float32 on cpu, quantization none")
+    assert re.search(r"cpu: judges need .*\(gemma \S+ and \S+ a pass, gemma#2 \S+ and .*\)", findings["memory"].found)
 
 
 def _topic(name: str = "battles", **changes: Any) -> StreamTopic:

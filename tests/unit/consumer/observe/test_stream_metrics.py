@@ -32,6 +32,7 @@ def exercise(metrics: StreamMetrics) -> None:
     metrics.lag("battles", 0, 1)
     metrics.truncated("gemma", 1, 2, 3)
     metrics.judge_fault("gemma")
+    metrics.judge_fault("gemma", lost_replica=True)
     metrics.judge_left_out("gemma")
     metrics.judge_recused("gemma", 1)
     metrics.answered("battles", 0, 1)
@@ -138,6 +139,7 @@ def test_what_is_counted_of_each_judge_and_partition_is_there_before_the_first_t
     metrics.lag("battles", 0, 1)
     assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 0
     assert value(metrics, "prefstream_judges_left_out_total", judge="gemma") == 0
+    assert value(metrics, "prefstream_judge_replicas_lost", judge="gemma") == 0
     assert value(metrics, "prefstream_judge_recusals_total", judge="gemma") == 0
     assert value(metrics, "prefstream_truncated_tokens_total", judge="gemma", part="prompt") == 0
     assert value(metrics, "prefstream_records_answered_total", topic="battles", partition="0") == 0
@@ -157,6 +159,13 @@ def test_judges_in_trouble_are_counted_by_name(metrics: StreamMetrics) -> None:
     metrics.judge_left_out("llama")
     assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 1
     assert value(metrics, "prefstream_judges_left_out_total", judge="llama") == 2
+
+
+def test_a_fault_that_costs_a_replica_is_both(metrics: StreamMetrics) -> None:
+    metrics.judge_fault("gemma")
+    metrics.judge_fault("gemma", lost_replica=True)
+    assert value(metrics, "prefstream_judge_faults_total", judge="gemma") == 2
+    assert value(metrics, "prefstream_judge_replicas_lost", judge="gemma") == 1
 
 
 def test_recusals_are_counted_by_battle(metrics: StreamMetrics) -> None:

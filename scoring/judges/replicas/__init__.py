@@ -1,0 +1,1 @@
+"""One judge on several devices: its replicas share its micro-batches out among them."""
