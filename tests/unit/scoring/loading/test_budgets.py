@@ -17,10 +17,11 @@ from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS
 from prefstream.scoring.judges import devices
 from prefstream.scoring.judges.devices import Placement, place_judges
 from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.judges.replicas.judge import ReplicatedJudge
 from prefstream.scoring.loading import budgets
 from prefstream.scoring.loading import judge as loading
 from prefstream.scoring.loading.budgets import Reader, fit_budgets
-from prefstream.scoring.loading.judge import load_judge
+from prefstream.scoring.loading.judge import load_judge, load_replicas
 from prefstream.scoring.loading.memory import judge_memory
 from tests.support.models import MAX_LENGTH, Family, make_tiny_judge, one_torch_thread
 
@@ -176,6 +177,43 @@ def test_a_panel_finds_the_budgets_that_its_file_leaves_open(tmp_path: Path, on_
         found = {judge.name: judge.budget_tokens for judge in panel.judges if isinstance(judge, ModelJudge)}
     assert found == {"x": 5 * MAX_LENGTH, "y": 512}
     assert [line for line in lines if "fit" in line] == [f"x: passes of {5 * MAX_LENGTH} tokens fit on cuda:0"]
+
+
+def test_a_judge_with_replicas_has_the_budget_of_the_card_with_the_least_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = make_tiny_judge(tmp_path / "x", "llama", device=["cuda:0", "cuda:1"], micro_batch_tokens="auto")
+    [config] = PanelConfig.model_validate({"judges": [entry]}).judges
+    assert isinstance(config, ModelJudgeConfig)
+    cards = [torch.device("cuda", number) for number in range(2)]
+    reader = Reader.of(config, Placement(CARD, torch.float32, None, 16384), load_on_cpu_config(config))
+    free = {
+        card: int(reader.takes(sequences * MAX_LENGTH) / 0.9) + 1 for card, sequences in zip(cards, (7, 5), strict=True)
+    }
+
+    def place(configs: list[ModelJudgeConfig]) -> dict[str, Placement]:
+        replicas = [replica for one in configs for replica in one.replicas]
+        return {
+            replica.name: Placement(card, torch.float32, None, 16384)
+            for replica, card in zip(replicas, cards, strict=True)
+        }
+
+    def load_on_cpu(one: ModelJudgeConfig, placements: list[Placement], **options: Any) -> ReplicatedJudge:
+        here = [dataclasses.replace(placement, device=torch.device("cpu")) for placement in placements]
+        return load_replicas(one, here, **options)
+
+    monkeypatch.setattr(devices, "place_judges", place)
+    monkeypatch.setattr(loading, "load_replicas", load_on_cpu)
+    monkeypatch.setattr(budgets, "free_bytes", lambda device: free[device])
+    lines: list[str] = []
+    with load_panel(PanelConfig(judges=(config,)), say=lines.append) as panel:
+        [judge] = panel.judges
+        assert isinstance(judge, ReplicatedJudge)
+        assert judge.budget_tokens == 5 * MAX_LENGTH
+    assert [line for line in lines if "fit" in line] == [
+        f"x: passes of {7 * MAX_LENGTH} tokens fit on cuda:0",
+        f"x#2: passes of {5 * MAX_LENGTH} tokens fit on cuda:1",
+    ]
 
 
 def load_on_cpu_config(config: ModelJudgeConfig) -> Any:

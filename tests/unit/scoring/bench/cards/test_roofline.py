@@ -80,6 +80,17 @@ def test_a_bound_is_near_that_of_the_products_alone_and_below_it() -> None:
     assert padding[Way.PLAIN] > 0.2
 
 
+def test_two_replicas_read_twice_as_much_at_most(tmp_path: Path) -> None:
+    judge = make_tiny_judge(tmp_path / "x", "llama", dtype="bfloat16")
+
+    def rate(device: object) -> float:
+        config = PanelConfig.model_validate({"judges": [judge | {"device": device}]})
+        return bounds(config, [A100], swaps=[False], lengths=[(100, 50, 50)] * 4)[0].battles_per_s
+
+    assert rate(["cuda:0", "cuda:1"]) == pytest.approx(2 * rate("cuda:0"))
+    assert rate(["cuda:0", "cuda:0"]) == pytest.approx(rate("cuda:0"))
+
+
 def test_cards_that_hold_no_weights_or_compute_in_another_dtype_are_passed_over() -> None:
     names = {bound.card for bound in bounds(panel(), CARDS)}
     assert names == {card.name for card in CARDS if card.memory > 14.9e9 and card.has_bfloat16}
