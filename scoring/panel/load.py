@@ -88,11 +88,13 @@ def load_panel(
                         else load_replicas(judge, list(places.values()), calibration=own, say=say)
                     )
                     judges.append(loaded)
-                    passes = dict(zip(places, loaded.forwards, strict=True))
-                    there = {name: passes[name] for name, place in places.items() if place.device.type == "cuda"}
-                    if there:
+                    if any(place.device.type == "cuda" for place in places.values()):
                         on_cards.append(loaded)  # on a CPU a first pass costs what others cost
-                        forwards |= there
+                        forwards |= {
+                            name: forward
+                            for (name, place), forward in zip(places.items(), loaded.forwards, strict=True)
+                            if place.device.type == "cuda"
+                        }
                 else:
                     judges.append(_without_weights(judge, own, say))
         if on_cards:
