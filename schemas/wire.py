@@ -10,6 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from prefstream.schemas.battle import Battle, explain, parse_battle
+from prefstream.schemas.cloud_event import CloudEventEnvelope, is_structured
 from prefstream.schemas.dead_letter import Reason
 from prefstream.schemas.errors import ContractError, InvalidEventError
 from prefstream.schemas.preference import Preference
@@ -28,19 +29,40 @@ _MAX_SCHEMA: Final = 1 << 24  # registries count from 1; a brace in UTF-16 would
 _NOT_FINITE = re.compile(r"(?<!\w)(NaN|nan|Infinity|infinity|inf)(?!\w)")
 
 
-def decode_battle(value: bytes | None, *, framing: Framing = "none") -> Battle:
+def decode_battle(value: bytes | None, *, framing: Framing = "none", content_type: str | None = None) -> Battle:
     """Read the value of a record on the battles topic.
 
     Args:
         value: the record's value, None for a tombstone.
         framing: `confluent` reads past the frame of a schema registry, where there is one.
+        content_type: what the record's header of that name says; `application/cloudevents+json` is CloudEvents'
+            structured mode, and the battle stands in an envelope's `data`.
 
     Raises:
         InvalidEventError: the value is no battle; its reason says why, its text holds nothing of the value.
     """
     if framing == "confluent" and value is not None and _is_framed(value):
         value = value[_FRAME_BYTES:]
-    return parse_battle(decode_object(value))
+    if not is_structured(content_type):
+        return parse_battle(decode_object(value))
+    envelope = CloudEventEnvelope.parse(decode_object(value))
+    unpacked = envelope.unpacked()
+    return parse_battle(envelope.complete(decode_object(unpacked) if isinstance(unpacked, bytes) else unpacked))
+
+
+def envelope_trace(value: bytes, *, framing: Framing = "none") -> str | None:
+    """The `traceparent` of an envelope, unchecked; None where it has none, or is no envelope.
+
+    Args:
+        value: of a record that `is_structured`.
+        framing: as for `decode_battle`.
+    """
+    if framing == "confluent":
+        value = value[len(frame_of(value)) :]
+    try:
+        return CloudEventEnvelope.parse(decode_object(value)).traceparent
+    except InvalidEventError:
+        return None
 
 
 def decode_object(value: bytes | None, *, most_bytes: int = MAX_VALUE_BYTES) -> dict[str, Any]:

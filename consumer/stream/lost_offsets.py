@@ -24,6 +24,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, OffsetsLostError
 from prefstream.consumer.stream.messages import CE_ID, CE_SOURCE, source_of
 from prefstream.schemas import Framing, InvalidEventError, decode_battle
+from prefstream.schemas.cloud_event import content_type_of
 from prefstream.schemas.dead_letter import (
     HEADER_GROUP,
     HEADER_OFFSET,
@@ -79,7 +80,8 @@ class Answer:
         if self.battle_id is None:
             return record.timestamp == self.original_ms
         with suppress(InvalidEventError):
-            return decode_battle(record.value, framing=framing).id == self.battle_id
+            battle = decode_battle(record.value, framing=framing, content_type=content_type_of(record))
+            return battle.id == self.battle_id
         return False
 
 

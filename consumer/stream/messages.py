@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from prefstream.consumer.observe.traces.traceparent import TRACEPARENT, traceparent_of
+from prefstream.consumer.observe.traces.traceparent import TRACEPARENT, producer_trace
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.schemas import Preference, PrefstreamError, Reason, decode_preference, encode_preference
 from prefstream.schemas.dead_letter import (
@@ -116,7 +116,7 @@ class Composer:
             (CE_ID, f"{record.topic}/{record.partition}/{record.offset}".encode()),
             self._time,
         ]
-        if trace := traceparent or (traceparent_of(record.headers) if record.headers else None):
+        if trace := traceparent or producer_trace(record):
             headers.append((TRACEPARENT, trace))
         chosen = preference.review is not None and preference.review.chosen
         value = self._frame + encode_preference(preference)

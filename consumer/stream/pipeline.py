@@ -22,6 +22,7 @@ from prefstream.consumer.stream.messages import Composer, Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.review import ReviewRule
 from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
+from prefstream.schemas.cloud_event import content_type_of
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
@@ -88,7 +89,7 @@ def battle_of(record: ConsumerRecord, framing: Framing) -> Battle:
     value = record.value
     if isinstance(value, Withheld):
         raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-    return decode_battle(value, framing=framing)
+    return decode_battle(value, framing=framing, content_type=content_type_of(record))
 
 
 class Pipeline:

@@ -20,6 +20,7 @@ from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, 
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokerUnreachableError, TextsMissingError
 from prefstream.schemas import InvalidEventError, decode_battle
+from prefstream.schemas.cloud_event import content_type_of
 
 TURN_S: Final = 3.0
 """So long somebody waits for another's record to be read; reading one takes milliseconds."""
@@ -152,7 +153,7 @@ def _texts(record: ConsumerRecord, battle_id: str) -> BattleTexts:
         raise TextsMissingError(f"{place} can't be read: {record.value.why}")
     try:
         # A value without a frame is read as it is, so that nobody has to say here what `run` was told.
-        battle = decode_battle(record.value, framing="confluent")
+        battle = decode_battle(record.value, framing="confluent", content_type=content_type_of(record))
     except InvalidEventError as error:
         raise TextsMissingError(f"what stands at {place} is no battle: {error}") from None
     if battle.id != battle_id:

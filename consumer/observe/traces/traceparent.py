@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.schemas import InvalidEventError
+from prefstream.schemas.cloud_event import content_type_of, is_structured
+from prefstream.schemas.wire import envelope_trace
+
 TRACEPARENT: Final = "traceparent"
 
 _VALID: Final = re.compile(
@@ -37,6 +42,24 @@ def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
     if len(traces) == 1 and traces[0] is not None and _VALID.fullmatch(traces[0]):
         return traces[0]
     return None
+
+
+def producer_trace(record: ConsumerRecord) -> bytes | None:
+    """The trace that a record is part of, by its header or, in CloudEvents' structured mode, by its envelope.
+
+    Args:
+        record: of the battles' topic.
+    """
+    if not record.headers:
+        return None
+    if trace := traceparent_of(record.headers):
+        return trace
+    try:
+        structured = is_structured(content_type_of(record))
+    except InvalidEventError:
+        return None
+    told = envelope_trace(record.value, framing="confluent") if structured and record.value else None
+    return traceparent_of([(TRACEPARENT, told.encode(errors="replace"))]) if told else None
 
 
 def is_sampled(traceparent: bytes) -> bool:

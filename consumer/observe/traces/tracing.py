@@ -12,7 +12,7 @@ from opentelemetry.trace import TracerProvider
 from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.observe.traces.batch_trace import BatchTrace
 from prefstream.consumer.observe.traces.names import CLIENT_ID, DESTINATION, GROUP, SCHEMA_URL, SYSTEM
-from prefstream.consumer.observe.traces.traceparent import is_sampled, traceparent_of
+from prefstream.consumer.observe.traces.traceparent import is_sampled, producer_trace
 from prefstream.scoring.version import own_version
 
 GIVEN_UP: Final = "given_up"
@@ -52,7 +52,7 @@ class Tracing:
         """
         sampled = []
         for record in records:
-            producer = traceparent_of(record.headers) if record.headers else None
+            producer = producer_trace(record)
             if random.random() < self._ratio if producer is None else is_sampled(producer):  # noqa: S311 - no secret
                 sampled.append((record, producer))
         if not sampled or self._closed:
