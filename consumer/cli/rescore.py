@@ -144,7 +144,6 @@ def rescore(
             say(console, f"{output} is finished: nothing to resume (--force scores again)")
             raise typer.Exit(EXIT_REJECTED if paths.rejected.exists() else 0)
         paths.check_output(resume=resume, force=force)
-    command = shlex.join(_command(span, panel, output, group, chunk, to_file=paths is not None))
     with client_silenced(), ExitStack() as stack:
         with admin_client(config) as admin:
             for topic in (asked.topic, *([output] if paths is None else ())):
@@ -191,6 +190,7 @@ def rescore(
         say(console, _line(summary, output, group))
     if not summary.complete:
         if paths is None or paths.out != STANDARD_OUTPUT:
+            command = _command(context, to_file=paths is not None)
             say(console, f"what is done is kept; go on with: {command}")
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary.progress.rejected:
@@ -239,11 +239,18 @@ def _line(summary: RescoreSummary, output: str, group: str | None) -> str:
     )
 
 
-def _command(span: str, panel: Path, output: str, group: str | None, chunk: int, *, to_file: bool) -> list[str]:
-    """What goes on with an interrupted run; brokers and login come from where they came from."""
-    words = ["prefstream", "rescore", span, "--panel", str(panel), "-o", output]
-    if group is not None:
-        words += ["--group", group]
-    if chunk != DEFAULT_CHUNK_ROWS:
-        words += ["--chunk", str(chunk)]
-    return [*words, "--resume"] if to_file else words
+def _command(context: typer.Context, *, to_file: bool) -> str:
+    """What goes on with an interrupted run: what was called, as far as it stood on the command line."""
+    words = ["prefstream", "rescore"]
+    for param in context.command.params:
+        source = context.get_parameter_source(param.name or "")
+        if source is None or source.name != "COMMANDLINE" or param.name in {"resume", "force"}:
+            continue
+        value = context.params[param.name or ""]
+        if param.param_type_name == "argument":
+            words.append(str(value))
+        elif isinstance(value, bool):
+            words.append(param.opts[0] if value else param.secondary_opts[0])
+        else:
+            words += [param.opts[0], str(value)]
+    return shlex.join([*words, "--resume"] if to_file else words)

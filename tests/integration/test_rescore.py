@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +20,7 @@ from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
+from prefstream.consumer.cli.ui.rescore import RescoreProgress
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.transaction import Transaction, UnsettledError
 from prefstream.consumer.config import StreamConfig
@@ -219,6 +224,30 @@ def test_an_interrupted_file_goes_on_where_it_was_over_the_range_of_its_beginnin
     assert "8 of both before" in result.stderr
     assert out.read_bytes() == whole.read_bytes()
     assert "nothing to resume" in rescore(config, span, tmp_path, out, "--resume").stderr
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_ctrl_c_ends_a_run_after_its_chunk_and_tells_how_to_go_on(
+    config: StreamConfig,
+    battles: list[Position],
+    target_topic: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    to_file: bool,
+) -> None:
+    out = str(tmp_path / "new.jsonl") if to_file else target_topic
+    with monkeypatch.context() as patch:
+        patch.setattr(RescoreProgress, "advanced", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        first = rescore(config, f"{config.battles_topic}@earliest..latest", tmp_path, out, "--chunk", "4")
+    assert first.exit_code == 130, first.output
+    assert "stopped: 4 battles scored" in first.stderr
+    [command] = re.findall(r"go on with: prefstream (.*)", first.stderr)
+    second = CliRunner().invoke(app, shlex.split(command), catch_exceptions=False)
+    assert second.exit_code == 0, second.output
+    written = Path(out).read_bytes().splitlines() if to_file else []
+    found = sources(list(map(decode_preference, written))) if to_file else answers(config, target_topic)
+    assert sorted(found) == sorted(battles)
 
 
 # --- to a topic ----------------------------------------------------------------------------------------------------
