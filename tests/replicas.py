@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ def measure(
     repetitions: Annotated[int, typer.Option(min=1, help="Of each arm; they take turns.")] = 3,
 ) -> None:
     """A judge of the demo on a CPU with two cores at least, each arm in a process of its own. Needs a quiet machine."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)  # a log file has no width
     panel = load_panel_config(DEMO_PANEL)
     [chosen] = [one for one in panel.judges if one.name == judge]
     prepare_demo_bases([chosen.base], say=console.log)  # type: ignore[union-attr]  # the demo's judge of features has none

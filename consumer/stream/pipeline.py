@@ -1,14 +1,15 @@
-"""Two threads between Kafka in and Kafka out: one decodes and tokenises, one waits for the panel and composes.
+"""Threads between Kafka in and Kafka out: one decodes and tokenises, some wait for the panel, one composes.
 
-While one batch is scored the next one is prepared; results come out in the order in which batches went in. Neither
-thread ever touches a Kafka client.
+While one batch is scored the next one is prepared, and begun by each judge that is done with its part of the first: the
+faster one does not wait for the slower. Results come out in the order in which batches went in. None of the threads
+ever touches a Kafka client.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Scorer(Protocol):
     def score_encoded(
         self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
     ) -> list[PanelAnswer | BattleTooLargeError]:
-        """Score; one result per battle, in order."""
+        """Score; one result per battle, in order. Called by several threads, where batches overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,36 @@ class Prepared:
     ready_at: float
     tokenise_s: float
     trace: BatchTrace | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedBatch:
+    """A batch with what the panel said of each of its battles.
+
+    `inference_s` is what the slowest judge took for it, `queue_s` the rest of the time from when it was tokenised.
+    """
+
+    prepared: Prepared
+    results: tuple[PanelAnswer | BattleTooLargeError, ...]
+    queue_s: float
+    inference_s: float
+
+
+class _Turns:
+    """How long each judge took for a batch, attempts that failed included; told on to a trace."""
+
+    def __init__(self, trace: BatchTrace | None) -> None:
+        self._trace = trace
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def judged(self, judge: str, began: float, ended: float, failure: str | None) -> None:
+        self._seconds[judge] += ended - began
+        if self._trace:
+            self._trace.judged(judge, began, ended, failure)
+
+    @property
+    def longest_s(self) -> float:
+        return max(self._seconds.values(), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +129,7 @@ class Pipeline:
     Args:
         scorer: the panel.
         composer: writes the messages.
+        overlap: batches that the panel may have at a time.
         framing: what stands before a battle's JSON.
         publish_models: pass on who wrote the responses.
         review: with which probability a battle is chosen for review; None where there is no review.
@@ -109,6 +141,7 @@ class Pipeline:
         scorer: Scorer,
         composer: Composer,
         *,
+        overlap: int = 1,
         framing: Framing = "none",
         publish_models: bool = True,
         review: ReviewRule | None = None,
@@ -121,7 +154,8 @@ class Pipeline:
         self._review = review
         self._composer = composer
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
-        self._score_thread = ThreadPoolExecutor(1, "score")
+        self._score_threads = ThreadPoolExecutor(overlap, "score")
+        self._compose_thread = ThreadPoolExecutor(1, "compose")
         self._in_flight: deque[Future[Scored]] = deque()
         self._weight_bytes = 0
         self._head_since = time.monotonic()
@@ -150,7 +184,8 @@ class Pipeline:
         if not self._in_flight:
             self._head_since = time.monotonic()
         prepared = self._prepare_thread.submit(self._prepare, batch)
-        scored = self._score_thread.submit(self._score, prepared)
+        judged = self._score_threads.submit(self._judge, prepared)
+        scored = self._compose_thread.submit(self._compose, judged)
         scored.add_done_callback(lambda _: self._finished.set())
         self._in_flight.append(scored)
         self._weight_bytes += batch.weight_bytes
@@ -177,7 +212,8 @@ class Pipeline:
     def close(self) -> None:
         """Forget what is in flight. A forward pass can't be interrupted: its thread ends with it."""
         self._prepare_thread.shutdown(wait=False, cancel_futures=True)
-        self._score_thread.shutdown(wait=False, cancel_futures=True)
+        self._score_threads.shutdown(wait=False, cancel_futures=True)
+        self._compose_thread.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, batch: Batch) -> Prepared:
         trace = self._begin_trace(batch)
@@ -214,28 +250,30 @@ class Pipeline:
             return None
         return self._tracing.begin([event.record for event in batch.events], batch.opened_at)
 
-    def _score(self, preparing: Future[Prepared]) -> Scored:
+    def _judge(self, preparing: Future[Prepared]) -> JudgedBatch:
         prepared = preparing.result()
+        turns = _Turns(prepared.trace)
+        results = self._scorer.score_encoded(prepared.encoded, on_judged=turns.judged) if prepared.encoded else []
+        judged_at = time.monotonic()
+        if prepared.trace and prepared.encoded:
+            prepared.trace.combined(judged_at)
+        waited_s = judged_at - prepared.ready_at - turns.longest_s
+        return JudgedBatch(prepared, tuple(results), queue_s=max(0.0, waited_s), inference_s=turns.longest_s)
+
+    def _compose(self, judging: Future[JudgedBatch]) -> Scored:
+        judged = judging.result()
+        prepared = judged.prepared
         trace = prepared.trace
-        started = time.monotonic()
-        results = (
-            self._scorer.score_encoded(prepared.encoded, on_judged=trace.judged if trace else None)
-            if prepared.encoded
-            else []
-        )
-        scored_at = time.monotonic()
-        if trace and prepared.encoded:
-            trace.combined(scored_at)
-        inference_s = scored_at - started
+        began = time.monotonic()
         timings = Timings(
-            queue_s=started - prepared.ready_at,
+            queue_s=judged.queue_s,
             tokenise_s=prepared.tokenise_s,
-            inference_s=inference_s,
+            inference_s=judged.inference_s,
             scored_at=datetime.now(UTC),
         )
         messages = list(prepared.refused)
         answers = []
-        for event, battle, result in zip(prepared.events, prepared.battles, results, strict=True):
+        for event, battle, result in zip(prepared.events, prepared.battles, judged.results, strict=True):
             if isinstance(result, BattleTooLargeError):
                 messages.append(dead_letter(event, Reason.TOO_LARGE_FOR_JUDGE, result))
                 continue
@@ -248,7 +286,7 @@ class Pipeline:
             traceparent = trace.answer(record, battle, preference) if trace else None
             messages.append(self._composer.preference(event, preference, timings.scored_at, traceparent))
         if trace:
-            trace.stage("compose", scored_at, time.monotonic())
+            trace.stage("compose", began, time.monotonic())
         return Scored(
             prepared.batch,
             tuple(messages),

@@ -194,6 +194,7 @@ class Service:
                     Pipeline(
                         panel,
                         Composer(config.group_id, frame=frame),
+                        overlap=config.max_in_flight,
                         framing=config.battles_framing,
                         publish_models=config.publish_models,
                         review=ReviewRule.of(config),

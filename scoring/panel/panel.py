@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
@@ -26,12 +27,12 @@ from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, Misu
 from prefstream.scoring.extras import explained
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores, close_all
-from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine, mean_of_orders
+from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
 from prefstream.scoring.panel.identity import identify
 from prefstream.scoring.panel.length import length_odds
+from prefstream.scoring.panel.orders import split
 from prefstream.scoring.panel.recusal import Recusal, Recused
 from prefstream.scoring.panel.turns import OnJudged, turn_of
-from prefstream.scoring.probabilities import Triples, exchange
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
@@ -72,7 +73,8 @@ class Panel:
     """Judges that vote together. A context manager; closes its judges.
 
     `score` takes battles; `encode` and `score_encoded` are its two halves. `encode` may be called from any thread, also
-    while the others run. They may be called by several threads; their batches then queue up at each judge.
+    while the others run. They may be called by several threads; their batches then queue up at each judge, and who is
+    done with one goes on to the next while others still have it.
 
     Attributes:
         on_fault: called with every fault of a judge, those that pass when it is tried again and those that cost it
@@ -250,7 +252,7 @@ class Panel:
         if not batch.count:
             return []
         running = [
-            (judge, part, self.submit(judge, turn_of(judge, part, on_judged)))
+            (judge, part, self.submit(judge, partial(self._unless_left_out, judge, turn_of(judge, part, on_judged))))
             for judge, part in zip(self.judges, batch.parts, strict=True)
             if part is not None and judge.name not in self._left_out
         ]
@@ -260,25 +262,28 @@ class Panel:
         for judge, part, future in running:
             try:
                 scores = wait_for(judge, future)
-                _require_finite(judge, scores)
             except JudgeFaultError as fault:
                 self.on_fault(fault)
                 faults.append(fault)
                 continue
+            if scores is None:
+                continue
             for lost in scores.lost:
                 self.on_fault(lost)
-            answers.append(_split(judge, part, scores, batch.count, swap=self.swap))
+            answers.append(split(judge, part, scores, batch.count, swap=self.swap))
             too_large.update({position % batch.count: error for position, error in scores.too_large.items()})
-        if faults:
-            self._leave_out(faults)
+        if faults and not self._degrade:
+            raise faults[0]
         if not sum(answer.weight for answer in answers):
             raise self._nobody_left(faults)
         names = {answer.name for answer in answers}
+        # Of this batch: one that overlaps it may have had a judge that failed at the next.
+        left_out = tuple(judge.name for judge in self.judges if judge.name not in names)
         return combine(
             answers,
             calibration=self._calibration,
             identity=self.identity,
-            left_out=self._left_out,
+            left_out=left_out,
             too_large=too_large,
             recused=None if batch.recused is None else batch.recused[:, [judge.name in names for judge in self.judges]],
             length_odds=batch.length_odds,
@@ -295,7 +300,7 @@ class Panel:
             MisuseError: the panel is closed.
         """
         try:
-            return self._threads[judge.name].submit(self._with_retry, work)
+            return self._threads[judge.name].submit(self._in_turn, judge, work)
         except RuntimeError:  # all that a pool of threads says of being shut down
             raise MisuseError("the panel is closed; score inside its `with` block, or load it again") from None
 
@@ -326,17 +331,31 @@ class Panel:
             reraise=True,
         )(work)
 
-    def _leave_out(self, faults: Sequence[JudgeFaultError]) -> None:
-        """Go on without the judges that failed, or raise where the panel is set to stop."""
-        if not self._degrade:
-            raise faults[0]
-        failed = {fault.judge for fault in faults}
+    def _in_turn(self, judge: Judge, work: Callable[[], T]) -> T:
+        """In the judge's thread: what it fails at for good is its last piece of work, where the panel is to go on."""
+        try:
+            done = self._with_retry(work)
+            if isinstance(done, Scores):
+                _require_finite(judge, done)
+        except BattleTooLargeError:
+            raise
+        except Exception as error:
+            if self._degrade:
+                self._leave_out(_as_fault(judge, error))
+            raise
+        else:
+            return done
+
+    def _unless_left_out(self, judge: Judge, turn: Callable[[], Scores]) -> Scores | None:
+        """In the judge's thread; None of a judge that has failed since it got this to do."""
+        return None if judge.name in self._left_out else turn()
+
+    def _leave_out(self, fault: JudgeFaultError) -> None:
         with self._lock:
             self._left_out = tuple(
-                judge.name for judge in self.judges if judge.name in failed or judge.name in self._left_out
+                judge.name for judge in self.judges if judge.name == fault.judge or judge.name in self._left_out
             )
-        for fault in faults:
-            structlog.get_logger().error("judge left out", judge=fault.judge, detail=fault.detail)
+        structlog.get_logger().error("judge left out", judge=fault.judge, detail=fault.detail)
 
     def _nobody_left(self, faults: Sequence[JudgeFaultError]) -> JudgeFaultError:
         if faults:
@@ -356,8 +375,14 @@ def wait_for(judge: Judge, future: Future[T]) -> T:
     except (JudgeFaultError, BattleTooLargeError):
         raise
     except Exception as error:
-        # The text of a foreign exception may hold anything; its type and trace say where to look.
-        raise JudgeFaultError(judge.name, f"{type(error).__name__} while scoring", transient=False) from error
+        raise _as_fault(judge, error) from error
+
+
+def _as_fault(judge: Judge, error: Exception) -> JudgeFaultError:
+    if isinstance(error, JudgeFaultError):
+        return error
+    # The text of a foreign exception may hold anything; its type and trace say where to look.
+    return JudgeFaultError(judge.name, f"{type(error).__name__} while scoring", transient=False)
 
 
 def _require_finite(judge: Judge, scores: Scores) -> None:
@@ -368,29 +393,3 @@ def _require_finite(judge: Judge, scores: Scores) -> None:
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, JudgeFaultError) and error.transient
-
-
-def _split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:
-    """Take the rows of the battles as given and of the exchanged ones apart."""
-    as_given, swapped = _both_orders(scores.probabilities, judge, count, swap=swap)
-    uncalibrated = None
-    if scores.uncalibrated is not None:
-        uncalibrated = mean_of_orders(*_both_orders(scores.uncalibrated, judge, count, swap=swap))
-    return JudgeAnswers(
-        name=judge.name,
-        weight=judge.weight,
-        provenance=judge.provenance,
-        as_given=as_given,
-        swapped=swapped,
-        uncalibrated=uncalibrated,
-        truncations=[encoding.truncation for encoding in part.encodings[:count]],
-    )
-
-
-def _both_orders(probabilities: Triples, judge: Judge, count: int, *, swap: bool) -> tuple[Triples, Triples | None]:
-    """Answers to the battles as given, and with swap to the exchanged ones, in the exchanged battles' terms."""
-    as_given = probabilities[:count]
-    if not swap:
-        return as_given, None
-    # A symmetric judge's answer to the exchanged battle is its answer to this one, exchanged.
-    return as_given, exchange(as_given) if judge.symmetric else probabilities[count:]

@@ -16,10 +16,11 @@ from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.schemas import Battle, Framing, Reason, decode_preference
 from prefstream.schemas.dead_letter import HEADER_MESSAGE, HEADER_OFFSET
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch, Panel
 from prefstream.scoring.panel.turns import OnJudged
-from tests.support.priors import prior_panel
+from tests.support.priors import HeldJudge, prior_panel
 from tests.support.streams import battle_event, make_event, wait_until
 
 
@@ -123,6 +124,67 @@ def test_results_come_out_in_the_order_of_the_batches(panel: Panel) -> None:
         offsets = [take(pipeline).messages[0].event.record.offset for _ in range(20)]
     assert offsets == list(range(20))
     assert len(pipeline) == 0
+
+
+class NamedJudge(HeldJudge):
+    """One of several; knows how many batches it has had."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.batches = 0
+
+    def score(self, batch: JudgeBatch) -> Scores:
+        scores = super().score(batch)
+        self.batches += 1
+        return scores
+
+
+def test_the_faster_judge_goes_on_to_as_many_batches_as_overlap_while_the_slower_has_the_first() -> None:
+    fast, slow = NamedJudge("fast"), NamedJudge("slow")
+    fast.let()
+    with closing(Pipeline(panel := Panel([fast, slow]), Composer("g"), overlap=3)) as pipeline, panel:
+        for number in range(5):
+            pipeline.submit(batch(battle_event(number), first=number))
+        wait_until(lambda: fast.batches == 3, 10)
+        assert slow.batches == 0
+        assert pipeline.take() is None
+        assert pipeline.scoring
+        slow.let(1)
+        assert take(pipeline).messages[0].event.record.offset == 0
+        wait_until(lambda: fast.batches == 4, 10)
+        assert slow.batches == 1
+        slow.let()
+        assert [take(pipeline).messages[0].event.record.offset for _ in range(4)] == [1, 2, 3, 4]
+        assert not pipeline.scoring
+
+
+def test_a_batch_that_is_done_before_an_earlier_one_comes_out_after_it() -> None:
+    judge = NamedJudge("held")
+    with closing(Pipeline(panel := Panel([judge]), Composer("g"), overlap=2)) as pipeline, panel:
+        pipeline.submit(batch(battle_event(0)))
+        pipeline.submit(batch(b"[]", first=1))  # needs no judge
+        pipeline.wait_finished(0.1)
+        assert pipeline.take() is None
+        judge.let()
+        assert [take(pipeline).messages[0].event.record.offset for _ in range(2)] == [0, 1]
+
+
+def test_inference_is_what_the_slowest_judge_took_with_its_attempts_and_not_its_wait_for_other_batches() -> None:
+    class Timed(Gated):
+        def score_encoded(
+            self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+        ) -> list[PanelAnswer | BattleTooLargeError]:
+            assert on_judged
+            on_judged("one", 1.0, 1.5, "JudgeFaultError")
+            on_judged("two", 1.0, 1.5, None)
+            on_judged("one", 2.0, 2.25, None)
+            return self.panel.score_encoded(batch)
+
+    timed = Timed()
+    with closing(Pipeline(timed, Composer("g"))) as pipeline, timed.panel:
+        pipeline.submit(batch(battle_event(0)))
+        assert take(pipeline).inference_s == 0.75
 
 
 def test_nothing_can_be_taken_before_it_is_finished(gated: Gated) -> None:

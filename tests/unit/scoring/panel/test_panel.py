@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ BATTLES = [
     Battle(id=str(number), prompt=("p" * number,), response_a=("a",), response_b=("b",)) for number in range(1, 5)
 ]
 HALF = (0.5, 0.25, 0.25)
+
+
+WATCHDOG_S = 60
+"""For a deadlock to become a failure."""
 
 
 class ScriptedJudge:
@@ -298,6 +303,39 @@ def test_a_batch_encoded_before_the_fault_is_scored_without_the_judge() -> None:
         one = panel.score_encoded(early)[0]
     assert isinstance(one, PanelAnswer)
     assert one.left_out == ("x",)
+
+
+def test_of_batches_that_overlap_the_first_that_a_judge_fails_at_is_the_last_that_it_gets() -> None:
+    """Each answer says for itself who was left out; the log hears of it once."""
+    begun, gate = threading.Semaphore(0), threading.Event()
+
+    def after_one(call: int) -> None:
+        begun.release()
+        if call == 2:
+            raise JudgeFaultError("x", "broke", transient=False)
+
+    judges = [ScriptedJudge("x", act=after_one), ScriptedJudge("y", act=lambda _: assert_set(gate))]
+    with (
+        Panel(judges, on_judge_failure="degrade") as panel,
+        ThreadPoolExecutor(3) as threads,
+        structlog.testing.capture_logs() as logs,
+    ):
+        batches = [panel.encode(BATTLES) for _ in range(3)]
+        running = []
+        for number in range(3):
+            running.append(threads.submit(panel.score_encoded, batches[number]))
+            if number < 2:
+                assert begun.acquire(timeout=WATCHDOG_S)  # in this order
+        gate.set()
+        first = [future.result(WATCHDOG_S)[0] for future in running]
+    assert [one.left_out for one in first if isinstance(one, PanelAnswer)] == [(), ("x",), ("x",)]
+    assert [len(one.judges) for one in first if isinstance(one, PanelAnswer)] == [2, 1, 1]
+    assert judges[0].calls == 2
+    assert [entry["event"] for entry in logs] == ["judge left out"]
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(WATCHDOG_S)
 
 
 def test_a_panel_that_lost_every_judge_raises() -> None:
