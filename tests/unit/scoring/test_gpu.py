@@ -235,6 +235,20 @@ def test_two_judges_on_one_card_in_two_threads_answer_what_they_answer_alone(loa
                     assert opinion.probabilities.tie == pytest.approx(alone[judge][place, 2], abs=1e-6)
 
 
+def test_replicas_share_the_work_and_answer_what_one_does(load: Load, tmp_path: Path) -> None:
+    """On as many cards as there are; on one, two replicas share it."""
+    devices = [f"cuda:{card % torch.cuda.device_count()}" for card in range(max(2, torch.cuda.device_count()))]
+    expected = score(load("llama", name="x", micro_batch_tokens=512))
+    entry = make_tiny_judge(tmp_path / "x", "llama", name="x", device=devices, micro_batch_tokens=512)
+    with load_panel(PanelConfig.model_validate({"judges": [entry]})) as panel:
+        [judge] = panel.judges
+        batch = judge.encode(BATTLES)
+        for _ in range(5):
+            scores = judge.score(batch)
+            assert not scores.lost
+            np.testing.assert_allclose(scores.probabilities, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("dtype", "kernel"), [("bfloat16", SDPBackend.FLASH_ATTENTION), ("float32", SDPBackend.EFFICIENT_ATTENTION)]
 )
