@@ -152,9 +152,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes the flag's value
     if wanted:
-        from importlib.metadata import version
+        from prefstream.scoring.version import own_version
 
-        typer.echo(f"prefstream {version('prefstream')}")
+        typer.echo(f"prefstream {own_version()}")
         raise typer.Exit
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +25,7 @@ from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_S
 from prefstream.scoring.evaluation.results import BiasRow, Evaluated, Evaluation, InjectionEffect
 from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.labelled import check_labelled_file
+from prefstream.scoring.version import own_version
 
 if TYPE_CHECKING:
     from prefstream.scoring.evaluation.battle_facts import BattleFacts
@@ -176,7 +176,7 @@ def evaluate(
         file_sha256=hash_file(file),
         predictions=printable(predictions.name) if predictions else None,
         reference=printable(against.name) if against else None,
-        version=version("prefstream"),
+        version=own_version(),
         swap=answers.swap,
         rows_rejected=chosen.rejected,
     )
