@@ -53,6 +53,10 @@ EXTRAS: Final = {
 }
 """What each command needs beyond what every installation has: names of the package's extras."""
 
+_ENOUGH: Final = {"score": ("remote", "run")}
+"""Of commands that do with less than that, depending on the panel: extras of which each brings what is needed to begin.
+What a judge needs beyond that is said when it is loaded."""
+
 _SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
@@ -120,7 +124,7 @@ def _is_uninstalled(name: str) -> bool:
         return False
     from prefstream.scoring.extras import is_missing
 
-    return is_missing(*EXTRAS[name])
+    return is_missing(*EXTRAS[name]) and all(map(is_missing, _ENOUGH.get(name, ())))
 
 
 def _tell_uninstalled(name: str, rest: list[str]) -> None:

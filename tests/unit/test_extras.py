@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from prefstream.consumer.cli import COMMANDS, EXTRAS
 from prefstream.consumer.cli.exit_codes import EXIT_USAGE, complain, exit_code_of
-from prefstream.schemas import encode_preference
+from prefstream.schemas import Battle, encode_battle, encode_preference
 from prefstream.scoring import extras
 from prefstream.scoring.errors import MissingExtraError
 from tests.support.only import PROJECT, ROOT, modules_of, run_only
@@ -217,6 +217,17 @@ def test_a_command_explains_itself_with_its_extra_alone(name: str) -> None:
     done = run_only(EXTRAS.get(name, ()), [name, "--help"])
     assert (done.returncode, done.stderr) == (0, "")
     assert "Not installed" not in done.stdout
+
+
+@pytest.mark.parametrize("extra", ["remote", "run"])
+def test_scoring_a_file_begins_with_an_extra_that_has_no_torch_and_asks_for_what_a_judge_needs(
+    tmp_path: Path, extra: str
+) -> None:
+    file = tmp_path / "battles.jsonl"
+    file.write_bytes(encode_battle(Battle(id="1", prompt="Which?", response_a="This.", response_b="That.")))
+    done = run_only([extra], ["score", file, "-o", "-", "--panel", ROOT / "deploy" / "panels" / "cpu.yaml"])
+    line = "prefstream: judge gemma needs prefstream[judges]: pip install 'prefstream[judges]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (EXIT_USAGE, "", line)
 
 
 def test_a_folder_that_packages_share_is_not_taken_for_all_of_them(

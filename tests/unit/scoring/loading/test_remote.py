@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
-from prefstream import Battle, ConfigError, JudgeFaultError, LoadError, PanelConfig, load_panel
+from prefstream import (
+    Battle,
+    ConfigError,
+    JudgeFaultError,
+    LoadError,
+    PanelConfig,
+    decode_preference,
+    encode_battle,
+    load_panel,
+)
 from prefstream.scoring.adapters.merge import merge_adapter
 from prefstream.scoring.config import ModelJudgeConfig, RemoteJudgeConfig
 from prefstream.scoring.encoding.template import Kind
@@ -200,7 +209,7 @@ def test_a_server_that_stays_away_ends_the_judge_as_the_panel_says(
             assert panel.left_out == ("there",)
 
 
-def test_in_an_installation_without_torch_it_answers_as_here(
+def test_in_an_installation_without_torch_it_answers_as_here_by_name_and_by_command(
     pairwise: dict[str, Any], served: Serving, tmp_path: Path
 ) -> None:
     judge = remote(pairwise, served.url)
@@ -209,8 +218,14 @@ def test_in_an_installation_without_torch_it_answers_as_here(
     told = run_only(["remote"], ["-c", ASK, panel])
     assert told.returncode == 0, told.stderr
     probability, has_torch = told.stdout.split()
+    file = tmp_path / "battles.jsonl"
+    file.write_bytes(encode_battle(BATTLES[1]))
+    scored = run_only(["remote"], ["score", file, "-o", "-", "--panel", panel])
+    assert scored.returncode == 0, scored.stderr
     with load_panel(PanelConfig(judges=(judge,))) as here:
         [answer] = here.score(BATTLES[1:2])
     assert isinstance(answer, PanelAnswer)
     assert has_torch == "False"
     assert float(probability) == pytest.approx(answer.probabilities.model_a, abs=1e-6)
+    preference = decode_preference(scored.stdout.encode())
+    assert preference.probabilities.model_a == pytest.approx(answer.probabilities.model_a, abs=1e-6)
