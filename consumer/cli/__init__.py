@@ -15,7 +15,7 @@ from prefstream.consumer.early_signals import EXIT_INTERRUPTED, hear_signals, ho
 COMMANDS: Final = {
     "demo": "Watch battles being scored: broker, judges, exactly-once stream, and a check of what came out.",
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
-    "score": "Score a file of battles, without Kafka.",
+    "score": "Score files of battles, without Kafka.",
     "rescore": "Score a range of a topic once more, by another panel: to a file, or to a topic exactly once.",
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",

@@ -25,8 +25,9 @@ from prefstream.consumer.client.topics import require_topic
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.files.score import DEFAULT_CHUNK_ROWS, panel_identity
+from prefstream.consumer.files.score import panel_identity
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, OutputPaths
+from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS
 from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.rescore.progress import fix_range

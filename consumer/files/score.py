@@ -1,9 +1,9 @@
-"""Scores a file without Kafka. The same input and panel give the same bytes, interrupted or not.
+"""Scores files without Kafka. The same input and panel give the same bytes, interrupted or not.
 
 A chunk is the unit of everything: read together, scored together, written together, and then counted in the
 checkpoint. Its boundaries follow from the input alone, so a resumed run scores the very batches that an uninterrupted
-one would have: the composition of a batch decides the last bits of its probabilities. While one chunk is scored, a
-thread reads and tokenises the next.
+one would have: the composition of a batch decides the last bits of its probabilities. Who scores it, a panel of this
+process or workers elsewhere, makes no difference to that: chunks come back in their order, and are written here.
 
     1. Score the chunk                      a crash here: nothing of it is on the disk
     2. Append its rows, rejected ones too   a crash here: they stand beyond the checkpoint and are cut off on resuming
@@ -16,68 +16,36 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final
 
-from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.observer import FileObserver
-from prefstream.consumer.files.score_output import ScoreOutput, ScorePaths, score_output
+from prefstream.consumer.files.score_chunks import Chunk, ChunkScorer, PanelScorer, ScoredRow
+from prefstream.consumer.files.score_output import ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint, PrefixHash
-from prefstream.consumer.files.score_rows import RowWriter
-from prefstream.schemas import Battle, Reason
+from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS, RunSettings, ScoreRun, ScoreSummary
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.errors import BattleTooLargeError
-from prefstream.scoring.files.battles import check_battles_file, read_battles
-from prefstream.scoring.files.row_warnings import REPEATED_ID, SeenIds
-from prefstream.scoring.files.rows import START, FileRecord, RejectedRow
-from prefstream.scoring.panel.panel import EncodedBatch, Panel
-
-DEFAULT_CHUNK_ROWS: Final = 128
-"""Enough battles to sort by length into full micro-batches; on two cores with judges of 300 million weights less than
-a minute of work, which is what an interruption loses or waits for, and how often progress shows."""
-
-MAX_CHUNK_BYTES: Final = 64 << 20
-"""A chunk ends early at this size: a hundred rows of the largest size would not fit in memory."""
+from prefstream.scoring.panel.panel import Panel
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreSummary:
-    """What a run did.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreJob:
+    """One file to score.
 
     Attributes:
-        scored: rows in the output, those from before an interruption too.
-        rejected: rows rejected, likewise.
-        resumed_rows: how many of both came from before.
-        seconds: time of this run, without loading the panel.
-        complete: whether the input's end was reached.
+        paths: input and output.
+        observing: entered while the file is written; what it gives is told of progress and rejected rows.
+        present: entered before the input is looked at, and left when it is done with: for one that has to be fetched.
     """
 
-    scored: int
-    rejected: int
-    resumed_rows: int
-    seconds: float
-    complete: bool
-
-    @property
-    def battles_per_s(self) -> float:
-        """Rows that this run went through, per second."""
-        return (self.scored + self.rejected - self.resumed_rows) / self.seconds if self.seconds else 0.0
+    paths: ScorePaths
+    observing: Callable[[], AbstractContextManager[FileObserver]]
+    present: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-def check_score(
-    paths: ScorePaths,
-    *,
-    resume: bool,
-    force: bool,
-    chunk_rows: int = DEFAULT_CHUNK_ROWS,
-    publish_models: bool = True,
-) -> None:
+def check_score(paths: ScorePaths, settings: RunSettings) -> None:
     """Refuse what can't work, before judges are loaded.
 
     Raises:
@@ -85,17 +53,11 @@ def check_score(
         UsageError: output or checkpoint can't be used as asked. Whether the panel is that of the interrupted run shows
             when it is loaded.
     """
-    _check_files(paths, resume=resume, force=force)
-    saved = Checkpoint.load(paths.checkpoint) if resume else None
+    settings.check(paths)
+    saved = Checkpoint.load(paths.checkpoint) if settings.resume else None
     if saved:
         with PrefixHash(paths.source) as hashed:
-            begin = _beginning(paths, hashed, saved, saved.panel, chunk_rows, publish_models=publish_models)
-            saved.refuse_other(begin, paths.checkpoint)
-
-
-def _check_files(paths: ScorePaths, *, resume: bool, force: bool) -> None:
-    check_battles_file(paths.source)
-    paths.check(resume=resume, force=force)
+            saved.refuse_other(settings.beginning(paths, hashed, saved, saved.panel), paths.checkpoint)
 
 
 def panel_identity(config: PanelConfig, panel: Panel) -> str:
@@ -122,7 +84,7 @@ def score_file(
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     publish_models: bool = True,
 ) -> ScoreSummary:
-    """Score every row of a file.
+    """Score every row of a file by a panel of this process.
 
     Args:
         paths: input and output.
@@ -130,10 +92,10 @@ def score_file(
         identity: `panel_identity` of it; a run is resumed only with the same.
         observer: is told of progress and rejected rows.
         stop: when set, the run ends after the chunk at hand and can be resumed.
-        resume: go on where an interrupted run stopped; without one, begin.
-        force: overwrite what is there.
-        chunk_rows: rows of a chunk; part of what decides the last bits of the result.
-        publish_models: in preferences, pass on who wrote the responses.
+        resume: as of `RunSettings`, and so are the others.
+        force: likewise.
+        chunk_rows: likewise.
+        publish_models: likewise.
 
     Raises:
         FileError: the input can't be used.
@@ -141,158 +103,73 @@ def score_file(
         StreamError: the output can't be written.
         JudgeFaultError: the panel can't answer; what was written can be resumed.
     """
-    _check_files(paths, resume=resume, force=force)
-    with score_output(paths) as output, PrefixHash(paths.source) as hashed:
-        begin = partial(_beginning, paths, hashed, panel=identity, chunk_rows=chunk_rows, publish_models=publish_models)
-        checkpoint = _begin(paths, output, begin, resume=resume)
-        output.cut_to(checkpoint)
-        return _Run(paths, panel, output, hashed, observer, publish_models=publish_models).until_end(checkpoint, stop)
+    settings = RunSettings(resume=resume, force=force, chunk_rows=chunk_rows, publish_models=publish_models)
+    job = ScoreJob(paths=paths, observing=lambda: nullcontext(observer))
+    [summary] = score_files([job], PanelScorer(panel, identity), settings, stop)
+    return summary
 
 
-def _begin(
-    paths: ScorePaths, output: ScoreOutput, beginning: Callable[[Checkpoint | None], Checkpoint], *, resume: bool
-) -> Checkpoint:
-    """The checkpoint to go on from. A new one is on the disk before the output changes: a crash then resumes it."""
-    saved = Checkpoint.load(paths.checkpoint) if resume else None
-    begin = beginning(saved)
-    if saved:
-        saved.refuse_other(begin, paths.checkpoint)
-        return saved
-    if resume and paths.finished:
-        raise UsageError(f"{paths.out} is finished: there is nothing to resume; score again with --force")
-    output.keep(begin)
-    return begin
+def score_files(
+    jobs: Sequence[ScoreJob], scorer: ChunkScorer, settings: RunSettings, stop: threading.Event
+) -> list[ScoreSummary]:
+    """Score every row of files, one behind the other, each with an output of its own.
 
+    While the last chunks of a file are scored, the first ones of the next are read.
 
-def _beginning(
-    paths: ScorePaths,
-    hashed: PrefixHash,
-    saved: Checkpoint | None,
-    panel: str,
-    chunk_rows: int,
-    *,
-    publish_models: bool,
-) -> Checkpoint:
-    """What this run would start with; its input's hash reaches as far as that of the one that was saved."""
-    return Checkpoint(
-        input_bytes=paths.source.stat().st_size,
-        input_sha256=hashed.up_to(saved.offset if saved else START.offset),
-        output_format=paths.format,
-        panel=panel,
-        chunk_rows=chunk_rows,
-        publish_models=publish_models,
-    )
+    Args:
+        jobs: the files.
+        scorer: who scores.
+        settings: how.
+        stop: when set, no more is scored; every file can be resumed.
 
+    Returns:
+        What was done, of the files that were begun.
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Rows that are scored together; `encoded` holds the battles among them, None where there are none."""
-
-    records: list[FileRecord[Battle]]
-    encoded: EncodedBatch | None
-
-    @property
-    def last(self) -> FileRecord[Battle]:
-        return self.records[-1]
-
-
-class _Run:
-    """One run of `score_file`, between opening its files and closing them."""
-
-    def __init__(
-        self,
-        paths: ScorePaths,
-        panel: Panel,
-        output: ScoreOutput,
-        hashed: PrefixHash,
-        observer: FileObserver,
-        *,
-        publish_models: bool,
-    ) -> None:
-        self._paths = paths
-        self._panel = panel
-        self._rows = RowWriter(paths.format, paths.source, publish_models=publish_models)
-        self._output = output
-        self._hashed = hashed
-        self._observer = observer
-        self._ids = SeenIds()  # of this run: those from before an interruption are not read again
-
-    def until_end(self, checkpoint: Checkpoint, stop: threading.Event) -> ScoreSummary:
-        """Score chunk by chunk until the input ends or `stop` is set."""
-        started = time.perf_counter()
-        resumed_rows = checkpoint.scored + checkpoint.rejected
+    Raises:
+        FileError: an input can't be used.
+        UsageError: output or checkpoint can't be used as asked.
+        StreamError: an output can't be written, or workers are lost.
+        JudgeFaultError: the panel can't answer; what was written can be resumed.
+    """
+    runs: list[ScoreRun] = []
+    summaries = []
+    try:
         with (
-            closing(read_battles(self._paths.source, start=checkpoint.position)) as records,
-            ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as ahead,
+            closing(_chunks(jobs, scorer.identity, settings, runs)) as chunks,
+            closing(scorer.score(chunks, stop)) as scored,
         ):
-            upcoming = ahead.submit(self._next_chunk, records, checkpoint.chunk_rows)
-            while chunk := upcoming.result():
-                if stop.is_set():
-                    break
-                upcoming = ahead.submit(self._next_chunk, records, checkpoint.chunk_rows)
-                checkpoint = self._finish_chunk(chunk, checkpoint)
-                rows = checkpoint.scored + checkpoint.rejected - resumed_rows
-                self._observer.advanced(checkpoint.done_bytes, rows)
-        complete = chunk is None
-        if complete:
-            if not checkpoint.output_bytes:
-                self._output.append(self._rows.header(), b"")  # an input without rows has a header all the same
-            self._output.finish()
-        return ScoreSummary(
-            scored=checkpoint.scored,
-            rejected=checkpoint.rejected,
-            resumed_rows=resumed_rows,
-            seconds=time.perf_counter() - started,
-            complete=complete,
-        )
+            for place, job in enumerate(jobs):
+                with job.observing() as observer:
+                    _write(runs, place, scored, observer)
+                if place == len(runs):
+                    break  # stopped before it was begun
+                summaries.append(runs[place].summary())
+                runs[place].close()
+    finally:
+        for run in runs:
+            run.close()
+    return summaries
 
-    def _next_chunk(self, records: Iterator[FileRecord[Battle]], rows: int) -> _Chunk | None:
-        """Read and tokenise, on the read-ahead thread. Its calls follow one another, so `records` has one user."""
-        chunk: list[FileRecord[Battle]] = []
-        size = 0
-        for record in records:
-            chunk.append(record)
-            size += len(record.raw)
-            if len(chunk) == rows or size >= MAX_CHUNK_BYTES:
-                break
-        if not chunk:
-            return None
-        battles = [record.content for record in chunk if isinstance(record.content, Battle)]
-        return _Chunk(chunk, self._panel.encode(battles) if battles else None)
 
-    def _finish_chunk(self, chunk: _Chunk, before: Checkpoint) -> Checkpoint:
-        scored, rejected = [], []
-        answers = iter(self._panel.score_encoded(chunk.encoded) if chunk.encoded else [])
-        for record in chunk.records:
-            if isinstance(record.content, RejectedRow):
-                rejected.append(self._reject(record, record.content))
-                continue
-            for warning in record.warnings:
-                self._observer.warned(record.line, warning)
-            if self._ids.is_repeated(record.content.id):
-                self._observer.warned(record.line, REPEATED_ID)
-            answer = next(answers)
-            if isinstance(answer, BattleTooLargeError):
-                rejected.append(self._reject(record, RejectedRow(Reason.TOO_LARGE_FOR_JUDGE, str(answer))))
-            else:
-                scored.append(self._rows.row(record.content, record.line, answer))
-        header = b"" if before.output_bytes else self._rows.header()
-        output_bytes, rejected_bytes = self._output.append(header + b"".join(scored), b"".join(rejected))
-        after = before.model_copy(
-            update={
-                "offset": chunk.last.end.offset,
-                "done_bytes": chunk.last.done_bytes,
-                "line": chunk.last.end.line,
-                "input_sha256": self._hashed.up_to(chunk.last.end.offset),
-                "scored": before.scored + len(scored),
-                "rejected": before.rejected + len(rejected),
-                "output_bytes": output_bytes,
-                "rejected_bytes": rejected_bytes,
-            }
-        )
-        self._output.keep(after)
-        return after
+def _chunks(
+    jobs: Sequence[ScoreJob], identity: str, settings: RunSettings, runs: list[ScoreRun]
+) -> Generator[Chunk, None, None]:
+    """The chunks of all files. A file is opened when it is its turn, and added to those that are under way."""
+    for job in jobs:
+        run = ScoreRun(job.paths, settings, identity=identity, present=job.present())
+        runs.append(run)
+        yield from run.chunks()
 
-    def _reject(self, record: FileRecord[Battle], row: RejectedRow) -> bytes:
-        self._observer.rejected(record.line, row)
-        return self._rows.rejected_row(record, row)
+
+def _write(
+    runs: Sequence[ScoreRun],
+    place: int,
+    scored: Iterator[tuple[Chunk, Sequence[ScoredRow]]],
+    observer: FileObserver,
+) -> None:
+    """Write one file, up to its end or for as long as chunks come."""
+    for chunk, rows in scored:
+        if not chunk.records:
+            runs[place].finish()
+            return
+        runs[place].write(chunk, rows, observer)

@@ -16,9 +16,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from prefstream.consumer.files.score import ScoreSummary, score_file
+from prefstream.consumer.files.score import score_file
 from prefstream.consumer.files.score_output import ScorePaths
 from prefstream.consumer.files.score_rows import OutputFormat
+from prefstream.consumer.files.score_run import ScoreSummary
 from prefstream.schemas import Battle, Provenance, Truncation
 from prefstream.scoring.encoding.encode import Encoding
 from prefstream.scoring.errors import BattleTooLargeError

@@ -74,6 +74,8 @@ def test_every_extra_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("extra", extras.EXTRAS)
 def test_an_extra_brings_what_is_imported_of_it(extra: str) -> None:
+    if extra == "ray" and not extras.is_installed("ray"):
+        pytest.skip("Ray is 240 MB: a checkout may do without it")
     assert packages_in(extra) - modules_of(extra) == set()
 
 

@@ -110,22 +110,24 @@ class FileProgress:
         verb: what is done to it, for the lines.
         start_bytes: how much of it was done before.
         start_rows: rows in it.
+        size: of the file in bytes; None asks the file system.
         clock: seconds, monotonic.
     """
 
     def __init__(
         self,
         console: Console,
-        file: Path,
+        file: Path | str,
         *,
         verb: str,
         start_bytes: int = 0,
         start_rows: int = 0,
+        size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._verb = verb
-        self._total = file.stat().st_size
+        self._total = Path(file).stat().st_size if size is None else size
         self._start = start_bytes
         self._start_rows = start_rows
         self._clock = clock

@@ -25,6 +25,7 @@ from prefstream.consumer.files.score import check_score, panel_identity, score_f
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, FileOutput, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
+from prefstream.consumer.files.score_run import RunSettings
 from prefstream.schemas import Probabilities, decode_preference
 from prefstream.scoring.atomic_file import draft_path
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig
@@ -201,7 +202,7 @@ def test_input_without_rows_gives_an_output_without_rows(tmp_path: Path) -> None
 
 def test_chunk_ends_early_at_its_bound_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the largest size would not fit in memory otherwise."""
-    monkeypatch.setattr("prefstream.consumer.files.score.MAX_CHUNK_BYTES", 100)
+    monkeypatch.setattr("prefstream.consumer.files.score_run.MAX_CHUNK_BYTES", 100)
     recorder = Recorder()
     score_with_hashes(write_csv(tmp_path, 20), tmp_path / "out.csv", recorder=recorder, chunk_rows=1000)
     assert len(recorder.advances) > 3
@@ -357,15 +358,15 @@ def test_what_is_not_resumable_is_refused_before_judges_are_loaded(interrupted: 
     """By its own files alone; only the panel takes loading to be known."""
     source, out = interrupted
     paths = ScorePaths(out, source=source)
-    check_score(paths, resume=True, force=False, chunk_rows=8)
+    check_score(paths, RunSettings(resume=True, chunk_rows=8))
     with pytest.raises(UsageError, match=r"interrupted run: --chunk \(it was 8\)\. "):
-        check_score(paths, resume=True, force=False, chunk_rows=9)
+        check_score(paths, RunSettings(resume=True, chunk_rows=9))
     source.write_text(source.read_text() + "40,p,a,b\n")
     with pytest.raises(UsageError, match=r"interrupted run: the input file\. "):
-        check_score(paths, resume=True, force=False, chunk_rows=8)
+        check_score(paths, RunSettings(resume=True, chunk_rows=8))
     paths.checkpoint.write_bytes(b"{}")
     with pytest.raises(UsageError, match="no progress file"):
-        check_score(paths, resume=True, force=False, chunk_rows=8)
+        check_score(paths, RunSettings(resume=True, chunk_rows=8))
 
 
 def test_resume_refuses_outputs_that_were_changed(interrupted: tuple[Path, Path]) -> None:
