@@ -67,6 +67,11 @@ class Provenance(ContractModel):
     base_hash: Annotated[
         str | None, Field(description="SHA-256 over the headers and samples of the base's weight files.")
     ] = None
+    adapter: Annotated[str | None, Field(description="Hub id of the adapter. Absent: a local folder.")] = None
+    adapter_revision: Annotated[
+        str | None,
+        Field(description="Commit of a hub adapter, also where the panel file names a branch or tag."),
+    ] = None
     adapter_hash: Annotated[str | None, Field(description="SHA-256 of the adapter's weights.")] = None
     template: Annotated[str | None, Field(description="Family and version of the layout.")] = None
     template_hash: Annotated[str | None, Field(description="SHA-256 of the layout.")] = None

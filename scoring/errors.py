@@ -11,6 +11,7 @@
         ├── NoRewardError         a reward for a single answer was asked of judges that only compare
         ├── MisuseError           the library was called in a way that can't work
         ├── JudgeFaultError       a judge broke down while scoring
+        ├── PushError             an adapter could not be pushed to a model hub just now
         └── FinetuneError         a training run went wrong
 
 Messages say what was wrong, where, and what to do. They never hold text of a battle.
@@ -57,6 +58,10 @@ class FetchError(LoadError):
 
 class BattleTooLargeError(ScoringError):
     """One battle needs more memory than its judge's device has, even in a micro-batch of its own."""
+
+
+class PushError(ScoringError):
+    """An adapter could not be pushed to a model hub; trying again may help."""
 
 
 class FinetuneError(ScoringError):

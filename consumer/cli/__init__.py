@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "topics": "The stream's topics on a cluster.",
     "replay": "Feed a file to a topic: its battles, or with --votes what people said of them.",
     "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
-    "adapters": "What training left behind: average adapters, compare runs, merge into bases.",
+    "adapters": "What training left behind: average adapters, compare runs, merge into bases, push to a hub.",
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
     "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",
     "schema": "Print the contract: JSON Schema of the messages, AsyncAPI of the topics. Generated from the models.",

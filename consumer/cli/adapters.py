@@ -29,13 +29,13 @@ class MergedDtype(StrEnum):
 adapters = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="What training left behind: average adapters, compare runs, merge into bases.",
+    help="What training left behind: average adapters, compare runs, merge into bases, push to a hub.",
 )
 
 
 @adapters.callback()
 def _group() -> None:
-    """What training left behind: average adapters, compare runs, merge into bases."""
+    """What training left behind: average adapters, compare runs, merge into bases, push to a hub."""
 
 
 @adapters.command(cls=StrictCommand)
@@ -118,6 +118,38 @@ def merge(
         say=lambda line: typer.echo(line, err=True),
     )
     typer.echo(f"{parameters:,} parameters in {dtype.value} are in {output}")
+
+
+@adapters.command(cls=StrictCommand)
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False, help="The adapter.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="REPOSITORY", show_default=False, help="Of a model hub, such as my-org/my-judge.")
+    ],
+    *,
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see the repository.")] = False,
+    message: Annotated[
+        str | None, typer.Option(show_default="the kind of judge and this version", help="Of the commit.")
+    ] = None,
+) -> None:
+    """Push an adapter to a model hub: weights, layout and calibration, card, receipt and curves, in one commit.
+
+    The repository is made, private, unless it is there. The token is that of HF_TOKEN, or of `hf auth login`; the hub,
+    where it is another than the client's own, that of HF_ENDPOINT. What a run said of its dev pairs stays here.
+
+    Exit codes: 0 done, 1 the hub can't be reached, 2 it refuses, or there is no whole adapter.
+
+    For example:
+
+        prefstream adapters push adapters/gemma my-org/gemma-judge
+        prefstream adapters push adapters/gemma my-org/gemma-judge --message "calibrated on March's votes"
+    """
+    configure_logging("warning", library_level="error")
+    from prefstream.scoring.adapters.push import Repository, read_record
+
+    read_record(folder)
+    destination = Repository.prepare(repository, public=public)
+    typer.echo(destination.told(destination.push(folder, message)))
 
 
 @adapters.command(cls=StrictCommand)

@@ -23,13 +23,15 @@ from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
-from prefstream.scoring.errors import LoadError
+from prefstream.schemas import PrefstreamError
+from prefstream.scoring.errors import LoadError, PushError
 from prefstream.scoring.finetune.features.recipe import AnyRecipe, FeaturesRecipe, load_any_recipe
 from prefstream.scoring.finetune.recipe import Recipe, shipped_recipes
 from prefstream.scoring.runtime import is_first_process
 from prefstream.scoring.settings_files import parse_yaml
 
 if TYPE_CHECKING:
+    from prefstream.scoring.adapters.push import Repository
     from prefstream.scoring.files.data_report import DataReport
     from prefstream.scoring.finetune.data.parts import Fold
 
@@ -121,6 +123,17 @@ def finetune(
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Start anew where OUTPUT holds a run already.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to-hub",
+            metavar="REPOSITORY",
+            show_default="nowhere",
+            help="Put the adapter, when it is trained, into this repository of a model hub, such as my-org/my-judge, "
+            "with HF_TOKEN. It is made before the training, private, unless it is there.",
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see what --push-to-hub makes.")] = False,
     show: Annotated[
         bool,
         typer.Option(
@@ -153,6 +166,7 @@ def finetune(
         prefstream finetune train.csv -r my-recipe.yaml -o adapters/mine --show
         prefstream finetune train.csv -r smollm2-135m -o adapters/one --hold-out 1/5 --set seed=1
         prefstream finetune train.csv -r smollm2-135m -o adapters/student --teacher preferences.jsonl
+        prefstream finetune train.csv -r lexical -o adapters/lexical --push-to-hub my-org/lexical
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True, quiet=not is_first_process())
@@ -163,6 +177,8 @@ def finetune(
     inputs = _Inputs(file, dev, _fold(hold_out) if hold_out else None, tuple(teachers or ()), start)
     if isinstance(chosen, FeaturesRecipe) and start is not None:
         raise UsageError("--start-from is for LoRA; a judge of features is fitted at once, from nothing: leave it out")
+    if public and push_to_hub is None:
+        raise UsageError("--public is for --push-to-hub, which is not given: leave it out, or name a repository")
     if show:
         _show(chosen, inputs, Console())
         return
@@ -171,12 +187,33 @@ def finetune(
 
     if is_first_process():  # the others would take what it writes for an earlier run
         check_run(file, dev, output, resume=resume, force=force)
+    destination = _destination(push_to_hub, public=public)
     if isinstance(chosen, FeaturesRecipe):
         _fit(chosen, inputs, output, console)
     elif not _train(chosen, inputs, output, console, resume=resume):
         say(console, "interrupted and saved; go on with the same command and --resume")
         raise typer.Exit(EXIT_INTERRUPTED)
     say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
+    if destination is not None:
+        _push(destination, output, console)
+
+
+def _destination(repository: str | None, *, public: bool) -> Repository | None:
+    """Where the adapter will go; what speaks against it is told before hours of training."""
+    if repository is None or not is_first_process():
+        return None
+    from prefstream.scoring.adapters.push import Repository
+
+    return Repository.prepare(repository, public=public)
+
+
+def _push(destination: Repository, output: Path, console: Console) -> None:
+    try:
+        commit = destination.push(output)
+    except PrefstreamError as error:
+        again = f"prefstream adapters push {output} {destination.name}" + ("" if destination.private else " --public")
+        raise PushError(f"{error}; the adapter is whole in {output}: {again}") from error
+    say(console, destination.told(commit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def check_remote_judge(judge: RemoteJudgeConfig) -> Finding:
 
     check = f"judge {judge.name}"
     for source, revision in [(judge.base, judge.revision), (judge.adapter, judge.adapter_revision)]:
-        if fetched_folder(source, revision) is None:
+        if fetched_folder(source, revision, weights=False) is None:
             return warn(check, f"{source} is not on this machine yet", _FETCHED_AT_START)
     with closing(load_remote_judge(judge.model_copy(update={"patience_s": 0.0}))) as loaded:
         said = loaded.provenance

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 RECEIPT: Final = "train.json"
 CARD: Final = "README.md"
+CURVES: Final = "curves.png"
 
 PREDICTIONS: Final = "dev-predictions.csv"
 """What a run said of the pairs that it was measured on, in Kaggle's submission format."""

@@ -19,7 +19,7 @@ from pydantic import (
 
 from prefstream.schemas import Probabilities
 from prefstream.scoring.config.quantization import Int8Threshold, JudgeQuantization, Quantization, QuantTypeSetting
-from prefstream.scoring.config.sources import DEMO_BASES, Commit, Source, pinned
+from prefstream.scoring.config.sources import DEMO_BASES, Commit, Revision, Source, pinned
 from prefstream.scoring.settings import Settings
 
 CPU_MICRO_BATCH_TOKENS: Final = 1024
@@ -33,6 +33,11 @@ card, and gives the same bits. `auto` takes no more than this: a larger pass pad
 
 
 _DEVICE: Final = re.compile(r"auto|cpu|cuda|cuda:\d+")
+
+
+_ADAPTER_REVISION: Final = (
+    "Of a hub adapter: its commit; or a branch or tag, which is looked up at each start, and told."
+)
 
 
 class _NamedSettings(Settings):
@@ -77,7 +82,7 @@ class ModelJudgeConfig(_NamedSettings):
     base: Annotated[
         Source, Field(description=f"Folder or hub id of the base model, or {' or '.join(DEMO_BASES)}: the demo's.")
     ]
-    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter_revision: Annotated[Revision | None, Field(description=_ADAPTER_REVISION)] = None
     adapter: Annotated[Source | None, Field(description="Folder or hub id of the LoRA adapter.")] = None
     allow_untrained: Annotated[
         bool, Field(description="Accept a random head; every preference then says so. For demos and tests.")
@@ -212,7 +217,7 @@ class FeaturesJudgeConfig(_WithoutDevice):
     why_no_device = "features are counted on the CPU, faster than any judge with weights reads"
 
     kind: Literal["features"]
-    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter_revision: Annotated[Revision | None, Field(description=_ADAPTER_REVISION)] = None
     adapter: Annotated[
         Source, Field(description="Folder or hub id that `prefstream finetune` wrote with a recipe of this kind.")
     ]
@@ -246,7 +251,7 @@ class RemoteJudgeConfig(_WithoutDevice):
     base: Annotated[
         Source, Field(description="As for a judge with weights; of it only config and tokenizer are read here.")
     ]
-    adapter_revision: Annotated[Commit | None, Field(description="Commit of a hub adapter.")] = None
+    adapter_revision: Annotated[Revision | None, Field(description=_ADAPTER_REVISION)] = None
     adapter: Annotated[
         Source, Field(description="Folder or hub id of the LoRA adapter; of it only its record is read here.")
     ]

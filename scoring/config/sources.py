@@ -43,8 +43,12 @@ Commit: TypeAlias = Annotated[str, Field(pattern=_COMMIT.pattern + "$")]
 """A full commit hash: a branch or tag can be moved to other weights."""
 
 
+Revision: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w-]*([./][\w-]+)*$", max_length=200)]
+"""A commit, or a branch or tag, whose commit is looked up when the judge is loaded, and told."""
+
+
 def pinned(source: str, info: ValidationInfo) -> str:
-    """Refuse what stands on a hub and may move, and a base of the demo that is none.
+    """Refuse what stands on a hub and may move without anybody's having said so, and a base of the demo that is none.
 
     Args:
         source: folder, hub id or base of the demo.
@@ -65,5 +69,6 @@ def pinned(source: str, info: ValidationInfo) -> str:
         raise ValueError(
             f"{source} is no folder, and as a hub id it needs {key}, the full commit hash: "
             "a branch or tag could be other weights tomorrow"
+            + ("" if is_base else "; one that is named is looked up at each start, and told")
         )
     return source

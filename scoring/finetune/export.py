@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from prefstream.scoring.adapters.receipt import RECEIPT
+from prefstream.scoring.adapters.receipt import CURVES, RECEIPT
 from prefstream.scoring.atomic_file import write_atomically, write_json
 from prefstream.scoring.finetune.callbacks import Cost
 from prefstream.scoring.finetune.model import Student
@@ -20,8 +20,6 @@ from prefstream.scoring.finetune.receipt import data_line, drop_predictions, met
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS, AdapterRecord
 from prefstream.scoring.loading.sources import public_name
-
-CURVES: Final = "curves.png"
 
 _PACKAGES: Final = ("prefstream", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers")
 _POOLED: Final = {

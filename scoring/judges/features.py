@@ -41,6 +41,7 @@ class FeaturesJudge:
         name: str,
         weight: float,
         adapter_hash: str,
+        hub: tuple[str, str] | None = None,
         extractor: Extractor,
         model: LinearModel,
         strongest: Sequence[NamedFeature] = (),
@@ -52,16 +53,20 @@ class FeaturesJudge:
             name: as in preferences, metrics and logs.
             weight: share in the panel's mean.
             adapter_hash: of the model's weights.
+            hub: id and commit of an adapter of a hub; None for a folder's.
             extractor: counts what the model was trained on.
             model: the weights.
             strongest: features that decide most, the strongest first.
             calibration: of this judge's probabilities.
         """
         spec = extractor.spec
+        adapter, revision = hub or (None, None)
         self.name = name
         self.weight = weight
         self.provenance = Provenance(
             kind="features",
+            adapter=adapter,
+            adapter_revision=revision,
             adapter_hash=adapter_hash,
             template=spec.name,
             template_hash=spec.hash,

@@ -104,11 +104,13 @@ def load_features_judge(config: FeaturesJudgeConfig, *, calibration: Calibration
         LoadError: the judge can't be loaded, or must not judge; the message names the file and the remedy.
         MissingExtraError: its adapter is on the hub, and `prefstream[judges]` is not installed.
     """
-    record, model = read_features_adapter(_adapter_folder(config))
+    folder, commit = _adapter_folder(config)
+    record, model = read_features_adapter(folder)
     judge = FeaturesJudge(
         name=config.name,
         weight=config.weight,
         adapter_hash=record.weights_hash,
+        hub=(config.adapter, commit) if commit else None,
         extractor=Extractor(record.features),
         model=model,
         strongest=record.strongest,
@@ -160,13 +162,14 @@ def fetched_adapter(config: FeaturesJudgeConfig) -> Path | None:
     return fetched_folder(config.adapter, config.adapter_revision)
 
 
-def _adapter_folder(config: FeaturesJudgeConfig) -> Path:
+def _adapter_folder(config: FeaturesJudgeConfig) -> tuple[Path, str | None]:
+    """Where it is, and its commit where it is of the hub."""
     if Path(config.adapter).is_absolute():
-        return Path(config.adapter)
+        return Path(config.adapter), None
     _require_hub(config)
-    from prefstream.scoring.loading.sources import local_folder
+    from prefstream.scoring.loading.sources import adapter_folder
 
-    return local_folder(config.adapter, config.adapter_revision)
+    return adapter_folder(config.name, config.adapter, config.adapter_revision)
 
 
 def _require_hub(config: FeaturesJudgeConfig) -> None:

@@ -31,7 +31,7 @@ from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_fil
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
 from prefstream.scoring.loading.rounding import NONE, Rounding
-from prefstream.scoring.loading.sources import local_folder, public_name
+from prefstream.scoring.loading.sources import adapter_folder, public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
 
@@ -43,6 +43,7 @@ class _Recorded:
     """An adapter folder, and what it says of itself."""
 
     folder: Path
+    commit: str | None
     record: AdapterRecord
 
 
@@ -175,6 +176,8 @@ def _load_quietly(
         base=public_name(config.base),
         revision=config.revision,
         base_hash=base.hash,
+        adapter=config.adapter if adapter and adapter.commit else None,
+        adapter_revision=adapter.commit if adapter else None,
         adapter_hash=hash_adapter(adapter.folder) if adapter else None,
         template=template.name,
         template_hash=template.hash,
@@ -308,14 +311,14 @@ def _load_model(
 def _recorded(config: ModelJudgeConfig) -> _Recorded | None:
     if config.adapter is None:
         return None
-    folder = local_folder(config.adapter, config.adapter_revision)
-    return _Recorded(folder, AdapterRecord.read(folder))
+    folder, commit = adapter_folder(config.name, config.adapter, config.adapter_revision)
+    return _Recorded(folder, commit, AdapterRecord.read(folder))
 
 
 def _verified(recorded: _Recorded, template: Template, head_names: frozenset[str]) -> _Adapter:
     shapes = verify_adapter_files(recorded.folder, head_names)
     recorded.record.verify(recorded.folder, template)
-    return _Adapter(recorded.folder, recorded.record, shapes)
+    return _Adapter(recorded.folder, recorded.commit, recorded.record, shapes)
 
 
 def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:

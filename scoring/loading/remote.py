@@ -18,7 +18,7 @@ from prefstream.scoring.judges.reading import ReadingJudge
 from prefstream.scoring.judges.remote.source import RemoteLogits
 from prefstream.scoring.judges.remote.vllm import Served, VllmClient
 from prefstream.scoring.loading.adapter_record import AdapterRecord
-from prefstream.scoring.loading.sources import local_folder, public_name
+from prefstream.scoring.loading.sources import adapter_folder, local_folder, public_name
 from prefstream.scoring.loading.tokenizer import load_config, load_tokenizer
 
 _PROBES: Final = tuple(
@@ -45,7 +45,7 @@ def load_remote_judge(
         ConfigError: settings don't fit the model, or the token is not there.
     """
     token = _token(config)
-    encoder, record = _reader(config)
+    encoder, record, commit = _reader(config)
     client = VllmClient(
         str(config.url),
         judge=config.name,
@@ -69,7 +69,7 @@ def load_remote_judge(
     judge = ReadingJudge(
         name=config.name,
         weight=config.weight,
-        provenance=_provenance(config, served, client.place, encoder),
+        provenance=_provenance(config, served, client.place, encoder, commit),
         encoder=encoder,
         source=source,
         tau=record.tau,
@@ -96,12 +96,12 @@ def _token(config: RemoteJudgeConfig) -> str | None:
     return token
 
 
-def _reader(config: RemoteJudgeConfig) -> tuple[Encoder, AdapterRecord]:
+def _reader(config: RemoteJudgeConfig) -> tuple[Encoder, AdapterRecord, str | None]:
     base = local_folder(config.base, config.revision, weights=False)
     model_config = load_config(base, len(LABELS[config.layout]))
     tokenizer = load_tokenizer(base, model_config)
     template = template_for(model_config.model_type, config.layout, tokenizer)
-    adapter = local_folder(config.adapter, config.adapter_revision, weights=False)
+    adapter, commit = adapter_folder(config.name, config.adapter, config.adapter_revision, weights=False)
     record = AdapterRecord.read(adapter)
     record.verify(adapter, template)
     if record.pooling != "last":
@@ -117,14 +117,18 @@ def _reader(config: RemoteJudgeConfig) -> tuple[Encoder, AdapterRecord]:
         mask_identity=record.mask_identity,
         shared=False,
     )
-    return encoder, record
+    return encoder, record, commit
 
 
-def _provenance(config: RemoteJudgeConfig, served: Served, place: str, encoder: Encoder) -> Provenance:
+def _provenance(
+    config: RemoteJudgeConfig, served: Served, place: str, encoder: Encoder, commit: str | None
+) -> Provenance:
     return Provenance(
         kind=config.layout,
         base=public_name(config.base),
         revision=config.revision,
+        adapter=config.adapter if commit else None,
+        adapter_revision=commit,
         template=encoder.template.name,
         template_hash=encoder.template.hash,
         device=place,

@@ -12,6 +12,7 @@ from prefstream.scoring.errors import FetchError, LoadError
 
 _SMALL_FILES: Final = ("*.json", "*.model", "*.jinja")
 _WEIGHT_FILES: Final = "*.safetensors"
+_HUB_FILES: Final = (*_SMALL_FILES, _WEIGHT_FILES)
 _HUB_FILES_NOT: Final = ("original/*", "consolidated*")
 """The second copies that some repositories hold, in formats of their own."""
 
@@ -23,7 +24,7 @@ def local_folder(
 
     Args:
         source: absolute folder, hub id, or one of `config.DEMO_BASES`.
-        revision: commit of a hub id.
+        revision: commit of a hub id; or a branch or tag, of which the newest commit is fetched.
         weights: whether its weights are wanted, or the small files alone.
         say: told what is being fetched and converted.
 
@@ -43,7 +44,7 @@ def local_folder(
             huggingface_hub.snapshot_download(
                 source,
                 revision=revision,
-                allow_patterns=[*_SMALL_FILES, _WEIGHT_FILES] if weights else list(_SMALL_FILES),
+                allow_patterns=list(_HUB_FILES if weights else _SMALL_FILES),
                 ignore_patterns=list(_HUB_FILES_NOT),
             )
         )
@@ -53,6 +54,35 @@ def local_folder(
             f"{source} at {revision}: can't be fetched from the hub ({type(error).__name__}: "
             f"{first_line(error)}); check the id, the revision, your access and HF_TOKEN, or give a local folder"
         ) from error
+
+
+def adapter_folder(judge: str, source: str, revision: str | None, *, weights: bool = True) -> tuple[Path, str | None]:
+    """The folder of a judge's adapter, and its commit where it is of the hub; a name that may move is told with it.
+
+    Args:
+        judge: whose it is.
+        source: absolute folder or hub id.
+        revision: as for `local_folder`.
+        weights: likewise.
+
+    Raises:
+        FetchError: as `local_folder`; and LoadError.
+    """
+    folder = local_folder(source, revision, weights=weights)
+    if Path(source).is_absolute():
+        return folder, None
+    commit = folder.name  # the hub's cache has a folder for each commit
+    if commit != revision:
+        import structlog  # who has the hub's client has it, too
+
+        structlog.get_logger().warning(
+            "adapter is named by what can move; adapter_revision: COMMIT in the panel file keeps these weights",
+            judge=judge,
+            adapter=source,
+            adapter_revision=revision,
+            commit=commit,
+        )
+    return folder, commit
 
 
 def prepare_demo_bases(sources: Iterable[str], *, say: Callable[[str], None] | None = None) -> None:
@@ -70,12 +100,13 @@ def prepare_demo_bases(sources: Iterable[str], *, say: Callable[[str], None] | N
         prepare_bases(demo, say=say or (lambda _: None))
 
 
-def fetched_folder(source: str, revision: str | None) -> Path | None:
+def fetched_folder(source: str, revision: str | None, *, weights: bool = True) -> Path | None:
     """The folder of a model as far as it is on this machine; None for one that is still to be fetched. Asks nobody.
 
     Args:
         source: as for `local_folder`.
-        revision: commit of a hub id.
+        revision: likewise.
+        weights: likewise.
     """
     if source in DEMO_BASES:
         return prepared_base(source)
@@ -84,7 +115,16 @@ def fetched_folder(source: str, revision: str | None) -> Path | None:
     import huggingface_hub
 
     try:
-        return Path(huggingface_hub.snapshot_download(source, revision=revision, local_files_only=True))
+        return Path(
+            huggingface_hub.snapshot_download(
+                source,
+                revision=revision,
+                # As they were fetched: without the rest, which nobody wants, the hub's client would call it incomplete.
+                allow_patterns=list(_HUB_FILES if weights else _SMALL_FILES),
+                ignore_patterns=list(_HUB_FILES_NOT),
+                local_files_only=True,
+            )
+        )
     except (OSError, ValueError):
         return None
 

@@ -15,7 +15,7 @@ from prefstream.scoring.version import own_version
 CALIBRATION_DIGITS: Final = 12
 """Of the SHA-256 of a calibration file: enough to tell one operator's files apart, short enough to be read out."""
 
-NOT_DECIDING: Final = frozenset({"device", "base", "revision", "trained"})
+NOT_DECIDING: Final = frozenset({"device", "base", "revision", "adapter", "adapter_revision", "trained"})
 """Of a judge's provenance, what does not decide its answers. The device: the same judge on another card gives other
 last bits, but it is the same panel, be it on one machine or on ten. The rest: names of what the hashes tell exactly."""
 

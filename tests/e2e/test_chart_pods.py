@@ -25,8 +25,8 @@ from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.scoring.config import load_panel_config
 from tests.support.helm.chart import EXAMPLES, NAMESPACE, render
-from tests.support.helm.hub import REVISION, model_hub
 from tests.support.helm.pods import Container, unpack, variables_of
+from tests.support.hub import Hub, serving_hub
 from tests.support.processes import START_S, Prefstream
 from tests.support.streams import (
     battle_event,
@@ -182,10 +182,17 @@ def test_the_boards_pod_shows_what_the_streams_pod_answered(broker: StreamConfig
     assert tmp_path.joinpath("board/var/lib/prefstream/board.sqlite").stat().st_uid == os.getuid()
 
 
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving_hub() as serving:
+        yield serving
+
+
 def test_an_adapter_that_was_fetched_before_the_judges_were_loaded_is_one_that_judges(
-    broker: StreamConfig, tmp_path: Path
+    broker: StreamConfig, hub: Hub, tmp_path: Path
 ) -> None:
     """By the init container, from a hub, with a calibration."""
+    revision = hub.publish("example/lexical", LEXICAL)
     prior = {"name": "prior", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}
     values = {
         "config": {"bootstrap_servers": broker.bootstrap_servers},
@@ -193,27 +200,26 @@ def test_an_adapter_that_was_fetched_before_the_judges_were_loaded_is_one_that_j
             "content": {"judges": [prior, {"name": "lexical", "kind": "features", "adapter": "./adapters/lexical"}]},
             "calibration": json.dumps({"weights": {"prior": 0.2, "lexical": 0.8}}),
         },
-        "adapters": {"hub": [{"name": "lexical", "repository": "example/lexical", "revision": REVISION}]},
+        "adapters": {"hub": [{"name": "lexical", "repository": "example/lexical", "revision": revision}]},
     }
     rendered = render(values)
     container = unpack(rendered, "StatefulSet", tmp_path / "pod")
     [fetching] = rendered.pod("StatefulSet")["initContainers"]
     python = as_a_pod(container, "/tmp", "/panel/adapters")  # noqa: S108 - in its folder
     words = [*fetching["command"][1:], *fetching["args"]]
-    with model_hub("example/lexical", LEXICAL) as hub:
-        done = subprocess.run(
-            [python, "-c", HF, *(word.replace("/adapters", str(container.path("/panel/adapters"))) for word in words)],
-            env={
-                "PATH": os.environ["PATH"],
-                **variables_of(fetching),
-                "HF_ENDPOINT": hub,
-                "HF_HOME": str(container.path("/tmp")),  # noqa: S108 - in its folder
-            },
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+    done = subprocess.run(
+        [python, "-c", HF, *(word.replace("/adapters", str(container.path("/panel/adapters"))) for word in words)],
+        env={
+            "PATH": os.environ["PATH"],
+            **variables_of(fetching),
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(container.path("/tmp")),  # noqa: S108 - in its folder
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     send(broker, 2)
     with pod(container, "PREFSTREAM_HTTP_PORT", tmp_path / "log") as process:

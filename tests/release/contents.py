@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tarfile
 import zipfile
@@ -69,7 +70,7 @@ def faults(distribution: Path, version: str) -> Iterator[str]:
         package = f"{top}/prefstream/"
         stray = [name for name in files if not _belongs_into_sdist(name, top)]
     for name in others:
-        yield f"{distribution.name}: {name} is a link, or no file; the rooms should be copied into it"
+        yield f"{distribution.name}: {name} is no file, nor a link to one; the rooms should be copied into it"
     for name in stray:
         yield f"{distribution.name}: {name} has no place in it"
     for name in files:
@@ -96,5 +97,13 @@ def _wheel(path: Path) -> tuple[list[str], list[str]]:
 def _sdist(path: Path) -> tuple[list[str], list[str]]:
     with tarfile.open(path) as archive:
         members = [member for member in archive.getmembers() if not member.isdir()]
-    others = [member.name for member in members if not member.isfile()]
+    names = {member.name for member in members}
+    # The chart has links to files that the rest of `deploy` has, too.
+    others = [member.name for member in members if not (member.isfile() or _is_link_into(member, names))]
     return [member.name for member in members], others
+
+
+def _is_link_into(member: tarfile.TarInfo, files: set[str]) -> bool:
+    return (
+        member.issym() and posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname)) in files
+    )

@@ -139,8 +139,19 @@ def test_links_to_the_rooms_in_place_of_the_rooms_are_refused(tmp_path: Path) ->
         link.type, link.linkname = tarfile.SYMTYPE, "../scoring"
         archive.addfile(link)
     found = list(faults(sdist, "1.2.3"))
-    assert "prefstream/scoring is a link" in found[0]
+    assert "prefstream/scoring is no file, nor a link to one" in found[0]
     assert len(found) == 1 + len(NEEDED)
+
+
+def test_a_link_to_a_file_that_the_sdist_has_is_none_to_a_room(tmp_path: Path) -> None:
+    sdist = tmp_path / "prefstream-1.2.3.tar.gz"
+    with tarfile.open(sdist, "w:gz") as archive:
+        for name in (*WHOLE, "deploy/board.json"):
+            archive.addfile(tarfile.TarInfo(f"prefstream-1.2.3/{name}"))
+        link = tarfile.TarInfo("prefstream-1.2.3/deploy/chart/board.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "../board.json"
+        archive.addfile(link)
+    assert list(faults(sdist, "1.2.3")) == []
 
 
 # --- the workflow --------------------------------------------------------------------------------------------------
