@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from prefstream.consumer.config import StreamConfig
 from tests.image.container import Container, container, layers, packages, wait_while_running
+from tests.support.collector import Collector, collecting
 from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
 from tests.support.streams import assert_exactly_once, battle_events, fresh_config, produce, visible_count
 
@@ -33,6 +34,11 @@ def image(
         list[str] | None, typer.Option(help="What else to mount, as Podman's `--volume` takes it.")
     ] = None,
     battles: Annotated[int, typer.Option(min=1, help="To send; one more is none, and becomes a dead letter.")] = 20,
+    traces: Annotated[bool, typer.Option("--traces", help="Trace battles, and hold the spans that come.")] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(show_default="all there is", help="What it may take at most, as Podman's `--memory` takes it."),
+    ] = None,
 ) -> None:
     """Run an image with all rights taken away, and hold what it does against what its files promise.
 
@@ -49,14 +55,17 @@ def image(
     with (
         tempfile.TemporaryDirectory() as folder,
         KafkaCluster(home, Path(folder) / "kafka") as cluster,
+        collecting() as collector,
     ):
         config = fresh_config(cluster.bootstrap_servers, partitions=4)
         sent = produce(config, [*battle_events(battles), b"none"])
         environment = _settings(config, panel)
         with container(name, "topics", "create", environment=environment) as once:
             assert once.wait() == 0, once.log()
+        if traces:
+            environment |= {"PREFSTREAM_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         mounts = [f"{DEPLOY / 'panels'}:/panels:ro", *(mount or ())]
-        with container(name, environment=environment, mounts=mounts) as running:
+        with container(name, environment=environment, mounts=mounts, memory=memory) as running:
             _serve(running, config, environment["PREFSTREAM_HTTP_PORT"], len(sent))
             code = running.stop()
             assert code == 0, f"exit code {code}\n{running.log()}"
@@ -65,6 +74,7 @@ def image(
             f"SIGTERM: exit code {code}; {len(outcome.preferences)} preferences, "
             f"{len(outcome.dead_letters)} dead letter, each record answered once"
         )
+        _hold_spans(collector, config.battles_topic, len(sent) if traces else 0)
 
 
 def _serve(running: Container, config: StreamConfig, port: str, records: int) -> None:
@@ -74,6 +84,15 @@ def _serve(running: Container, config: StreamConfig, port: str, records: int) ->
     typer.echo("healthy, by the image's own check")
     wait_while_running(running, lambda: visible_count(config) >= records, "all was answered")
     typer.echo(f"all answered after {running.age_s:.1f} s")
+
+
+def _hold_spans(collector: Collector, topic: str, records: int) -> None:
+    """All of them are there once the container has ended: it waits for the last ones."""
+    ended = collector.named(f"process {topic}")
+    assert len(ended) == records, f"{len(ended)} spans of {records} traced records"
+    assert all(span.service == "prefstream" and span.attributes["prefstream.committed"] for span in ended)
+    if records:
+        typer.echo(f"{len(collector.spans)} spans, one of them for each of {records} records, all committed")
 
 
 def _says_yes(port: str, path: str) -> bool:

@@ -59,13 +59,22 @@ class Container:
         command: of prefstream's, with arguments; none: the image's own.
         environment: its variables, beside the image's.
         mounts: as Podman's `--volume` takes them.
+        memory: what it may take at most, as Podman's `--memory` takes it, and no swap beside; None: all there is.
     """
 
-    def __init__(self, image: str, *command: str, environment: Mapping[str, str], mounts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        image: str,
+        *command: str,
+        environment: Mapping[str, str],
+        mounts: Sequence[str] = (),
+        memory: str | None = None,
+    ) -> None:
         variables = [part for name, text in environment.items() for part in ("--env", f"{name}={text}")]
         volumes = [part for mount in mounts for part in ("--volume", mount)]
+        limits = ["--memory", memory, "--memory-swap", memory] if memory else []
         self._started = time.monotonic()
-        self._id = podman("run", "--detach", *_LOCKED_DOWN, *variables, *volumes, image, *command)
+        self._id = podman("run", "--detach", *_LOCKED_DOWN, *limits, *variables, *volumes, image, *command)
 
     @property
     def age_s(self) -> float:
@@ -111,10 +120,14 @@ class Container:
 
 @contextmanager
 def container(
-    image: str, *command: str, environment: Mapping[str, str], mounts: Sequence[str] = ()
+    image: str,
+    *command: str,
+    environment: Mapping[str, str],
+    mounts: Sequence[str] = (),
+    memory: str | None = None,
 ) -> Iterator[Container]:
     """A container, removed at the end. Where what is done with it fails, its log is shown."""
-    running = Container(image, *command, environment=environment, mounts=mounts)
+    running = Container(image, *command, environment=environment, mounts=mounts, memory=memory)
     try:
         yield running
     except BaseException as error:
