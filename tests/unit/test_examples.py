@@ -23,7 +23,7 @@ MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 GUIDES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]
-    + [path for folder in (*FOLDERS[1:], "deploy", "tests") for path in (ROOT / folder).rglob("*.md")]
+    + [path for folder in (*FOLDERS[1:], "deploy", "docs", "tests") for path in (ROOT / folder).rglob("*.md")]
     if path.name not in {"CHANGELOG.md", "REFERENCE.md"}
 )
 """A changelog speaks of commands as they were; the reference is generated from those that are."""
@@ -130,7 +130,7 @@ def test_no_docstring_has_an_example_that_is_not_run() -> None:
         pytest.param(guide, code, id=f"{guide.relative_to(ROOT)}-{number}")
         for guide in GUIDES
         for number, code in enumerate(CODE_BLOCK.findall(guide.read_text(encoding="utf-8")), start=1)
-        if "KafkaConsumer(" not in code  # tests/integration/test_reading_guide.py runs it beside a stream
+        if "KafkaConsumer(" not in code  # run beside a stream: integration/test_reading_guide.py, e2e/test_tutorials.py
     ],
 )
 def test_the_code_of_a_guide_runs_and_prints(guide: Path, code: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from tests.support.samples import a_preference
 
 PACKAGES = PROJECT["optional-dependencies"]
 
-DEVELOPERS = {"test", "release", "dev"}
+DEVELOPERS = {"docs", "test", "release", "dev"}
 """Extras that no command of ours needs."""
 
 MEASURED_AGAINST = {"confluent_kafka", "openvino", "quixstreams", "sentence_transformers"}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("schemas", "scoring", "consumer")
 GUIDES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / ".github").glob("*.md")]
-    + [path for folder in (*ROOMS, "deploy", "tests") for path in (ROOT / folder).rglob("*.md")]
+    + [path for folder in (*ROOMS, "deploy", "docs", "tests") for path in (ROOT / folder).rglob("*.md")]
 )
 
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
