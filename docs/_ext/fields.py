@@ -30,11 +30,11 @@ def fields(schema: Schema, level: int) -> str:
 
 
 def _table(schema: Schema, definitions: dict[str, Schema]) -> str:
-    lines = ["| field | type | required | what |", "|---|---|---|---|"]
+    lines = ["| field | type | what |", "|---|---|---|"]
     for name, field in schema["properties"].items():
-        required = "yes" if name in schema.get("required", []) else ""
+        kind = _kind(field) + ("; **required**" if name in schema.get("required", []) else "")
         what = _text(field) or _text(definitions.get(_name(field), {}))
-        lines.append(f"| `{name}` | {_kind(field)} | {required} | {what} |")
+        lines.append(f"| `{name}` | {kind} | {what} |")
     return "\n".join(lines)
 
 

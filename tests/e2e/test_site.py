@@ -14,7 +14,7 @@ import yaml
 
 from docs.conf import pages
 from tests.conftest import session_folder
-from tests.support.browser import DESKTOP, PHONE, Tabs, barriers
+from tests.support.browser import PHONE, Tabs, barriers
 from tests.support.site import BUILD, ROOT, SOURCES, Page, built, served
 from tests.unit.test_guides import GUIDES
 
@@ -103,12 +103,9 @@ def test_it_fetches_nothing_from_elsewhere(read: dict[Path, Page], site: Path) -
 # --- how it looks --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, True), (PHONE, False)], ids=["wide-dark", "narrow-light"])
-def test_a_page_fits_its_screen_and_everybody_can_use_it(
-    size: tuple[int, int], dark: bool, url: str, tabs: Tabs
-) -> None:
-    page = tabs.open(f"{url}/run-a-service.html", size=size, dark=dark)
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+def test_a_page_fits_a_phone_and_everybody_can_use_it(url: str, tabs: Tabs) -> None:
+    page = tabs.open(f"{url}/run-a-service.html", size=PHONE, dark=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert [barrier.told for barrier in barriers(page) if barrier.is_serious] == []
 
 
