@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,7 @@ def test_a_tutorial_about_files_goes_as_it_says(name: str, checkout: Path) -> No
         shell.follow(read(name))
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_service_runs_and_is_read_as_the_tutorials_say(checkout: Path) -> None:
     """Only the ports differ: another test may have the usual ones."""
     broker, http = free_port(), free_port()
