@@ -11,7 +11,7 @@ from kafka.errors import for_code
 
 from prefstream.consumer.client.clients import admin_client, patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, is_of, is_retriable
-from prefstream.consumer.client.topics import DescribedTopic, describe_topics
+from prefstream.consumer.client.topics import DescribedTopic, describe_topics, wait_until_led
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, UsageError
 
@@ -100,7 +100,7 @@ def make_topics(
         exist = _create(admin, names, missing, dry_run=dry_run) if missing else set()
         made = [topic.name for topic in missing if topic.name not in exist]
         if made and not dry_run:
-            _wait_until_led(admin, made)
+            wait_until_led(admin, made)
     return [Made(topic, None if topic.name in made else described[topic.name]) for topic in plan]
 
 
@@ -162,11 +162,3 @@ def _refuse(name: str, answer: Mapping[str, Any], making: Translator) -> None:
     # The broker's own words speak of its settings and of what we asked for: no record is in them.
     why = answer["error_message"] or kind.__name__
     raise UsageError(f"the broker does not make topic {name}: {why}")
-
-
-def _wait_until_led(admin: Any, names: list[str]) -> None:
-    """Until every broker has heard of them: the next command must not find them missing."""
-    try:
-        admin.wait_for_topics(names)
-    except KafkaError:
-        return  # they are made, whether we may see it or not

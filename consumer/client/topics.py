@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,6 +175,20 @@ def create_topics(config: StreamConfig, partitions: int, *, also: Iterable[str] 
     names = (*topic_operations(config), *also)
     with admin_client(config) as admin:
         admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": -1} for topic in names})
+        wait_until_led(admin, names)
+
+
+def wait_until_led(admin: Any, topics: Sequence[str]) -> None:
+    """Wait until the brokers have heard of topics that were just made: who comes next must not find them missing.
+
+    Args:
+        admin: kafka-python's.
+        topics: their names.
+    """
+    try:
+        admin.wait_for_topics(list(topics))
+    except KafkaError:
+        return  # they are made, whether we may see it or not
 
 
 def delete_topics_and_group(config: StreamConfig, *, also: Iterable[str] = ()) -> None:

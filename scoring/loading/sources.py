@@ -76,7 +76,8 @@ def adapter_folder(judge: str, source: str, revision: str | None, *, weights: bo
         import structlog  # who has the hub's client has it, too
 
         structlog.get_logger().warning(
-            "adapter is named by what can move; adapter_revision: COMMIT in the panel file keeps these weights",
+            "adapter is named by what can move",
+            remedy="adapter_revision: COMMIT in the panel file keeps these weights",
             judge=judge,
             adapter=source,
             adapter_revision=revision,

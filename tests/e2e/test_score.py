@@ -103,7 +103,7 @@ def test_score_reads_standard_input_and_writes_standard_output(odd_csv: Path, pr
     piped = run("")
     assert [decode_preference(line.encode()).id for line in piped.stdout.splitlines()] == ODD_SCORED
     assert piped.returncode == 3
-    assert "/dev/stdin:9: turns_differ" in piped.stderr
+    assert "\n-:9: turns_differ" in piped.stderr
     assert "done: 6 rows scored (standard output), 4 rejected, " in piped.stderr
     assert run("--format wsdm").stdout == "id,winner\n" + "".join(f"{one},model_a\n" for one in ODD_SCORED)
 

@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.ui.rescore import RescoreProgress
 from prefstream.consumer.client.clients import make_consumer
+from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.client.transaction import Transaction, UnsettledError
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, UsageError
@@ -58,8 +59,10 @@ def battles(config: StreamConfig) -> list[Position]:
 @pytest.fixture
 def target_topic(config: StreamConfig, admin: KafkaAdminClient) -> str:
     """A topic for answers."""
-    admin.create_topics({f"{config.group_id}.new": {"num_partitions": 2, "replication_factor": 1}})
-    return f"{config.group_id}.new"
+    topic = f"{config.group_id}.new"
+    admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
+    wait_until_led(admin, [topic])
+    return topic
 
 
 @pytest.fixture(scope="module")

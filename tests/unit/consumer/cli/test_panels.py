@@ -18,14 +18,17 @@ TAKE_A_PANEL = {
     name: option for name, command in every_command() for option in command.params if option.name == "panel"
 }
 SERVES = {"run", "doctor"}
+ANOTHER_ONE = "rescore"
+"""By a panel that is not the one that serves: so it is named each time."""
 
 
 def test_every_command_with_a_panel_names_the_demo_judges_by_the_same_word() -> None:
-    assert {*SERVES, "score", "evaluate", "calibrate", "bench", "demo"} == set(TAKE_A_PANEL)
+    assert {*SERVES, ANOTHER_ONE, "score", "evaluate", "calibrate", "bench", "demo"} == set(TAKE_A_PANEL)
     for name, option in TAKE_A_PANEL.items():
         assert "demo: the demo's small judges" in option.help, name
-        assert option.envvar == "PREFSTREAM_PANEL"
-        assert option.default == (None if name in SERVES else DEFAULT_PANEL), name
+        assert option.envvar == (None if name == ANOTHER_ONE else "PREFSTREAM_PANEL")
+        assert option.required == (name == ANOTHER_ONE)
+        assert option.default == (None if name in {*SERVES, ANOTHER_ONE} else DEFAULT_PANEL), name
 
 
 @pytest.mark.parametrize("way", ["flag", "variable", "file"])
