@@ -53,7 +53,8 @@ def sign_in(page: Page, token: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_visitor_signs_in_sees_what_happens_and_signs_out(tabs: Tabs, proxy: str, names: TopicNames) -> None:
+def test_a_visitor_signs_in_sees_what_happens_and_signs_out(proxy: str, tabs: Tabs, names: TopicNames) -> None:
+    # The proxy is named first, so that the page, which looks for it every now and then, is closed before it ends.
     page = tabs.open(f"{proxy}/board", expected=[REFUSED])
     assert page.url == f"{proxy}/board/"
     sign_in(page, TOKEN[::-1])
