@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tests.support.threaded_server import serving
+
 ERROR = trace_pb2.Status.STATUS_CODE_ERROR
 CONSUMER = trace_pb2.Span.SPAN_KIND_CONSUMER
 CLIENT = trace_pb2.Span.SPAN_KIND_CLIENT
@@ -104,15 +106,11 @@ def collecting() -> Iterator[Collector]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     collector.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield collector
-    finally:
-        collector.answers.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(server):
+        try:
+            yield collector
+        finally:
+            collector.answers.set()
 
 
 def tree_of(spans: Iterable[SentSpan]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 import huggingface_hub
 import pytest
 import yaml
+
+from tests.support.threaded_server import serving
 
 TOKEN: Final = "hf_a-token-that-may-write"  # noqa: S105 - of a hub that lives as long as a test
 READER: Final = "hf_a-token-that-may-read"
@@ -222,13 +223,10 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving_hub() -> Iterator[Hub]:
     """A hub without repositories, until the block ends."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
+    with serving(server):
         yield server.hub
-        server.shutdown()
-        thread.join()
 
 
 def ask_only(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, token: str | None = TOKEN) -> None:

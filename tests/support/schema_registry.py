@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+from tests.support.threaded_server import serving
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -54,14 +55,9 @@ class SchemaRegistry(ThreadingHTTPServer):
 @contextmanager
 def schema_registry() -> Iterator[SchemaRegistry]:
     """A registry that serves."""
-    with SchemaRegistry() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = SchemaRegistry()
+    with serving(server):
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,6 +14,8 @@ import orjson
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tests.support.threaded_server import serving
+
 TOKEN = "a token of the server's"  # noqa: S105 - of a server that lives as long as a test
 
 
@@ -128,11 +130,6 @@ def serve(folder: Path, *, model: str = "judge", port: int = 0) -> Iterator[Serv
         model: name to serve it under.
         port: to listen on; any free one if 0.
     """
-    with _Server(folder, model, port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server.serving
-        finally:
-            server.shutdown()
-            thread.join(10)
+    server = _Server(folder, model, port)
+    with serving(server):
+        yield server.serving

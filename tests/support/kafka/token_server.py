@@ -6,7 +6,6 @@ import base64
 import itertools
 import json
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
+
+from tests.support.threaded_server import serving
 
 
 class TokenServer(ThreadingHTTPServer):
@@ -82,19 +83,14 @@ def token_server(
         life_s: how long a token is valid, in seconds.
         keystore: its key and certificate, to speak TLS (PEM).
     """
-    with TokenServer(client_id, secret, life_s=life_s) as server:
-        if keystore is not None:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(keystore)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            server.scheme = "https"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = TokenServer(client_id, secret, life_s=life_s)
+    if keystore is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(keystore)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.scheme = "https"
+    with serving(server):
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):
