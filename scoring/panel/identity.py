@@ -22,6 +22,7 @@ last bits, but it is the same panel, be it on one machine or on ten. The rest: n
 
 def identify(
     judges: Sequence[Judge],
+    weights: Mapping[str, float],
     *,
     swap: bool,
     calibration: Calibration,
@@ -38,6 +39,7 @@ def identify(
 
     Args:
         judges: in the panel's order, which decides the order of sums.
+        weights: of the judges, by name.
         swap: whether both orders of each battle are read.
         calibration: of the mean.
         calibration_version: of the file that the panel's calibration came from; None without one.
@@ -48,7 +50,7 @@ def identify(
         "judges": [
             {
                 "name": judge.name,
-                "weight": judge.weight,
+                "weight": weights[judge.name],
                 "provenance": judge.provenance.model_dump(mode="json", exclude_none=True, exclude=set(NOT_DECIDING)),
                 "settings": judge.settings,
             }

@@ -23,7 +23,8 @@ from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, close_all
 from prefstream.scoring.judges.prior import PriorJudge
 from prefstream.scoring.panel.identity import version_of
-from prefstream.scoring.panel.panel import Panel, wait_for
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.threads import wait_for
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.forward import Forward

@@ -7,7 +7,7 @@ from prefstream.scoring.panel.combine import JudgeAnswers, mean_of_orders
 from prefstream.scoring.probabilities import Triples, exchange
 
 
-def split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool) -> JudgeAnswers:
+def split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: bool, weight: float) -> JudgeAnswers:
     """What a judge says of battles, in both orders.
 
     Args:
@@ -16,6 +16,7 @@ def split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: b
         scores: what it answered.
         count: of the battles, exchanged ones left out.
         swap: whether both orders are asked for.
+        weight: of the judge in the panel's mean.
     """
     as_given, swapped = _both_orders(scores.probabilities, judge, count, swap=swap)
     uncalibrated = None
@@ -23,7 +24,7 @@ def split(judge: Judge, part: JudgeBatch, scores: Scores, count: int, *, swap: b
         uncalibrated = mean_of_orders(*_both_orders(scores.uncalibrated, judge, count, swap=swap))
     return JudgeAnswers(
         name=judge.name,
-        weight=judge.weight,
+        weight=weight,
         provenance=judge.provenance,
         as_given=as_given,
         swapped=swapped,

@@ -1,47 +1,32 @@
-"""The panel: judges in threads, one each, and the answer they give together.
-
-Each judge scores its whole part of a batch in its own thread, which nothing else uses: what torch keeps per thread
-(autocast, inference mode, thread count, CUDA stream) belongs to that judge. One with replicas has a thread more for
-each of them. Threads run at the same time because
-torch and the tokenizers release the interpreter lock.
-"""
+"""The panel: judges in threads, one each, and the answer they give together."""
 
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
 import numpy as np
-import structlog
-import tenacity
 from numpy.typing import NDArray
 
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
 from prefstream.scoring.extras import explained
-from prefstream.scoring.judges.calibration import Calibration
-from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores, close_all
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.judges.judge import Judge, JudgeBatch
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
-from prefstream.scoring.panel.identity import identify
+from prefstream.scoring.panel.identity import identify, version_of
 from prefstream.scoring.panel.length import length_odds
 from prefstream.scoring.panel.orders import split
 from prefstream.scoring.panel.recusal import Recusal, Recused
+from prefstream.scoring.panel.threads import JudgeThreads, wait_for
 from prefstream.scoring.panel.turns import OnJudged, turn_of
 
 if TYPE_CHECKING:
     from narwhals.stable.v2.typing import IntoDataFrameT
-
-ATTEMPTS: Final = 3
-"""A flaky card recovers at once or not at all; more attempts would only delay the clear error."""
-
-RETRY_WAIT_S: Final = 0.2
-"""First wait between attempts, doubled for the second: short against a batch, long for a device's hiccup."""
 
 CHUNK_BATTLES: Final = 128
 """Scored together: enough to sort by length into full micro-batches, few enough to show progress and bound memory."""
@@ -77,8 +62,6 @@ class Panel:
     done with one goes on to the next while others still have it.
 
     Attributes:
-        on_fault: called with every fault of a judge, those that pass when it is tried again and those that cost it
-            a replica among them, in whatever thread notices; set it to be told.
         identity: which panel this is; every answer says it.
         length_slope: nats of the log odds of A against B per doubling of length, that answers are told without, too
             (`adjusted`); None where they are not.
@@ -87,50 +70,51 @@ class Panel:
 
     def __init__(
         self,
-        judges: Sequence[Judge],
+        judges: Sequence[Judge] | JudgeThreads,
         *,
         swap: bool = False,
         calibration: Calibration | None = None,
         calibration_version: str | None = None,
         length_slope: float | None = None,
         recuse: Mapping[str, Sequence[str]] | None = None,
+        weights: Mapping[str, float] | None = None,
         on_judge_failure: Literal["stop", "degrade"] = "stop",
     ) -> None:
         """Start the threads.
 
         Args:
-            judges: at least one, with a positive sum of weights and different names.
+            judges: at least one, with a positive sum of weights and different names; or the threads that they have
+                already, which know what to do when one fails.
             swap: score both orders of every battle with the judges for which that matters.
             calibration: of the weighted mean.
             calibration_version: of the file that holds it, for the answers.
             length_slope: as the attribute; 0 is as None.
             recuse: as the attribute: where `model_a` or `model_b` of a battle fits a pattern, the judge does not count.
+            weights: by judge, in place of those that the judges have.
             on_judge_failure: raise when a judge fails for good, or go on without it.
 
         Raises:
             MisuseError: `recuse` names a judge that is not there, or holds no list of patterns.
         """
-        self.judges = tuple(judges)
+        self._threads = (
+            judges if isinstance(judges, JudgeThreads) else JudgeThreads(judges, degrade=on_judge_failure == "degrade")
+        )
+        self.judges = self._threads.judges
         self.swap = swap
         self._calibration = calibration or Calibration()
         self.length_slope = length_slope or None
         self.recuse = dict(recuse or {})
         self._recusal = Recusal([judge.name for judge in self.judges], self.recuse)
+        self._weights = {judge.name: judge.weight for judge in self.judges} | dict(weights or {})
         self.identity = identify(
             self.judges,
+            self._weights,
             swap=swap,
             calibration=self._calibration,
             calibration_version=calibration_version,
             length_slope=self.length_slope,
             recuse=self.recuse,
         )
-        self._degrade = on_judge_failure == "degrade"
-        self._left_out: tuple[str, ...] = ()
-        self.on_fault: Callable[[JudgeFaultError], None] = lambda _: None
-        self._lock = threading.Lock()
-        self._threads = {
-            judge.name: ThreadPoolExecutor(1, thread_name_prefix=f"judge-{judge.name}") for judge in self.judges
-        }
 
     def __repr__(self) -> str:
         """Who is in it, for a notebook."""
@@ -145,7 +129,54 @@ class Panel:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Names of judges that failed for good, in the panel's order."""
-        return self._left_out
+        return self._threads.left_out
+
+    @property
+    def on_fault(self) -> Callable[[JudgeFaultError], None]:
+        """Called with every fault of a judge, in whatever thread notices; set it to be told.
+
+        Those that pass when it is tried again and those that cost it a replica are among them.
+        """
+        return self._threads.on_fault
+
+    @on_fault.setter
+    def on_fault(self, told: Callable[[JudgeFaultError], None]) -> None:
+        self._threads.on_fault = told
+
+    def recalibrated(self, calibration: CalibrationFile) -> Panel:
+        """The same judges, weighed and calibrated in another way: a panel beside this one, of which nothing is loaded.
+
+        Both may score at the same time. They share judges and threads: closing one closes the other.
+
+        Args:
+            calibration: the panel's temperature, tie bias and length slope, and weights, in place of what this panel
+                has. A judge that it gives no weight keeps its own.
+
+        Raises:
+            MisuseError: it calibrates single judges, which are as they were loaded; or it weighs a judge that the panel
+                does not have, or none at all.
+        """
+        if calibration.judges:
+            judges = ", ".join(calibration.judges)
+            raise MisuseError(f"panel.recalibrated: {judges}: a judge's own calibration is taken when it is loaded")
+        for stranger in calibration.weights.keys() - self._weights.keys():
+            raise MisuseError(f"panel.recalibrated: the panel has no judge {stranger}")
+        weights = {**self._weights, **calibration.weights}
+        if not any(weights.values()):
+            raise MisuseError("panel.recalibrated: every weight is 0; at least one judge must count")
+        return Panel(
+            self._threads,
+            swap=self.swap,
+            calibration=calibration.panel,
+            calibration_version=version_of(calibration),
+            length_slope=calibration.length_slope,
+            recuse=self.recuse,
+            weights=weights,
+        )
+
+    def shares_judges(self, other: Panel) -> bool:
+        """Whether closing one of both closes the other."""
+        return self.judges is other.judges
 
     def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
         """Tokenise battles for every judge that still takes part.
@@ -169,7 +200,7 @@ class Panel:
             exchanged = [battle.swap() for battle in battles]
         both = [*battles, *exchanged]
         parts = tuple(
-            None if judge.name in self._left_out else judge.encode(battles if judge.symmetric else both)
+            None if judge.name in self.left_out else judge.encode(battles if judge.symmetric else both)
             for judge in self.judges
         )
         padded_tokens = max((part.padded_tokens for part in parts if part), default=0)
@@ -252,9 +283,9 @@ class Panel:
         if not batch.count:
             return []
         running = [
-            (judge, part, self.submit(judge, partial(self._unless_left_out, judge, turn_of(judge, part, on_judged))))
+            (judge, part, self._threads.submit_turn(judge, turn_of(judge, part, on_judged)))
             for judge, part in zip(self.judges, batch.parts, strict=True)
-            if part is not None and judge.name not in self._left_out
+            if part is not None and judge.name not in self.left_out
         ]
         answers: list[JudgeAnswers] = []
         too_large: dict[int, BattleTooLargeError] = {}
@@ -270,9 +301,9 @@ class Panel:
                 continue
             for lost in scores.lost:
                 self.on_fault(lost)
-            answers.append(split(judge, part, scores, batch.count, swap=self.swap))
+            answers.append(split(judge, part, scores, batch.count, swap=self.swap, weight=self._weights[judge.name]))
             too_large.update({position % batch.count: error for position, error in scores.too_large.items()})
-        if faults and not self._degrade:
+        if faults and not self._threads.degrade:
             raise faults[0]
         if not sum(answer.weight for answer in answers):
             raise self._nobody_left(faults)
@@ -299,16 +330,11 @@ class Panel:
         Raises:
             MisuseError: the panel is closed.
         """
-        try:
-            return self._threads[judge.name].submit(self._in_turn, judge, work)
-        except RuntimeError:  # all that a pool of threads says of being shut down
-            raise MisuseError("the panel is closed; score inside its `with` block, or load it again") from None
+        return self._threads.submit(judge, work)
 
     def close(self) -> None:
         """Wait for batches that are being scored, then free every judge's memory. May be called twice."""
-        for judge in self.judges:
-            self._threads[judge.name].shutdown(wait=True, cancel_futures=True)
-        close_all(self.judges)
+        self._threads.close()
 
     def __enter__(self) -> Self:
         return self
@@ -318,78 +344,7 @@ class Panel:
     ) -> None:
         self.close()
 
-    def _with_retry(self, work: Callable[[], T]) -> T:
-        def tell(attempt: tenacity.RetryCallState) -> None:
-            if attempt.outcome and isinstance(fault := attempt.outcome.exception(), JudgeFaultError):
-                self.on_fault(fault)
-
-        return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=RETRY_WAIT_S),
-            retry=tenacity.retry_if_exception(_may_pass),
-            before_sleep=tell,
-            reraise=True,
-        )(work)
-
-    def _in_turn(self, judge: Judge, work: Callable[[], T]) -> T:
-        """In the judge's thread: what it fails at for good is its last piece of work, where the panel is to go on."""
-        try:
-            done = self._with_retry(work)
-            if isinstance(done, Scores):
-                _require_finite(judge, done)
-        except BattleTooLargeError:
-            raise
-        except Exception as error:
-            if self._degrade:
-                self._leave_out(_as_fault(judge, error))
-            raise
-        else:
-            return done
-
-    def _unless_left_out(self, judge: Judge, turn: Callable[[], Scores]) -> Scores | None:
-        """In the judge's thread; None of a judge that has failed since it got this to do."""
-        return None if judge.name in self._left_out else turn()
-
-    def _leave_out(self, fault: JudgeFaultError) -> None:
-        with self._lock:
-            self._left_out = tuple(
-                judge.name for judge in self.judges if judge.name == fault.judge or judge.name in self._left_out
-            )
-        structlog.get_logger().error("judge left out", judge=fault.judge, detail=fault.detail)
-
     def _nobody_left(self, faults: Sequence[JudgeFaultError]) -> JudgeFaultError:
         if faults:
             return faults[-1]
-        return JudgeFaultError(", ".join(self._left_out), "every judge that counts has failed", transient=False)
-
-
-def wait_for(judge: Judge, future: Future[T]) -> T:
-    """Wait for what `Panel.submit` began.
-
-    Raises:
-        JudgeFaultError: the judge failed for good, in whatever way.
-        BattleTooLargeError: the judge's device is too small for a sequence.
-    """
-    try:
-        return future.result()
-    except (JudgeFaultError, BattleTooLargeError):
-        raise
-    except Exception as error:
-        raise _as_fault(judge, error) from error
-
-
-def _as_fault(judge: Judge, error: Exception) -> JudgeFaultError:
-    if isinstance(error, JudgeFaultError):
-        return error
-    # The text of a foreign exception may hold anything; its type and trace say where to look.
-    return JudgeFaultError(judge.name, f"{type(error).__name__} while scoring", transient=False)
-
-
-def _require_finite(judge: Judge, scores: Scores) -> None:
-    """No answer of the panel is made of what is no number, whatever kind of judge gave it."""
-    if not np.isfinite(scores.probabilities).all():
-        raise JudgeFaultError(judge.name, "a probability is no finite number", transient=False)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, JudgeFaultError) and error.transient
+        return JudgeFaultError(", ".join(self.left_out), "every judge that counts has failed", transient=False)

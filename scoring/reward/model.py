@@ -37,7 +37,8 @@ from prefstream.scoring.config import DEMO_BASES, ModelJudgeConfig, PanelConfig
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, MisuseError, NoRewardError
 from prefstream.scoring.judges.judge import PointwiseJudge, is_pointwise
 from prefstream.scoring.panel.load import load_panel
-from prefstream.scoring.panel.panel import Panel, wait_for
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.threads import wait_for
 from prefstream.scoring.strengths.davidson import fit_strengths
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from prefstream.scoring.judges.judge import JudgeBatch
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.panel.load import warm_up
-from prefstream.scoring.panel.panel import Panel, wait_for
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.panel.threads import wait_for
 from prefstream.scoring.probabilities import Triples
 
 _MOST: Final = 1e-6

@@ -104,7 +104,7 @@ class Named:
 
 def hash_of(settings: dict[str, object] | None = None, **provenance: Any) -> str:
     judge = Named(settings or {}, **provenance)
-    return identify([judge], swap=False, calibration=Calibration(), calibration_version=None).hash
+    return identify([judge], {judge.name: 1.0}, swap=False, calibration=Calibration(), calibration_version=None).hash
 
 
 def test_the_device_and_the_names_of_what_is_hashed_are_not_in_it() -> None:

@@ -21,7 +21,7 @@ from prefstream.schemas import Battle, FileSource, Provenance, encode_preference
 from prefstream.scoring.errors import MisuseError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
-from prefstream.scoring.panel import panel as panel_module
+from prefstream.scoring.panel import threads as panel_threads
 from prefstream.scoring.panel.combine import JudgeAnswers, combine
 from prefstream.scoring.panel.panel import CHUNK_BATTLES
 from prefstream.scoring.probabilities import normalise
@@ -99,7 +99,7 @@ def failing(name: str, *, transient: bool = False, times: int = 10**9) -> Callab
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panel_module, "RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr(panel_threads, "RETRY_WAIT_S", 0.0)
 
 
 def test_a_lone_judge_is_the_panel() -> None:
@@ -239,12 +239,12 @@ def test_encoding_goes_on_while_a_batch_is_scored() -> None:
 
 
 def test_a_transient_fault_is_tried_again() -> None:
-    judge = ScriptedJudge(act=failing("one", transient=True, times=panel_module.ATTEMPTS - 1))
+    judge = ScriptedJudge(act=failing("one", transient=True, times=panel_threads.ATTEMPTS - 1))
     panel, faults = Panel([judge]), list[str]()
     panel.on_fault = lambda fault: faults.append(str(fault))
     assert len(answer(panel)) == len(BATTLES)
-    assert judge.calls == panel_module.ATTEMPTS
-    assert faults == ["judge one: broke"] * (panel_module.ATTEMPTS - 1)
+    assert judge.calls == panel_threads.ATTEMPTS
+    assert faults == ["judge one: broke"] * (panel_threads.ATTEMPTS - 1)
 
 
 def test_a_fault_that_does_not_pass_is_raised() -> None:
@@ -253,7 +253,7 @@ def test_a_fault_that_does_not_pass_is_raised() -> None:
     panel.on_fault = lambda fault: faults.append(str(fault))
     with panel, pytest.raises(JudgeFaultError, match="judge one: broke"):
         panel.score(BATTLES)
-    assert judge.calls == len(faults) == panel_module.ATTEMPTS
+    assert judge.calls == len(faults) == panel_threads.ATTEMPTS
 
 
 def test_a_lasting_fault_is_not_tried_again() -> None:
