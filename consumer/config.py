@@ -36,6 +36,7 @@ class TopicNames(KafkaConnection):
             min_length=1,
         ),
     ] = None
+    shadow_topic: Annotated[str, Field(description="Topic of a shadow's preferences.")] = "preferences.shadow"
     votes_topic: Annotated[str, Field(description="Topic of votes: what people said of battles, later.")] = "votes"
     votes_dead_letters_topic: Annotated[str, Field(description="Topic for what is no vote.")] = "votes.dead-letters"
 
@@ -62,9 +63,10 @@ TOPIC_FIELDS: Final = tuple(name for name in TopicNames.model_fields if name not
 class StreamConfig(TopicNames):
     """The service: what it reads, how it batches, when it gives up."""
 
-    group_id: Annotated[str, Field(description="Consumer group; its committed offsets are the progress.")] = (
-        "prefstream"
-    )
+    group_id: Annotated[
+        str,
+        Field(description="Consumer group; its committed offsets are the progress. A shadow's has -shadow behind it."),
+    ] = "prefstream"
     instance_id: Annotated[
         str | None,
         Field(
@@ -159,6 +161,32 @@ class StreamConfig(TopicNames):
             description="Probability with which battles that uncertain are chosen; at least review_share.",
         ),
     ] = 0.2
+
+    shadow: Annotated[
+        bool,
+        Field(
+            description="Run as a shadow: another panel answers the same battles in a group of its own, onto "
+            "shadow_topic, and serves nobody yet. It writes no dead letters, and nothing for review."
+        ),
+    ] = False
+    share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            allow_inf_nan=False,
+            description="With shadow: share of battles that it answers, chosen by a hash of their ids: always the same "
+            "ones, and those of a smaller share are among them.",
+        ),
+    ] = 1.0
+    max_lag: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="With shadow: where it is more than so many records of a partition behind, it skips to the "
+            "partition's end; without it, it answers late.",
+        ),
+    ] = None
 
     max_batch_battles: Annotated[int, Field(ge=1, description="A batch closes when it has this many battles.")] = 64
     max_batch_tokens: Annotated[
@@ -304,6 +332,24 @@ class StreamConfig(TopicNames):
         if self.review_share_above < self.review_share:
             raise ValueError("review_share_above: must not be less than review_share")
         return self
+
+    @model_validator(mode="after")
+    def _shadow_is_meant(self) -> Self:
+        fields = type(self).model_fields
+        changed = [name for name in ("share", "max_lag") if getattr(self, name) != fields[name].default]
+        if changed and not self.shadow:
+            raise ValueError(f"{', '.join(changed)}: only with shadow; a stream that serves answers every battle")
+        return self
+
+    @property
+    def group(self) -> str:
+        """The group that reads: `group_id`, and for a shadow one beside it."""
+        return f"{self.group_id}-shadow" if self.shadow else self.group_id
+
+    @property
+    def answers_topic(self) -> str:
+        """Where preferences go."""
+        return self.shadow_topic if self.shadow else self.preferences_topic
 
     def require_panel(self) -> Path:
         """The panel that serves.

@@ -93,14 +93,22 @@ _OF_STREAM: Final[tuple[_Rule[StreamConfig], ...]] = (
     ),
     _Rule(
         ("review_share", "review_above", "review_share_above"),
-        lambda config: config.review_topic is None,
+        lambda config: config.review_topic is None and not config.shadow,
         "no review_topic",
     ),
     _Rule(
         ("review_above",),
-        lambda config: config.review_topic is not None and config.review_share == config.review_share_above,
+        lambda config: (
+            config.review_topic is not None and config.review_share == config.review_share_above and not config.shadow
+        ),
         "review_share and review_share_above the same",
     ),
+    _Rule(
+        ("review_topic", "review_share", "review_above", "review_share_above"),
+        lambda config: config.shadow,
+        "shadow, which asks nobody to look",
+    ),
+    _Rule(("shadow_topic",), lambda config: not config.shadow, "shadow off"),
     _Rule(("linger_ms",), lambda config: config.max_batch_battles == 1, "max_batch_battles 1"),
 )
 

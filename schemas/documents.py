@@ -198,6 +198,11 @@ def _asyncapi() -> _Json:
                 "Preference",
                 "The preferences whose `review` says chosen, once more: battles that a person should look at.",
             ),
+            "shadow": _channel(
+                "preferences.shadow",
+                "Preference",
+                "What a shadow says of the same battles, or of a share of them: another panel, which serves nobody.",
+            ),
             "votes": _channel("votes", "Vote", "What people said of battles, later; written by others."),
             "votesDeadLetters": _channel(
                 "votes.dead-letters", "VoteDeadLetter", "Records that are no votes, as they came, and why."
@@ -213,6 +218,12 @@ def _asyncapi() -> _Json:
             ),
             "sendForReview": _operation(
                 "send", "review", "Write what was chosen in the transaction that writes its preference."
+            ),
+            "receiveBattlesAsShadow": _operation(
+                "receive", "battles", "A shadow reads the same battles, in its own group."
+            ),
+            "sendAsShadow": _operation(
+                "send", "shadow", "A shadow writes in the transaction that commits its battles' offsets."
             ),
             "receiveDeadLetters": _operation("receive", "deadLetters", "The board counts dead letters by reason."),
             "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),

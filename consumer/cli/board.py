@@ -61,7 +61,7 @@ Kubernetes kills after 30 s. Nothing is lost: what was read is in the file as fa
 _FOR_EVER: Final = timedelta(days=365_000)
 """How long votes of a file are waited for."""
 
-_UNUSED_TOPICS: Final = ("review_topic",)
+_UNUSED_TOPICS: Final = ("review_topic", "shadow_topic")
 """That the board neither reads nor writes."""
 
 

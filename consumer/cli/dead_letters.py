@@ -296,6 +296,7 @@ def _dead_letters_topic(names: TopicNames, topic: str | None) -> str:
         names.preferences_topic: ("preferences", names.dead_letters_topic),
         names.votes_topic: ("votes", names.votes_dead_letters_topic),
         names.review_topic: ("what is for review", names.dead_letters_topic),
+        names.shadow_topic: ("a shadow's preferences", names.dead_letters_topic),
     }
     if topic is not None and topic in others:
         what, where = others[topic]

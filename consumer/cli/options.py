@@ -28,6 +28,7 @@ _GROUPS = {
     "schema_registry_url": "Registry",
     "publish_models": "Messages",
     "review_share": "Review",
+    "shadow": "Shadow",
     "max_batch_battles": "Batches",
     "on_data_loss": "Stops",
     "session_timeout_ms": "Time-outs",

@@ -49,6 +49,9 @@ _TAKEN: Final = frozenset(
 )
 """Settings of the service that mean here what they mean there."""
 
+_OF_PREFERENCES: Final = frozenset({"preferences_topic", "shadow_topic"})
+"""Settings that name a topic of preferences."""
+
 
 @with_settings(StreamConfig, leave_out=frozenset(StreamConfig.model_fields) - _TAKEN)
 def rescore(
@@ -215,7 +218,7 @@ def _file_of(output: str) -> OutputPaths | None:
 def _refuse_topic(config: StreamConfig, asked: TopicSpan, output: str) -> None:
     if output == asked.topic:
         raise UsageError(f"{output} can't be input and output at once")
-    meant = {getattr(config, field): field for field in TOPIC_FIELDS if field != "preferences_topic"}
+    meant = {getattr(config, field): field for field in TOPIC_FIELDS if field not in _OF_PREFERENCES}
     if field := meant.get(output):
         raise UsageError(f"{output} is the {field}, which holds no preferences; name another topic")
 

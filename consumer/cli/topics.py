@@ -63,11 +63,13 @@ def create(
             help="Copies of each partition. From 3 on, two must be in sync for a record to count as written.",
         ),
     ] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Make the topic of a shadow's preferences, too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Let the brokers check it all, make nothing.")] = False,
 ) -> None:
     """Make the topics where they are missing: battles, preferences, votes, and the dead letters of battles and votes.
 
-    Their names are those of the settings; with --review-topic that one, too. What exists is told and left as it is.
+    Their names are those of the settings; with --review-topic that one, too, and with --shadow that of a shadow's
+    preferences. What exists is told and left as it is.
 
     Needs Create and Describe on them; `prefstream run` needs neither.
 
@@ -76,7 +78,7 @@ def create(
     configure_logging("warning", "console", library_level="error")
     console = Console()
     asked = {name for name in ("partitions", "replication_factor") if _given(context, name)}
-    for made in make_topics(names, partitions=partitions, replicas=replication_factor, dry_run=dry_run):
+    for made in make_topics(names, partitions=partitions, replicas=replication_factor, shadow=shadow, dry_run=dry_run):
         say(console, _told(made, asked, dry_run=dry_run))
     say(Console(stderr=True), _ADVICE)
 

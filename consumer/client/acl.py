@@ -20,7 +20,9 @@ GRANT: Final = "grant that to this user; prefstream doctor tells what else is mi
 
 
 def topic_operations(config: TopicNames) -> dict[str, str]:
-    """The operation that the stream needs on each of its topics, as kafka-python spells it."""
+    """The operation that the stream needs on each of its topics, as kafka-python spells it; fewer in a shadow."""
+    if isinstance(config, StreamConfig) and config.shadow:
+        return {config.battles_topic: "READ", config.shadow_topic: "WRITE"}
     operations = {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
     return operations | ({config.review_topic: "WRITE"} if config.review_topic else {})
 
@@ -87,12 +89,12 @@ def spell(operation: str, topic: str) -> str:
 
 def on_group(config: StreamConfig) -> str:
     """The ACL on the consumer group."""
-    return f"Read on group {config.group_id}"
+    return f"Read on group {config.group}"
 
 
 def on_transactional_ids(config: StreamConfig) -> str:
     """The ACL on the transactional ids: one for each instance, made of group and instance id."""
-    return f"Write on transactional ids that start with {config.group_id}-"
+    return f"Write on transactional ids that start with {config.group}-"
 
 
 def acls_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable[[KafkaError], str]:

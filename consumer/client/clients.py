@@ -119,8 +119,8 @@ def make_group_consumer(config: StreamConfig, instance_id: str) -> Any:
     """
     return make_consumer(
         config,
-        client_id=client_id(config.group_id, instance_id),
-        group_id=config.group_id,
+        client_id=client_id(config.group, instance_id),
+        group_id=config.group,
         group_instance_id=config.instance_id,
         partition_assignment_strategy=[CooperativeStickyAssignor],
         session_timeout_ms=config.session_timeout_ms,
@@ -170,8 +170,8 @@ def make_transactional_producer(config: StreamConfig, instance_id: str) -> Any:
     """
     return make_producer(
         config,
-        client_id=client_id(config.group_id, instance_id),
-        transactional_id=transactional_id(config.group_id, instance_id),
+        client_id=client_id(config.group, instance_id),
+        transactional_id=transactional_id(config.group, instance_id),
         transaction_timeout_ms=config.transaction_timeout_ms,
         # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
         # small ones, and the client's thread would compete with the loop for the interpreter.

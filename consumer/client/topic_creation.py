@@ -74,7 +74,12 @@ class Made:
 
 
 def make_topics(
-    names: TopicNames, *, partitions: int = DEFAULT_PARTITIONS, replicas: int | None = None, dry_run: bool = False
+    names: TopicNames,
+    *,
+    partitions: int = DEFAULT_PARTITIONS,
+    replicas: int | None = None,
+    shadow: bool = False,
+    dry_run: bool = False,
 ) -> list[Made]:
     """Make the stream's topics where they are missing.
 
@@ -82,6 +87,7 @@ def make_topics(
         names: the cluster, and what the topics are called.
         partitions: of battles and preferences.
         replicas: copies of each partition; by default three, or one for each broker where there are fewer.
+        shadow: a shadow's, too.
         dry_run: let the brokers check everything and make nothing.
 
     Raises:
@@ -93,7 +99,8 @@ def make_topics(
     with admin_client(names) as admin:
         with asking.translating():
             brokers = len(patiently(admin.describe_cluster)["brokers"])
-            plan = plan_topics(names, partitions=partitions, replicas=replicas or min(REPLICAS, brokers))
+            replicas = replicas or min(REPLICAS, brokers)
+            plan = plan_topics(names, partitions=partitions, replicas=replicas, shadow=shadow)
             described = {topic.name: topic for topic in describe_topics(admin, [topic.name for topic in plan])}
         # Whether one that is hidden exists is told by the attempt to make it.
         missing = [topic for topic in plan if described[topic.name].absent or described[topic.name].hidden]
@@ -104,23 +111,28 @@ def make_topics(
     return [Made(topic, None if topic.name in made else described[topic.name]) for topic in plan]
 
 
-def plan_topics(names: TopicNames, *, partitions: int, replicas: int) -> list[NewTopic]:
-    """The stream's topics as they are to be made."""
+def plan_topics(names: TopicNames, *, partitions: int, replicas: int, shadow: bool = False) -> list[NewTopic]:
+    """The stream's topics as they are to be made, with a shadow's or without."""
     in_sync = _IN_SYNC if replicas >= REPLICAS else {}
+
+    def many(name: str) -> NewTopic:
+        return NewTopic(name=name, partitions=partitions, replicas=replicas, settings=in_sync)
 
     def few(name: str, most: int, retention_ms: int) -> NewTopic:
         settings = in_sync | {"retention.ms": str(retention_ms)}
         return NewTopic(name=name, partitions=min(partitions, most), replicas=replicas, settings=settings)
 
     plan = [
-        NewTopic(name=names.battles_topic, partitions=partitions, replicas=replicas, settings=in_sync),
-        NewTopic(name=names.preferences_topic, partitions=partitions, replicas=replicas, settings=in_sync),
+        many(names.battles_topic),
+        many(names.preferences_topic),
         few(names.dead_letters_topic, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION_MS),
         few(names.votes_topic, VOTE_PARTITIONS, VOTE_RETENTION_MS),
         few(names.votes_dead_letters_topic, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION_MS),
     ]
     if names.review_topic:
         plan.append(few(names.review_topic, REVIEW_PARTITIONS, REVIEW_RETENTION_MS))
+    if shadow:
+        plan.append(many(names.shadow_topic))
     return plan
 
 

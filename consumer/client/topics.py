@@ -112,6 +112,8 @@ def command_to_create(names: TopicNames) -> str:
     for field in TOPIC_FIELDS:
         if (name := getattr(names, field)) != TopicNames.model_fields[field].default:
             words += [f"--{field.replace('_', '-')}", name]
+    if isinstance(names, StreamConfig) and names.shadow:
+        words.append("--shadow")
     login = "" if names.security_protocol == "PLAINTEXT" else " (with the same login)"
     return shlex.join(words) + login
 
@@ -204,7 +206,7 @@ def delete_topics_and_group(config: StreamConfig, *, also: Iterable[str] = ()) -
     deleting = Translator(f"deleting topics and group at {config.bootstrap_servers}", otherwise=StreamError)
     with deleting.translating(), admin_client(config) as admin:
         patiently(lambda: admin.delete_topics([*topic_operations(config), *also]))
-        patiently(lambda: _delete_group(admin, config.group_id))
+        patiently(lambda: _delete_group(admin, config.group))
 
 
 def _delete_group(admin: Any, group: str) -> None:

@@ -89,11 +89,11 @@ def _examine(cluster: Cluster, config: StreamConfig) -> Iterator[Finding]:
     except KafkaError as error:
         if meaning_of(error) is Meaning.DENIED:
             may_join = False
-            yield skipped("group", f"the broker denies looking at the group {config.group_id}")
+            yield skipped("group", f"the broker denies looking at the group {config.group}")
         else:
             yield fail("group", f"can't be described: {type(error).__name__}", "look at the brokers' logs")
     except ValueError:  # kafka-python's, of a member whose client writes its assignment in another way
-        what = f"a member of {config.group_id} is of another client, whose assignment can't be read"
+        what = f"a member of {config.group} is of another client, whose assignment can't be read"
         yield warn("group", what, "end the other members, or choose another --group-id")
     else:
         yield attempt("group", lambda: check_group(group, cluster.admin, cluster.topics, config))
@@ -232,7 +232,7 @@ def check_permissions(cluster: Cluster, config: StreamConfig, *, may_join_group:
 def check_transactions(config: StreamConfig) -> Finding:
     """Whether we may run transactions: opens a producer with an id beside the real ones, which it must not fence."""
     check = "transactions"
-    transactional_id = f"{config.group_id}-~doctor"  # no instance can have this name: ~ is not allowed there
+    transactional_id = f"{config.group}-~doctor"  # no instance can have this name: ~ is not allowed there
     producer = make_producer(
         config,
         transactional_id=transactional_id,
@@ -253,7 +253,7 @@ def _judge_transactions(error: KafkaError, transactional_id: str, config: Stream
     if meaning is Meaning.DENIED:
         remedy = f"grant {on_transactional_ids(config)}"
         if config.instance_id is not None:
-            found = f"denied for {transactional_id}; {config.group_id}-{config.instance_id} may be allowed"
+            found = f"denied for {transactional_id}; {config.group}-{config.instance_id} may be allowed"
             return warn(check, found, remedy)
         return fail(check, f"denied for {transactional_id} ({type(error).__name__})", remedy)
     if isinstance(error, KafkaTimeoutError):

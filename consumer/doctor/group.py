@@ -23,7 +23,7 @@ LOST: Final = "committed offsets were lost (expired, or deleted), though the gro
 
 def describe_group(admin: Any, config: StreamConfig) -> Mapping[str, Any]:
     """State and members of the stream's group."""
-    described: Mapping[str, Any] = patiently(lambda: admin.describe_groups([config.group_id]))[config.group_id]
+    described: Mapping[str, Any] = patiently(lambda: admin.describe_groups([config.group]))[config.group]
     return described
 
 
@@ -35,7 +35,7 @@ def may_join_group(admin: Any, config: StreamConfig) -> bool:
     """
     nobody = MemberToRemove(member_id="~doctor")
     try:
-        patiently(lambda: admin.remove_group_members(config.group_id, [nobody]))
+        patiently(lambda: admin.remove_group_members(config.group, [nobody]))
     except KafkaError as error:
         if meaning_of(error) is not Meaning.DENIED:
             raise
@@ -52,7 +52,7 @@ def check_group(group: Mapping[str, Any], admin: Any, topics: Sequence[StreamTop
         topics: all of the stream.
         config: names group and topics.
     """
-    check = f"group {config.group_id}"
+    check = f"group {config.group}"
     topic = next(topic for topic in topics if topic.name == config.battles_topic)
     state = "new" if group["group_state"] == "Dead" else str(group["group_state"]).lower()
     members = len(group["members"])
@@ -63,7 +63,7 @@ def check_group(group: Mapping[str, Any], admin: Any, topics: Sequence[StreamTop
         problems.append(Problem("fail", what, remedy))
     if topic.error is not None:
         return judged(check, f"{found}, lag unknown without {topic.name}", problems)
-    committed = read_committed_offsets(admin, config.group_id, topic.name)
+    committed = read_committed_offsets(admin, config.group, topic.name)
     bounds = read_bounds(admin, topic.topic_partitions())
     starts: Mapping[TopicPartition, int] = {}
     if all(each.error is None for each in topics):

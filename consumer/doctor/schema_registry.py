@@ -9,7 +9,7 @@ from prefstream.consumer.schema_registry.client import find_schema
 
 def check_schema_registry(config: StreamConfig) -> Finding:
     """Whether the registry can number the schema; registers nothing."""
-    subject = f"{config.preferences_topic}-value"
+    subject = f"{config.answers_topic}-value"
     number = find_schema(config, subject)
     if number is not None:
         return ok("schema registry", f"{config.schema_registry_url} has the schema of subject {subject} as {number}")

@@ -94,7 +94,7 @@ def _setting_problems(topic: StreamTopic, topics: Sequence[StreamTopic], config:
         yield Problem("fail", "a compacted topic refuses dead letters without a key and drops older ones", remedy)
     elif compacted:
         what = "compaction drops all but the last record of a key, read or not"
-        if topic.name in {config.preferences_topic, config.review_topic}:
+        if topic.name in {config.preferences_topic, config.review_topic, config.shadow_topic}:
             what = "compaction keeps one answer per battle id: of battles that share an id only the last one's stays"
         if topic.name == config.votes_topic:
             what = "compaction keeps one vote per battle, the last, whoever else voted on it"

@@ -13,7 +13,13 @@ from typing import Final, Literal, TypeAlias
 
 MetricKind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
-SKIP_REASONS: Final = ("deleted_before_first_read", "deleted_unread", "skipped_to_end", "topic_recreated")
+SKIP_REASONS: Final = (
+    "deleted_before_first_read",
+    "deleted_unread",
+    "skipped_to_end",
+    "topic_recreated",
+    "too_far_behind",
+)
 """Values of the label `reason` of skipped records."""
 
 TRUNCATED_PARTS: Final = ("prompt", "response_a", "response_b")
@@ -61,13 +67,23 @@ BATTLES_CONSUMED: Final = Metric(
     "prefstream_battles_consumed_total",
     "counter",
     "records",
-    "Records taken from the battles topic, dead letters included.",
+    "Records taken from the battles topic to be answered, dead letters included.",
+)
+RECORDS_PASSED_OVER: Final = Metric(
+    "prefstream_records_passed_over_total",
+    "counter",
+    "records",
+    "Records of the battles topic that a shadow does not answer, because its share did not choose them.",
 )
 PREFERENCES_PUBLISHED: Final = Metric(
     "prefstream_preferences_published_total", "counter", "records", "Preferences in committed transactions."
 )
 DEAD_LETTERS: Final = Metric(
-    "prefstream_dead_letters_total", "counter", "records", "Dead letters in committed transactions.", ("reason",)
+    "prefstream_dead_letters_total",
+    "counter",
+    "records",
+    "Dead letters in committed transactions; of a shadow, which writes none, the records that it could not score.",
+    ("reason",),
 )
 REVIEWS_PUBLISHED: Final = Metric(
     "prefstream_reviews_published_total",
@@ -214,11 +230,16 @@ JUDGES_RECUSED: Final = Metric(
     ("judge",),
 )
 BUILD_INFO: Final = Metric(
-    "prefstream_build_info", "gauge", "none", "Always 1; the labels say what runs.", ("version", "python")
+    "prefstream_build_info",
+    "gauge",
+    "none",
+    "Always 1; the labels say what runs; role is serving or shadow.",
+    ("version", "python", "role"),
 )
 
 METRICS: Final[tuple[Metric, ...]] = (
     BATTLES_CONSUMED,
+    RECORDS_PASSED_OVER,
     PREFERENCES_PUBLISHED,
     DEAD_LETTERS,
     REVIEWS_PUBLISHED,

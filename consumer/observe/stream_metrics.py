@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
@@ -34,6 +35,7 @@ from prefstream.consumer.observe.metrics import (
     QUEUE_SECONDS,
     READY,
     RECORDS_ANSWERED,
+    RECORDS_PASSED_OVER,
     RECORDS_SKIPPED,
     REPLICAS_LOST,
     REVIEWS_PUBLISHED,
@@ -75,12 +77,15 @@ class Totals:
 class StreamMetrics:
     """What the stream counts, in a registry of its own.
 
+    Args:
+        role: whether it serves; a label of what tells the version.
+
     Attributes:
         registry: what `/metrics` exposes.
         ages: of all records that were committed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, role: Literal["serving", "shadow"] = "serving") -> None:
         self.ages = Ages()
         # The `_created` twin of every counter doubles what is stored and nothing reads it; prometheus_client has no
         # switch per registry.
@@ -88,6 +93,7 @@ class StreamMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._battles_consumed = self._counter(BATTLES_CONSUMED)
+        self._passed_over = self._counter(RECORDS_PASSED_OVER)
         self._preferences_published = self._counter(PREFERENCES_PUBLISHED)
         self._dead_letters = self._counter(DEAD_LETTERS)
         self._reviews_published = self._counter(REVIEWS_PUBLISHED)
@@ -113,7 +119,8 @@ class StreamMetrics:
         self._left_out = self._counter(JUDGES_LEFT_OUT)
         self._replicas_lost = self._gauge(REPLICAS_LOST)
         self._recused = self._counter(JUDGES_RECUSED)
-        self._gauge(BUILD_INFO).labels(version=own_version(), python=platform.python_version()).set(1)
+        build = {"version": own_version(), "python": platform.python_version(), "role": role}
+        self._gauge(BUILD_INFO).labels(**build).set(1)
         # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
         # `lag`, too.
         for reason in Reason:
@@ -137,6 +144,10 @@ class StreamMetrics:
     def battles_consumed(self, count: int) -> None:
         """Records were taken from the battles topic."""
         self._battles_consumed.inc(count)
+
+    def passed_over(self, count: int) -> None:
+        """Records were read that a shadow's share did not choose."""
+        self._passed_over.inc(count)
 
     def preferences_published(self, count: int) -> None:
         """A transaction with this many preferences was committed."""

@@ -99,10 +99,10 @@ def find_starts(config: StreamConfig) -> dict[TopicPartition, int]:
         NotAuthorizedError: we may not look at the group.
         BrokerUnreachableError: the brokers do not tell.
     """
-    asking = Translator("asking where the group is", acls=lambda _: f"Read on group {config.group_id}")
+    asking = Translator("asking where the group is", acls=lambda _: f"Read on group {config.group}")
     with asking.translating(), admin_client(config) as admin:
         battles, *outputs = describe_topics(admin, (config.battles_topic, *_outputs(config)))
-        committed = read_committed_offsets(admin, config.group_id, config.battles_topic)
+        committed = read_committed_offsets(admin, config.group, config.battles_topic)
         if not (without := set(battles.topic_partitions()) - committed.keys()):
             return {}
         log_of = read_bounds(admin, without)
@@ -139,7 +139,7 @@ def _starts_behind_answers(
         unproven = {p for p in doubled if not _proven(consumer, config, log_of, p, last[p])}
     if unproven or (doubled and config.on_lost_offsets == "stop"):
         raise OffsetsLostError(
-            f"group {config.group_id} has no committed offsets for {', '.join(_names(doubled))}, though its answers "
+            f"group {config.group} has no committed offsets for {', '.join(_names(doubled))}, though its answers "
             f"are on {' and '.join(_outputs(config))}: the offsets expired, or were deleted with the group or the "
             f"topic. {_because(unproven)}{_EITHER if unproven else _RESUME}"
         )
@@ -225,14 +225,14 @@ def _proven(
 
 def _read_answer(record: ConsumerRecord, config: StreamConfig) -> tuple[TopicPartition, Answer] | None:
     """Which record an answer of this group is for; None for answers of others."""
-    if record.topic == config.preferences_topic:
-        if header(record, CE_SOURCE) != source_of(config.group_id):
+    if record.topic == config.answers_topic:
+        if header(record, CE_SOURCE) != source_of(config.group):
             return None
         topic, partition, offset = ["", "", "", *(header(record, CE_ID) or "").rsplit("/", 2)][-3:]
         battle_id, original = (record.key or b"").decode(errors="replace"), ""
     else:
         group = header(record, HEADER_GROUP)
-        if group not in {None, config.group_id}:
+        if group not in {None, config.group}:
             return None
         topic, partition, offset = (
             header(record, name) or "" for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET)
@@ -245,8 +245,9 @@ def _read_answer(record: ConsumerRecord, config: StreamConfig) -> tuple[TopicPar
     return TopicPartition(topic, number), Answer(place, record.timestamp, battle_id, whole_number(original))
 
 
-def _outputs(config: StreamConfig) -> tuple[str, str]:
-    return config.preferences_topic, config.dead_letters_topic
+def _outputs(config: StreamConfig) -> tuple[str, ...]:
+    """Where answers are; a shadow writes no dead letters."""
+    return (config.answers_topic,) if config.shadow else (config.answers_topic, config.dead_letters_topic)
 
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.stream.batch import Batch
+from prefstream.consumer.stream.choice.review import ReviewRule
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
 from prefstream.consumer.stream.partitions.assignment import Event
-from prefstream.consumer.stream.review import ReviewRule
 from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource, Reason, Timings, decode_battle
 from prefstream.schemas.cloud_event import content_type_of
 from prefstream.scoring.errors import BattleTooLargeError

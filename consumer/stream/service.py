@@ -28,11 +28,12 @@ from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.schema_registry.client import preference_frame
+from prefstream.consumer.stream.choice.review import ReviewRule
 from prefstream.consumer.stream.lost_offsets import find_starts
 from prefstream.consumer.stream.messages import Composer
 from prefstream.consumer.stream.pipeline import Pipeline, Scored
 from prefstream.consumer.stream.publisher import Publisher
-from prefstream.consumer.stream.review import ReviewRule
+from prefstream.consumer.stream.shadow import ShadowRule
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
 from prefstream.consumer.stream.start_checks import require_settings_taken
@@ -77,7 +78,7 @@ class Service:
         on_stall: Callable[[str, str], None] = end_process,
     ) -> None:
         self.health = HealthState()
-        self.metrics = StreamMetrics()
+        self.metrics = StreamMetrics("shadow" if config.shadow else "serving")
         self.metrics.watch_readiness(lambda: self.health.ready)
         self.http_url: str | None = None
         self.gave_up = False
@@ -123,7 +124,7 @@ class Service:
             panel=config.panel,
             brokers=config.bootstrap_servers,
             topics=_topics(config),
-            group=config.group_id,
+            group=config.group,
         )
         try:
             self._serve()
@@ -163,14 +164,14 @@ class Service:
                 require_topics(config)
                 require_settings_taken(config)
                 find_starts(config)  # what it refuses
-                frame = preference_frame(config, config.preferences_topic)
+                frame = preference_frame(config, config.answers_topic)
             self.health.set_not_ready("loading judges")
             panel = self._load_panel()
             self.metrics.expect_judges(judge.name for judge in panel.judges)
             panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge, lost_replica=fault.replica is not None)
             stack.callback(self._close_panel, panel)
             adopt_library_loggers()
-            instance = stack.enter_context(InstanceName(config.group_id, config.instance_id))
+            instance = stack.enter_context(InstanceName(config.group, config.instance_id))
             tracing = None if spans is None else stack.enter_context(_tracing(config, instance.name, spans))
             producer = partial(make_transactional_producer, config, instance.name)
             sink = stack.enter_context(
@@ -187,13 +188,14 @@ class Service:
                     config,
                     self.metrics.records_skipped,
                     starts,
+                    takes=rule.takes if (rule := ShadowRule.of(config)) else None,
                     heard=stack.enter_context(overheard("kafka")),
                 )
             pipeline = stack.enter_context(
                 closing(
                     Pipeline(
                         panel,
-                        Composer(config.group_id, frame=frame),
+                        Composer(config.group, frame=frame),
                         overlap=config.max_in_flight,
                         framing=config.battles_framing,
                         publish_models=config.publish_models,
@@ -208,7 +210,7 @@ class Service:
                 source,
                 pipeline,
                 publisher,
-                Telemetry(self.metrics),
+                Telemetry(self.metrics, shadow=config.shadow),
                 watchdog,
                 on_obstacle=self._on_obstacle,
                 on_poll=lambda: self.health.beat("stream"),
@@ -222,7 +224,8 @@ class Service:
                 panel=config.panel,
                 judges=describe_judges(panel),
                 topics=_topics(config),
-                group=config.group_id,
+                group=config.group,
+                share=config.share if config.shadow else None,
                 instance=instance.name,
                 http=self.http_url,
             )
@@ -249,13 +252,13 @@ class Service:
         if not (self._stop_asked and config.leave_on_stop and config.instance_id and member_id):
             return
         try:
-            remove_static_member(config, config.group_id, config.instance_id, member_id)
+            remove_static_member(config, config.group, config.instance_id, member_id)
         except StreamError as error:
             log.warning("still in the group until the session is over", why=str(error))
 
     def _naming_twins(self, error: FencedError, instance: str, consumer: GroupConsumer) -> FencedError:
         """The error, and the hosts of whoever else is in the group under our name."""
-        group = self._config.group_id
+        group = self._config.group
         hosts = hosts_of_others(self._config, group, client_id(group, instance), consumer.group_metadata().member_id)
         return FencedError(f"{error}; {instance} is in the group at {', '.join(hosts)}, too") if hosts else error
 
@@ -297,12 +300,14 @@ def _tracing(config: StreamConfig, instance: str, spans: TracerProvider) -> Trac
         spans,
         config.traces_ratio,
         topic=config.battles_topic,
-        group=config.group_id,
-        client_id=client_id(config.group_id, instance),
+        group=config.group,
+        client_id=client_id(config.group, instance),
     )
 
 
 def _topics(config: StreamConfig) -> dict[str, str]:
+    if config.shadow:
+        return {"battles": config.battles_topic, "preferences": config.shadow_topic}
     topics = {
         "battles": config.battles_topic,
         "preferences": config.preferences_topic,

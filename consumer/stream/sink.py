@@ -44,7 +44,7 @@ class Sink:
         require_topics: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
-        self._group = (HEADER_GROUP, config.group_id.encode())
+        self._group = (HEADER_GROUP, config.group.encode())
         translator = Translator(
             "publishing",
             acls=acls_of_stream(
@@ -67,6 +67,8 @@ class Sink:
     ) -> None:
         """Step 4: begin, send, send offsets, commit. Raises what `Transactions.begin` does.
 
+        A shadow sends no dead letters.
+
         Args:
             messages: one per record, all of partitions that `membership` owns, and copies for review; none where
                 positions are.
@@ -75,6 +77,8 @@ class Sink:
         """
         with self._transactions.begin() as transaction:  # 4.1
             for message in messages:
+                if message.reason is not None and self._config.shadow:
+                    continue  # those who serve write the dead letter
                 headers = message.headers if message.reason is None else [*message.headers, self._group]
                 transaction.send(self._topic_of(message), value=message.value, key=message.key, headers=headers)  # 4.2
             transaction.commit(offsets, membership.metadata)  # 4.3, 4.4
@@ -82,7 +86,7 @@ class Sink:
     def _topic_of(self, message: Message) -> str:
         if message.copy_of is not None and self._config.review_topic:
             return self._config.review_topic
-        return self._config.preferences_topic if message.reason is None else self._config.dead_letters_topic
+        return self._config.answers_topic if message.reason is None else self._config.dead_letters_topic
 
     def close(self) -> None:
         """Close the producer; an open transaction is left to its successor or to its time-out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -47,6 +47,7 @@ class Source:
         config: the stream's settings.
         on_skipped: told how many offsets will get no answer, and why.
         starts: where to begin in partitions without a committed offset, if not at their first record.
+        takes: which records are to be answered, if not all; the others count as read.
         heard: what kafka-python's log said lately: why it reaches nobody stands only there.
 
     Raises:
@@ -60,10 +61,13 @@ class Source:
         on_skipped: Callable[[SkipReason, int], None] = lambda *_: None,
         starts: Mapping[TopicPartition, int] | None = None,
         *,
+        takes: Callable[[ConsumerRecord], bool] | None = None,
         heard: Iterable[str] = (),
     ) -> None:
         self._consumer = consumer
         self._config = config
+        self._takes = takes
+        self._passed_over = 0
         self._heard = heard
         self._silence = Silence(consumer.heard_at)
         self._silent_s = 0.0
@@ -72,11 +76,12 @@ class Source:
             acls=acls_of_stream(config, [config.battles_topic]),
             remedies={
                 Meaning.DENIED: GRANT,
-                Meaning.RECORD_DAMAGED: f"move the offsets of group {config.group_id} past its record batch",
+                Meaning.RECORD_DAMAGED: f"move the offsets of group {config.group} past its record batch",
             },
         )
         self._assignment = Assignment()
         self._identity = TopicIdentity(consumer, config.battles_topic)
+        self._on_skipped = on_skipped
         self._losses = Losses(consumer, config, self._assignment, on_skipped, starts or {})
         self._committed = CommittedOffsets(consumer, self._assignment, self._translator, self._losses.learned)
         self._positions = StartPositions(
@@ -113,6 +118,7 @@ class Source:
             StreamError: any other fault that another poll can't mend.
         """
         self._untold = None
+        self._passed_over = 0
         if self._paused:
             # Partitions that a rebalance brought meanwhile must be held back, too.
             self._consumer.pause(*self._consumer.assignment())
@@ -123,10 +129,50 @@ class Source:
         if self._restarted(self._restart_if_recreated, polled) or self._restarted(self._positions.restart_if_rejoined):
             return []
         epochs = self._assignment.epochs()
-        ours = {partition: records for partition, records in polled.items() if partition in epochs}
+        ours = {
+            partition: taken
+            for partition, records in polled.items()
+            if partition in epochs and not self._skipped_to_end(partition, records) and (taken := self._taken(records))
+        }
         for partition, records in ours.items():
             self._progress.handed_out(partition, epochs[partition], records[-1].offset + 1)
         return [Event(record, epochs[partition]) for partition, records in ours.items() for record in records]
+
+    @property
+    def passed_over(self) -> int:
+        """Records of the last poll that are not to be answered, by choice: neither lost nor in flight."""
+        return self._passed_over
+
+    def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Those that are to be answered. Behind the others is our position, which is committed as behind markers."""
+        if self._takes is None:
+            return records
+        taken = [record for record in records if self._takes(record)]
+        self._passed_over += len(records) - len(taken)
+        return taken
+
+    def _skipped_to_end(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> bool:
+        """Whether these records are too far behind for a shadow that may skip; then reading goes on at the end.
+
+        Asks nobody: the end is that of the last fetch, which is older than the records' only where they were fetched
+        before a pause. What was handed out before is answered.
+        """
+        if self._config.max_lag is None or partition not in self._consumer.assignment():
+            return False
+        first, end = records[0].offset, self._consumer.highwater(partition)
+        if end is None or end - first <= self._config.max_lag:
+            return False
+        self._consumer.seek(partition, end)
+        self._on_skipped("too_far_behind", end - first)
+        log.warning(
+            "too far behind, going on at the end",
+            partition=f"{partition.topic}/{partition.partition}",
+            offset=first,
+            on_at=end,
+            skipped=end - first,
+            max_lag=self._config.max_lag,
+        )
+        return True
 
     def _poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         error, self._unjudged = self._unjudged, None
@@ -184,7 +230,7 @@ class Source:
             )
         if not self.membership().joined:
             return BrokerUnreachableError(
-                f"not a member of group {config.group_id}; are the brokers at {config.bootstrap_servers} up?"
+                f"not a member of group {config.group}; are the brokers at {config.bootstrap_servers} up?"
             )
         return self._untold
 

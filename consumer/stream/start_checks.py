@@ -23,7 +23,7 @@ def require_settings_taken(config: StreamConfig) -> None:
         # Asked once: what can't be told now, the join tells. A ValueError is kafka-python's, of a member whose client
         # writes its assignment in another way.
         with suppress(KafkaError, ValueError):
-            group = admin.describe_groups([config.group_id])[config.group_id]
+            group = admin.describe_groups([config.group])[config.group]
             if problem := other_assignor(config, group):
                 wrong.append(problem)
     if wrong:

@@ -121,10 +121,11 @@ class Stream:
             self._source.resume()
         # Polling keeps us in the group. While paused it returns nothing, unless it brings partitions along.
         events = self._poll(self._wait_for_result(full=full), self._batcher.room)
-        if not events and not full and self._awaits_result:
+        passed_over = self._source.passed_over
+        if not events and not passed_over and not full and self._awaits_result:
             # What comes meanwhile could not be scored before that result is there, and it is to be published at once.
             self._pipeline.wait_finished(BUSY_POLL_S)
-        self._telemetry.battles_consumed(len(events))
+        self._telemetry.battles_consumed(len(events), passed_over)
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
         if not full and self._takes_more and (batch_due := self._batcher.due()):

@@ -58,9 +58,13 @@ class Telemetry:
     Args:
         metrics: what operators see.
         clock: monotonic seconds.
+        shadow: whether nobody is served.
     """
 
-    def __init__(self, metrics: StreamMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, metrics: StreamMetrics, clock: Callable[[], float] = time.monotonic, *, shadow: bool = False
+    ) -> None:
+        self._shadow = shadow
         self._metrics = metrics
         self._clock = clock
         self._report_at = 0.0
@@ -69,9 +73,10 @@ class Telemetry:
         self._tell_at = clock() + SUMMARY_EVERY_S
         self._lagging: set[TopicPartition] = set()
 
-    def battles_consumed(self, count: int) -> None:
-        """So many records were read."""
+    def battles_consumed(self, count: int, passed_over: int = 0) -> None:
+        """So many records were read to be answered, and so many others that a shadow's share did not choose."""
         self._metrics.battles_consumed(count)
+        self._metrics.passed_over(passed_over)
 
     def batch_published(self, published: Published) -> None:
         """A batch is dealt with."""
@@ -90,7 +95,7 @@ class Telemetry:
             "batch published",
             battles=len(messages),
             preferences=len(messages) - reasons.total(),
-            dead_letters={str(reason): count for reason, count in reasons.items()},
+            **{"not_scored" if self._shadow else "dead_letters": {str(reason): n for reason, n in reasons.items()}},
             stale=stale,
             inference_s=round(scored.inference_s, 3),
             commit_s=round(published.commit_s, 3),
@@ -120,7 +125,7 @@ class Telemetry:
             ages, self._ages = self._ages, Ages()
             tell = log.info if held_up is None else log.warning
             tell(
-                "serving",
+                "shadowing" if self._shadow else "serving",
                 held_up=held_up,
                 **summary(before, self._told, ages),
                 lag=sum(lags.values()) if lags else None,

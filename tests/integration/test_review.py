@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import TopicMissingError
-from prefstream.consumer.stream.review import draw
+from prefstream.consumer.stream.choice.draw import draw
+from prefstream.consumer.stream.choice.review import PURPOSE
 from tests.conftest import Kafka
 from tests.support.hash_judge import hash_panel
 from tests.support.streams import (
@@ -55,7 +56,7 @@ def test_every_preference_tells_its_probability_and_the_chosen_ones_are_there_on
         assert preference.review is not None
         assert preference.uncertainty is not None
         assert preference.review.probability == (0.7 if preference.uncertainty.entropy >= 1.4 else 0.2)
-        assert preference.review.chosen == (draw(preference.id) < preference.review.probability)
+        assert preference.review.chosen == (draw(preference.id, PURPOSE) < preference.review.probability)
         probabilities.add(preference.review.probability)
     assert probabilities == {0.2, 0.7}
     assert 0 < sum(reviewed.values()) < 300

@@ -47,7 +47,7 @@ from tests.support.kafka.security import (
 from tests.support.kafka.token_server import TokenServer, token_server
 from tests.support.priors import write_prior_panel
 from tests.support.processes import Prefstream, run_arguments
-from tests.support.streams import Position, battle_event, produce, read_outcome, running, wait_until
+from tests.support.streams import Position, battle_event, produce, read_outcome, read_topic, running, wait_until
 
 MARKER: Final = "zqsecret"
 """Stands in every password, client secret and key's password here."""
@@ -113,12 +113,17 @@ ROBBED: Final = [
 ]
 """Users who lose an ACL while they serve."""
 
+SHADOW: Final = "shadow"
+"""A user with exactly the ACLs that `run --shadow` needs."""
+
+AS_SHADOW: Final[dict[str, Any]] = {"shadow": True, "shadow_topic": f"{SHADOW}.preferences.shadow"}
+
 CREATOR: Final = "creator"
 """Who makes topics for others."""
 
 PASSWORDS: Final = {
     user: f"{MARKER}-of-{user}"
-    for user in (*LOGINS, CREATOR, *(some.user for some in LACKING), *(some.user for some in ROBBED))
+    for user in (*LOGINS, SHADOW, CREATOR, *(some.user for some in LACKING), *(some.user for some in ROBBED))
 }
 
 
@@ -209,8 +214,10 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     keystore = authority.keystore("127.0.0.1")
     with cluster, token_server("token", PASSWORDS["token"], life_s=SESSION_S, keystore=keystore) as tokens:
         acls = {user: [*acls_of(user)] for user in (*LOGINS, *(some.user for some in ROBBED))}
+        acls[SHADOW] = [*needed_acls(StreamConfig.model_construct(**names_of(SHADOW), **AS_SHADOW))]
         grant(cluster.internal_servers, acls | {some.user: some.acls for some in LACKING})
         topics = [acl.name for user in PASSWORDS for acl in acls_of(user) if acl.resource == "topic"]
+        topics.append(AS_SHADOW["shadow_topic"])
         with closing(KafkaAdminClient(bootstrap_servers=cluster.internal_servers)) as admin:
             admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1} for topic in topics})
         yield Secured(cluster, authority, strangers, tokens)
@@ -298,6 +305,23 @@ def test_run_serves_with_exactly_these_acls(secured: Secured, tmp_path: Path, lo
         run.signal(signal.SIGTERM)
         assert run.wait() == 0, run.log
     assert_once(secured, config, sent)
+
+
+def test_a_shadow_answers_and_is_found_well_with_exactly_its_acls(
+    secured: Secured, tmp_path: Path, examine: Examine
+) -> None:
+    """None on a topic that those write who serve."""
+    config = secured.config(SHADOW, **AS_SHADOW)
+    inside = secured.inside(config)
+    sent = produce(inside, [*map(battle_event, range(5)), b"no battle"])
+    with prefstream_run(secured, config, tmp_path) as run:
+        wait_until(lambda: run.published == len(sent) or run.ended, 60, "the answers")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0, run.log
+    assert len(read_topic(inside.bootstrap_servers, config.shadow_topic)) == 5
+    findings = examine(config)
+    assert {check: found for check, found in findings.items() if found["state"] in {"fail", "skipped"}} == {}
+    assert findings[f"group {config.group}"]["found"].endswith("lag 0 battles")
 
 
 def test_no_secret_is_served_over_http(secured: Secured, tmp_path: Path) -> None:

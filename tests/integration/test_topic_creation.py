@@ -35,6 +35,7 @@ def absent(kafka: Kafka) -> StreamConfig:
         preferences_topic=f"{name}.preferences",
         dead_letters_topic=f"{name}.dead-letters",
         review_topic=f"{name}.review",
+        shadow_topic=f"{name}.shadow",
         votes_topic=f"{name}.votes",
         votes_dead_letters_topic=f"{name}.votes.dead-letters",
     )
@@ -49,7 +50,7 @@ def settings_file(absent: StreamConfig, tmp_path: Path) -> Path:
 
 
 def partitions(config: StreamConfig) -> list[int]:
-    """Of battles, preferences, dead letters, review, votes and votes' dead letters; 0 where there is no such topic."""
+    """Of battles, preferences, dead letters, review, a shadow's, votes, votes' dead letters; 0 where there is none."""
     with admin_client(config) as admin:
         names = [getattr(config, field) for field in TOPIC_FIELDS]
         return [len(topic.partitions) for topic in describe_topics(admin, names)]
@@ -79,7 +80,7 @@ def test_missing_topics_are_made_by_their_names_in_the_settings(absent: StreamCo
     ]
     require_topics(absent)
     require_topics(absent, board_operations(absent))
-    assert partitions(absent) == [5, 5, 3, 3, 3, 3]
+    assert partitions(absent) == [5, 5, 3, 3, 0, 3, 3]
     assert setting(absent, absent.dead_letters_topic, "retention.ms") == str(DEAD_LETTER_RETENTION_MS)
 
 
@@ -92,7 +93,7 @@ def test_what_exists_is_told_and_left_as_it_is(absent: StreamConfig, settings_fi
         lines[1]
         == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1 (asked for: 2 partitions)"
     )
-    assert partitions(absent) == [2, 1, 2, 2, 2, 2]
+    assert partitions(absent) == [2, 1, 2, 2, 0, 2, 2]
     code, lines, _ = create(settings_file)
     assert code == 0
     assert all("exists, left as it is" in line for line in lines)
@@ -118,6 +119,18 @@ def test_no_review_topic_is_made_where_none_is_named(absent: StreamConfig, setti
     assert code == 0
     assert not any(line.startswith(f"{absent.review_topic}:") for line in lines)
     assert partitions(absent)[TOPIC_FIELDS.index("review_topic")] == 0
+
+
+def test_the_topic_of_a_shadow_is_made_where_it_is_asked_for(absent: StreamConfig, settings_file: Path) -> None:
+    """As wide as the preferences that it is held against, and as long-lived."""
+    shadow = absent.model_copy(update={"shadow": True})
+    assert create(settings_file, "--partitions", "5")[0] == 0
+    with pytest.raises(TopicMissingError, match=re.escape(f"no topic {absent.shadow_topic} at")) as fault:
+        require_topics(shadow)
+    assert str(fault.value).endswith(" --shadow")
+    code, lines, _ = create(settings_file, "--partitions", "5", "--shadow")
+    assert (code, lines[-1]) == (0, f"{absent.shadow_topic}: created, 5 partitions, replication 1")
+    require_topics(shadow)
 
 
 def test_the_error_about_missing_topics_holds_the_command_that_mends_it(absent: StreamConfig) -> None:

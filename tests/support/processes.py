@@ -163,10 +163,12 @@ def run_arguments(config: StreamConfig, panel: Path, **settings: object) -> list
         "preferences-topic": config.preferences_topic,
         "dead-letters-topic": config.dead_letters_topic,
         **({"review-topic": config.review_topic} if config.review_topic else {}),
+        **({"shadow-topic": config.shadow_topic, "share": config.share} if config.shadow else {}),
         "panel": panel,
         "log-format": "json",
         "log-level": "debug",  # a line for each batch: `Prefstream.published` counts them
         **{name.replace("_", "-"): setting for name, setting in settings.items()},
     }
     arguments = ["run", *(part for name, setting in options.items() for part in (f"--{name}", str(setting)))]
+    arguments += ["--shadow"] if config.shadow else []
     return arguments if "http-port" in options else [*arguments, "--no-http"]

@@ -292,7 +292,7 @@ def committed_offsets(config: StreamConfig, partitions: int = 4) -> dict[int, in
     """The group's committed offset of each partition of the battles topic."""
     with closing(
         KafkaConsumer(
-            bootstrap_servers=config.bootstrap_servers, group_id=config.group_id, isolation_level="read_committed"
+            bootstrap_servers=config.bootstrap_servers, group_id=config.group, isolation_level="read_committed"
         )
     ) as consumer:
         return {

@@ -167,7 +167,11 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
         for user, lines in re.findall(r"^ +acl\(\) {.+User:(\S+).+\n((?: +acl --.+\n)+)", guide, re.MULTILINE)
     }
     config = StreamConfig(review_topic="battles.review")
-    assert granted == {"prefstream": {*needed_acls(config)}, "prefstream-board": {*needed_acls_of_board(config)}}
+    assert granted == {
+        "prefstream": {*needed_acls(config)},
+        "prefstream-shadow": {*needed_acls(StreamConfig(shadow=True))},
+        "prefstream-board": {*needed_acls_of_board(config)},
+    }
     assert guide.count("    acl --") == sum(map(len, granted.values()))
 
 
@@ -258,7 +262,7 @@ def test_the_guide_makes_by_kafkas_tools_what_our_command_makes() -> None:
         words = dict(re.findall(r"--(topic|partitions|replication-factor) (\S+)", line))
         settings = dict(setting.split("=") for setting in re.findall(r"--config (\S+)", line))
         by_hand[words["topic"]] = (int(words["partitions"]), int(words["replication-factor"]), settings)
-    plan = plan_topics(TopicNames(review_topic="battles.review"), partitions=12, replicas=3)
+    plan = plan_topics(TopicNames(review_topic="battles.review"), partitions=12, replicas=3, shadow=True)
     assert by_hand == {topic.name: (topic.partitions, topic.replicas, dict(topic.settings)) for topic in plan}
     assert "prefstream topics create --bootstrap-servers kafka:9092 --partitions 12" in guide
 
@@ -319,9 +323,26 @@ def test_the_stream_on_cards_differs_in_image_and_cards_alone() -> None:
     assert on_cards == ours
 
 
+def test_a_shadow_differs_from_who_serves_in_its_name_its_port_and_what_makes_it_one() -> None:
+    ours, shadow = (dict(COMPOSE["services"][name]) for name in ("prefstream", "prefstream-shadow"))
+    assert shadow.pop("profiles") == ["shadow"]
+    settings = shadow.pop("environment")
+    assert (settings.pop("PREFSTREAM_SHADOW"), settings.pop("PREFSTREAM_SHARE")) == ("true", "${SHADOW_SHARE:-1}")
+    others = {name: text for name, text in ours.pop("environment").items() if name != "PREFSTREAM_PANEL"}
+    assert settings.pop("PREFSTREAM_PANEL") == "/panels/${SHADOW_PANEL:-priors.yaml}"
+    assert settings == others
+    assert shadow.pop("hostname") != ours.pop("hostname")
+    assert not {*shadow.pop("ports")} & {*ours.pop("ports")}
+    assert shadow == ours
+    assert "--shadow" in COMPOSE["services"]["topics"]["command"]
+
+
 def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
     prometheus = read_yaml("prometheus/prometheus.yaml")
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
+    jobs = {job["job_name"]: job for job in prometheus["scrape_configs"]}
+    [by_name] = jobs.pop("prefstream-shadow")["dns_sd_configs"]
+    assert by_name == {"names": ["prefstream-shadow"], "type": "A", "port": StreamConfig().http_port}
+    targets = {name: job["static_configs"][0]["targets"] for name, job in jobs.items()}
     assert targets == {
         "prefstream": [f"prefstream:{StreamConfig().http_port}"],
         "prefstream-board": [f"board:{BoardConfig().board_http_port}"],

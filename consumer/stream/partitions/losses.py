@@ -22,7 +22,9 @@ from prefstream.consumer.stream.partitions.offset_metadata import OffsetMetadata
 
 log = structlog.get_logger(__name__)
 
-SkipReason: TypeAlias = Literal["deleted_before_first_read", "deleted_unread", "skipped_to_end", "topic_recreated"]
+SkipReason: TypeAlias = Literal[
+    "deleted_before_first_read", "deleted_unread", "skipped_to_end", "topic_recreated", "too_far_behind"
+]
 
 TIMEOUT_MS: Final = 10_000
 """A leader or coordinator moves in about 9 s; what could not be asked by then is asked again at the next poll."""

@@ -83,6 +83,14 @@
 {{- if and .Values.board.enabled (or .Values.board.config.board_allow_battles .Values.board.config.board_show_texts) (not .Values.secrets.boardToken.existingSecret) -}}
 {{- $wrong = append $wrong "secrets.boardToken.existingSecret: board_allow_battles and board_show_texts need it" -}}
 {{- end -}}
+{{- if $config.shadow -}}
+{{- if eq .Values.metrics.job "prefstream" -}}
+{{- $wrong = append $wrong "metrics.job: config.shadow needs another one, such as prefstream-shadow; alerts of those who serve go by prefstream" -}}
+{{- end -}}
+{{- if .Values.board.enabled -}}
+{{- $wrong = append $wrong "board.enabled: the board shows what those say who serve; it belongs to their release, not to that of config.shadow" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.board.ingress.enabled (not .Values.board.ingress.host) -}}
 {{- $wrong = append $wrong "board.ingress.host: say by which name the board is asked for" -}}
 {{- end -}}

@@ -9,6 +9,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The consumer group: a shadow has one beside that of those who serve. Takes the root. */}}
+{{- define "prefstream.group" -}}
+{{- default "prefstream" .Values.config.group_id }}{{ if .Values.config.shadow }}-shadow{{ end }}
+{{- end -}}
+
 {{/* What a workload's pods are found by, and nothing else is; takes the root and the component. */}}
 {{- define "prefstream.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}

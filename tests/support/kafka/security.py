@@ -50,6 +50,13 @@ class Acl:
 
 def needed_acls(config: StreamConfig) -> tuple[Acl, ...]:
     """All that `prefstream run` needs: what deploy/README.md says, which a test compares."""
+    if config.shadow:
+        return (
+            Acl("Read", "topic", config.battles_topic),
+            Acl("Write", "topic", config.shadow_topic),
+            Acl("Read", "group", config.group),
+            Acl("Write", "transactional-id", f"{config.group}-", prefixed=True),
+        )
     return (
         Acl("Read", "topic", config.battles_topic),
         Acl("Write", "topic", config.preferences_topic),

@@ -51,7 +51,7 @@ def containers(rendered: Rendered) -> list[dict[str, Any]]:
 
 
 def test_the_shipped_sets_are_those_that_are_promised() -> None:
-    assert SETS == ["demo", "everything", "one-card-8bit", "priors", "two-cards"]
+    assert SETS == ["demo", "everything", "one-card-8bit", "priors", "shadow", "two-cards"]
 
 
 @each_set

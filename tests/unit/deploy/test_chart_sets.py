@@ -39,7 +39,7 @@ def changed(*settings: str) -> Any:
 
 
 def test_only_the_set_with_everything_needs_operators() -> None:
-    assert [kinds(name) for name in ("priors", "demo", "two-cards", "one-card-8bit")] == [BASE] * 4
+    assert [kinds(name) for name in EXAMPLES if name != "everything"] == [BASE] * 5
     assert sorted(set(kinds("everything")) - set(BASE)) == [
         *("Deployment", "Ingress", "NetworkPolicy", "PersistentVolumeClaim"),
         *("PrometheusRule", "ScaledObject", "ServiceMonitor", "TriggerAuthentication"),
@@ -48,7 +48,14 @@ def test_only_the_set_with_everything_needs_operators() -> None:
 
 def test_cards_are_asked_for_where_the_panel_names_devices() -> None:
     cards = {name: stream(name)["resources"]["limits"].get("nvidia.com/gpu") for name in EXAMPLES}
-    assert cards == {"demo": None, "everything": None, "one-card-8bit": 1, "priors": None, "two-cards": 2}
+    assert cards == {
+        "demo": None,
+        "everything": None,
+        "one-card-8bit": 1,
+        "priors": None,
+        "shadow": None,
+        "two-cards": 2,
+    }
     assert example("two-cards").pod("StatefulSet")["runtimeClassName"] == "nvidia"
     assert [key for name in ("one-card-8bit", "two-cards") for key in example(name).pod("StatefulSet")["tolerations"]]
     assert "tolerations" not in example("priors").pod("StatefulSet")
@@ -73,7 +80,14 @@ def test_weights_are_kept_by_a_claim_a_pod_a_claim_for_all_or_not_at_all() -> No
         ]
         for name in EXAMPLES
     }
-    assert templates == {"demo": ["cache"], "two-cards": ["cache"], "everything": [], "one-card-8bit": [], "priors": []}
+    assert templates == {
+        "demo": ["cache"],
+        "two-cards": ["cache"],
+        "everything": [],
+        "one-card-8bit": [],
+        "priors": [],
+        "shadow": [],
+    }
     caches = {
         name: [volume for volume in example(name).pod("StatefulSet")["volumes"] if volume["name"] == "cache"]
         for name in EXAMPLES
@@ -104,7 +118,7 @@ def test_of_an_adapter_those_files_are_fetched_that_a_judge_reads() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_memory_is_enough_for_what_the_doctor_counts_beside_weights(name: str) -> None:
-    with_torch = name not in {"priors", "everything"}
+    with_torch = name not in {"priors", "shadow", "everything"}
     bound = sum(part.bytes for part in parts_of(StreamConfig(), with_torch=with_torch))
     units = {"Mi": MIB, "Gi": 1024 * MIB}
     limit = stream(name)["resources"]["limits"]["memory"]
@@ -272,6 +286,8 @@ def test_keda_asks_for_the_lag_of_the_group_that_the_stream_is() -> None:
     assert (plain["metadata"]["topic"], plain["metadata"]["consumerGroup"]) == (config.battles_topic, config.group_id)
     assert "authenticationRef" not in plain
     assert "sasl" not in plain["metadata"]
+    shadow = scaler(render(EXAMPLES["shadow"], "keda.enabled=true"))
+    assert shadow["metadata"]["consumerGroup"] == StreamConfig(shadow=True).group
 
 
 def test_keda_alone_decides_how_many_there_are() -> None:
@@ -339,6 +355,7 @@ def test_scopes_are_parted_as_keda_parts_them() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("shadow", "as group prefstream-shadow, in the shadow of those who serve"),
         ("priors", "every battle gets the same probabilities"),
         ("demo", "they go by length above all"),
         ("everything", "All pods stop where nothing waits, at most 12 come"),

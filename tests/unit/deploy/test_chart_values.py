@@ -194,6 +194,11 @@ def test_a_wrong_value_is_refused_by_its_place(path: str, value: Any) -> None:
             "secrets.boardToken.existingSecret: board_allow_battles",
             with_value("board", {"enabled": True, "config": {"board_show_texts": True}}),
         ),
+        ("metrics.job: config.shadow needs another one", with_value("config.shadow", True)),
+        (
+            "board.enabled: the board shows what those say who serve",
+            {**with_value("config.shadow", True), "board": {"enabled": True}},
+        ),
         ("board.ingress.host: say", with_value("board", {"enabled": True, "ingress": {"enabled": True}})),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from prefstream import schemas
 from prefstream.consumer.client.acl import battle_operations, board_operations, topic_operations, watch_operations
-from prefstream.consumer.config import TOPIC_FIELDS, TopicNames
+from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
 from prefstream.schemas.dead_letter import HEADER_RETRIES
 from prefstream.schemas.documents import documents, stale_documents, write_documents
@@ -243,7 +243,8 @@ def test_topics_are_read_and_written_as_the_rights_say(asyncapi: dict[str, Any])
     names = TopicNames(review_topic="battles.review")
     actions = {"READ": "receive", "WRITE": "send"}
     of_page = battle_operations(names, writes=True, reads=True)
-    users = (topic_operations(names), board_operations(names), watch_operations(names), *of_page)
+    shadow = topic_operations(StreamConfig(shadow=True))
+    users = (topic_operations(names), shadow, board_operations(names), watch_operations(names), *of_page)
     rights = [right for operations in users for right in operations.items() if right[1] != "DESCRIBE"]
     assert sorted(operations) == sorted((topic, actions[operation]) for topic, operation in rights)
 

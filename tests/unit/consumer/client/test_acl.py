@@ -42,6 +42,16 @@ def test_a_review_topic_is_one_more_to_write() -> None:
     assert acls_of_stream(config)(error) == "Write on topic look"
 
 
+def test_a_shadow_writes_to_its_own_topic_alone() -> None:
+    """Those who serve can keep it from theirs."""
+    config = CONFIG.model_copy(update={"shadow": True, "review_topic": "look"})
+    assert topic_operations(config) == {"in": "READ", "preferences.shadow": "WRITE"}
+    missing = acls_of_stream(config)
+    assert missing(kafka_errors.GroupAuthorizationFailedError("g-shadow")) == "Read on group g-shadow"
+    denied = kafka_errors.TransactionalIdAuthorizationFailedError()
+    assert missing(denied) == "Write on transactional ids that start with g-shadow-"
+
+
 def test_stream_and_board_share_nothing_but_the_preferences() -> None:
     """Each can have a user of its own, with rights that the other lacks."""
     stream, board = topic_operations(CONFIG), board_operations(CONFIG)

@@ -205,5 +205,6 @@ def test_in_flight_and_build_info(metrics: StreamMetrics) -> None:
     metrics.in_flight(2)
     assert value(metrics, "prefstream_batches_in_flight") == 2
     assert re.search(
-        rb'prefstream_build_info\{python="3\.\d+\.\d+",version="[^"]+"\} 1\.0', generate_latest(metrics.registry)
+        rb'prefstream_build_info\{python="3\.\d+\.\d+",role="serving",version="[^"]+"\} 1\.0',
+        generate_latest(metrics.registry),
     )

@@ -34,7 +34,7 @@ from prefstream.consumer.stream.publisher import (
 )
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
-from prefstream.schemas import decode_preference, encode_preference
+from prefstream.schemas import Reason, decode_preference, encode_preference
 from prefstream.schemas.preference import Review
 from tests.support.fake_clock import FakeClock
 from tests.support.samples import a_preference
@@ -253,6 +253,19 @@ def test_a_message_that_is_too_large_is_smaller_at_the_next_try(stage: Set) -> N
     first, second = scene.publisher.held.scored.messages
     assert first.reason == "preference_too_large"
     assert second == scene.scored.messages[1]
+
+
+def test_a_shadow_sends_no_dead_letter_and_commits_what_is_behind_it(stage: Set) -> None:
+    """Who serves has written it."""
+    producer = NoReviews()
+    scene = stage(producer, shadow=True)
+    first, second = scene.scored.messages
+    refused = replace(first, reason=Reason.NOT_JSON)
+    published = scene.publisher.publish(replace(scene.scored, messages=(refused, second)))
+    assert published is not None
+    assert published.messages == (refused, second)
+    assert producer.topics == ["preferences.shadow"]
+    assert scene.committed() == [7]
 
 
 class NoReviews(ScriptedProducer):

@@ -65,6 +65,49 @@ def test_a_partition_without_a_committed_offset_starts_at_its_beginning_and_no_o
     assert consumer.sought == [("offset 0", (P1,))]
 
 
+def test_what_is_not_taken_is_no_event_and_where_nothing_is_in_flight_its_place_is_committed() -> None:
+    """As markers of transactions are passed."""
+    consumer = ScriptedConsumer({P0: records(5, 6, 7, 8)}, {P0: records(9, 10)})
+    source = Source(consumer, StreamConfig.load(), takes=lambda record: record.offset in {5, 7})
+    consumer.give(P0)
+    events = source.poll(0.1, 10)
+    assert ([event.record.offset for event in events], source.passed_over) == ([5, 7], 2)
+    epochs = source.membership().epochs
+    assert source.progress.committable(epochs, {}) == {}
+    assert source.progress.committable(epochs, {P0: 8}) == {P0: 9}
+    source.progress.answered({P0: 8}, epochs)
+    assert (source.poll(0.1, 10), source.passed_over) == ([], 2)
+    assert source.progress.committable(epochs, {}) == {P0: 11}
+    assert (source.poll(0.1, 10), source.passed_over) == ([], 0)
+
+
+def test_a_shadow_that_is_too_far_behind_goes_on_at_the_end_and_says_so() -> None:
+    """What it has in flight it answers."""
+    of_another = [make_event(partition=1, offset=2).record]
+    consumer = ScriptedConsumer({P0: records(2), P1: of_another}, {P0: records(3)})
+    source, skips = skipping(consumer, shadow=True, max_lag=7)
+    consumer.give(P0, P1)
+    with structlog.testing.capture_logs() as logs:
+        # Of P1 nobody has told the end.
+        assert [event.partition for event in source.poll(0.1, 10)] == [P1]
+    assert (consumer.sought, skips) == ([("offset 10", (P0,))], [("too_far_behind", 8)])
+    assert [(line["offset"], line["on_at"], line["log_level"]) for line in logs if "too far" in line["event"]] == [
+        (2, 10, "warning")
+    ]
+    epochs = source.membership().epochs
+    assert source.progress.committable(epochs, {}) == {P0: 10}
+    assert [event.record.offset for event in source.poll(0.1, 10)] == [3], "no more than that is behind"
+    assert skips == [("too_far_behind", 8)]
+
+
+def test_who_serves_never_skips() -> None:
+    consumer = ScriptedConsumer({P0: records(0)})
+    source, skips = skipping(consumer)
+    consumer.give(P0)
+    assert [event.record.offset for event in source.poll(0.1, 10)] == [0]
+    assert (consumer.sought, skips) == ([], [])
+
+
 Skips = list[tuple[SkipReason, int]]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UsageError
+from prefstream.consumer.stream.choice.review import ReviewRule
 from prefstream.consumer.stream.messages import Composer
-from prefstream.consumer.stream.review import ReviewRule, draw
 from prefstream.schemas import decode_preference
 from prefstream.schemas.preference import MAX_ENTROPY_BITS, Uncertainty
 from tests.support.samples import a_preference, ids
@@ -28,24 +26,6 @@ rules = st.builds(
 
 def uncertainty(entropy: float) -> Uncertainty:
     return Uncertainty(entropy=entropy, between_judges=0.0)
-
-
-@given(ids)
-def test_a_draw_is_a_number_below_1_and_always_the_same(battle_id: str) -> None:
-    assert 0 <= draw(battle_id) < 1
-    assert draw(battle_id) == draw(battle_id)
-
-
-def test_draws_are_the_same_in_every_process() -> None:
-    """Python's own hash of a text is not."""
-    code = "from prefstream.consumer.stream.review import draw; print([draw(f'b{n}') for n in range(50)])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
-    assert done.stdout.strip() == repr([draw(f"b{number}") for number in range(50)])
-
-
-def test_a_draw_stays_what_it_was_in_versions_to_come() -> None:
-    """Or a battle that is answered again, by a newer version, would be chosen otherwise."""
-    assert [round(draw(battle_id), 6) for battle_id in ("b0", "b1", "é")] == [0.899289, 0.859535, 0.412533]
 
 
 @pytest.mark.parametrize("probability", [0.01, 0.05, 0.2, 0.5, 0.9])

@@ -9,17 +9,16 @@ would make it depend on the other battles.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final, Self
 
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.stream.choice.draw import draw
 from prefstream.schemas import Preference
 from prefstream.schemas.preference import Review, Uncertainty
 
-_DIGEST_BYTES: Final = 8
-_DRAW_BITS: Final = 53
-"""As many as a float holds exactly: a draw is below 1, and a probability of 1 chooses every battle."""
+PURPOSE: Final = b"battles.review"
+"""Of the draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,8 @@ class ReviewRule:
 
     @classmethod
     def of(cls, config: StreamConfig) -> Self | None:
-        """The rule of a run; None where there is no topic for it."""
-        if config.review_topic is None:
+        """The rule of a run; None where there is no topic for it, and in a shadow, which asks nobody."""
+        if config.review_topic is None or config.shadow:
             return None
         return cls(config.review_share, config.review_above, config.review_share_above)
 
@@ -52,14 +51,8 @@ class ReviewRule:
         """
         doubtful = uncertainty is not None and uncertainty.entropy >= self.above
         probability = self.share_above if doubtful else self.share
-        return Review(probability=probability, chosen=draw(battle_id) < probability)
+        return Review(probability=probability, chosen=draw(battle_id, PURPOSE) < probability)
 
     def mark(self, preference: Preference) -> Preference:
         """The preference with its review."""
         return preference.model_copy(update={"review": self.decide(preference.id, preference.uncertainty)})
-
-
-def draw(battle_id: str) -> float:
-    """A number from 0 up to, not including, 1, uniform over ids."""
-    digest = hashlib.blake2b(battle_id.encode(), digest_size=_DIGEST_BYTES, person=b"battles.review").digest()
-    return (int.from_bytes(digest, "big") >> (8 * _DIGEST_BYTES - _DRAW_BITS)) / (1 << _DRAW_BITS)

@@ -1,0 +1,1 @@
+"""Which battles are chosen: for a person to look at, or for a shadow to answer. A draw that anybody can repeat."""

@@ -1,0 +1,171 @@
+"""A shadow beside who serves: each answers exactly once what is its own to answer, and neither sees the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from prefstream.consumer.client.clients import admin_client
+from prefstream.consumer.client.topics import wait_until_led
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import DeadLetterFloodError
+from prefstream.consumer.stream.messages import source_of
+from prefstream.consumer.stream.shadow import ShadowRule
+from prefstream.schemas import KafkaSource, Preference, decode_preference
+from prefstream.schemas.dead_letter import header
+from tests.support.hash_judge import hash_panel
+from tests.support.priors import write_prior_panel
+from tests.support.processes import ANNOUNCES_SCORING, PREFSTREAM, prefstream, run_arguments
+from tests.support.streams import (
+    Position,
+    Running,
+    assert_exactly_once,
+    battle_events,
+    committed_offsets,
+    end_offsets,
+    malformed_events,
+    produce,
+    read_topic,
+    running,
+    wait_until,
+)
+
+MakeConfig = Callable[..., StreamConfig]
+
+
+def shadow_of(config: StreamConfig, **settings: Any) -> StreamConfig:
+    """A shadow of who serves with this configuration; its topic is made."""
+    name = f"{config.group_id}.shadow"
+    with admin_client(config) as admin:
+        admin.create_topics({name: {"num_partitions": 2, "replication_factor": -1}})
+        wait_until_led(admin, [name])
+    return config.model_copy(update={"shadow": True, "shadow_topic": name, **settings})
+
+
+def answers_of(shadow: StreamConfig) -> list[Preference]:
+    """What a shadow has said, with the name of its group, to battles that nobody else has answered there."""
+    records = read_topic(shadow.bootstrap_servers, shadow.shadow_topic)
+    assert {header(record, "ce_source") for record in records} <= {source_of(shadow.group)}
+    return [decode_preference(record.value) for record in records]
+
+
+def places(preferences: list[Preference]) -> Counter[Position]:
+    """Of the battles that were answered."""
+    sources = [preference.source for preference in preferences]
+    assert all(isinstance(source, KafkaSource) for source in sources)
+    return Counter((s.topic, s.partition, s.offset) for s in sources if isinstance(s, KafkaSource))
+
+
+def counted(service: Running, name: str, **labels: str) -> float:
+    return service.service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def at_the_end(config: StreamConfig, partitions: int) -> Callable[[], bool]:
+    return lambda: committed_offsets(config, partitions) == end_offsets(config, partitions)
+
+
+def test_beside_who_serves_a_shadow_answers_what_the_hash_chooses_and_nothing_else(stream_config: MakeConfig) -> None:
+    config = stream_config(partitions=2)
+    shadow = shadow_of(config, share=0.3, max_batch_battles=7)
+    sent = produce(config, [*battle_events(300), *(value for value, _ in malformed_events(22))])
+    with running(config) as serving, running(shadow, hash_panel) as beside:
+        serving.wait_published(len(sent))
+        wait_until(at_the_end(shadow, 2), what="the shadow at the end of the topic")
+    outcome = assert_exactly_once(config, sent)
+    assert len(outcome.dead_letters) == 22, "the shadow has written none"
+    rule = ShadowRule(0.3)
+    chosen = {f"battle-{number}" for number in range(300) if rule.chooses(f"battle-{number}")}
+    answered = answers_of(shadow)
+    assert 50 < len(chosen) < 130
+    assert Counter(preference.id for preference in answered) == Counter(chosen)
+    served = {(p.id, p.source) for p in outcome.preferences}
+    assert {(p.id, p.source) for p in answered} <= served, "each stands where the other answer says that it stands"
+    assert committed_offsets(config, 2) == end_offsets(config, 2)
+    refused = sum(
+        sample.value
+        for metric in beside.service.metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name == "prefstream_dead_letters_total"
+    )
+    assert 0 < refused < 22
+    passed_over = counted(beside, "prefstream_records_passed_over_total")
+    assert passed_over == len(sent) - len(chosen) - refused
+    assert counted(beside, "prefstream_battles_consumed_total") == len(chosen) + refused
+
+
+def test_a_smaller_share_is_part_of_a_larger_one_and_a_restart_changes_no_choice(stream_config: MakeConfig) -> None:
+    config = stream_config(partitions=1)
+    smaller = shadow_of(config, share=0.1)
+    sent = produce(config, battle_events(200))
+    for _ in range(2):
+        with running(smaller):
+            wait_until(at_the_end(smaller, 1), what="the shadow at the end of the topic")
+        sent += produce(config, battle_events(100, first=len(sent)))
+    larger = smaller.model_copy(update={"share": 0.2})
+    with running(larger):
+        wait_until(at_the_end(larger, 1), what="the larger shadow at the end of the topic")
+    by_share = {0.1: range(300), 0.2: range(300, 400)}
+    chosen = [
+        f"battle-{n}" for share, some in by_share.items() for n in some if ShadowRule(share).chooses(f"battle-{n}")
+    ]
+    assert sorted(preference.id for preference in answers_of(smaller)) == sorted(chosen)
+
+
+def test_a_shadow_that_is_killed_takes_nothing_from_who_serves_and_goes_on_exactly_once(
+    stream_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = stream_config(partitions=1)
+    shadow = shadow_of(config)
+    sent = produce(config, battle_events(60))
+    panel = write_prior_panel(tmp_path, 0.05)
+    arguments = run_arguments(shadow, panel, max_batch_battles=5, instance_id="one")
+    announcing = ANNOUNCES_SCORING + PREFSTREAM
+    with running(config) as serving:
+        with prefstream(*arguments, log=tmp_path / "killed", program=announcing) as killed:
+            for _ in range(4):
+                killed.wait_scoring()
+            killed.kill()
+        serving.wait_published(len(sent))
+        assert_exactly_once(config, sent)
+        sent += produce(config, battle_events(20, first=60))
+        with running(shadow.model_copy(update={"instance_id": "one"})):
+            wait_until(at_the_end(shadow, 1), what="the shadow at the end of the topic")
+        serving.wait_published(len(sent))
+    assert_exactly_once(config, sent)
+    assert places(answers_of(shadow)) == Counter(sent)
+
+
+def test_a_shadow_that_is_too_far_behind_skips_to_the_end_and_answers_exactly_once_what_comes_then(
+    stream_config: MakeConfig,
+) -> None:
+    config = stream_config(partitions=1)
+    shadow = shadow_of(config, max_lag=50)
+    produce(config, battle_events(200))
+    with capture_logs() as logs, running(shadow) as beside:
+        wait_until(at_the_end(shadow, 1), what="the shadow at the end of the topic")
+        late = produce(config, battle_events(40, first=200))
+        beside.wait_published(40)
+    assert places(answers_of(shadow)) == Counter(late)
+    assert counted(beside, "prefstream_records_skipped_total", reason="too_far_behind") == 200
+    [told] = [line for line in logs if line["event"] == "too far behind, going on at the end"]
+    assert (told["skipped"], told["max_lag"], told["log_level"]) == (200, 50, "warning")
+    with running(shadow) as again:
+        again.wait_ready()
+        late += produce(config, battle_events(5, first=240))
+        again.wait_published(5)
+    assert places(answers_of(shadow)) == Counter(late)
+
+
+def test_a_shadow_that_can_score_nothing_ends_and_has_written_nothing(stream_config: MakeConfig) -> None:
+    config = stream_config(partitions=1)
+    shadow = shadow_of(config, dead_letter_window=20)
+    produce(config, [value for value, _ in malformed_events(33)])
+    with running(shadow) as beside:
+        error = beside.wait_ended()
+    assert isinstance(error, DeadLetterFloodError)
+    assert read_topic(config.bootstrap_servers, config.dead_letters_topic) == []
+    assert answers_of(shadow) == []
