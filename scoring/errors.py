@@ -5,7 +5,8 @@
         ├── ConfigError           the panel file is wrong; all its errors at once
         ├── FileError             a file of battles can't be used as it is
         ├── LoadError             weights, adapter or tokenizer can't be trusted to judge
-        │   └── FetchError        they could not be downloaded just now
+        │   ├── FetchError        they could not be downloaded just now
+        │   └── GoldenSetError    a panel does not give the answers that it is known to give
         ├── BattleTooLargeError   one battle does not fit on its judge's device, even alone
         ├── MissingExtraError     what was asked for needs an extra of the package that is not installed
         ├── NoRewardError         a reward for a single answer was asked of judges that only compare
@@ -54,6 +55,10 @@ class LoadError(ScoringError):
 
 class FetchError(LoadError):
     """Weights could not be downloaded; trying again may help."""
+
+
+class GoldenSetError(LoadError):
+    """A panel does not give the answers of its golden set, or is another one than that is of."""
 
 
 class BattleTooLargeError(ScoringError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,9 @@ _CUDA_ALLOCATORS: Final = (_CUDA_ALLOCATOR, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_
 """The names that torch knows it by; the others are older."""
 
 _SHOWN: Final = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "TOKENIZERS_PARALLELISM", _CUDA_ALLOCATOR)
+
+_OF_PRODUCTS: Final = re.compile(r"fma|avx|amx|asimd|bf16|i8mm|sve")
+"""How the names of a processor's extensions begin that compute with vectors and tiles."""
 
 _QUIET: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -101,6 +105,17 @@ def cpu_computes_int8() -> bool:
     return _cpu_flag("amx_int8", "avx512_vnni", "avx_vnni") is not None
 
 
+def processor() -> str:
+    """The processor's name and those of its extensions that products of matrices are computed with.
+
+    A virtual machine may hide extensions of the same processor, and libraries then compute in another order.
+    """
+    text = _cpu_info()
+    names = (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
+    flags = sorted(flag for flag in _cpu_flags(text) if _OF_PRODUCTS.match(flag))
+    return " ".join([next(names, "") or platform.machine(), *flags])
+
+
 def is_first_process() -> bool:
     """Whether this is the only process, or the first of those that a launcher such as accelerate started."""
     return os.environ.get("RANK", "0") == "0"
@@ -146,12 +161,20 @@ def _bfloat16_flag() -> str | None:
 
 def _cpu_flag(*names: str) -> str | None:
     """The first of some extensions that the processor has, None if it has none of them or can't be asked."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
+    flags = _cpu_flags(_cpu_info())
     return next((flag for flag in names if flag in flags), None)
+
+
+def _cpu_info() -> str:
+    """What Linux says of the processor; nothing where it can't be asked."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _cpu_flags(text: str) -> set[str]:
+    return {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
 
 
 def _cgroup_quota(root: Path) -> float | None:

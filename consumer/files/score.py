@@ -68,7 +68,8 @@ def panel_identity(config: PanelConfig, panel: Panel) -> str:
     calibration = Path(config.calibration).read_bytes() if config.calibration else b""
     judges = [judge.provenance.model_dump(mode="json") for judge in panel.judges]
     # Not by orjson: the path of a file may be no UTF-8.
-    described = json.dumps([config.model_dump(mode="json"), judges, hashlib.sha256(calibration).hexdigest()])
+    deciding = config.model_dump(mode="json", exclude={"golden"})  # which decides whether it answers, not what
+    described = json.dumps([deciding, judges, hashlib.sha256(calibration).hexdigest()])
     return hashlib.sha256(described.encode()).hexdigest()
 
 

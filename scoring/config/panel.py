@@ -39,6 +39,13 @@ class PanelConfig(Settings):
             "their mean, and weights, which take the place of those here."
         ),
     ] = None
+    golden: Annotated[
+        Source | None,
+        Field(
+            description="File that `prefstream golden make` writes: battles and the answers that this panel is known "
+            "to give. It is not ready before it gives them."
+        ),
+    ] = None
     recuse: Annotated[
         Mapping[str, tuple[Annotated[str, Field(min_length=1)], ...]],
         Field(

@@ -138,7 +138,13 @@ class Encoder:
         self._round_overhead = len(self._after_turns) + sum(map(len, self._before_turn))
         self._rounds_budget = max_length - len(self._opening) - len(self._closing)
         self._reach_chars = max_length * READ_CHARS_PER_TOKEN
-        self._check(tokenizer.pad_token_id)
+        self.pad_token = tokenizer.pad_token_id
+        self._check(self.pad_token)
+
+    @property
+    def vocabulary_hash(self) -> str:
+        """SHA-256 (64 hexadecimal digits) of the tokenizer's tokens with their ids."""
+        return self._text.vocabulary_hash
 
     @property
     def template_tokens(self) -> int:

@@ -8,6 +8,8 @@ character by character instead.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -76,6 +78,15 @@ class TextTokenizer:
         self._markers = _marker_ids(backend, markers)
         self._controls = _special_ids(tokenizer, backend) | frozenset(self._markers.values())
         self._spellings: dict[int, list[int]] = {}
+
+    @functools.cached_property
+    def vocabulary_hash(self) -> str:
+        """SHA-256 (64 hexadecimal digits) of all tokens with their ids; made at first use, in a moment."""
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        digest = hashlib.sha256()
+        for token, index in sorted(vocabulary.items(), key=lambda item: item[1]):
+            digest.update(f"{index}:{token}\0".encode())
+        return digest.hexdigest()
 
     @property
     def controls(self) -> frozenset[int]:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
-from prefstream.scoring.judges.logits import Logits, not_finite
+from prefstream.scoring.judges.logits import Logits, Passes, not_finite
 from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
 from prefstream.scoring.judges.memory.device_share import share_of
 from prefstream.scoring.judges.memory.token_budget import TokenBudget
@@ -139,6 +139,11 @@ class Forward:
         return str(self._device)
 
     @property
+    def threads(self) -> int | None:
+        """Intra-op threads on a CPU; None on a card, and where torch's setting is left."""
+        return self._threads
+
+    @property
     def outputs(self) -> int:
         """Of the head."""
         return self._outputs
@@ -151,6 +156,15 @@ class Forward:
             tokens: padded ones of one pass, at most; as many as the budget has, where that is not said.
         """
         return sum(planned.padded_tokens for planned in self._planned(lengths, tokens or self._budget.tokens))
+
+    def passes(self, lengths: Sequence[int], tokens: int | None = None) -> Passes:
+        """Which sequences of these lengths go through a pass together, as of now.
+
+        Args:
+            lengths: tokens of each.
+            tokens: as of `padded_tokens`.
+        """
+        return tuple(planned.indices for planned in self._planned(lengths, tokens or self._budget.tokens))
 
     def limit(self, tokens: int) -> None:
         """Have another budget; to be called before anything is scored.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from prefstream.scoring.probabilities import Triples
 
 if TYPE_CHECKING:
     from prefstream.scoring.encoding.encode import Encoding, Turns
+
+NOT_DECIDING: Final = frozenset({"device", "base", "revision", "adapter", "adapter_revision", "trained"})
+"""Of a judge's provenance, what does not decide its answers. The device: the same judge on another card gives other
+last bits, but it is the same panel, be it on one machine or on ten. The rest: names of what the hashes tell exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,19 @@ class PointwiseJudge(Judge, Protocol):
 
     def rewards(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Each answer's score; called by one thread."""
+
+
+def decided_by_judge(judge: Judge) -> dict[str, object]:
+    """All of a judge that decides what it says; what that is worth is its panel's to say.
+
+    Args:
+        judge: loaded.
+    """
+    return {
+        "name": judge.name,
+        "provenance": judge.provenance.model_dump(mode="json", exclude_none=True, exclude=set(NOT_DECIDING)),
+        "settings": judge.settings,
+    }
 
 
 def close_all(judges: Iterable[Judge]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
+
+Passes: TypeAlias = tuple[tuple[int, ...], ...]
+"""Micro-batches: of each the positions of its sequences, in the order in which they are read."""
 
 _NAME_CHARS = 80
 """Of a battle's id, in a message."""
@@ -48,6 +51,13 @@ class LogitsSource(Protocol):
 
     def padded_tokens(self, lengths: Sequence[int]) -> int:
         """Tokens that it reads of sequences of these lengths, padding included.
+
+        Args:
+            lengths: tokens of each.
+        """
+
+    def passes(self, lengths: Sequence[int]) -> Passes | None:
+        """Which sequences of these lengths it reads together, as of now; None where that is not in its hands.
 
         Args:
             lengths: tokens of each.

@@ -15,7 +15,7 @@ from prefstream.scoring.encoding.template import LABELS
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
-from prefstream.scoring.judges.logits import LogitsSource
+from prefstream.scoring.judges.logits import LogitsSource, Passes
 from prefstream.scoring.judges.microbatch import distinct
 from prefstream.scoring.judges.readout import read_pairwise, read_pointwise
 
@@ -65,6 +65,15 @@ class ReadingJudge(Generic[_S]):
     def budget_tokens(self) -> int:
         """Padded tokens that are read at once, at most, as of now."""
         return self._source.budget_tokens
+
+    def passes(self, batch: JudgeBatch) -> Passes | None:
+        """Which of a batch's different sequences are read together, as of now; None where others decide that.
+
+        Args:
+            batch: what `encode` returned.
+        """
+        sequences, _ = distinct(sequence for encoding in batch.encodings for sequence in encoding.sequences)
+        return self._source.passes([len(sequence) for sequence in sequences])
 
     def encode(self, battles: Sequence[Battle]) -> JudgeBatch:
         """Tokenise; callable from any thread."""

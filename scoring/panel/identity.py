@@ -9,26 +9,43 @@ from typing import Final
 
 from prefstream.schemas import PanelIdentity
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
-from prefstream.scoring.judges.judge import Judge
+from prefstream.scoring.judges.judge import Judge, decided_by_judge
 from prefstream.scoring.version import own_version
 
 CALIBRATION_DIGITS: Final = 12
 """Of the SHA-256 of a calibration file: enough to tell one operator's files apart, short enough to be read out."""
 
-NOT_DECIDING: Final = frozenset({"device", "base", "revision", "adapter", "adapter_revision", "trained"})
-"""Of a judge's provenance, what does not decide its answers. The device: the same judge on another card gives other
-last bits, but it is the same panel, be it on one machine or on ten. The rest: names of what the hashes tell exactly."""
+
+def decided_by_panel(
+    *,
+    swap: bool,
+    calibration: Calibration,
+    length_slope: float | None = None,
+    recuse: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, object]:
+    """All that decides what a panel makes of its judges' answers, beside their weights.
+
+    Args:
+        swap: whether both orders of each battle are read.
+        calibration: of the mean.
+        length_slope: that `adjusted` goes without; None where there is no `adjusted`.
+        recuse: by judge, the patterns that it is recused by, whose order and case decide nothing.
+    """
+    decides: dict[str, object] = {"swap": swap, "calibration": calibration.model_dump(mode="json")}
+    # What a panel does not have is not in its hash, which is then what it was before there was any.
+    if length_slope:
+        decides["length_slope"] = length_slope
+    if recuse:
+        decides["recuse"] = {name: sorted({glob.casefold() for glob in globs}) for name, globs in recuse.items()}
+    return decides
 
 
 def identify(
     judges: Sequence[Judge],
     weights: Mapping[str, float],
+    decided: Mapping[str, object],
     *,
-    swap: bool,
-    calibration: Calibration,
     calibration_version: str | None,
-    length_slope: float | None = None,
-    recuse: Mapping[str, Sequence[str]] | None = None,
 ) -> PanelIdentity:
     """The identity of a panel.
 
@@ -40,31 +57,11 @@ def identify(
     Args:
         judges: in the panel's order, which decides the order of sums.
         weights: of the judges, by name.
-        swap: whether both orders of each battle are read.
-        calibration: of the mean.
+        decided: `decided_by_panel`.
         calibration_version: of the file that the panel's calibration came from; None without one.
-        length_slope: that `adjusted` goes without; None where there is no `adjusted`.
-        recuse: by judge, the patterns that it is recused by, whose order and case decide nothing.
     """
-    decides: dict[str, object] = {
-        "judges": [
-            {
-                "name": judge.name,
-                "weight": weights[judge.name],
-                "provenance": judge.provenance.model_dump(mode="json", exclude_none=True, exclude=set(NOT_DECIDING)),
-                "settings": judge.settings,
-            }
-            for judge in judges
-        ],
-        "swap": swap,
-        "calibration": calibration.model_dump(mode="json"),
-    }
-    # What a panel does not have is not in its hash, which is then what it was before there was any.
-    if length_slope:
-        decides["length_slope"] = length_slope
-    if recuse:
-        decides["recuse"] = {name: sorted({glob.casefold() for glob in globs}) for name, globs in recuse.items()}
-    canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+    stated = [{**decided_by_judge(judge), "weight": weights[judge.name]} for judge in judges]
+    canonical = json.dumps({"judges": stated, **decided}, sort_keys=True, separators=(",", ":"))
     return PanelIdentity(
         hash=hashlib.sha256(canonical.encode()).hexdigest(), calibration=calibration_version, version=own_version()
     )

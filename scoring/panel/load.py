@@ -19,6 +19,7 @@ from prefstream.scoring.config import (
 )
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.extras import require
+from prefstream.scoring.golden.record import GoldenSet
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, close_all
 from prefstream.scoring.judges.prior import PriorJudge
@@ -49,8 +50,9 @@ def load_panel(
         loading: entered before and left after each judge is loaded.
 
     Raises:
-        ConfigError: the panel file or its calibration is wrong.
-        LoadError: a judge can't be loaded, or must not judge.
+        ConfigError: the panel file, its calibration or its golden set is wrong.
+        LoadError: a judge can't be loaded, or must not judge. Whether the panel gives the answers of its golden set is
+            for `golden.check.require_golden` to say.
         MissingExtraError: it has a judge with weights, and `prefstream[judges]` is not installed; for one of features
             `prefstream[features]`, for one that is served elsewhere `prefstream[remote]`.
     """
@@ -63,6 +65,7 @@ def load_panel(
     else:
         calibrated = True
         _verify_calibration(calibration, config, "the calibration")
+    golden = read_golden(config)
     judges: list[Judge] = []
     on_cards: list[LocalJudge[Any]] = []
     forwards: dict[str, Forward] = {}
@@ -114,6 +117,7 @@ def load_panel(
         length_slope=calibration.length_slope,
         recuse=config.recuse,
         on_judge_failure=config.on_judge_failure,
+        golden=golden,
     )
     warm_up(panel, on_cards)
     return panel
@@ -173,6 +177,15 @@ def read_calibration(config: PanelConfig) -> CalibrationFile:
     calibration = CalibrationFile.read(path)
     _verify_calibration(calibration, config, str(path))
     return calibration
+
+
+def read_golden(config: PanelConfig) -> GoldenSet | None:
+    """The golden set that a panel names; None where it names none.
+
+    Raises:
+        ConfigError: the file can't be read, or is wrong.
+    """
+    return None if config.golden is None else GoldenSet.read(Path(config.golden))
 
 
 def _verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
 from prefstream.scoring.extras import explained
+from prefstream.scoring.golden.record import GoldenSet
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, JudgeBatch
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
-from prefstream.scoring.panel.identity import identify, version_of
+from prefstream.scoring.panel.identity import decided_by_panel, identify, version_of
 from prefstream.scoring.panel.length import length_odds
 from prefstream.scoring.panel.orders import split
 from prefstream.scoring.panel.recusal import Recusal, Recused
@@ -66,6 +67,9 @@ class Panel:
         length_slope: nats of the log odds of A against B per doubling of length, that answers are told without, too
             (`adjusted`); None where they are not.
         recuse: by judge, shell patterns for names of models that it does not judge.
+        decides: what decides, beside its judges, what it answers.
+        golden: battles with the answers that it is known to give, for `golden.check.require_golden`; None where nobody
+            knows any. To read and to state them is part of loading, to ask for them is not: it takes a batch.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Panel:
         recuse: Mapping[str, Sequence[str]] | None = None,
         weights: Mapping[str, float] | None = None,
         on_judge_failure: Literal["stop", "degrade"] = "stop",
+        golden: GoldenSet | None = None,
     ) -> None:
         """Start the threads.
 
@@ -92,6 +97,7 @@ class Panel:
             recuse: as the attribute: where `model_a` or `model_b` of a battle fits a pattern, the judge does not count.
             weights: by judge, in place of those that the judges have.
             on_judge_failure: raise when a judge fails for good, or go on without it.
+            golden: as the attribute.
 
         Raises:
             MisuseError: `recuse` names a judge that is not there, or holds no list of patterns.
@@ -106,15 +112,12 @@ class Panel:
         self.recuse = dict(recuse or {})
         self._recusal = Recusal([judge.name for judge in self.judges], self.recuse)
         self._weights = {judge.name: judge.weight for judge in self.judges} | dict(weights or {})
-        self.identity = identify(
-            self.judges,
-            self._weights,
-            swap=swap,
-            calibration=self._calibration,
-            calibration_version=calibration_version,
-            length_slope=self.length_slope,
-            recuse=self.recuse,
+        decided = decided_by_panel(
+            swap=swap, calibration=self._calibration, length_slope=self.length_slope, recuse=self.recuse
         )
+        self.decides = {"weights": self._weights, **decided}
+        self.identity = identify(self.judges, self._weights, decided, calibration_version=calibration_version)
+        self.golden = golden
 
     def __repr__(self) -> str:
         """Who is in it, for a notebook."""
@@ -172,6 +175,7 @@ class Panel:
             length_slope=calibration.length_slope,
             recuse=self.recuse,
             weights=weights,
+            golden=None if self.golden is None else self.golden.of_judges_alone(),
         )
 
     def shares_judges(self, other: Panel) -> bool:

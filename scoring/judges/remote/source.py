@@ -50,6 +50,9 @@ class RemoteLogits:
         """
         return sum(lengths)
 
+    def passes(self, _lengths: Sequence[int]) -> None:
+        """Nobody here knows: vLLM makes its own batches, with whatever others ask it meanwhile."""
+
     def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Let the server read every sequence, one that occurs several times once.
 

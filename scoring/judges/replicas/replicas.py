@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.forward import Forward, Rows
-from prefstream.scoring.judges.logits import Logits
+from prefstream.scoring.judges.logits import Logits, Passes
 from prefstream.scoring.judges.microbatch import MicroBatch, Pending, Taker, distinct
 
 _T = TypeVar("_T")
@@ -89,6 +89,14 @@ class Replicas:
             lengths: tokens of each.
         """
         return self._living[0].padded_tokens(lengths, self.budget_tokens)
+
+    def passes(self, lengths: Sequence[int]) -> Passes:
+        """Which sequences of these lengths go through a pass together, as of now, on whichever device.
+
+        Args:
+            lengths: tokens of each.
+        """
+        return self._living[0].passes(lengths, self.budget_tokens)
 
     def logits(self, sequences: Sequence[Sequence[int]], *, names: Sequence[str] = ()) -> Logits:
         """Run every sequence through one of the models, one that occurs several times once.

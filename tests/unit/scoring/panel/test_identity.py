@@ -14,7 +14,7 @@ import pytest
 from prefstream import PanelConfig, load_panel
 from prefstream.schemas import Battle, PanelIdentity, Provenance
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
-from prefstream.scoring.panel.identity import identify
+from prefstream.scoring.panel.identity import decided_by_panel, identify
 from prefstream.scoring.version import own_version
 from tests.support.models import make_tiny_judge, one_torch_thread
 from tests.support.priors import prior_entry
@@ -104,7 +104,8 @@ class Named:
 
 def hash_of(settings: dict[str, object] | None = None, **provenance: Any) -> str:
     judge = Named(settings or {}, **provenance)
-    return identify([judge], {judge.name: 1.0}, swap=False, calibration=Calibration(), calibration_version=None).hash
+    decided = decided_by_panel(swap=False, calibration=Calibration())
+    return identify([judge], {judge.name: 1.0}, decided, calibration_version=None).hash
 
 
 def test_the_device_and_the_names_of_what_is_hashed_are_not_in_it() -> None:
