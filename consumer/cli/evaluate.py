@@ -269,7 +269,7 @@ def _show(evaluation: Evaluation, console: Console) -> None:
 
 
 def _write(evaluation: Evaluation, json: Path | None, html: Path | None, console: Console) -> None:
-    from prefstream.scoring.evaluation.report import render_report
+    from prefstream.scoring.evaluation.report.report import render_report
 
     contents: dict[Path, str] = {}
     if json:

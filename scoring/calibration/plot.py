@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from prefstream.scoring.calibration.cross_fit import CalibrationResult, Figures
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.evaluation.plots import draw_reliability
 from prefstream.scoring.evaluation.reliability import reliability_bins
+from prefstream.scoring.evaluation.report.plots import draw_reliability
 from prefstream.scoring.probabilities import Triples
 
 _SIDE_INCHES: Final = 3.4

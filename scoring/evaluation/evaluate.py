@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,12 @@ from prefstream.scoring.evaluation import metrics
 from prefstream.scoring.evaluation.baselines import fit_baselines
 from prefstream.scoring.evaluation.battle_facts import BattleFacts
 from prefstream.scoring.evaluation.bias import length_bias, length_ratios, position_bias
-from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Estimate, Resamples
-from prefstream.scoring.evaluation.metrics import Statistic, difference
+from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
+from prefstream.scoring.evaluation.metrics import Statistic
+from prefstream.scoring.evaluation.paired import COMPARED_METRICS, Metric, comparison_of, paired_differences
 from prefstream.scoring.evaluation.reliability import reliability_bins
 from prefstream.scoring.evaluation.results import (
     ClassResult,
-    Comparison,
     Evaluated,
     Evaluation,
     PeopleAgree,
@@ -33,17 +33,11 @@ from prefstream.scoring.evaluation.slices import Slice, cut_slices
 from prefstream.scoring.panel.predict import Forecast, Predictions
 from prefstream.scoring.probabilities import Triples
 
-_Metric: TypeAlias = Callable[[Triples, NDArray[np.intp]], Statistic]
-
-_METRICS: Final[Mapping[str, _Metric]] = {
-    "log_loss": metrics.log_loss,
-    "accuracy": metrics.accuracy,
-    "brier": metrics.brier,
+_METRICS: Final[Mapping[str, Metric]] = {
+    **COMPARED_METRICS,
     "calibration_error": metrics.calibration_error,
     "decided_log_loss": metrics.decided_log_loss,
-    "decided_accuracy": metrics.decided_accuracy,
 }
-_COMPARED: Final = ("log_loss", "accuracy", "brier", "decided_accuracy")
 _OF_SLICES: Final = ("log_loss", "accuracy", "calibration_error", "decided_accuracy")
 
 
@@ -117,7 +111,7 @@ def _system(
         calibration_error_by_chance=by_chance.mean,
         calibration_error_by_chance_95=by_chance.upper,
         soft_log_loss=found.get("soft_log_loss"),
-        comparisons=_comparisons(found, others),
+        comparisons=tuple(comparison_of(found, other.name) for other in others),
         reliability=reliability_bins(forecast.probabilities, facts.outcomes, draws),
         **{name: found[name] for name in _METRICS},
     )
@@ -130,7 +124,7 @@ def _slice(
     # Drawn anew among the slice's own prompts: with those of all, a small slice would often be empty.
     own_draws = Resamples(facts.prompts[cut.rows], resamples=draws.resamples, seed=draws.seed)
     said = panel.probabilities[cut.rows]
-    own = {name: _METRICS[name](said, outcomes) for name in {*_OF_SLICES, *_COMPARED}}
+    own = {name: _METRICS[name](said, outcomes) for name in {*_OF_SLICES, *COMPARED_METRICS}}
     others = [one.at(cut.rows) for one in compared]
     by_chance = metrics.calibration_error_by_chance(said, resamples=draws.resamples, seed=draws.seed)
     found = own_draws.estimate({**own, **_differences(own, others, outcomes)})
@@ -142,7 +136,7 @@ def _slice(
         prompts=own_draws.prompts,
         shares=(a, b, tie),
         calibration_error_by_chance_95=by_chance.upper,
-        comparisons=_comparisons(found, others),
+        comparisons=tuple(comparison_of(found, other.name) for other in others),
         **{name: found[name] for name in _OF_SLICES},
     )
 
@@ -150,18 +144,10 @@ def _slice(
 def _differences(
     own: Mapping[str, Statistic], others: Sequence[Forecast], outcomes: NDArray[np.intp]
 ) -> dict[str, Statistic]:
-    return {
-        f"{name} to {other.name}": difference(own[name], _METRICS[name](other.probabilities, outcomes))
-        for other in others
-        for name in _COMPARED
-    }
-
-
-def _comparisons(found: Mapping[str, Estimate], others: Sequence[Forecast]) -> tuple[Comparison, ...]:
-    return tuple(
-        Comparison(baseline=other.name, **{name: found[f"{name} to {other.name}"] for name in _COMPARED})
-        for other in others
-    )
+    found: dict[str, Statistic] = {}
+    for other in others:
+        found |= paired_differences(own, other.probabilities, outcomes, baseline=other.name)
+    return found
 
 
 def _people_agree(votes: Triples, draws: Resamples) -> PeopleAgree | None:

@@ -30,7 +30,7 @@ NEEDED: Final = (
     f"{PRETRAINED}/gemma-middle/GEMMA_TERMS_OF_USE.txt",
     f"{PRETRAINED}/smollm-middle/adapter_config.json",
     "scoring/bench/lengths.csv",
-    "scoring/evaluation/report.html.j2",
+    "scoring/evaluation/report/report.html.j2",
     "scoring/finetune/recipes/gemma-2-9b.yaml",
     "consumer/__init__.py",
     "consumer/board/page/index.html",

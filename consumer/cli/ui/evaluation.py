@@ -12,7 +12,7 @@ from rich.text import Text
 from prefstream.consumer.cli.ui.trust import estimate
 from prefstream.consumer.words import counted
 from prefstream.scoring.evaluation.bootstrap import Estimate
-from prefstream.scoring.evaluation.report import BIAS_TITLES, calibration_in_words, verdicts
+from prefstream.scoring.evaluation.report.report import BIAS_TITLES, calibration_in_words, verdicts
 from prefstream.scoring.evaluation.results import BiasRow, Evaluation, SliceResult, SystemResult
 
 

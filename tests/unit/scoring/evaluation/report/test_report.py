@@ -13,7 +13,7 @@ from prefstream.scoring.evaluation.battle_facts import gather_facts
 from prefstream.scoring.evaluation.bias_table.build import bias_table
 from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.evaluation.evaluate import evaluate
-from prefstream.scoring.evaluation.report import calibration_in_words, render_report, verdicts
+from prefstream.scoring.evaluation.report.report import calibration_in_words, render_report, verdicts
 from prefstream.scoring.evaluation.results import Comparison, Evaluation
 from tests.support.judged import EVALUATED, MARK, make_labelled, make_predictions, make_probabilities
 

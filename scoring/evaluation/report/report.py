@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from prefstream.schemas import Provenance
-from prefstream.scoring.evaluation import plots
 from prefstream.scoring.evaluation.baselines import CLASS_PRIOR, LENGTH_ONLY
-from prefstream.scoring.evaluation.bootstrap import Estimate
+from prefstream.scoring.evaluation.report import plots
+from prefstream.scoring.evaluation.report.page import Conclusion, fixed, page_environment
 from prefstream.scoring.evaluation.results import BiasName, Comparison, Evaluation, SliceResult, SystemResult
 
 _TEMPLATE: Final = "report.html.j2"
@@ -37,19 +34,6 @@ BIAS_TITLES: Final[Mapping[BiasName, str]] = {
 """What the parts of the table of bias are called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """One sentence about the panel.
-
-    Attributes:
-        mood: whether it is good news, bad news, or neither.
-        text: the sentence.
-    """
-
-    mood: Literal["better", "worse", "open"]
-    text: str
-
-
 def render_report(evaluation: Evaluation) -> str:
     """The evaluation as a page of HTML: plots inside, nothing loaded from elsewhere, light or dark as is wished.
 
@@ -57,7 +41,7 @@ def render_report(evaluation: Evaluation) -> str:
         evaluation: what was found.
     """
     return (
-        _environment()
+        page_environment()
         .get_template(_TEMPLATE)
         .render(
             evaluation=evaluation,
@@ -96,8 +80,8 @@ def calibration_in_words(found: SystemResult | SliceResult) -> str | None:
     if within is None:
         return None
     word = "within chance" if within else "more than chance"
-    error = _fixed(found.calibration_error.value, 3)
-    return f"{error}: {word}, which gives a perfect panel at most {_fixed(bound, 3)} in 19 of 20 cases"
+    error = fixed(found.calibration_error.value, 3)
+    return f"{error}: {word}, which gives a perfect panel at most {fixed(bound, 3)} in 19 of 20 cases"
 
 
 def untrained(evaluation: Evaluation) -> list[str]:
@@ -159,57 +143,3 @@ def _plots(evaluation: Evaluation) -> dict[str, str]:
 def _shown_baseline(evaluation: Evaluation) -> str | None:
     """The baseline that plots of slices show."""
     return LENGTH_ONLY if any(one.baseline == LENGTH_ONLY for one in evaluation.panel.comparisons) else None
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("prefstream.scoring.evaluation", "."),
-        autoescape=True,  # names of files, data sets and languages are other people's
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        fixed=_fixed,
-        percent=_percent,
-        shares=lambda shares: " / ".join(f"{share:.0%}".removesuffix("%") for share in shares),
-        interval=lambda one, digits: _interval(one, lambda number: _fixed(number, digits)),
-        interval_percent=lambda one: _interval(one, _percent),
-        described=_described,
-    )
-    return environment
-
-
-def _fixed(number: float | None, digits: int) -> str:
-    return "n/a" if number is None else f"{number:.{digits}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{share:.1%}"
-
-
-def _interval(estimate: Estimate, spell: Callable[[float], str]) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "no interval: too few prompts"
-    return f"{spell(estimate.low)} to {spell(estimate.high)}"
-
-
-def _described(provenance: Provenance) -> str:
-    """What exactly answered, on one line: hashes by their beginnings."""
-    parts = {
-        "base": provenance.base,
-        "base hash": _short(provenance.base_hash),
-        "adapter hash": _short(provenance.adapter_hash),
-        "template": provenance.template,
-        "dtype": provenance.dtype,
-        "quantization": provenance.quantization,
-        "int8 threshold": provenance.int8_threshold,
-        "quant type": provenance.quant_type,
-        "merge": provenance.merge,
-        "max length": provenance.max_length,
-    }
-    return ", ".join([provenance.kind, *(f"{name} {value}" for name, value in parts.items() if value is not None)])
-
-
-def _short(digest: str | None) -> str | None:
-    return digest and digest[:12]
