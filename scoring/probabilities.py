@@ -63,6 +63,30 @@ def log_losses(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return losses
 
 
+def entropy_bits(triples: Triples) -> NDArray[np.float64]:
+    """Of each row, in bits; 0 log 0 is 0.
+
+    Args:
+        triples: shape (n, 3).
+    """
+    logs = np.log2(triples, out=np.zeros_like(triples), where=triples > 0)
+    bits: NDArray[np.float64] = -(triples * logs).sum(axis=1)
+    return bits
+
+
+def divergence_bits(one: Triples, other: Triples) -> NDArray[np.float64]:
+    """Jensen-Shannon divergence row by row (Lin 1991), in bits, 0 to 1; the same whichever comes first.
+
+    Args:
+        one: shape (n, 3).
+        other: likewise.
+    """
+    gaps = entropy_bits((one + other) / 2) - (entropy_bits(one) + entropy_bits(other)) / 2
+    # Rounding can leave the range by an ulp; of equal rows it is none.
+    bits: NDArray[np.float64] = np.where((one == other).all(axis=1), 0.0, np.clip(gaps, 0.0, 1.0))
+    return bits
+
+
 def credit(probabilities: Triples, outcomes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Per battle 1 where its outcome is the most probable one, 1/k where it is one of k, else 0.
 

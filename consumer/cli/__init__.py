@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "run": "Serve: read battles, publish preferences and dead letters, exactly once, until SIGTERM or SIGINT.",
     "score": "Score files of battles, without Kafka.",
     "rescore": "Score a range of a topic once more, by another panel: to a file, or to a topic exactly once.",
+    "diff": "Say what would change if another panel answered: two sets of answers about the same battles.",
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
@@ -39,6 +40,7 @@ EXTRAS: Final = {
     "run": ("run",),
     "score": ("judges",),
     "rescore": ("run",),
+    "diff": ("judges", "run"),
     "board": ("board",),
     "evaluate": ("judges",),
     "topics": ("run",),
@@ -60,7 +62,7 @@ What a judge needs beyond that is said when it is loaded."""
 _SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
-_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "board"})
+_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "board"})
 """Commands that load much, or let much pass through: for the garbage collector."""
 
 _MARKUP: Final = "markdown"

@@ -257,7 +257,7 @@ def _evaluate(
 
 
 def _show(evaluation: Evaluation, console: Console) -> None:
-    from prefstream.consumer.cli.ui import evaluation as ui  # with it comes what draws the report
+    from prefstream.consumer.cli.ui.reports import evaluation as ui  # with it comes what draws the report
 
     console.print(ui.systems_table(evaluation))
     for sentence in ui.sentences(evaluation):

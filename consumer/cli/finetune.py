@@ -17,9 +17,9 @@ from rich.console import Console
 from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED
 from prefstream.consumer.cli.signals import stop_signals_handled_by
-from prefstream.consumer.cli.ui.data_report import render
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress
+from prefstream.consumer.cli.ui.reports.data_report import render
 from prefstream.consumer.cli.ui.training_progress import TrainingProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging

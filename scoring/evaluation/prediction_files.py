@@ -7,7 +7,7 @@ Reads what `prefstream score` writes: Kaggle's submission format (CSV: an id and
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from prefstream.scoring.evaluation.said import Said
 from prefstream.scoring.files.content import opened
 from prefstream.scoring.files.labelled import WINNER_COLUMNS
 from prefstream.scoring.files.reading import read_file
-from prefstream.scoring.files.rows import RejectedRow, RowParser
+from prefstream.scoring.files.rows import FileRecord, RejectedRow, RowParser
 from prefstream.scoring.panel.predict import Predictions, panel_forecast
 
 _HEADER_BYTES: Final = 4096
@@ -73,7 +73,15 @@ class KnownAnswers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class PredictionRow:
+    """One row of a file of predictions.
+
+    Attributes:
+        id: of the battle.
+        probabilities: of its outcomes.
+        preference: all that is said; None of a row of CSV.
+    """
+
     id: str
     probabilities: Probabilities
     preference: Preference | None
@@ -131,15 +139,27 @@ def read_predictions(path: Path, ids: Sequence[str]) -> PredictionFile:
     )
 
 
-def _rows(path: Path, wanted: frozenset[str], counts: _Counts) -> Iterator[_Row]:
+def read_prediction_rows(path: Path) -> Generator[FileRecord[PredictionRow], None, None]:
+    """Read a file of predictions row by row, with the promises of `prefstream.scoring.files.reading`.
+
+    Args:
+        path: as for `read_predictions`.
+
+    Raises:
+        FileError: the file can't be read, or says who wins without probabilities.
+    """
+    _refuse_winners(path)
+    return read_file(path, _PARSER)
+
+
+def _rows(path: Path, wanted: frozenset[str], counts: _Counts) -> Iterator[PredictionRow]:
     """The rows about what is wanted, the last one of each id last; what the others are is counted.
 
     Raises:
         FileError: the file can't be read, or, at its end, there was none.
     """
-    _refuse_winners(path)
     seen: set[str] = set()
-    for record in read_file(path, _PARSER):
+    for record in read_prediction_rows(path):
         if isinstance(record.content, RejectedRow):
             counts.rejected[record.line] = record.content
         elif record.content.id not in wanted:
@@ -168,21 +188,21 @@ def _refuse_winners(path: Path) -> None:
         columns = content.readline(_HEADER_BYTES).removeprefix(BOM_UTF8).decode(errors="replace").strip().split(",")
     if content.format == "csv" and "winner" in columns and not set(columns) & set(WINNER_COLUMNS):
         raise FileError(
-            f"{path} says who wins, without probabilities, as a submission to the WSDM Cup does; evaluate needs them: "
+            f"{path} says who wins, without probabilities, as a submission to the WSDM Cup does, and they are needed: "
             "score again with --format lmsys, or into a .jsonl file"
         )
 
 
-def _from_object(fields: Mapping[str, Any], line: int) -> _Row | RejectedRow:
+def _from_object(fields: Mapping[str, Any], line: int) -> PredictionRow | RejectedRow:
     del line
     try:
         preference = Preference.model_validate(fields)
     except ValidationError as error:
         return RejectedRow(BAD_PREDICTION, str(ContractError.of("preference as `prefstream score` writes it", error)))
-    return _Row(preference.id, preference.probabilities, preference)
+    return PredictionRow(preference.id, preference.probabilities, preference)
 
 
-def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RejectedRow:
+def _from_cells(cells: Mapping[str, str], line: int) -> PredictionRow | RejectedRow:
     del line
     try:
         row = np.array([float(cells[name]) for name in WINNER_COLUMNS])
@@ -192,7 +212,7 @@ def _from_cells(cells: Mapping[str, str], line: int) -> _Row | RejectedRow:
     if not (np.isfinite(row).all() and (row >= 0).all() and abs(total - 1.0) <= SUM_TOLERANCE):
         return RejectedRow(BAD_PREDICTION, f"{', '.join(WINNER_COLUMNS)} must be from 0 to 1 and sum to 1")
     shares = dict(zip(OUTCOMES, (row / total).tolist(), strict=True))
-    return _Row(cells["id"], Probabilities(**shares), None)
+    return PredictionRow(cells["id"], Probabilities(**shares), None)
 
 
 _PARSER: Final = RowParser(((("id",),), (WINNER_COLUMNS,)), (), from_object=_from_object, from_cells=_from_cells)

@@ -85,6 +85,19 @@ class LabelledBattle:
     tier: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class PerhapsLabelled:
+    """A battle, and what people said about it where they did.
+
+    Attributes:
+        battle: what may have been judged.
+        label: what was said; why it can't be read; or None where the row has none.
+    """
+
+    battle: Battle
+    label: Label | RejectedRow | None
+
+
 def prompt_key(battle: Battle) -> bytes:
     """Hash of the prompt's turns: battles of one key must not be torn apart by a split or a bootstrap.
 
@@ -115,6 +128,18 @@ def read_labelled(path: Path) -> Generator[FileRecord[LabelledBattle], None, Non
         FileError: as `check_labelled_file`, when the first row is asked for; later, where a compressed file is damaged.
     """
     return read_file(path, _LABELLED)
+
+
+def read_perhaps_labelled(path: Path) -> Generator[FileRecord[PerhapsLabelled], None, None]:
+    """Read battles that people may have judged, with the promises of `prefstream.scoring.files.reading`.
+
+    Args:
+        path: as for `read_labelled`; without the columns of a label, no battle has one.
+
+    Raises:
+        FileError: as `read_labelled`, but for the label.
+    """
+    return read_file(path, _PERHAPS_LABELLED)
 
 
 def read_again(
@@ -189,6 +214,34 @@ _LABELLED: Final = RowParser(
     (*OPTIONAL_COLUMNS, "weight", "ties_possible", "source", "tier"),
     from_object=_from_object,
     from_cells=_from_cells,
+    warnings=lambda cells, row: cell_warnings(cells, row.battle),
+)
+
+
+def _perhaps_from_object(fields: Mapping[str, Any], line: int) -> PerhapsLabelled:
+    del line
+    return _perhaps_labelled(parse_battle(contract_fields(fields)), fields)
+
+
+def _perhaps_from_cells(cells: Mapping[str, str], line: int) -> PerhapsLabelled | RejectedRow:
+    del line
+    battle = battle_of_cells(cells)
+    return battle if isinstance(battle, RejectedRow) else _perhaps_labelled(battle, label_fields(cells))
+
+
+def _perhaps_labelled(battle: Battle, fields: Mapping[str, Any]) -> PerhapsLabelled:
+    said = any(fields.get(name) is not None for name in _SAID)
+    return PerhapsLabelled(battle, label_of(fields) if said else None)
+
+
+_SAID: Final = ("winner", "votes", *WINNER_COLUMNS)
+"""A label stands in any of these."""
+
+_PERHAPS_LABELLED: Final = RowParser(
+    REQUIRED_COLUMNS,
+    (*OPTIONAL_COLUMNS, *_SAID, "weight", "ties_possible", "source", "tier"),
+    from_object=_perhaps_from_object,
+    from_cells=_perhaps_from_cells,
     warnings=lambda cells, row: cell_warnings(cells, row.battle),
 )
 

@@ -33,7 +33,7 @@ from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.panel.length import take_length_out
 from prefstream.scoring.panel.recusal import Recused, who_counts
-from prefstream.scoring.probabilities import Triples, exchange, normalise
+from prefstream.scoring.probabilities import Triples, entropy_bits, exchange, normalise
 from prefstream.scoring.style import style_of
 
 
@@ -187,7 +187,7 @@ def combine(
         _opinions(answer, said, share, rows) for answer, said, share in zip(answers, means, shares, strict=True)
     ]
     preferred = [OUTCOMES[column] for column in panel.argmax(axis=1).tolist()]
-    entropies = [_entropy(said) for said in means]
+    entropies = [entropy_bits(said) for said in means]
     adjusted: Iterable[Probabilities | None] = itertools.repeat(None, len(panel))
     if length_odds is not None:
         adjusted = [rows[tuple(row)] for row in take_length_out(panel, length_odds).tolist()]
@@ -198,7 +198,7 @@ def combine(
             preferred,
             zip(*opinions, strict=True),
             _disagreement(means, entropies, counts.T).tolist(),
-            _uncertainties(_entropy(panel), _entropy(mean), shares, entropies),
+            _uncertainties(entropy_bits(panel), entropy_bits(mean), shares, entropies),
             _recused_names([answer.name for answer in answers], recused, len(panel)),
             adjusted,
             strict=True,
@@ -326,16 +326,9 @@ def _disagreement(
     gaps, pairs = np.zeros(len(means[0])), np.zeros(len(means[0]))
     for one, other in itertools.combinations(range(len(means)), 2):
         both = counts[one] & counts[other]
-        gap = _entropy((means[one] + means[other]) / 2) - (entropies[one] + entropies[other]) / 2
+        gap = entropy_bits((means[one] + means[other]) / 2) - (entropies[one] + entropies[other]) / 2
         gaps += gap * both
         pairs += both
     # Rounding can leave the range by an ulp, which the contract would refuse.
     clipped: NDArray[np.float64] = np.clip(gaps / np.maximum(pairs, 1), 0.0, 1.0)
     return clipped
-
-
-def _entropy(triples: Triples) -> NDArray[np.float64]:
-    """In bits; 0 log 0 is 0."""
-    logs = np.log2(triples, out=np.zeros_like(triples), where=triples > 0)
-    bits: NDArray[np.float64] = -(triples * logs).sum(axis=1)
-    return bits

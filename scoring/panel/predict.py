@@ -153,10 +153,7 @@ def predict(
     remaining = iter(battles)
     while chunk := list(itertools.islice(remaining, chunk_battles)):
         answers = panel.score_encoded(panel.encode(chunk))
-        if panel.left_out:
-            raise JudgeFaultError(
-                ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False
-            )
+        refuse_left_out(panel)
         for position, answer in enumerate(answers, start=done):
             if isinstance(answer, BattleTooLargeError):
                 unanswered[position] = str(answer)
@@ -177,6 +174,21 @@ def predict(
         judges=judges,
         unanswered=unanswered,
     )
+
+
+def refuse_left_out(panel: Panel) -> None:
+    """Refuse what a panel says without one of its judges.
+
+    Args:
+        panel: that has answered.
+
+    Raises:
+        JudgeFaultError: a judge failed, and the panel went on without it.
+    """
+    if panel.left_out:
+        raise JudgeFaultError(
+            ", ".join(panel.left_out), "failed, and a panel is measured with all its judges", transient=False
+        )
 
 
 def panel_forecast(probabilities: Triples, judges: Sequence[Forecast]) -> Forecast:

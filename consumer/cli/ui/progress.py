@@ -228,6 +228,41 @@ class CountProgress:
         self._meter.show(done, status, f"{self._verb}: {status}", total=max(1, self._total))
 
 
+class RecordProgress:
+    """How far a range of a topic is read or scored, for people. A context manager.
+
+    Args:
+        console: where to.
+        verb: what is done to it.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, console: Console, *, verb: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._count = CountProgress(console, verb=verb, unit="records", clock=clock)
+        self._rejected = 0
+
+    def __enter__(self) -> Self:
+        self._count.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._count.__exit__(kind, error, trace)
+        if self._rejected > MAX_SHOWN:
+            self._count.say(f"... and {self._rejected - MAX_SHOWN:,} more such records")
+
+    def advanced(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        self._count.advanced(done, total)
+
+    def rejected(self, place: str, why: str) -> None:
+        """Name the record, unless too many were named before."""
+        self._rejected += 1
+        if self._rejected <= MAX_SHOWN:
+            self._count.say(f"{place}: {why}")
+
+
 class TopicProgress:
     """How far topics are read, for people. A context manager.
 

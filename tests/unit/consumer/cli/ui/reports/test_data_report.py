@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from prefstream.consumer.cli.ui.data_report import MAX_SHOWN_GROUPS, MAX_SHOWN_REJECTED, render
+from prefstream.consumer.cli.ui.reports.data_report import MAX_SHOWN_GROUPS, MAX_SHOWN_REJECTED, render
 from prefstream.schemas import Battle, Outcome
 from prefstream.scoring.files.data_report import DataReport
 from prefstream.scoring.files.labelled import Label, LabelledBattle

@@ -1,0 +1,1 @@
+"""What commands found out, as tables and lines for a terminal."""

@@ -1,0 +1,43 @@
+"""What of a judge is another one: by the hashes that answers carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from prefstream.schemas import Provenance
+
+_NOT_ANOTHER = frozenset({"device"})
+"""The same judge on another card is the same judge."""
+
+
+def differing(left: Iterable[Provenance], right: Iterable[Provenance]) -> tuple[str, ...]:
+    """Names of what differs between any two of both, sorted: `adapter_hash`, `dtype` and so on.
+
+    Args:
+        left: of a judge, as one side has it.
+        right: as the other has it.
+    """
+    ones = [one.model_dump() for one in left]
+    others = [other.model_dump() for other in right]
+    return tuple(
+        sorted({key for one in ones for other in others for key in one if one[key] != other[key]} - _NOT_ANOTHER)
+    )
+
+
+def describe_judges(left: Mapping[str, Sequence[Provenance]], right: Mapping[str, Sequence[Provenance]]) -> list[str]:
+    """What of the judges differs, in a sentence each.
+
+    Args:
+        left: by judge, who answered in its name.
+        right: likewise.
+    """
+    told = [f"judge {name} answers on the left alone" for name in left if name not in right]
+    told += [f"judge {name} answers on the right alone" for name in right if name not in left]
+    for name in (name for name in left if name in right):
+        if keys := differing(left[name], right[name]):
+            told.append(f"judge {name} is another one: {', '.join(map(_spelled, keys))}")
+    return told
+
+
+def _spelled(key: str) -> str:
+    return key.replace("_", " ")
