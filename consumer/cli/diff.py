@@ -11,7 +11,9 @@ from rich.console import Console
 
 from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.diff_reading import ClusterReading, SideReading, file_of
+from prefstream.consumer.cli.diff_replay import Measuring, answer_again, exit_code_of_replay, tell_replay
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
+from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panels import leaving_at_once, panel_files
@@ -20,9 +22,10 @@ from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.diff.sides import FileSide, PanelSide, parse_side
+from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS
 from prefstream.consumer.observe.logs import configure_logging
-from prefstream.consumer.rescore.span import SPAN_METAVAR
+from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan
 from prefstream.consumer.votes.file import check_votes_file
 from prefstream.scoring.comparison.diff import DEFAULT_MOST, diff_answers
 from prefstream.scoring.comparison.pairs import JoinKey
@@ -30,10 +33,12 @@ from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_S
 from prefstream.scoring.files.battles import check_battles_file
 
 if TYPE_CHECKING:
-    from prefstream.scoring.comparison.results import AnswersDiff
+    from prefstream.scoring.comparison.results import AnswersDiff, ReplayFound
 
 _TAKEN: Final = frozenset(
-    name for name in StreamConfig.model_fields if name in KafkaConnection.model_fields or name == "max_unpacked_bytes"
+    name
+    for name in StreamConfig.model_fields
+    if name in KafkaConnection.model_fields or name in {"max_unpacked_bytes", "battles_framing"}
 )
 """Settings of the service that mean here what they mean there."""
 
@@ -46,11 +51,29 @@ _SIDE_HELP: Final = (
 @with_settings(StreamConfig, leave_out=frozenset(StreamConfig.model_fields) - _TAKEN)
 def diff(
     config: StreamConfig,
-    left: Annotated[str, typer.Argument(metavar="LEFT", show_default=False, help=f"What answers now: {_SIDE_HELP}")],
+    context: typer.Context,
+    left: Annotated[
+        str | None, typer.Argument(metavar="LEFT", show_default=False, help=f"What answers now: {_SIDE_HELP}")
+    ] = None,
     right: Annotated[
-        str, typer.Argument(metavar="RIGHT", show_default=False, help="What would answer: any of the same.")
-    ],
+        str | None, typer.Argument(metavar="RIGHT", show_default=False, help="What would answer: any of the same.")
+    ] = None,
     *,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            metavar=SPAN_METAVAR,
+            show_default=False,
+            help="In place of LEFT and RIGHT: answers of this range of a topic of preferences, then against now. The "
+            "battle of each is read from where it stands, and --panel answers it.",
+        ),
+    ] = None,
+    panel: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False, help="With --replay: panel file (YAML) that answers now; demo: the demo's small judges."
+        ),
+    ] = None,
     battles: Annotated[
         Path | None,
         typer.Option(
@@ -105,8 +128,12 @@ def diff(
     one battle the last counts. With votes it is told which side is better, or that it can't be told and about how many
     votes are missing. A panel is loaded after the other one has gone: no two need fit into memory.
 
-    Exit codes: 0 compared, 1 a lasting fault (start again), 2 can't be done as asked, 3 compared but some rows or
-    records could not be used, 130 interrupted (nothing is written).
+    --replay asks whether answers can be given again: to the bit by judges that only count (priors, features), within
+    the bounds of golden sets by models, which say the same bits in the same micro-batch alone. Told is what may be
+    why not: another panel, other hashes of its judges, another device or version, battles that are gone.
+
+    Exit codes: 0 compared (with --replay: reproduced), 1 a lasting fault (start again), or not reproduced, 2 can't be
+    done as asked, 3 compared but some rows or records could not be used, 130 interrupted (nothing is written).
 
     For example:
 
@@ -114,9 +141,26 @@ def diff(
         prefstream diff old.jsonl new.jsonl --html diff.html
         prefstream diff panel.yaml recalibrated.yaml --battles judged.jsonl
         prefstream diff preferences@2026-11-01T00:00Z..latest new.jsonl --json diff.json
+        prefstream diff --replay preferences@earliest..latest --panel panel.yaml
     """
     configure_logging("warning", library_level="error")
     console = Console(stderr=True)
+    measuring = Measuring(most=most, resamples=bootstrap, seed=seed)
+    if replay is not None:
+        refuse_unused(context, ["left", "right", "battles", "votes", "by"], "with --replay")
+        if panel is None:
+            raise UsageError("--replay needs who answers now: name a panel file by --panel")
+        check_outputs({"--json": json, "--html": html}, panel_files(panel), force=force)
+        with leaving_at_once(console, "stopped: nothing is written"), ExitStack() as stack:
+            asked = answer_again(config, TopicSpan.parse(replay), panel, console, stack, measuring, chunk_rows=chunk)
+        _write(asked, asked.diff, json, html, console)
+        tell_replay(asked, Console())
+        raise typer.Exit(exit_code_of_replay(asked))
+    refuse_unused(context, ["panel"], "without --replay")
+    if left is None or right is None:
+        raise UsageError(
+            "give LEFT and RIGHT, two sides to compare, or --replay with a range of a topic of preferences"
+        )
     sides = parse_side(left), parse_side(right)
     votes_file = file_of(votes)
     files = {path for path in (battles, votes_file) if path is not None}
@@ -139,25 +183,27 @@ def diff(
                 votes=said,
                 by=by,
                 rejected=reading.rejected,
-                most=most,
-                resamples=bootstrap,
-                seed=seed,
+                most=measuring.most,
+                resamples=measuring.resamples,
+                seed=measuring.seed,
                 on_progress=progress.advanced,
             )
-    _write(found, json, html, console)
+    _write(found, found, json, html, console)
     _show(found, Console())
     if reading.any_rejected:
         raise typer.Exit(EXIT_REJECTED)
 
 
-def _write(found: AnswersDiff, json: Path | None, html: Path | None, console: Console) -> None:
+def _write(
+    found: AnswersDiff | ReplayFound, shown: AnswersDiff, json: Path | None, html: Path | None, console: Console
+) -> None:
     from prefstream.scoring.comparison.report import render_diff
 
     contents: dict[Path, str] = {}
     if json:
         contents[json] = found.model_dump_json(indent=2) + "\n"
     if html:
-        contents[html] = render_diff(found)
+        contents[html] = render_diff(shown)
     for path, content in contents.items():
         write_output(path, content.encode())
         say(console, f"written: {path}")

@@ -67,7 +67,7 @@ def read_topic_answers(
             preference = _preference(record.value)
         except ContractError as error:
             read.rejected += 1
-            observer.rejected(_place(record), str(error))
+            observer.rejected(place_of(record), str(error))
         else:
             gathering.add(preference.id, preference.probabilities, preference)
     return read
@@ -97,7 +97,7 @@ def read_topic_votes(
             vote = _vote(record.value)
         except InvalidEventError as error:
             read.rejected += 1
-            observer.rejected(_place(record), str(error))
+            observer.rejected(place_of(record), str(error))
             continue
         if vote.id in wanted:
             votes.setdefault(vote.id, {})[number if vote.voter is None else vote.voter] = vote.outcome
@@ -111,10 +111,7 @@ def _records(consumer: Consumer, span: TopicSpan, read: RangeRead, observer: Top
     done = dict.fromkeys(spans, 0)
 
     def deleted(partition: TopicPartition, offsets: range) -> None:
-        if not offsets:
-            raise DataLossError(
-                f"{partition.topic} has other records now: it was deleted and made anew, or cut off, while it was read"
-            )
+        refuse_shorter(partition, offsets)
         read.deleted += len(offsets)
 
     for count, record in enumerate(read_ranges(consumer, spans, on_deleted=deleted), start=1):
@@ -140,5 +137,22 @@ def _vote(value: bytes | None) -> Vote:
     return decode_vote(value)
 
 
-def _place(record: ConsumerRecord) -> str:
+def place_of(record: ConsumerRecord) -> str:
+    """Where a record stands, for people: topic/partition/offset."""
     return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def refuse_shorter(partition: TopicPartition, offsets: range) -> None:
+    """For `read_ranges`: refuse to go on where a topic is shorter than it was.
+
+    Args:
+        partition: of the topic.
+        offsets: that were deleted; none where it is shorter.
+
+    Raises:
+        DataLossError: it is.
+    """
+    if not offsets:
+        raise DataLossError(
+            f"{partition.topic} has other records now: it was deleted and made anew, or cut off, while it was read"
+        )

@@ -120,6 +120,24 @@ class VotedComparison(_Result):
     ] = None
 
 
+class AnswersReproduced(_Result):
+    """Answers of then beside those of now: a judge's, or the panel's."""
+
+    name: Annotated[str, Field(description="Of the judge; `panel` for the panel, which comes last.")]
+    answers: int
+    alone: Annotated[int, Field(description="That only one side has: the judge was left out, or is not there.")]
+    changed: Annotated[int, Field(description="Of which a bit differs.")]
+    mean: Annotated[float, Field(description="Absolute difference of a probability, over answers and outcomes.")]
+    largest: Annotated[float, Field(description="Of these.")]
+    bound: Annotated[
+        float,
+        Field(
+            description="Of the mean; a single probability may be ten times as far off. 0: every bit must be the same."
+        ),
+    ]
+    reproduced: bool
+
+
 class AnswersDiff(_Result):
     """Everything that was found."""
 
@@ -136,3 +154,18 @@ class AnswersDiff(_Result):
     most_changed: Annotated[tuple[ChangedBattle, ...], Field(description="By divergence; none that is as it was.")]
     voted: Annotated[VotedComparison | None, Field(description="None where nobody voted.")] = None
     notes: Annotated[tuple[str, ...], Field(description="What should be known of the figures.")] = ()
+
+
+class ReplayFound(_Result):
+    """Whether answers of then are given again now."""
+
+    format: Literal[1] = 1
+    reproduced: Annotated[bool, Field(description="Whether all that could be asked again was answered as then.")]
+    preferences: Annotated[int, Field(description="Of the range.")]
+    compared: int
+    gone: Annotated[int, Field(description="Battles that are not on their topic any more.")]
+    refused: Annotated[int, Field(description="That are no battle now, or one that is too large.")]
+    elsewhere: Annotated[int, Field(description="Answers about a row of a file, or that say no source.")]
+    judges: Annotated[tuple[AnswersReproduced, ...], Field(description="The panel's own answers behind theirs.")]
+    notes: Annotated[tuple[str, ...], Field(description="What may be why, and what could not be asked.")] = ()
+    diff: Annotated[AnswersDiff, Field(description="Then on the left, now on the right.")]

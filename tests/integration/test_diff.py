@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import DataLossError
 from prefstream.schemas import KafkaSource, encode_preference
 from prefstream.schemas.vote import Vote
 from prefstream.schemas.wire import encode_vote
-from prefstream.scoring.comparison.results import AnswersDiff
+from prefstream.scoring.comparison.results import AnswersDiff, ReplayFound
 from tests.support.answers import make_preference
+from tests.support.features_judges import make_features_adapter
+from tests.support.html_page import assert_alone
 from tests.support.judged import make_probabilities
+from tests.support.priors import prior_entry
+from tests.support.streams import battle_events, produce
 
 BATTLES = 40
 
@@ -109,3 +115,80 @@ def test_a_range_is_a_part_and_a_file_may_stand_for_a_topic(
     assert result.exit_code == 0, result.output
     found = AnswersDiff.model_validate_json(out.read_bytes())
     assert (found.left.answers, found.join.joined, found.join.only_right) == (4, 4, BATTLES - 4)
+
+
+# --- answers of then, asked for again ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A judge of features."""
+    return make_features_adapter(tmp_path_factory.mktemp("adapters") / "words")
+
+
+@pytest.fixture
+def panel(adapter: Path, tmp_path: Path) -> Path:
+    """Judges that only count."""
+    judges = [{"name": "words", "kind": "features", "adapter": str(adapter)}, prior_entry()]
+    path = tmp_path / "panel.yaml"
+    path.write_text(json.dumps({"judges": judges}))
+    return path
+
+
+@pytest.fixture
+def answered(config: StreamConfig, panel: Path) -> str:
+    """A range of preferences that the panel gave, about battles in two partitions."""
+    produce(config, battle_events(20), partition=0)
+    produce(config, battle_events(10, first=20), partition=1)
+    arguments = ["--panel", str(panel), "-o", config.preferences_topic, "--chunk", "7"]
+    servers = ["--bootstrap-servers", config.bootstrap_servers]
+    done = CliRunner().invoke(app, ["rescore", f"{config.battles_topic}@earliest..latest", *arguments, *servers])
+    assert done.exit_code == 0, done.output
+    return f"{config.preferences_topic}@earliest..latest"
+
+
+def test_the_panel_that_answered_gives_every_bit_again_in_other_batches(
+    config: StreamConfig, answered: str, panel: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r.json"
+    result = diff(config, "--replay", answered, "--panel", str(panel), "--chunk", "4", "--json", str(out))
+    assert result.exit_code == 0, result.output
+    assert "Reproduced: 30 of 30 answers were asked for again." in result.output
+    found = ReplayFound.model_validate_json(out.read_bytes())
+    assert [(one.name, one.changed, one.bound) for one in found.judges] == [
+        ("words", 0, 0.0),
+        ("prior", 0, 0.0),
+        ("panel", 0, 0.0),
+    ]
+
+
+def test_another_panel_does_not_and_is_told_apart_by_hash_and_judge(
+    config: StreamConfig, answered: str, panel: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    judges = json.loads(panel.read_text())["judges"]
+    other.write_text(json.dumps({"judges": [judges[0], prior_entry("prior", (0.3, 0.3, 0.4))]}))
+    page = tmp_path / "r.html"
+    result = diff(config, "--replay", answered, "--panel", str(other), "--html", str(page))
+    assert result.exit_code == 1, result.output
+    assert "30 of 30 answers are of another panel, by its hash" in result.output
+    assert "Not reproduced" in result.output
+    assert_alone(page.read_text())
+
+
+def test_battles_that_are_gone_are_counted_and_the_others_asked_again(
+    config: StreamConfig, answered: str, panel: Path, admin: KafkaAdminClient
+) -> None:
+    admin.delete_records({TopicPartition(config.battles_topic, 0): 5})
+    result = diff(config, "--replay", answered, "--panel", str(panel))
+    assert result.exit_code == 3, result.output
+    assert "5 battles are gone from their topic (retention)" in result.output
+    assert "Reproduced: 25 of 30 answers were asked for again." in result.output
+
+
+def test_where_no_battle_is_left_nothing_is_said_to_be_reproduced(
+    config: StreamConfig, answered: str, panel: Path, admin: KafkaAdminClient
+) -> None:
+    admin.delete_records({TopicPartition(config.battles_topic, place): -1 for place in (0, 1)})
+    with pytest.raises(DataLossError, match="of the battles of 30 answers 30 are gone from their topic"):
+        diff(config, "--replay", answered, "--panel", str(panel))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.consumer.words import escaped
-from prefstream.scoring.comparison.results import AnswersDiff, Change, VotedComparison
+from prefstream.scoring.comparison.results import AnswersDiff, Change, ReplayFound, VotedComparison
 from prefstream.scoring.comparison.words import conclusions, joined_in_words, place_in_words
 from prefstream.scoring.evaluation.bootstrap import Estimate
 
@@ -127,6 +127,35 @@ def changed_table(diff: AnswersDiff) -> Table:
         place = place_in_words(one.left_source or one.right_source)
         table.add_row(*map(Text, (escaped(one.id), escaped(place), *triples, f"{one.divergence:.3f}")))
     return table
+
+
+def replay_table(found: ReplayFound) -> Table:
+    """Each judge's answers, then against now.
+
+    Args:
+        found: what was found.
+    """
+    table = _table(f"{found.diff.left.name}, then against now", None)
+    table.add_column("", overflow="fold", min_width=10)
+    for name in ("answers", "other bits", "mean abs. diff.", "largest", "bound", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.judges:
+        bound = f"{one.bound:.0e}" if one.bound else "to the bit"
+        verdict = Text("reproduced", "green") if one.reproduced else Text("not reproduced", "red")
+        numbers = (f"{one.answers:,}", f"{one.changed:,}", f"{one.mean:.1e}", f"{one.largest:.1e}", bound)
+        table.add_row(Text(one.name), *numbers, verdict)
+    return table
+
+
+def replay_lines(found: ReplayFound) -> Iterator[str]:
+    """Whether it is reproduced, and what may be why not.
+
+    Args:
+        found: what was found.
+    """
+    yield from found.notes
+    asked = f"{found.compared:,} of {found.preferences:,} answers were asked for again"
+    yield f"{'Reproduced' if found.reproduced else 'Not reproduced'}: {asked}."
 
 
 def _cells(name: str, change: Change, *, intervals: bool) -> Iterator[Text]:

@@ -135,3 +135,19 @@ def test_files_about_other_battles_are_refused(tmp_path: Path) -> None:
     other.write_text("id,winner_model_a,winner_model_b,winner_tie\nelsewhere,.2,.3,.5\n")
     with pytest.raises(FileError, match="have no battle in common, by id"):
         diff(write_answers(tmp_path / "left.jsonl", 0), other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((), "give LEFT and RIGHT"),
+        (("left.jsonl",), "give LEFT and RIGHT"),
+        (("--replay", "preferences@earliest..latest"), "name a panel file by --panel"),
+        (("left.jsonl", "--replay", "p@earliest..latest", "--panel", "demo"), "LEFT: no effect with --replay"),
+        (("--replay", "p@earliest..latest", "--panel", "demo", "--by", "id"), "--by: no effect with --replay"),
+        (("left.jsonl", "right.jsonl", "--panel", "demo"), "--panel: no effect without --replay"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_what_to_give(arguments: Sequence[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        diff(*arguments)
