@@ -39,6 +39,9 @@ class TopicNames(KafkaConnection):
     shadow_topic: Annotated[str, Field(description="Topic of a shadow's preferences.")] = "preferences.shadow"
     votes_topic: Annotated[str, Field(description="Topic of votes: what people said of battles, later.")] = "votes"
     votes_dead_letters_topic: Annotated[str, Field(description="Topic for what is no vote.")] = "votes.dead-letters"
+    panels_topic: Annotated[
+        str, Field(description="Topic of which panel is to answer for each group; compacted. Read with panels.")
+    ] = "panels"
 
     @classmethod
     def settings_of_others(cls) -> Collection[str]:
@@ -88,6 +91,13 @@ class StreamConfig(TopicNames):
         Field(
             description=f"Panel file: who judges; {DEMO_PANEL}: the demo's small judges, for trying out. There is "
             "no default: what serves is chosen by a person."
+        ),
+    ] = None
+    panels: Annotated[
+        Path | None,
+        Field(
+            description="Folder of panel files, NAME.yaml: take over, without a restart, the one that `prefstream "
+            "panels use NAME` chooses for this group. Until then, and where that can't be loaded, panel serves."
         ),
     ] = None
     battles_framing: Annotated[

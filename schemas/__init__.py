@@ -6,6 +6,7 @@ if not __name__.startswith("prefstream."):  # beside the checkout's root the sho
 from prefstream.schemas.battle import OUTCOMES, Battle, Outcome, parse_battle, parse_row
 from prefstream.schemas.dead_letter import ERROR_HEADERS, DeadLetterHeaders, Reason
 from prefstream.schemas.errors import ContractError, InvalidEventError, PrefstreamError
+from prefstream.schemas.panel_choice import Canary, PanelChoice, PanelVersion
 from prefstream.schemas.preference import (
     SCHEMA_VERSION,
     FileSource,
@@ -26,9 +27,11 @@ from prefstream.schemas.vote import Vote, Winner
 from prefstream.schemas.wire import (
     Framing,
     decode_battle,
+    decode_panel_choice,
     decode_preference,
     decode_vote,
     encode_battle,
+    encode_panel_choice,
     encode_preference,
     encode_vote,
 )
@@ -38,6 +41,7 @@ __all__ = [
     "OUTCOMES",
     "SCHEMA_VERSION",
     "Battle",
+    "Canary",
     "ContractError",
     "DeadLetterHeaders",
     "FileSource",
@@ -46,7 +50,9 @@ __all__ = [
     "JudgeOpinion",
     "KafkaSource",
     "Outcome",
+    "PanelChoice",
     "PanelIdentity",
+    "PanelVersion",
     "Preference",
     "PrefstreamError",
     "Probabilities",
@@ -61,9 +67,11 @@ __all__ = [
     "Vote",
     "Winner",
     "decode_battle",
+    "decode_panel_choice",
     "decode_preference",
     "decode_vote",
     "encode_battle",
+    "encode_panel_choice",
     "encode_preference",
     "encode_vote",
     "parse_battle",

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from prefstream.schemas.battle import Battle
 from prefstream.schemas.dead_letter import HEADER_RETRIES, DeadLetterHeaders
+from prefstream.schemas.panel_choice import PanelChoice
 from prefstream.schemas.preference import SCHEMA_VERSION, Preference
 from prefstream.schemas.vote import Vote
 
@@ -23,6 +24,7 @@ BATTLE_SCHEMA: Final = "battle.schema.json"
 PREFERENCE_SCHEMA: Final = "preference.schema.json"
 VOTE_SCHEMA: Final = "vote.schema.json"
 DEAD_LETTER_SCHEMA: Final = "dead-letter.schema.json"
+PANEL_CHOICE_SCHEMA: Final = "panel-choice.schema.json"
 ASYNCAPI: Final = "asyncapi.yaml"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -69,6 +71,12 @@ class VoteHeaders(BaseModel):
     ] = None
 
 
+class PanelChoiceHeaders(BaseModel):
+    """Headers of a choice of a panel: none that prefstream reads."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class PreferenceHeaders(BaseModel):
     """Headers of a preference: CloudEvents in binary mode. Values are UTF-8 text."""
 
@@ -103,6 +111,7 @@ def documents() -> dict[str, bytes]:
         PREFERENCE_SCHEMA: _to_json(_json_schema(Preference, "serialization", "preference")),
         VOTE_SCHEMA: _to_json(_json_schema(Vote, "validation", "vote")),
         DEAD_LETTER_SCHEMA: _to_json(_json_schema(DeadLetterHeaders, "serialization", "dead-letter")),
+        PANEL_CHOICE_SCHEMA: _to_json(_json_schema(PanelChoice, "validation", "panel-choice")),
         ASYNCAPI: _to_yaml(_asyncapi()),
     }
 
@@ -170,11 +179,13 @@ def _asyncapi() -> _Json:
         (Vote, "validation"),
         (VoteHeaders, "serialization"),
         (DeadLetterHeaders, "serialization"),
+        (PanelChoice, "validation"),
+        (PanelChoiceHeaders, "serialization"),
     ]
     _, generated = models_json_schema(models, ref_template="#/components/schemas/{model}", schema_generator=_Generator)
     schemas: _Json = generated["$defs"]
     for name, schema in schemas.items():
-        if name not in {Battle.__name__, Vote.__name__}:
+        if name not in {"Battle", "Canary", "PanelChoice", "PanelVersion", "Vote"}:
             _never_null(schema)
     return {
         "asyncapi": "3.0.0",
@@ -207,6 +218,9 @@ def _asyncapi() -> _Json:
             "votesDeadLetters": _channel(
                 "votes.dead-letters", "VoteDeadLetter", "Records that are no votes, as they came, and why."
             ),
+            "panels": _channel(
+                "panels", "PanelChoice", "Which panel is to answer for each group: compacted, the last one counts."
+            ),
         },
         "operations": {
             "receiveBattles": _operation("receive", "battles", "Read battles, committed ones only."),
@@ -227,6 +241,10 @@ def _asyncapi() -> _Json:
             ),
             "receiveDeadLetters": _operation("receive", "deadLetters", "The board counts dead letters by reason."),
             "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),
+            "receivePanelChoices": _operation(
+                "receive", "panels", "A process with --panels takes over what is chosen for its group."
+            ),
+            "sendPanelChoices": _operation("send", "panels", "`prefstream panels use` and `roll-back` choose."),
             "receiveVotes": _operation("receive", "votes", "The board reads votes, committed ones only."),
             "sendVotesDeadLetters": _operation("send", "votesDeadLetters", "The board writes what is no vote."),
             "sendTriedBattles": _operation(
@@ -255,6 +273,9 @@ def _asyncapi() -> _Json:
                     payload=_reference("Vote"),
                 ),
                 "VoteDeadLetter": _dead_letter("VoteDeadLetter", "A record of the votes topic that is no vote."),
+                "PanelChoice": _message(
+                    "PanelChoice", "Which panel is to answer.", "The group.", payload=_reference("PanelChoice")
+                ),
             },
             "schemas": {name: _wrap_references(schema) for name, schema in sorted(schemas.items())},
         },

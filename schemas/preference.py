@@ -219,6 +219,15 @@ class PanelIdentity(ContractModel):
         Field(description="Version of the calibration: the first digits of its SHA-256; absent without one."),
     ] = None
     version: Annotated[str, Field(description="Version of prefstream that answered.")]
+    name: Annotated[
+        str | None,
+        Field(
+            description="As the operator chose it on the panels topic; absent for the one that a process began with."
+        ),
+    ] = None
+    canary: Annotated[
+        bool | None, Field(description="True where it answered a share of the battles, on trial; else absent.")
+    ] = None
 
 
 class Review(ContractModel):

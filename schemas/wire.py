@@ -13,6 +13,7 @@ from prefstream.schemas.battle import Battle, explain, parse_battle
 from prefstream.schemas.cloud_event import CloudEventEnvelope, is_structured
 from prefstream.schemas.dead_letter import Reason
 from prefstream.schemas.errors import ContractError, InvalidEventError
+from prefstream.schemas.panel_choice import PanelChoice
 from prefstream.schemas.preference import Preference
 from prefstream.schemas.vote import Vote
 
@@ -152,6 +153,24 @@ def decode_vote(value: bytes | None) -> Vote:
 def encode_vote(vote: Vote) -> bytes:
     """Write a vote as the value of a record."""
     return vote.model_dump_json(exclude_none=True).encode()
+
+
+def decode_panel_choice(value: bytes | None) -> PanelChoice:
+    """Read the value of a record on the panels topic.
+
+    Raises:
+        InvalidEventError: the value is no choice of a panel.
+    """
+    fields = decode_object(value)
+    try:
+        return PanelChoice.model_validate(fields)
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def encode_panel_choice(choice: PanelChoice) -> bytes:
+    """Write a choice of a panel as the value of a record."""
+    return choice.model_dump_json(exclude_none=True).encode()
 
 
 def _explain_bad_json(value: bytes, error: orjson.JSONDecodeError) -> InvalidEventError:

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
+    "panels": "Which panel answers, chosen while the service runs.",
     "replay": "Feed a file to a topic: its battles, or with --votes what people said of them.",
     "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
     "adapters": "What training left behind: average adapters, compare runs, merge into bases, push to a hub.",
@@ -44,6 +45,7 @@ EXTRAS: Final = {
     "board": ("board",),
     "evaluate": ("judges",),
     "topics": ("run",),
+    "panels": ("run",),
     "replay": ("run",),
     "finetune": ("train",),
     "adapters": ("judges",),
@@ -59,7 +61,7 @@ _ENOUGH: Final = {"score": ("remote", "run")}
 """Of commands that do with less than that, depending on the panel: extras of which each brings what is needed to begin.
 What a judge needs beyond that is said when it is loaded."""
 
-_SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "replay", "schema", "broker", "dead-letters"}
+_SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "panels", "replay", "schema", "broker", "dead-letters"}
 """Commands that need the process settings that make scoring fast."""
 
 _LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "board"})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from prefstream.consumer.cli.labelled import ChosenBattles, predict_all
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, panel_config
+from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, panel_config
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import MAX_SHOWN
 from prefstream.consumer.errors import UsageError

@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.outputs import check_outputs, write_output
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config, panel_files
+from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_config, panel_files
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.measurements import print_latency, print_profile, print_results
 from prefstream.consumer.cli.ui.reports.card_report import print_card_report

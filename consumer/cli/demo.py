@@ -19,7 +19,7 @@ from rich.text import Text
 
 from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, leave_now
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_config
+from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_config
 from prefstream.consumer.cli.ui.demo_screen import Screen, verdict_line
 from prefstream.consumer.cli.ui.demo_summary import stream_box, worth_box
 from prefstream.consumer.cli.ui.lines import say

@@ -16,7 +16,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
-from prefstream.consumer.cli.panels import leaving_at_once, panel_files
+from prefstream.consumer.cli.panel_option import leaving_at_once, panel_files
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.config import StreamConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from prefstream.consumer.cli.panels import UNTRAINED, panel_config
+from prefstream.consumer.cli.panel_option import UNTRAINED, panel_config
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import FileProgress, RecordProgress

@@ -15,7 +15,7 @@ from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import RowFilter, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, PanelOption, panel_files
+from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_files
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging

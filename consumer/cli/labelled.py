@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from prefstream.consumer.cli.panels import UNTRAINED, leaving_at_once
+from prefstream.consumer.cli.panel_option import UNTRAINED, leaving_at_once
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.schemas import Battle

@@ -1,68 +1,196 @@
-"""What commands that score with a panel share: the panel they take, what they say while they load it."""
+"""`prefstream panels`: which panel answers for a group, chosen while its processes run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
+import orjson
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, leave_now
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.cli.ui.lines import say
-from prefstream.scoring.config import DEMO_PANEL, PanelConfig, load_panel_config
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import KafkaConnection
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.panels import choosing
+from prefstream.consumer.panels.choices import publish_choice, read_choice
+from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.schemas import PanelChoice, PanelVersion
+from prefstream.scoring.config import load_panel_config
+from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.panel.load import verify_calibration
 
-DEFAULT_PANEL: Final = Path(DEMO_PANEL)
-"""For commands that a person looks at. What serves, `run`, has no default."""
-
-PanelOption: TypeAlias = Annotated[
-    Path,
-    typer.Option(
-        envvar="PREFSTREAM_PANEL",
-        help=f"Panel file (YAML): who judges, on which devices. {DEMO_PANEL}: the demo's small judges.",
-    ),
-]
-
-DEMO_NOTICE: Final = (
-    f"the demo's small judges answer (--panel {DEMO_PANEL}), for trying out: they go by length above all"
+panels = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Which panel answers, chosen while the service runs.",
 )
-UNTRAINED: Final = "These judges are not trained yet: their probabilities mean nothing."
+
+_TAKEN: Final = frozenset({*KafkaConnection.model_fields, "group_id", "panels", "panels_topic"})
+_LEFT_OUT: Final = frozenset(StreamConfig.model_fields) - _TAKEN
+
+_Why: TypeAlias = Annotated[str | None, typer.Option("--why", help="For people: stands in the choice and in the logs.")]
 
 
-def panel_config(panel: Path, warn: Callable[[str], None]) -> PanelConfig:
-    """The panel of a file, or the demo's, whose models are fetched when it is loaded for the first time.
+@panels.callback()
+def _group() -> None:
+    """Which panel answers, chosen while the service runs."""
 
-    Args:
-        panel: the panel file, or `demo`.
-        warn: hears that it is the demo's judges who answer.
 
-    Raises:
-        ConfigError: the panel file can't be read or holds errors.
+@panels.command(cls=StrictCommand)
+@with_settings(StreamConfig, leave_out=_LEFT_OUT)
+@client_silenced()
+def use(
+    config: StreamConfig,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            show_default="the one that each process was started with",
+            help="Panel: NAME.yaml in the folder that each process has as --panels.",
+        ),
+    ] = None,
+    *,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="File of prefstream calibrate, in place of the one that the panel names."),
+    ] = None,
+    canary_share: Annotated[
+        float | None,
+        typer.Option(
+            "--canary-share",
+            min=0.0,
+            max=1.0,
+            help="Let it answer this share of the battles on trial, chosen by their ids; the others go on as they are.",
+        ),
+    ] = None,
+    why: _Why = None,
+) -> None:
+    """Let another panel answer, without a restart: from an exact batch on, each battle once.
+
+    Each process of the group loads it beside the one that serves, and takes it over once it is loaded, and gives its
+    golden set where it has one. Where that fails the old one goes on, and log, metrics and an alert say so. With
+    --panels, the folder, the panel's file is looked at here first.
+
+    Examples: `prefstream panels use gemma-3 --panels panels/ --why "adapter of May"` ·
+    `prefstream panels use gemma-3 --canary-share .05`
     """
-    if panel == DEFAULT_PANEL:
-        warn(DEMO_NOTICE)
-    return load_panel_config(panel)
+    configure_logging("warning", "console", library_level="error")
+    version = PanelVersion(panel=name, calibration=_content(calibration))
+    checked = _check(config, version)
+    last = _last(config)
+    now = datetime.now(UTC)
+    if canary_share is None:
+        choice = choosing.serve(last, version, now, why=why)
+    elif 0.0 < canary_share < 1.0:
+        choice = choosing.try_out(last, version, canary_share, now, why=why)
+    else:
+        raise UsageError("--canary-share: must be above 0 and below 1; without it the panel answers all")
+    _publish(config, choice, "" if checked else " (its file was not looked at: give --panels for that)")
 
 
-def panel_files(panel: Path) -> set[Path]:
-    """The file that a panel is read from, which no output may overwrite."""
-    return set() if panel == DEFAULT_PANEL else {panel}
+@panels.command("roll-back", cls=StrictCommand)
+@with_settings(StreamConfig, leave_out=_LEFT_OUT)
+@client_silenced()
+def roll_back(config: StreamConfig, *, why: _Why = None) -> None:
+    """End the canary, where there is one; else let the panel answer that served before.
 
-
-@contextmanager
-def leaving_at_once(console: Console, notice: str) -> Iterator[None]:
-    """Ctrl-C ends the process now: closing a panel would wait for the batch in hand, a minute where judges are slow.
-
-    Only around work that leaves nothing half-written.
-
-    Args:
-        console: where the notice goes.
-        notice: what the interruption means.
+    Example: `prefstream panels roll-back --why "ties look wrong"`
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(console, notice)
-        leave_now(EXIT_INTERRUPTED)
+    configure_logging("warning", "console", library_level="error")
+    _publish(config, choosing.roll_back(_last(config), datetime.now(UTC), why=why))
+
+
+@panels.command(cls=StrictCommand)
+@with_settings(StreamConfig, leave_out=_LEFT_OUT)
+@client_silenced()
+def pin(
+    config: StreamConfig,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="Let calibration change what answers, again.")] = False,
+) -> None:
+    """Let nothing but a person change what answers: live calibration publishes nothing for this group.
+
+    Example: `prefstream panels pin`
+    """
+    configure_logging("warning", "console", library_level="error")
+    _publish(config, choosing.pin(_last(config), datetime.now(UTC), pinned=not off))
+
+
+@panels.command("list", cls=StrictCommand)
+@with_settings(StreamConfig, leave_out=_LEFT_OUT)
+@client_silenced()
+def list_panels(
+    config: StreamConfig, *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Say what is chosen for the group, what served before, and with --panels which panels there are.
+
+    Which processes have taken it over, their metric prefstream_panel_info tells.
+
+    Example: `prefstream panels list --panels panels/`
+    """
+    configure_logging("warning", "console", library_level="error")
+    heard = read_choice(config, config.group_id)
+    names = None if config.panels is None else PanelFolder(config.panels).names()
+    if as_json:
+        chosen = None if heard is None else heard.choice.model_dump(mode="json", exclude_none=True)
+        typer.echo(orjson.dumps({"group": config.group_id, "choice": chosen, "panels": names}).decode())
+        return
+    console = Console()
+    if heard is None:
+        say(console, f"group {config.group_id}: nothing was chosen; each process serves what it was started with")
+    else:
+        console.print(_table(heard.choice))
+    if names is not None:
+        say(console, f"in {config.panels}: {', '.join(names) or 'no panel'}")
+
+
+def _table(choice: PanelChoice) -> Table:
+    table = Table(title=f"group {choice.group}", title_justify="left", show_header=False)
+    rows: list[tuple[str, Any]] = [("serves", choice.serving)]
+    if choice.canary is not None:
+        rows.append(("on trial", f"{choice.canary} ({choice.canary.share:.3g} of the battles)"))
+    rows.append(("since", f"{choice.chosen_at:%Y-%m-%d %H:%M:%S %Z}, by {choice.chosen_by}"))
+    if choice.why:
+        rows.append(("why", choice.why))
+    if choice.pinned:
+        rows.append(("pinned", "nothing but a person changes it"))
+    rows += [("before" if place == 0 else "", version) for place, version in enumerate(choice.earlier)]
+    for left, right in rows:
+        table.add_row(left, str(right))
+    return table
+
+
+def _content(calibration: Path | None) -> dict[str, Any] | None:
+    """A calibration file's content, as it stands in a choice."""
+    if calibration is None:
+        return None
+    content: dict[str, Any] = orjson.loads(CalibrationFile.read(calibration).encode())
+    return content
+
+
+def _check(config: StreamConfig, version: PanelVersion) -> bool:
+    """Whether the panel's file is here; raises what is wrong with it, or with its calibration."""
+    if config.panels is None or version.panel is None:
+        return False
+    panel = load_panel_config(PanelFolder(config.panels).file(version.panel))
+    if version.calibration is not None:
+        calibration = CalibrationFile.model_validate(version.calibration)
+        verify_calibration(calibration, panel, "--calibration")
+    return True
+
+
+def _last(config: StreamConfig) -> PanelChoice:
+    heard = read_choice(config, config.group_id)
+    return choosing.first_choice(config.group_id, datetime.now(UTC)) if heard is None else heard.choice
+
+
+def _publish(config: StreamConfig, choice: PanelChoice, note: str = "") -> None:
+    publish_choice(config, choice)
+    say(Console(), f"group {choice.group}: {choice}{', pinned' if choice.pinned else ''}{note}")

@@ -12,7 +12,7 @@ import typer
 from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_failure
 from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
-from prefstream.consumer.cli.panels import panel_config
+from prefstream.consumer.cli.panel_option import panel_config
 from prefstream.consumer.cli.signals import leave_within, stop_service_on_signals
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
@@ -23,6 +23,8 @@ from prefstream.consumer.observe.logs import configure_logging, install_exceptio
 
 if TYPE_CHECKING:
     from prefstream.consumer.stream.service import Service
+    from prefstream.scoring.config import PanelConfig
+    from prefstream.scoring.judges.calibration import CalibrationFile
     from prefstream.scoring.panel.panel import Panel
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,8 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     Example: `prefstream run --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
     # Until `_stop_on_signals`, a signal ends the process as it does while the settings are read.
+    from prefstream.consumer.panels.folder import PanelFolder
+    from prefstream.consumer.panels.loading import PanelLoader
     from prefstream.consumer.stream.service import Service
     from prefstream.consumer.stream.telemetry import judge_loading
     from prefstream.scoring.panel.load import load_panel
@@ -53,14 +57,25 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     def say(line: str) -> None:
         log.info("loading", step=line)
 
-    def load() -> Panel:
+    def load(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:
         with loading():
-            return load_panel(panel_config(config.require_panel(), log.warning), say=say, loading=judge_loading)
+            return load_panel(panel, calibration=calibration, say=say, loading=judge_loading)
 
-    service = Service(config, load)
+    folder = None if config.panels is None else PanelFolder(config.panels)
+
+    def fits(panel: PanelConfig) -> bool:
+        from prefstream.consumer.doctor.judges import fits_beside  # needed where a panel is changed
+
+        return fits_beside(panel)
+
+    loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=load, fits=fits)
+    service = Service(config, loader)
     code = 0
     try:
-        config.require_panel()
+        if folder is None:
+            config.require_panel()
+        else:
+            folder.names()
         _stop_on_signals(service, config.drain_seconds)
         service.run()
     except StalledError as error:

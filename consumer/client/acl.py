@@ -24,7 +24,14 @@ def topic_operations(config: TopicNames) -> dict[str, str]:
     if isinstance(config, StreamConfig) and config.shadow:
         return {config.battles_topic: "READ", config.shadow_topic: "WRITE"}
     operations = {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
-    return operations | ({config.review_topic: "WRITE"} if config.review_topic else {})
+    operations |= {config.review_topic: "WRITE"} if config.review_topic else {}
+    follows = isinstance(config, StreamConfig) and config.panels is not None
+    return operations | ({config.panels_topic: "READ"} if follows else {})
+
+
+def choosing_operations(config: TopicNames) -> dict[str, str]:
+    """What who chooses a panel (`prefstream panels`) needs beside reading the topic, which is enough to list."""
+    return {config.panels_topic: "WRITE"}
 
 
 def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[str, str]:

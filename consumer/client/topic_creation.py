@@ -36,6 +36,9 @@ REVIEW_PARTITIONS: Final = 3
 REVIEW_RETENTION_MS: Final = 30 * 24 * 3_600_000
 """As for dead letters: a person may look at them after weeks."""
 
+PANELS_PARTITIONS: Final = 1
+"""A record or two for each group, ever."""
+
 REPLICAS: Final = 3
 """One broker may be down for maintenance, and another one break."""
 
@@ -129,6 +132,8 @@ def plan_topics(names: TopicNames, *, partitions: int, replicas: int, shadow: bo
         few(names.votes_topic, VOTE_PARTITIONS, VOTE_RETENTION_MS),
         few(names.votes_dead_letters_topic, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION_MS),
     ]
+    compacted = in_sync | {"cleanup.policy": "compact"}
+    plan.append(NewTopic(name=names.panels_topic, partitions=PANELS_PARTITIONS, replicas=replicas, settings=compacted))
     if names.review_topic:
         plan.append(few(names.review_topic, REVIEW_PARTITIONS, REVIEW_RETENTION_MS))
     if shadow:

@@ -77,6 +77,15 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
             yield attempt("scoring", lambda: check_scoring(config))
 
 
+def fits_beside(panel: PanelConfig) -> bool:
+    """Whether the judges of a panel fit into the memory that is free now, beside whatever is loaded.
+
+    What is not known, such as a judge whose files are not here yet, counts as fitting: loading it will tell.
+    """
+    models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)]
+    return all(finding.check != "memory" or finding.state == "ok" for finding in _examine_models(models))
+
+
 def read_panel(config: StreamConfig) -> PanelConfig:
     """The panel that `run` would use.
 

@@ -229,6 +229,27 @@ JUDGES_RECUSED: Final = Metric(
     "Battles with an answer that may be of this judge's own family: it did not count, unless no other one was left.",
     ("judge",),
 )
+PANEL_INFO: Final = Metric(
+    "prefstream_panel_info",
+    "gauge",
+    "panels",
+    "1 for each panel that answers: its name on the panels topic or of the file that the process began with, the first "
+    "digits of its hash, the version of its calibration, and whether it serves or is a canary.",
+    ("panel", "hash", "calibration", "role"),
+)
+PANEL_CHANGES: Final = Metric(
+    "prefstream_panel_changes_total",
+    "counter",
+    "choices",
+    "Choices of a panel while the process ran, by what became of them: taken over, or failed.",
+    ("outcome",),
+)
+PANEL_CHANGE_FAILED: Final = Metric(
+    "prefstream_panel_change_failed",
+    "gauge",
+    "choices",
+    "1 while what was chosen last on the panels topic is not what answers; the log says why.",
+)
 BUILD_INFO: Final = Metric(
     "prefstream_build_info",
     "gauge",
@@ -264,6 +285,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     JUDGES_LEFT_OUT,
     REPLICAS_LOST,
     JUDGES_RECUSED,
+    PANEL_INFO,
+    PANEL_CHANGES,
+    PANEL_CHANGE_FAILED,
     BUILD_INFO,
 )
 """Every metric that the stream exposes, beside the `process_*` ones of prometheus_client."""

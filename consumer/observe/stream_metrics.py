@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
@@ -31,6 +31,9 @@ from prefstream.consumer.observe.metrics import (
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
     JUDGES_RECUSED,
+    PANEL_CHANGE_FAILED,
+    PANEL_CHANGES,
+    PANEL_INFO,
     PREFERENCES_PUBLISHED,
     QUEUE_SECONDS,
     READY,
@@ -48,8 +51,11 @@ from prefstream.consumer.observe.metrics import (
     TRUNCATED_TOKENS,
     Metric,
 )
-from prefstream.schemas import Reason
+from prefstream.schemas import PanelIdentity, Reason
 from prefstream.scoring.version import own_version
+
+HASH_DIGITS: Final = 12
+"""Of a panel's hash: enough to tell one operator's panels apart, short enough for a legend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,9 @@ class StreamMetrics:
         self._left_out = self._counter(JUDGES_LEFT_OUT)
         self._replicas_lost = self._gauge(REPLICAS_LOST)
         self._recused = self._counter(JUDGES_RECUSED)
+        self._panels = self._gauge(PANEL_INFO)
+        self._panel_changes = self._counter(PANEL_CHANGES)
+        self._panel_change_failed = self._gauge(PANEL_CHANGE_FAILED)
         build = {"version": own_version(), "python": platform.python_version(), "role": role}
         self._gauge(BUILD_INFO).labels(**build).set(1)
         # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
@@ -127,6 +136,8 @@ class StreamMetrics:
             self._dead_letters.labels(reason.value)
         for why in SKIP_REASONS:
             self._skipped.labels(why)
+        for outcome in ("taken", "failed"):
+            self._panel_changes.labels(outcome)
 
     def expect_judges(self, names: Iterable[str]) -> None:
         """These judges serve: what is counted of each begins at 0 now, and not at its first fault."""
@@ -247,6 +258,21 @@ class StreamMetrics:
     def judge_left_out(self, judge: str) -> None:
         """A batch was answered without `judge`."""
         self._left_out.labels(judge).inc()
+
+    def panels(self, answering: Iterable[tuple[PanelIdentity, str, str]]) -> None:
+        """These panels answer now, and no others.
+
+        Args:
+            answering: identity, name and role of each.
+        """
+        self._panels.clear()
+        for identity, name, role in answering:
+            self._panels.labels(name, identity.hash[:HASH_DIGITS], identity.calibration or "", role).set(1)
+
+    def panel_change(self, *, failed: bool) -> None:
+        """What was chosen last on the panels topic answers now, or could not be taken over."""
+        self._panel_changes.labels("failed" if failed else "taken").inc()
+        self._panel_change_failed.set(failed)
 
     def judge_recused(self, judge: str, battles: int) -> None:
         """`judge` was recused from so many battles of a batch."""

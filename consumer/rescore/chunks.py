@@ -11,9 +11,10 @@ from prefstream.consumer.client.offsets import read_ranges
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
 from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.rescore.progress import RangeProgress
-from prefstream.consumer.stream.pipeline import Scorer, battle_of
+from prefstream.consumer.stream.pipeline import battle_of
 from prefstream.schemas import Battle, Framing, InvalidEventError, Reason
 from prefstream.scoring.panel.panel import EncodedBatch
+from prefstream.scoring.panel.scorer import Scorer
 
 MAX_CHUNK_BYTES: Final = 64 << 20
 """A chunk ends early at this size: a hundred records of the largest size would not fit in memory."""

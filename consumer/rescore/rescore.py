@@ -14,9 +14,9 @@ from prefstream.consumer.client.protocols import Consumer
 from prefstream.consumer.rescore.chunks import ChunkReader, RecordChunk, RefusedRecord
 from prefstream.consumer.rescore.progress import RangeProgress
 from prefstream.consumer.rescore.targets import RescoredBattle, RescoredChunk, RescoreTarget
-from prefstream.consumer.stream.pipeline import Scorer
 from prefstream.schemas import Framing, Reason, Timings
 from prefstream.scoring.errors import BattleTooLargeError
+from prefstream.scoring.panel.scorer import Scorer
 
 
 class RescoreObserver(Protocol):

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
@@ -27,23 +26,11 @@ from prefstream.schemas.cloud_event import content_type_of
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
-from prefstream.scoring.panel.turns import OnJudged
+from prefstream.scoring.panel.scorer import Scorer
 
 if TYPE_CHECKING:
     from prefstream.consumer.observe.traces.batch_trace import BatchTrace
     from prefstream.consumer.observe.traces.tracing import Tracing
-
-
-class Scorer(Protocol):
-    """What the pipeline needs of a panel."""
-
-    def encode(self, battles: Sequence[Battle]) -> EncodedBatch:
-        """Tokenise; called by one thread while another one scores."""
-
-    def score_encoded(
-        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
-    ) -> list[PanelAnswer | BattleTooLargeError]:
-        """Score; one result per battle, in order. Called by several threads, where batches overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +45,7 @@ class Prepared:
     ready_at: float
     tokenise_s: float
     trace: BatchTrace | None
+    scorer: Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +115,7 @@ class Pipeline:
     """Prepares and scores batches in order.
 
     Args:
-        scorer: the panel.
+        scorer: the panel, until `use` names another.
         composer: writes the messages.
         overlap: batches that the panel may have at a time.
         framing: what stands before a battle's JSON.
@@ -156,7 +144,7 @@ class Pipeline:
         self._prepare_thread = ThreadPoolExecutor(1, "prepare")
         self._score_threads = ThreadPoolExecutor(overlap, "score")
         self._compose_thread = ThreadPoolExecutor(1, "compose")
-        self._in_flight: deque[Future[Scored]] = deque()
+        self._in_flight: deque[tuple[Scorer, Future[Scored]]] = deque()
         self._weight_bytes = 0
         self._head_since = time.monotonic()
         self._finished = threading.Event()
@@ -172,22 +160,30 @@ class Pipeline:
     @property
     def scoring(self) -> bool:
         """Whether a batch in flight is not scored yet, so that another one would wait for it."""
-        return bool(self._in_flight) and not self._in_flight[-1].done()
+        return bool(self._in_flight) and not self._in_flight[-1][1].done()
 
     @property
     def head_age_s(self) -> float:
         """Seconds since the oldest batch in flight became the oldest; 0 when none is in flight."""
         return time.monotonic() - self._head_since if self._in_flight else 0.0
 
+    def use(self, scorer: Scorer) -> None:
+        """Score the next batches by another panel; those that are in flight stay with the one they were given to."""
+        self._scorer = scorer
+
+    def uses(self, scorer: Scorer) -> bool:
+        """Whether a batch in flight was given to a panel, or the next one will be."""
+        return scorer is self._scorer or any(scorer is given for given, _ in self._in_flight)
+
     def submit(self, batch: Batch) -> None:
         """Put a batch in; returns at once."""
         if not self._in_flight:
             self._head_since = time.monotonic()
-        prepared = self._prepare_thread.submit(self._prepare, batch)
+        prepared = self._prepare_thread.submit(self._prepare, batch, self._scorer)
         judged = self._score_threads.submit(self._judge, prepared)
         scored = self._compose_thread.submit(self._compose, judged)
         scored.add_done_callback(lambda _: self._finished.set())
-        self._in_flight.append(scored)
+        self._in_flight.append((self._scorer, scored))
         self._weight_bytes += batch.weight_bytes
 
     def take(self) -> Scored | None:
@@ -196,17 +192,18 @@ class Pipeline:
         Raises:
             JudgeFaultError: a judge failed for good.
         """
-        if not self._in_flight or not self._in_flight[0].done():
+        if not self._in_flight or not self._in_flight[0][1].done():
             return None
         self._head_since = time.monotonic()
-        scored = self._in_flight.popleft().result()
+        _, finished = self._in_flight.popleft()
+        scored = finished.result()
         self._weight_bytes -= scored.batch.weight_bytes
         return scored
 
     def wait_finished(self, timeout_s: float) -> None:
         """Wait until the oldest batch is scored, or the time is up."""
         self._finished.clear()
-        if self._in_flight and not self._in_flight[0].done():
+        if self._in_flight and not self._in_flight[0][1].done():
             self._finished.wait(timeout_s)
 
     def close(self) -> None:
@@ -215,7 +212,7 @@ class Pipeline:
         self._score_threads.shutdown(wait=False, cancel_futures=True)
         self._compose_thread.shutdown(wait=False, cancel_futures=True)
 
-    def _prepare(self, batch: Batch) -> Prepared:
+    def _prepare(self, batch: Batch, scorer: Scorer) -> Prepared:
         trace = self._begin_trace(batch)
         started = time.monotonic()
         events: list[Event] = []
@@ -229,7 +226,7 @@ class Pipeline:
             else:
                 events.append(event)
         decoded_at = time.monotonic()
-        encoded = self._scorer.encode(battles) if battles else None
+        encoded = scorer.encode(battles) if battles else None
         ready_at = time.monotonic()
         if trace:
             trace.stage("decode", started, decoded_at)
@@ -243,6 +240,7 @@ class Pipeline:
             ready_at=ready_at,
             tokenise_s=ready_at - started,
             trace=trace,
+            scorer=scorer,
         )
 
     def _begin_trace(self, batch: Batch) -> BatchTrace | None:
@@ -253,7 +251,7 @@ class Pipeline:
     def _judge(self, preparing: Future[Prepared]) -> JudgedBatch:
         prepared = preparing.result()
         turns = _Turns(prepared.trace)
-        results = self._scorer.score_encoded(prepared.encoded, on_judged=turns.judged) if prepared.encoded else []
+        results = prepared.scorer.score_encoded(prepared.encoded, on_judged=turns.judged) if prepared.encoded else []
         judged_at = time.monotonic()
         if prepared.trace and prepared.encoded:
             prepared.trace.combined(judged_at)

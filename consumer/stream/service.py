@@ -27,6 +27,9 @@ from prefstream.consumer.observe.health import HealthServer, HealthState
 from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
+from prefstream.consumer.panels.cutover import CutOver
+from prefstream.consumer.panels.loading import OnePanel, PanelLoader
+from prefstream.consumer.panels.standing import Standing, follow_choices, load_standing
 from prefstream.consumer.schema_registry.client import preference_frame
 from prefstream.consumer.stream.choice.review import ReviewRule
 from prefstream.consumer.stream.lost_offsets import find_starts
@@ -63,7 +66,8 @@ class Service:
 
     Args:
         config: the settings.
-        load_panel: loads the judges; called once, before the group is joined.
+        panels: loads the judges, before the group is joined, and whatever is chosen later on; or makes the one panel
+            that answers.
         on_committed: called with each batch once readers can see it, in the stream's thread.
         on_stall: called when a broker call hangs, with its name and what that means; ends the process unless a test
             wants to live on.
@@ -72,7 +76,7 @@ class Service:
     def __init__(
         self,
         config: StreamConfig,
-        load_panel: Callable[[], Panel],
+        panels: PanelLoader | Callable[[], Panel],
         *,
         on_committed: Callable[[Scored], None] = lambda _: None,
         on_stall: Callable[[str, str], None] = end_process,
@@ -83,7 +87,7 @@ class Service:
         self.http_url: str | None = None
         self.gave_up = False
         self._config = config
-        self._load_panel = load_panel
+        self._loader = panels if isinstance(panels, PanelLoader) else OnePanel(panels)
         self._on_committed = on_committed
         self._on_stall = on_stall
         self._stop_asked = False
@@ -166,10 +170,10 @@ class Service:
                 find_starts(config)  # what it refuses
                 frame = preference_frame(config, config.answers_topic)
             self.health.set_not_ready("loading judges")
-            panel = self._load_panel()
-            self.metrics.expect_judges(judge.name for judge in panel.judges)
-            panel.on_fault = lambda fault: self.metrics.judge_fault(fault.judge, lost_replica=fault.replica is not None)
-            stack.callback(self._close_panel, panel)
+            standing = Standing(config, self.metrics)
+            loaded = load_standing(config, self._loader, standing)
+            cut_over = follow_choices(config, self._loader, standing, loaded, stack)
+            stack.callback(self._close_panels, cut_over)
             adopt_library_loggers()
             instance = stack.enter_context(InstanceName(config.group, config.instance_id))
             tracing = None if spans is None else stack.enter_context(_tracing(config, instance.name, spans))
@@ -194,7 +198,7 @@ class Service:
             pipeline = stack.enter_context(
                 closing(
                     Pipeline(
-                        panel,
+                        cut_over.scorer,
                         Composer(config.group, frame=frame),
                         overlap=config.max_in_flight,
                         framing=config.battles_framing,
@@ -215,6 +219,7 @@ class Service:
                 on_obstacle=self._on_obstacle,
                 on_poll=lambda: self.health.beat("stream"),
                 on_committed=self._on_committed,
+                between_batches=partial(cut_over.turn, pipeline),
             )
             if self._stop_asked:
                 return
@@ -222,7 +227,7 @@ class Service:
                 "streaming",
                 version=own_version(),
                 panel=config.panel,
-                judges=describe_judges(panel),
+                judges=describe_judges(cut_over.serving.main.panel),
                 topics=_topics(config),
                 group=config.group,
                 share=config.share if config.shadow else None,
@@ -237,7 +242,7 @@ class Service:
                 raise self._naming_twins(error, instance.name, consumer) from error
             finally:
                 self.health.set_not_ready("stopping")
-                self.gave_up = len(pipeline) > 0
+                self.gave_up = len(pipeline) > 0 or cut_over.loading
 
     def _on_obstacle(self, obstacle: str | None) -> None:
         if obstacle is None:
@@ -262,9 +267,9 @@ class Service:
         hosts = hosts_of_others(self._config, group, client_id(group, instance), consumer.group_metadata().member_id)
         return FencedError(f"{error}; {instance} is in the group at {', '.join(hosts)}, too") if hosts else error
 
-    def _close_panel(self, panel: Panel) -> None:
+    def _close_panels(self, cut_over: CutOver) -> None:
         if not self.gave_up:  # closing waits for the forward pass
-            panel.close()
+            cut_over.close()
 
 
 @contextmanager

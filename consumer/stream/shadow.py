@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from prefstream.consumer.client.protocols import ConsumerRecord
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.choice.draw import draw
+from prefstream.consumer.draw import draw
 from prefstream.consumer.stream.pipeline import battle_of
 from prefstream.schemas import Framing, InvalidEventError
 

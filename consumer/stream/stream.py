@@ -49,6 +49,7 @@ class Stream:
         on_poll: called once per turn of the loop (liveness).
         on_obstacle: called with what holds us up, or with None, each time that it changes.
         on_committed: called with each batch once it is visible to readers.
+        between_batches: called where the next batch may be given to another panel.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Stream:
         on_obstacle: Callable[[str | None], None] = lambda _: None,
         on_poll: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
+        between_batches: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._source = source
@@ -73,6 +75,7 @@ class Stream:
         self._on_obstacle = on_obstacle
         self._on_poll = on_poll
         self._on_committed = on_committed
+        self._between_batches = between_batches
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
         self._stopping = threading.Event()
         self._pass_s = self._commit_s = 0.0  # of the batch that was published last
@@ -92,6 +95,7 @@ class Stream:
         # A transaction waits for its coordinator, for as long as that is away: the loop would say nothing meanwhile.
         with self._watchdog.meanwhile(lambda: free_way.look(self._source.silence)):
             while not self._stopping.is_set():
+                self._between_batches()
                 self._read()
                 self._publish()
                 self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6

@@ -64,7 +64,7 @@ def load_panel(
         calibration = read_calibration(config)
     else:
         calibrated = True
-        _verify_calibration(calibration, config, "the calibration")
+        verify_calibration(calibration, config, "the calibration")
     golden = read_golden(config)
     judges: list[Judge] = []
     on_cards: list[LocalJudge[Any]] = []
@@ -79,9 +79,7 @@ def load_panel(
         placements = place_judges(models)
         prepare_demo_bases([judge.base for judge in models], say=say)
     try:
-        for described in config.judges:
-            weight = calibration.weights.get(described.name, described.weight)
-            judge = described.model_copy(update={"weight": weight})
+        for judge in config.judges:
             own = calibration.judges.get(judge.name)
             with loading(judge):
                 if isinstance(judge, ModelJudgeConfig):
@@ -116,6 +114,7 @@ def load_panel(
         calibration_version=version_of(calibration) if calibrated else None,
         length_slope=calibration.length_slope,
         recuse=config.recuse,
+        weights=calibration.weights,
         on_judge_failure=config.on_judge_failure,
         golden=golden,
     )
@@ -175,7 +174,7 @@ def read_calibration(config: PanelConfig) -> CalibrationFile:
         return CalibrationFile()
     path = Path(config.calibration)
     calibration = CalibrationFile.read(path)
-    _verify_calibration(calibration, config, str(path))
+    verify_calibration(calibration, config, str(path))
     return calibration
 
 
@@ -188,7 +187,17 @@ def read_golden(config: PanelConfig) -> GoldenSet | None:
     return None if config.golden is None else GoldenSet.read(Path(config.golden))
 
 
-def _verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:
+def verify_calibration(calibration: CalibrationFile, config: PanelConfig, source: str) -> None:
+    """Refuse a calibration that belongs to another panel.
+
+    Args:
+        calibration: of the panel.
+        config: the panel.
+        source: of the calibration, for the error.
+
+    Raises:
+        ConfigError: it names a judge that the panel does not have, or lets none count.
+    """
     names = {judge.name for judge in config.judges}
     strangers = sorted({*calibration.judges, *calibration.weights} - names)
     if strangers:

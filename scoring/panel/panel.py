@@ -146,32 +146,40 @@ class Panel:
     def on_fault(self, told: Callable[[JudgeFaultError], None]) -> None:
         self._threads.on_fault = told
 
-    def recalibrated(self, calibration: CalibrationFile) -> Panel:
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Of the judges in the mean, by name; they need not sum to 1."""
+        return self._weights
+
+    def recalibrated(self, calibration: CalibrationFile | None) -> Panel:
         """The same judges, weighed and calibrated in another way: a panel beside this one, of which nothing is loaded.
 
         Both may score at the same time. They share judges and threads: closing one closes the other.
 
         Args:
             calibration: the panel's temperature, tie bias and length slope, and weights, in place of what this panel
-                has. A judge that it gives no weight keeps its own.
+                has; None for none of them. A judge that it gives no weight has its own.
 
         Raises:
-            MisuseError: it calibrates single judges, which are as they were loaded; or it weighs a judge that the panel
-                does not have, or none at all.
+            MisuseError: it calibrates a single judge in another way than that one was loaded; or it names a judge that
+                the panel does not have, or none that counts.
         """
-        if calibration.judges:
-            judges = ", ".join(calibration.judges)
-            raise MisuseError(f"panel.recalibrated: {judges}: a judge's own calibration is taken when it is loaded")
-        for stranger in calibration.weights.keys() - self._weights.keys():
-            raise MisuseError(f"panel.recalibrated: the panel has no judge {stranger}")
-        weights = {**self._weights, **calibration.weights}
+        version = None if calibration is None else version_of(calibration)
+        calibration = calibration or CalibrationFile()
+        own = {judge.name: judge for judge in self.judges}
+        if strangers := sorted({*calibration.judges, *calibration.weights} - own.keys()):
+            raise MisuseError(f"panel.recalibrated: the panel has no judge {strangers[0]}")
+        for name, wanted in calibration.judges.items():
+            if own[name].settings.get("calibration") != wanted.model_dump(mode="json"):
+                raise MisuseError(f"panel.recalibrated: {name}: a judge's own calibration is taken when it is loaded")
+        weights = {judge.name: judge.weight for judge in self.judges} | dict(calibration.weights)
         if not any(weights.values()):
             raise MisuseError("panel.recalibrated: every weight is 0; at least one judge must count")
         return Panel(
             self._threads,
             swap=self.swap,
             calibration=calibration.panel,
-            calibration_version=version_of(calibration),
+            calibration_version=version,
             length_slope=calibration.length_slope,
             recuse=self.recuse,
             weights=weights,

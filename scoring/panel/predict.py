@@ -166,7 +166,8 @@ def predict(
         if on_progress:
             on_progress(done)
     judges = tuple(
-        columns.forecast(judge.name, symmetric=judge.symmetric, weight=judge.weight) for judge, columns in opinions
+        columns.forecast(judge.name, symmetric=judge.symmetric, weight=panel.weights[judge.name])
+        for judge, columns in opinions
     )
     return Predictions(
         positions=np.array(positions, dtype=np.intp),

@@ -62,7 +62,7 @@ class RewardModel:
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
         self._pointwise: tuple[PointwiseJudge, ...] = tuple(
-            judge for judge in panel.judges if is_pointwise(judge) and judge.weight > 0
+            judge for judge in panel.judges if is_pointwise(judge) and panel.weights[judge.name] > 0
         )
 
     @classmethod
@@ -183,8 +183,8 @@ class RewardModel:
         ]
         total = np.zeros(len(answers))
         for judge, future in running:
-            total += judge.weight * wait_for(judge, future)
-        means: list[float] = (total / sum(judge.weight for judge in self._pointwise)).tolist()
+            total += self.panel.weights[judge.name] * wait_for(judge, future)
+        means: list[float] = (total / sum(self.panel.weights[judge.name] for judge in self._pointwise)).tolist()
         return means
 
     def rank(self, prompt: Text, responses: Sequence[Text]) -> list[float]:

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from prefstream.consumer.client.patches import unknown_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.draw import draw
 from prefstream.consumer.errors import TopicMissingError
-from prefstream.consumer.stream.choice.draw import draw
 from prefstream.consumer.stream.choice.review import PURPOSE
 from tests.conftest import Kafka
 from tests.support.hash_judge import hash_panel

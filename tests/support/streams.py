@@ -23,6 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.panels.loading import PanelLoader
 from prefstream.consumer.stream.partitions.assignment import Event
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
@@ -141,6 +142,7 @@ def fresh_config(bootstrap_servers: str, *, partitions: int = 1, **settings: Any
             "battles_topic": f"{name}.battles",
             "preferences_topic": f"{name}.preferences",
             "dead_letters_topic": f"{name}.dead-letters",
+            "panels_topic": f"{name}.panels",
             "http": False,
             **settings,
             **({"review_topic": f"{name}.review"} if settings.get("review_topic") else {}),
@@ -319,7 +321,7 @@ class Running:
         stalled: the call that hung for longer than the broker time-out, which would have ended the process.
     """
 
-    def __init__(self, config: StreamConfig, panel: Callable[[], Panel]) -> None:
+    def __init__(self, config: StreamConfig, panel: PanelLoader | Callable[[], Panel]) -> None:
         self.committed: list[Scored] = []
         self.read_before_commit: list[float] = []
         self.error: BaseException | None = None
@@ -393,7 +395,7 @@ class Running:
 
 
 @contextmanager
-def running(config: StreamConfig, panel: Callable[[], Panel] = prior_panel) -> Iterator[Running]:
+def running(config: StreamConfig, panel: PanelLoader | Callable[[], Panel] = prior_panel) -> Iterator[Running]:
     """Run a service in a thread; it is stopped at the end, and what it raised unexpectedly is raised.
 
     Args:

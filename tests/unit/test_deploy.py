@@ -166,7 +166,7 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
         }
         for user, lines in re.findall(r"^ +acl\(\) {.+User:(\S+).+\n((?: +acl --.+\n)+)", guide, re.MULTILINE)
     }
-    config = StreamConfig(review_topic="battles.review")
+    config = StreamConfig(review_topic="battles.review", panels=Path("panels"))
     assert granted == {
         "prefstream": {*needed_acls(config)},
         "prefstream-shadow": {*needed_acls(StreamConfig(shadow=True))},

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.stream.choice.draw import draw
+from prefstream.consumer.draw import draw
 from prefstream.schemas import Preference
 from prefstream.schemas.preference import Review, Uncertainty
 

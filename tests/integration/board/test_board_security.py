@@ -16,8 +16,8 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from prefstream.consumer import watcher
 from prefstream.consumer.board.api.responses import API
-from prefstream.consumer.board.watch import watcher
 from prefstream.consumer.board.watch.dead_letters import DeadLetterWatch
 from prefstream.consumer.board.watch.lag import LagWatch
 from prefstream.consumer.client.clients import patiently

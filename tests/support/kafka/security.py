@@ -62,6 +62,7 @@ def needed_acls(config: StreamConfig) -> tuple[Acl, ...]:
         Acl("Write", "topic", config.preferences_topic),
         Acl("Write", "topic", config.dead_letters_topic),
         *((Acl("Write", "topic", config.review_topic),) if config.review_topic else ()),
+        *((Acl("Read", "topic", config.panels_topic),) if config.panels else ()),
         Acl("Read", "group", config.group_id),
         Acl("Write", "transactional-id", f"{config.group_id}-", prefixed=True),
     )

@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream import schemas
-from prefstream.consumer.client.acl import battle_operations, board_operations, topic_operations, watch_operations
+from prefstream.consumer.client.acl import (
+    battle_operations,
+    board_operations,
+    choosing_operations,
+    topic_operations,
+    watch_operations,
+)
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.schemas import ERROR_HEADERS, Battle, Reason, decode_battle, encode_battle, encode_preference
 from prefstream.schemas.dead_letter import HEADER_RETRIES
@@ -240,11 +246,12 @@ def test_topics_are_read_and_written_as_the_rights_say(asyncapi: dict[str, Any])
         (resolve(asyncapi, operation["channel"]["$ref"])["address"], operation["action"])
         for operation in asyncapi["operations"].values()
     ]
-    names = TopicNames(review_topic="battles.review")
+    names = StreamConfig(review_topic="battles.review", panels=Path("panels"))
     actions = {"READ": "receive", "WRITE": "send"}
     of_page = battle_operations(names, writes=True, reads=True)
-    shadow = topic_operations(StreamConfig(shadow=True))
-    users = (topic_operations(names), shadow, board_operations(names), watch_operations(names), *of_page)
+    stream = (topic_operations(names), topic_operations(StreamConfig(shadow=True)), choosing_operations(names))
+    board = (board_operations(names), watch_operations(names), *of_page)
+    users = (*stream, *board)
     rights = [right for operations in users for right in operations.items() if right[1] != "DESCRIBE"]
     assert sorted(operations) == sorted((topic, actions[operation]) for topic, operation in rights)
 

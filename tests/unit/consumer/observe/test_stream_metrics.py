@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from prefstream.consumer.observe.metrics import END_TO_END_SECONDS, METRICS
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
-from prefstream.schemas import Reason
+from prefstream.schemas import PanelIdentity, Reason
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def exercise(metrics: StreamMetrics) -> None:
     metrics.judge_fault("gemma", lost_replica=True)
     metrics.judge_left_out("gemma")
     metrics.judge_recused("gemma", 1)
+    metrics.panels([(PanelIdentity(hash="a" * 64, version="0.1"), "may", "serving")])
+    metrics.panel_change(failed=True)
     metrics.answered("battles", 0, 1)
 
 
@@ -208,3 +210,23 @@ def test_in_flight_and_build_info(metrics: StreamMetrics) -> None:
         rb'prefstream_build_info\{python="3\.\d+\.\d+",role="serving",version="[^"]+"\} 1\.0',
         generate_latest(metrics.registry),
     )
+
+
+def test_only_the_panels_that_answer_now_are_told(metrics: StreamMetrics) -> None:
+    april, may = (PanelIdentity(hash=letter * 64, version="0.1", calibration="c1") for letter in "ab")
+    metrics.panels([(april, "april", "serving"), (may, "may", "canary")])
+    metrics.panels([(may, "may", "serving")])
+    [family] = [family for family in metrics.registry.collect() if family.name == "prefstream_panel_info"]
+    assert [sample.labels for sample in family.samples] == [
+        {"panel": "may", "hash": "b" * 12, "calibration": "c1", "role": "serving"}
+    ]
+
+
+def test_a_choice_that_could_not_be_taken_over_is_told_until_another_one_is(metrics: StreamMetrics) -> None:
+    assert value(metrics, "prefstream_panel_change_failed") == 0
+    metrics.panel_change(failed=True)
+    assert value(metrics, "prefstream_panel_change_failed") == 1
+    metrics.panel_change(failed=False)
+    assert value(metrics, "prefstream_panel_change_failed") == 0
+    assert value(metrics, "prefstream_panel_changes_total", outcome="failed") == 1
+    assert value(metrics, "prefstream_panel_changes_total", outcome="taken") == 1

@@ -32,6 +32,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.combine import PanelAnswer
 from prefstream.scoring.panel.panel import EncodedBatch
+from prefstream.scoring.panel.scorer import Scorer
 from prefstream.scoring.panel.turns import OnJudged
 from tests.support.fake_clock import FakeClock
 from tests.support.scripted_clients import ScriptedConsumer, ScriptedProducer
@@ -182,9 +183,9 @@ def judging(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     free = threading.Event()
     prepare = Pipeline._prepare
 
-    def wait_first(pipeline: Pipeline, batch: Batch) -> Prepared:
+    def wait_first(pipeline: Pipeline, batch: Batch, scorer: Scorer) -> Prepared:
         assert free.wait(60)
-        return prepare(pipeline, batch)
+        return prepare(pipeline, batch, scorer)
 
     monkeypatch.setattr(Pipeline, "_prepare", wait_first)
     monkeypatch.setattr(stream_module, "BUSY_POLL_S", 3_600.0)

@@ -463,7 +463,7 @@ def load_priors(tmp_path: Path, calibration: object) -> Panel:
 
 def test_a_calibration_file_replaces_weights_and_calibrates_the_mean(tmp_path: Path) -> None:
     panel = load_priors(tmp_path, {"panel": {"tie_bias": np.log(2)}, "weights": {"x": 3.0}})
-    assert [judge.weight for judge in panel.judges] == [3.0, 1.0]
+    assert panel.weights == {"x": 3.0, "y": 1.0}
     np.testing.assert_allclose(triple(answer(panel)[0]), (0.4, 0.2, 0.4), rtol=1e-12)
 
 

@@ -7,8 +7,8 @@ import sys
 
 from hypothesis import given
 
+from prefstream.consumer.draw import draw
 from prefstream.consumer.stream.choice import review
-from prefstream.consumer.stream.choice.draw import draw
 from tests.support.samples import ids
 
 PURPOSE = review.PURPOSE
@@ -22,10 +22,7 @@ def test_a_draw_is_a_number_below_1_and_always_the_same(battle_id: str) -> None:
 
 def test_draws_are_the_same_in_every_process() -> None:
     """Python's own hash of a text is not."""
-    code = (
-        "from prefstream.consumer.stream.choice.draw import draw\n"
-        f"print([draw(f'b{{n}}', {PURPOSE!r}) for n in range(50)])"
-    )
+    code = f"from prefstream.consumer.draw import draw\nprint([draw(f'b{{n}}', {PURPOSE!r}) for n in range(50)])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.strip() == repr([draw(f"b{number}", PURPOSE) for number in range(50)])
 

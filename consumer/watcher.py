@@ -1,6 +1,6 @@
-"""One thing that is watched, in a thread of its own, for as long as the board serves; what keeps it from that is told.
+"""One thing that is watched, in a thread of its own, as long as its process serves; what keeps it from that is told.
 
-It never ends the board: who looks at numbers is better served without the lag than not at all.
+It never ends its process: who looks at numbers is better served without the lag than not at all, and judges go on.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Watcher:
         self._why: str | None = "not looked at yet"
         self._told: type[Exception] | None = None
         self._stop = threading.Event()
-        # A daemon: where brokers are away a call may outlast the board's end.
+        # A daemon: where brokers are away a call may outlast the process's end.
         self._thread = threading.Thread(target=self._run, name=f"prefstream-{what.replace(' ', '-')}", daemon=True)
 
     @property
@@ -84,7 +84,7 @@ class Watcher:
             except Exception as error:
                 if self._told is not type(error):
                     log.exception("not watched", what=self._what)
-                self._why, self._told = "failed; the board's log says why", type(error)
+                self._why, self._told = "failed; the log says why", type(error)
                 again_s = AGAIN_LATER_S
             self._stop.wait(again_s)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prefstream.consumer.cli.panels import DEFAULT_PANEL, DEMO_NOTICE, panel_config, panel_files
+from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, DEMO_NOTICE, panel_config, panel_files
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UsageError
 from prefstream.scoring.config import load_panel_config

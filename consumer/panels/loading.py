@@ -1,0 +1,143 @@
+"""Panels as choices name them: found in the operator's folder, loaded, or only calibrated anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import ValidationError
+
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.schemas import PanelVersion
+from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.errors import ConfigError
+from prefstream.scoring.judges.calibration import CalibrationFile
+from prefstream.scoring.panel.load import read_calibration, verify_calibration
+from prefstream.scoring.panel.panel import Panel
+from prefstream.scoring.validation_messages import error_lines
+
+ReadPanel: TypeAlias = Callable[[Path], PanelConfig]
+"""Reads a panel file."""
+
+LoadPanel: TypeAlias = Callable[[PanelConfig, CalibrationFile | None], Panel]
+"""Loads a panel, with a calibration in place of its file's if one is given, and holds it to its golden set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPanel:
+    """A panel that is loaded.
+
+    Attributes:
+        version: what it was chosen as.
+        config: its file's content; None of a panel that was made in code.
+        calibration: what its judges are weighed and calibrated by.
+        panel: answers.
+    """
+
+    version: PanelVersion
+    config: PanelConfig | None
+    calibration: CalibrationFile
+    panel: Panel
+
+
+class PanelLoader:
+    """Loads what choices name.
+
+    Args:
+        folder: of panel files; None where no choice can name one.
+        started_with: the panel file that is served where a choice names none; None where the process has none.
+        read: reads a panel file.
+        load: loads a panel.
+        fits: whether a panel fits into the memory that is free.
+
+    Attributes:
+        fits: as given.
+    """
+
+    def __init__(
+        self,
+        folder: PanelFolder | None,
+        started_with: Path | None,
+        *,
+        read: ReadPanel,
+        load: LoadPanel,
+        fits: Callable[[PanelConfig], bool] = lambda _: True,
+    ) -> None:
+        self.fits = fits
+        self._folder = folder
+        self._started_with = started_with
+        self._read = read
+        self._load = load
+
+    def read(self, version: PanelVersion) -> tuple[PanelConfig, CalibrationFile]:
+        """The panel and the calibration that a version names, nothing of them loaded.
+
+        Raises:
+            UsageError: there is no panel of that name.
+            ConfigError: the panel's file or the calibration is wrong.
+        """
+        config = self._read(self._file(version))
+        if version.calibration is None:
+            return config, read_calibration(config)
+        source = f"the calibration chosen for {version.panel or 'the panel'}"
+        try:
+            calibration = CalibrationFile.model_validate(version.calibration)
+        except ValidationError as error:
+            raise ConfigError(source, error_lines(error, CalibrationFile)) from None
+        verify_calibration(calibration, config, source)
+        return config, calibration
+
+    def load(self, version: PanelVersion, loaded: Iterable[ReadyPanel] = ()) -> ReadyPanel:
+        """Load a version; of one whose judges are loaded already, only the calibration is another.
+
+        Args:
+            version: to load.
+            loaded: panels that are loaded already.
+
+        Raises:
+            UsageError, ConfigError: as `read`.
+            LoadError: a judge can't be loaded, or must not judge.
+            MissingExtraError: it needs a package that is not installed.
+        """
+        config, calibration = self.read(version)
+        like = next(
+            (one for one in loaded if one.config == config and one.calibration.judges == calibration.judges), None
+        )
+        if like is not None:
+            uncalibrated = version.calibration is None and config.calibration is None
+            panel = like.panel.recalibrated(None if uncalibrated else calibration)
+        else:
+            panel = self._load(config, None if version.calibration is None else calibration)
+        panel.identity = panel.identity.model_copy(update={"name": version.panel})
+        return ReadyPanel(version, config, calibration, panel)
+
+    def _file(self, version: PanelVersion) -> Path:
+        if version.panel is None:
+            if self._started_with is None:
+                raise UsageError("no panel: choose one by prefstream panels use NAME, or give --panel")
+            return self._started_with
+        if self._folder is None:
+            raise UsageError(f"no folder to find panel {version.panel} in: give --panels")
+        return self._folder.file(version.panel)
+
+
+class OnePanel(PanelLoader):
+    """Loads a panel that is made in code, and nothing else.
+
+    Args:
+        load: makes it.
+    """
+
+    def __init__(self, load: Callable[[], Panel]) -> None:
+        self._make = load
+
+    def read(self, version: PanelVersion) -> tuple[PanelConfig, CalibrationFile]:
+        """Refuses: it comes from no file."""
+        raise UsageError(f"{version}: this panel was made in code, and no other can be chosen")
+
+    def load(self, version: PanelVersion, loaded: Iterable[ReadyPanel] = ()) -> ReadyPanel:  # noqa: ARG002
+        """Make the panel."""
+        return ReadyPanel(version, None, CalibrationFile(), self._make())
