@@ -26,6 +26,7 @@ from prefstream.scoring.comparison.rows import BattleRows, RowFacts
 from prefstream.scoring.comparison.votes import hold_against_votes
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
+from prefstream.scoring.golden.bounds import bound_of
 from prefstream.scoring.probabilities import divergence_bits
 from prefstream.scoring.version import own_version
 
@@ -128,7 +129,7 @@ def diff_answers(
         slices=tuple(slices),
         most_changed=_most_changed(left, right, pairs, most),
         voted=voted,
-        notes=tuple(_notes(left, right, pairs, facts)),
+        notes=(*_notes(left, right, pairs, facts), *_calibrated_otherwise(judges, left)),
     )
 
 
@@ -226,3 +227,14 @@ def _notes(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs, facts: Row
     if untrained:
         notes.append(f"not trained, and what they say means nothing: {', '.join(untrained)}")
     return notes
+
+
+def _calibrated_otherwise(judges: Sequence[JudgeChange], left: AnswerTable) -> list[str]:
+    """Of judges whose every hash is the same, and who say more than last bits else: only a panel's hash has those."""
+    return [
+        f"judge {one.name} is the same by its hashes and says something else: it is calibrated otherwise, or was asked "
+        "in other orders"
+        for one in judges
+        if not one.differs
+        and (one.change.mean_absolute_difference.value or 0.0) > max(map(bound_of, left.provenances[one.name]))
+    ]

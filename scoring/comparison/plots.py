@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -52,8 +53,10 @@ def plot_shifts(diff: AnswersDiff) -> str:
 
 
 def drawn_changes(diff: AnswersDiff) -> list[JudgeChange | SliceChange]:
-    """The judges, and the slices that are large enough to be drawn."""
-    return [*diff.judges, *(one for one in diff.slices if one.change.battles >= DRAWN_BATTLES)]
+    """The judges, and the slices that are large enough to be drawn; a single one of its kind says nothing."""
+    large = [one for one in diff.slices if one.change.battles >= DRAWN_BATTLES]
+    kinds = Counter(one.dimension for one in large)
+    return [*diff.judges, *(one for one in large if kinds[one.dimension] > 1)]
 
 
 def plot_changed(diff: AnswersDiff) -> str:

@@ -137,11 +137,11 @@ def replay_table(found: ReplayFound) -> Table:
     """
     table = _table(f"{found.diff.left.name}, then against now", None)
     table.add_column("", overflow="fold", min_width=10)
-    for name in ("answers", "other bits", "mean abs. diff.", "largest", "bound", ""):
+    for name in ("answers", "other bits", "mean diff.", "largest", "bound", "given again"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in found.judges:
         bound = f"{one.bound:.0e}" if one.bound else "to the bit"
-        verdict = Text("reproduced", "green") if one.reproduced else Text("not reproduced", "red")
+        verdict = Text("yes", "green") if one.reproduced else Text("no", "red")
         numbers = (f"{one.answers:,}", f"{one.changed:,}", f"{one.mean:.1e}", f"{one.largest:.1e}", bound)
         table.add_row(Text(one.name), *numbers, verdict)
     return table

@@ -127,6 +127,14 @@ def test_a_judge_of_one_name_and_another_adapter_is_said_to_be_another() -> None
     assert [(one.name, one.differs) for one in found.judges] == [("one", ("adapter_hash",))]
 
 
+def test_a_judge_with_the_same_hashes_that_says_something_else_is_calibrated_otherwise() -> None:
+    said = make_probabilities(10)
+    told = "judge one is the same by its hashes and says something else"
+    other = diff_answers(make_table(said), make_table(make_probabilities(10, seed=1)), resamples=RESAMPLES)
+    assert any(note.startswith(told) for note in other.notes)
+    assert not any(note.startswith(told) for note in diff_answers(make_table(said), make_table(said)).notes)
+
+
 def test_a_judge_is_held_against_itself_where_both_sides_have_it() -> None:
     left = table_of(
         make_preference(number, (0.2, 0.3, 0.5), judges=("one", "two")[: 1 + number % 2]) for number in range(10)
