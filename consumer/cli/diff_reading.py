@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.garbage import loading
 from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.consumer.words import counted
-from prefstream.schemas import Outcome
+from prefstream.schemas import Outcome, Reason
 from prefstream.scoring.comparison.answers import AnswerGathering, AnswerTable
 from prefstream.scoring.comparison.rows import BattleRows
 from prefstream.scoring.file_names import printable
+from prefstream.scoring.files.rows import RejectedRow
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
 
@@ -163,11 +165,29 @@ class SideReading:
 
     def _ask(self, side: PanelSide, battles: Path, gathering: AnswerGathering) -> int:
         with loaded(side.path, self._console) as judges, FileProgress(self._console, battles, verb="scoring") as told:
-            return score_rows(battles, judges, gathering, self.rows, told, chunk_rows=self._chunk_rows)
+            observer = _ReadBefore(told) if len(self.rows) else told
+            return score_rows(battles, judges, gathering, self.rows, observer, chunk_rows=self._chunk_rows)
 
     def _tell_deleted(self, span: TopicSpan, read: RangeRead) -> None:
         if read.deleted:
             say(self._console, f"{span.text}: {counted(read.deleted, 'offset')} of the range are deleted already")
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadBefore:
+    """Of a file that is read once more, for another panel: what its rows have wrong was told the first time."""
+
+    progress: FileProgress
+
+    def rejected(self, line: int, row: RejectedRow) -> None:
+        if row.reason == Reason.TOO_LARGE_FOR_JUDGE:
+            self.progress.rejected(line, row)
+
+    def warned(self, line: int, warning: str) -> None:
+        """Nothing: it was told."""
+
+    def advanced(self, done_bytes: int, rows: int) -> None:
+        self.progress.advanced(done_bytes, rows)
 
 
 @contextmanager
