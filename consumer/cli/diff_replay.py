@@ -1,4 +1,4 @@
-"""`prefstream diff --replay`: whether answers of then are given again now."""
+"""The option `--replay` of `diff`: whether answers of then are given again now."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from prefstream.scoring.comparison.answers import UNKNOWN, AnswerTable
 from prefstream.scoring.comparison.change import measure_change
 from prefstream.scoring.comparison.cuts import cut_pairs
 from prefstream.scoring.comparison.pairs import AnswerPairs, JoinKey, join
-from prefstream.scoring.comparison.provenance import describe_judges, differing
+from prefstream.scoring.comparison.provenance import describe_calibrations, describe_judges, differing
 from prefstream.scoring.comparison.results import (
     AnswersDiff,
     ChangedBattle,
@@ -203,6 +203,7 @@ def _probabilities(row: Sequence[float]) -> Probabilities:
 
 def _notes(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs, facts: RowFacts) -> list[str]:
     notes = describe_judges(left.provenances, right.provenances)
+    notes += describe_calibrations(left.identities, right.identities)
     for side in (left, right):
         hashes = {panel.hash for panel in side.identities}
         if len(hashes) > 1:

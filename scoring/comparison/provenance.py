@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prefstream.schemas import Provenance
+from prefstream.schemas import PanelIdentity, Provenance
 
 _NOT_ANOTHER = frozenset({"device"})
 """The same judge on another card is the same judge."""
@@ -37,6 +37,21 @@ def describe_judges(left: Mapping[str, Sequence[Provenance]], right: Mapping[str
         if keys := differing(left[name], right[name]):
             told.append(f"judge {name} is another one: {', '.join(map(_spelled, keys))}")
     return told
+
+
+def describe_calibrations(left: Iterable[PanelIdentity], right: Iterable[PanelIdentity]) -> list[str]:
+    """Which calibrations the panels have, where they are not the same, in a sentence.
+
+    Args:
+        left: panels that answered on one side.
+        right: on the other.
+    """
+    versions = [sorted({panel.calibration or "none" for panel in side}) for side in (left, right)]
+    if versions[0] == versions[1] or not all(versions):
+        return []
+    return [
+        f"calibration of the panel: {' and '.join(versions[0])} on the left, {' and '.join(versions[1])} on the right"
+    ]
 
 
 def _spelled(key: str) -> str:
