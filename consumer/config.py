@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from prefstream.consumer.connection import KafkaConnection
+from prefstream.consumer.durations import required_duration
 from prefstream.consumer.errors import UsageError
 from prefstream.schemas import Framing
 from prefstream.schemas.preference import MAX_ENTROPY_BITS
@@ -283,6 +284,15 @@ class StreamConfig(TopicNames):
     score_timeout_s: Annotated[Seconds, Field(description="A batch whose scoring takes longer ends the process.")] = (
         900.0
     )
+    # What a card that breaks answers wrongly is what this process scores in so long, at most half as much again. Thirty
+    # battles are some seconds of the judges' time: one in a hundred of theirs, where these are slow.
+    golden_every: Annotated[
+        str,
+        Field(
+            description="How often the panel must give the answers of its golden set again (golden in the panel file), "
+            "such as 15m. Where it does not, nothing more is published, and the process ends."
+        ),
+    ] = "15m"
     # A batch in flight takes seconds; Kubernetes kills after 30 s by default.
     drain_seconds: Annotated[
         float, Field(ge=0, description="Time to finish the batches in flight after SIGTERM or SIGINT.")
@@ -314,6 +324,18 @@ class StreamConfig(TopicNames):
     log_format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
     ] = "auto"
+
+    @property
+    def golden_every_s(self) -> float:
+        """Seconds from one check of the panel's answers to the next."""
+        return required_duration(self.golden_every).total_seconds()
+
+    @field_validator("golden_every")
+    @classmethod
+    def _is_a_span(cls, text: str) -> str:
+        if not required_duration(text):
+            raise ValueError("must be longer than no time at all")
+        return text
 
     @model_validator(mode="after")
     def _registry_can_be_asked(self) -> Self:

@@ -18,6 +18,7 @@
         ├── DataLossError            records were deleted unread, or the topic was recreated
         ├── OffsetsLostError        the group has answers, and no committed offsets
         ├── DeadLetterFloodError     too many records of a partition can't be scored
+        ├── GoldenFaultError         the panel that serves does not give its known answers any more
         ├── TransactionFailedError   a transaction can't be committed
         └── StalledError             a forward pass did not return in time; `run` ends with 70
 
@@ -116,6 +117,10 @@ class OffsetsLostError(StreamError):
 
 class DeadLetterFloodError(StreamError):
     """Too many of a partition's last records can't be scored: going on would empty the topic into dead letters."""
+
+
+class GoldenFaultError(StreamError):
+    """The panel that serves does not give the answers any more that it is known to give."""
 
 
 class TransactionFailedError(StreamError):

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "finetune": "Fine-tune a judge with LoRA on pairs that people judged.",
     "adapters": "What training left behind: average adapters, compare runs, merge into bases, push to a hub.",
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
+    "golden": "Battles with the answers that a panel is known to give: make a set of them, check a panel by it.",
     "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",
     "schema": "Print the contract: JSON Schema of the messages, AsyncAPI of the topics. Generated from the models.",
     "bench": "Measure this machine: by ratios of two programs that take turns, but for profile, growth, latency, "
@@ -50,6 +51,7 @@ EXTRAS: Final = {
     "finetune": ("train",),
     "adapters": ("judges",),
     "calibrate": ("judges",),
+    "golden": ("judges",),
     "doctor": ("run",),
     "bench": ("demo", "train"),
     "broker": ("run",),
@@ -57,7 +59,7 @@ EXTRAS: Final = {
 }
 """What each command needs beyond what every installation has: names of the package's extras."""
 
-_ENOUGH: Final = {"score": ("remote", "run")}
+_ENOUGH: Final = {"score": ("remote", "run"), "golden": ("remote", "run")}
 """Of commands that do with less than that, depending on the panel: extras of which each brings what is needed to begin.
 What a judge needs beyond that is said when it is loaded."""
 

@@ -144,10 +144,10 @@ def calibrate(
 
 
 def _predict(config: PanelConfig, chosen: ChosenBattles, console: Console) -> Predictions:
-    """What the panel says without any calibration. A calibration file that it names need not exist yet."""
+    """What the panel says without any calibration. One that it names need not exist yet, nor its golden set."""
     from prefstream.scoring.panel.predict import load_uncalibrated_panel
 
-    uncalibrated = config.model_copy(update={"calibration": None})
+    uncalibrated = config.model_copy(update={"calibration": None, "golden": None})
     with load_uncalibrated_panel(uncalibrated, say=partial(say, console)) as judges:
         predictions = predict_all(judges, chosen.read(), len(chosen), console)
     for position, reason in predictions.unanswered.items():

@@ -34,7 +34,9 @@ def doctor(
     *,
     load: Annotated[
         bool,
-        typer.Option("--load", help="Load the judges and score a battle for real."),
+        typer.Option(
+            "--load", help="Load the judges and score a battle for real, and those of the panel's golden set."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", envvar="PREFSTREAM_DOCTOR_JSON", help="Print the findings as one JSON object.")

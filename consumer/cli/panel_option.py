@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.console import Console
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, leave_now
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.scoring.config import DEMO_PANEL, PanelConfig, load_panel_config
+
+if TYPE_CHECKING:
+    from prefstream.scoring.panel.panel import Panel
 
 DEFAULT_PANEL: Final = Path(DEMO_PANEL)
 """For commands that a person looks at. What serves, `run`, has no default."""
@@ -49,6 +52,22 @@ def panel_config(panel: Path, warn: Callable[[str], None]) -> PanelConfig:
 def panel_files(panel: Path) -> set[Path]:
     """The file that a panel is read from, which no output may overwrite."""
     return set() if panel == DEFAULT_PANEL else {panel}
+
+
+def require_known_answers(panel: Panel, tell: Callable[[str], None]) -> None:
+    """Refuse a panel that does not give the answers of its golden set; tell where it does.
+
+    Args:
+        panel: loaded.
+        tell: hears of a check that was passed.
+
+    Raises:
+        GoldenSetError: it is another panel than the set is of, or answers otherwise.
+    """
+    from prefstream.scoring.golden.check import require_golden  # commands that load no panel read its file, too
+
+    if (report := require_golden(panel)) is not None:
+        tell(report.summary)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rich.console import Console
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
-from prefstream.consumer.cli.panel_option import UNTRAINED, panel_config
+from prefstream.consumer.cli.panel_option import UNTRAINED, panel_config, require_known_answers
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
@@ -161,6 +161,7 @@ def rescore(
         chosen = panel_config(panel, partial(say, console))
         with loading():
             judges = stack.enter_context(load_panel(chosen, say=partial(say, console)))
+        require_known_answers(judges, partial(say, console))
         if not judges.trained:
             say(console, UNTRAINED)
         target: RescoreTarget

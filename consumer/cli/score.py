@@ -17,7 +17,13 @@ from rich.console import Console
 
 from prefstream.consumer.cli.battles_file import FORMATS_HELP
 from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
-from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, UNTRAINED, PanelOption, panel_config
+from prefstream.consumer.cli.panel_option import (
+    DEFAULT_PANEL,
+    UNTRAINED,
+    PanelOption,
+    panel_config,
+    require_known_answers,
+)
 from prefstream.consumer.cli.score_inputs import ScoreInput, score_inputs, score_paths
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
@@ -279,6 +285,7 @@ def _scorer(config: PanelConfig, who: EngineSettings, tell: Callable[[str], None
     with loading():
         loaded = load_panel(config, say=tell)
     with loaded as judges:
+        require_known_answers(judges, tell)
         yield PanelScorer(judges, panel_identity(config, judges))
 
 

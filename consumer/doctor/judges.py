@@ -27,6 +27,7 @@ from prefstream.scoring.config import (
 )
 from prefstream.scoring.errors import MissingExtraError
 from prefstream.scoring.extras import is_installed, require
+from prefstream.scoring.panel.load import read_golden
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.devices import Placement
@@ -96,7 +97,11 @@ def read_panel(config: StreamConfig) -> PanelConfig:
 
 
 def describe_panel(config: StreamConfig, panel: PanelConfig) -> Finding:
-    """Who would judge."""
+    """Who would judge.
+
+    Raises:
+        PrefstreamError: the panel's golden set can't be read.
+    """
     names = ", ".join(f"{judge.name} ({judge.kind}, weight {judge.weight:g})" for judge in panel.judges)
     found = f"{config.panel}: {names}; swap {'on' if panel.swap else 'off'}"
     problems = []
@@ -106,6 +111,8 @@ def describe_panel(config: StreamConfig, panel: PanelConfig) -> Finding:
         problems.append(
             Problem("fail", f"no file {panel.calibration}", "mend or remove `calibration` in the panel file")
         )
+    if (golden := read_golden(panel)) is not None:
+        found += f"; a golden set of {len(golden.answers)} battles, which --load has it answer"
     if all(judge.kind == "prior" for judge in panel.judges):
         problems.append(
             Problem("warn", "no judge reads the battles", "for load tests only: name judges with weights to score")
@@ -293,11 +300,12 @@ def _dtype(placement: Placement) -> str:
 
 
 def check_scoring(config: StreamConfig) -> Finding:
-    """Load the panel as `run` does and score a battle, twice: the first time warms it up.
+    """Load the panel as `run` does and score a battle, twice: the first time warms it up; and its golden battles.
 
     Raises:
-        PrefstreamError: a judge can't be loaded, or breaks down.
+        PrefstreamError: a judge can't be loaded, or breaks down, or the panel does not give the answers of its set.
     """
+    from prefstream.scoring.golden.check import require_golden
     from prefstream.scoring.panel.load import load_panel
 
     started = time.monotonic()
@@ -315,6 +323,8 @@ def check_scoring(config: StreamConfig) -> Finding:
             f"panel loaded in {loaded - started:.1f} s; one battle takes {1000 * seconds[1]:.0f} ms "
             f"({1000 * seconds[0]:.0f} ms the first time): {shares}"
         )
+        if (report := require_golden(panel)) is not None:
+            found = f"{found}; {report.summary}"
         if panel.trained:
             return ok("scoring", found)
         return warn("scoring", f"{found}; judges are untrained", "these probabilities mean nothing; train adapters")

@@ -30,6 +30,7 @@ from prefstream.consumer.files.score_rows import RowWriter
 from prefstream.consumer.garbage import loading
 from prefstream.schemas import Battle
 from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.golden.check import require_golden
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.runtime import usable_cores
@@ -57,10 +58,12 @@ class LoadedPanel:
     Attributes:
         identity: `panel_identity` of it.
         trained: as of `Panel`.
+        golden: how it answered its golden battles; None where it has none.
     """
 
     identity: str
     trained: bool
+    golden: str | None = None
 
 
 class ScoringWorker:
@@ -85,7 +88,7 @@ class ScoringWorker:
 
         Raises:
             ConfigError: the panel's files are wrong, on this node.
-            LoadError: a judge can't be loaded here.
+            LoadError: a judge can't be loaded here, or the panel does not give the answers of its golden set.
         """
         return self._panel()[1]
 
@@ -116,7 +119,13 @@ class ScoringWorker:
             if self._loaded is None:
                 with loading():
                     panel = load_panel(self._placed)
-                self._loaded = panel, LoadedPanel(panel_identity(self._config, panel), panel.trained)
+                try:
+                    report = require_golden(panel)
+                except BaseException:
+                    panel.close()
+                    raise
+                golden = None if report is None else report.summary
+                self._loaded = panel, LoadedPanel(panel_identity(self._config, panel), panel.trained, golden)
             return self._loaded
 
 
@@ -202,7 +211,7 @@ class RayWorkers:
             StreamError: the cluster can't be used.
             UsageError: it has no room for a worker.
             ConfigError: the panel's files are wrong, on the worker's node.
-            LoadError: a judge can't be loaded there.
+            LoadError: a judge can't be loaded there, or the panel does not give the answers of its golden set.
         """
         with ExitStack() as entering:
             asked = math.ceil((self._count or 0) * self._cpus)
@@ -310,6 +319,8 @@ class RayWorkers:
                 loaded = self._ray.get(reference)
                 if not any(other.is_loaded for other in self._workers):
                     self._panel = loaded
+                    if loaded.golden is not None:
+                        self._say(f"the first worker's {loaded.golden}")
                 refuse_other_panel(loaded, self.identity)
                 worker.is_loaded = True
             else:

@@ -22,6 +22,9 @@ SKIP_REASONS: Final = (
 )
 """Values of the label `reason` of skipped records."""
 
+GOLDEN_RESULTS: Final = ("passed", "failed")
+"""Values of the label `result` of golden checks."""
+
 TRUNCATED_PARTS: Final = ("prompt", "response_a", "response_b")
 """Values of the label `part`."""
 
@@ -250,6 +253,13 @@ PANEL_CHANGE_FAILED: Final = Metric(
     "choices",
     "1 while what was chosen last on the panels topic is not what answers; the log says why.",
 )
+GOLDEN_CHECKS: Final = Metric(
+    "prefstream_golden_checks_total",
+    "counter",
+    "checks",
+    "Times that a panel was asked for the answers of its golden set, by whether it gave them.",
+    ("result",),
+)
 BUILD_INFO: Final = Metric(
     "prefstream_build_info",
     "gauge",
@@ -288,6 +298,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     PANEL_INFO,
     PANEL_CHANGES,
     PANEL_CHANGE_FAILED,
+    GOLDEN_CHECKS,
     BUILD_INFO,
 )
 """Every metric that the stream exposes, beside the `process_*` ones of prometheus_client."""

@@ -27,6 +27,8 @@ from prefstream.consumer.observe.metrics import (
     DEAD_LETTERS,
     DISAGREEMENT,
     END_TO_END_SECONDS,
+    GOLDEN_CHECKS,
+    GOLDEN_RESULTS,
     INFERENCE_SECONDS,
     JUDGE_FAULTS,
     JUDGES_LEFT_OUT,
@@ -129,6 +131,7 @@ class StreamMetrics:
         self._panel_changes = self._counter(PANEL_CHANGES)
         self._panel_change_failed = self._gauge(PANEL_CHANGE_FAILED)
         build = {"version": own_version(), "python": platform.python_version(), "role": role}
+        self._golden_checks = self._counter(GOLDEN_CHECKS)
         self._gauge(BUILD_INFO).labels(**build).set(1)
         # An alert on a rate misses the first increment of a series that did not exist before: see `expect_judges` and
         # `lag`, too.
@@ -138,6 +141,8 @@ class StreamMetrics:
             self._skipped.labels(why)
         for outcome in ("taken", "failed"):
             self._panel_changes.labels(outcome)
+        for result in GOLDEN_RESULTS:
+            self._golden_checks.labels(result)
 
     def expect_judges(self, names: Iterable[str]) -> None:
         """These judges serve: what is counted of each begins at 0 now, and not at its first fault."""
@@ -277,6 +282,10 @@ class StreamMetrics:
     def judge_recused(self, judge: str, battles: int) -> None:
         """`judge` was recused from so many battles of a batch."""
         self._recused.labels(judge).inc(battles)
+
+    def golden_checked(self, *, passed: bool) -> None:
+        """A panel was asked for the answers of its golden set, and gave them or did not."""
+        self._golden_checks.labels(GOLDEN_RESULTS[not passed]).inc()
 
     def totals(self) -> Totals:
         """What was counted until now, as a scrape would tell it."""

@@ -27,6 +27,7 @@ from prefstream.consumer.panels.gate import PanelGate
 from prefstream.consumer.panels.loading import PanelLoader, ReadyPanel
 from prefstream.schemas import Canary, PanelChoice, PanelVersion, PrefstreamError
 from prefstream.scoring.errors import JudgeFaultError
+from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.scorer import Scorer
 
 log = structlog.get_logger(__name__)
@@ -123,6 +124,12 @@ class CutOver:
     def serving(self) -> Serving:
         """What answers."""
         return self._serving
+
+    @property
+    def answering(self) -> tuple[Panel, ...]:
+        """The panels that answer, the one on trial last; none while batches wait for one that is being loaded."""
+        waiting = self._change is not None and self._change.gate is not None
+        return () if waiting else tuple(ready.panel for ready in self._serving.panels)
 
     @property
     def scorer(self) -> Scorer:

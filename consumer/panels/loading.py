@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.consumer.panels.golden_watch import known_to_answer
 from prefstream.schemas import PanelVersion
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
@@ -23,7 +24,7 @@ ReadPanel: TypeAlias = Callable[[Path], PanelConfig]
 """Reads a panel file."""
 
 LoadPanel: TypeAlias = Callable[[PanelConfig, CalibrationFile | None], Panel]
-"""Loads a panel, with a calibration in place of its file's if one is given, and holds it to its golden set."""
+"""Loads a panel, with a calibration in place of its file's if one is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class PanelLoader:
 
         Raises:
             UsageError, ConfigError: as `read`.
-            LoadError: a judge can't be loaded, or must not judge.
+            LoadError: a judge can't be loaded, or must not judge; or the panel does not give its known answers.
+            JudgeFaultError: a judge failed for good at one of these.
             MissingExtraError: it needs a package that is not installed.
         """
         config, calibration = self.read(version)
@@ -110,7 +112,7 @@ class PanelLoader:
             uncalibrated = version.calibration is None and config.calibration is None
             panel = like.panel.recalibrated(None if uncalibrated else calibration)
         else:
-            panel = self._load(config, None if version.calibration is None else calibration)
+            panel = known_to_answer(self._load(config, None if version.calibration is None else calibration))
         panel.identity = panel.identity.model_copy(update={"name": version.panel})
         return ReadyPanel(version, config, calibration, panel)
 
@@ -140,4 +142,4 @@ class OnePanel(PanelLoader):
 
     def load(self, version: PanelVersion, loaded: Iterable[ReadyPanel] = ()) -> ReadyPanel:  # noqa: ARG002
         """Make the panel."""
-        return ReadyPanel(version, None, CalibrationFile(), self._make())
+        return ReadyPanel(version, None, CalibrationFile(), known_to_answer(self._make()))

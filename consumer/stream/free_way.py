@@ -9,14 +9,14 @@ from typing import Final
 
 import structlog
 
-from prefstream.consumer.errors import BrokersSilentError, StreamError, TopicMissingError
+from prefstream.consumer.errors import BrokersSilentError, GoldenFaultError, StreamError, TopicMissingError
 
 log = structlog.get_logger(__name__)
 
 EVERYDAY_S: Final = 10.0
 """To be out of the group for a moment is everyday life: a rebalance takes seconds, a coordinator's failover 9 s. Of an
-obstacle that may be no more than that, the log tells after so long; of brokers that are silent and of topics that are
-gone, at once."""
+obstacle that may be no more than that, the log tells after so long; of brokers that are silent, of topics that are
+gone, and of a panel that answers wrongly, at once."""
 
 
 class FreeWay:
@@ -100,6 +100,6 @@ class FreeWay:
 
     def _is_news(self, obstacle: StreamError, held_up_s: float) -> bool:
         """Whether the log should hear of it: what follows from an obstacle that it has heard of is none."""
-        if isinstance(obstacle, TopicMissingError | BrokersSilentError):
+        if isinstance(obstacle, TopicMissingError | BrokersSilentError | GoldenFaultError):
             return self._logged is not type(obstacle)
         return self._logged is None and held_up_s > EVERYDAY_S

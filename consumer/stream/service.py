@@ -28,6 +28,7 @@ from prefstream.consumer.observe.logs import adopt_library_loggers
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.panels.cutover import CutOver
+from prefstream.consumer.panels.golden_watch import GoldenWatch
 from prefstream.consumer.panels.loading import OnePanel, PanelLoader
 from prefstream.consumer.panels.standing import Standing, follow_choices, load_standing
 from prefstream.consumer.schema_registry.client import preference_frame
@@ -208,6 +209,11 @@ class Service:
                     )
                 )
             )
+            golden = stack.enter_context(
+                closing(
+                    GoldenWatch(lambda: cut_over.answering, config.golden_every_s, config.score_timeout_s, self.metrics)
+                )
+            )
             publisher = Publisher(config, source, sink, self.metrics, watchdog)
             self._stream = Stream(
                 config,
@@ -216,6 +222,7 @@ class Service:
                 publisher,
                 Telemetry(self.metrics, shadow=config.shadow),
                 watchdog,
+                golden=golden,
                 on_obstacle=self._on_obstacle,
                 on_poll=lambda: self.health.beat("stream"),
                 on_committed=self._on_committed,
@@ -242,7 +249,7 @@ class Service:
                 raise self._naming_twins(error, instance.name, consumer) from error
             finally:
                 self.health.set_not_ready("stopping")
-                self.gave_up = len(pipeline) > 0 or cut_over.loading
+                self.gave_up = len(pipeline) > 0 or cut_over.loading or golden.busy
 
     def _on_obstacle(self, obstacle: str | None) -> None:
         if obstacle is None:

@@ -19,6 +19,7 @@ import structlog
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError, StreamError
+from prefstream.consumer.panels.golden_watch import GoldenWatch
 from prefstream.consumer.stream.batch import Batcher
 from prefstream.consumer.stream.free_way import FreeWay
 from prefstream.consumer.stream.partitions.assignment import Event
@@ -46,6 +47,7 @@ class Stream:
         publisher: Kafka out.
         telemetry: what operators see.
         watchdog: bounds polling, too: kafka-python's time-outs are not always kept.
+        golden: knows whether the panel's answers are right; None where nobody looks.
         on_poll: called once per turn of the loop (liveness).
         on_obstacle: called with what holds us up, or with None, each time that it changes.
         on_committed: called with each batch once it is visible to readers.
@@ -61,6 +63,7 @@ class Stream:
         telemetry: Telemetry,
         watchdog: Watchdog,
         *,
+        golden: GoldenWatch | None = None,
         on_obstacle: Callable[[str | None], None] = lambda _: None,
         on_poll: Callable[[], None] = lambda: None,
         on_committed: Callable[[Scored], None] = lambda _: None,
@@ -72,6 +75,7 @@ class Stream:
         self._publisher = publisher
         self._telemetry = telemetry
         self._watchdog = watchdog
+        self._golden = golden
         self._on_obstacle = on_obstacle
         self._on_poll = on_poll
         self._on_committed = on_committed
@@ -97,6 +101,7 @@ class Stream:
             while not self._stopping.is_set():
                 self._between_batches()
                 self._read()
+                self._look_at_answers()
                 self._publish()
                 self._publisher.commit_positions(at_once=self._source.rebalancing)  # step 6
                 free_way.require()
@@ -176,7 +181,20 @@ class Stream:
             return self._source.poll(wait_s, max_records=max_records)
 
     def _find_obstacle(self) -> StreamError | None:
-        return self._source.obstacle() or self._publisher.obstacle()
+        return self._wrong_answers or self._source.obstacle() or self._publisher.obstacle()
+
+    @property
+    def _wrong_answers(self) -> StreamError | None:
+        """Why what is scored must not be published; None where nothing is known against it."""
+        return None if self._golden is None else self._golden.obstacle
+
+    def _look_at_answers(self) -> None:
+        """Have the panel checked when it is time, best while there is nothing to do."""
+        if self._golden is None:
+            return
+        self._golden.turn(idle=not self._in_flight and self._batcher.wait_s() is None)
+        if self._golden.obstacle:
+            self._stopping.wait(BUSY_POLL_S)  # results are there, and nobody takes them
 
     def _publish(self) -> None:
         """Steps 3 to 5: publish scored batches, in order, one that is held first."""
@@ -196,18 +214,26 @@ class Stream:
             )
 
     def _next_to_publish(self) -> Scored | None:
+        if self._wrong_answers:
+            return None
         if held := self._publisher.held:
             return held.scored if time.monotonic() >= held.due else None
         return self._pipeline.take()
 
+    @property
+    def _is_hopeless(self) -> bool:
+        """Whether nothing that is in flight can go out in the time that a stop has."""
+        return self._wrong_answers is not None or isinstance(self._publisher.state, Unsettled)
+
     def _drain(self) -> None:
         """Finish what is in flight, or give it up: it is scored again by whoever reads on.
 
-        A transaction that is unsettled is left to them, too: the coordinator may be away for longer than we have.
+        A transaction that is unsettled is left to them, too: the coordinator may be away for longer than we have. So is
+        what was scored by a panel that answers wrongly.
         """
         deadline = time.monotonic() + self._config.drain_seconds
         self._source.pause()
-        while self._in_flight and not isinstance(self._publisher.state, Unsettled) and time.monotonic() < deadline:
+        while self._in_flight and not self._is_hopeless and time.monotonic() < deadline:
             self._on_poll()
             if self._publisher.held is None:
                 self._pipeline.wait_finished(BUSY_POLL_S)

@@ -25,6 +25,7 @@ from prefstream.scoring.golden.fingerprint import (
     fingerprint,
     given_answer,
     moved,
+    own_answer,
 )
 from prefstream.scoring.golden.record import GoldenSet, KnownAnswer, PanelRecord
 from prefstream.scoring.probabilities import Triples
@@ -100,7 +101,8 @@ class GoldenReport:
         near = "as known, to the bit" if exact else f"near the known ones ({'; '.join(_near(self.findings))})"
         why = f", with {'; '.join(_named(self.moved))}" if self.moved else ""
         without = f", without {', '.join(self.left_out)}" if self.left_out else ""
-        return f"answers to {self.battles} golden battles {near}{why}{without}; {self.seconds:.1f} s"
+        took = f"{self.seconds:.1f}" if self.seconds >= 1 else f"{self.seconds:.2f}"
+        return f"answers to {self.battles} golden battles {near}{why}{without}; {took} s"
 
     @property
     def problem(self) -> str | None:
@@ -244,7 +246,7 @@ def _findings(
         yield _compared(
             name,
             [known.judges[name] for known in golden.answers],
-            [answer.judges[place].probabilities for answer in answers],
+            [own_answer(answer.judges[place]) for answer in answers],
             to_the_bit=record.repeatable and name not in moves and "" not in moves,
             bound=record.bound,
         )

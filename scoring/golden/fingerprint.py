@@ -96,7 +96,7 @@ def fingerprint(panel: KnownPanel[B], batch: B) -> PanelRecord:
             for judge, part in zip(panel.judges, batch.parts, strict=True)
             if part is not None
         },
-        decides=_as_json(panel.decides),
+        decides=_as_json({**panel.decides, "calibrations": _calibrations(panel.judges)}),
         surroundings=surroundings.of_panel(),
     )
 
@@ -148,14 +148,24 @@ def given_answer(battle: Battle, answer: AnsweredBattle) -> KnownAnswer:
         battle: the battle.
         answer: the panel's.
     """
-    judges = {opinion.name: opinion.probabilities for opinion in answer.judges}
+    judges = {opinion.name: own_answer(opinion) for opinion in answer.judges}
     return KnownAnswer(battle=battle, panel=answer.probabilities, judges=judges)
+
+
+def own_answer(opinion: JudgeOpinion) -> Probabilities:
+    """What a judge said before anybody calibrated it: that is its own, whatever calibration a panel is given later."""
+    return opinion.probabilities if opinion.uncalibrated is None else opinion.uncalibrated
+
+
+def _calibrations(judges: Sequence[Judge]) -> dict[str, object]:
+    return {judge.name: judge.settings["calibration"] for judge in judges if "calibration" in judge.settings}
 
 
 def _of_judge(judge: Judge, part: JudgeBatch) -> JudgeRecord:
     stated: dict[str, Any] = decided_by_judge(judge)
     provenance = {key: value for key, value in stated["provenance"].items() if key != "engine"}  # a surrounding
-    decides = {**provenance, **stated["settings"]}
+    settings = {key: value for key, value in stated["settings"].items() if key != "calibration"}  # is the panel's
+    decides = {**provenance, **settings}
     passes = None
     if isinstance(judge, ReadingJudge):
         decides |= {

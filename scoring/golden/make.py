@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from prefstream.schemas import Battle, Outcome
 from prefstream.scoring.errors import BattleTooLargeError, FileError
@@ -12,9 +13,17 @@ from prefstream.scoring.golden.choose import CandidateBattles, choose
 from prefstream.scoring.golden.fingerprint import B, KnownPanel, fingerprint, given_answer
 from prefstream.scoring.golden.record import MOST_BATTLES, GoldenSet
 
+DEFAULT_BATTLES: Final = 30
+"""Some of each kind, and still one batch that takes seconds."""
+
 
 def make_golden(
-    panel: KnownPanel[B], battles: Iterable[Battle], *, source: str, count: int = 30, say: Callable[[str], None]
+    panel: KnownPanel[B],
+    battles: Iterable[Battle],
+    *,
+    source: str,
+    count: int = DEFAULT_BATTLES,
+    say: Callable[[str], None],
 ) -> GoldenSet:
     """Choose battles, and record what a panel answers.
 

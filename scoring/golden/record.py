@@ -61,7 +61,8 @@ class PanelRecord(Settings):
     format: Literal[1] = 1
     judges: Annotated[Mapping[str, JudgeRecord], Field(min_length=1, description="By name, in the panel's order.")]
     decides: Annotated[
-        Mapping[str, JsonValue], Field(description="What it makes of their answers by: swap, calibration, recusal.")
+        Mapping[str, JsonValue],
+        Field(description="What it makes of their answers by: weights, swap, calibration, recusal."),
     ]
     surroundings: Annotated[Mapping[str, str], Field(description="As of a judge, of what all of them share.")]
 
@@ -71,7 +72,7 @@ class KnownAnswer(Settings):
 
     battle: Battle
     panel: Annotated[Probabilities, Field(description="The panel's answer.")]
-    judges: Annotated[Mapping[str, Probabilities], Field(description="Each judge's, by name.")]
+    judges: Annotated[Mapping[str, Probabilities], Field(description="Each judge's, by name, before calibration.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,14 @@ def load_panel(
     say = say or _LOG.info
     if not isinstance(config, PanelConfig):
         config = load_panel_config(config)
+    golden = read_golden(config)
     if calibration is None:
         calibrated = config.calibration is not None
         calibration = read_calibration(config)
     else:
         calibrated = True
         verify_calibration(calibration, config, "the calibration")
-    golden = read_golden(config)
+        golden = golden and golden.of_judges_alone()
     judges: list[Judge] = []
     on_cards: list[LocalJudge[Any]] = []
     forwards: dict[str, Forward] = {}

@@ -189,12 +189,28 @@ def test_other_judges_and_what_is_made_of_them_are_another_panel(
     assert told in problem(golden, *judges, **settings)
 
 
-def test_another_calibration_is_another_panel() -> None:
-    golden = golden_of(prior_entry("one"), count=2)
-    config = PanelConfig.model_validate({"judges": [prior_entry("one")]})
-    with load_panel(config, calibration=CalibrationFile(panel=Calibration(temperature=2.0))) as loaded:
-        [told] = check_golden(loaded, golden).others
-    assert told.startswith('calibration {"temperature": 2.0')
+def test_another_calibration_is_another_panel(judge: Entry, golden: GoldenSet, tmp_path: Path) -> None:
+    """Of the panel's mean, and of a judge: what it makes of what judges say."""
+    fitted = CalibrationFile(panel=Calibration(temperature=2.0), judges={"gemma": Calibration(tie_bias=0.5)})
+    fitted.write(tmp_path / "panel.json")
+    said = problem(golden, judge, calibration=str(tmp_path / "panel.json"))
+    assert 'calibration {"temperature": 2.0' in said
+    assert 'calibrations {"gemma": {"temperature": 1.0, "tie_bias": 0.5}} instead of ' in said
+
+
+def test_a_calibration_that_is_given_in_place_of_the_files_leaves_the_judges_their_own_answers(
+    judge: Entry, golden: GoldenSet, tmp_path: Path
+) -> None:
+    golden.write(tmp_path / "golden.jsonl")
+    config = PanelConfig.model_validate({"judges": [judge], "golden": str(tmp_path / "golden.jsonl")})
+    fitted = CalibrationFile(panel=Calibration(temperature=2.0), judges={"gemma": Calibration(tie_bias=0.5)})
+    with load_panel(config, calibration=fitted) as loaded:
+        report = require_golden(loaded)
+        assert report is not None
+        assert [(finding.name, finding.to_the_bit) for finding in report.findings] == [("gemma", True)]
+        break_in_memory(loaded, "gemma")
+        with pytest.raises(GoldenSetError, match="judge gemma answers"):
+            require_golden(loaded)
 
 
 def test_judges_that_are_weighed_and_calibrated_anew_are_held_to_their_own_answers(
