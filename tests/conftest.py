@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -18,6 +19,7 @@ import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.garbage import collect_rarely
 from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 from tests.support.kafka.shared import shared_broker
@@ -46,6 +48,9 @@ hypothesis.settings.register_profile(
     "prefstream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
 )
 hypothesis.settings.load_profile("prefstream")
+
+# As our commands do: left as it is, the collector looks through torch and ten thousand tests again and again.
+collect_rarely()
 
 ENV_BOOTSTRAP = "PREFSTREAM_TEST_BOOTSTRAP"
 EMBEDDED = "embedded"
@@ -165,6 +170,11 @@ def seeded() -> random.Random:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep which brokers the tests talk to, for the closing lines."""
     config.stash[_BROKERS] = {}
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is there to stay: the garbage collector need not look through it."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
