@@ -30,7 +30,7 @@ WITHOUT_BROKER = {
     "score-and-print": ("score", "in{}.csv", "-o", "-", "--format", "lmsys"),
     "evaluate": ("evaluate", "in{}.csv", "--json", "a{}.json", "--html", "a{}.html", "--bootstrap", "100"),
     "calibrate": ("calibrate", "in{}.csv", "-o", "c{}.json", "--out-of-fold", "c{}.csv", "--plot", "c{}.png"),
-    "what a file holds": ("finetune", "in{}.csv", "-r", "smollm2-135m", "-o", "none", "--show"),
+    "what a file holds": ("finetune", "in{}.csv", "-r", "recipe{}.yaml", "-o", "none", "--show"),
     "schema": ("schema", "battle"),
     "help": ("score", "--help"),
 }
@@ -60,6 +60,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / f"folder{BYTE}"
     folder.mkdir()
     (folder / f"panel{BYTE}.yaml").write_text(PRIORS + "calibration: calibration.json\n")
+    (folder / f"recipe{BYTE}.yaml").write_text("{name: one, kind: pairwise, base: nobody/has-it}")  # none to be counted
     (folder / "calibration.json").write_text('{"panel": {"temperature": 1.1, "tie_bias": 0.1}}')
     rows = "".join(f"{n},q {n},é {'a' * (n % 7)},b,{n % 3 == 0:d},{n % 3 == 1:d},{n % 3 == 2:d}\n" for n in range(60))
     header = "id,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"

@@ -87,9 +87,9 @@ def test_show_prints_every_setting_and_what_the_data_hold_and_writes_nothing(
 
 
 def test_a_shipped_recipe_is_shown_by_its_name(train: Path, tmp_path: Path) -> None:
-    result = finetune(train, "-r", "gemma-2-9b", "-o", tmp_path, "--show")
+    result = finetune(train, "-r", "lexical", "-o", tmp_path, "--show")
     assert result.exit_code == 0, result.output
-    assert "base: google/gemma-2-9b-it" in result.stdout
+    assert "name: lexical\nkind: features\n" in result.stdout
 
 
 def test_show_refuses_stages_that_have_no_pairs(
