@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +16,13 @@ from prefstream.scoring.bench.request import models, without_int8
 from prefstream.scoring.bench.throughput import PanelBenchResult, bench_battles, bench_panel, read_lengths
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import ConfigError
-from tests.support.models import make_tiny_judge
+from tests.support.models import make_tiny_judge, one_torch_thread
 from tests.support.priors import prior_entry
 
-pytestmark = pytest.mark.timeout(900)
-"""Processes that load torch: minutes on a machine with twenty times the work."""
+pytestmark = [
+    pytest.mark.timeout(900),  # processes that load torch take minutes on a machine with twenty times the work
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),  # peft asks for it
+]
 
 PRIOR = prior_entry()
 
@@ -54,10 +58,8 @@ def test_more_battles_than_the_table_has_repeat_its_lengths_with_other_ids() -> 
     assert len(battles[204].prompt[0].split()) == len(battles[4].prompt[0].split())
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
+def bench(folder: Path) -> PanelBenchResult:
     """A run with a pointwise judge that has an adapter and a pairwise one that needs a random one."""
-    folder = tmp_path_factory.mktemp("bench")
     judges = [
         make_tiny_judge(folder / "gemma", "embeddinggemma", "pointwise", weight=3.0, pooling="mean", kept_layers=1),
         make_tiny_judge(folder / "llama", "chatml", "pairwise", adapter=False),
@@ -68,11 +70,39 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
     return bench_panel(config, battles=battles, repetitions=1, batch_battles=5, say=_ignore)
 
 
-def test_all_sides_compute_the_same_probabilities(result: PanelBenchResult) -> None:
+def run_here(module: str, task: str, request: Path, **_: object) -> Any:
+    """What `run_worker` does, in this process, which has loaded its libraries already."""
+    answer = request.with_name("answer.json")
+    with pytest.MonkeyPatch.context() as patch, one_torch_thread():
+        patch.setattr(sys, "argv", [module, task, str(request), str(answer)])
+        importlib.import_module(module).main()
+    return json.loads(answer.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> PanelBenchResult:
+    """Of all sides, one after the other in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prefstream.scoring.bench.throughput.run_worker", run_here)
+        return bench(tmp_path_factory.mktemp("bench"))
+
+
+def check_same_probabilities(result: PanelBenchResult) -> None:
     assert result.battles == 11
     # float32: merged adapters and other batches, nothing else.
     assert result.largest_gap < 1e-4
     assert result.careful_gap < 1e-4
+
+
+def test_all_sides_compute_the_same_probabilities(result: PanelBenchResult) -> None:
+    check_same_probabilities(result)
+
+
+@pytest.mark.long
+def test_processes_of_their_own_compute_them_too(tmp_path: Path) -> None:
+    result = bench(tmp_path)
+    check_same_probabilities(result)
+    assert min(result.panel_memory_bytes, result.plain_memory_bytes) > 10_000_000
 
 
 def test_the_result_is_json(result: PanelBenchResult) -> None:
