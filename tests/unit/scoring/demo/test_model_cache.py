@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -59,68 +59,79 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_llama(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
+class Converted(NamedTuple):
+    """What a first preparation makes, and what it told the user meanwhile."""
+
+    folder: Path
+    told: list[str]
+    progress: list[tuple[str, float]]
+
+
 @pytest.fixture(scope="module")
-def converted(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The folder that a first preparation makes, and what it told the user."""
+def converted(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Converted:
     told: list[str] = []
-    folders = prepare_models([describe(tiny_gguf)], tmp_path_factory.mktemp("cache"), say=told.append)
-    return folders["tiny"], told
+    progress: list[tuple[str, float]] = []
+    folders = prepare_models(
+        [describe(tiny_gguf)],
+        tmp_path_factory.mktemp("cache"),
+        say=told.append,
+        on_progress=lambda *said: progress.append(said),
+    )
+    return Converted(folders["tiny"], told, progress)
 
 
-def test_a_converted_model_pads_with_a_token_that_ends_no_turn(converted: tuple[Path, list[str]]) -> None:
+def test_a_converted_model_pads_with_a_token_that_ends_no_turn(converted: Converted) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(converted[0])
+    tokenizer = AutoTokenizer.from_pretrained(converted.folder)
     assert tokenizer.pad_token == PAD
-    assert AutoConfig.from_pretrained(converted[0]).pad_token_id == tokenizer.pad_token_id == 0
+    assert AutoConfig.from_pretrained(converted.folder).pad_token_id == tokenizer.pad_token_id == 0
 
 
-def test_digits_are_split_as_the_gguf_file_says(converted: tuple[Path, list[str]]) -> None:
+def test_digits_are_split_as_the_gguf_file_says(converted: Converted) -> None:
     """Two spaces before a number stay together only if the digit is split off before the spaces are."""
     from transformers import AutoTokenizer
 
-    assert AutoTokenizer.from_pretrained(converted[0]).tokenize("a  12") == ["a", "ĠĠ", "1", "2"]
+    assert AutoTokenizer.from_pretrained(converted.folder).tokenize("a  12") == ["a", "ĠĠ", "1", "2"]
 
 
-def test_the_added_tokens_are_named_in_the_tokenizers_settings_as_well(converted: tuple[Path, list[str]]) -> None:
+def test_the_added_tokens_are_named_in_the_tokenizers_settings_as_well(converted: Converted) -> None:
     """So that transformers reads tokenizer.json once less."""
-    in_settings = json.loads((converted[0] / "tokenizer_config.json").read_bytes())["added_tokens_decoder"]
-    in_tokenizer = json.loads((converted[0] / "tokenizer.json").read_bytes())["added_tokens"]
+    in_settings = json.loads((converted.folder / "tokenizer_config.json").read_bytes())["added_tokens_decoder"]
+    in_tokenizer = json.loads((converted.folder / "tokenizer.json").read_bytes())["added_tokens"]
     assert len(in_tokenizer) >= len(SPECIALS)
     assert [{"id": int(index), **token} for index, token in in_settings.items()] == in_tokenizer
 
 
-def test_the_first_preparation_shows_the_licence_and_the_place(converted: tuple[Path, list[str]]) -> None:
-    folder, told = converted
+def test_the_first_preparation_shows_the_licence_and_the_place(converted: Converted) -> None:
+    folder, told, _ = converted
     assert told[0] == "Tiny is nobody's."
     assert str(folder) in told[-1]
 
 
-def test_how_far_the_conversion_is_is_told_to_its_end(tiny_gguf: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, float]] = []
-    prepare_models([describe(tiny_gguf)], tmp_path, say=lambda _line: None, on_progress=lambda *said: told.append(said))
-    shares = [share for name, share in told if name == "tiny"]
-    assert len(shares) == len(told)
+def test_how_far_the_conversion_is_is_told_to_its_end(converted: Converted) -> None:
+    shares = [share for name, share in converted.progress if name == "tiny"]
+    assert len(shares) == len(converted.progress)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
 
-def test_nothing_but_the_model_and_its_lock_stays_in_the_cache(converted: tuple[Path, list[str]]) -> None:
-    assert sorted(path.name for path in converted[0].parent.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
+def test_nothing_but_the_model_and_its_lock_stays_in_the_cache(converted: Converted) -> None:
+    assert sorted(path.name for path in converted.folder.parent.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
 
 
-def test_the_files_can_be_read_by_whom_the_umask_lets(converted: tuple[Path, list[str]]) -> None:
-    modes = {file.stat().st_mode & 0o777 for file in converted[0].iterdir()}
-    assert modes == {converted[0].stat().st_mode & 0o666}
+def test_the_files_can_be_read_by_whom_the_umask_lets(converted: Converted) -> None:
+    modes = {file.stat().st_mode & 0o777 for file in converted.folder.iterdir()}
+    assert modes == {converted.folder.stat().st_mode & 0o666}
 
 
-def test_a_prepared_model_is_not_fetched_again(converted: tuple[Path, list[str]], tiny_gguf: Path) -> None:
+def test_a_prepared_model_is_not_fetched_again(converted: Converted, tiny_gguf: Path) -> None:
     def fail(_scratch: Path, _say: object) -> Path:
         raise AssertionError("fetched again")
 
     model = describe(tiny_gguf, fetch=fail)
-    cache = converted[0].parents[1]
-    assert prepare_models([model], cache, say=fail) == {"tiny": converted[0]}  # type: ignore[arg-type]
+    cache = converted.folder.parents[1]
+    assert prepare_models([model], cache, say=fail) == {"tiny": converted.folder}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no receipt", "other receipt", "garbage receipt"])
