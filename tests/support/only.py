@@ -47,19 +47,22 @@ def only(*extras: str) -> dict[str, str]:
     return os.environ | {_REFUSED: " ".join(sorted(refused_with(*extras))), "PREFSTREAM_NO_REEXEC": "1"}
 
 
+@cache
+def distributions() -> dict[str, frozenset[str]]:
+    """The packages that bring a module, for all modules that are here."""
+    found = packages_distributions()
+    return {module: frozenset(map(canonicalize_name, names)) for module, names in found.items()}
+
+
 def modules_of(*extras: str) -> frozenset[str]:
     """The modules, by their top-level names, that `pip install prefstream[EXTRAS]` brings of those that are here."""
     brought = _closure(extras)
-    return frozenset(
-        module
-        for module, distributions in packages_distributions().items()
-        if brought & set(map(canonicalize_name, distributions))
-    )
+    return frozenset(module for module, names in distributions().items() if brought & names)
 
 
 def refused_with(*extras: str) -> frozenset[str]:
     """The modules that are here and that those extras don't bring."""
-    return frozenset(packages_distributions()) - modules_of(*extras) - _OURS
+    return frozenset(distributions()) - modules_of(*extras) - _OURS
 
 
 @cache

@@ -8,7 +8,7 @@ import json
 import pickle
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_USAGE, complain, exit_code_o
 from prefstream.schemas import Battle, encode_battle, encode_preference
 from prefstream.scoring import extras
 from prefstream.scoring.errors import MissingExtraError
-from tests.support.only import PROJECT, ROOT, modules_of, run_only
+from tests.support.only import PROJECT, ROOT, distributions, modules_of, run_only
 from tests.support.samples import a_preference
 
 PACKAGES = PROJECT["optional-dependencies"]
@@ -82,9 +82,7 @@ def test_an_extra_brings_what_is_imported_of_it(extra: str) -> None:
 @pytest.mark.parametrize("extra", extras.EXTRAS)
 def test_an_extra_names_all_that_it_asks_for_and_that_is_imported(extra: str) -> None:
     asked = packages_of(extra)
-    modules = {
-        module for module, names in packages_distributions().items() if asked & set(map(canonicalize_name, names))
-    }
+    modules = {module for module, names in distributions().items() if asked & names}
     assert modules & set(third_party_imports()) - packages_in(extra) == set()
 
 
@@ -102,6 +100,7 @@ def packages_of(extra: str) -> set[str]:
     )
 
 
+@cache
 def third_party_imports() -> dict[str, str]:
     """What our modules import of others', but for what only a type checker reads; with a place where each does."""
     found = {}
