@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "score": "Score files of battles, without Kafka.",
     "rescore": "Score a range of a topic once more, by another panel: to a file, or to a topic exactly once.",
     "diff": "Say what would change if another panel answered: two sets of answers about the same battles.",
+    "audit": "Say whether every record of a range has exactly one answer, who gave them, and what was left out.",
     "board": "Tell who leads, how sure that is, and whether the judges can be trusted: from votes and preferences.",
     "evaluate": "Say how good judges are: their probabilities against what people said.",
     "topics": "The stream's topics on a cluster.",
@@ -43,6 +44,7 @@ EXTRAS: Final = {
     "score": ("judges",),
     "rescore": ("run",),
     "diff": ("judges", "run"),
+    "audit": ("run",),
     "board": ("board",),
     "evaluate": ("judges",),
     "topics": ("run",),
@@ -63,10 +65,19 @@ _ENOUGH: Final = {"score": ("remote", "run"), "golden": ("remote", "run")}
 """Of commands that do with less than that, depending on the panel: extras of which each brings what is needed to begin.
 What a judge needs beyond that is said when it is loaded."""
 
-_SCORING: Final = frozenset(COMMANDS) - {"board", "topics", "panels", "replay", "schema", "broker", "dead-letters"}
+_SCORING: Final = frozenset(COMMANDS) - {
+    "audit",
+    "board",
+    "topics",
+    "panels",
+    "replay",
+    "schema",
+    "broker",
+    "dead-letters",
+}
 """Commands that need the process settings that make scoring fast."""
 
-_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "board"})
+_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "audit", "board"})
 """Commands that load much, or let much pass through: for the garbage collector."""
 
 _MARKUP: Final = "markdown"

@@ -18,7 +18,7 @@ from prefstream.consumer.cli.panel_option import UNTRAINED, panel_config, requir
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
-from prefstream.consumer.cli.ui.rescore import RescoreProgress
+from prefstream.consumer.cli.ui.ranges.rescore import RescoreProgress
 from prefstream.consumer.client.clients import admin_client, make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.topics import require_topic

@@ -20,7 +20,7 @@ from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
-from prefstream.consumer.cli.ui.rescore import RescoreProgress
+from prefstream.consumer.cli.ui.ranges.rescore import RescoreProgress
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.client.transaction import Transaction, UnsettledError

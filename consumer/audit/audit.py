@@ -1,0 +1,209 @@
+"""Reads a range of battles and all that answers it, and holds one against the other.
+
+In this order, so that nothing is taken for lost that is under way:
+
+    1. What the group has committed                 what is beyond it is not due
+    2. Where the range begins and ends
+    3. Where the output topics end                  what was committed by 1. has been written before that
+    4. Where the battles' topic ends                what is answered before 3. was written before that
+    5. The range
+    6. The output topics, up to 3., committed ones: reading waits until open transactions have ended
+
+An answer that retention has deleted is not told from one that never was, but by its time: it was written after its
+record. So a record that is younger than all that was deleted, and has no answer, was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Final, Protocol
+
+from prefstream.consumer.audit.answers import Malformed, read_dead_letter, read_preference
+from prefstream.consumer.audit.ledger import AnswerLedger
+from prefstream.consumer.audit.report import AuditReport
+from prefstream.consumer.audit.tally import AnswerTally
+from prefstream.consumer.client.clients import admin_client, make_consumer
+from prefstream.consumer.client.offsets import (
+    OFFSETS_TIMEOUT_MS,
+    Bounds,
+    read_bounds,
+    read_committed_offsets,
+    read_ranges,
+    spans_since,
+)
+from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
+from prefstream.consumer.client.topics import describe_topics, require_topic
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.rescore.progress import fix_range
+from prefstream.consumer.rescore.span import TopicSpan
+from prefstream.consumer.stream.lost_offsets import CLOCKS_DIFFER_MS, FROM_THE_FUTURE_MS
+from prefstream.consumer.stream.pipeline import battle_of
+from prefstream.schemas import InvalidEventError
+
+_FOR_EVER_MS: Final = 1 << 62
+_TELL_EVERY: Final = 1_000
+
+
+class AuditObserver(Protocol):
+    """Told how an audit is getting on."""
+
+    def began(self, what: str, offsets: int) -> None:
+        """So many offsets are read now."""
+
+    def advanced(self, offsets: int) -> None:
+        """So many of them are done."""
+
+
+class Unobserved:
+    """Nobody looks on."""
+
+    def began(self, what: str, offsets: int) -> None:
+        """Nobody hears it."""
+
+    def advanced(self, offsets: int) -> None:
+        """Nobody hears it."""
+
+
+def audit_range(config: StreamConfig, span: TopicSpan, observer: AuditObserver | None = None) -> AuditReport:
+    """Whether every record of a range has exactly one answer, and who gave them.
+
+    Args:
+        config: names brokers, group and output topics.
+        span: of the battles.
+        observer: told how it is getting on.
+
+    Raises:
+        UsageError: the span names a partition that is not there.
+        TopicMissingError: a topic is not there.
+        KafkaError: the brokers do not tell, or a transaction stayed open for half a minute.
+    """
+    observer = observer or Unobserved()
+    outputs = (config.preferences_topic, config.dead_letters_topic)
+    with closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)) as consumer:
+        with admin_client(config) as admin:
+            for topic in (span.topic, *outputs):
+                require_topic(config, admin, topic)
+            committed = read_committed_offsets(admin, config.group, span.topic)  # 1
+            asked, deleted = fix_range(consumer, span)  # 2
+            battles, *answering = describe_topics(admin, (span.topic, *outputs))
+            answers = read_bounds(admin, (one for topic in answering for one in topic.topic_partitions()))  # 3
+            ends = read_bounds(admin, battles.topic_partitions()).ends  # 4
+        spans = {one.partition: range(one.begin, one.end) for one in asked.partitions}
+        ledger = AnswerLedger(span.topic, spans, {one.partition: end for one, end in ends.items()})
+        reader = _Reader(consumer, config, span.topic, ledger, observer)
+        oldest_ms = reader.read_battles(spans)  # 5
+        tally, of_others, horizon_ms = AnswerTally(), 0, None
+        if oldest_ms is not None:
+            horizon_ms = _deleted_until_ms(consumer, answers)
+            tally, of_others, deleted_meanwhile = reader.read_answers(answers, oldest_ms)  # 6
+            horizon_ms = _FOR_EVER_MS if deleted_meanwhile else horizon_ms
+    partitions = ledger.settle({one.partition: offset for one, offset in committed.items()}, horizon_ms)
+    return AuditReport(
+        span=span.text,
+        group=config.group,
+        partitions=tuple(partitions),
+        breaks=ledger.breaks,
+        panels=tuple(tally.panels),
+        judges=tally.judges,
+        reasons=dict(tally.reasons.most_common()),
+        deleted=deleted + reader.deleted,
+        outside=ledger.outside,
+        of_before=ledger.of_before,
+        of_others=of_others,
+    )
+
+
+class _Reader:
+    """Reads topics into a ledger."""
+
+    def __init__(
+        self, consumer: Consumer, config: StreamConfig, topic: str, ledger: AnswerLedger, observer: AuditObserver
+    ) -> None:
+        self._consumer = consumer
+        self._config = config
+        self._topic = topic
+        self._ledger = ledger
+        self._observer = observer
+        self.deleted = 0
+
+    def read_battles(self, spans: Mapping[int, range]) -> int | None:
+        """Take in the records of the range; the timestamp of the oldest, None where there is none."""
+        oldest_ms: int | None = None
+        ranges = {TopicPartition(self._topic, number): span for number, span in spans.items()}
+        for record in self._read("battles", ranges, self._on_deleted):
+            self._ledger.record(record.partition, record.offset, record.timestamp, self._id_of(record))
+            oldest_ms = record.timestamp if oldest_ms is None else min(oldest_ms, record.timestamp)
+        return oldest_ms
+
+    def read_answers(self, bounds: Bounds, oldest_ms: int) -> tuple[AnswerTally, int, bool]:
+        """Take in what answers them.
+
+        Args:
+            bounds: of the output topics.
+            oldest_ms: timestamp of the oldest record.
+
+        Returns:
+            Who answered; records of other groups; whether some were deleted before they were read.
+        """
+        spans = {one: range(begin, bounds.ends[one]) for one, begin in bounds.begins.items() if not bounds.empty(one)}
+        # What stands in transactions that are open has no place in time yet: it is behind all that is committed.
+        behind = self._consumer.end_offsets(spans, timeout_ms=OFFSETS_TIMEOUT_MS)
+        since_ms = oldest_ms - FROM_THE_FUTURE_MS
+        found = spans_since(self._consumer, spans, since_ms, timeout_ms=OFFSETS_TIMEOUT_MS)
+        ranges = {one: range(min(span.start, behind[one]), span.stop) for one, span in found.items()}
+        tally, of_others, gone = AnswerTally(), 0, False
+
+        def on_deleted(partition: TopicPartition, offsets: range) -> None:
+            nonlocal gone
+            gone = True
+            del partition, offsets
+
+        for record in self._read("answers", ranges, on_deleted):
+            if record.topic == self._config.preferences_topic:
+                answer = read_preference(record, self._config.group)
+            else:
+                answer = read_dead_letter(record, self._config.group, self._topic)
+            if answer is None:
+                of_others += 1
+            elif isinstance(answer, Malformed):
+                self._ledger.malformed(answer)
+            elif self._ledger.answer(answer):
+                tally.add(answer)
+        return tally, of_others, gone
+
+    def _read(
+        self, what: str, ranges: Mapping[TopicPartition, range], on_deleted: Callable[[TopicPartition, range], None]
+    ) -> Iterator[ConsumerRecord]:
+        self._observer.began(what, sum(map(len, ranges.values())))
+        done = {one: span.start for one, span in ranges.items()}
+        before = sum(done.values())
+        for number, record in enumerate(read_ranges(self._consumer, ranges, on_deleted=on_deleted)):
+            yield record
+            done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            if number % _TELL_EVERY == 0:
+                self._observer.advanced(sum(done.values()) - before)
+
+    def _on_deleted(self, partition: TopicPartition, offsets: range) -> None:
+        self.deleted += len(offsets)
+        self._ledger.deleted(partition.partition, offsets)
+
+    def _id_of(self, record: ConsumerRecord) -> str | None:
+        try:
+            return battle_of(record, self._config.battles_framing).id
+        except InvalidEventError:
+            return None
+
+
+def _deleted_until_ms(consumer: Consumer, bounds: Bounds) -> int | None:
+    """Answers to records of until then may have been deleted; None where nothing was.
+
+    What was deleted of a partition was written before its first record that is there, but for clocks that differ.
+    """
+    until_ms: int | None = None
+    for one, begin in bounds.begins.items():
+        if begin > 0:
+            first = next(read_ranges(consumer, {one: range(begin, bounds.ends[one])}), None)
+            its_ms = _FOR_EVER_MS if first is None else first.timestamp + CLOCKS_DIFFER_MS
+            until_ms = its_ms if until_ms is None else max(until_ms, its_ms)
+    return until_ms

@@ -1,0 +1,224 @@
+"""Which records of a range there are, and how often each was answered: some bytes an offset, however many answers.
+
+An offset of the range takes 19 bytes: a million takes 19 MB, whether a record stands there or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefstream.consumer.audit.answers import AuditedAnswer, Malformed
+from prefstream.consumer.stream.lost_offsets import CLOCKS_DIFFER_MS
+
+SHOWN: Final = 20
+"""Places of a break that are named: who mends it begins with the first."""
+
+_MOST: Final = 255
+"""Answers to one record that are counted; what is more is as wrong."""
+
+
+class Break(StrEnum):
+    """A way in which the promise of exactly one answer is broken."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    BOTH = "both"
+    FOREIGN = "foreign"
+    OTHER_BATTLE = "other_battle"
+    CONTRADICTING = "contradicting"
+    MALFORMED = "malformed"
+
+
+@dataclass(slots=True)
+class Places:
+    """How often something was found, and where first.
+
+    Attributes:
+        count: how often.
+        first: the first places, with what is wrong there.
+    """
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, place: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < SHOWN:
+            self.first.append(place)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCounts:
+    """What became of one partition's records in the range.
+
+    Attributes:
+        partition: its number.
+        begin: first offset of the range.
+        end: offset behind the range.
+        committed: the group's offset; None where it has committed none.
+        records: that stand in the range.
+        preferences: of them that have one, once or more often.
+        dead_letters: likewise.
+        open: that have no answer yet, and are not due: the group has not committed past them.
+        untold: that have no answer, and whose answer retention may have deleted.
+        lost: that have no answer though the group has committed past them.
+    """
+
+    partition: int
+    begin: int
+    end: int
+    committed: int | None
+    records: int
+    preferences: int
+    dead_letters: int
+    open: int
+    untold: int
+    lost: int
+
+
+class _Partition:
+    """Arrays over a partition's offsets."""
+
+    def __init__(self, span: range) -> None:
+        self.span = span
+        self.deleted: list[range] = []
+        self.preferences = np.zeros(len(span), np.uint8)
+        self.dead_letters = np.zeros(len(span), np.uint8)
+        self.there = np.zeros(len(span), np.bool_)
+        self.timestamps = np.zeros(len(span), np.int64)
+        self.ids = np.zeros(len(span), np.uint64)
+
+
+class AnswerLedger:
+    """Takes in the records of a range, then the answers, and then tells what does not fit.
+
+    Args:
+        topic: of the battles.
+        spans: the range, by partition.
+        ends: where each of the topic's partitions ended when the last answer was written that will be taken in.
+    """
+
+    def __init__(self, topic: str, spans: Mapping[int, range], ends: Mapping[int, int]) -> None:
+        self._topic = topic
+        self._ends = dict(ends)
+        self._partitions = {number: _Partition(span) for number, span in sorted(spans.items())}
+        self._breaks = {kind: Places() for kind in Break}
+        self.outside = 0
+        self.of_before = 0
+
+    @property
+    def breaks(self) -> Mapping[Break, Places]:
+        """What is broken, as far as it is known; all of it after `settle`."""
+        return self._breaks
+
+    def record(self, partition: int, offset: int, timestamp_ms: int, battle_id: str | None) -> None:
+        """A record stands in the range; its id is None where it is no battle."""
+        there = self._partitions[partition]
+        at = offset - there.span.start
+        there.there[at] = True
+        there.timestamps[at] = timestamp_ms
+        there.ids[at] = 0 if battle_id is None else _digest(battle_id)
+
+    def deleted(self, partition: int, offsets: range) -> None:
+        """Offsets of the range were deleted before they were read: what answers them is outside."""
+        self._partitions[partition].deleted.append(offsets)
+
+    def malformed(self, record: Malformed) -> None:
+        """A record of an output topic is no answer."""
+        self._breaks[Break.MALFORMED].add(f"{record.where} {record.why}")
+
+    def answer(self, answer: AuditedAnswer) -> bool:
+        """An answer stands on an output topic.
+
+        Returns:
+            Whether it is one to a record of the range.
+        """
+        if answer.contradicts:
+            self._breaks[Break.CONTRADICTING].add(f"{answer.where}: {answer.contradicts}")
+        end = self._ends.get(answer.partition) if answer.topic == self._topic else None
+        source = f"{answer.topic}/{answer.partition}/{answer.offset}"
+        if end is None or answer.offset >= end:
+            self._breaks[Break.FOREIGN].add(f"{answer.where} answers {source}")
+            return False
+        asked = self._partitions.get(answer.partition)
+        if asked is None or answer.offset not in asked.span or any(answer.offset in gone for gone in asked.deleted):
+            self.outside += 1
+            return False
+        at = answer.offset - asked.span.start
+        if not asked.there[at]:
+            self._breaks[Break.FOREIGN].add(f"{answer.where} answers {source}, where no record stands")
+            return False
+        if answer.timestamp_ms < asked.timestamps[at] - CLOCKS_DIFFER_MS:
+            self.of_before += 1  # of a topic that had this one's name
+            return False
+        told = answer.preference
+        if told is not None and asked.ids[at] and asked.ids[at] != _digest(told.id):
+            self._breaks[Break.OTHER_BATTLE].add(f"{answer.where} answers {source}, whose id is another")
+        counts = asked.dead_letters if told is None else asked.preferences
+        counts[at] = min(_MOST, int(counts[at]) + 1)
+        return True
+
+    def settle(self, committed: Mapping[int, int], answers_since_ms: int | None) -> list[PartitionCounts]:
+        """Tell what became of every record, once all answers are taken in.
+
+        Args:
+            committed: the group's offsets, asked for before the ends of the output topics.
+            answers_since_ms: answers to records that are not younger than this may have been deleted; None where none
+                were.
+        """
+        return [self._settle(number, committed.get(number), answers_since_ms) for number in self._partitions]
+
+    def _settle(self, number: int, committed: int | None, answers_since_ms: int | None) -> PartitionCounts:
+        asked = self._partitions[number]
+        once, dead = asked.preferences > 0, asked.dead_letters > 0
+        unanswered = asked.there & ~once & ~dead
+        due = np.arange(asked.span.start, asked.span.stop) < (committed or 0)
+        deletable = np.zeros_like(due) if answers_since_ms is None else asked.timestamps <= answers_since_ms
+        lost = unanswered & due & ~deletable
+        found = {
+            Break.LOST: lost,
+            Break.DOUBLED: (asked.preferences > 1) | (asked.dead_letters > 1),
+            Break.BOTH: once & dead,
+        }
+        for kind, where in found.items():
+            self._add_places(kind, number, asked, where)
+        return PartitionCounts(
+            partition=number,
+            begin=asked.span.start,
+            end=asked.span.stop,
+            committed=committed,
+            records=int(asked.there.sum()),
+            preferences=int(once.sum()),
+            dead_letters=int(dead.sum()),
+            open=int((unanswered & ~due).sum()),
+            untold=int((unanswered & due & deletable).sum()),
+            lost=int(lost.sum()),
+        )
+
+    def _add_places(self, kind: Break, number: int, asked: _Partition, where: NDArray[np.bool_]) -> None:
+        places = self._breaks[kind]
+        places.count += int(where.sum())
+        for at in _first(where, SHOWN - len(places.first)):
+            times = f" ({asked.preferences[at]} preferences, {asked.dead_letters[at]} dead letters)"
+            places.first.append(
+                f"{self._topic}/{number}/{asked.span.start + at}{times if kind is not Break.LOST else ''}"
+            )
+
+
+def _first(where: NDArray[np.bool_], count: int) -> Iterator[int]:
+    for at in np.flatnonzero(where)[: max(0, count)]:
+        yield int(at)
+
+
+def _digest(battle_id: str) -> int:
+    """Tells ids apart, but for one pair in 2^64; never 0, which is no id."""
+    digest = hashlib.blake2b(battle_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1

@@ -1,0 +1,87 @@
+"""`prefstream audit`: whether every record of a range has exactly one answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from prefstream.consumer.audit.audit import audit_range
+from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_REJECTED
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.ui.ranges.audit import AuditProgress, print_audit
+from prefstream.consumer.client.kafka_errors import Meaning, Translator
+from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.connection import KafkaConnection
+from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan
+
+_TAKEN: Final = frozenset(
+    name
+    for name in StreamConfig.model_fields
+    if name in KafkaConnection.model_fields
+    or name in {"group_id", "preferences_topic", "dead_letters_topic", "battles_framing"}
+)
+"""Settings of the service that mean here what they mean there."""
+
+_CODES: Final = {"kept": 0, "broken": EXIT_FAULT, "untold": EXIT_REJECTED}
+
+
+@with_settings(StreamConfig, leave_out=frozenset(StreamConfig.model_fields) - _TAKEN)
+def audit(
+    config: StreamConfig,
+    span: Annotated[
+        str,
+        typer.Argument(
+            metavar=SPAN_METAVAR,
+            show_default=False,
+            help="Which records of the battles' topic: from FROM on, up to TO without it. Each is earliest, latest, a "
+            "time with its zone, an offset of a topic with one partition, or offsets by partition, 0:1500,1:1480.",
+        ),
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", envvar="PREFSTREAM_AUDIT_JSON", help="Print what was found as one JSON object.")
+    ] = False,
+) -> None:
+    """Say whether every record of a range has exactly one answer, who gave them, and what was left out.
+
+    Reads the range, and all preferences and dead letters that may answer it, as any reader of committed records does,
+    and holds them against each other: records without an answer, with several, or with a preference and a dead letter;
+    answers to what is not there, or to another battle; headers that contradict their value. Told apart from what is
+    lost: records behind the group's committed offsets, which are not due, and those whose answer retention may have
+    deleted. Joins no group and writes nothing.
+
+    Exit codes: 0 the promise is kept, 1 it is broken, 3 as far as it can be told it is kept: some records, or answers,
+    are deleted.
+
+    Example: `prefstream audit battles@2026-11-22T00:00Z..latest --bootstrap-servers kafka:9092`
+    """
+    configure_logging("warning", library_level="error")
+    asked = TopicSpan.parse(span)
+    began = time.monotonic()
+    with client_silenced(), ExitStack() as stack:
+        stack.enter_context(_reading(config, asked.topic).translating())
+        report = audit_range(config, asked, stack.enter_context(AuditProgress(Console(stderr=True))))
+    if as_json:
+        typer.echo(json.dumps(report.to_fields(), indent=2))
+    else:
+        print_audit(Console(), report, time.monotonic() - began)
+    raise typer.Exit(_CODES[report.verdict])
+
+
+def _reading(config: StreamConfig, topic: str) -> Translator:
+    topics = f"{topic}, {config.preferences_topic}, {config.dead_letters_topic}"
+    return Translator(
+        f"auditing {topic}",
+        acls=lambda _: f"Read on topics {topics}, or Describe on group {config.group}",
+        remedies={
+            Meaning.PASSING: "a partition's leader does not answer, or a transaction has been open on it for half a "
+            "minute; run the same again"
+        },
+    )

@@ -1,0 +1,1 @@
+"""How commands show what they do with a range of a topic."""

@@ -1,0 +1,209 @@
+"""An audit on a terminal: the verdict first, then what became of the records, what is wrong, and who answered.
+
+Names of judges and panels stand in messages that anybody may have written: what a terminal could obey is escaped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from prefstream.consumer.audit.ledger import Break
+from prefstream.consumer.audit.report import AuditReport, Verdict
+from prefstream.consumer.audit.tally import Mark, PanelShare
+from prefstream.consumer.cli.ui.progress import CountProgress
+from prefstream.consumer.words import counted, escaped
+
+BREAKS: Final = {
+    Break.LOST: "records without an answer, past which the group has committed",
+    Break.DOUBLED: "records with several answers of one kind",
+    Break.BOTH: "records with a preference and a dead letter",
+    Break.FOREIGN: "answers to records that are not there",
+    Break.OTHER_BATTLE: "preferences whose id is not that of their record",
+    Break.CONTRADICTING: "answers whose headers contradict them",
+    Break.MALFORMED: "records on the output topics that are no answer",
+}
+"""What each break is called."""
+
+_VERDICTS: Final[dict[Verdict, tuple[str, str]]] = {
+    "kept": ("green", "Every record that is due has exactly one answer."),
+    "broken": ("bold red", "The promise of exactly one answer is broken."),
+    "untold": ("yellow", "Nothing is wrong, as far as it can be told: some of it is deleted."),
+}
+
+PARTITIONS_SHOWN: Final = 24
+"""More are added up."""
+
+_COLUMNS: Final = {
+    "records": "records",
+    "preferences": "preferences",
+    "dead_letters": "dead letters",
+    "open": "not due",
+    "untold": "deleted?",
+    "lost": "lost",
+}
+_RARE: Final = {"open", "untold", "lost"}
+
+PLACES_SHOWN: Final = 5
+PANELS_SHOWN: Final = 12
+HASH_DIGITS: Final = 12
+
+
+class AuditProgress:
+    """How an audit is getting on, for people. A context manager.
+
+    Args:
+        console: where to.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._count = CountProgress(console, verb="reading", unit="offsets", clock=clock)
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        self._count.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._count.__exit__(kind, error, trace)
+
+    def began(self, what: str, offsets: int) -> None:
+        """Say what is read."""
+        self._count.say(f"{what}: {counted(offsets, 'offset')} to read")
+        self._total = offsets
+        self._count.advanced(0, offsets)
+
+    def advanced(self, offsets: int) -> None:
+        """Show how far it is."""
+        self._count.advanced(offsets, self._total)
+
+
+def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
+    """Print what was found, on one page.
+
+    Args:
+        console: where to.
+        report: what was found.
+        seconds: that it took.
+    """
+    style, verdict = _VERDICTS[report.verdict]
+    console.print(Text(verdict, style))
+    console.print(Text(f"{report.span} of group {report.group}, {seconds:,.1f} s", "dim"))
+    console.print()
+    console.print(_partitions(report))
+    for line in _gaps(report):
+        console.print(Text(line, "yellow"))
+    for kind, what in BREAKS.items():
+        if (places := report.breaks[kind]).count:
+            console.print()
+            console.print(Text(f"{what}: {places.count:,}", "bold red"))
+            for place in places.first[:PLACES_SHOWN]:
+                console.print(Text(f"  {escaped(place)}"))
+            if places.count > PLACES_SHOWN:
+                console.print(Text(f"  and {places.count - PLACES_SHOWN:,} more", "dim"))
+    for table in (_panels(report), _judges(report), _reasons(report)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+
+
+def _partitions(report: AuditReport) -> Table:
+    """A row for each; what is 0 everywhere is left out, so that it fits a terminal of 80 columns."""
+    sums = {name: sum(getattr(one, name) for one in report.partitions) for name in _COLUMNS}
+    shown = [name for name, total in sums.items() if total or name not in _RARE]
+    table = _table("partition", "range", "committed", *(_COLUMNS[name] for name in shown))
+    for one in report.partitions[:PARTITIONS_SHOWN]:
+        committed = "nothing" if one.committed is None else f"{one.committed:,}"
+        figures = [_figure(getattr(one, name)) for name in shown]
+        table.add_row(str(one.partition), f"{one.begin:,}..{one.end:,}", committed, *figures)
+    if len(report.partitions) > 1:
+        more = len(report.partitions) - PARTITIONS_SHOWN
+        table.add_row("all" if more <= 0 else f"all, {more} more", "", "", *(_figure(sums[name]) for name in shown))
+    return table
+
+
+def _gaps(report: AuditReport) -> list[str]:
+    lines = []
+    if report.deleted:
+        lines.append(f"{counted(report.deleted, 'offset')} of the range are deleted: what became of them is not known.")
+    if report.untold:
+        lines.append(
+            f"{counted(report.untold, 'record')} without an answer are as old as answers that are deleted: whether "
+            "they had one is not known."
+        )
+    if report.of_before:
+        lines.append(f"{counted(report.of_before, 'answer')} are older than their record: of a topic of the same name.")
+    if report.of_others:
+        lines.append(
+            f"{counted(report.of_others, 'record')} on the output topics are of other groups, and not counted."
+        )
+    return lines
+
+
+def _panels(report: AuditReport) -> Table:
+    table = _table("panel", "calibration", "prefstream", "answers", "first", "last")
+    for panel in report.panels[:PANELS_SHOWN]:
+        table.add_row(
+            Text(_panel(panel)),
+            escaped(panel.calibration or "none"),
+            escaped(panel.version or "unknown"),
+            f"{panel.answers:,}",
+            *map(_mark, (panel.first, panel.last)),
+        )
+    if (more := len(report.panels) - PANELS_SHOWN) > 0:
+        table.add_row(f"{more} more", "", "", f"{sum(one.answers for one in report.panels[PANELS_SHOWN:]):,}", "", "")
+    return table
+
+
+def _panel(panel: PanelShare) -> str:
+    named = "unknown" if panel.hash is None else panel.hash[:HASH_DIGITS]
+    return escaped(f"{named} ({', '.join(panel.judges)})")
+
+
+def _mark(mark: Mark) -> str:
+    partition_and_offset = "/".join(mark.source.rsplit("/", 2)[1:])
+    at = datetime.fromtimestamp(max(0, mark.timestamp_ms) / 1000, UTC)
+    return f"{partition_and_offset}, {at:%Y-%m-%d %H:%M}Z"
+
+
+def _judges(report: AuditReport) -> Table:
+    table = _table("judge", "answers", "left out", "recused", "cut short", "tokens cut: prompts", "responses")
+    for name, judge in sorted(report.judges.items()):
+        share = f" ({judge.truncated / judge.answers:.1%})" if judge.truncated else ""
+        table.add_row(
+            Text(escaped(name)),
+            f"{judge.answers:,}",
+            _figure(judge.left_out),
+            _figure(judge.recused),
+            f"{_figure(judge.truncated)}{share}",
+            _figure(judge.dropped_prompt),
+            _figure(judge.dropped_responses),
+        )
+    return table
+
+
+def _reasons(report: AuditReport) -> Table:
+    table = _table("dead letters by reason", "records", "share of all answers")
+    answers = sum(one.preferences + one.dead_letters for one in report.partitions)
+    for reason, count in report.reasons.items():
+        table.add_row(Text(escaped(reason)), f"{count:,}", f"{count / answers:.2%}")
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    columns = (Column(first, overflow="fold"), *(Column(name, justify="right", overflow="fold") for name in others))
+    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def _figure(count: int) -> str:
+    return f"{count:,}" if count else "–"
