@@ -22,9 +22,11 @@ GRANT: Final = "grant that to this user; prefstream doctor tells what else is mi
 def topic_operations(config: TopicNames) -> dict[str, str]:
     """The operation that the stream needs on each of its topics, as kafka-python spells it; fewer in a shadow."""
     if isinstance(config, StreamConfig) and config.shadow:
-        return {config.battles_topic: "READ", config.shadow_topic: "WRITE"}
-    operations = {config.battles_topic: "READ", config.preferences_topic: "WRITE", config.dead_letters_topic: "WRITE"}
-    operations |= {config.review_topic: "WRITE"} if config.review_topic else {}
+        written = [config.shadow_topic]
+    else:
+        written = [config.preferences_topic, config.dead_letters_topic]
+        written += [config.review_topic] if config.review_topic else []
+    operations = {config.battles_topic: "READ", **dict.fromkeys(written, "WRITE")}
     follows = isinstance(config, StreamConfig) and config.panels is not None
     return operations | ({config.panels_topic: "READ"} if follows else {})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from kafka import errors as kafka_errors
 
@@ -46,6 +48,8 @@ def test_a_shadow_writes_to_its_own_topic_alone() -> None:
     """Those who serve can keep it from theirs."""
     config = CONFIG.model_copy(update={"shadow": True, "review_topic": "look"})
     assert topic_operations(config) == {"in": "READ", "preferences.shadow": "WRITE"}
+    follows = config.model_copy(update={"panels": Path()})
+    assert topic_operations(follows).items() - topic_operations(config).items() == {("panels", "READ")}
     missing = acls_of_stream(config)
     assert missing(kafka_errors.GroupAuthorizationFailedError("g-shadow")) == "Read on group g-shadow"
     denied = kafka_errors.TransactionalIdAuthorizationFailedError()
