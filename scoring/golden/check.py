@@ -137,8 +137,8 @@ class GoldenReport:
         off = f"{_rounded(finding.mean)} on average, {_rounded(finding.largest)} at most"
         if finding.to_the_bit:
             return f"{who} answers {finding.changed} of {self.battles} golden battles otherwise, off by {off}"
-        why = "; ".join(_named(self.moved)) or "it is served elsewhere"
-        return f"{who} is off its known answers by {off}, where {_rounded(finding.bound)} is what {why} can explain"
+        why = "; ".join(_named(self.moved)) or "a server of its own"
+        return f"{who} is off its known answers by {off}; {why} can explain {_rounded(finding.bound)} on average"
 
 
 _REMEDY: Final = (

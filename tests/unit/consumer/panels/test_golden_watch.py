@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from structlog.testing import capture_logs
 
-from prefstream import JudgeFaultError, MisuseError, Panel
+from prefstream import JudgeFaultError, MisuseError, Panel, load_panel, load_panel_config
 from prefstream.consumer.errors import GoldenFaultError, StalledError
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
+from prefstream.consumer.panels.folder import PanelFolder
 from prefstream.consumer.panels.golden_watch import HOLD_S, GoldenWatch, known_to_answer
+from prefstream.consumer.panels.loading import PanelLoader
+from prefstream.schemas import PanelVersion
 from prefstream.scoring.errors import GoldenSetError
 from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from prefstream.scoring.judges.prior import PriorJudge
@@ -198,3 +203,19 @@ def test_before_it_serves_a_panel_is_told_of_or_closed_and_refused(panel: Panel)
         known_to_answer(panel)
     with pytest.raises(MisuseError, match="closed"):
         panel.score(golden_battles(1))
+
+
+def test_a_panel_that_is_chosen_while_others_serve_must_give_its_answers_first(tmp_path: Path) -> None:
+    golden_of(prior_entry("one"), count=2).write(tmp_path / "golden.jsonl")
+    for name, judge in [("right", prior_entry("one")), ("wrong", prior_entry("one", (0.2, 0.3, 0.5)))]:
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"judges": [judge], "golden": "golden.jsonl"}))
+    loader = PanelLoader(
+        PanelFolder(tmp_path),
+        None,
+        read=load_panel_config,
+        load=lambda config, calibration: load_panel(config, calibration=calibration),
+    )
+    with loader.load(PanelVersion(panel="right")).panel as panel:
+        assert panel.golden is not None
+    with pytest.raises(GoldenSetError, match="another one than this golden set is of: judge one: probabilities"):
+        loader.load(PanelVersion(panel="wrong"))

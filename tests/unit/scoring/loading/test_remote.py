@@ -23,6 +23,8 @@ from prefstream import (
 from prefstream.scoring.adapters.merge import merge_adapter
 from prefstream.scoring.config import ModelJudgeConfig, RemoteJudgeConfig
 from prefstream.scoring.encoding.template import Kind
+from prefstream.scoring.golden.check import check_golden
+from prefstream.scoring.golden.make import make_golden
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.remote import load_remote_judge
@@ -229,3 +231,29 @@ def test_in_an_installation_without_torch_it_answers_as_here_by_name_and_by_comm
     assert float(probability) == pytest.approx(answer.probabilities.model_a, abs=1e-6)
     preference = decode_preference(scored.stdout.encode())
     assert preference.probabilities.model_a == pytest.approx(answer.probabilities.model_a, abs=1e-6)
+
+
+def test_its_known_answers_are_held_to_a_bound_alone(pairwise: dict[str, Any], served: Serving) -> None:
+    """Its server promises no bits, and may be of another version tomorrow."""
+    with load_panel(PanelConfig(judges=(remote(pairwise, served.url),))) as panel:
+        golden = make_golden(panel, BATTLES, source="golden.jsonl", count=4, say=lambda _: None)
+        served.garble = shifted(0.01)
+        report = check_golden(panel, golden)
+        assert report.passed
+        assert report.findings[0].changed == 4
+        served.garble = shifted(1.0)
+        problem = check_golden(panel, golden).problem
+    assert problem is not None
+    assert "is off its known answers by " in problem
+    assert "; a server of its own can explain 0.02 on average; " in problem
+
+
+def shifted(by: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a server says that computes otherwise."""
+
+    def shift(answer: dict[str, Any]) -> dict[str, Any]:
+        for row in answer["data"]:
+            row["probs"][0] += by
+        return answer
+
+    return shift
