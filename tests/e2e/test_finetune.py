@@ -109,17 +109,44 @@ def kill_midway(case: Case) -> None:
     """SIGKILL once a checkpoint is whole."""
     log = case.folder / "log.txt"
     with training(case, case.killed, log) as process:
-        wait_until(lambda: list(case.killed.glob(f"run/checkpoint-*/{COMPLETE}")) or process.ended, TRAIN_S)
+        wait_until(lambda: checkpoints(case.killed) or process.ended, TRAIN_S)
         assert not process.ended, process.log
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert not (case.killed / "adapter_model.safetensors").exists(), "it was to be killed during the work"
 
 
-def resume(case: Case) -> None:
+@dataclass(frozen=True)
+class Interrupted:
+    """A run that was killed, resumed, and interrupted by Ctrl-C, as it ended then.
+
+    Attributes:
+        code: its exit code.
+        log: what it said.
+        steps: of its whole checkpoints.
+        finished: whether it has an adapter.
+    """
+
+    code: int
+    log: str
+    steps: list[int]
+    finished: bool
+
+
+def checkpoints(output: Path) -> list[int]:
+    """The steps of the checkpoints that are whole."""
+    return [int(path.parent.name.rpartition("-")[2]) for path in output.glob(f"run/checkpoint-*/{COMPLETE}")]
+
+
+def resume_and_interrupt(case: Case) -> Interrupted:
+    """Ctrl-C once there is one more checkpoint."""
+    before = max(checkpoints(case.killed))
     with training(case, case.killed, case.folder / "log.txt", "--resume") as process:
-        assert process.wait(TRAIN_S) == 0, process.log
-        assert "going on at step" in process.log
+        wait_until(lambda: max(checkpoints(case.killed), default=0) > before or process.ended, TRAIN_S)
+        process.signal(signal.SIGINT)
+        code, log = process.wait(TRAIN_S), process.log
+    finished = (case.killed / "adapter_model.safetensors").exists()
+    return Interrupted(code, log, checkpoints(case.killed), finished)
 
 
 def train_here(case: Case, output: Path, *, resume: bool = False) -> None:
@@ -128,8 +155,8 @@ def train_here(case: Case, output: Path, *, resume: bool = False) -> None:
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """Both judges, each trained undisturbed, and killed and resumed."""
+def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Case], Interrupted]:
+    """Both judges, each trained undisturbed, and killed and resumed; one was interrupted by Ctrl-C, too."""
     folder = tmp_path_factory.mktemp("finetune")
     made = [
         make_case(folder, "gemma", "gemma2", "pairwise", epochs=8, dtype="float32"),
@@ -141,10 +168,16 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
             train_here(case, case.undisturbed)
         for future in killed:
             future.result()
-        resumed = pool.submit(resume, made[0])
+        interrupted = pool.submit(resume_and_interrupt, made[0])
         train_here(made[1], made[1].killed, resume=True)
-        resumed.result()
-    return {case.name: case for case in made}
+        told = interrupted.result()
+        train_here(made[0], made[0].killed, resume=True)
+    return {case.name: case for case in made}, told
+
+
+@pytest.fixture
+def cases(work: tuple[dict[str, Case], Interrupted]) -> dict[str, Case]:
+    return work[0]
 
 
 def receipt(folder: Path) -> dict[str, Any]:
@@ -236,19 +269,15 @@ def test_an_adapter_of_an_8_bit_base_serves_on_an_8_bit_base(cases: dict[str, Ca
 
 
 @pytest.mark.timeout(600)
-def test_ctrl_c_saves_and_says_how_to_go_on(cases: dict[str, Case], tmp_path: Path) -> None:
-    case = cases["gemma"]
-    output = tmp_path / "out"
-    with training(case, output, tmp_path / "log.txt") as process:
-        wait_until(lambda: list(output.glob(f"run/checkpoint-*/{COMPLETE}")) or process.ended, TRAIN_S)
-        process.signal(signal.SIGINT)
-        assert process.wait(TRAIN_S) == EXIT_INTERRUPTED, process.log
-        assert "finishing the step at hand, then saving" in process.log
-        assert "interrupted and saved; go on with the same command and --resume" in process.log
-        assert "Traceback" not in process.log
-    steps = [int(path.parent.name.rpartition("-")[2]) for path in output.glob(f"run/checkpoint-*/{COMPLETE}")]
-    assert 0 < max(steps) < receipt(case.undisturbed)["steps"]
-    assert not (output / "adapter_model.safetensors").exists()
+def test_ctrl_c_saves_and_says_how_to_go_on(work: tuple[dict[str, Case], Interrupted]) -> None:
+    cases, told = work
+    assert told.code == EXIT_INTERRUPTED, told.log
+    assert "going on at step" in told.log
+    assert "finishing the step at hand, then saving" in told.log
+    assert "interrupted and saved; go on with the same command and --resume" in told.log
+    assert "Traceback" not in told.log
+    assert 0 < max(told.steps) < receipt(cases["gemma"].undisturbed)["steps"]
+    assert not told.finished
 
 
 def launch(arguments: Sequence[str], log: Path) -> None:
