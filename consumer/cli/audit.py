@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from prefstream.consumer.audit.audit import audit_range
+from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_REJECTED
 from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.quiet import client_silenced
+from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.ranges.audit import AuditProgress, print_audit
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan
+from prefstream.scoring.extras import explained
 
 _TAKEN: Final = frozenset(
     name
@@ -48,6 +54,11 @@ def audit(
     as_json: Annotated[
         bool, typer.Option("--json", envvar="PREFSTREAM_AUDIT_JSON", help="Print what was found as one JSON object.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Write a page that needs nothing beside it."),
+    ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Say whether every record of a range has exactly one answer, who gave them, and what was left out.
 
@@ -55,7 +66,7 @@ def audit(
     and holds them against each other: records without an answer, with several, or with a preference and a dead letter;
     answers to what is not there, or to another battle; headers that contradict their value. Told apart from what is
     lost: records behind the group's committed offsets, which are not due, and those whose answer retention may have
-    deleted. Joins no group and writes nothing.
+    deleted. Joins no group and writes to no topic.
 
     Exit codes: 0 the promise is kept, 1 it is broken, 3 as far as it can be told it is kept: some records, or answers,
     are deleted.
@@ -64,15 +75,28 @@ def audit(
     """
     configure_logging("warning", library_level="error")
     asked = TopicSpan.parse(span)
+    check_outputs({"--html": html}, [], force=force)
+    render = _page() if html else None
     began = time.monotonic()
     with client_silenced(), ExitStack() as stack:
         stack.enter_context(_reading(config, asked.topic).translating())
         report = audit_range(config, asked, stack.enter_context(AuditProgress(Console(stderr=True))))
+    if html and render:
+        write_output(html, render(report).encode())
+        say(Console(stderr=True), f"written: {html}")
     if as_json:
         typer.echo(json.dumps(report.to_fields(), indent=2))
     else:
         print_audit(Console(), report, time.monotonic() - began)
     raise typer.Exit(_CODES[report.verdict])
+
+
+def _page() -> Callable[[AuditReport], str]:
+    """What draws the page, found before the topics are read."""
+    with explained("prefstream audit --html", "judges"):
+        from prefstream.consumer.audit.page import render_audit
+
+    return render_audit
 
 
 def _reading(config: StreamConfig, topic: str) -> Translator:

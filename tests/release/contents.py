@@ -30,6 +30,7 @@ NEEDED: Final = (
     f"{PRETRAINED}/gemma-middle/GEMMA_TERMS_OF_USE.txt",
     f"{PRETRAINED}/smollm-middle/adapter_config.json",
     "scoring/bench/lengths.csv",
+    "consumer/audit/audit.html.j2",
     "scoring/comparison/diff.html.j2",
     "scoring/evaluation/report/report.html.j2",
     "scoring/evaluation/report/page.html.j2",

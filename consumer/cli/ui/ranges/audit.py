@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,28 +14,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from prefstream.consumer.audit.ledger import Break
 from prefstream.consumer.audit.report import AuditReport, Verdict
 from prefstream.consumer.audit.tally import Mark, PanelShare
+from prefstream.consumer.audit.words import BREAKS, VERDICTS, gaps, minute_of, place_of_mark
 from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.words import counted, escaped
 
-BREAKS: Final = {
-    Break.LOST: "records without an answer, past which the group has committed",
-    Break.DOUBLED: "records with several answers of one kind",
-    Break.BOTH: "records with a preference and a dead letter",
-    Break.FOREIGN: "answers to records that are not there",
-    Break.OTHER_BATTLE: "preferences whose id is not that of their record",
-    Break.CONTRADICTING: "answers whose headers contradict them",
-    Break.MALFORMED: "records on the output topics that are no answer",
-}
-"""What each break is called."""
-
-_VERDICTS: Final[dict[Verdict, tuple[str, str]]] = {
-    "kept": ("green", "Every record that is due has exactly one answer."),
-    "broken": ("bold red", "The promise of exactly one answer is broken."),
-    "untold": ("yellow", "Nothing is wrong, as far as it can be told: some of it is deleted."),
-}
+_STYLES: Final[dict[Verdict, str]] = {"kept": "green", "broken": "bold red", "untold": "yellow"}
 
 PARTITIONS_SHOWN: Final = 24
 """More are added up."""
@@ -96,12 +80,11 @@ def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
         report: what was found.
         seconds: that it took.
     """
-    style, verdict = _VERDICTS[report.verdict]
-    console.print(Text(verdict, style))
+    console.print(Text(VERDICTS[report.verdict], _STYLES[report.verdict]))
     console.print(Text(f"{report.span} of group {report.group}, {seconds:,.1f} s", "dim"))
     console.print()
     console.print(_partitions(report))
-    for line in _gaps(report):
+    for line in gaps(report):
         console.print(Text(line, "yellow"))
     for kind, what in BREAKS.items():
         if (places := report.breaks[kind]).count:
@@ -132,24 +115,6 @@ def _partitions(report: AuditReport) -> Table:
     return table
 
 
-def _gaps(report: AuditReport) -> list[str]:
-    lines = []
-    if report.deleted:
-        lines.append(f"{counted(report.deleted, 'offset')} of the range are deleted: what became of them is not known.")
-    if report.untold:
-        lines.append(
-            f"{counted(report.untold, 'record')} without an answer are as old as answers that are deleted: whether "
-            "they had one is not known."
-        )
-    if report.of_before:
-        lines.append(f"{counted(report.of_before, 'answer')} are older than their record: of a topic of the same name.")
-    if report.of_others:
-        lines.append(
-            f"{counted(report.of_others, 'record')} on the output topics are of other groups, and not counted."
-        )
-    return lines
-
-
 def _panels(report: AuditReport) -> Table:
     table = _table("panel", "calibration", "prefstream", "answers", "first", "last")
     for panel in report.panels[:PANELS_SHOWN]:
@@ -171,9 +136,7 @@ def _panel(panel: PanelShare) -> str:
 
 
 def _mark(mark: Mark) -> str:
-    partition_and_offset = "/".join(mark.source.rsplit("/", 2)[1:])
-    at = datetime.fromtimestamp(max(0, mark.timestamp_ms) / 1000, UTC)
-    return f"{partition_and_offset}, {at:%Y-%m-%d %H:%M}Z"
+    return f"{place_of_mark(mark)}, {minute_of(mark)}"
 
 
 def _judges(report: AuditReport) -> Table:

@@ -9,35 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from prefstream.consumer.audit.ledger import Break, PartitionCounts, Places
+from prefstream.consumer.audit.ledger import Break, Places
 from prefstream.consumer.audit.report import AuditReport
-from prefstream.consumer.audit.tally import JudgeShare, Mark, PanelShare
-from prefstream.consumer.cli.ui.ranges.audit import BREAKS, PARTITIONS_SHOWN, PLACES_SHOWN, AuditProgress, print_audit
-
-FIRST, LAST = Mark("battles/0/1", 1_700_000_000_000), Mark("battles/3/9", 1_700_000_600_000)
-
-
-def counts(partition: int = 0, **changes: Any) -> PartitionCounts:
-    fields: dict[str, Any] = {"records": 10, "preferences": 8, "dead_letters": 2, "open": 0, "untold": 0, "lost": 0}
-    fields |= {"partition": partition, "begin": 5, "end": 1_234, "committed": 1_234}
-    return PartitionCounts(**{**fields, **changes})
-
-
-def report(**changes: Any) -> AuditReport:
-    fields: dict[str, Any] = {
-        "span": "battles@earliest..latest",
-        "group": "prefstream",
-        "partitions": (counts(),),
-        "breaks": {kind: Places() for kind in Break},
-        "panels": (PanelShare("ab" * 32, "c1", "0.2.0", ("gemma", "llama"), FIRST, LAST, 8),),
-        "judges": {"gemma": JudgeShare(answers=8, truncated=2, dropped_prompt=30), "llama": JudgeShare(left_out=8)},
-        "reasons": {"not_json": 2},
-        "deleted": 0,
-        "outside": 0,
-        "of_before": 0,
-        "of_others": 0,
-    }
-    return AuditReport(**{**fields, **changes})
+from prefstream.consumer.audit.tally import JudgeShare, PanelShare
+from prefstream.consumer.audit.words import BREAKS
+from prefstream.consumer.cli.ui.ranges.audit import PARTITIONS_SHOWN, PLACES_SHOWN, AuditProgress, print_audit
+from tests.support.audits import FIRST, LAST, a_report, partition_counts
 
 
 def page(found: AuditReport, width: int = 100) -> str:
@@ -48,7 +25,7 @@ def page(found: AuditReport, width: int = 100) -> str:
 
 
 def test_the_verdict_comes_first_and_panels_judges_and_reasons_follow() -> None:
-    lines = page(report(), width=120).splitlines()
+    lines = page(a_report(), width=120).splitlines()
     assert lines[0] == "Every record that is due has exactly one answer."
     assert lines[1] == "battles@earliest..latest of group prefstream, 1.5 s"
     text = "\n".join(lines)
@@ -59,7 +36,7 @@ def test_the_verdict_comes_first_and_panels_judges_and_reasons_follow() -> None:
 
 def test_every_break_is_named_with_its_first_places_and_how_many_more() -> None:
     places = Places(7, [f"battles/0/{number}" for number in range(7)])
-    found = report(breaks=dict.fromkeys(Break, places))
+    found = a_report(breaks=dict.fromkeys(Break, places))
     text = page(found)
     assert found.verdict == "broken"
     assert text.startswith("The promise of exactly one answer is broken.")
@@ -73,30 +50,33 @@ def test_every_break_is_named_with_its_first_places_and_how_many_more() -> None:
     ("changes", "told"),
     [
         ({"deleted": 3}, "3 offsets of the range are deleted"),
-        ({"partitions": (counts(untold=1),)}, "1 record without an answer are as old as answers that are deleted"),
+        (
+            {"partitions": (partition_counts(untold=1),)},
+            "1 record without an answer are as old as answers that are deleted",
+        ),
     ],
     ids=str,
 )
 def test_what_is_deleted_is_neither_well_nor_wrong(changes: dict[str, Any], told: str) -> None:
-    found = report(**changes)
+    found = a_report(**changes)
     assert found.verdict == "untold"
     assert told in page(found)
 
 
 def test_the_table_of_partitions_is_not_folded_on_a_narrow_terminal() -> None:
-    lines = page(report(), width=80).splitlines()
+    lines = page(a_report(), width=80).splitlines()
     assert lines[3].split() == ["partition", "range", "committed", "records", "preferences", "dead", "letters"]
     assert lines[4].split() == ["0", "5..1,234", "1,234", "10", "8", "2"]
 
 
 def test_lag_is_well() -> None:
-    found = report(partitions=(counts(open=4, committed=None),))
+    found = a_report(partitions=(partition_counts(open=4, committed=None),))
     assert found.verdict == "kept"
     assert "nothing" in page(found)
 
 
 def test_many_partitions_stay_on_one_page() -> None:
-    text = page(report(partitions=tuple(counts(number) for number in range(200))))
+    text = page(a_report(partitions=tuple(partition_counts(number) for number in range(200))))
     assert f"all, {200 - PARTITIONS_SHOWN} more" in text
     assert "2,000" in text
     assert len(text.splitlines()) < 60
@@ -104,7 +84,7 @@ def test_many_partitions_stay_on_one_page() -> None:
 
 def test_names_that_a_terminal_would_obey_are_shown_as_what_they_are() -> None:
     evil = "\x1b]0;owned\x07"
-    found = report(
+    found = a_report(
         judges={evil: JudgeShare(answers=1)},
         panels=(PanelShare(evil, evil, evil, (evil,), FIRST, LAST, 1),),
         breaks={kind: Places(1, [evil]) for kind in Break},
@@ -113,7 +93,7 @@ def test_names_that_a_terminal_would_obey_are_shown_as_what_they_are() -> None:
 
 
 def test_what_is_found_is_an_object_of_json() -> None:
-    fields = json.loads(json.dumps(report().to_fields()))
+    fields = json.loads(json.dumps(a_report().to_fields()))
     assert (fields["verdict"], fields["records"], fields["dead_letters"]) == (
         "kept",
         10,
