@@ -12,6 +12,7 @@ from prefstream.consumer.doctor.cluster import examine_cluster
 from prefstream.consumer.doctor.finding import Finding, State, attempt
 from prefstream.consumer.doctor.judges import examine_judges
 from prefstream.consumer.doctor.machine import check_configuration, check_http_port, check_process, check_versions
+from prefstream.consumer.doctor.panels import examine_panels
 from prefstream.consumer.doctor.schema_registry import check_schema_registry
 
 __all__ = ["Finding", "State", "examine"]
@@ -32,6 +33,7 @@ def examine(
     yield attempt("versions", check_versions)
     yield attempt("process", check_process)
     yield from examine_judges(config, load=load)
+    yield from examine_panels(config)
     yield from examine_cluster(config)
     if config.preferences_framing != "none":
         yield attempt("schema registry", lambda: check_schema_registry(config))

@@ -59,7 +59,7 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
         return describe_panel(config, panel)
 
     finding = attempt("panel", read)
-    models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)] if panel else []
+    models = _models_of(panel) if panel else []
     with_torch = (bool(models) or panel is None) and is_installed("torch")
     yield attempt("devices", lambda: check_devices(with_torch=with_torch))
     yield attempt("bounds of memory", lambda: check_bounds(config, with_torch=with_torch))
@@ -83,7 +83,20 @@ def fits_beside(panel: PanelConfig) -> bool:
 
     What is not known, such as a judge whose files are not here yet, counts as fitting: loading it will tell.
     """
-    models = [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)]
+    return _fit(_models_of(panel))
+
+
+def fit_together(panel: PanelConfig, other: PanelConfig) -> bool:
+    """Whether the judges of both panels fit into the memory that is free now; likewise."""
+    others = [judge.model_copy(update={"name": f"{judge.name} of the other panel"}) for judge in _models_of(other)]
+    return _fit([*_models_of(panel), *others])
+
+
+def _models_of(panel: PanelConfig) -> list[ModelJudgeConfig]:
+    return [judge for judge in panel.judges if isinstance(judge, ModelJudgeConfig)]
+
+
+def _fit(models: list[ModelJudgeConfig]) -> bool:
     return all(finding.check != "memory" or finding.state == "ok" for finding in _examine_models(models))
 
 
