@@ -162,14 +162,6 @@ def _nudge_one(weights: torch.Tensor) -> None:
     weights[0, 0] *= 1.5
 
 
-@contextmanager
-def _wrong_pad(judge: LocalJudge[Any]) -> Iterator[None]:
-    config = judge.forwards[0].model_config
-    before, config.pad_token_id = config.pad_token_id, judge.encoder.last_token
-    yield
-    config.pad_token_id = before
-
-
 MOVES: Final[dict[str, Arm]] = {
     "each sequence alone": _alone,
     "three threads": _threads(3),
@@ -182,7 +174,6 @@ FAULTS: Final[dict[str, Arm]] = {
     "an eighth of a middle layer lost": _weights(0.5, _lose_rows),
     "one weight is 10,000": _weights(0.5, _flip_a_bit),
     "one weight is half as large again": _weights(0.5, _nudge_one),
-    "a wrong pad token": _wrong_pad,
 }
 
 
