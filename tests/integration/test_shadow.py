@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from kafka import TopicPartition
 from structlog.testing import capture_logs
 
-from prefstream.consumer.client.clients import admin_client
+from prefstream.consumer.client.clients import admin_client, make_consumer
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import DeadLetterFloodError
@@ -64,8 +66,12 @@ def counted(service: Running, name: str, **labels: str) -> float:
     return service.service.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def at_the_end(config: StreamConfig, partitions: int) -> Callable[[], bool]:
-    return lambda: committed_offsets(config, partitions) == end_offsets(config, partitions)
+def wait_at_the_end(config: StreamConfig, partitions: int) -> None:
+    """Wait until the group has committed all that there is."""
+    battles = [TopicPartition(config.battles_topic, number) for number in range(partitions)]
+    with closing(make_consumer(config, group_id=config.group)) as consumer:
+        ends = consumer.end_offsets(battles)
+        wait_until(lambda: {one: consumer.committed(one) for one in battles} == ends, what=f"{config.group} at the end")
 
 
 def test_beside_who_serves_a_shadow_answers_what_the_hash_chooses_and_nothing_else(stream_config: MakeConfig) -> None:
@@ -74,7 +80,7 @@ def test_beside_who_serves_a_shadow_answers_what_the_hash_chooses_and_nothing_el
     sent = produce(config, [*battle_events(300), *(value for value, _ in malformed_events(22))])
     with running(config) as serving, running(shadow, hash_panel) as beside:
         serving.wait_published(len(sent))
-        wait_until(at_the_end(shadow, 2), what="the shadow at the end of the topic")
+        wait_at_the_end(shadow, 2)
     outcome = assert_exactly_once(config, sent)
     assert len(outcome.dead_letters) == 22, "the shadow has written none"
     rule = ShadowRule(0.3)
@@ -103,11 +109,11 @@ def test_a_smaller_share_is_part_of_a_larger_one_and_a_restart_changes_no_choice
     sent = produce(config, battle_events(200))
     for _ in range(2):
         with running(smaller):
-            wait_until(at_the_end(smaller, 1), what="the shadow at the end of the topic")
+            wait_at_the_end(smaller, 1)
         sent += produce(config, battle_events(100, first=len(sent)))
     larger = smaller.model_copy(update={"share": 0.2})
     with running(larger):
-        wait_until(at_the_end(larger, 1), what="the larger shadow at the end of the topic")
+        wait_at_the_end(larger, 1)
     by_share = {0.1: range(300), 0.2: range(300, 400)}
     chosen = [
         f"battle-{n}" for share, some in by_share.items() for n in some if ShadowRule(share).chooses(f"battle-{n}")
@@ -133,7 +139,7 @@ def test_a_shadow_that_is_killed_takes_nothing_from_who_serves_and_goes_on_exact
         assert_exactly_once(config, sent)
         sent += produce(config, battle_events(20, first=60))
         with running(shadow.model_copy(update={"instance_id": "one"})):
-            wait_until(at_the_end(shadow, 1), what="the shadow at the end of the topic")
+            wait_at_the_end(shadow, 1)
         serving.wait_published(len(sent))
     assert_exactly_once(config, sent)
     assert places(answers_of(shadow)) == Counter(sent)
@@ -146,7 +152,7 @@ def test_a_shadow_that_is_too_far_behind_skips_to_the_end_and_answers_exactly_on
     shadow = shadow_of(config, max_lag=50)
     produce(config, battle_events(200))
     with capture_logs() as logs, running(shadow) as beside:
-        wait_until(at_the_end(shadow, 1), what="the shadow at the end of the topic")
+        wait_at_the_end(shadow, 1)
         late = produce(config, battle_events(40, first=200))
         beside.wait_published(40)
     assert places(answers_of(shadow)) == Counter(late)
