@@ -121,6 +121,14 @@ class BoardConfig(TopicNames):
         ),
     ] = False
 
+    board_shadow: Annotated[
+        bool,
+        Field(
+            description="Show how the newest answers of a shadow (`prefstream run --shadow`) differ from those that "
+            "are served. Needs Read on shadow_topic."
+        ),
+    ] = False
+
     group_id: Annotated[
         str, Field(description="Consumer group of the stream, whose lag is told; the board joins none.")
     ] = "prefstream"

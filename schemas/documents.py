@@ -239,6 +239,9 @@ def _asyncapi() -> _Json:
             "sendAsShadow": _operation(
                 "send", "shadow", "A shadow writes in the transaction that commits its battles' offsets."
             ),
+            "receiveFromShadow": _operation(
+                "receive", "shadow", "The board shows how a shadow's answers differ; only with --shadow."
+            ),
             "receiveDeadLetters": _operation("receive", "deadLetters", "The board counts dead letters by reason."),
             "receivePreferences": _operation("receive", "preferences", "The board reads preferences, committed ones."),
             "receivePanelChoices": _operation(

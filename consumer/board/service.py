@@ -25,6 +25,7 @@ from prefstream.consumer.board.report.reports import Reports, ReportSettings
 from prefstream.consumer.board.report.surroundings import Surroundings
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.board.trust.gauges import TrustCollector
+from prefstream.consumer.board.watch.shadow import ShadowWatch
 from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.client.acl import battle_operations
@@ -121,7 +122,10 @@ class BoardService:
             def publish(event: str, told: BaseModel) -> None:
                 live.broadcast.publish(event, told)
 
-            watch = StreamWatch(config, config.group_id, publish)
+            shadow = None
+            if config.board_shadow:
+                shadow = ShadowWatch(config, stack.enter_context(store.reader()).answers)
+            watch = StreamWatch(config, config.group_id, publish, shadow=shadow)
             around = Surroundings(
                 notice=self._notice,
                 obstacle=self._obstacle,

@@ -53,6 +53,11 @@ def watch_operations(config: TopicNames) -> dict[str, str]:
     return {config.battles_topic: "DESCRIBE", config.dead_letters_topic: "READ"}
 
 
+def shadow_operations(config: TopicNames) -> dict[str, str]:
+    """What the board needs to show how a shadow differs (`--shadow`); it serves without."""
+    return {config.shadow_topic: "READ"}
+
+
 def acls_of_lag(config: TopicNames, group_id: str) -> Callable[[KafkaError], str]:
     """Names the ACL that the broker denied to who asks for the stream's lag, for a translator.
 

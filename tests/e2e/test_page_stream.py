@@ -17,14 +17,20 @@ from prefstream.consumer.board.report.stream_payloads import (
     GroupLag,
     PartitionLag,
     RecordPlace,
+    ShadowBattle,
+    ShadowReport,
     StreamReport,
 )
 from prefstream.consumer.board.report.surroundings import Surroundings, WatchedStream
 from prefstream.consumer.board.store.store import Store
+from prefstream.schemas import Probabilities
 from prefstream.schemas.preference import Timings
+from prefstream.scoring.comparison.change import measure_change
+from prefstream.scoring.evaluation.bootstrap import Resamples
 from tests.support.board import preference_record
 from tests.support.boards import NOW, ask, open_store, served
 from tests.support.browser import Tabs
+from tests.support.judged import make_probabilities
 
 LETTERS = DeadLetterCounts(
     since=NOW - timedelta(days=1),
@@ -51,7 +57,25 @@ LAG = GroupLag(
         PartitionLag(topic="battles", partition=number, lag=lag) for number, lag in enumerate((1_200, 34))
     ),
 )
-WATCHED = WatchedStream(group="judges", lag=LAG, why_no_lag=None, dead_letters=LETTERS, why_no_dead_letters=None)
+SHADOW = ShadowReport(
+    topic="preferences.shadow",
+    compared=200,
+    waiting=7,
+    change=measure_change(
+        make_probabilities(200), make_probabilities(200, seed=1), Resamples(range(200), resamples=50)
+    ),
+    most_changed=(
+        ShadowBattle(
+            id="<b>7</b>",
+            source=RecordPlace(topic="battles", partition=1, offset=3),
+            served=Probabilities(model_a=0.7, model_b=0.2, tie=0.1),
+            shadow=Probabilities(model_a=0.1, model_b=0.6, tie=0.3),
+        ),
+    ),
+)
+WATCHED = WatchedStream(
+    shadow=SHADOW, group="judges", lag=LAG, why_no_lag=None, dead_letters=LETTERS, why_no_dead_letters=None
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +143,26 @@ def test_what_is_not_known_is_said_with_what_to_do(browser: Browser) -> None:
         expect(page.get_by_text("The lag is not known")).to_be_visible()
         expect(page.get_by_text("This board watches no stream.", exact=True)).to_be_visible()
         expect(page.get_by_text("dead letters are not counted")).to_be_visible()
+        expect(page.get_by_role("heading", name="Shadow")).to_be_hidden()  # none is to be looked at
+
+
+def test_a_shadow_is_shown_beside_who_serves(tabs: Tabs, url: str) -> None:
+    page = tabs.open(f"{url}/#stream")
+    told = StreamReport.model_validate(ask(url, f"{API}/stream").json).shadow
+    assert told is not None
+    assert told.change is not None
+    expect(page.get_by_text("200 battles; 7 more wait for an answer of who serves.")).to_be_visible()
+    rows = page.get_by_role("region", name="Battles by the served verdict and the shadow's").locator("tbody tr")
+    shown = [[int(cell) for cell in row.locator("td").all_text_contents()] for row in rows.all()]
+    assert shown == [list(row) for row in told.change.verdicts]
+    row = page.get_by_role("row").filter(has_text="<b>7</b>")
+    for words in ("battles/1/3", "0.70 / 0.20 / 0.10", "0.10 / 0.60 / 0.30"):
+        expect(row).to_contain_text(words)
+
+
+def test_a_shadow_that_can_not_be_looked_at_says_why(browser: Browser) -> None:
+    watched = WatchedStream(why_no_shadow="there is no topic preferences.shadow")
+    around = Surroundings(stream=lambda: watched)
+    with Store(None) as store, served(store, around=around) as url, Tabs(browser) as tabs:
+        page = tabs.open(f"{url}/#stream")
+        expect(page.get_by_text("there is no topic preferences.shadow")).to_be_visible()

@@ -45,6 +45,8 @@ def stream_report(minutes: Sequence[MinuteFacts], watched: WatchedStream, now: d
         why_no_lag=watched.why_no_lag,
         dead_letters=watched.dead_letters,
         why_no_dead_letters=watched.why_no_dead_letters,
+        shadow=watched.shadow,
+        why_no_shadow=watched.why_no_shadow,
     )
 
 

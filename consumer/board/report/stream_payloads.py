@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from prefstream.consumer.board.report.payloads import Payload
+from prefstream.schemas import Probabilities
+from prefstream.scoring.comparison.results import Change
 
 
 class StreamMinute(Payload):
@@ -78,6 +80,27 @@ class DeadLetterCounts(Payload):
     reasons: Annotated[tuple[DeadLetterReason, ...], Field(description="The most frequent first.")]
 
 
+class ShadowBattle(Payload):
+    """A battle that a shadow answers otherwise."""
+
+    id: str
+    source: RecordPlace
+    served: Annotated[Probabilities, Field(description="Of who serves.")]
+    shadow: Annotated[Probabilities, Field(description="Of the shadow.")]
+
+
+class ShadowReport(Payload):
+    """How a shadow's newest answers differ from those that are served: the shadow's minus these."""
+
+    topic: Annotated[str, Field(description="Of the shadow's answers.")]
+    compared: Annotated[int, Field(ge=0, description="Of its newest answers, those to a battle that was served.")]
+    waiting: Annotated[
+        int, Field(ge=0, description="The others: the board has no answer to their battle, yet or any more.")
+    ]
+    change: Annotated[Change | None, Field(description="Null where none is compared.")]
+    most_changed: Annotated[tuple[ShadowBattle, ...], Field(description="The most distant first.")]
+
+
 class StreamReport(Payload):
     """What the stream does."""
 
@@ -95,6 +118,10 @@ class StreamReport(Payload):
     why_no_lag: Annotated[str | None, Field(description="In words; null where there is one.")]
     dead_letters: Annotated[DeadLetterCounts | None, Field(description="Null where nobody knows.")]
     why_no_dead_letters: Annotated[str | None, Field(description="In words; null where they are counted.")]
+    shadow: Annotated[ShadowReport | None, Field(description="Null where none is looked at, or nobody knows.")] = None
+    why_no_shadow: Annotated[
+        str | None, Field(description="In words; null where there is one, and where none is to be looked at.")
+    ] = None
 
 
 class NewDeadLetter(Payload):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, GroupLag
+from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, GroupLag, ShadowReport
 
 _UNWATCHED = "this board watches no stream"
 
@@ -21,6 +21,8 @@ class WatchedStream:
         unanswered_s: for how long some have waited and none was answered, in seconds.
         dead_letters: of the last day; None where nobody knows.
         why_no_dead_letters: in words; None where they are counted.
+        shadow: how a shadow's answers differ; None where none is looked at, or nobody knows.
+        why_no_shadow: in words; None where there is one, and where none is to be looked at.
     """
 
     group: str | None = None
@@ -29,6 +31,8 @@ class WatchedStream:
     unanswered_s: float = 0.0
     dead_letters: DeadLetterCounts | None = None
     why_no_dead_letters: str | None = _UNWATCHED
+    shadow: ShadowReport | None = None
+    why_no_shadow: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,13 @@ from prefstream.consumer.board.store.reading import (
     HourFacts,
     JudgedVotes,
     ReviewCandidate,
+    StoredAnswer,
     Weighting,
     floats,
     integers,
     vote_weights,
 )
-from prefstream.consumer.board.store.records import WINNERS
+from prefstream.consumer.board.store.records import WINNERS, hash_id
 from prefstream.consumer.board.store.tables import FIXED_POINT, HOUR_SUMS, PAIR_SUMS, Facts
 from prefstream.scoring.probabilities import log_losses
 from prefstream.scoring.strengths.tallies import UNKNOWN_STYLE, ForecastCells, VotedBattles
@@ -33,6 +34,10 @@ _COUNTED: Final = frozenset(
     {"battles", "prefer_a", "prefer_b", "prefer_tie", "truncated", "gaps", "styled", "characters", "unequal"}
 )
 """Columns of `hour_facts` that are no sums in 2^-32."""
+
+
+_MARKS: Final = 500
+"""Values in one statement: SQLite bounds them."""
 
 
 class BoardReader(FileReader):
@@ -224,6 +229,28 @@ class BoardReader(FileReader):
         return self.rows(
             f"SELECT hour, fact, bin, sum(battles) FROM hour_bins {condition}GROUP BY hour, fact, bin", values
         )
+
+    def answers(self, ids: Sequence[str]) -> dict[str, StoredAnswer]:
+        """What the panel said of battles, voted on or not; those that are not known, or not any more, are left out.
+
+        Args:
+            ids: of the battles, any number.
+        """
+        id_of = {hash_id(one): one for one in ids}
+        hashes = list(id_of)
+        found: dict[str, StoredAnswer] = {}
+        with self.snapshot():
+            for start in range(0, len(hashes), _MARKS):
+                some = hashes[start : start + _MARKS]
+                marks = ", ".join("?" * len(some))
+                for table in ("battles", "voted"):
+                    rows = self.rows(
+                        f"SELECT d.id_hash, s.name, d.source_partition, d.source_offset, d.p_a, d.p_b, d.p_tie "
+                        f"FROM {table} d JOIN sources s ON s.id = d.source WHERE d.id_hash IN ({marks})",
+                        some,
+                    )
+                    found |= {id_of[row[0]]: StoredAnswer(row[1], row[2], row[3], row[4:]) for row in rows}
+        return found
 
     def surprises(self, *, since_ms: int | None = None, limit: int = 100) -> list[ReviewCandidate]:
         """Battles of which a person said what the panel held for least probable, the most surprising first.

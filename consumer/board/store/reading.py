@@ -185,6 +185,22 @@ class MinuteFacts(NamedTuple):
         return None
 
 
+class StoredAnswer(NamedTuple):
+    """What the panel said of a battle.
+
+    Attributes:
+        source: topic or file of the battle.
+        partition: its partition; None in a file.
+        offset: its offset, or line.
+        probabilities: of A, B and tie.
+    """
+
+    source: str
+    partition: int | None
+    offset: int
+    probabilities: tuple[float, float, float]
+
+
 class ReviewCandidate(NamedTuple):
     """A battle that a person should look at.
 

@@ -45,7 +45,11 @@ PASSWORD: Final = "zqsecret-of-the-board"  # noqa: S105 - of a cluster that live
 GROUP: Final = "stream"
 NAMES: Final = TopicNames()
 
-FOR_THE_PAGE: Final = {Acl("Write", "topic", NAMES.battles_topic), Acl("Read", "topic", NAMES.battles_topic)}
+FOR_THE_PAGE: Final = {
+    Acl("Write", "topic", NAMES.battles_topic),
+    Acl("Read", "topic", NAMES.battles_topic),
+    Acl("Read", "topic", NAMES.shadow_topic),
+}
 """Only with --allow-battles and --show-texts."""
 
 NEEDED: Final = [acl for acl in needed_acls_of_board(NAMES, GROUP) if acl not in FOR_THE_PAGE]

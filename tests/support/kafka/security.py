@@ -87,6 +87,7 @@ def needed_acls_of_board(names: TopicNames, group_id: str = "prefstream") -> tup
         *acls_of_watch(names, group_id),
         Acl("Write", "topic", names.battles_topic),  # --allow-battles
         Acl("Read", "topic", names.battles_topic),  # --show-texts
+        Acl("Read", "topic", names.shadow_topic),  # --shadow
     )
 
 

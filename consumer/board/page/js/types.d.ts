@@ -621,6 +621,52 @@ export interface DeadLetterCounts {
 }
 
 /** What the stream does. */
+/** Where a record stands. */
+export interface RecordPlace {
+  topic: string;
+  partition: number;
+  offset: number;
+}
+
+/** How much more probable each outcome is in the second set of answers, in the mean. */
+export interface MeanShift {
+  model_a: Estimate;
+  model_b: Estimate;
+  tie: Estimate;
+}
+
+/** How two sets of answers about the same battles differ. */
+export interface Change {
+  battles: number;
+  prompts: number;
+  /** Share of battles whose most probable outcome is another one. */
+  changed: Estimate;
+  /** Rows of numbers of battles: by the served verdict, and in a row by the other one, in the order A, B, tie. */
+  verdicts: unknown[];
+  shift: MeanShift;
+  mean_absolute_difference: Estimate;
+  /** Mean Jensen-Shannon divergence, bits. */
+  divergence: Estimate;
+}
+
+/** A battle that a shadow answers otherwise. */
+export interface ShadowBattle {
+  id: string;
+  source: RecordPlace;
+  served: Probabilities;
+  shadow: Probabilities;
+}
+
+/** How a shadow's newest answers differ from those that are served: the shadow's minus these. */
+export interface ShadowReport {
+  topic: string;
+  compared: number;
+  /** The board has no answer to their battle, yet or any more. */
+  waiting: number;
+  change: Change | null;
+  most_changed: ShadowBattle[];
+}
+
 export interface StreamReport {
   now: string;
   /** The last hour, the oldest first; the last one is not over. */
@@ -631,6 +677,9 @@ export interface StreamReport {
   why_no_lag: string | null;
   dead_letters: DeadLetterCounts | null;
   why_no_dead_letters: string | null;
+  /** Null where none is looked at, or nobody knows. */
+  shadow: ShadowReport | null;
+  why_no_shadow: string | null;
 }
 
 /** Prompt and answers of one battle, turn by turn. */

@@ -4,6 +4,7 @@ import { emptyState, failure, skeleton } from "../components.js";
 import { el, replace } from "../dom.js";
 import { refreshed } from "../refreshed.js";
 import { counters } from "../stream/counters.js";
+import { shadow } from "../stream/shadow.js";
 import { deadLetters, lag, latency, summary, throughput } from "../stream/parts.js";
 
 /**
@@ -20,7 +21,7 @@ const EVERY_MS = 5000;
 /** @param {HTMLElement} root @param {Context} context */
 export function mount(root, context) {
   const { api, events, signal } = context;
-  const parts = { summary: summary(), throughput: throughput(), latency: latency(), lag: lag(), deadLetters: deadLetters() };
+  const parts = { summary: summary(), throughput: throughput(), latency: latency(), lag: lag(), deadLetters: deadLetters(), shadow: shadow() };
   const counted = counters();
   const nothing = emptyState(
     "No battle has been judged yet",
@@ -35,6 +36,7 @@ export function mount(root, context) {
     charts,
     nothing,
     el("div", { class: "columns" }, parts.lag.node, parts.deadLetters.node),
+    parts.shadow.node,
     counted.node,
   );
   const state = el("div", null, skeleton(8));
