@@ -134,8 +134,9 @@ def moved(known: PanelRecord, now: PanelRecord) -> dict[str, str]:
         By judge, and by "" of what moves the bits of all of them, what is there now and what was.
     """
     told = {"": _told_moves(known.surroundings, now.surroundings)}
-    for name in now.judges.keys() & known.judges.keys():
-        before, after = known.judges[name], now.judges[name]
+    for name, after in now.judges.items():
+        if (before := known.judges.get(name)) is None:
+            continue
         passes = ["other micro-batches"] if before.passes != after.passes else []
         told[name] = ", ".join([*filter(None, [_told_moves(before.surroundings, after.surroundings)]), *passes])
     return {name: what for name, what in told.items() if what}
@@ -208,8 +209,16 @@ def _shown(value: JsonValue) -> str:
 
 
 def _told_moves(known: Mapping[str, str], now: Mapping[str, str]) -> str:
+    keys = [*now, *(key for key in known if key not in now)]
     return ", ".join(
-        f"{key} {now.get(key, 'none')} instead of {known.get(key, 'none')}"
-        for key in [*now, *(key for key in known if key not in now)]
-        if known.get(key) != now.get(key)
+        _told_move(key, known.get(key, "none"), now.get(key, "none")) for key in keys if known.get(key) != now.get(key)
     )
+
+
+def _told_move(key: str, known: str, now: str) -> str:
+    """A processor has twenty extensions: told are those in which it is another one."""
+    gone = " ".join(word for word in known.split() if word not in now.split())
+    come = " ".join(word for word in now.split() if word not in known.split())
+    if gone and come:
+        return f"{key} {come} instead of {gone}"
+    return f"{key} with {come}" if come else f"{key} without {gone}" if gone else f"{key} {now} instead of {known}"

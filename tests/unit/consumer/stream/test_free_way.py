@@ -8,13 +8,20 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from prefstream.consumer.errors import BrokersSilentError, BrokerUnreachableError, StreamError, TopicMissingError
+from prefstream.consumer.errors import (
+    BrokersSilentError,
+    BrokerUnreachableError,
+    GoldenFaultError,
+    StreamError,
+    TopicMissingError,
+)
 from prefstream.consumer.stream.free_way import EVERYDAY_S, FreeWay
 from tests.support.fake_clock import FakeClock
 
 JOINING = BrokerUnreachableError("not a member")
 SILENT = BrokersSilentError("no broker answers")
 GONE = TopicMissingError("the topic is gone")
+WRONG = GoldenFaultError("judge gemma answers otherwise")
 TIMEOUT_S = 30.0
 
 
@@ -51,7 +58,7 @@ def test_probes_hear_of_each_change_once(stage: Stage) -> None:
     assert stage.probed == [None, "no broker answers", None]
 
 
-@pytest.mark.parametrize("obstacle", [SILENT, GONE])
+@pytest.mark.parametrize("obstacle", [SILENT, GONE, WRONG])
 def test_a_grave_obstacle_is_one_line_when_it_begins_and_one_when_it_ends(
     stage: Stage, lines: list[Any], obstacle: StreamError
 ) -> None:

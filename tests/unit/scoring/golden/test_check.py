@@ -15,6 +15,7 @@ import pytest
 from prefstream import LoadError, Panel, PanelConfig, load_panel
 from prefstream.scoring.errors import GoldenSetError
 from prefstream.scoring.golden.check import GoldenReport, check_golden, require_golden
+from prefstream.scoring.golden.fingerprint import moved
 from prefstream.scoring.golden.record import GoldenSet
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.model import LocalJudge, ModelJudge
@@ -260,6 +261,20 @@ def test_elsewhere_answers_may_differ_within_the_bound_of_their_dtype_and_it_is_
     assert far is not None
     assert "judge gemma is off its known answers by 0.0007 on average, 0.001 at most; numpy " in far
     assert " instead of 1.0 can explain 1e-05 on average; its weights" in far
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ("AMD EPYC avx2 fma", "processor Xeon amx_bf16 instead of AMD EPYC"),
+        ("Xeon avx2 fma", "processor with amx_bf16"),
+        ("Xeon amx_bf16 avx2 avx_vnni fma", "processor without avx_vnni"),
+    ],
+)
+def test_of_a_processor_what_is_told_is_in_what_it_is_another_one(golden: GoldenSet, known: str, told: str) -> None:
+    there = elsewhere(golden, processor=known).panel
+    here = elsewhere(golden, processor="Xeon amx_bf16 avx2 fma").panel
+    assert moved(there, here) == {"": told}
 
 
 def test_one_battle_that_is_far_off_shows_where_the_mean_does_not(golden: GoldenSet, panel: Panel) -> None:
