@@ -198,12 +198,14 @@ class _Reader:
 def _deleted_until_ms(consumer: Consumer, bounds: Bounds) -> int | None:
     """Answers to records of until then may have been deleted; None where nothing was.
 
-    What was deleted of a partition was written before its first record that is there, but for clocks that differ.
+    What was deleted of a partition was written before its first record that is there, but for clocks that differ. Of
+    one with no record left nothing is known.
     """
     until_ms: int | None = None
     for one, begin in bounds.begins.items():
         if begin > 0:
-            first = next(read_ranges(consumer, {one: range(begin, bounds.ends[one])}), None)
+            there = {one: range(begin, bounds.ends[one])}
+            first = None if bounds.empty(one) else next(read_ranges(consumer, there), None)
             its_ms = _FOR_EVER_MS if first is None else first.timestamp + CLOCKS_DIFFER_MS
             until_ms = its_ms if until_ms is None else max(until_ms, its_ms)
     return until_ms

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
+from kafka.admin import OffsetSpec
 from typer.testing import CliRunner
 
 from prefstream.consumer.audit.audit import audit_range
@@ -185,6 +186,10 @@ def test_an_answer_that_was_never_written_is_lost_and_one_that_is_deleted_can_no
     report = audited(config)
 
     assert (report.verdict, found(report), report.untold) == ("untold", {}, gone)
+    end = admin.list_partition_offsets({TopicPartition(config.preferences_topic, 1): OffsetSpec.LATEST})
+    admin.delete_records({partition: at.offset for partition, at in end.items()})
+    report = audited(config)
+    assert (report.verdict, found(report), report.untold) == ("untold", {}, len(kept))
     admin.delete_records({TopicPartition(config.battles_topic, 0): 4})
     report = audited(config, "0:0..0:6")
     assert (report.verdict, report.deleted) == ("untold", 4)

@@ -327,6 +327,22 @@ def test_a_topic_that_is_right_passes() -> None:
     assert _check_topic(_topic()).state == "ok"
 
 
+def test_of_a_shadow_its_own_topic_is_looked_at_and_none_that_it_does_not_need() -> None:
+    config = StreamConfig.load(shadow=True, review_topic="battles.review")
+    roles = roles_of(config)
+    assert {name: roles[name] for name in ("battles", "preferences.shadow")} == {
+        "battles": "read",
+        "preferences.shadow": "written",
+    }
+    assert not {"preferences", "battles.dead-letters", "battles.review"} & roles.keys()
+    absent = _topic("preferences.shadow", error=kafka_errors.UnknownTopicOrPartitionError)
+    finding = check_topic(absent, (absent,), 3, config)
+    assert finding.state == "fail"
+    assert finding.remedy.endswith("--shadow")
+    compacted = _topic("preferences.shadow", settings={"cleanup.policy": "compact"})
+    assert "share an id" in check_topic(compacted, (compacted,), 3, config).found
+
+
 @pytest.mark.parametrize(
     ("topic", "state", "named"),
     [
