@@ -351,8 +351,8 @@ def test_topics_are_made_with_exactly_the_acls_of_the_guide(secured: Secured) ->
     config = secured.config(CREATOR, **names)
     with pytest.raises(NotAuthorizedError, match=r"the broker denies Create on topic made\.battles: grant that and"):
         make_topics(config)
-    topics = [topic.name for topic in plan_topics(config, partitions=2, replicas=1)]
-    acls = [Acl(operation, "topic", name) for operation in ("Create", "Describe") for name in topics]
+    plan = plan_topics(config, partitions=2, replicas=1)
+    acls = [Acl(operation, "topic", topic.name) for operation in ("Create", "Describe") for topic in plan]
     grant(secured.cluster.internal_servers, {CREATOR: acls})
 
     def made() -> bool:
@@ -362,7 +362,8 @@ def test_topics_are_made_with_exactly_the_acls_of_the_guide(secured: Secured) ->
             return False  # the broker has not heard of the ACLs yet
 
     wait_until(made, what="the topics")
-    assert [len(topic.found.partitions) if topic.found else 0 for topic in make_topics(config)] == [2] * len(topics)
+    there = [len(topic.found.partitions) if topic.found else 0 for topic in make_topics(config)]
+    assert there == [topic.partitions for topic in plan]
 
 
 def test_tls_needs_no_certificate_of_ours_where_the_broker_asks_for_none(secured: Secured) -> None:
