@@ -46,10 +46,11 @@ class TopicNames(KafkaConnection):
 
     @classmethod
     def settings_of_others(cls) -> Collection[str]:
-        """Those of the service and of the board."""
-        from prefstream.consumer.board_config import BoardConfig  # it is made of this class
+        """Those of the service, of the board and of live calibration."""
+        from prefstream.consumer.board_config import BoardConfig  # these are made of this class
+        from prefstream.consumer.recalibrate_config import RecalibrateConfig
 
-        return {*StreamConfig.model_fields, *BoardConfig.model_fields}
+        return {*StreamConfig.model_fields, *BoardConfig.model_fields, *RecalibrateConfig.model_fields}
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

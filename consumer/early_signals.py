@@ -51,10 +51,10 @@ def raise_interrupts() -> None:
 
 
 def serves() -> bool:
-    """Whether the command is one that is meant to be stopped by a signal: `run`, or `board` but for one look."""
+    """Whether the command is one that a signal is meant to stop: `run`, `recalibrate`, or `board` but for one look."""
     command, options = sys.argv[1:2], sys.argv[2:]
     looks = any(option.partition("=")[0] in {"--once", "--preferences"} for option in options)
-    return command == ["run"] or (command == ["board"] and not looks)
+    return command in (["run"], ["recalibrate"]) or (command == ["board"] and not looks)
 
 
 def tell_signal(event: str, number: int, form: SignalForm) -> None:

@@ -248,6 +248,15 @@ def _asyncapi() -> _Json:
                 "receive", "panels", "A process with --panels takes over what is chosen for its group."
             ),
             "sendPanelChoices": _operation("send", "panels", "`prefstream panels use` and `roll-back` choose."),
+            "receivePreferencesToCalibrate": _operation(
+                "receive", "preferences", "Live calibration reads what judges said, committed records only."
+            ),
+            "receiveVotesToCalibrate": _operation(
+                "receive", "votes", "Live calibration reads votes, committed ones only."
+            ),
+            "sendCalibrations": _operation(
+                "send", "panels", "Live calibration chooses the same judges, calibrated anew; never what is pinned."
+            ),
             "receiveVotes": _operation("receive", "votes", "The board reads votes, committed ones only."),
             "sendVotesDeadLetters": _operation("send", "votesDeadLetters", "The board writes what is no vote."),
             "sendTriedBattles": _operation(

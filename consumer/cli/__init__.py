@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "adapters": "What training left behind: average adapters, compare runs, merge into bases, push to a hub.",
     "calibrate": "Fit temperature, tie bias and weights of a panel on battles that people judged.",
     "golden": "Battles with the answers that a panel is known to give: make a set of them, check a panel by it.",
+    "recalibrate": "Let the panel's calibration follow the votes that people cast, live.",
     "doctor": "Check whether `prefstream run` would work with the same options, and print what it would use.",
     "schema": "Print the contract: JSON Schema of the messages, AsyncAPI of the topics. Generated from the models.",
     "bench": "Measure this machine: by ratios of two programs that take turns, but for profile, growth, latency, "
@@ -54,6 +55,7 @@ EXTRAS: Final = {
     "adapters": ("judges",),
     "calibrate": ("judges",),
     "golden": ("judges",),
+    "recalibrate": ("board",),
     "doctor": ("run",),
     "bench": ("demo", "train"),
     "broker": ("run",),
@@ -70,6 +72,7 @@ _SCORING: Final = frozenset(COMMANDS) - {
     "board",
     "topics",
     "panels",
+    "recalibrate",
     "replay",
     "schema",
     "broker",
@@ -77,7 +80,7 @@ _SCORING: Final = frozenset(COMMANDS) - {
 }
 """Commands that need the process settings that make scoring fast."""
 
-_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "audit", "board"})
+_LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "audit", "board", "recalibrate"})
 """Commands that load much, or let much pass through: for the garbage collector."""
 
 _MARKUP: Final = "markdown"

@@ -14,7 +14,7 @@ from prefstream.consumer.connection import ENV_PREFIX, ENV_SECRETS_DIR, KafkaCon
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.unused_settings import check_secrets, check_variables, without_effect
 
-TELL_THEMSELVES: Final = frozenset({"board", "run", "doctor"})
+TELL_THEMSELVES: Final = frozenset({"board", "recalibrate", "run", "doctor"})
 """Commands that tell notes in their own form: as lines of the log, as a finding."""
 
 _KEY: Final = "prefstream.notes"

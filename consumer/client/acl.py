@@ -36,6 +36,17 @@ def choosing_operations(config: TopicNames) -> dict[str, str]:
     return {config.panels_topic: "WRITE"}
 
 
+def calibrating_operations(config: TopicNames, *, publishes: bool) -> list[dict[str, str]]:
+    """What live calibration (`prefstream recalibrate`) needs on topics, one operation each.
+
+    Args:
+        config: names of the topics.
+        publishes: whether it writes what it finds; else it only tells.
+    """
+    reads = dict.fromkeys((config.preferences_topic, config.votes_topic, config.panels_topic), "READ")
+    return [reads, *([choosing_operations(config)] if publishes else [])]
+
+
 def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[str, str]:
     """The operation that the board needs on each of its topics, as kafka-python spells it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from prefstream.consumer.errors import UsageError
 from prefstream.schemas import Canary, PanelChoice, PanelVersion
@@ -10,6 +11,9 @@ from prefstream.schemas.panel_choice import MAX_EARLIER
 
 OPERATOR = "operator"
 """Who chooses by hand."""
+
+CALIBRATE = "calibrate"
+"""Who chooses by votes."""
 
 
 def first_choice(group: str, now: datetime) -> PanelChoice:
@@ -55,6 +59,21 @@ def try_out(
     return _after(
         last, now, OPERATOR, why, canary=Canary(panel=version.panel, calibration=version.calibration, share=share)
     )
+
+
+def recalibrate(last: PanelChoice, calibration: dict[str, Any], now: datetime, *, why: str) -> PanelChoice:
+    """The judges that serve are calibrated anew; a canary goes on.
+
+    Args:
+        last: what holds.
+        calibration: as `prefstream calibrate` writes it.
+        now: when, with its zone.
+        why: for people.
+    """
+    version = PanelVersion(panel=last.serving.panel, calibration=calibration)
+    chosen = serve(last, version, now, by=CALIBRATE, why=why)
+    goes_on = last.canary is not None and last.canary.version != version
+    return chosen.model_copy(update={"canary": last.canary if goes_on else None})
 
 
 def roll_back(last: PanelChoice, now: datetime, *, why: str | None = None) -> PanelChoice:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,18 @@ _TIE: Final = 2
 
 _PRECISE: Final[Mapping[str, float]] = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
 """scipy's defaults stop some digits early, which would show as different parameters for exchanged sides."""
+
+
+class CalibrationBounds(NamedTuple):
+    """Within which a calibration is looked for.
+
+    Attributes:
+        temperatures: the least and the greatest.
+        tie_biases: likewise, in nats.
+    """
+
+    temperatures: tuple[float, float]
+    tie_biases: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +207,9 @@ def _fit_judge(judge: JudgeReadings, targets: Targets) -> Calibration:
     return fit_calibration(np.concatenate(judge.orders), both.shares, both.weights, both.masked)
 
 
-def fit_calibration(probabilities: Triples, targets: Triples, weights: Vector, masked: Mask) -> Calibration:
+def fit_calibration(
+    probabilities: Triples, targets: Triples, weights: Vector, masked: Mask, within: CalibrationBounds | None = None
+) -> Calibration:
     """Fit temperature and tie bias by maximum likelihood.
 
     The logits are linear in inverse temperature and tie bias, so the loss is convex in them: there is one optimum,
@@ -206,7 +220,10 @@ def fit_calibration(probabilities: Triples, targets: Triples, weights: Vector, m
         targets: shape (battles, 3): share of each outcome.
         weights: shape (battles,): for how many battles each counts.
         masked: shape (battles,): True where ties were impossible; such a battle says nothing about the tie bias.
+        within: the best of these is found; None for all that there are. Where it leaves changing nothing out, what is
+            found may be worse than that.
     """
+    within = within or CalibrationBounds(_TEMPERATURES, _TIE_BIASES)
     shares, counts = Targets(targets, weights, masked).on_what_was_possible()
     logs = -log_losses(probabilities)
 
@@ -220,12 +237,11 @@ def fit_calibration(probabilities: Triples, targets: Triples, weights: Vector, m
         value = counts @ (logsumexp(logits, axis=1) - fit) + IDENTITY_PRIOR / 2 * (offsets @ offsets)
         return float(value), slope + IDENTITY_PRIOR * offsets
 
-    sharpness = (1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0])
-    found = minimize(
-        loss, _IDENTITY, jac=True, method="L-BFGS-B", bounds=[sharpness, _TIE_BIASES], options=dict(_PRECISE)
-    )
+    coldest, hottest = within.temperatures
+    bounds = [(1 / hottest, 1 / coldest), within.tie_biases]
+    found = minimize(loss, _IDENTITY, jac=True, method="L-BFGS-B", bounds=bounds, options=dict(_PRECISE))
     inverse, tie_bias = found.x.tolist()
-    return Calibration(temperature=float(np.clip(1 / inverse, *_TEMPERATURES)), tie_bias=tie_bias)
+    return Calibration(temperature=float(np.clip(1 / inverse, coldest, hottest)), tie_bias=tie_bias)
 
 
 _IDENTITY: Final = np.array([1.0, 0.0])

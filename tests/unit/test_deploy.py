@@ -24,9 +24,10 @@ from prefstream.consumer.doctor.memory import MIB, TORCH_BYTES, parts_of
 from prefstream.consumer.observe import trust_metrics
 from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, Metric, metrics_markdown
+from prefstream.consumer.observe.recalibrate_metrics import RECALIBRATE_METRICS
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.support.kafka.security import Acl, needed_acls, needed_acls_of_board
+from tests.support.kafka.security import Acl, needed_acls, needed_acls_of_board, needed_acls_of_calibration
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -53,7 +54,7 @@ DASHBOARDS = {
     name: json.loads((DEPLOY / "grafana" / f"{name}.json").read_text(encoding="utf-8"))
     for name in ("dashboard", "board")
 }
-ALL_METRICS = (*METRICS, *trust_metrics.BOARD_METRICS)
+ALL_METRICS = (*METRICS, *trust_metrics.BOARD_METRICS, *RECALIBRATE_METRICS)
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -125,7 +126,14 @@ def test_every_alert_says_what_to_do(alert: dict[str, Any]) -> None:
     assert len(alert["annotations"]["runbook"]) > 100
 
 
-@pytest.mark.parametrize(("module", "metrics"), [("metrics", METRICS), ("trust_metrics", trust_metrics.BOARD_METRICS)])
+@pytest.mark.parametrize(
+    ("module", "metrics"),
+    [
+        ("metrics", METRICS),
+        ("trust_metrics", trust_metrics.BOARD_METRICS),
+        ("recalibrate_metrics", RECALIBRATE_METRICS),
+    ],
+)
 def test_the_guide_has_the_table_of_metrics(module: str, metrics: tuple[Metric, ...]) -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
     table = guide.partition(f"<!-- metrics: python -m prefstream.consumer.observe.{module} -->\n")[2].partition(
@@ -140,7 +148,7 @@ def test_the_guide_has_the_table_of_metrics(module: str, metrics: tuple[Metric, 
 @pytest.mark.parametrize("path", ["Dockerfile", "compose.yaml", "README.md", "prometheus/rules.yaml"])
 def test_environment_variables_are_settings(path: str) -> None:
     named = set(re.findall(rf"\b{ENV_PREFIX}[A-Z][A-Z_]*[A-Z]\b", (DEPLOY / path).read_text(encoding="utf-8")))
-    settings = {ENV_PREFIX + name.upper() for name in (*StreamConfig.model_fields, *BoardConfig.model_fields)}
+    settings = {ENV_PREFIX + name.upper() for name in TopicNames.settings_of_others()}
     assert named - NOT_SETTINGS <= settings
 
 
@@ -171,6 +179,7 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
         "prefstream": {*needed_acls(config)},
         "prefstream-shadow": {*needed_acls(StreamConfig(shadow=True))},
         "prefstream-board": {*needed_acls_of_board(config)},
+        "prefstream-calibrate": {*needed_acls_of_calibration(config)},
     }
     assert guide.count("    acl --") == sum(map(len, granted.values()))
 

@@ -46,6 +46,9 @@ RAW = re.compile(r"\b(bytes|ConsumerRecord|Header|Turns)\b")
 """Types of what users wrote, not read yet, or read as text."""
 
 NO_TEXT = {
+    "prefstream.consumer.votes.live.join.AnsweredBy.hash": "a hash",
+    "prefstream.scoring.calibration.live_votes.CastVote.battle": "a hash",
+    "prefstream.scoring.calibration.live_votes.CastVote.voter": "a hash",
     "prefstream.consumer.board.store.candidates.Candidate.id_hash": "a hash",
     "prefstream.consumer.board.store.join._Vote.id_hash": "a hash",
     "prefstream.consumer.board.store.join._Vote.voter": "a hash",

@@ -91,6 +91,16 @@ def needed_acls_of_board(names: TopicNames, group_id: str = "prefstream") -> tup
     )
 
 
+def needed_acls_of_calibration(names: TopicNames) -> tuple[Acl, ...]:
+    """All that live calibration needs: what deploy/README.md says, which a test compares."""
+    return (
+        Acl("Read", "topic", names.preferences_topic),
+        Acl("Read", "topic", names.votes_topic),
+        Acl("Read", "topic", names.panels_topic),
+        Acl("Write", "topic", names.panels_topic),
+    )
+
+
 def grant(bootstrap_servers: str, acls: Mapping[str, Iterable[Acl]]) -> None:
     """Allow users what they need.
 

@@ -12,6 +12,7 @@ from prefstream.consumer.client.acl import (
     acls_of_stream,
     battle_operations,
     board_operations,
+    calibrating_operations,
     topic_operations,
     watch_operations,
 )
@@ -76,3 +77,9 @@ def test_the_board_needs_rights_on_battles_only_for_what_its_page_may_do(*, writ
     needed = battle_operations(CONFIG, writes=writes, reads=reads)
     assert ({"in": "WRITE"} in needed, {"in": "READ"} in needed) == (writes, reads)
     assert len(needed) == writes + reads
+
+
+def test_live_calibration_writes_choices_alone_and_in_a_dry_run_nothing() -> None:
+    reads = {"out": "READ", "votes": "READ", "panels": "READ"}
+    assert calibrating_operations(CONFIG, publishes=False) == [reads]
+    assert calibrating_operations(CONFIG, publishes=True) == [reads, {"panels": "WRITE"}]

@@ -1,0 +1,104 @@
+"""`prefstream recalibrate`: lets the panel's calibration follow the votes that people cast, live."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import structlog
+import typer
+
+from prefstream.consumer.cli.exit_codes import exit_code_of, log_failure
+from prefstream.consumer.cli.notes import notes_of
+from prefstream.consumer.cli.options import with_settings
+from prefstream.consumer.cli.panel_option import panel_config
+from prefstream.consumer.cli.signals import leave_within, stop_service_on_signals
+from prefstream.consumer.early_signals import SignalForm
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
+
+if TYPE_CHECKING:
+    from prefstream.scoring.config import PanelConfig
+    from prefstream.scoring.judges.calibration import CalibrationFile
+    from prefstream.scoring.panel.panel import Panel
+
+log = structlog.get_logger(__name__)
+
+STOP_S: Final = 10.0
+"""For the end: a fit takes moments, brokers that are away more. Nothing is lost with it."""
+
+_UNUSED_TOPICS: Final = (
+    "battles_topic",
+    "dead_letters_topic",
+    "review_topic",
+    "shadow_topic",
+    "votes_dead_letters_topic",
+)
+
+
+@with_settings(RecalibrateConfig, leave_out=_UNUSED_TOPICS, own_prefix="recalibrate_")
+def recalibrate(
+    config: RecalibrateConfig,
+    context: typer.Context,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Publish nothing: the log tells what would be, and why.")
+    ] = False,
+) -> None:
+    """Let the panel's calibration follow the votes that people cast, live.
+
+    Follows the topics of votes and preferences, fits the panel's temperature, tie bias and, from many votes on, its
+    judges' weights to the votes of late, and judges each fit on votes that came after it. Where it is better than what
+    serves, by two standard errors of the difference in log loss, it is chosen on the panels topic: processes of the
+    stream that follow it (`run --panels`) answer by it within a second, without loading a judge.
+
+    What serves is read from the panel's file and the panels topic; no judge is loaded. Nothing is published while the
+    choice is pinned (`prefstream panels pin`), or where it changed meanwhile. Nothing is kept: a start reads both
+    topics as far back as --window. It serves /metrics, /livez and /readyz until SIGTERM or SIGINT.
+
+    Exit codes: 0 stopped, 1 a lasting fault (start again), 2 can't be done as asked.
+
+    Examples: `prefstream recalibrate --panel panel.yaml --panels panels/ --dry-run` ·
+    `prefstream recalibrate --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
+    """
+    from prefstream.consumer.board.one_blas_thread import one_blas_thread
+    from prefstream.consumer.panels.folder import PanelFolder
+    from prefstream.consumer.panels.loading import PanelLoader
+    from prefstream.consumer.votes.live.service import LiveCalibration
+
+    configure_logging(config.log_level, config.log_format)
+    install_exception_hooks()
+    for note in notes_of(context):
+        log.warning("setting without effect", detail=note)
+    folder = None if config.panels is None else PanelFolder(config.panels)
+    loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=_load_none)
+    service = LiveCalibration(config, loader, dry_run=dry_run)
+
+    def ask(number: int, form: SignalForm) -> None:
+        del form
+        service.stop(signal.Signals(number).name)
+        leave_within(STOP_S, service.tell_end)
+
+    stop_service_on_signals(ask, asked="stopping", ended="stopped at once, nothing is lost")
+    code = 0
+    try:
+        _require_panel(config)
+        with one_blas_thread():
+            service.run()
+    except Exception as error:
+        failed_with = exit_code_of(error, log_failure)
+        if failed_with is None:
+            raise
+        code = failed_with
+    sys.exit(code)
+
+
+def _require_panel(config: RecalibrateConfig) -> None:
+    if config.panel is None and config.panels is None:
+        raise UsageError("no panel: say what serves, by --panel FILE, and with --panels FOLDER what can be chosen")
+
+
+def _load_none(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:
+    raise NotImplementedError("live calibration loads no judge")
