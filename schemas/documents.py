@@ -254,6 +254,9 @@ def _asyncapi() -> _Json:
             "receiveVotesToCalibrate": _operation(
                 "receive", "votes", "Live calibration reads votes, committed ones only."
             ),
+            "receivePanelChoicesToCalibrate": _operation(
+                "receive", "panels", "Live calibration reads what serves, and whether it is pinned."
+            ),
             "sendCalibrations": _operation(
                 "send", "panels", "Live calibration chooses the same judges, calibrated anew; never what is pinned."
             ),

@@ -17,6 +17,7 @@ from prefstream import schemas
 from prefstream.consumer.client.acl import (
     battle_operations,
     board_operations,
+    calibrating_operations,
     choosing_operations,
     shadow_operations,
     topic_operations,
@@ -252,7 +253,7 @@ def test_topics_are_read_and_written_as_the_rights_say(asyncapi: dict[str, Any])
     of_page = battle_operations(names, writes=True, reads=True)
     stream = (topic_operations(names), topic_operations(StreamConfig(shadow=True)), choosing_operations(names))
     board = (board_operations(names), watch_operations(names), shadow_operations(names), *of_page)
-    users = (*stream, *board)
+    users = (*stream, *board, *calibrating_operations(names, publishes=True))
     rights = [right for operations in users for right in operations.items() if right[1] != "DESCRIBE"]
     assert sorted(operations) == sorted((topic, actions[operation]) for topic, operation in rights)
 
