@@ -1,6 +1,6 @@
 """What live calibration is worth on streams that drift, and on streams of false votes; simulated, with seeds.
 
-Run it by `python -m tests.recalibration` (a minute or two); it prints the table of scoring/README.md. Two judges, right
+Run it by `python -m tests.recalibration` (some ten minutes): the table of scoring/README.md. Two judges, right
 about what they were calibrated to, answer battles that a thousand people vote on, a hundred votes an hour. From the
 first vote on something is otherwise:
 
@@ -162,7 +162,7 @@ def tell(line: str) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--votes", type=int, default=VOTES)
     parser.add_argument("--later-votes", type=int, default=LiveRules().later_votes)
     parser.add_argument("--voter-votes", type=int, default=10)
