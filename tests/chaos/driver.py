@@ -1,4 +1,4 @@
-"""Faults one after the other, chosen by a seed, while records flow; at the end the verifier has the word."""
+"""Faults one after the other, chosen by a seed, while records flow; at the end verifier and audit have the word."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ def run_chaos(
         on_cycle(report)
     report.verdict = world.verify()
     report.sight = world.look_back()
+    report.audit = world.audit()
     for process in world.fleet:
         for code, count in process.exits.items():
             report.exits[code] = report.exits.get(code, 0) + count

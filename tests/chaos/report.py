@@ -17,6 +17,7 @@ import confluent_kafka
 from rich.console import Console
 from rich.table import Table
 
+from prefstream.consumer.audit.report import AuditReport
 from tests.chaos.world.reader import Sight
 from tests.chaos.world.verifier import Verdict
 from tests.support.kafka.cluster import kafka_home
@@ -58,6 +59,7 @@ class Report:
         cycles: in order.
         verdict: of the verifier; empty until the run is over.
         sight: of the reader that read meanwhile; None until the run is over.
+        audit: what `prefstream audit` says of the topics; None until the run is over.
         exits: exit codes of all processes, with how often.
         leaks: words of users found in logs.
         retry_exits: exit codes of the runs of `dead-letters retry`, with how often.
@@ -67,6 +69,7 @@ class Report:
     cycles: list[Cycle] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     sight: Sight | None = None
+    audit: AuditReport | None = None
     exits: dict[int, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
     retry_exits: dict[int, int] = field(default_factory=dict)
@@ -74,7 +77,9 @@ class Report:
     @property
     def is_clean(self) -> bool:
         """Whether nothing at all is wrong."""
-        return self.verdict.is_clean and self.sight is not None and self.sight.is_clean and not self.leaks
+        seen = self.sight is not None and self.sight.is_clean
+        audited = self.audit is not None and not self.audit.broken
+        return self.verdict.is_clean and seen and audited and not self.leaks
 
     def by_fault(self, figure: Callable[[Cycle], float]) -> dict[str, list[float]]:
         """A figure of the cycles by fault, sorted."""
@@ -111,6 +116,11 @@ class Report:
         console.print(f"worst stall: {worst.stall_s:.1f} s, {worst.fault} (cycle {worst.number})")
         if self.retry_exits:
             console.print(f"exit codes of retries: {self.retry_exits}")
+        if self.audit is not None:
+            console.print(
+                f"prefstream audit: {self.audit.verdict}, {self.audit.records:,} records, broken {self.audit.broken}, "
+                f"untold {self.audit.untold:,}, deleted {self.audit.deleted:,}"
+            )
         console.print(f"{self.sight}\n{self.verdict}", style="green" if self.is_clean else "bold red")
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -149,6 +159,7 @@ class Report:
             "setup": dict(setup),
             "versions": versions(),
             "verdict": counts | wrong | {"kcat": verdict.kcat},
+            "audit": self.audit and {"verdict": self.audit.verdict, "broken": self.audit.broken},
             "reader": self.sight and asdict(self.sight),
             "exits": {str(code): count for code, count in sorted(self.exits.items())},
             "retry_exits": {str(code): count for code, count in self.retry_exits.items()},

@@ -13,9 +13,12 @@ from typing import Final, Self
 
 from confluent_kafka import Message
 
+from prefstream.consumer.audit.audit import audit_range
+from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.instance import client_id, transactional_id
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.rescore.span import TopicSpan
 from tests.chaos.world.admin import REQUEST_S, Admin, patiently
 from tests.chaos.world.fleet import Supervised
 from tests.chaos.world.reader import QUIET, Reader, Sight
@@ -290,6 +293,10 @@ class World:
             self._deleted,
             self.retries.group if self.retries.exits else None,
         )
+
+    def audit(self) -> AuditReport:
+        """What an operator would be told of all that stands on the topics now."""
+        return audit_range(self.config, TopicSpan.parse(f"{self.config.battles_topic}@earliest..latest"))
 
     def look_back(self) -> Sight:
         """What the reader saw, beside what came out in the end."""
