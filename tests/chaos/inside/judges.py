@@ -22,14 +22,14 @@ HANG_S: Final = 3_600.0
 
 def spoil_judges(trap: Trap) -> None:
     """Put the point around every judge's work, whatever kind of judge it is."""
-    from prefstream.scoring.panel.panel import Panel
+    from prefstream.scoring.panel.threads import JudgeThreads
 
-    original = Panel.submit
+    original = JudgeThreads.submit
 
-    def submit(panel: Panel, judge: Any, work: Callable[[], Any]) -> Any:
-        return original(panel, judge, lambda: _work(trap.reached(JUDGING), judge, work))
+    def submit(threads: JudgeThreads, judge: Any, work: Callable[[], Any]) -> Any:
+        return original(threads, judge, lambda: _work(trap.reached(JUDGING), judge, work))
 
-    Panel.submit = submit  # type: ignore[assignment,method-assign]
+    JudgeThreads.submit = submit  # type: ignore[assignment,method-assign]
 
 
 def _work(mischief: str | None, judge: Any, work: Callable[[], Any]) -> Any:
