@@ -26,7 +26,7 @@ class RecalibrateConfig(TopicNames):
         Path | None,
         Field(
             description="Panel file that the stream's processes are started with: which weights and calibration serve "
-            f"where none are chosen; {DEMO_PANEL}: the demo's. Its judges are not loaded."
+            f"where none are chosen; {DEMO_PANEL}: the demo's small judges. None is loaded."
         ),
     ] = None
     panels: Annotated[

@@ -38,6 +38,7 @@ def absent(kafka: Kafka) -> StreamConfig:
         shadow_topic=f"{name}.shadow",
         votes_topic=f"{name}.votes",
         votes_dead_letters_topic=f"{name}.votes.dead-letters",
+        panels_topic=f"{name}.panels",
     )
 
 
@@ -50,7 +51,7 @@ def settings_file(absent: StreamConfig, tmp_path: Path) -> Path:
 
 
 def partitions(config: StreamConfig) -> list[int]:
-    """Of battles, preferences, dead letters, review, a shadow's, votes, votes' dead letters; 0 where there is none."""
+    """Of each topic, in the order of the settings; 0 where there is none of that name."""
     with admin_client(config) as admin:
         names = [getattr(config, field) for field in TOPIC_FIELDS]
         return [len(topic.partitions) for topic in describe_topics(admin, names)]
@@ -76,11 +77,12 @@ def test_missing_topics_are_made_by_their_names_in_the_settings(absent: StreamCo
         f"{absent.dead_letters_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
         f"{absent.votes_topic}: created, 3 partitions, replication 1, retention.ms 31536000000",
         f"{absent.votes_dead_letters_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
+        f"{absent.panels_topic}: created, 1 partition, replication 1, cleanup.policy compact",
         f"{absent.review_topic}: created, 3 partitions, replication 1, retention.ms 2592000000",
     ]
     require_topics(absent)
     require_topics(absent, board_operations(absent))
-    assert partitions(absent) == [5, 5, 3, 3, 0, 3, 3]
+    assert partitions(absent) == [5, 5, 3, 3, 0, 3, 3, 1]
     assert setting(absent, absent.dead_letters_topic, "retention.ms") == str(DEAD_LETTER_RETENTION_MS)
 
 
@@ -93,7 +95,7 @@ def test_what_exists_is_told_and_left_as_it_is(absent: StreamConfig, settings_fi
         lines[1]
         == f"{absent.preferences_topic}: exists, left as it is, 1 partition, replication 1 (asked for: 2 partitions)"
     )
-    assert partitions(absent) == [2, 1, 2, 2, 0, 2, 2]
+    assert partitions(absent) == [2, 1, 2, 2, 0, 2, 2, 1]
     code, lines, _ = create(settings_file)
     assert code == 0
     assert all("exists, left as it is" in line for line in lines)

@@ -17,7 +17,7 @@ from tests.support.priors import write_prior_panel
 TAKE_A_PANEL = {
     name: option for name, command in every_command() for option in command.params if option.name == "panel"
 }
-SERVES = {"run", "doctor"}
+SERVES = {"run", "doctor", "recalibrate"}
 ANOTHER_ONE = {"rescore", "diff"}
 """By a panel that is not the one that serves: so it is named each time, or left out where none is needed."""
 
