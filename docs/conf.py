@@ -54,6 +54,7 @@ downloads = [
     "schemas/preference.schema.json",
     "schemas/vote.schema.json",
     "schemas/dead-letter.schema.json",
+    "schemas/panel-choice.schema.json",
     "schemas/asyncapi.yaml",
 ]
 """Files that are no page, and that the site has all the same."""
