@@ -14,6 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import GroupIdNotFoundError, GroupSubscribedToTopicError, NoError
 from kafka.structs import OffsetAndMetadata
 
+from tests.support.streams import settled
 from tests.support.wire import PATIENCE_S, Member
 
 OFFSET_METADATA_TOO_LARGE = 12
@@ -324,7 +325,7 @@ def test_lag_and_members_are_visible_from_outside(
     for _ in range(5):
         producer.send(wide_topic, b"v", partition=0).get(100)
     consumer = new_consumer(wide_topic, group_id=name, group_instance_id="one", client_id="me")
-    wait_until(lambda: len(consumer.assignment()) == 4, consumer)
+    wait_until(lambda: settled(consumer) and len(consumer.assignment()) == 4)
     part = TopicPartition(wide_topic, 0)
     consumer.commit({part: OffsetAndMetadata(2, "", -1)})
     committed = admin.list_group_offsets(name)[name][part]
@@ -341,7 +342,7 @@ def test_offsets_are_deleted_unless_a_member_reads_their_topic(
     topic: str, wide_topic: str, name: str, admin: Any, new_consumer: Callable[..., Any], wait_until: Any
 ) -> None:
     consumer = new_consumer(topic, group_id=name)
-    wait_until(lambda: len(consumer.assignment()) == 1, consumer)
+    wait_until(lambda: settled(consumer) and len(consumer.assignment()) == 1)
     read, other, none = TopicPartition(topic, 0), TopicPartition(wide_topic, 0), TopicPartition(wide_topic, 1)
     consumer.commit({part: OffsetAndMetadata(0, "", -1) for part in (read, other)})
     assert admin.delete_group_offsets(name, [read, other, none]) == {
