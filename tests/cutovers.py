@@ -126,7 +126,7 @@ class Fleet:
         self.look()
         return len(read_topic(self._config.bootstrap_servers, self._config.preferences_topic))
 
-    def handled(self, choices: int) -> bool:
+    def handled(self) -> bool:
         """Whether every process has dealt with the last choice: taken it over, told why not, or begun with it."""
         self.look()
         for process in self.processes:
@@ -135,7 +135,7 @@ class Fleet:
             started_since = bool(process.log_events("streaming"))
             if not started_since or dealt < heard:
                 return False
-        return choices > 0
+        return True
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def measure(
                     publish_choice(config, choice(config.group_id, name, earlier=(choice("x", "a").serving,)))
                     began = time.monotonic()
                     time.sleep(1.0)  # to be heard of
-                    wait_until(lambda: fleet.handled(number), 300.0, f"choice {number}")  # noqa: B023  called at once
+                    wait_until(fleet.handled, 300.0, f"choice {number}")
                     console.print(f"{number} {name}: dealt with after {time.monotonic() - began:.1f} s")
                     time.sleep(settle_s)
                     fleet.look()

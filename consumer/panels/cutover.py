@@ -222,7 +222,6 @@ class CutOver:
             change.gate = PanelGate()
             change.through.wait()
             _close(old.panels)
-            old = Serving(old.main)
             return load_serving(self._loader, choice.serving, choice.canary)
         return load_serving(self._loader, choice.serving, choice.canary, like=old.panels)
 
