@@ -13,6 +13,7 @@ from prefstream.schemas import ContractError, KafkaSource, Preference, decode_pr
 from prefstream.schemas.dead_letter import (
     HEADER_GROUP,
     HEADER_OFFSET,
+    HEADER_ORIGINAL_TIMESTAMP,
     HEADER_PARTITION,
     HEADER_REASON,
     HEADER_TOPIC,
@@ -36,6 +37,7 @@ class AuditedAnswer:
         offset: of that record.
         preference: what was said; None for a dead letter.
         reason: of a dead letter; None for a preference.
+        original_ms: the record's own timestamp, as a dead letter repeats it; None where it is not told.
         contradicts: what of it contradicts the rest; empty where nothing does.
     """
 
@@ -46,6 +48,7 @@ class AuditedAnswer:
     offset: int
     preference: Preference | None = field(default=None, repr=False)
     reason: str | None = None
+    original_ms: int | None = None
     contradicts: str = ""
 
 
@@ -120,7 +123,16 @@ def read_dead_letter(record: ConsumerRecord, group: str, topic: str) -> AuditedA
     told = header(record, HEADER_REASON)
     contradicts = "" if told else f"{HEADER_REASON} is missing"
     reason = told if told in _REASONS else UNKNOWN_REASON
-    return AuditedAnswer(where, record.timestamp, names, partition, offset, reason=reason, contradicts=contradicts)
+    return AuditedAnswer(
+        where,
+        record.timestamp,
+        names,
+        partition,
+        offset,
+        reason=reason,
+        original_ms=whole_number(header(record, HEADER_ORIGINAL_TIMESTAMP)),
+        contradicts=contradicts,
+    )
 
 
 def place_of(record: ConsumerRecord) -> str:

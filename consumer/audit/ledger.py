@@ -1,6 +1,11 @@
 """Which records of a range there are, and how often each was answered: some bytes an offset, however many answers.
 
-An offset of the range takes 19 bytes: a million takes 19 MB, whether a record stands there or not.
+An offset of the range takes 20 bytes: a million takes 20 MB, whether a record stands there or not.
+
+Offsets of a topic that was deleted and made anew begin from 0 again, and old answers name them, too. A dead letter
+repeats its record's timestamp, which settles it. A preference repeats the id alone, and was written after its record,
+by the clocks of two machines. One that is older counts where its id is the record's and nothing else answers it: then a
+clock was wrong, rather than a record lost.
 """
 
 from __future__ import annotations
@@ -92,6 +97,7 @@ class _Partition:
         self.deleted: list[range] = []
         self.preferences = np.zeros(len(span), np.uint8)
         self.dead_letters = np.zeros(len(span), np.uint8)
+        self.older = np.zeros(len(span), np.uint8)  # preferences that are older than their record, with its id
         self.there = np.zeros(len(span), np.bool_)
         self.timestamps = np.zeros(len(span), np.int64)
         self.ids = np.zeros(len(span), np.uint64)
@@ -139,7 +145,7 @@ class AnswerLedger:
         """An answer stands on an output topic.
 
         Returns:
-            Whether it is one to a record of the range.
+            Whether it is known to be one to a record of the range.
         """
         if answer.contradicts:
             self._breaks[Break.CONTRADICTING].add(f"{answer.where}: {answer.contradicts}")
@@ -156,14 +162,17 @@ class AnswerLedger:
         if not asked.there[at]:
             self._breaks[Break.FOREIGN].add(f"{answer.where} answers {source}, where no record stands")
             return False
-        if answer.timestamp_ms < asked.timestamps[at] - CLOCKS_DIFFER_MS:
-            self.of_before += 1  # of a topic that had this one's name
-            return False
         told = answer.preference
-        if told is not None and asked.ids[at] and asked.ids[at] != _digest(told.id):
+        other_id = told is not None and asked.ids[at] and asked.ids[at] != _digest(told.id)
+        if _is_older(answer, int(asked.timestamps[at])):
+            if told is None or other_id:
+                self.of_before += 1
+            else:
+                _count(asked.older, at)
+            return False
+        if other_id:
             self._breaks[Break.OTHER_BATTLE].add(f"{answer.where} answers {source}, whose id is another")
-        counts = asked.dead_letters if told is None else asked.preferences
-        counts[at] = min(_MOST, int(counts[at]) + 1)
+        _count(asked.dead_letters if told is None else asked.preferences, at)
         return True
 
     def settle(self, committed: Mapping[int, int], answers_since_ms: int | None) -> list[PartitionCounts]:
@@ -178,6 +187,9 @@ class AnswerLedger:
 
     def _settle(self, number: int, committed: int | None, answers_since_ms: int | None) -> PartitionCounts:
         asked = self._partitions[number]
+        alone = (asked.preferences == 0) & (asked.dead_letters == 0)
+        self.of_before += int(asked.older[~alone].sum())
+        asked.preferences[alone] = asked.older[alone]
         once, dead = asked.preferences > 0, asked.dead_letters > 0
         unanswered = asked.there & ~once & ~dead
         due = np.arange(asked.span.start, asked.span.stop) < (committed or 0)
@@ -211,6 +223,17 @@ class AnswerLedger:
             places.first.append(
                 f"{self._topic}/{number}/{asked.span.start + at}{times if kind is not Break.LOST else ''}"
             )
+
+
+def _is_older(answer: AuditedAnswer, record_ms: int) -> bool:
+    """Whether an answer is from before the record that it names, as far as itself tells."""
+    if answer.original_ms is not None:
+        return answer.original_ms != record_ms
+    return answer.timestamp_ms < record_ms - CLOCKS_DIFFER_MS
+
+
+def _count(counts: NDArray[np.uint8], at: int) -> None:
+    counts[at] = min(_MOST, int(counts[at]) + 1)
 
 
 def _first(where: NDArray[np.bool_], count: int) -> Iterator[int]:

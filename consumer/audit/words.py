@@ -39,7 +39,9 @@ def gaps(report: AuditReport) -> list[str]:
             "they had one is not known."
         )
     if report.of_before:
-        lines.append(f"{counted(report.of_before, 'answer')} are older than their record: of a topic of the same name.")
+        lines.append(
+            f"{counted(report.of_before, 'answer')} are from before their record: of a topic of the same name."
+        )
     if report.of_others:
         lines.append(
             f"{counted(report.of_others, 'record')} on the output topics are of other groups, and not counted."

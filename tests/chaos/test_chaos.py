@@ -45,7 +45,10 @@ def seed_of(generator: random.Random) -> int:
 
 
 def assert_nothing_lost(report: Report) -> None:
-    assert report.is_clean, f"{report.verdict}; {report.sight} {report.leaks} (seed {report.seed}, {report.cycles})"
+    breaks = report.audit and report.audit.to_fields()["breaks"]
+    assert report.is_clean, (
+        f"{report.verdict}; audit: {breaks}; {report.sight} {report.leaks} (seed {report.seed}, {report.cycles})"
+    )
 
 
 def test_a_plan_is_a_function_of_seed_and_number() -> None:

@@ -18,8 +18,8 @@ from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.cli import app
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.rescore.span import TopicSpan
-from prefstream.schemas import decode_preference, encode_preference
-from prefstream.schemas.dead_letter import HEADER_OFFSET
+from prefstream.schemas import KafkaSource, decode_preference, encode_preference
+from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_ORIGINAL_TIMESTAMP, HEADER_PARTITION
 from tests.support.hash_judge import TOO_LARGE, hash_panel
 from tests.support.streams import (
     Position,
@@ -126,8 +126,14 @@ def test_a_dead_letter_beside_a_preference_is_found(served: Served) -> None:
     [one, *_] = answers(config, config.preferences_topic)
     source = decode_preference(one.value).source
     [letter, *_] = answers(config, config.dead_letters_topic)
-    headers = {**dict(letter.headers), "__streams.errors.partition": b"%d" % source.partition}  # type: ignore[union-attr]
-    headers[HEADER_OFFSET] = b"%d" % source.offset  # type: ignore[union-attr]
+    assert isinstance(source, KafkaSource)
+    battles = {(record.partition, record.offset): record for record in answers(config, config.battles_topic)}
+    headers = {
+        **dict(letter.headers),
+        HEADER_PARTITION: b"%d" % source.partition,
+        HEADER_OFFSET: b"%d" % source.offset,
+        HEADER_ORIGINAL_TIMESTAMP: b"%d" % battles[source.partition, source.offset].timestamp,
+    }
     write(config, config.dead_letters_topic, [(letter.key, letter.value, headers.items())])
     assert found(audited(config)) == {Break.BOTH: 1}
 

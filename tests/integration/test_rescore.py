@@ -38,8 +38,6 @@ from prefstream.scoring.panel.panel import Panel
 from tests.support.priors import prior_panel, write_prior_panel
 from tests.support.streams import Position, battle_events, produce, read_topic, write_transaction
 
-RUN = "0123456789abcdef"
-
 
 @pytest.fixture
 def config(stream_config: Callable[..., StreamConfig]) -> StreamConfig:
@@ -115,8 +113,11 @@ def run(
         )
 
 
-def to_topic(config: StreamConfig, topic: str, run_id: str = RUN) -> TopicTarget:
-    return TopicTarget(config, topic, run_id, default_group(RUN))
+def to_topic(
+    config: StreamConfig, topic: str, run_id: str | None = None, kind: type[TopicTarget] = TopicTarget
+) -> TopicTarget:
+    """Of a run of the test's own: those with the same transactional id fence each other, and tests run side by side."""
+    return kind(config, topic, run_id or config.group, default_group(config.group))
 
 
 def sources(preferences: list[Preference]) -> list[Position]:
@@ -303,7 +304,7 @@ def test_what_a_killed_run_left_open_is_ended_by_the_next_one(
 ) -> None:
     run(config, panel, to_topic(config, target_topic), Seen(stop_after=1))
     killed = KafkaProducer(
-        bootstrap_servers=config.bootstrap_servers, transactional_id=f"{default_group(RUN)}-~rescore"
+        bootstrap_servers=config.bootstrap_servers, transactional_id=f"{default_group(config.group)}-~rescore"
     )
     with closing(killed):
         killed.init_transactions()
@@ -350,7 +351,7 @@ def test_a_second_run_at_the_same_time_fences_the_first(
             assert run(config, panel, to_topic(config, target_topic), Seen()).complete
             return progress
 
-    overtaken = Overtaken(config, target_topic, RUN, default_group(RUN))
+    overtaken = to_topic(config, target_topic, kind=Overtaken)
     with pytest.raises(FencedError, match="another run with the transactional id"):
         run(config, panel, overtaken, Seen())
     assert answers(config, target_topic) == sorted(battles)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,14 +109,49 @@ def test_what_is_as_old_as_what_was_deleted_is_not_called_lost() -> None:
     assert ledger.breaks[Break.LOST].first == ["battles/0/1"]
 
 
-def test_an_answer_that_is_older_than_its_record_is_of_a_topic_before() -> None:
+def test_an_answer_that_is_older_than_its_record_and_to_another_battle_is_of_a_topic_before() -> None:
     """Five minutes are left for clocks that differ."""
     ledger = AnswerLedger("battles", {0: range(2)}, {0: 2})
     ledger.record(0, 0, NOW_MS, "b")
-    assert not ledger.answer(answer((0, 0), at_ms=NOW_MS - 300_001))
+    assert not ledger.answer(answer((0, 0), at_ms=NOW_MS - 300_001, battle_id="other"))
     assert ledger.answer(answer((0, 0), at_ms=NOW_MS - 300_000))
-    assert ledger.of_before == 1
     assert ledger.settle({0: 1}, None)[0].preferences == 1
+    assert ledger.of_before == 1
+    assert not ledger.breaks[Break.OTHER_BATTLE].count
+
+
+def test_the_answer_of_a_clock_that_was_wrong_counts_where_no_other_answers_the_record() -> None:
+    ledger = AnswerLedger("battles", {0: range(2)}, {0: 2})
+    for offset in range(2):
+        ledger.record(0, offset, NOW_MS, "b")
+        assert not ledger.answer(answer((0, offset), at_ms=NOW_MS - 3_600_000))
+    assert ledger.answer(answer((0, 1)))
+    assert ledger.settle({0: 2}, None)[0].preferences == 2
+    assert ledger.of_before == 1
+    assert not any(places.count for places in ledger.breaks.values())
+
+
+def test_two_answers_of_clocks_that_were_wrong_are_one_too_many() -> None:
+    ledger = AnswerLedger("battles", {0: range(1)}, {0: 1})
+    ledger.record(0, 0, NOW_MS, "b")
+    for _ in range(2):
+        ledger.answer(answer((0, 0), at_ms=NOW_MS - 3_600_000))
+    ledger.settle({0: 1}, None)
+    assert ledger.breaks[Break.DOUBLED].count == 1
+
+
+@pytest.mark.parametrize(
+    ("original_ms", "dead_letters"), [(NOW_MS, 1), (NOW_MS - 1, 0)], ids=["of this record", "of another"]
+)
+def test_a_dead_letter_is_of_the_record_whose_timestamp_it_repeats_whatever_the_clock(
+    original_ms: int, dead_letters: int
+) -> None:
+    ledger = AnswerLedger("battles", {0: range(1)}, {0: 1})
+    ledger.record(0, 0, NOW_MS, None)
+    for at_ms in (NOW_MS - 3_600_000, NOW_MS):
+        told = replace(answer((0, 0), dead=True, at_ms=at_ms), original_ms=original_ms)
+        assert ledger.answer(told) == bool(dead_letters)
+    assert ledger.settle({0: 1}, None)[0].dead_letters == dead_letters
 
 
 def test_a_preference_with_the_id_of_another_battle_is_found_but_what_is_no_battle_has_none() -> None:
