@@ -7,6 +7,7 @@ from typing import Final
 
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.dead_letters.reader import UNKNOWN_REASON
 from prefstream.consumer.stream.messages import CE_ID, CE_SOURCE, source_of
 from prefstream.schemas import ContractError, KafkaSource, Preference, decode_preference
@@ -133,8 +134,3 @@ def read_dead_letter(record: ConsumerRecord, group: str, topic: str) -> AuditedA
         original_ms=whole_number(header(record, HEADER_ORIGINAL_TIMESTAMP)),
         contradicts=contradicts,
     )
-
-
-def place_of(record: ConsumerRecord) -> str:
-    """Where a record stands."""
-    return f"{record.topic}/{record.partition}/{record.offset}"

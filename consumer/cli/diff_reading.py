@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -30,14 +31,29 @@ from prefstream.schemas import Outcome, Reason
 from prefstream.scoring.comparison.answers import AnswerGathering, AnswerTable
 from prefstream.scoring.comparison.rows import BattleRows
 from prefstream.scoring.file_names import printable
+from prefstream.scoring.files.content import ENDINGS
 from prefstream.scoring.files.rows import RejectedRow
 from prefstream.scoring.panel.load import load_panel
 from prefstream.scoring.panel.panel import Panel
 
 
 def file_of(votes: str | None) -> Path | None:
-    """The file that an option means; None where it means a topic, or nothing."""
-    return None if votes is None or not Path(votes).exists() else Path(votes)
+    """The file that an option means; None where it means a topic, or nothing.
+
+    Raises:
+        UsageError: it is spelled as files are, and there is none: nobody should look for a broker then.
+    """
+    if votes is None:
+        return None
+    path = Path(votes)
+    if path.exists():
+        return path
+    if "@" not in votes and ("/" in votes or path.suffix.lower() in _OF_FILES):
+        raise UsageError(f"--votes {votes}: no such file; for a topic of that name write {votes}@earliest..latest")
+    return None
+
+
+_OF_FILES: Final = frozenset({*ENDINGS, ".json", ".parquet", ".gz", ".zst"})
 
 
 class ClusterReading:

@@ -105,6 +105,12 @@ def _found(
     rejected: int,
     console: Console,
 ) -> ReplayFound:
+    pairs = join(then, now, "source")
+    if not len(pairs):
+        raise DataLossError(
+            f"{then.name}: where the battles of its answers stood, {pairs.other_ids:,} others stand now, by their ids: "
+            "the topic was made anew, and nothing is left to ask about"
+        )
     with CountProgress(console, verb="measuring", unit="parts") as progress:
         diff = diff_answers(
             then,
@@ -117,7 +123,6 @@ def _found(
             seed=measuring.seed,
             on_progress=progress.advanced,
         )
-    pairs = join(then, now, "source")
     judges = reproduced(then, now, pairs)
     told = [*diff.notes, *what_differs(then, now, pairs), *notes]
     if asked.gone:

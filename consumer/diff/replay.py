@@ -14,7 +14,8 @@ import numpy as np
 
 from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS, read_ranges
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
-from prefstream.consumer.diff.topics import TopicObserver, place_of, refuse_shorter
+from prefstream.consumer.client.values import place_of
+from prefstream.consumer.diff.topics import TopicObserver, refuse_shorter
 from prefstream.consumer.rescore.chunks import MAX_CHUNK_BYTES
 from prefstream.consumer.stream.pipeline import battle_of
 from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource

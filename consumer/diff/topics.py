@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from prefstream.consumer.client.offsets import read_ranges
-from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
+from prefstream.consumer.client.values import place_of, preference_of, vote_of
 from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.rescore.progress import fix_range
 from prefstream.consumer.rescore.span import TopicSpan
-from prefstream.schemas import ContractError, InvalidEventError, Outcome, Preference, Reason, decode_preference
-from prefstream.schemas.vote import Vote
-from prefstream.schemas.wire import decode_vote
+from prefstream.schemas import ContractError, InvalidEventError, Outcome
 from prefstream.scoring.comparison.answers import AnswerGathering
 
 _EVERY: Final = 500
@@ -64,7 +62,7 @@ def read_topic_answers(
     read = RangeRead()
     for record in _records(consumer, span, read, observer):
         try:
-            preference = _preference(record.value)
+            preference = preference_of(record)
         except ContractError as error:
             read.rejected += 1
             observer.rejected(place_of(record), str(error))
@@ -94,7 +92,7 @@ def read_topic_votes(
     votes: dict[str, dict[object, Outcome]] = {}
     for number, record in enumerate(_records(consumer, span, read, observer)):
         try:
-            vote = _vote(record.value)
+            vote = vote_of(record)
         except InvalidEventError as error:
             read.rejected += 1
             observer.rejected(place_of(record), str(error))
@@ -121,25 +119,6 @@ def _records(consumer: Consumer, span: TopicSpan, read: RangeRead, observer: Top
             observer.advanced(sum(done.values()), total)
         yield record
     observer.advanced(total, total)
-
-
-def _preference(value: bytes | None) -> Preference:
-    if value is None:
-        raise ContractError("no preference: the record has no value")
-    if isinstance(value, Withheld):
-        raise ContractError(f"no preference: {value.why}")
-    return decode_preference(value)
-
-
-def _vote(value: bytes | None) -> Vote:
-    if isinstance(value, Withheld):
-        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-    return decode_vote(value)
-
-
-def place_of(record: ConsumerRecord) -> str:
-    """Where a record stands, for people: topic/partition/offset."""
-    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
 def refuse_shorter(partition: TopicPartition, offsets: range) -> None:

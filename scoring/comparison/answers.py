@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from prefstream.schemas import (
     Preference,
     Probabilities,
     Provenance,
+    Style,
 )
 from prefstream.scoring.files.languages import language_name
 from prefstream.scoring.probabilities import Triples
@@ -28,6 +29,11 @@ SourceName: TypeAlias = tuple[Literal["topic", "file"], str]
 
 UNKNOWN: Final = -1
 """In place of a count or a number that an answer does not tell."""
+
+_LARGEST_PLACE: Final = 2**63 - 1
+"""Kafka's largest offset. JSON's integers have no end: what is larger is no place, and a larger count no count."""
+
+_LARGEST_COUNT: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +132,7 @@ class AnswerGathering:
         self._panels.append(UNKNOWN if panel is None else self._identities.setdefault(panel, len(self._identities)))
         language = preference.language and language_name(preference.language)
         self._languages.append(language and self._names.setdefault(language, language))
-        style = preference.style
-        self._styles.extend(
-            _NO_STYLE
-            if style is None
-            else (getattr(side, name) for side in (style.a, style.b) for name in STYLE_FEATURES)
-        )
+        self._styles.extend(_counts(preference.style))
         for opinion in preference.judges:
             rows, numbers = self._judges.setdefault(opinion.name, (array("q"), array("d")))
             rows.append(row)
@@ -156,15 +157,33 @@ class AnswerGathering:
         )
 
     def _place(self, source: KafkaSource | FileSource) -> tuple[int, int, int]:
+        name: SourceName
         if isinstance(source, KafkaSource):
-            return self._number(("topic", source.topic)), source.partition, source.offset
-        return self._number(("file", source.file)), 0, source.line
+            name, partition, place = ("topic", source.topic), source.partition, source.offset
+        else:
+            name, partition, place = ("file", source.file), 0, source.line
+        if max(partition, place) > _LARGEST_PLACE:
+            return UNKNOWN, UNKNOWN, UNKNOWN
+        return self._number(name), partition, place
 
     def _number(self, name: SourceName) -> int:
         return self._source_names.setdefault(name, len(self._source_names))
 
 
 _NO_STYLE: Final = (UNKNOWN,) * (2 * len(STYLE_FEATURES))
+
+
+def _counts(style: Style | None) -> Sequence[int]:
+    """Of A, then of B, `STYLE_FEATURES` in their order."""
+    if style is None:
+        return _NO_STYLE
+    counts = [getattr(side, name) for side in (style.a, style.b) for name in STYLE_FEATURES]
+    return counts if max(counts) <= _LARGEST_COUNT else _NO_STYLE
+
+
+def probabilities_of(row: Sequence[float]) -> Probabilities:
+    """A row of `Triples` as it stands in an answer."""
+    return Probabilities(**dict(zip(OUTCOMES, row, strict=True)))
 
 
 def _triple(probabilities: Probabilities) -> tuple[float, float, float]:

@@ -15,6 +15,22 @@ from prefstream.scoring.probabilities import Triples, divergence_bits
 _SHIFT: Final = "shift of "
 
 
+def most_distant(left: Triples, right: Triples, most: int) -> list[tuple[int, float]]:
+    """Which answers differ most, the most distant first; none that are the same.
+
+    Args:
+        left: shape (n, 3).
+        right: likewise, about the same battles.
+        most: so many at most.
+
+    Returns:
+        Rows, and the Jensen-Shannon divergence of each, in bits.
+    """
+    distances = divergence_bits(left, right)
+    order = np.argsort(-distances, kind="stable")[:most]
+    return [(row, float(distances[row])) for row in order.tolist() if distances[row] > 0]
+
+
 def measure_change(left: Triples, right: Triples, draws: Resamples) -> Change:
     """Hold answers against each other battle by battle.
 

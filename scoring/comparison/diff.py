@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from prefstream.schemas import OUTCOMES, Outcome, Probabilities
-from prefstream.scoring.comparison.answers import UNKNOWN, AnswerTable
-from prefstream.scoring.comparison.change import measure_change
+from prefstream.schemas import OUTCOMES, Outcome
+from prefstream.scoring.comparison.answers import UNKNOWN, AnswerTable, probabilities_of
+from prefstream.scoring.comparison.change import measure_change, most_distant
 from prefstream.scoring.comparison.cuts import cut_pairs
 from prefstream.scoring.comparison.pairs import AnswerPairs, JoinKey, join
 from prefstream.scoring.comparison.provenance import describe_calibrations, describe_judges, differing
@@ -27,7 +27,6 @@ from prefstream.scoring.comparison.votes import hold_against_votes
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED, Resamples
 from prefstream.scoring.golden.bounds import bound_of
-from prefstream.scoring.probabilities import divergence_bits
 from prefstream.scoring.version import own_version
 
 DEFAULT_MOST: Final = 20
@@ -129,7 +128,11 @@ def diff_answers(
         slices=tuple(slices),
         most_changed=_most_changed(left, right, pairs, most),
         voted=voted,
-        notes=(*_notes(left, right, pairs, facts), *_calibrated_otherwise(judges, left)),
+        notes=(
+            *(["no vote is about a battle that both sides answered"] if votes is not None and voted is None else []),
+            *_notes(left, right, pairs, facts),
+            *_calibrated_otherwise(judges, left),
+        ),
     )
 
 
@@ -181,24 +184,18 @@ def _voted(
 
 
 def _most_changed(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs, most: int) -> tuple[ChangedBattle, ...]:
-    distances = divergence_bits(left.probabilities[pairs.left], right.probabilities[pairs.right])
-    order = np.argsort(-distances, kind="stable")[:most]
+    said, now = left.probabilities[pairs.left], right.probabilities[pairs.right]
     return tuple(
         ChangedBattle(
             id=left.ids[pairs.left[position]],
             left_source=left.source(int(pairs.left[position])),
             right_source=right.source(int(pairs.right[position])),
-            left=_probabilities(left.probabilities[pairs.left[position]].tolist()),
-            right=_probabilities(right.probabilities[pairs.right[position]].tolist()),
-            divergence=float(distances[position]),
+            left=probabilities_of(said[position].tolist()),
+            right=probabilities_of(now[position].tolist()),
+            divergence=distance,
         )
-        for position in order.tolist()
-        if distances[position] > 0
+        for position, distance in most_distant(said, now, most)
     )
-
-
-def _probabilities(row: Sequence[float]) -> Probabilities:
-    return Probabilities(**dict(zip(OUTCOMES, row, strict=True)))
 
 
 def _notes(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs, facts: RowFacts) -> list[str]:

@@ -21,7 +21,9 @@ def conclusions(diff: AnswersDiff) -> list[Conclusion]:
     if diff.change.divergence.value == 0 and diff.change.mean_absolute_difference.value == 0:
         found.append(Conclusion("open", "Both sides say the same of every battle, to the bit."))
     elif diff.voted is None:
-        found.append(Conclusion("open", "How far they differ is all that can be told without votes, not who is right."))
+        found.append(
+            Conclusion("open", "How far they differ is all that can be told without votes on them, not who is right.")
+        )
     return found
 
 
@@ -35,8 +37,10 @@ def voted_in_words(voted: VotedComparison, left: str, right: str) -> Conclusion:
     """
     gap, cast = voted.comparison.log_loss, f"{voted.votes:,} votes on {voted.battles:,} battles"
     if voted.prompts < MIN_PROMPTS:
-        few = f"{voted.prompts} prompts with votes are too few to tell {right} from {left}"
-        return Conclusion("open", f"Can't be told: {few}; there must be {MIN_PROMPTS} at least.")
+        few = f"votes on {voted.prompts} different prompts are too few to tell {right} from {left}"
+        if voted.prompts == 1:
+            few = f"votes on a single prompt are too few to tell {right} from {left}"
+        return Conclusion("open", f"Can't be told: {few}; there must be {MIN_PROMPTS} prompts at least.")
     if voted.mood != "open" and gap.value is not None:
         return Conclusion(
             voted.mood,

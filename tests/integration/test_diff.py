@@ -25,7 +25,7 @@ from tests.support.features_judges import make_features_adapter
 from tests.support.html_page import assert_alone
 from tests.support.judged import make_probabilities
 from tests.support.priors import prior_entry
-from tests.support.streams import battle_events, produce
+from tests.support.streams import battle_events, produce, wait_until
 
 BATTLES = 40
 
@@ -191,4 +191,17 @@ def test_where_no_battle_is_left_nothing_is_said_to_be_reproduced(
 ) -> None:
     admin.delete_records({TopicPartition(config.battles_topic, place): -1 for place in (0, 1)})
     with pytest.raises(DataLossError, match="of the battles of 30 answers 30 are gone from their topic"):
+        diff(config, "--replay", answered, "--panel", str(panel))
+
+
+def test_where_the_topic_was_made_anew_nothing_is_said_to_be_reproduced(
+    config: StreamConfig, answered: str, panel: Path, admin: KafkaAdminClient
+) -> None:
+    admin.delete_topics([config.battles_topic])
+    wait_until(lambda: config.battles_topic not in admin.list_topics(), what="the topic's end")
+    admin.create_topics({config.battles_topic: {"num_partitions": 2, "replication_factor": 1}})
+    wait_until_led(admin, [config.battles_topic])
+    for partition in (0, 1):
+        produce(config, battle_events(20, first=100 + 20 * partition), partition=partition)
+    with pytest.raises(DataLossError, match="30 others stand now, by their ids: the topic was made anew"):
         diff(config, "--replay", answered, "--panel", str(panel))

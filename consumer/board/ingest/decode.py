@@ -9,11 +9,9 @@ from typing import Final
 
 from prefstream.consumer.board.store.facts import require_storable
 from prefstream.consumer.board.store.records import PreferenceRecord, VoteRecord
-from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
-from prefstream.schemas import ContractError, InvalidEventError, Preference, Reason, decode_preference
-from prefstream.schemas.vote import Vote
-from prefstream.schemas.wire import decode_vote
+from prefstream.consumer.client.values import preference_of, vote_of
+from prefstream.schemas import ContractError, InvalidEventError
 
 LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999."""
@@ -62,14 +60,15 @@ def decode(preferences: Iterable[ConsumerRecord], votes: Iterable[ConsumerRecord
     decoded = Decoded()
     for record in preferences:
         try:
-            preference = _decode_preference(record.value)
+            preference = preference_of(record)
+            require_storable(preference)
         except ContractError as error:
             decoded.bad_preferences.append(BadPreference(record, error))
         else:
             decoded.preferences.append(PreferenceRecord(preference, timestamp(record), record.partition, record.offset))
     for record in votes:
         try:
-            vote = _decode_vote(record.value)
+            vote = vote_of(record)
         except InvalidEventError as error:
             decoded.bad_votes.append(BadVote(record, error))
         else:
@@ -80,19 +79,3 @@ def decode(preferences: Iterable[ConsumerRecord], votes: Iterable[ConsumerRecord
 def timestamp(record: ConsumerRecord) -> int:
     """When a record was written, ms since the epoch, within what dates can say; now, where the record does not say."""
     return min(record.timestamp, LATEST_MS) if record.timestamp >= 0 else int(time.time() * 1000)
-
-
-def _decode_preference(value: bytes | None) -> Preference:
-    if value is None:
-        raise ContractError("no preference: the record has no value")
-    if isinstance(value, Withheld):
-        raise ContractError(f"no preference: {value.why}")
-    preference = decode_preference(value)
-    require_storable(preference)
-    return preference
-
-
-def _decode_vote(value: bytes | None) -> Vote:
-    if isinstance(value, Withheld):
-        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-    return decode_vote(value)

@@ -17,16 +17,16 @@ from prefstream.consumer.client.acl import shadow_operations, spell
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.connection_errors import explain, overheard
 from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Translator, meaning_of
-from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, TopicPartition
 from prefstream.consumer.client.silence import Silence
 from prefstream.consumer.client.topics import find_partitions
+from prefstream.consumer.client.values import preference_of
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokersSilentError, StreamError
-from prefstream.schemas import OUTCOMES, ContractError, KafkaSource, Probabilities, decode_preference
-from prefstream.scoring.comparison.change import measure_change
+from prefstream.schemas import ContractError, KafkaSource
+from prefstream.scoring.comparison.answers import probabilities_of
+from prefstream.scoring.comparison.change import measure_change, most_distant
 from prefstream.scoring.evaluation.bootstrap import Resamples
-from prefstream.scoring.probabilities import divergence_bits
 
 MOST_KEPT: Final = 2_000
 """Answers of the shadow, the newest: enough for an interval of two points around a share, and half a megabyte."""
@@ -129,11 +129,8 @@ class ShadowWatch:
     def take(self, records: Iterable[ConsumerRecord]) -> None:
         """Keep what records answer, the newest ones; what is no preference of a battle on a topic is passed over."""
         for record in records:
-            value = record.value
-            if value is None or isinstance(value, Withheld):
-                continue
             try:
-                said = decode_preference(value)
+                said = preference_of(record)
             except ContractError:
                 continue
             if isinstance(said.source, KafkaSource):
@@ -176,8 +173,6 @@ def _report(topic: str, pairs: Sequence[tuple[ShadowAnswer, StoredAnswer]], *, w
         return ShadowReport(topic=topic, compared=0, waiting=waiting, change=None, most_changed=())
     now = np.array([one.probabilities for one, _ in pairs])
     then = np.array([found.probabilities for _, found in pairs])
-    distances = divergence_bits(then, now)
-    order = [place for place in np.argsort(-distances, kind="stable")[:MOST_NAMED].tolist() if distances[place] > 0]
     return ShadowReport(
         topic=topic,
         compared=len(pairs),
@@ -191,13 +186,9 @@ def _report(topic: str, pairs: Sequence[tuple[ShadowAnswer, StoredAnswer]], *, w
                     partition=pairs[place][0].place[1],
                     offset=pairs[place][0].place[2],
                 ),
-                served=_probabilities(pairs[place][1].probabilities),
-                shadow=_probabilities(pairs[place][0].probabilities),
+                served=probabilities_of(pairs[place][1].probabilities),
+                shadow=probabilities_of(pairs[place][0].probabilities),
             )
-            for place in order
+            for place, _ in most_distant(then, now, MOST_NAMED)
         ),
     )
-
-
-def _probabilities(row: Sequence[float]) -> Probabilities:
-    return Probabilities(**dict(zip(OUTCOMES, row, strict=True)))

@@ -27,6 +27,7 @@ from prefstream.consumer.client.kafka_errors import Translator
 from prefstream.consumer.client.offsets import spans_since
 from prefstream.consumer.client.protocols import GroupConsumer
 from prefstream.consumer.client.topics import find_partitions, require_topics
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.errors import StreamError
 from prefstream.consumer.observe.health import HealthServer, HealthState
@@ -197,7 +198,7 @@ class LiveCalibration:
         self.metrics.took_in(len(self._calibrator), self._join.battles, self._join.waiting, behind, uncounted)
         bad = [one.record for one in decoded.bad_preferences] + [one.record for one in decoded.bad_votes]
         if bad:
-            self._bad.warn(len(bad), such_as=f"{bad[0].topic}/{bad[0].partition}/{bad[0].offset}")
+            self._bad.warn(len(bad), such_as=place_of(bad[0]))
 
     def _choose(self) -> None:
         """Look, where it is time; a panels topic that is away for a while is no reason to end."""

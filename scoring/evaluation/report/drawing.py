@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -105,7 +106,9 @@ def to_svg(figure: Figure, name: str) -> str:
     """The drawing as an SVG element that can stand in a page beside others."""
     text = io.StringIO()
     # The salt makes ids, which the page shares among its drawings, differ between them and stay from run to run.
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # Text stays text: what our font lacks, such as a language's own name, the reader's browser has.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]

@@ -120,8 +120,8 @@ def _panels(report: AuditReport) -> Table:
     for panel in report.panels[:PANELS_SHOWN]:
         table.add_row(
             Text(_panel(panel)),
-            escaped(panel.calibration or "none"),
-            escaped(panel.version or "unknown"),
+            Text(escaped(panel.calibration or "none")),
+            Text(escaped(panel.version or "unknown")),
             f"{panel.answers:,}",
             *map(_mark, (panel.first, panel.last)),
         )

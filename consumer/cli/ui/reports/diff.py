@@ -1,4 +1,8 @@
-"""Shows how two sets of answers differ, in the terminal."""
+"""Shows how two sets of answers differ, in the terminal.
+
+Names of judges, languages and battles stand in messages that anybody may have written: what a terminal could obey is
+escaped.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def lines(diff: AnswersDiff) -> Iterator[str]:
     """
     yield f"{joined_in_words(diff.join)}."
     yield from (verdict.text for verdict in conclusions(diff))
-    yield from diff.notes
+    yield from map(escaped, diff.notes)
 
 
 def change_table(diff: AnswersDiff) -> Table:
@@ -67,7 +71,9 @@ def shift_table(diff: AnswersDiff) -> Table:
     for name in _OUTCOMES:
         table.add_column(name, justify="right", no_wrap=True)
     for name, change in (("panel", diff.change), *((f"judge {one.name}", one.change) for one in diff.judges)):
-        table.add_row(Text(name), *map(_signed, (change.shift.model_a, change.shift.model_b, change.shift.tie)))
+        table.add_row(
+            Text(escaped(name)), *map(_signed, (change.shift.model_a, change.shift.model_b, change.shift.tie))
+        )
     return table
 
 
@@ -143,7 +149,7 @@ def replay_table(found: ReplayFound) -> Table:
         bound = f"{one.bound:.0e}" if one.bound else "to the bit"
         verdict = Text("yes", "green") if one.reproduced else Text("no", "red")
         numbers = (f"{one.answers:,}", f"{one.changed:,}", f"{one.mean:.1e}", f"{one.largest:.1e}", bound)
-        table.add_row(Text(one.name), *numbers, verdict)
+        table.add_row(Text(escaped(one.name)), *numbers, verdict)
     return table
 
 
@@ -153,13 +159,13 @@ def replay_lines(found: ReplayFound) -> Iterator[str]:
     Args:
         found: what was found.
     """
-    yield from found.notes
+    yield from map(escaped, found.notes)
     asked = f"{found.compared:,} of {found.preferences:,} answers were asked for again"
     yield f"{'Reproduced' if found.reproduced else 'Not reproduced'}: {asked}."
 
 
 def _cells(name: str, change: Change, *, intervals: bool) -> Iterator[Text]:
-    yield Text(name)
+    yield Text(escaped(name))
     yield Text(f"{change.battles:,}")
     yield _cell(change.changed, _percent, intervals=intervals)
     yield _cell(change.mean_absolute_difference, lambda number: f"{number:.3f}", intervals=intervals)

@@ -137,6 +137,13 @@ def test_files_about_other_battles_are_refused(tmp_path: Path) -> None:
         diff(write_answers(tmp_path / "left.jsonl", 0), other)
 
 
+def test_votes_spelled_as_a_file_that_is_not_there_are_looked_for_on_no_broker(tmp_path: Path) -> None:
+    left, right = write_answers(tmp_path / "left.jsonl", 0), write_answers(tmp_path / "right.jsonl", 1)
+    for votes in ("voets.csv", "votes.jsonl.gz", "folder/votes"):
+        with pytest.raises(UsageError, match=f"--votes {votes}: no such file"):
+            diff(left, right, "--votes", votes)
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

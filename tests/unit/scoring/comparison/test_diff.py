@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefstream.schemas import OUTCOMES, Provenance
+from prefstream.schemas import OUTCOMES, KafkaSource, Provenance
 from prefstream.scoring.comparison.diff import diff_answers
 from prefstream.scoring.comparison.results import AnswersDiff, Change
 from prefstream.scoring.comparison.rows import BattleRows
@@ -184,3 +184,21 @@ def test_sides_without_a_battle_in_common_are_refused() -> None:
 def triple_row() -> tuple[float, float, float]:
     said = triple((0.25, 0.25, 0.5))
     return said.model_a, said.model_b, said.tie
+
+
+def test_numbers_that_no_battle_can_have_are_not_known_and_cost_no_answer() -> None:
+    said = make_preference(0, triple_row(), source=KafkaSource(topic="battles", partition=0, offset=2**63))
+    assert said.style is not None
+    huge = said.style.model_copy(update={"a": said.style.a.model_copy(update={"characters": 2**31})})
+    left = table_of([said.model_copy(update={"style": huge})])
+    found = diff_answers(left, make_table([triple_row()]), resamples=RESAMPLES)
+    assert (found.join.by, found.join.joined) == ("id", 1)
+    assert left.source(0) is None
+
+
+def test_votes_on_other_battles_alone_are_told_and_not_passed_over_in_silence() -> None:
+    table = make_table(make_probabilities(3))
+    told = "no vote is about a battle that both sides answered"
+    assert told in diff_answers(table, table, votes={"elsewhere": ["tie"]}, resamples=RESAMPLES).notes
+    assert told not in diff_answers(table, table, votes={"battle-1": ["tie"]}, resamples=RESAMPLES).notes
+    assert told not in diff_answers(table, table, resamples=RESAMPLES).notes

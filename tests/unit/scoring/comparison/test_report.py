@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from prefstream.scoring.comparison.diff import diff_answers
 from prefstream.scoring.comparison.report import render_diff
 from prefstream.scoring.comparison.results import AnswersDiff
-from tests.support.answers import make_table
+from tests.support.answers import make_preference, make_table, table_of
 from tests.support.html_page import Page, assert_alone
 from tests.support.judged import make_probabilities
 
@@ -52,3 +54,34 @@ def test_a_single_battle_without_votes_has_a_page() -> None:
     told = " ".join(Page(render_diff(bare)).text.split())
     assert "Both sides say the same of every battle, to the bit." in told
     assert "By what people said" not in told
+
+
+def test_a_name_in_any_writing_is_drawn_and_nobody_is_warned_of_a_font() -> None:
+    rows = make_probabilities(80)
+    sides = [
+        table_of(
+            make_preference(number, row).model_copy(update={"language": ("中文", "en")[number % 2]})
+            for number, row in enumerate(said)
+        )
+        for said in (rows, rows[::-1])
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        html = render_diff(diff_answers(*sides, resamples=50))
+    assert html.count("中文") >= 2  # in the table, and in the drawing
+
+
+def test_names_that_strangers_wrote_are_no_markup_wherever_they_stand() -> None:
+    evil = "<script>alert(1)</script>"
+    sides = [
+        table_of(
+            make_preference(number, row, judges=(evil, "other"), battle_id=f"{evil}{number}").model_copy(
+                update={"language": (evil, "en")[number % 2]}
+            )
+            for number, row in enumerate(make_probabilities(80, seed=seed))
+        )
+        for seed in (0, 1)
+    ]
+    html = render_diff(diff_answers(*sides, resamples=50))
+    assert evil not in html
+    assert evil in Page(html).text

@@ -110,3 +110,10 @@ def test_without_a_terminal_it_says_what_is_read() -> None:
         progress.advanced(10)
     assert isinstance(console.file, StringIO)
     assert "battles: 10 offsets to read" in console.file.getvalue()
+
+
+def test_a_calibration_that_looks_like_markup_is_shown_as_it_is() -> None:
+    panel = PanelShare("ab" * 32, "[/c1]", "[bold]", ("gemma",), FIRST, LAST, 8)
+    text = page(a_report(panels=(panel,)))
+    assert "[/c1]" in text
+    assert "[bold]" in text

@@ -1,0 +1,43 @@
+"""What a record's value says, for who reads preferences and votes; one that was withheld or is not there says nothing.
+
+Nothing of what a value says is in an error.
+"""
+
+from __future__ import annotations
+
+from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
+from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.schemas import ContractError, InvalidEventError, Preference, Reason, decode_preference
+from prefstream.schemas.vote import Vote
+from prefstream.schemas.wire import decode_vote
+
+
+def preference_of(record: ConsumerRecord) -> Preference:
+    """The preference that a record holds.
+
+    Raises:
+        ContractError: it holds none.
+    """
+    value = record.value
+    if value is None:
+        raise ContractError("no preference: the record has no value")
+    if isinstance(value, Withheld):
+        raise ContractError(f"no preference: {value.why}")
+    return decode_preference(value)
+
+
+def vote_of(record: ConsumerRecord) -> Vote:
+    """The vote that a record holds.
+
+    Raises:
+        InvalidEventError: it holds none.
+    """
+    value = record.value
+    if isinstance(value, Withheld):
+        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
+    return decode_vote(value)
+
+
+def place_of(record: ConsumerRecord) -> str:
+    """Where a record stands, for people: topic/partition/offset."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
