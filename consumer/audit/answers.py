@@ -90,7 +90,7 @@ def read_preference(record: ConsumerRecord, group: str) -> AuditedAnswer | Malfo
     contradicts = []
     if wrote is None:
         contradicts.append("ce_source is missing")
-    if header(record, CE_ID) != f"{source.topic}/{source.partition}/{source.offset}":
+    if header(record, CE_ID) != place_of(source):
         contradicts.append("ce_id is not its source")
     if record.key != preference.id.encode():
         contradicts.append("its key is not its id")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from typing import Final, Protocol
+from typing import Final
 
 from prefstream.consumer.audit.answers import Malformed, read_dead_letter, read_preference
 from prefstream.consumer.audit.ledger import AnswerLedger
@@ -35,6 +35,7 @@ from prefstream.consumer.client.offsets import (
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
 from prefstream.consumer.client.topics import describe_topics, require_topic
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.rescore.observer import RangeObserver, Unobserved
 from prefstream.consumer.rescore.progress import fix_range
 from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.consumer.stream.lost_offsets import CLOCKS_DIFFER_MS, FROM_THE_FUTURE_MS
@@ -45,27 +46,7 @@ _FOR_EVER_MS: Final = 1 << 62
 _TELL_EVERY: Final = 1_000
 
 
-class AuditObserver(Protocol):
-    """Told how an audit is getting on."""
-
-    def began(self, what: str, offsets: int) -> None:
-        """So many offsets are read now."""
-
-    def advanced(self, offsets: int) -> None:
-        """So many of them are done."""
-
-
-class Unobserved:
-    """Nobody looks on."""
-
-    def began(self, what: str, offsets: int) -> None:
-        """Nobody hears it."""
-
-    def advanced(self, offsets: int) -> None:
-        """Nobody hears it."""
-
-
-def audit_range(config: StreamConfig, span: TopicSpan, observer: AuditObserver | None = None) -> AuditReport:
+def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver | None = None) -> AuditReport:
     """Whether every record of a range has exactly one answer, and who gave them.
 
     Args:
@@ -118,7 +99,7 @@ class _Reader:
     """Reads topics into a ledger."""
 
     def __init__(
-        self, consumer: Consumer, config: StreamConfig, topic: str, ledger: AnswerLedger, observer: AuditObserver
+        self, consumer: Consumer, config: StreamConfig, topic: str, ledger: AnswerLedger, observer: RangeObserver
     ) -> None:
         self._consumer = consumer
         self._config = config

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefstream.consumer.audit.answers import AuditedAnswer, Malformed
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.stream.lost_offsets import CLOCKS_DIFFER_MS
 
 SHOWN: Final = 20
@@ -150,7 +151,7 @@ class AnswerLedger:
         if answer.contradicts:
             self._breaks[Break.CONTRADICTING].add(f"{answer.where}: {answer.contradicts}")
         end = self._ends.get(answer.partition) if answer.topic == self._topic else None
-        source = f"{answer.topic}/{answer.partition}/{answer.offset}"
+        source = place_of(answer)
         if end is None or answer.offset >= end:
             self._breaks[Break.FOREIGN].add(f"{answer.where} answers {source}")
             return False

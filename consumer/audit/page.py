@@ -7,6 +7,7 @@ from typing import Final
 from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.audit.words import BREAKS, VERDICTS, gaps, minute_of, place_of_mark
 from prefstream.scoring.evaluation.report.page import page_environment
+from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.version import own_version
 
 _TEMPLATE: Final = "audit.html.j2"
@@ -21,7 +22,7 @@ def render_audit(report: AuditReport) -> str:
         report: what was found.
     """
     environment = page_environment("prefstream.consumer.audit")
-    environment.filters.update(place=place_of_mark, minute=minute_of)
+    environment.filters.update(place=place_of_mark, minute=minute_of, digits=short_hash)
     preferences, dead_letters = (
         sum(getattr(one, name) for one in report.partitions) for name in ("preferences", "dead_letters")
     )

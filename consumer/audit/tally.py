@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from prefstream.consumer.audit.answers import AuditedAnswer
+from prefstream.consumer.client.values import place_of
 from prefstream.schemas import Preference
 
 
@@ -84,7 +85,7 @@ class AnswerTally:
         if answer.preference is None:
             self.reasons[answer.reason or ""] += 1
             return
-        mark = Mark(f"{answer.topic}/{answer.partition}/{answer.offset}", answer.timestamp_ms)
+        mark = Mark(place_of(answer), answer.timestamp_ms)
         self._add_panel(answer.preference, mark)
         self._add_judges(answer.preference)
 

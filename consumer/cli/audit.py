@@ -19,7 +19,8 @@ from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.ui.lines import say
-from prefstream.consumer.cli.ui.ranges.audit import AuditProgress, print_audit
+from prefstream.consumer.cli.ui.progress import RecordProgress
+from prefstream.consumer.cli.ui.ranges.audit import print_audit
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
@@ -80,7 +81,7 @@ def audit(
     began = time.monotonic()
     with client_silenced(), ExitStack() as stack:
         stack.enter_context(_reading(config, asked.topic).translating())
-        report = audit_range(config, asked, stack.enter_context(AuditProgress(Console(stderr=True))))
+        report = audit_range(config, asked, stack.enter_context(RecordProgress(Console(stderr=True), verb="reading")))
     if html and render:
         write_output(html, render(report).encode())
         say(Console(stderr=True), f"written: {html}")

@@ -22,7 +22,7 @@ from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_service_on_signals
 from prefstream.consumer.cli.ui.lines import say
-from prefstream.consumer.cli.ui.progress import FileProgress, TopicProgress
+from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.garbage import keep_what_is_loaded
@@ -241,7 +241,7 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
         ingest = BoardIngest(config, store, broker_timeout_s=config.broker_timeout_s, dead_letters=file is not None)
         with (
             stop_on_signals("stopped: nothing is printed") as stop,
-            TopicProgress(console, verb="reading") as progress,
+            CountProgress(console, verb="reading", unit="records") as progress,
         ):
             ingest.run(stop, on_progress=progress.advanced)
         if stop.is_set():

@@ -18,7 +18,7 @@ from prefstream.consumer.cli.panel_option import UNTRAINED, panel_config, requir
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
-from prefstream.consumer.cli.ui.ranges.rescore import RescoreProgress
+from prefstream.consumer.cli.ui.progress import RecordProgress
 from prefstream.consumer.client.clients import admin_client, make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.topics import require_topic
@@ -180,7 +180,7 @@ def rescore(
         stack.enter_context(target)
         with (
             stop_on_signals("finishing the records in hand; again stops at once, and loses only those") as stop,
-            RescoreProgress(console) as progress,
+            RecordProgress(console, verb="scoring") as progress,
         ):
             summary = rescore_range(
                 consumer,

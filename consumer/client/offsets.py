@@ -12,6 +12,7 @@ from kafka.admin import OffsetSpec
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.kafka_errors import KafkaError, KafkaTimeoutError, Meaning, meaning_of
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
+from prefstream.consumer.errors import DataLossError
 
 POLL_MS: Final = 100
 """A poll that passes nothing but transaction markers returns no sooner than this."""
@@ -105,6 +106,22 @@ def spans_since(
     found = consumer.offsets_for_times(dict.fromkeys(spans, max(0, since_ms)), timeout_ms=timeout_ms)
     starts = {one: max(span.start, at.offset) if (at := found.get(one)) else span.stop for one, span in spans.items()}
     return {one: range(starts[one], span.stop) for one, span in spans.items()}
+
+
+def refuse_shorter(partition: TopicPartition, offsets: range) -> None:
+    """For `read_ranges`: refuse to go on where a topic is shorter than it was.
+
+    Args:
+        partition: of the topic.
+        offsets: that were deleted; none where it is shorter.
+
+    Raises:
+        DataLossError: it is.
+    """
+    if not offsets:
+        raise DataLossError(
+            f"{partition.topic} has other records now: it was deleted and made anew, or cut off, while it was read"
+        )
 
 
 def read_ranges(

@@ -53,6 +53,7 @@ __all__ = [
     "GroupMetadata",
     "Header",
     "OffsetAndMetadata",
+    "Placed",
     "Producer",
     "TopicPartition",
     "TransactionalProducer",
@@ -64,8 +65,8 @@ STABLE: Final = "<stable>"
 """`GroupMetadata.state` of a member that waits for no join (kafka.structs.MemberState.STABLE)."""
 
 
-class ConsumerRecord(Protocol):
-    """A record as it was read."""
+class Placed(Protocol):
+    """What stands at a place of a topic, or is about what stands there."""
 
     @property
     def topic(self) -> str:
@@ -73,11 +74,15 @@ class ConsumerRecord(Protocol):
 
     @property
     def partition(self) -> int:
-        """Where it stands."""
+        """Its number."""
 
     @property
     def offset(self) -> int:
-        """Where it stands."""
+        """Within the partition."""
+
+
+class ConsumerRecord(Placed, Protocol):
+    """A record as it was read."""
 
     @property
     def timestamp(self) -> int:

@@ -6,7 +6,7 @@ Nothing of what a value says is in an error.
 from __future__ import annotations
 
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
-from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.consumer.client.protocols import ConsumerRecord, Placed
 from prefstream.schemas import ContractError, InvalidEventError, Preference, Reason, decode_preference
 from prefstream.schemas.vote import Vote
 from prefstream.schemas.wire import decode_vote
@@ -38,6 +38,6 @@ def vote_of(record: ConsumerRecord) -> Vote:
     return decode_vote(value)
 
 
-def place_of(record: ConsumerRecord) -> str:
-    """Where a record stands, for people: topic/partition/offset."""
-    return f"{record.topic}/{record.partition}/{record.offset}"
+def place_of(placed: Placed) -> str:
+    """Where something stands, for people: topic/partition/offset."""
+    return f"{placed.topic}/{placed.partition}/{placed.offset}"

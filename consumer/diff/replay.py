@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS, read_ranges
+from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS, read_ranges, refuse_shorter
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
 from prefstream.consumer.client.values import place_of
-from prefstream.consumer.diff.topics import TopicObserver, refuse_shorter
 from prefstream.consumer.rescore.chunks import MAX_CHUNK_BYTES
+from prefstream.consumer.rescore.observer import RangeObserver
 from prefstream.consumer.stream.pipeline import battle_of
 from prefstream.schemas import Battle, Framing, InvalidEventError, KafkaSource
 from prefstream.scoring.comparison.answers import AnswerGathering, AnswerTable
@@ -67,7 +67,7 @@ def ask_again(
     panel: Panel,
     gathering: AnswerGathering,
     rows: BattleRows,
-    observer: TopicObserver,
+    observer: RangeObserver,
     *,
     framing: Framing,
     chunk_rows: int,
@@ -93,6 +93,7 @@ def ask_again(
     asked = AskedAgain()
     total = sum(map(len, offsets.values()))
     seen = done = 0
+    observer.began(f"battles of {topic}", total)
 
     def score(chunk: Sequence[tuple[ConsumerRecord, Battle]]) -> None:
         answers = panel.score_encoded(panel.encode([battle for _, battle in chunk])) if chunk else []
@@ -123,9 +124,9 @@ def ask_again(
             score(chunk)
             done += len(chunk)
             chunk, size = [], 0
-            observer.advanced(done, total)
+            observer.advanced(done)
     score(chunk)
-    observer.advanced(total, total)
+    observer.advanced(total)
     asked.gone = total - seen
     return asked
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from prefstream.consumer.client.offsets import read_ranges
+from prefstream.consumer.client.offsets import read_ranges, refuse_shorter
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
 from prefstream.consumer.client.values import place_of, preference_of, vote_of
-from prefstream.consumer.errors import DataLossError
+from prefstream.consumer.rescore.observer import RangeObserver
 from prefstream.consumer.rescore.progress import fix_range
 from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.schemas import ContractError, InvalidEventError, Outcome
@@ -17,16 +17,6 @@ from prefstream.scoring.comparison.answers import AnswerGathering
 
 _EVERY: Final = 500
 """Records between two words to the observer."""
-
-
-class TopicObserver(Protocol):
-    """Told what happens while a topic is read."""
-
-    def advanced(self, done: int, total: int) -> None:
-        """So many offsets are done, of so many."""
-
-    def rejected(self, place: str, why: str) -> None:
-        """The record at this place holds nothing that could be used."""
 
 
 @dataclass(slots=True)
@@ -43,7 +33,7 @@ class RangeRead:
 
 
 def read_topic_answers(
-    consumer: Consumer, span: TopicSpan, gathering: AnswerGathering, observer: TopicObserver
+    consumer: Consumer, span: TopicSpan, gathering: AnswerGathering, observer: RangeObserver
 ) -> RangeRead:
     """Take the preferences of a range.
 
@@ -72,7 +62,7 @@ def read_topic_answers(
 
 
 def read_topic_votes(
-    consumer: Consumer, span: TopicSpan, wanted: Collection[str], observer: TopicObserver
+    consumer: Consumer, span: TopicSpan, wanted: Collection[str], observer: RangeObserver
 ) -> tuple[dict[str, list[Outcome]], RangeRead]:
     """Take votes of a range; a later one of the same voter on the same battle takes the place of the earlier.
 
@@ -102,11 +92,12 @@ def read_topic_votes(
     return {battle: list(said.values()) for battle, said in votes.items()}, read
 
 
-def _records(consumer: Consumer, span: TopicSpan, read: RangeRead, observer: TopicObserver) -> Iterator[ConsumerRecord]:
+def _records(consumer: Consumer, span: TopicSpan, read: RangeRead, observer: RangeObserver) -> Iterator[ConsumerRecord]:
     fixed, read.deleted = fix_range(consumer, span)
     spans = {TopicPartition(fixed.topic, one.partition): range(one.begin, one.end) for one in fixed.partitions}
     total = sum(map(len, spans.values()))
     done = dict.fromkeys(spans, 0)
+    observer.began(span.text, total)
 
     def deleted(partition: TopicPartition, offsets: range) -> None:
         refuse_shorter(partition, offsets)
@@ -116,22 +107,6 @@ def _records(consumer: Consumer, span: TopicSpan, read: RangeRead, observer: Top
         place = TopicPartition(record.topic, record.partition)
         done[place] = record.offset + 1 - spans[place].start
         if count % _EVERY == 0:
-            observer.advanced(sum(done.values()), total)
+            observer.advanced(sum(done.values()))
         yield record
-    observer.advanced(total, total)
-
-
-def refuse_shorter(partition: TopicPartition, offsets: range) -> None:
-    """For `read_ranges`: refuse to go on where a topic is shorter than it was.
-
-    Args:
-        partition: of the topic.
-        offsets: that were deleted; none where it is shorter.
-
-    Raises:
-        DataLossError: it is.
-    """
-    if not offsets:
-        raise DataLossError(
-            f"{partition.topic} has other records now: it was deleted and made anew, or cut off, while it was read"
-        )
+    observer.advanced(total)

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
@@ -54,10 +54,8 @@ from prefstream.consumer.observe.metrics import (
     Metric,
 )
 from prefstream.schemas import PanelIdentity, Reason
+from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.version import own_version
-
-HASH_DIGITS: Final = 12
-"""Of a panel's hash: enough to tell one operator's panels apart, short enough for a legend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +270,7 @@ class StreamMetrics:
         """
         self._panels.clear()
         for identity, name, role in answering:
-            self._panels.labels(name, identity.hash[:HASH_DIGITS], identity.calibration or "", role).set(1)
+            self._panels.labels(name, short_hash(identity.hash), identity.calibration or "", role).set(1)
 
     def panel_change(self, *, failed: bool) -> None:
         """What was chosen last on the panels topic answers now, or could not be taken over."""

@@ -7,9 +7,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Final
 
-from prefstream.consumer.client.offsets import read_ranges
+from prefstream.consumer.client.offsets import read_ranges, refuse_shorter
 from prefstream.consumer.client.protocols import Consumer, ConsumerRecord, TopicPartition
-from prefstream.consumer.errors import DataLossError
 from prefstream.consumer.rescore.progress import RangeProgress
 from prefstream.consumer.stream.pipeline import battle_of
 from prefstream.schemas import Battle, Framing, InvalidEventError, Reason
@@ -60,7 +59,7 @@ class ChunkReader:
         scorer: tokenises.
         framing: what stands before a battle's JSON.
         rows: records of a chunk, at most.
-        on_deleted: told a partition, and how many of the range's offsets were deleted before they were read.
+        on_deleted: told a partition, as topic/partition, and how many offsets of the range were deleted unread.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class ChunkReader:
         *,
         framing: Framing,
         rows: int,
-        on_deleted: Callable[[int, int], None],
+        on_deleted: Callable[[str, int], None],
     ) -> None:
         self._consumer = consumer
         self._scorer = scorer
@@ -101,11 +100,8 @@ class ChunkReader:
             yield self._chunk(partition.partition, gathered, partition.end)
 
     def _deleted(self, partition: TopicPartition, offsets: range) -> None:
-        if not offsets:
-            raise DataLossError(
-                f"{partition.topic} has other records now: it was deleted and made anew, or cut off, while it was read"
-            )
-        self._on_deleted(partition.partition, len(offsets))
+        refuse_shorter(partition, offsets)
+        self._on_deleted(f"{partition.topic}/{partition.partition}", len(offsets))
 
     def _chunk(self, partition: int, gathered: list[ConsumerRecord], behind: int) -> RecordChunk:
         began = time.perf_counter()

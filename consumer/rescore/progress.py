@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,8 +13,12 @@ from prefstream.consumer.client.protocols import Consumer, TopicPartition
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.rescore.span import Bound, TopicSpan
+from prefstream.consumer.words import counted
 
 Offset = Annotated[int, Field(ge=0)]
+
+MAX_SHOWN: Final = 20
+"""Partitions that are named one by one: a topic may have thousands."""
 
 
 class PartitionProgress(BaseModel):
@@ -63,6 +67,13 @@ class RangeProgress(BaseModel):
     def rejected(self) -> int:
         """Records that could not be scored."""
         return sum(partition.rejected for partition in self.partitions)
+
+    def __str__(self) -> str:
+        """The range, and what was done of it before, in a line."""
+        spans = ", ".join(f"{one.partition}:{one.begin}..{one.end}" for one in self.partitions[:MAX_SHOWN])
+        more = ", ..." if len(self.partitions) > MAX_SHOWN else ""
+        before = f" ({counted(self.scored, 'battle')} scored before)" if self.begun else ""
+        return f"{self.topic} {spans}{more}{before}"
 
     def with_partition(self, moved: PartitionProgress) -> Self:
         """The same, one partition further."""

@@ -8,31 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from prefstream.consumer.client.protocols import Consumer
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.rescore.chunks import ChunkReader, RecordChunk, RefusedRecord
+from prefstream.consumer.rescore.observer import RangeObserver
 from prefstream.consumer.rescore.progress import RangeProgress
 from prefstream.consumer.rescore.targets import RescoredBattle, RescoredChunk, RescoreTarget
 from prefstream.schemas import Framing, Reason, Timings
 from prefstream.scoring.errors import BattleTooLargeError
 from prefstream.scoring.panel.scorer import Scorer
-
-
-class RescoreObserver(Protocol):
-    """Told what happens."""
-
-    def began(self, progress: RangeProgress) -> None:
-        """The range is fixed, and so far is it done."""
-
-    def rejected(self, refused: RefusedRecord) -> None:
-        """A record could not be scored."""
-
-    def deleted(self, partition: int, offsets: int) -> None:
-        """So many offsets of the range were deleted before they were read; called by the thread that reads."""
-
-    def advanced(self, progress: RangeProgress) -> None:
-        """So far is it done now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +50,7 @@ def rescore_range(
     *,
     framing: Framing,
     chunk_rows: int,
-    observer: RescoreObserver,
+    observer: RangeObserver,
     stop: threading.Event,
 ) -> RescoreSummary:
     """Score what is left of a range.
@@ -86,7 +71,7 @@ def rescore_range(
     """
     started = time.perf_counter()
     before = progress = target.begin(fixed)
-    observer.began(before)
+    observer.began(str(before), before.left)
     reader = ChunkReader(consumer, scorer, framing=framing, rows=chunk_rows, on_deleted=observer.deleted)
     with (
         closing(reader.read(before)) as chunks,
@@ -100,8 +85,8 @@ def rescore_range(
             answered = _answer(scorer, chunk)
             progress, refused = target.write(answered, progress)
             for record in (*answered.refused, *refused):
-                observer.rejected(record)
-            observer.advanced(progress)
+                observer.rejected(place_of(record.record), f"{record.reason}: {record.detail}")
+            observer.advanced(before.left - progress.left)
         complete = chunk is None
         if complete:
             target.finish()

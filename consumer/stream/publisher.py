@@ -29,6 +29,7 @@ import structlog
 
 from prefstream.consumer.client.protocols import OffsetAndMetadata, TopicPartition
 from prefstream.consumer.client.transaction import AbortedError, UnsettledError
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TransactionFailedError
@@ -357,9 +358,8 @@ def _smaller(message: Message) -> Message:
     """The smaller form of a message that is too large for its topic."""
     smaller = shrink(message)
     if smaller is None:
-        record = message.event.record
         raise StreamError(
-            f"the dead letter of {record.topic}/{record.partition}/{record.offset} is too large even without "
+            f"the dead letter of {place_of(message.event.record)} is too large even without "
             "value, key and headers: raise max.message.bytes of the dead-letters topic"
         )
     return smaller

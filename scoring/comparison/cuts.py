@@ -21,10 +21,8 @@ from prefstream.scoring.evaluation.slices import (
     slices_by_count,
     slices_in_order,
 )
+from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.style import STYLE_FEATURES
-
-HASH_DIGITS: Final = 12
-"""Of a panel's hash, for people."""
 
 _RATIO: Final = "length of the longer answer by the shorter's"
 _RATIO_EDGES: Final = (1.2, 1.5, 2.0)
@@ -110,4 +108,4 @@ def _panels(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs) -> list[s
 
 def _short(side: AnswerTable, row: int) -> str:
     panel = side.panel(row)
-    return "not told" if panel is None else panel.hash[:HASH_DIGITS]
+    return "not told" if panel is None else short_hash(panel.hash)

@@ -17,6 +17,7 @@ from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_json
+from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.validation_messages import error_lines
 
 RECORD: Final = "prefstream.json"
@@ -124,8 +125,8 @@ class AdapterRecord(Settings):
         if self.template_hash != template.hash:
             raise LoadError(
                 f"{place}: the adapter was trained with the layout {self.template} "
-                f"({self.template_hash[:12]}), this base and this version read with {template.name} "
-                f"({template.hash[:12]}); use the base it was trained on, or train it again"
+                f"({short_hash(self.template_hash)}), this base and this version read with {template.name} "
+                f"({short_hash(template.hash)}); use the base it was trained on, or train it again"
             )
 
 

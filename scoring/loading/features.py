@@ -28,6 +28,7 @@ from prefstream.scoring.loading.adapter_record import RECORD, WEIGHTS
 from prefstream.scoring.loading.weights import read_shapes, weight_files
 from prefstream.scoring.settings import Settings
 from prefstream.scoring.settings_files import read_json
+from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.validation_messages import error_lines
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
@@ -87,9 +88,10 @@ class FeaturesRecord(Settings):
                 "train it again"
             )
         if self.template_hash != self.features.hash:
+            trained, counts = short_hash(self.template_hash), short_hash(self.features.hash)
             raise LoadError(
-                f"{place}: trained on the features {self.template} ({self.template_hash[:12]}), this version counts "
-                f"{self.features.name} ({self.features.hash[:12]}); use the version that trained it, or train it again"
+                f"{place}: trained on the features {self.template} ({trained}), this version counts "
+                f"{self.features.name} ({counts}); use the version that trained it, or train it again"
             )
 
 

@@ -20,13 +20,12 @@ from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
 
 from prefstream.consumer.cli import app
-from prefstream.consumer.cli.ui.ranges.rescore import RescoreProgress
+from prefstream.consumer.cli.ui.progress import RecordProgress
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.client.transaction import Transaction, UnsettledError
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, UsageError
-from prefstream.consumer.rescore.chunks import RefusedRecord
 from prefstream.consumer.rescore.progress import RangeProgress, fix_range
 from prefstream.consumer.rescore.rescore import RescoreSummary, rescore_range
 from prefstream.consumer.rescore.span import TopicSpan
@@ -75,21 +74,20 @@ class Seen:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop = threading.Event()
-        self.refused: list[RefusedRecord] = []
-        self.gone: list[tuple[int, int]] = []
-        self.start: RangeProgress | None = None
+        self.refused: list[tuple[str, str]] = []
+        self.gone: list[tuple[str, int]] = []
         self._stop_after = stop_after
 
-    def began(self, progress: RangeProgress) -> None:
-        self.start = progress
+    def began(self, what: str, offsets: int) -> None:
+        """It is told in the summary."""
 
-    def rejected(self, refused: RefusedRecord) -> None:
-        self.refused.append(refused)
+    def rejected(self, place: str, why: str) -> None:
+        self.refused.append((place, why.partition(":")[0]))
 
-    def deleted(self, partition: int, offsets: int) -> None:
-        self.gone.append((partition, offsets))
+    def deleted(self, place: str, offsets: int) -> None:
+        self.gone.append((place, offsets))
 
-    def advanced(self, progress: RangeProgress) -> None:
+    def advanced(self, done: int) -> None:
         if self._stop_after is not None:
             self._stop_after -= 1
             if self._stop_after == 0:
@@ -242,7 +240,9 @@ def test_ctrl_c_ends_a_run_after_its_chunk_and_tells_how_to_go_on(
 ) -> None:
     out = str(tmp_path / "new.jsonl") if to_file else target_topic
     with monkeypatch.context() as patch:
-        patch.setattr(RescoreProgress, "advanced", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(
+            RecordProgress, "advanced", lambda _, done, *__: os.kill(os.getpid(), signal.SIGINT) if done else None
+        )
         first = rescore(config, f"{config.battles_topic}@earliest..latest", tmp_path, out, "--chunk", "4")
     assert first.exit_code == 130, first.output
     assert "stopped: 4 battles scored" in first.stderr
@@ -283,19 +283,19 @@ def test_a_topic_gets_messages_like_the_streams_and_a_second_run_adds_none(
 def test_a_run_that_is_interrupted_again_and_again_answers_each_battle_of_its_range_once(
     config: StreamConfig, battles: list[Position], target_topic: str, panel: Panel
 ) -> None:
-    produce(config, [b"none"], partition=0)
-    refused = []
+    [bad] = produce(config, [b"none"], partition=0)
+    refused: list[tuple[str, str]] = []
     for round_ in range(20):
         seen = Seen(stop_after=1)
         summary = run(config, panel, to_topic(config, target_topic), seen)
-        refused += [(one.record.partition, one.reason) for one in seen.refused]
+        refused += seen.refused
         if summary.complete:
             break
         produce(config, battle_events(1, first=600 + round_), partition=1)
     assert summary.complete
     assert round_ > 3
     assert answers(config, target_topic) == sorted(battles)
-    assert refused == [(0, "not_json")]
+    assert refused == [("/".join(map(str, bad)), "not_json")]
     assert (summary.progress.scored, summary.progress.rejected) == (20, 1)
 
 
@@ -369,12 +369,12 @@ def test_records_that_are_deleted_before_they_are_read_are_told(
     config: StreamConfig, battles: list[Position], target_topic: str, panel: Panel, admin: KafkaAdminClient
 ) -> None:
     class DeletedMeanwhile(Seen):
-        def began(self, progress: RangeProgress) -> None:
+        def began(self, what: str, offsets: int) -> None:
             admin.delete_records({TopicPartition(config.battles_topic, 1): 5})
 
     seen = DeletedMeanwhile()
     assert run(config, panel, to_topic(config, target_topic), seen).complete
-    assert seen.gone == [(1, 5)]
+    assert seen.gone == [(f"{config.battles_topic}/1", 5)]
     assert answers(config, target_topic) == sorted(set(battles) - {(config.battles_topic, 1, at) for at in range(5)})
     with closing(make_consumer(config)) as consumer:
         _, deleted = fix_range(consumer, TopicSpan.parse(f"{config.battles_topic}@1:2..latest"))
@@ -406,5 +406,5 @@ def test_an_answer_that_its_topic_finds_too_large_is_told_and_the_others_go_out(
     seen = Seen()
     assert run(config, panel, to_topic(config, target_topic), seen).complete
     assert grown
-    assert [(one.record.offset, one.reason) for one in seen.refused] == [(2, "preference_too_large")]
+    assert seen.refused == [(f"{config.battles_topic}/0/2", "preference_too_large")]
     assert answers(config, target_topic) == sorted(set(battles) - {(config.battles_topic, 0, 2)})

@@ -17,6 +17,7 @@ from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.offsets import read_ranges
 from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord, GroupConsumer, TopicPartition
+from prefstream.consumer.client.values import place_of
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokerUnreachableError, TextsMissingError
 from prefstream.schemas import InvalidEventError, decode_battle
@@ -148,7 +149,7 @@ class TextReader:
 
 
 def _texts(record: ConsumerRecord, battle_id: str) -> BattleTexts:
-    place = f"{record.topic}/{record.partition}/{record.offset}"
+    place = place_of(record)
     if isinstance(record.value, Withheld):
         raise TextsMissingError(f"{place} can't be read: {record.value.why}")
     try:

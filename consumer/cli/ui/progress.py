@@ -101,7 +101,7 @@ class Meter:
             self.say(line)
 
 
-class FileProgress:
+class FileProgress(Meter):
     """An `Observer` for people. A context manager; on leaving it says how many rows it did not name.
 
     Args:
@@ -130,42 +130,37 @@ class FileProgress:
         self._total = Path(file).stat().st_size if size is None else size
         self._start = start_bytes
         self._start_rows = start_rows
-        self._clock = clock
         self._began = clock()
         self._rejected = 0
         self._warnings = RowWarnings()
-        self._meter = Meter(console, verb=verb, total=max(1, self._total), completed=start_bytes, clock=clock)
-
-    def __enter__(self) -> Self:
-        self._meter.__enter__()
-        return self
+        super().__init__(console, verb=verb, total=max(1, self._total), completed=start_bytes, clock=clock)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._meter.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
         if self._rejected > MAX_SHOWN:
-            self._meter.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
+            self.say(f"... and {self._rejected - MAX_SHOWN:,} more rejected rows")
         for alike in self._warnings:
             if alike.rows > 1:
-                self._meter.say(f"{self._file}: the warning of line {alike.lines[0]} holds for {alike}")
+                self.say(f"{self._file}: the warning of line {alike.lines[0]} holds for {alike}")
 
     def rejected(self, line: int, row: RejectedRow) -> None:
         """Name the row, unless too many were named before."""
         self._rejected += 1
         if self._rejected <= MAX_SHOWN:
-            self._meter.say(f"{self._file}:{line}: {row}")
+            self.say(f"{self._file}:{line}: {row}")
 
     def warned(self, line: int, warning: str) -> None:
         """Name the row where it is the first with that warning; how many more there were is said at the end."""
         if self._warnings.add(line, warning):
-            self._meter.say(f"{self._file}:{line}: warning: {warning}")
+            self.say(f"{self._file}:{line}: warning: {warning}")
 
     def advanced(self, done_bytes: int, rows: int) -> None:
         """Show how far the file is done."""
         status = self._status(done_bytes, rows)
         share = done_bytes / self._total if self._total else 1.0
-        self._meter.show(done_bytes, status, f"{self._verb} {self._file}: {share:.0%}, {status}")
+        self.show(done_bytes, status, f"{self._verb} {self._file}: {share:.0%}, {status}")
 
     def _status(self, done_bytes: int, rows: int) -> str:
         elapsed = max(self._clock() - self._began, 1e-9)
@@ -177,7 +172,7 @@ class FileProgress:
         return status
 
 
-class CountProgress:
+class CountProgress(Meter):
     """How many of a known number are done, for people. A context manager.
 
     Args:
@@ -200,22 +195,8 @@ class CountProgress:
         self._total = total
         self._verb = verb
         self._unit = unit
-        self._clock = clock
         self._began = clock()
-        self._meter = Meter(console, verb=verb, total=max(1, total), clock=clock)
-
-    def __enter__(self) -> Self:
-        self._meter.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.__exit__(kind, error, trace)
-
-    def say(self, line: str) -> None:
-        """Print a line, above the bar."""
-        self._meter.say(line)
+        super().__init__(console, verb=verb, total=max(1, total), clock=clock)
 
     def advanced(self, done: int, total: int | None = None) -> None:
         """So many are done in all; of so many, where that is another number: then counting begins anew."""
@@ -225,11 +206,11 @@ class CountProgress:
         status = f"{done:,} of {self._total:,} {self._unit}, {done / elapsed:,.1f}/s"
         if 0 < done < self._total:
             status += f", about {duration(elapsed * (self._total - done) / done)} left"
-        self._meter.show(done, status, f"{self._verb}: {status}", total=max(1, self._total))
+        self.show(done, status, f"{self._verb}: {status}", total=max(1, self._total))
 
 
-class RecordProgress:
-    """How far a range of a topic is read or scored, for people. A context manager.
+class RecordProgress(CountProgress):
+    """A `RangeObserver` for people: how far a range of a topic is read or scored. A context manager.
 
     Args:
         console: where to.
@@ -238,60 +219,30 @@ class RecordProgress:
     """
 
     def __init__(self, console: Console, *, verb: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._count = CountProgress(console, verb=verb, unit="records", clock=clock)
+        super().__init__(console, verb=verb, unit="records", clock=clock)
         self._rejected = 0
-
-    def __enter__(self) -> Self:
-        self._count.__enter__()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._count.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
         if self._rejected > MAX_SHOWN:
-            self._count.say(f"... and {self._rejected - MAX_SHOWN:,} more such records")
+            self.say(f"... and {self._rejected - MAX_SHOWN:,} more such records")
 
-    def advanced(self, done: int, total: int) -> None:
-        """Show how far it is."""
-        self._count.advanced(done, total)
+    def began(self, what: str, offsets: int) -> None:
+        """Say what is read; counting begins anew."""
+        self.say(f"{what}: {counted(offsets, 'offset')} to read")
+        self.advanced(0, offsets)
 
     def rejected(self, place: str, why: str) -> None:
         """Name the record, unless too many were named before."""
         self._rejected += 1
         if self._rejected <= MAX_SHOWN:
-            self._count.say(f"{place}: {why}")
+            self.say(f"{place}: {why}")
 
-
-class TopicProgress:
-    """How far topics are read, for people. A context manager.
-
-    Args:
-        console: where to.
-        verb: what is done to them.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, console: Console, *, verb: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._verb = verb
-        self._clock = clock
-        self._began = clock()
-        self._meter = Meter(console, verb=verb, clock=clock)
-
-    def __enter__(self) -> Self:
-        self._meter.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.__exit__(kind, error, trace)
-
-    def advanced(self, done: int, total: int) -> None:
-        """So many offsets are done, of so many."""
-        elapsed = max(self._clock() - self._began, 1e-9)
-        status = f"{done:,} of {total:,} records, {done / elapsed:,.0f}/s"
-        self._meter.show(done, status, f"{self._verb}: {status}", total=max(1, total))
+    def deleted(self, place: str, offsets: int) -> None:
+        """Say what is not there any more."""
+        self.say(f"{place}: {counted(offsets, 'offset')} deleted before they were read")
 
 
 def duration(seconds: float) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from prefstream.scoring.finetune.callbacks import StepReport
 
 
-class TrainingProgress:
+class TrainingProgress(Meter):
     """An observer of a training run, for people. A context manager.
 
     Args:
@@ -25,20 +24,7 @@ class TrainingProgress:
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._dev_shown: dict[str, float] = {}
-        self._meter = Meter(console, verb="training", counts=True, clock=clock)
-
-    def __enter__(self) -> Self:
-        self._meter.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.__exit__(kind, error, trace)
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._meter.say(line)
+        super().__init__(console, verb="training", counts=True, clock=clock)
 
     def advanced(self, report: StepReport) -> None:
         """Show the step; dev metrics always show."""
@@ -47,7 +33,7 @@ class TrainingProgress:
             figures = ", ".join(f"{name} {value:.4f}" for name, value in report.dev.items())
             self.say(f"step {report.step}: dev {figures}")
         status = _status(report)
-        self._meter.show(report.step, status, f"step {report.step} of {report.steps}, {status}", total=report.steps)
+        self.show(report.step, status, f"step {report.step} of {report.steps}, {status}", total=report.steps)
 
 
 def _status(report: StepReport) -> str:

@@ -5,10 +5,7 @@ Names of judges and panels stand in messages that anybody may have written: what
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -17,8 +14,8 @@ from rich.text import Text
 from prefstream.consumer.audit.report import AuditReport, Verdict
 from prefstream.consumer.audit.tally import Mark, PanelShare
 from prefstream.consumer.audit.words import BREAKS, VERDICTS, gaps, minute_of, place_of_mark
-from prefstream.consumer.cli.ui.progress import CountProgress
-from prefstream.consumer.words import counted, escaped
+from prefstream.consumer.words import escaped
+from prefstream.scoring.short_hash import short_hash
 
 _STYLES: Final[dict[Verdict, str]] = {"kept": "green", "broken": "bold red", "untold": "yellow"}
 
@@ -37,39 +34,6 @@ _RARE: Final = {"open", "untold", "lost"}
 
 PLACES_SHOWN: Final = 5
 PANELS_SHOWN: Final = 12
-HASH_DIGITS: Final = 12
-
-
-class AuditProgress:
-    """How an audit is getting on, for people. A context manager.
-
-    Args:
-        console: where to.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._count = CountProgress(console, verb="reading", unit="offsets", clock=clock)
-        self._total = 0
-
-    def __enter__(self) -> Self:
-        self._count.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._count.__exit__(kind, error, trace)
-
-    def began(self, what: str, offsets: int) -> None:
-        """Say what is read."""
-        self._count.say(f"{what}: {counted(offsets, 'offset')} to read")
-        self._total = offsets
-        self._count.advanced(0, offsets)
-
-    def advanced(self, offsets: int) -> None:
-        """Show how far it is."""
-        self._count.advanced(offsets, self._total)
 
 
 def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
@@ -131,7 +95,7 @@ def _panels(report: AuditReport) -> Table:
 
 
 def _panel(panel: PanelShare) -> str:
-    named = "unknown" if panel.hash is None else panel.hash[:HASH_DIGITS]
+    named = "unknown" if panel.hash is None else short_hash(panel.hash)
     return escaped(f"{named} ({', '.join(panel.judges)})")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from prefstream.consumer.cli.ui.progress import LINE_EVERY_S, MAX_SHOWN, CountProgress, FileProgress
+from prefstream.consumer.cli.ui.progress import LINE_EVERY_S, MAX_SHOWN, CountProgress, FileProgress, RecordProgress
 from prefstream.scoring.files.rows import RejectedRow
 
 
@@ -127,7 +127,36 @@ def test_a_count_on_a_terminal_is_a_bar_that_goes_away() -> None:
     with CountProgress(out, 200, verb="scoring", clock=clock) as progress:
         clock.now = 10.0
         progress.advanced(50)
-        bar = progress._meter._bar
+        bar = progress._bar
         assert bar is not None
         assert bar.tasks[0].completed == 50
         assert "about 30 s left" in bar.tasks[0].fields["status"]
+
+
+def test_of_a_range_it_says_what_is_read_and_names_some_of_what_cannot_be_used() -> None:
+    out = console(terminal=False)
+    with RecordProgress(out, verb="reading") as progress:
+        progress.began("battles@earliest..latest", 1_200)
+        progress.deleted("battles/0", 1)
+        for offset in range(MAX_SHOWN + 2):
+            progress.rejected(f"battles/1/{offset}", "no JSON")
+        progress.advanced(1_200)
+    lines = shown(out).splitlines()
+    assert lines[:3] == [
+        "battles@earliest..latest: 1,200 offsets to read",
+        "battles/0: 1 offset deleted before they were read",
+        "battles/1/0: no JSON",
+    ]
+    assert len(lines) == 2 + MAX_SHOWN + 1
+    assert lines[-1] == "... and 2 more such records"
+
+
+def test_of_a_second_range_the_estimate_counts_from_where_that_began() -> None:
+    clock, out = Clock(), console(terminal=False)
+    with RecordProgress(out, verb="reading", clock=clock) as progress:
+        progress.began("battles", 10)
+        clock.now = LINE_EVERY_S
+        progress.began("answers", 200)
+        clock.now += LINE_EVERY_S
+        progress.advanced(50)
+    assert shown(out).splitlines()[-1] == "reading: 50 of 200 records, 5.0/s, about 30 s left"

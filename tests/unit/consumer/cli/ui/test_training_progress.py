@@ -79,5 +79,5 @@ def test_a_failure_takes_the_bar_away() -> None:
     out = console(terminal=True)
     with pytest.raises(RuntimeError), TrainingProgress(out) as progress:
         raise RuntimeError
-    assert progress._meter._bar is not None
-    assert not progress._meter._bar.live.is_started
+    assert progress._bar is not None
+    assert not progress._bar.live.is_started

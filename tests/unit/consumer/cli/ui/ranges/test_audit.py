@@ -13,7 +13,7 @@ from prefstream.consumer.audit.ledger import Break, Places
 from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.audit.tally import JudgeShare, PanelShare
 from prefstream.consumer.audit.words import BREAKS
-from prefstream.consumer.cli.ui.ranges.audit import PARTITIONS_SHOWN, PLACES_SHOWN, AuditProgress, print_audit
+from prefstream.consumer.cli.ui.ranges.audit import PARTITIONS_SHOWN, PLACES_SHOWN, print_audit
 from tests.support.audits import FIRST, LAST, a_report, partition_counts
 
 
@@ -101,15 +101,6 @@ def test_what_is_found_is_an_object_of_json() -> None:
     )
     assert set(fields["breaks"]) == {kind.value for kind in Break}
     assert fields["panels"][0]["first"]["source"] == "battles/0/1"
-
-
-def test_without_a_terminal_it_says_what_is_read() -> None:
-    console = Console(file=StringIO(), width=100)
-    with AuditProgress(console) as progress:
-        progress.began("battles", 10)
-        progress.advanced(10)
-    assert isinstance(console.file, StringIO)
-    assert "battles: 10 offsets to read" in console.file.getvalue()
 
 
 def test_a_calibration_that_looks_like_markup_is_shown_as_it_is() -> None:
