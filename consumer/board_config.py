@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from prefstream.consumer.config import Seconds, TopicNames
+from prefstream.consumer.config import TopicNames
 from prefstream.consumer.durations import required_duration
+from prefstream.consumer.service_settings import HttpHost, LogFormat, LogLevel, ReadingTimeout, Seconds
 
 ID_PLACE: Final = "{id}"
 """What a template of links has where the battle's id goes."""
@@ -49,7 +50,7 @@ class BoardConfig(TopicNames):
         ),
     ] = 1_000_000
     # Not `board_port`: Kubernetes sets PREFSTREAM_BOARD_PORT where there is a Service of the name prefstream-board.
-    board_http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
+    board_http_host: HttpHost = "127.0.0.1"
     board_http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9465
     board_http_names: Annotated[
         str,
@@ -133,14 +134,10 @@ class BoardConfig(TopicNames):
         str, Field(description="Consumer group of the stream, whose lag is told; the board joins none.")
     ] = "prefstream"
 
-    broker_timeout_s: Annotated[
-        Seconds, Field(description="Reading that fails, or a broker call that hangs, for longer ends the process.")
-    ] = 120.0
+    broker_timeout_s: ReadingTimeout = 120.0
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
-    log_format: Annotated[
-        Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
-    ] = "auto"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
 
     @property
     def vote_window(self) -> timedelta:

@@ -13,14 +13,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.durations import required_duration
 from prefstream.consumer.errors import UsageError
+from prefstream.consumer.service_settings import HttpHost, LogFormat, LogLevel, Seconds
 from prefstream.schemas import Framing
 from prefstream.schemas.preference import MAX_ENTROPY_BITS
 from prefstream.scoring.config import DEMO_PANEL
 
 BYTES_PER_TOKEN: Final = 4
 """JSON of English chat has about 4.3 bytes a token, other scripts 3 to 6: near enough to close a batch by."""
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TopicNames(KafkaConnection):
@@ -300,7 +299,7 @@ class StreamConfig(TopicNames):
     ] = 20.0
 
     http: Annotated[bool, Field(description="Serve /metrics, /livez and /readyz.")] = True
-    http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
+    http_host: HttpHost = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65_535, description="HTTP port; 0 picks a free one.")] = 9464
 
     traces: Annotated[
@@ -321,10 +320,8 @@ class StreamConfig(TopicNames):
         ),
     ] = 1.0
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
-    log_format: Annotated[
-        Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
-    ] = "auto"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
 
     @property
     def golden_every_s(self) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from prefstream.consumer.config import Seconds, TopicNames
+from prefstream.consumer.config import TopicNames
 from prefstream.consumer.durations import required_duration
+from prefstream.consumer.errors import UsageError
+from prefstream.consumer.service_settings import HttpHost, LogFormat, LogLevel, ReadingTimeout
 from prefstream.scoring.config import DEMO_PANEL
 
 
@@ -83,19 +85,24 @@ class RecalibrateConfig(TopicNames):
         int, Field(ge=1, description="So many votes a fit is made of before the judges' weights are fitted, too.")
     ] = 1_000
 
-    recalibrate_http_host: Annotated[str, Field(description="Address of the HTTP port.")] = "127.0.0.1"
+    recalibrate_http_host: HttpHost = "127.0.0.1"
     recalibrate_http_port: Annotated[
         int, Field(ge=0, le=65_535, description="HTTP port of /metrics, /livez and /readyz; 0 picks a free one.")
     ] = 9466
 
-    broker_timeout_s: Annotated[
-        Seconds, Field(description="Reading that fails, or a broker call that hangs, for longer ends the process.")
-    ] = 120.0
+    broker_timeout_s: ReadingTimeout = 120.0
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
-    log_format: Annotated[
-        Literal["auto", "console", "json"], Field(description="auto: JSON when standard error is no terminal.")
-    ] = "auto"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+
+    def require_panel(self) -> None:
+        """Refuse to begin where nothing tells what serves.
+
+        Raises:
+            UsageError: neither a panel nor a folder of panels is given.
+        """
+        if self.panel is None and self.panels is None:
+            raise UsageError("no panel: say what serves, by --panel FILE, and with --panels FOLDER what can be chosen")
 
     @property
     def window(self) -> timedelta:

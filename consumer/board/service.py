@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
@@ -30,7 +29,7 @@ from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.client.acl import battle_operations
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.consumer.observe.health import HealthState
+from prefstream.consumer.observe.stoppable import StoppableService
 from prefstream.schemas import PrefstreamError
 
 log = structlog.get_logger(__name__)
@@ -42,8 +41,10 @@ JOIN_S: Final = 5.0
 """Figures on trust take a second or two; on a busy machine the end waits no longer for some that nobody gets to see."""
 
 
-class BoardService:
+class BoardService(StoppableService):
     """Reads in the thread that runs it; the server has threads of its own.
+
+    Whatever ends it, what was read is in the file, with the offsets behind it.
 
     Args:
         config: what is read, where it is kept, where it is to be seen.
@@ -51,7 +52,6 @@ class BoardService:
         on_serving: hears the URL once it can be seen there.
 
     Attributes:
-        health: what probes are answered from.
         url: where it is to be seen; None before that.
     """
 
@@ -63,46 +63,12 @@ class BoardService:
         on_serving: Callable[[str], None] = lambda _url: None,
     ) -> None:
         _check_reach(config)
-        self.health = HealthState()
+        super().__init__()
         self.url: str | None = None
         self._config = config
         self._notice = notice
         self._on_serving = on_serving
-        self._stop = threading.Event()
-        self._ended_by = "the caller"
-        self._began = time.monotonic()
-        self._told_end = False
         self._server_ended = False
-
-    def stop(self, by: str = "the caller") -> None:
-        """Ask the service to finish and return; callable from any thread and from a signal handler.
-
-        Args:
-            by: who asks, such as `SIGTERM`; the log tells it.
-        """
-        self._ended_by = by
-        self._stop.set()
-
-    def run(self) -> None:
-        """Serve until `stop`. Whatever ends it, what was read is in the file, with the offsets behind it.
-
-        Raises:
-            PrefstreamError: what can't be mended from inside.
-        """
-        self._began = time.monotonic()
-        try:
-            self._serve()
-        except Exception as error:
-            self._ended_by = type(error).__name__
-            raise
-        finally:
-            self.tell_end()
-
-    def tell_end(self) -> None:
-        """Log what ended the service. Once: `run` does it last; who ends the process before that does it first."""
-        if not self._told_end:
-            self._told_end = True
-            log.info("stopped", by=self._ended_by, after_s=round(time.monotonic() - self._began, 1))
 
     def _serve(self) -> None:
         config = self._config
@@ -176,12 +142,6 @@ class BoardService:
                 self.health.set_not_ready("stopping")
             if self._server_ended:
                 raise StreamError("the board's HTTP server ended by itself; the log says why")
-
-    def _on_obstacle(self, obstacle: str | None) -> None:
-        if obstacle is None:
-            self.health.set_ready()
-        else:
-            self.health.set_not_ready(obstacle)
 
     def _obstacle(self) -> str | None:
         verdict = self.health.readiness()

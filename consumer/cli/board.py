@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
-import structlog
 import typer
 from rich.console import Console
 
 from prefstream.consumer.board.report.choices import Method, Step, StoredTableName, Window
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.cli.battles_file import FORMATS_HELP, input_file
-from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED, exit_code_of, log_failure
+from prefstream.consumer.cli.exit_codes import EXIT_INTERRUPTED, EXIT_REJECTED
 from prefstream.consumer.cli.notes import notes_of, refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
-from prefstream.consumer.cli.signals import leave_within, stop_on_signals, stop_service_on_signals
+from prefstream.consumer.cli.serving import open_log, serve_until_signal
+from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
-from prefstream.consumer.early_signals import SignalForm
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.garbage import keep_what_is_loaded
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.words import counted
 
 if TYPE_CHECKING:
     from prefstream.consumer.board.files import FedRows
     from prefstream.consumer.board.report.payloads import BoardQuery
     from prefstream.consumer.board.report.reports import Reports
-
-log = structlog.get_logger(__name__)
 
 OutputFormat: TypeAlias = Literal["table", "json", "csv", "jsonl"]
 
@@ -251,35 +247,10 @@ def _from_topics(config: BoardConfig, file: Path | None, tell: Callable[[Reports
 
 def _serve(config: BoardConfig, context: typer.Context) -> None:
     """Serve until a signal."""
-    from prefstream.consumer.board.one_blas_thread import one_blas_thread
     from prefstream.consumer.board.service import BoardService
 
-    configure_logging(config.log_level, config.log_format)
-    install_exception_hooks()
-    for note in notes_of(context):
-        log.warning("setting without effect", detail=note)
-    service = BoardService(config, on_serving=lambda _url: keep_what_is_loaded())
-
-    def ask(number: int, form: SignalForm) -> None:
-        del form
-        service.stop(signal.Signals(number).name)
-        leave_within(STOP_S, service.tell_end)
-
-    stop_service_on_signals(
-        ask,
-        asked="stopping",
-        ended="stopped at once, nothing is lost",
-    )
-    code = 0
-    try:
-        with one_blas_thread():
-            service.run()
-    except Exception as error:
-        failed_with = exit_code_of(error, log_failure)
-        if failed_with is None:
-            raise
-        code = failed_with
-    sys.exit(code)
+    open_log(config, context)
+    serve_until_signal(BoardService(config, on_serving=lambda _url: keep_what_is_loaded()), stop_s=STOP_S)
 
 
 def _print(reports: Reports, query: BoardQuery, output_format: OutputFormat, table: StoredTableName) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import structlog
 import typer
 
-from prefstream.consumer.cli.exit_codes import exit_code_of, log_failure
-from prefstream.consumer.cli.notes import notes_of
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panel_option import panel_config
-from prefstream.consumer.cli.signals import leave_within, stop_service_on_signals
-from prefstream.consumer.early_signals import SignalForm
-from prefstream.consumer.errors import UsageError
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
+from prefstream.consumer.cli.serving import open_log, serve_until_signal
 from prefstream.consumer.recalibrate_config import RecalibrateConfig
 
 if TYPE_CHECKING:
@@ -63,41 +56,14 @@ def recalibrate(
     Examples: `prefstream recalibrate --panel panel.yaml --panels panels/ --dry-run` ·
     `prefstream recalibrate --bootstrap-servers kafka:9092 --panel panel.yaml --group-id prefstream`
     """
-    from prefstream.consumer.board.one_blas_thread import one_blas_thread
     from prefstream.consumer.panels.folder import PanelFolder
     from prefstream.consumer.panels.loading import PanelLoader
     from prefstream.consumer.votes.live.service import LiveCalibration
 
-    configure_logging(config.log_level, config.log_format)
-    install_exception_hooks()
-    for note in notes_of(context):
-        log.warning("setting without effect", detail=note)
+    open_log(config, context)
     folder = None if config.panels is None else PanelFolder(config.panels)
     loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=_load_none)
-    service = LiveCalibration(config, loader, dry_run=dry_run)
-
-    def ask(number: int, form: SignalForm) -> None:
-        del form
-        service.stop(signal.Signals(number).name)
-        leave_within(STOP_S, service.tell_end)
-
-    stop_service_on_signals(ask, asked="stopping", ended="stopped at once, nothing is lost")
-    code = 0
-    try:
-        _require_panel(config)
-        with one_blas_thread():
-            service.run()
-    except Exception as error:
-        failed_with = exit_code_of(error, log_failure)
-        if failed_with is None:
-            raise
-        code = failed_with
-    sys.exit(code)
-
-
-def _require_panel(config: RecalibrateConfig) -> None:
-    if config.panel is None and config.panels is None:
-        raise UsageError("no panel: say what serves, by --panel FILE, and with --panels FOLDER what can be chosen")
+    serve_until_signal(LiveCalibration(config, loader, dry_run=dry_run), stop_s=STOP_S)
 
 
 def _load_none(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:

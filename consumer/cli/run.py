@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import typer
 
-from prefstream.consumer.cli.exit_codes import exit_code_of, leave_now, log_failure
-from prefstream.consumer.cli.notes import notes_of
+from prefstream.consumer.cli.exit_codes import leave_now
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.panel_option import panel_config
+from prefstream.consumer.cli.serving import code_of_service, open_log
 from prefstream.consumer.cli.signals import leave_within, stop_service_on_signals
 from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.garbage import loading
-from prefstream.consumer.observe.logs import configure_logging, install_exception_hooks
 
 if TYPE_CHECKING:
     from prefstream.consumer.stream.service import Service
@@ -49,10 +48,7 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     from prefstream.consumer.stream.telemetry import judge_loading
     from prefstream.scoring.panel.load import load_panel
 
-    configure_logging(config.log_level, config.log_format)
-    install_exception_hooks()
-    for note in notes_of(context):
-        log.warning("setting without effect", detail=note)
+    open_log(config, context)
 
     def say(line: str) -> None:
         log.info("loading", step=line)
@@ -70,21 +66,19 @@ def run(config: StreamConfig, context: typer.Context) -> None:
 
     loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=load, fits=fits)
     service = Service(config, loader)
-    code = 0
-    try:
+
+    def serve() -> None:
         if folder is None:
             config.require_panel()
         else:
             folder.names()
         _stop_on_signals(service, config.drain_seconds)
-        service.run()
-    except StalledError as error:
-        end_process("scoring", str(error))
-    except Exception as error:
-        failed_with = exit_code_of(error, log_failure)
-        if failed_with is None:
-            raise
-        code = failed_with
+        try:
+            service.run()
+        except StalledError as error:
+            end_process("scoring", str(error))
+
+    code = code_of_service(serve)
     if service.gave_up:
         leave_now(code)
     sys.exit(code)

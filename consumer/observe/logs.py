@@ -27,20 +27,18 @@ from enum import Enum
 from functools import singledispatch
 from pathlib import PurePath
 from types import NoneType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from prefstream.consumer.observe.library_noise import NOISE
+from prefstream.consumer.service_settings import LogFormat, LogLevel
 from prefstream.schemas import PrefstreamError
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
-
-LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
-LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
 _OWN_LOGGER: Final = "prefstream"
 _LIBRARIES_WITH_HANDLERS: Final = ("transformers", "huggingface_hub", "peft", "bitsandbytes", "torch")

@@ -6,8 +6,7 @@ joined only when there is somebody to judge.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,8 +22,9 @@ from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.client.watchdog import Watchdog, end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import FencedError, StreamError
-from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.consumer.observe.health import HealthServer
 from prefstream.consumer.observe.logs import adopt_library_loggers
+from prefstream.consumer.observe.stoppable import StoppableService
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.consumer.observe.summary import summary
 from prefstream.consumer.panels.cutover import CutOver
@@ -62,7 +62,7 @@ READY_WITHIN_S: Final = 10.0
 """A turn of the loop takes less, but for a call that waits for brokers: a coordinator's failover takes about 9 s."""
 
 
-class Service:
+class Service(StoppableService):
     """The service behind `prefstream run` and `prefstream demo`.
 
     Args:
@@ -72,6 +72,12 @@ class Service:
         on_committed: called with each batch once readers can see it, in the stream's thread.
         on_stall: called when a broker call hangs, with its name and what that means; ends the process unless a test
             wants to live on.
+
+    Attributes:
+        metrics: what was counted.
+        http_url: where `/metrics` and the probes are answered; None before that, and without.
+        gave_up: once `run` has ended: whether a batch was still being scored when the time to drain was over. Its
+            thread can't be interrupted and would hold the interpreter up.
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class Service:
         on_committed: Callable[[Scored], None] = lambda _: None,
         on_stall: Callable[[str, str], None] = end_process,
     ) -> None:
-        self.health = HealthState()
+        super().__init__()
         self.metrics = StreamMetrics("shadow" if config.shadow else "serving")
         self.metrics.watch_readiness(lambda: self.health.ready)
         self.http_url: str | None = None
@@ -91,10 +97,6 @@ class Service:
         self._loader = panels if isinstance(panels, PanelLoader) else OnePanel(panels)
         self._on_committed = on_committed
         self._on_stall = on_stall
-        self._stop_asked = False
-        self._ended_by = "the caller"
-        self._told_end = False
-        self._began = time.monotonic()
         self._stream: Stream | None = None
 
     @property
@@ -103,25 +105,18 @@ class Service:
         return self._stream is not None
 
     def stop(self, by: str = "the caller") -> None:
-        """Ask the service to finish and return; callable from any thread and from a signal handler.
-
-        Args:
-            by: who asks, such as `SIGTERM`; the log tells it.
-        """
-        self._ended_by = by
-        self._stop_asked = True
+        """As `StoppableService.stop`; batches in flight are finished within the time to drain."""
+        super().stop(by)
         if self._stream:
             self._stream.stop()
 
-    def run(self) -> None:
-        """Serve until `stop`.
+    def _figures(self) -> Mapping[str, object]:
+        """What it did, and how many battles it read and leaves to whoever reads on."""
+        done = self.metrics.totals()
+        return summary(StreamMetrics().totals(), done, self.metrics.ages) | {"given_up": done.unanswered}
 
-        Afterwards `gave_up` says whether a batch was still being scored when the time to drain was over: its thread
-        can't be interrupted and would hold the interpreter up.
-
-        Raises:
-            PrefstreamError: what can't be mended from inside; nothing is lost.
-        """
+    def _serve(self) -> None:
+        """Build the parts, stream, take them down."""
         config = self._config
         log.info(
             "starting",
@@ -131,34 +126,6 @@ class Service:
             topics=_topics(config),
             group=config.group,
         )
-        try:
-            self._serve()
-        except Exception as error:
-            self._ended_by = type(error).__name__
-            raise
-        finally:
-            self.tell_end()
-
-    def tell_end(self) -> None:
-        """Log what ended the service, what it did, and how many battles it read and leaves to whoever reads on.
-
-        Once: `run` does it last; who ends the process before that does it first.
-        """
-        if self._told_end:
-            return
-        self._told_end = True
-        done = self.metrics.totals()
-        log.info(
-            "stopped",
-            by=self._ended_by,
-            after_s=round(time.monotonic() - self._began, 1),
-            **summary(StreamMetrics().totals(), done, self.metrics.ages),
-            given_up=done.unanswered,
-        )
-
-    def _serve(self) -> None:
-        """Build the parts, stream, take them down."""
-        config = self._config
         with ExitStack() as stack:
             if config.http:
                 server = HealthServer(self.health, self.metrics.registry, host=config.http_host, port=config.http_port)
@@ -228,7 +195,7 @@ class Service:
                 on_committed=self._on_committed,
                 between_batches=partial(cut_over.turn, pipeline),
             )
-            if self._stop_asked:
+            if self._stop.is_set():
                 return
             log.info(
                 "streaming",
@@ -251,17 +218,11 @@ class Service:
                 self.health.set_not_ready("stopping")
                 self.gave_up = len(pipeline) > 0 or cut_over.loading or golden.busy
 
-    def _on_obstacle(self, obstacle: str | None) -> None:
-        if obstacle is None:
-            self.health.set_ready()
-        else:
-            self.health.set_not_ready(obstacle)
-
     def _close_consumer(self, consumer: GroupConsumer) -> None:
         """Leave the group. A static member stays in it: it is expected back, unless it was stopped for good."""
         config, member_id = self._config, consumer.group_metadata().member_id
         consumer.close(autocommit=False)
-        if not (self._stop_asked and config.leave_on_stop and config.instance_id and member_id):
+        if not (self._stop.is_set() and config.leave_on_stop and config.instance_id and member_id):
             return
         try:
             remove_static_member(config, config.group, config.instance_id, member_id)

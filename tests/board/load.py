@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from prefstream.consumer.board.ingest.ingest import MAX_RECORDS
+from prefstream.consumer.board.ingest.following import MAX_RECORDS
 from prefstream.consumer.config import TopicNames
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, header
 from tests.board.asked import ask_while_reading

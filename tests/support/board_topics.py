@@ -18,7 +18,8 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from prefstream.consumer.board.ingest.ingest import MAX_RECORDS, BoardIngest
+from prefstream.consumer.board.ingest.following import MAX_RECORDS
+from prefstream.consumer.board.ingest.ingest import BoardIngest
 from prefstream.consumer.board.store.reader import BoardReader
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.client.topic_creation import make_topics

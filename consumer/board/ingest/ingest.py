@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Final
 
 import structlog
@@ -23,34 +23,22 @@ from prometheus_client import CollectorRegistry
 from prefstream.consumer.board.ingest.behind import Behind
 from prefstream.consumer.board.ingest.dead_letters import VoteDeadLetters
 from prefstream.consumer.board.ingest.decode import Decoded, decode
+from prefstream.consumer.board.ingest.following import MAX_RECORDS, Following, following
 from prefstream.consumer.board.ingest.metrics import IngestMetrics
 from prefstream.consumer.board.ingest.source import BoardSource, Polled
 from prefstream.consumer.board.ingest.sparingly import Sparingly
 from prefstream.consumer.board.store.records import ReadProgress
 from prefstream.consumer.board.store.store import Store
 from prefstream.consumer.client.acl import board_operations
-from prefstream.consumer.client.clients import make_consumer
-from prefstream.consumer.client.connection_errors import overheard
-from prefstream.consumer.client.protocols import GroupConsumer
-from prefstream.consumer.client.topics import require_topics
-from prefstream.consumer.client.watchdog import Watchdog, end_process
+from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import BrokerUnreachableError
 from prefstream.consumer.stream.free_way import FreeWay
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 0.2
-"""How soon a stop is heard while nothing comes."""
-
-MAX_RECORDS: Final = 1_000
-"""Of a transaction: enough that its commit hardly counts, and some twenty megabytes while they are decoded."""
-
 FETCH_MAX_BYTES: Final = 4 * 1024 * 1024
 """Of all partitions in one fetch: some batches."""
-
-METADATA_MAX_AGE_MS: Final = 10_000
-"""New partitions are found this soon, and that a topic was recreated while nothing was read."""
 
 IDLE_COMMIT_S: Final = 1.0
 """Offsets that moved past transaction markers alone are kept this often."""
@@ -129,33 +117,27 @@ class BoardIngest:
             StreamError: what can't be mended from inside; what was read until then is in the file.
         """
         names = self._names
-        with ExitStack() as stack:
-            watchdog = stack.enter_context(closing(Watchdog(self._broker_timeout_s, self._on_stall)))
-            heard = stack.enter_context(overheard("kafka"))
-            with watchdog.guard("checks of the start", bounded=False):
-                for operations in self._needed:
-                    require_topics(names, operations)
-                consumer: GroupConsumer = stack.enter_context(
-                    closing(
-                        make_consumer(
-                            names,
-                            client_id="prefstream-board",
-                            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-                            fetch_max_wait_ms=100,
-                            fetch_max_bytes=FETCH_MAX_BYTES,
-                        )
-                    )
-                )
-                source = BoardSource(consumer, names, self._store.offsets(), heard=heard)
-            letters = stack.enter_context(closing(VoteDeadLetters(names, self._store.offsets(), stop.is_set)))
+        with (
+            following(
+                names,
+                lambda _: self._store.offsets(),
+                needed=self._needed,
+                broker_timeout_s=self._broker_timeout_s,
+                on_stall=self._on_stall,
+                client_id="prefstream-board",
+                fetch_max_wait_ms=100,
+                fetch_max_bytes=FETCH_MAX_BYTES,
+            ) as topics,
+            closing(VoteDeadLetters(names, self._store.offsets(), stop.is_set)) as letters,
+        ):
+            source = topics.source
             way = FreeWay(lambda: self._undelivered or source.obstacle(), self._broker_timeout_s, self._on_obstacle)
             self._report_at = time.monotonic() + REPORT_EVERY_S
             unread = None if on_progress is None else source.unread()
             while not stop.is_set():
-                with watchdog.guard("polling"):
-                    polled = source.poll(POLL_S, self._max_records)
+                polled = topics.poll(self._max_records)
                 decoded = decode(polled.preferences, polled.votes)
-                while not self._deliver(decoded, letters, source, watchdog):
+                while not self._deliver(decoded, letters, topics):
                     way.require()
                     if stop.wait(RETRY_S):
                         return
@@ -179,12 +161,13 @@ class BoardIngest:
         """For how long the oldest of these has been known to wait, in seconds; for any thread."""
         return self._behind.for_s
 
-    def _deliver(self, decoded: Decoded, letters: VoteDeadLetters, source: BoardSource, watchdog: Watchdog) -> bool:
+    def _deliver(self, decoded: Decoded, letters: VoteDeadLetters, topics: Following) -> bool:
         """Step 2; whether it is done."""
         try:
-            with watchdog.guard("writing dead letters"):
+            with topics.watchdog.guard("writing dead letters"):
                 letters.send(
-                    decoded.bad_votes if self._dead_letters else (), source.next_offsets(self._names.votes_topic)
+                    decoded.bad_votes if self._dead_letters else (),
+                    topics.source.next_offsets(self._names.votes_topic),
                 )
         except BrokerUnreachableError as error:
             self._undelivered = error

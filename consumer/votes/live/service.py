@@ -6,31 +6,29 @@ stands on the panels topic. Killed at any moment it has published a choice or it
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
 from prefstream.consumer.board.ingest.decode import decode
+from prefstream.consumer.board.ingest.following import following
 from prefstream.consumer.board.ingest.source import TIMEOUT_MS, BoardSource, Polled
 from prefstream.consumer.board.ingest.sparingly import Sparingly
 from prefstream.consumer.board.store.records import StoredOffset
 from prefstream.consumer.client.acl import calibrating_operations
-from prefstream.consumer.client.clients import make_consumer
-from prefstream.consumer.client.connection_errors import overheard
 from prefstream.consumer.client.kafka_errors import Translator
 from prefstream.consumer.client.offsets import spans_since
 from prefstream.consumer.client.protocols import GroupConsumer
-from prefstream.consumer.client.topics import find_partitions, require_topics
+from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.values import place_of
-from prefstream.consumer.client.watchdog import Watchdog, end_process
+from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.observe.health import HealthServer, HealthState
+from prefstream.consumer.observe.health import HealthServer
+from prefstream.consumer.observe.stoppable import StoppableService
 from prefstream.consumer.panels.choosing import first_choice
 from prefstream.consumer.panels.loading import PanelLoader
 from prefstream.consumer.recalibrate_config import RecalibrateConfig
@@ -42,21 +40,13 @@ from prefstream.scoring.calibration.live import LiveCalibrator, LiveRules
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 0.2
-"""How soon a stop is heard while nothing comes."""
-
-MAX_RECORDS: Final = 1_000
-
-METADATA_MAX_AGE_MS: Final = 10_000
-"""New partitions are found this soon."""
-
 AGAIN_S: Final = 30.0
 """Before the next look where the panels topic could not be read or written."""
 
 _MS: Final = timedelta(milliseconds=1)
 
 
-class LiveCalibration:
+class LiveCalibration(StoppableService):
     """Follows votes, in the thread that calls `run`.
 
     Args:
@@ -66,7 +56,6 @@ class LiveCalibration:
         on_stall: called when a broker call hangs; ends the process unless a test wants to live on.
 
     Attributes:
-        health: what probes are answered from.
         metrics: what was counted and decided.
     """
 
@@ -78,93 +67,53 @@ class LiveCalibration:
         dry_run: bool = False,
         on_stall: Callable[[str, str], None] = end_process,
     ) -> None:
-        self.health = HealthState()
+        super().__init__()
         self.metrics = LiveMetrics(OUTCOMES, UNCOUNTED)
         self._config = config
         self._loader = loader
         self._dry_run = dry_run
         self._on_stall = on_stall
-        self._stop = threading.Event()
         self._window_ms = config.window // _MS
         self._join = LiveJoin(self._window_ms, config.recalibrate_max_join_rows)
         self._calibrator = LiveCalibrator(rules_of(config), config.recalibrate_voter_votes)
         choices = TopicChoices(config, config.group_id)
         self._chooser = LiveChooser(self._calibrator, loader, choices, config.group_id, self.metrics, dry_run=dry_run)
         self._look_at = 0.0
-        self._began = time.monotonic()
-        self._ended_by = "the caller"
-        self._told_end = False
         self._bad = Sparingly("records that are no preferences, or no votes, skipped")
 
-    def stop(self, by: str = "the caller") -> None:
-        """Ask it to return; callable from any thread and from a signal handler.
-
-        Args:
-            by: who asks, such as `SIGTERM`; the log tells it.
-        """
-        self._ended_by = by
-        self._stop.set()
-
-    def run(self) -> None:
-        """Follow until `stop`.
-
-        Raises:
-            PrefstreamError: what can't be mended from inside.
-        """
-        try:
-            self._follow()
-        except Exception as error:
-            self._ended_by = type(error).__name__
-            raise
-        finally:
-            self.tell_end()
-
-    def tell_end(self) -> None:
-        """Log what ended it. Once: `run` does it last; who ends the process before that does it first."""
-        if not self._told_end:
-            self._told_end = True
-            log.info("stopped", by=self._ended_by, after_s=round(time.monotonic() - self._began, 1))
-
-    def _follow(self) -> None:
+    def _serve(self) -> None:
         config = self._config
+        config.require_panel()
         if config.panel is not None:
             # What is wrong with the panel's file is told before anything is read.
             find_served(self._loader, first_choice(config.group_id, datetime.now(UTC)))
-        with ExitStack() as stack:
-            server = HealthServer(
-                self.health,
-                self.metrics.registry,
-                host=config.recalibrate_http_host,
-                port=config.recalibrate_http_port,
-            )
-            stack.enter_context(server)
-            watchdog = stack.enter_context(closing(Watchdog(config.broker_timeout_s, self._on_stall)))
-            heard = stack.enter_context(overheard("kafka"))
-            with watchdog.guard("checks of the start", bounded=False):
-                for operations in calibrating_operations(config, publishes=not self._dry_run):
-                    require_topics(config, operations)
-                consumer: GroupConsumer = stack.enter_context(
-                    closing(
-                        make_consumer(
-                            config, client_id="prefstream-recalibrate", metadata_max_age_ms=METADATA_MAX_AGE_MS
-                        )
-                    )
-                )
-                source = BoardSource(consumer, config, self._begin(consumer), heard=heard)
+        server = HealthServer(
+            self.health, self.metrics.registry, host=config.recalibrate_http_host, port=config.recalibrate_http_port
+        )
+        with (
+            server,
+            following(
+                config,
+                self._begin,
+                needed=calibrating_operations(config, publishes=not self._dry_run),
+                broker_timeout_s=config.broker_timeout_s,
+                on_stall=self._on_stall,
+                client_id="prefstream-recalibrate",
+            ) as topics,
+        ):
+            source = topics.source
             way = FreeWay(source.obstacle, config.broker_timeout_s, self._on_obstacle)
             log.info("following", topics=[config.preferences_topic, config.votes_topic], group=config.group_id)
             unread = source.unread()
             caught_up = False
             while not self._stop.is_set():
-                with watchdog.guard("polling"):
-                    polled = source.poll(POLL_S, MAX_RECORDS)
-                self._take_in(polled, source)
+                self._take_in(topics.poll(), source)
                 way.require()
                 if not caught_up:
                     done, every = source.done(unread)
                     caught_up = done == every
                 if caught_up:
-                    with watchdog.guard("choosing"):
+                    with topics.watchdog.guard("choosing"):
                         self._choose()
 
     def _begin(self, consumer: GroupConsumer) -> list[StoredOffset]:
@@ -210,12 +159,6 @@ class LiveCalibration:
             self._look_at = time.monotonic() + AGAIN_S
             log.warning("no decision", why=str(error))
             self.metrics.decided("failed", None, None)
-
-    def _on_obstacle(self, obstacle: str | None) -> None:
-        if obstacle is None:
-            self.health.set_ready()
-        else:
-            self.health.set_not_ready(obstacle)
 
 
 def rules_of(config: RecalibrateConfig) -> LiveRules:

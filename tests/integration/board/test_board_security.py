@@ -16,10 +16,10 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from prefstream.consumer import watcher
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.watch.dead_letters import DeadLetterWatch
 from prefstream.consumer.board.watch.lag import LagWatch
+from prefstream.consumer.client import watcher
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.protocols import OffsetAndMetadata
 from prefstream.consumer.config import TopicNames

@@ -13,13 +13,13 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from pydantic import BaseModel
 
-from prefstream.consumer import watcher
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.report.stream_payloads import DeadLetterCounts, NewDeadLetter, NewDeadLetters
 from prefstream.consumer.board.report.surroundings import WatchedStream
 from prefstream.consumer.board.watch import dead_letters as dead_letters_module
 from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client import watcher
 from prefstream.consumer.client.protocols import OffsetAndMetadata
 from prefstream.consumer.config import TopicNames
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, Reason

@@ -91,7 +91,7 @@ def test_matrices_are_multiplied_by_one_thread(files: tuple[Path, Path], monkeyp
 
     monkeypatch.setattr(Reports, "csv", look)
     monkeypatch.setattr(BoardService, "run", look)
-    monkeypatch.setattr("prefstream.consumer.cli.board.install_exception_hooks", lambda: None)
+    monkeypatch.setattr("prefstream.consumer.cli.serving.install_exception_hooks", lambda: None)
     with threadpool_limits(2, user_api="blas"):
         board("--preferences", files[0], "--votes", files[1], "--format", "csv")
         with stop_signals_handled_by(lambda *_: None):  # the service sets its own

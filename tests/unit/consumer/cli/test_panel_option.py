@@ -10,6 +10,7 @@ import yaml
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, DEMO_NOTICE, panel_config, panel_files
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UsageError
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.scoring.config import load_panel_config
 from tests.support.commands import every_command
 from tests.support.priors import write_prior_panel
@@ -62,3 +63,10 @@ def test_a_panel_file_says_nothing_and_is_an_input(tmp_path: Path) -> None:
     assert told == []
     assert panel_files(file) == {file}
     assert panel_files(DEFAULT_PANEL) == set()
+
+
+def test_live_calibration_is_told_what_serves_by_a_file_or_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no panel: .*--panel FILE.*--panels FOLDER"):
+        RecalibrateConfig.load().require_panel()
+    RecalibrateConfig.load(panels=tmp_path).require_panel()
+    RecalibrateConfig.load(panel=tmp_path / "panel.yaml").require_panel()

@@ -22,12 +22,12 @@ import structlog
 from prefstream.consumer.early_signals import tell_signal
 from prefstream.consumer.observe import logs
 from prefstream.consumer.observe.logs import (
-    LogFormat,
     adopt_library_loggers,
     configure_logging,
     install_exception_hooks,
     logs_are_json,
 )
+from prefstream.consumer.service_settings import LogFormat
 from prefstream.schemas import Battle, InvalidEventError, Reason
 
 USER_TEXT = "the user's own words"

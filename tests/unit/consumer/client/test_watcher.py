@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from prefstream.consumer import watcher
+from prefstream.consumer.client import watcher
+from prefstream.consumer.client.watcher import Watcher
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError
-from prefstream.consumer.watcher import Watcher
 from tests.support.streams import wait_until
 
 
