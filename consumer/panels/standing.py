@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from prefstream.consumer.client.watcher import Watcher
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
+from prefstream.consumer.observe.watcher import Watcher
 from prefstream.consumer.panels.choices import Heard, follow, read_choice
 from prefstream.consumer.panels.cutover import CutOver, Serving, load_first
 from prefstream.consumer.panels.loading import PanelLoader

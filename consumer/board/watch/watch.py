@@ -10,8 +10,8 @@ from prefstream.consumer.board.watch.announcer import Publish
 from prefstream.consumer.board.watch.dead_letters import MOST_READ_BACK, DeadLetterWatch
 from prefstream.consumer.board.watch.lag import LagWatch
 from prefstream.consumer.board.watch.shadow import ShadowWatch
-from prefstream.consumer.client.watcher import Watcher
 from prefstream.consumer.config import TopicNames
+from prefstream.consumer.observe.watcher import Watcher
 
 
 class StreamWatch:

@@ -19,11 +19,11 @@ from structlog.testing import capture_logs
 from prefstream.consumer.board.api.responses import API
 from prefstream.consumer.board.watch.dead_letters import DeadLetterWatch
 from prefstream.consumer.board.watch.lag import LagWatch
-from prefstream.consumer.client import watcher
 from prefstream.consumer.client.clients import patiently
 from prefstream.consumer.client.protocols import OffsetAndMetadata
 from prefstream.consumer.config import TopicNames
 from prefstream.consumer.errors import NotAuthorizedError
+from prefstream.consumer.observe import watcher
 from prefstream.schemas import encode_preference
 from prefstream.schemas.dead_letter import HEADER_REASON
 from tests.support.board import preference

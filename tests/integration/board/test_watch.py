@@ -19,9 +19,9 @@ from prefstream.consumer.board.report.surroundings import WatchedStream
 from prefstream.consumer.board.watch import dead_letters as dead_letters_module
 from prefstream.consumer.board.watch.watch import StreamWatch
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client import watcher
 from prefstream.consumer.client.protocols import OffsetAndMetadata
 from prefstream.consumer.config import TopicNames
+from prefstream.consumer.observe import watcher
 from prefstream.schemas.dead_letter import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_TOPIC, Reason
 from tests.conftest import Kafka
 from tests.support.board_topics import board_names

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from prefstream.consumer.client import watcher
-from prefstream.consumer.client.watcher import Watcher
 from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError
+from prefstream.consumer.observe import watcher
+from prefstream.consumer.observe.watcher import Watcher
 from tests.support.streams import wait_until
 
 
