@@ -12,7 +12,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from prefstream.scoring.config import PanelConfig
 
 COLLECT_EVERY: Final = 100_000
 """Objects that come and are not gone yet, between two collections. Python's 700 are those of 45 battles. What is in
@@ -32,10 +35,21 @@ def keep_what_is_loaded() -> None:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Collect nothing while much is loaded in the block, for it is there to stay; then `keep_what_is_loaded`."""
+def loading(panel: PanelConfig) -> Iterator[None]:
+    """Collect nothing while a panel is loaded in the block, for it is there to stay; then `keep_what_is_loaded`.
+
+    The libraries that it takes are imported first, and not looked through even once: they are nearly all that there is,
+    and hold hardly any garbage.
+
+    Args:
+        panel: that the block loads.
+    """
+    from prefstream.scoring.panel.load import import_libraries
+
     gc.disable()
     try:
+        if import_libraries(panel):
+            gc.freeze()
         yield
         keep_what_is_loaded()
     finally:

@@ -105,7 +105,7 @@ def demo(
     judges_wanted = panel_config(panel, notes.append)
     with demo_broker(bootstrap_servers, partial(say, console)) as config, ExitStack() as stack:
         page = stack.enter_context(_page(config, console)) if board else None
-        with loading():
+        with loading(judges_wanted):
             judges = _load_judges(judges_wanted, notes, console)
         screen = Screen(console, judges, total=len(entries), expected=battles is None)
         committed: queue.SimpleQueue[Scored] = queue.SimpleQueue()

@@ -220,7 +220,7 @@ def loaded(panel: Path, console: Console) -> Iterator[Panel]:
     """
     tell = partial(say, console)
     config = panel_config(panel, tell)
-    with loading():
+    with loading(config):
         made = load_panel(config, say=tell)
     with made as judges:
         if not judges.trained:

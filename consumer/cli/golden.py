@@ -89,7 +89,7 @@ def make(
     check_outputs({"--output": output}, {file, *panel_files(panel)}, force=force)
     # The set that it names may be what is to be made.
     config = panel_config(panel, tell).model_copy(update={"golden": None})
-    with loading():
+    with loading(config):
         loaded = load_panel(config, say=tell)
     with loaded as judges, leaving_at_once(console, "stopped: nothing is written"):
         if not judges.trained:
@@ -122,7 +122,7 @@ def check(panel: PanelOption = DEFAULT_PANEL) -> None:
             f"{panel} names no golden set: make one by prefstream golden make FILE --panel {panel} -o golden.jsonl, "
             "and write golden: golden.jsonl into the panel file"
         )
-    with loading():
+    with loading(config):
         loaded = load_panel(config, say=partial(say, console))
     with loaded as judges, leaving_at_once(console, "stopped"):
         report = check_golden(judges, known)

@@ -159,7 +159,7 @@ def rescore(
         if deleted:
             say(console, f"{counted(deleted, 'offset')} of the range are deleted already")
         chosen = panel_config(panel, partial(say, console))
-        with loading():
+        with loading(chosen):
             judges = stack.enter_context(load_panel(chosen, say=partial(say, console)))
         require_known_answers(judges, partial(say, console))
         if not judges.trained:

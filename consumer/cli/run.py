@@ -54,7 +54,7 @@ def run(config: StreamConfig, context: typer.Context) -> None:
         log.info("loading", step=line)
 
     def load(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:
-        with loading():
+        with loading(panel):
             return load_panel(panel, calibration=calibration, say=say, loading=judge_loading)
 
     folder = None if config.panels is None else PanelFolder(config.panels)

@@ -282,7 +282,7 @@ def _scorer(config: PanelConfig, who: EngineSettings, tell: Callable[[str], None
         ) as workers:
             yield workers
         return
-    with loading():
+    with loading(config):
         loaded = load_panel(config, say=tell)
     with loaded as judges:
         require_known_answers(judges, tell)

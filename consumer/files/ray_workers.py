@@ -117,7 +117,7 @@ class ScoringWorker:
     def _panel(self) -> tuple[Panel, LoadedPanel]:
         with self._lock:
             if self._loaded is None:
-                with loading():
+                with loading(self._placed):
                     panel = load_panel(self._placed)
                 try:
                     report = require_golden(panel)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,7 +20,7 @@ from prefstream.scoring.config import (
     load_panel_config,
 )
 from prefstream.scoring.errors import BattleTooLargeError, ConfigError, JudgeFaultError, LoadError
-from prefstream.scoring.extras import require
+from prefstream.scoring.extras import is_missing, require
 from prefstream.scoring.golden.record import GoldenSet
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
 from prefstream.scoring.judges.judge import Judge, close_all
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from prefstream.scoring.judges.model import LocalJudge
 
 _LOG: Final = logging.getLogger(__name__)
+
+_MODELS: Final = "transformers.modeling_utils"
+"""What all of transformers' models are made of; transformers imports it when the first of them is asked for."""
 
 
 def load_panel(
@@ -121,6 +126,25 @@ def load_panel(
     )
     warm_up(panel, on_cards)
     return panel
+
+
+def import_libraries(config: PanelConfig) -> bool:
+    """Import what judges with weights are loaded by, which takes longer than to load small ones.
+
+    `load_panel` does by itself; this is for who wants to know when it is done.
+
+    Args:
+        config: of a panel; one without such judges takes none of it.
+
+    Returns:
+        Whether there was something to import. Where a library is missing there is not: `load_panel` says so.
+    """
+    taken = any(isinstance(judge, ModelJudgeConfig) for judge in config.judges)
+    if not taken or _MODELS in sys.modules or is_missing("judges"):
+        return False
+    importlib.import_module("prefstream.scoring.loading.judge")
+    importlib.import_module(_MODELS)
+    return True
 
 
 def _without_weights(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from prefstream.consumer.garbage import COLLECT_EVERY, loading
+from prefstream.scoring.config import load_panel_config
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
 from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments
@@ -35,6 +36,16 @@ assert (gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()) == before
 """
 
 
+LOADING = """
+import gc, sys
+from prefstream.consumer.garbage import loading
+from prefstream.scoring.config import load_panel_config
+with loading(load_panel_config("demo")):
+    assert "transformers.modeling_utils" in sys.modules
+    assert not any(one is sys.modules["torch"] for one in gc.get_objects())
+"""
+
+
 def collector(output: str) -> list[object]:
     [told] = [line for line in output.splitlines() if line.startswith("COLLECTOR ")]
     return list(json.loads(told.removeprefix("COLLECTOR ")))
@@ -49,17 +60,22 @@ def test_who_imports_us_and_scores_keeps_the_collector_as_it_was(priors: Path) -
     subprocess.run([sys.executable, "-c", AS_A_LIBRARY, priors], env=child_environment(), timeout=100, check=True)
 
 
-def test_nothing_is_collected_while_much_is_loaded_and_afterwards_as_ever() -> None:
+def test_nothing_is_collected_while_much_is_loaded_and_afterwards_as_ever(priors: Path) -> None:
+    panel = load_panel_config(priors)
     try:
-        with loading():
+        with loading(panel):
             assert not gc.isenabled()
         assert gc.isenabled()
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
-    with pytest.raises(LookupError), loading():
+    with pytest.raises(LookupError), loading(panel):
         raise LookupError
     assert gc.isenabled()
+
+
+def test_what_judges_are_loaded_by_is_imported_first_and_set_aside() -> None:
+    subprocess.run([sys.executable, "-c", LOADING], env=child_environment(), timeout=100, check=True)
 
 
 def test_scoring_a_file_collects_rarely_and_never_what_was_loaded(priors: Path, tmp_path: Path) -> None:
