@@ -46,6 +46,9 @@ PROCESSES: Final = 2
 CHOSEN: Final = ("b", "a", "broken", "c", "b", "a", "nowhere", "c", "a", "b")
 """Ten choices; `broken` is a panel file without judges, `nowhere` is no file."""
 
+DEALT_WITH: Final = ("taken over", "not taken over", "answers already")
+"""What the log says of the panel once a choice is dealt with."""
+
 STEPS: Final = ("heard", "loading", "loaded", "handed over", "through")
 """Where a process is killed: each step of taking a panel over, just after it."""
 
@@ -130,7 +133,7 @@ class Fleet:
         """Whether every process has dealt with the last choice: taken it over, told why not, or begun with it."""
         self.look()
         for process in self.processes:
-            dealt = len(process.log_events("panel taken over")) + len(process.log_events("panel not taken over"))
+            dealt = sum(len(process.log_events(f"panel {told}")) for told in DEALT_WITH)
             heard = len(process.log_events("panel chosen"))
             started_since = bool(process.log_events("streaming"))
             if not started_since or dealt < heard:

@@ -244,7 +244,8 @@ PANEL_CHANGES: Final = Metric(
     "prefstream_panel_changes_total",
     "counter",
     "choices",
-    "Choices of a panel while the process ran, by what became of them: taken over, or failed.",
+    "Choices that changed what answers while the process ran, by what became of them: taken over, or failed. A pin "
+    "changes nothing.",
     ("outcome",),
 )
 PANEL_CHANGE_FAILED: Final = Metric(

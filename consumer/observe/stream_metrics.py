@@ -272,9 +272,13 @@ class StreamMetrics:
         for identity, name, role in answering:
             self._panels.labels(name, short_hash(identity.hash), identity.calibration or "", role).set(1)
 
-    def panel_change(self, *, failed: bool) -> None:
+    def panel_taken_over(self) -> None:
+        """What was chosen on the panels topic answers now, and something else did before."""
+        self._panel_changes.labels("taken").inc()
+
+    def panel_choice(self, *, failed: bool) -> None:
         """What was chosen last on the panels topic answers now, or could not be taken over."""
-        self._panel_changes.labels("failed" if failed else "taken").inc()
+        self._panel_changes.labels("failed").inc(failed)
         self._panel_change_failed.set(failed)
 
     def judge_recused(self, judge: str, battles: int) -> None:

@@ -69,6 +69,9 @@ class Hears(Protocol):
     def serves(self, serving: Serving) -> None:
         """From the next batch on this answers. Called in the polling thread."""
 
+    def took_over(self) -> None:
+        """What was chosen answers from the next batch on, in place of something else. Called in the polling thread."""
+
     def failed(self, why: str | None) -> None:
         """Why what was chosen last does not answer; None where it does. Called in any thread."""
 
@@ -250,6 +253,7 @@ class CutOver:
             failure = change.failure or RuntimeError("no panel was loaded")
             change.gate.give_up(failure)
             raise failure
+        changed = change.serving != self._serving
         scorer = self._scorer_of(change.serving)
         if change.gate is None:
             self._leaving.append((self._scorer, self._serving))
@@ -260,7 +264,10 @@ class CutOver:
         pipeline.use(scorer)
         self._hears.serves(change.serving)
         self._hears.failed(why)
-        if why is None:
+        if why is None and not changed:
+            log.info("panel answers already", panel=str(change.choice), pinned=change.choice.pinned)
+        elif why is None:
+            self._hears.took_over()
             log.info(
                 "panel taken over",
                 panel=str(change.choice),

@@ -39,9 +39,13 @@ class Standing:
             for loaded, role in zip(serving.panels, roles, strict=True)
         )
 
+    def took_over(self) -> None:
+        """What was chosen answers, and something else did before."""
+        self._metrics.panel_taken_over()
+
     def failed(self, why: str | None) -> None:
         """Why what was chosen last does not answer; None where it does."""
-        self._metrics.panel_change(failed=why is not None)
+        self._metrics.panel_choice(failed=why is not None)
 
     def _fault(self, fault: JudgeFaultError) -> None:
         self._metrics.judge_fault(fault.judge, lost_replica=fault.replica is not None)

@@ -36,7 +36,7 @@ def exercise(metrics: StreamMetrics) -> None:
     metrics.judge_left_out("gemma")
     metrics.judge_recused("gemma", 1)
     metrics.panels([(PanelIdentity(hash="a" * 64, version="0.1"), "may", "serving")])
-    metrics.panel_change(failed=True)
+    metrics.panel_choice(failed=True)
     metrics.answered("battles", 0, 1)
 
 
@@ -224,9 +224,11 @@ def test_only_the_panels_that_answer_now_are_told(metrics: StreamMetrics) -> Non
 
 def test_a_choice_that_could_not_be_taken_over_is_told_until_another_one_is(metrics: StreamMetrics) -> None:
     assert value(metrics, "prefstream_panel_change_failed") == 0
-    metrics.panel_change(failed=True)
+    metrics.panel_choice(failed=True)
     assert value(metrics, "prefstream_panel_change_failed") == 1
-    metrics.panel_change(failed=False)
+    metrics.panel_choice(failed=False)
     assert value(metrics, "prefstream_panel_change_failed") == 0
+    assert value(metrics, "prefstream_panel_changes_total", outcome="taken") == 0
+    metrics.panel_taken_over()
     assert value(metrics, "prefstream_panel_changes_total", outcome="failed") == 1
     assert value(metrics, "prefstream_panel_changes_total", outcome="taken") == 1

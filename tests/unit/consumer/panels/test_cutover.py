@@ -41,11 +41,15 @@ class Told:
     """What became of choices."""
 
     def __init__(self) -> None:
+        self.taken = 0
         self.served: list[list[str | None]] = []
         self.why: list[str | None] = []
 
     def serves(self, serving: Serving) -> None:
         self.served.append([panel.version.panel for panel in serving.panels])
+
+    def took_over(self) -> None:
+        self.taken += 1
 
     def failed(self, why: str | None) -> None:
         self.why.append(why)
@@ -155,6 +159,32 @@ def test_a_choice_is_tried_once(stage: Stage) -> None:
     for _ in range(5):
         stage.cut_over.turn(stage.pipeline)
     assert stage.loads == ["one", "two"]
+
+
+def test_a_pin_changes_nothing_that_answers_and_takes_nothing_over(stage: Stage) -> None:
+    stage.choose(choice("g", "two"))
+    stage.turn_until_done()
+    stage.choose(choice("g", "two", pinned=True))
+    with structlog.testing.capture_logs() as lines:
+        stage.turn_until_done()
+    assert [line["event"] for line in lines] == ["panel chosen", "panel answers already"]
+    assert (stage.told.taken, stage.told.why) == (1, [None, None])
+    assert name_of(stage.pipeline.scorer) == "two"
+
+
+def test_what_was_let_go_of_and_serves_again_was_not_taken_over(folder: Path) -> None:
+    stage = Stage(folder, fits=False)
+    stage.broken = {"two"}
+    stage.choose(choice("g", "two"))
+    stage.turn_until_done()
+    assert (stage.told.taken, stage.told.why) == (0, ["two is broken"])
+
+
+def test_another_share_of_the_panel_on_trial_changes_what_answers(stage: Stage) -> None:
+    for share in (0.25, 0.5):
+        stage.choose(choice("g", canary=Canary(panel="two", share=share)))
+        stage.turn_until_done()
+    assert stage.told.taken == 2
 
 
 def test_of_choices_that_come_while_one_is_loaded_the_last_one_is_next(stage: Stage) -> None:
