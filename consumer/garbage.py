@@ -23,14 +23,23 @@ flight is to stay below: 2,000 battles of a stream are some 32,000, a thousand p
 80,000. Cycles come to 16 objects a batch and judge, which are some megabytes by then."""
 
 
+_YOUNG: Final = 1
+_ALL: Final = 2
+"""Generations that a collection looks through, up to this one."""
+
+
 def collect_rarely() -> None:
     """From now on; first of all in a command, so that it imports and loads faster, too."""
     gc.set_threshold(COLLECT_EVERY)
 
 
 def keep_what_is_loaded() -> None:
-    """Let go of what loading left behind, and never look through the rest again: .3 s a time where torch is loaded."""
-    gc.collect()
+    """Let go of what loading left behind, and never look through the rest again: .3 s a time where torch is loaded.
+
+    Where something was set aside before, what came since is young. Looking through the old, too, would hold a stream up
+    that runs beside.
+    """
+    gc.collect(_YOUNG if gc.get_freeze_count() else _ALL)
     gc.freeze()
 
 

@@ -29,6 +29,7 @@ from prefstream.schemas import Canary, PanelChoice, PanelVersion, PrefstreamErro
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.panel.panel import Panel
 from prefstream.scoring.panel.scorer import Scorer
+from prefstream.scoring.runtime import give_back_memory
 
 log = structlog.get_logger(__name__)
 
@@ -371,6 +372,8 @@ def _close(panels: Iterable[ReadyPanel]) -> None:
         if not _is_among(loaded, closed):
             loaded.panel.close()
             closed.append(loaded)
+    if closed:
+        give_back_memory()
 
 
 def _is_among(panel: ReadyPanel, others: Iterable[ReadyPanel]) -> bool:

@@ -78,6 +78,26 @@ def test_what_judges_are_loaded_by_is_imported_first_and_set_aside() -> None:
     subprocess.run([sys.executable, "-c", LOADING], env=child_environment(), timeout=100, check=True)
 
 
+def test_what_is_loaded_later_beside_a_stream_that_runs_is_alone_looked_through(priors: Path) -> None:
+    panel = load_panel_config(priors)
+    looked_through: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looked_through.append(info["generation"])
+
+    try:
+        with loading(panel):
+            pass
+        gc.callbacks.append(note)
+        with loading(panel):
+            pass
+    finally:
+        gc.unfreeze()
+        gc.callbacks.remove(note)
+    assert looked_through == [1]
+
+
 def test_scoring_a_file_collects_rarely_and_never_what_was_loaded(priors: Path, tmp_path: Path) -> None:
     battles = tmp_path / "battles.jsonl"
     battles.write_bytes(battle_event(1) + b"\n")

@@ -21,12 +21,27 @@ settings = [os.environ.get(name) for name in ("MALLOC_TOP_PAD_", "HF_HUB_DISABLE
 print(*settings, sys.argv[1:], "torch" in sys.modules)
 """
 
+FREED = """
+import os, sys
+from prefstream.scoring.runtime import ensure_fast_process, give_back_memory
+ensure_fast_process()
+def resident() -> int:
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+begun = resident()
+blocks = [bytearray(b"x" * (1 << 20)) for _ in range(200)]
+kept = bytearray(1 << 20)
+del blocks
+before = resident()
+give_back_memory()
+print(begun, before, resident())
+"""
+
 IS_GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep its memory")
 
 
-def run_program(tmp_path: Path, **environment: str) -> list[str]:
+def run_program(tmp_path: Path, text: str = PRINT_AFTER, **environment: str) -> list[str]:
     program = tmp_path / "program.py"
-    program.write_text(PRINT_AFTER)
+    program.write_text(text)
     ours = {*runtime.MALLOC_SETTINGS, runtime.OFF_SWITCH, "PREFSTREAM_REEXECUTED", "HF_HUB_DISABLE_TELEMETRY"}
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     root = str(Path(runtime.__file__).parents[1])
@@ -134,3 +149,11 @@ def test_the_description_is_text_and_imports_no_torch() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
     assert "usable cores" in result.stdout
+
+
+@IS_GLIBC
+def test_what_was_freed_is_given_back_when_asked(tmp_path: Path) -> None:
+    [figures] = run_program(tmp_path, FREED)
+    begun, freed, given_back = map(int, figures.split())
+    assert freed > begun + 150
+    assert given_back < begun + 50
