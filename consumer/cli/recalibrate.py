@@ -13,6 +13,8 @@ from prefstream.consumer.cli.serving import open_log, serve_until_signal
 from prefstream.consumer.recalibrate_config import RecalibrateConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prefstream.scoring.config import PanelConfig
     from prefstream.scoring.judges.calibration import CalibrationFile
     from prefstream.scoring.panel.panel import Panel
@@ -66,5 +68,5 @@ def recalibrate(
     serve_until_signal(LiveCalibration(config, loader, dry_run=dry_run), stop_s=STOP_S)
 
 
-def _load_none(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:
+def _load_none(panel: PanelConfig, calibration: CalibrationFile | None, beside: Sequence[Panel]) -> Panel:
     raise NotImplementedError("live calibration loads no judge")

@@ -21,6 +21,8 @@ from prefstream.consumer.errors import StalledError
 from prefstream.consumer.garbage import loading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prefstream.consumer.stream.service import Service
     from prefstream.scoring.config import PanelConfig
     from prefstream.scoring.judges.calibration import CalibrationFile
@@ -53,16 +55,16 @@ def run(config: StreamConfig, context: typer.Context) -> None:
     def say(line: str) -> None:
         log.info("loading", step=line)
 
-    def load(panel: PanelConfig, calibration: CalibrationFile | None) -> Panel:
+    def load(panel: PanelConfig, calibration: CalibrationFile | None, beside: Sequence[Panel]) -> Panel:
         with loading(panel):
-            return load_panel(panel, calibration=calibration, say=say, loading=judge_loading)
+            return load_panel(panel, calibration=calibration, say=say, loading=judge_loading, beside=beside)
 
     folder = None if config.panels is None else PanelFolder(config.panels)
 
-    def fits(panel: PanelConfig) -> bool:
+    def fits(panel: PanelConfig, beside: Sequence[Panel]) -> bool:
         from prefstream.consumer.doctor.judges import fits_beside  # needed where a panel is changed
 
-        return fits_beside(panel)
+        return fits_beside(panel, beside)
 
     loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=load, fits=fits)
     service = Service(config, loader)

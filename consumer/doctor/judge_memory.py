@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from prefstream.scoring.judges.devices import Placement
-    from prefstream.scoring.loading.memory import JudgeMemory
+    from prefstream.scoring.loading.memory.serving import JudgeMemory
 
 CUDA_BYTES: Final = 600 * 1024**2
 """Of each card that is used: CUDA's context and the work spaces of its libraries. An allowance, not measured."""
@@ -82,7 +82,7 @@ def _memory_of(
     room: int,
 ) -> tuple[dict[str, JudgeMemory], dict[str, int]]:
     """What each judge of a device takes, and the budgets that `run` would find for those that leave theirs open."""
-    from prefstream.scoring.loading.budgets import Reader, fit_budgets, memory_of
+    from prefstream.scoring.loading.memory.budgets import Reader, fit_budgets, memory_of
 
     def take(judge: ModelJudgeConfig, tokens: int) -> JudgeMemory:
         inspection = inspections[judge.name]

@@ -31,6 +31,7 @@ from prefstream.scoring.panel.load import read_golden
 
 if TYPE_CHECKING:
     from prefstream.scoring.judges.devices import Placement
+    from prefstream.scoring.panel.panel import Panel
 
 _FETCHED_AT_START: Final = (
     "`run` fetches it at its start (from the hub with HF_TOKEN for gated models); or give a local folder"
@@ -78,18 +79,36 @@ def examine_judges(config: StreamConfig, *, load: bool) -> Iterator[Finding]:
             yield attempt("scoring", lambda: check_scoring(config))
 
 
-def fits_beside(panel: PanelConfig) -> bool:
+def fits_beside(panel: PanelConfig, loaded: Sequence[Panel]) -> bool:
     """Whether the judges of a panel fit into the memory that is free now, beside whatever is loaded.
 
     What is not known, such as a judge whose files are not here yet, counts as fitting: loading it will tell.
+
+    Args:
+        panel: to be loaded.
+        loaded: panels of this process; what judges share with theirs takes nothing.
     """
-    return _fit(_models_of(panel))
+    models = _models_of(panel)
+    if not models:
+        return True
+    from prefstream.scoring.loading.beside import origins_of
+
+    return _fit(_without_shared(models, [origin.config for one in loaded for origin in origins_of(one.judges)]))
 
 
 def fit_together(panel: PanelConfig, other: PanelConfig) -> bool:
     """Whether the judges of both panels fit into the memory that is free now; likewise."""
-    others = [judge.model_copy(update={"name": f"{judge.name} of the other panel"}) for judge in _models_of(other)]
-    return _fit([*_models_of(panel), *others])
+    models, others = _models_of(panel), _models_of(other)
+    if models and is_installed("torch"):
+        others = _without_shared(others, models)
+    return _fit([*models, *(one.model_copy(update={"name": f"{one.name} of the other panel"}) for one in others)])
+
+
+def _without_shared(models: list[ModelJudgeConfig], loaded: Sequence[ModelJudgeConfig]) -> list[ModelJudgeConfig]:
+    """Those that would have weights of their own beside judges that are loaded."""
+    from prefstream.scoring.loading.beside import can_share
+
+    return [model for model in models if not any(can_share(model, one) for one in loaded)]
 
 
 def _models_of(panel: PanelConfig) -> list[ModelJudgeConfig]:

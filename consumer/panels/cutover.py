@@ -221,7 +221,7 @@ class CutOver:
         wanted = [choice.serving, *([] if choice.canary is None else [choice.canary.version])]
         configs = [self._loader.read(version)[0] for version in wanted]  # what is wrong with it is told before a drain
         new = [config for config in configs if config not in [panel.config for panel in old.panels]]
-        if not all(map(self._loader.fits, new)):
+        if not all(self._loader.fits(config, old.panels) for config in new):
             log.info("panels don't fit into memory together", batches="wait until the old one is closed")
             change.gate = PanelGate()
             change.through.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -23,8 +23,11 @@ from prefstream.scoring.validation_messages import error_lines
 ReadPanel: TypeAlias = Callable[[Path], PanelConfig]
 """Reads a panel file."""
 
-LoadPanel: TypeAlias = Callable[[PanelConfig, CalibrationFile | None], Panel]
-"""Loads a panel, with a calibration in place of its file's if one is given."""
+LoadPanel: TypeAlias = Callable[[PanelConfig, CalibrationFile | None, Sequence[Panel]], Panel]
+"""Loads a panel, with a calibration in place of its file's if one is given, beside panels that are loaded."""
+
+Fits: TypeAlias = Callable[[PanelConfig, Sequence[Panel]], bool]
+"""Whether a panel fits into the memory that is free, beside panels that are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,7 @@ class PanelLoader:
         started_with: the panel file that is served where a choice names none; None where the process has none.
         read: reads a panel file.
         load: loads a panel.
-        fits: whether a panel fits into the memory that is free.
-
-    Attributes:
-        fits: as given.
+        fits: whether a panel fits into memory.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class PanelLoader:
         *,
         read: ReadPanel,
         load: LoadPanel,
-        fits: Callable[[PanelConfig], bool] = lambda _: True,
+        fits: Fits = lambda _, __: True,
     ) -> None:
-        self.fits = fits
+        self._fits = fits
         self._folder = folder
         self._started_with = started_with
         self._read = read
@@ -91,12 +91,21 @@ class PanelLoader:
         verify_calibration(calibration, config, source)
         return config, calibration
 
+    def fits(self, config: PanelConfig, loaded: Iterable[ReadyPanel]) -> bool:
+        """Whether a panel fits into the memory that is free.
+
+        Args:
+            config: of the panel.
+            loaded: panels that are loaded, and whose judges may share what they have.
+        """
+        return self._fits(config, [one.panel for one in loaded])
+
     def load(self, version: PanelVersion, loaded: Iterable[ReadyPanel] = ()) -> ReadyPanel:
         """Load a version; of one whose judges are loaded already, only the calibration is another.
 
         Args:
             version: to load.
-            loaded: panels that are loaded already.
+            loaded: panels that are loaded already. Judges of the same base share weights with theirs.
 
         Raises:
             UsageError, ConfigError: as `read`.
@@ -105,6 +114,7 @@ class PanelLoader:
             MissingExtraError: it needs a package that is not installed.
         """
         config, calibration = self.read(version)
+        loaded = tuple(loaded)
         like = next(
             (one for one in loaded if one.config == config and one.calibration.judges == calibration.judges), None
         )
@@ -112,7 +122,8 @@ class PanelLoader:
             uncalibrated = version.calibration is None and config.calibration is None
             panel = like.panel.recalibrated(None if uncalibrated else calibration)
         else:
-            panel = known_to_answer(self._load(config, None if version.calibration is None else calibration))
+            chosen = None if version.calibration is None else calibration
+            panel = known_to_answer(self._load(config, chosen, [one.panel for one in loaded]))
         panel.identity = panel.identity.model_copy(update={"name": version.panel})
         return ReadyPanel(version, config, calibration, panel)
 

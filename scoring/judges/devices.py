@@ -31,7 +31,7 @@ class Placement:
         dtype: of the weights, and to compute in.
         threads: intra-op threads on CPU; None on a card.
         micro_batch_tokens: padded tokens of one forward pass, at most; of `auto` on a card what may become fewer
-            (`scoring.loading.budgets`).
+            (`scoring.loading.memory.budgets`).
     """
 
     device: torch.device

@@ -124,6 +124,11 @@ class Forward:
         return self._budget.tokens
 
     @property
+    def model(self) -> torch.nn.Module | None:
+        """What is run; None once it is closed."""
+        return self._model
+
+    @property
     def model_config(self) -> Any:
         """Settings of the model's architecture, as transformers has them."""
         return getattr(self._model, "config", None)

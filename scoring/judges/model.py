@@ -36,7 +36,13 @@ _L = TypeVar("_L", bound=LocalSource)
 
 
 class LocalJudge(ReadingJudge[_L]):
-    """One model, reading pairwise or pointwise, wherever it is on this machine."""
+    """One model, reading pairwise or pointwise, wherever it is on this machine.
+
+    Attributes:
+        origin: what it was loaded from, for its loader (`scoring.loading.beside`).
+    """
+
+    origin: object = None
 
     @property
     def forwards(self) -> tuple[Forward, ...]:

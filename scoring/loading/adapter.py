@@ -120,10 +120,8 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
     Raises:
         LoadError: the adapter does not fit the base, tensor by tensor.
     """
-    from safetensors.torch import load_file
-
-    weights = load_file(folder / WEIGHTS, device=str(model.device))
-    if merge and _is_head_alone(model, read_lora(folder), weights):
+    weights = _read(folder, model.device)
+    if merge and _changes_head_alone(model, read_lora(folder), weights):
         return _with_head(model, weights)
     with compiled_when_called():
         import peft
@@ -140,7 +138,36 @@ def apply_adapter(model: Any, folder: Path, shapes: dict[str, tuple[int, ...]], 
     return adapted.merge_and_unload() if merge else adapted
 
 
-def _is_head_alone(model: Any, lora: dict[str, Any], weights: dict[str, Any]) -> bool:
+def is_head_alone(model: Any, folder: Path) -> bool:
+    """Whether an adapter, merged, changes its base's head alone.
+
+    Args:
+        model: the sequence classifier; it may be without weights.
+        folder: of the adapter, verified.
+    """
+    return _changes_head_alone(model, read_lora(folder), _read(folder, "cpu"))
+
+
+def apply_head(model: Any, folder: Path) -> Any:
+    """Put an adapter onto its base that changes the head alone.
+
+    Args:
+        model: the sequence classifier, on its device.
+        folder: of the adapter, verified.
+
+    Returns:
+        The classifier itself.
+    """
+    return _with_head(model, _read(folder, model.device))
+
+
+def _read(folder: Path, device: Any) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / WEIGHTS, device=str(device))
+
+
+def _changes_head_alone(model: Any, lora: dict[str, Any], weights: dict[str, Any]) -> bool:
     """Whether an adapter fits its base, and merged changes its head alone, as nothing of its LoRA was trained.
 
     Then there is nothing to do for peft, whose import takes longer than that. What is in doubt is left to it.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 
@@ -29,6 +29,10 @@ _HEAD_SEED: Final = 0
 """Of a random head, so that even an untrained judge's answers can be reproduced."""
 
 
+Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Name, size and time of the last change of every file of a folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A base model, its weights not yet loaded.
@@ -41,6 +45,7 @@ class Base:
         head_names: parameters of the classification head: those outside the backbone.
         left_out: parameters of the layers that are not kept.
         hash: of the weights, as a preference's provenance states it.
+        files: what the folder held when it was opened.
     """
 
     folder: Path
@@ -49,6 +54,7 @@ class Base:
     head_names: frozenset[str]
     left_out: frozenset[str]
     hash: str
+    files: Stamp
 
 
 def open_base(
@@ -72,6 +78,7 @@ def open_base(
         LoadError: it can't be had, is pickled, has no sequence classifier, or fewer layers than are to be kept.
     """
     folder = local_folder(source, revision, say=say)
+    held = stamp_of(folder)
     files = base_files(folder)
     config = load_config(folder, labels)
     whole = skeleton(config)
@@ -81,7 +88,17 @@ def open_base(
         left_out = _names(whole) - _names(skeleton(config))
     tokenizer = load_tokenizer(folder, config)
     config.pad_token_id = tokenizer.pad_token_id
-    return Base(folder, config, tokenizer, _head_names(whole), left_out, hash_base(files))
+    return Base(folder, config, tokenizer, _head_names(whole), left_out, hash_base(files), held)
+
+
+def stamp_of(folder: Path) -> Stamp:
+    """What a folder holds now; nothing where it is gone."""
+    try:
+        return tuple(
+            sorted((file.name, (known := file.stat()).st_size, known.st_mtime_ns) for file in folder.iterdir())
+        )
+    except OSError:
+        return ()
 
 
 def find_config(source: str, revision: str | None, *, labels: int, layers: int | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from prefstream.scoring.judges.replicas.replicas import Replicas
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
+from prefstream.scoring.loading.beside import LoadedFrom, find_lender
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import adapter_folder, public_name
 
@@ -52,6 +53,13 @@ class _Adapter(_Recorded):
     """A verified adapter folder; its weights are not loaded yet."""
 
     shapes: dict[str, tuple[int, ...]]
+    hash: str
+
+    def lent_by(
+        self, config: ModelJudgeConfig, base: Base, encoder: Encoder, devices: tuple[torch.device, ...]
+    ) -> LoadedFrom:
+        """What its judge tells those that are loaded beside it."""
+        return LoadedFrom(config, base, encoder, self.folder, self.hash, self.record, devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,10 @@ class _Loaded:
     tau: float
     calibration: Calibration | None
     forwards: list[Forward]
+    origin: LoadedFrom | None
 
     def judge(self, kind: Callable[..., _J], source: LocalSource) -> _J:
-        return kind(
+        judge = kind(
             name=self.config.name,
             weight=self.config.weight,
             provenance=self.provenance,
@@ -75,6 +84,8 @@ class _Loaded:
             tau=self.tau,
             calibration=self.calibration,
         )
+        judge.origin = self.origin
+        return judge
 
 
 def load_judge(
@@ -83,6 +94,7 @@ def load_judge(
     *,
     calibration: Calibration | None = None,
     say: Callable[[str], None] | None = None,
+    beside: Iterable[object] = (),
 ) -> ModelJudge:
     """Load one judge, verify it, and let it judge one battle.
 
@@ -91,12 +103,13 @@ def load_judge(
         placement: its device and dtype.
         calibration: in place of what the adapter recorded.
         say: told what is being loaded.
+        beside: judges that are loaded; one of the same base may lend its weights (`scoring.loading.beside`).
 
     Raises:
         LoadError: the judge can't be loaded, or must not judge; the message names the file and the remedy.
         ConfigError: its settings don't fit its model.
     """
-    loaded = _load(config, [placement], calibration, say)
+    loaded = _load(config, [placement], calibration, say, beside)
     return loaded.judge(ModelJudge, loaded.forwards[0])
 
 
@@ -106,20 +119,22 @@ def load_replicas(
     *,
     calibration: Calibration | None = None,
     say: Callable[[str], None] | None = None,
+    beside: Iterable[object] = (),
 ) -> ReplicatedJudge:
     """Load one judge onto several devices, verify it, and let it judge one battle on each.
 
     Args:
-        config: as for `load_judge`; and `calibration`, `say`.
+        config: as for `load_judge`; and `calibration`, `say`, `beside`.
         placements: of its replicas, two at least.
         calibration: likewise.
         say: likewise.
+        beside: likewise.
 
     Raises:
         LoadError: as `load_judge`; or its replicas would compute in different ways.
         ConfigError: as `load_judge`.
     """
-    loaded = _load(config, placements, calibration, say)
+    loaded = _load(config, placements, calibration, say, beside)
     return loaded.judge(ReplicatedJudge, Replicas(loaded.forwards, judge=config.name))
 
 
@@ -128,6 +143,7 @@ def _load(
     placements: Sequence[Placement],
     calibration: Calibration | None,
     say: Callable[[str], None] | None,
+    beside: Iterable[object],
 ) -> _Loaded:
     if config.adapter is None and not config.allow_untrained:
         raise LoadError(
@@ -137,7 +153,7 @@ def _load(
     try:
         # What is drawn at random and then overwritten must not move the program's own draws.
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
-            return _load_quietly(config, placements, calibration, say or (lambda _: None))
+            return _load_quietly(config, placements, calibration, say or (lambda _: None), beside)
     except ConfigError as error:
         raise ConfigError(f"judge {config.name}", error.errors) from error
 
@@ -147,28 +163,27 @@ def _load_quietly(
     placements: Sequence[Placement],
     calibration: Calibration | None,
     say: Callable[[str], None],
+    beside: Iterable[object],
 ) -> _Loaded:
     recorded = _recorded(config)
+    lender = find_lender(beside, config, recorded.folder, recorded.record, placements) if recorded else None
     # A judge reads well only what it was trained on, so how it reads is the adapter's to say, not the panel file's.
     layers = recorded.record.layers if recorded else None
-    base = open_base(config.base, config.revision, labels=len(LABELS[config.kind]), layers=layers, say=say)
+    base = (
+        lender.origin.base
+        if lender
+        else open_base(config.base, config.revision, labels=len(LABELS[config.kind]), layers=layers, say=say)
+    )
     template = template_for(base.config.model_type, config.kind, base.tokenizer)
     adapter = _verified(recorded, template, base.head_names) if recorded else None
     _verify_length(config, base.config)
-    encoder = Encoder(
-        base.tokenizer,
-        template,
-        max_length=config.max_length,
-        shares=Shares(prompt=config.shares.prompt, response=config.shares.response),
-        mask_identity=adapter is not None and adapter.record.mask_identity,
-        shared=False,  # nobody else encodes with it: `base` goes when the judge is loaded
-    )
+    encoder = lender.origin.encoder if lender else _encoder_of(config, base, template, adapter)
     attention = _common(config, "attention", [attention_for(config, base.config, place) for place in placements])
     quantization = _common(
         config, "quantization", [quantization_for(config, base.config, place) for place in placements]
     )
     dtype = _common(config, "dtype", [str(place.dtype).removeprefix("torch.") for place in placements])
-    devices = ", ".join(str(place.device) for place in placements)
+    devices = tuple(place.device for place in placements)
     pooling = adapter.record.pooling if adapter else "last"
     rounding = Rounding.of(config)
     provenance = Provenance(
@@ -178,7 +193,7 @@ def _load_quietly(
         base_hash=base.hash,
         adapter=config.adapter if adapter and adapter.commit else None,
         adapter_revision=adapter.commit if adapter else None,
-        adapter_hash=hash_adapter(adapter.folder) if adapter else None,
+        adapter_hash=adapter.hash if adapter else None,
         template=template.name,
         template_hash=template.hash,
         dtype=dtype,
@@ -188,7 +203,7 @@ def _load_quietly(
         quant_type=None if rounding.quant_type == "nf4" else rounding.quant_type,
         merge=None if config.merge == "auto" else config.merge,
         attention=attention,
-        device=devices,
+        device=", ".join(map(str, devices)),
         max_length=config.max_length,
         mask_identity=encoder.mask_identity,
         pooling=None if pooling == "last" else pooling,
@@ -203,12 +218,22 @@ def _load_quietly(
         adapter.record.tau if adapter else 0.0,
         calibration or (adapter.record.calibration if adapter else None),
         forwards=[],
+        origin=(
+            LoadedFrom(config, base, encoder, adapter.folder, adapter.hash, adapter.record, devices)
+            if adapter
+            else None
+        ),
     )
     try:
-        for placement in placements:
-            say(f"{config.name}: loading {provenance.base} onto {placement.device} in {dtype}")
+        for number, placement in enumerate(placements):
             with _told_where_too_small(config, placement):
-                forward = _load_forward(loaded, base, adapter, placement, rounding, say)
+                if lender and adapter:
+                    say(f"{config.name}: sharing the weights of {lender.name} on {placement.device}")
+                    model = lender.lend(number, adapter.folder, adapter.shapes, placement.dtype)
+                    forward = _forward_of(model, loaded, base, placement)
+                else:
+                    say(f"{config.name}: loading {provenance.base} onto {placement.device} in {dtype}")
+                    forward = _load_forward(loaded, base, adapter, placement, rounding, say)
                 loaded.forwards.append(forward)
                 _warm_up(loaded.judge(ModelJudge, forward))
     except BaseException:
@@ -216,6 +241,17 @@ def _load_quietly(
             forward.close()
         raise
     return loaded
+
+
+def _encoder_of(config: ModelJudgeConfig, base: Base, template: Template, adapter: _Adapter | None) -> Encoder:
+    return Encoder(
+        base.tokenizer,
+        template,
+        max_length=config.max_length,
+        shares=Shares(prompt=config.shares.prompt, response=config.shares.response),
+        mask_identity=adapter is not None and adapter.record.mask_identity,
+        shared=False,  # nobody else encodes with it: who shares the base takes the encoder, too
+    )
 
 
 def _common(config: ModelJudgeConfig, what: str, values: Sequence[str]) -> str:
@@ -254,12 +290,18 @@ def _load_forward(
     config, encoder, attention = loaded.config, loaded.encoder, str(loaded.provenance.attention)
     model = _load_model(config, base, adapter, placement, attention, rounding, say)
     pool(_classifier(model), adapter.record.pooling if adapter else "last", encoder)
-    _keep_head_in_float32(model)
-    model.eval()
     if loaded.provenance.quantization == "int8-dynamic":
         say(f"{config.name}: quantising its gates")
         samples = [sequence for encoding in encoder.encode(SAMPLES) for sequence in encoding.sequences]
-        quantise_gates(_classifier(model), samples, judge=config.name, dtype=placement.dtype)
+        quantise_gates(_classifier(model.eval()), samples, judge=config.name, dtype=placement.dtype)
+    return _forward_of(model, loaded, base, placement)
+
+
+def _forward_of(model: Any, loaded: _Loaded, base: Base, placement: Placement) -> Forward:
+    """What runs a model that is whole but for its head, which is kept in float32."""
+    config = loaded.config
+    _keep_head_in_float32(model)
+    model.eval()
     return Forward(
         model,
         judge=config.name,
@@ -269,7 +311,7 @@ def _load_forward(
         outputs=len(LABELS[config.kind]),
         budget_tokens=placement.micro_batch_tokens,
         threads=placement.threads,
-        packed=packs(config, attention) and can_be_packed(_classifier(model)),
+        packed=packs(config, str(loaded.provenance.attention)) and can_be_packed(_classifier(model)),
     )
 
 
@@ -318,7 +360,7 @@ def _recorded(config: ModelJudgeConfig) -> _Recorded | None:
 def _verified(recorded: _Recorded, template: Template, head_names: frozenset[str]) -> _Adapter:
     shapes = verify_adapter_files(recorded.folder, head_names)
     recorded.record.verify(recorded.folder, template)
-    return _Adapter(recorded.folder, recorded.commit, recorded.record, shapes)
+    return _Adapter(recorded.folder, recorded.commit, recorded.record, shapes, hash_adapter(recorded.folder))
 
 
 def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -45,6 +45,7 @@ def load_panel(
     calibration: CalibrationFile | None = None,
     say: Callable[[str], None] | None = None,
     loading: Callable[[JudgeConfig], AbstractContextManager[None]] = lambda _: nullcontext(),
+    beside: Iterable[Panel] = (),
 ) -> Panel:
     """Load every judge of a panel, one after the other, and start their threads.
 
@@ -53,6 +54,8 @@ def load_panel(
         calibration: in place of the file that the panel names; a judge that it doesn't name keeps its adapter's own.
         say: told what is being loaded, one short line at a time; left out, the log is (`logging`, level info).
         loading: entered before and left after each judge is loaded.
+        beside: panels that are loaded, and stay as they are. Judges of the same base share the weights of theirs, where
+            no adapter was merged into them; closing either panel leaves the other one whole.
 
     Raises:
         ConfigError: the panel file, its calibration or its golden set is wrong.
@@ -73,6 +76,7 @@ def load_panel(
         verify_calibration(calibration, config, "the calibration")
         golden = golden and golden.of_judges_alone()
     judges: list[Judge] = []
+    there = [judge for other in beside for judge in other.judges]
     on_cards: list[LocalJudge[Any]] = []
     forwards: dict[str, Forward] = {}
     models = [judge for judge in config.judges if isinstance(judge, ModelJudgeConfig)]
@@ -91,9 +95,9 @@ def load_panel(
                 if isinstance(judge, ModelJudgeConfig):
                     places = {replica.name: placements[replica.name] for replica in judge.replicas}
                     loaded: LocalJudge[Any] = (
-                        load_judge(judge, placements[judge.name], calibration=own, say=say)
+                        load_judge(judge, placements[judge.name], calibration=own, say=say, beside=there)
                         if len(places) == 1
-                        else load_replicas(judge, list(places.values()), calibration=own, say=say)
+                        else load_replicas(judge, list(places.values()), calibration=own, say=say, beside=there)
                     )
                     judges.append(loaded)
                     if any(place.device.type == "cuda" for place in places.values()):
@@ -106,7 +110,7 @@ def load_panel(
                 else:
                     judges.append(_without_weights(judge, own, say))
         if on_cards:
-            from prefstream.scoring.loading.budgets import fit_to_cards
+            from prefstream.scoring.loading.memory.budgets import fit_to_cards
 
             replicas = {replica.name: replica for judge in models for replica in judge.replicas}
             fit_to_cards(forwards, replicas, placements, say=say)

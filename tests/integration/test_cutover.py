@@ -181,14 +181,14 @@ def test_a_canary_answers_its_share_and_says_so_and_then_serves(config: StreamCo
 def test_what_does_not_fit_beside_takes_over_when_the_old_one_is_through(config: StreamConfig, folder: Path) -> None:
     loaded: list[Panel] = []
 
-    def load_alone(described: Any, calibration: Any) -> Panel:
+    def load_alone(described: Any, calibration: Any, beside: Any) -> Panel:
         names = [judge.name for judge in described.judges]
         if loaded:
             with pytest.raises(MisuseError, match="closed"):
                 loaded[-1].submit(loaded[-1].judges[0], lambda: None)
         if names == ["three"]:
             raise LoadError("three can't be loaded today")
-        loaded.append(panel_folders.load(described, calibration))
+        loaded.append(panel_folders.load(described, calibration, beside))
         return loaded[-1]
 
     sent: list[Position] = []
@@ -208,8 +208,8 @@ def test_what_does_not_fit_beside_takes_over_when_the_old_one_is_through(config:
 def test_a_calibration_is_taken_over_without_loading(config: StreamConfig, folder: Path) -> None:
     loads: list[Panel] = []
 
-    def noted(described: Any, calibration: Any) -> Panel:
-        loads.append(panel_folders.load(described, calibration))
+    def noted(described: Any, calibration: Any, beside: Any) -> Panel:
+        loads.append(panel_folders.load(described, calibration, beside))
         return loads[-1]
 
     with running(config, loader_of(folder, loads=noted)) as service:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefstream.consumer.panels.folder import PanelFolder
-from prefstream.consumer.panels.loading import PanelLoader
+from prefstream.consumer.panels.loading import LoadPanel, PanelLoader
 from prefstream.schemas import PanelChoice, PanelVersion
 from prefstream.scoring.config import PanelConfig, load_panel_config
 from prefstream.scoring.judges.calibration import CalibrationFile
@@ -31,16 +31,16 @@ def write_panels(folder: Path, *names: str, seconds_per_batch: float = 0.0) -> P
     return folder
 
 
-def load(config: PanelConfig, calibration: CalibrationFile | None) -> Panel:
+def load(config: PanelConfig, calibration: CalibrationFile | None, beside: Sequence[Panel]) -> Panel:
     """Load a panel as `run` does."""
-    return load_panel(config, calibration=calibration)
+    return load_panel(config, calibration=calibration, beside=beside)
 
 
 def loader_of(
     folder: Path,
     started_with: str = "one",
     *,
-    loads: Callable[[PanelConfig, CalibrationFile | None], Panel] = load,
+    loads: LoadPanel = load,
     fits: bool = True,
 ) -> PanelLoader:
     """Loads the panels of a folder.
@@ -52,7 +52,11 @@ def loader_of(
         fits: whether a panel has room beside those that are loaded.
     """
     return PanelLoader(
-        PanelFolder(folder), folder / f"{started_with}.yaml", read=load_panel_config, load=loads, fits=lambda _: fits
+        PanelFolder(folder),
+        folder / f"{started_with}.yaml",
+        read=load_panel_config,
+        load=loads,
+        fits=lambda _, __: fits,
     )
 
 

@@ -23,8 +23,8 @@ from prefstream.scoring.finetune.recipe import load_recipe
 from prefstream.scoring.judges.devices import Placement
 from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b
 from prefstream.scoring.loading.base_model import skeleton
-from prefstream.scoring.loading.budgets import memory_of as memory_of_judge
-from prefstream.scoring.loading.memory import JudgeMemory
+from prefstream.scoring.loading.memory.budgets import memory_of as memory_of_judge
+from prefstream.scoring.loading.memory.serving import JudgeMemory
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PANELS = sorted((DEPLOY / "panels").glob("*.yaml"))

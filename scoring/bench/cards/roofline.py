@@ -1,9 +1,9 @@
 """How fast a panel would be on a card if each operator ran at the card's peak: a bound by arithmetic, no measurement.
 
 What a judge multiplies and moves is counted by running its own code on tensors without contents, as its memory is
-(`scoring.loading.memory`): products take as long as the slower of multiplying and moving, everything else as long as
-its bytes take to and from memory, one operator after the other. Not in it: time between operators, tokenising, products
-that reach a part of the peak, caches that save trips to memory. Real cards stay below it.
+(`scoring.loading.memory.serving`): products take as long as the slower of multiplying and moving, everything else as
+long as its bytes take to and from memory, one operator after the other. Not in it: time between operators, tokenising,
+products that reach a part of the peak, caches that save trips to memory. Real cards stay below it.
 
 Sequences have the lengths of `lengths.csv`, and passes are cut by the code that cuts them
 (`scoring.judges.microbatch`).
@@ -30,7 +30,7 @@ from prefstream.scoring.judges.devices import packs
 from prefstream.scoring.judges.microbatch import PASS_COST_TOKENS, pack_micro_batches, plan_micro_batches
 from prefstream.scoring.loading.adapter_record import RECORD, AdapterRecord
 from prefstream.scoring.loading.base_model import find_config
-from prefstream.scoring.loading.memory import linear_layers, weight_bytes
+from prefstream.scoring.loading.memory.serving import linear_layers, weight_bytes
 from prefstream.scoring.loading.sources import fetched_folder
 
 TEMPLATE_TOKENS: Final = 30

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from prefstream.scoring.loading.layers import first_layers
-from prefstream.scoring.loading.memory import classifier_without_contents, linear_layers, most_alive
+from prefstream.scoring.loading.memory.serving import classifier_without_contents, linear_layers, most_alive
 
 _ATTENTION: Final = frozenset({"bmm", "baddbmm"})
 """Products of two activations; those of a layer's weights are `mm` and `addmm`."""

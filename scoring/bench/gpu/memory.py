@@ -22,7 +22,7 @@ from prefstream.scoring.bench.throughput import filler
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
-from prefstream.scoring.loading.budgets import memory_of
+from prefstream.scoring.loading.memory.budgets import memory_of
 
 _SEQUENCES: Final = 8
 """Of full length, that a pass has at least: it can be halved three times."""

@@ -1,4 +1,4 @@
-"""How much memory a recipe takes on its device: the student of it, counted as `scoring.loading.memory` counts judges.
+"""How much memory a recipe takes on its device: its student, counted as `scoring.loading.memory.serving` counts judges.
 
 The student is the very one that is trained, with LoRA, dropout and checkpointing, run forth and back on tensors without
 contents. What libraries keep for themselves is not seen: CUDA's context and the work spaces of its products are some
@@ -18,7 +18,12 @@ from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.loading.base_model import find_config, quiet_libraries
 from prefstream.scoring.loading.layers import first_layers
-from prefstream.scoring.loading.memory import classifier_without_contents, most_alive, unpacking_bytes, weight_bytes
+from prefstream.scoring.loading.memory.serving import (
+    classifier_without_contents,
+    most_alive,
+    unpacking_bytes,
+    weight_bytes,
+)
 
 GIB: Final = 1024**3
 

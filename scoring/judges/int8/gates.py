@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 
@@ -148,6 +148,10 @@ class SharedRows:
         """Begin with nothing."""
         self._source: Callable[[], torch.Tensor | None] = lambda: None
         self._rounded: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        """Nothing is copied: what was rounded belongs to who runs the layers."""
+        return type(self)()
 
     def of(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows of a tensor, rounded; those of the very same tensor as last time are still there.

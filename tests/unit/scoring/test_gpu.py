@@ -31,7 +31,7 @@ from prefstream.scoring.finetune.run import finetune
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.judge import load_judge
-from prefstream.scoring.loading.memory import judge_memory
+from prefstream.scoring.loading.memory.serving import judge_memory
 from prefstream.scoring.probabilities import Triples
 from tests.support.labelled_pairs import SilentObserver, make_recipe, make_rows, read_rows, write_rows
 from tests.support.models import make_tiny_base, make_tiny_judge

@@ -15,8 +15,8 @@ from prefstream.consumer.doctor.judge_memory import CUDA_BYTES, check_memory
 from prefstream.consumer.doctor.judges import inspect
 from prefstream.scoring.config import CUDA_MICRO_BATCH_TOKENS, ModelJudgeConfig
 from prefstream.scoring.judges.devices import Placement
-from prefstream.scoring.loading.budgets import memory_of
-from prefstream.scoring.loading.memory import JudgeMemory
+from prefstream.scoring.loading.memory.budgets import memory_of
+from prefstream.scoring.loading.memory.serving import JudgeMemory
 from tests.support.models import MAX_LENGTH, make_tiny_judge
 
 CARD = torch.device("cuda:0")

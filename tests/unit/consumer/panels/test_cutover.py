@@ -70,13 +70,13 @@ class Stage:
         self.pipeline.use(self.cut_over.scorer)
         self.chosen = 0
 
-    def _load(self, config: Any, calibration: Any) -> Panel:
+    def _load(self, config: Any, calibration: Any, beside: Any) -> Panel:
         assert self.may_load.wait(60)
         [judge] = config.judges
         self.loads.append(judge.name)
         if judge.name in self.broken:
             raise LoadError(f"{judge.name} is broken")
-        return panel_folders.load(config, calibration)
+        return panel_folders.load(config, calibration, beside)
 
     def choose(self, made: PanelChoice) -> None:
         self.cut_over.hear(Heard(0, self.chosen, made))

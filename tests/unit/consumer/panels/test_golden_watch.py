@@ -213,7 +213,7 @@ def test_a_panel_that_is_chosen_while_others_serve_must_give_its_answers_first(t
         PanelFolder(tmp_path),
         None,
         read=load_panel_config,
-        load=lambda config, calibration: load_panel(config, calibration=calibration),
+        load=lambda config, calibration, _: load_panel(config, calibration=calibration),
     )
     with loader.load(PanelVersion(panel="right")).panel as panel:
         assert panel.golden is not None

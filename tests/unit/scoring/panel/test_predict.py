@@ -144,7 +144,9 @@ def test_an_uncalibrated_panel_overrides_what_adapters_recorded(
 ) -> None:
     seen: dict[str, Calibration | None] = {}
 
-    def load_judge(config: Any, placement: Any, *, calibration: Calibration | None, say: Any) -> LengthJudge:
+    def load_judge(
+        config: Any, placement: Any, *, calibration: Calibration | None, say: Any, beside: Any
+    ) -> LengthJudge:
         seen[config.name] = calibration
         return LengthJudge(config.name)
 

@@ -15,7 +15,7 @@ from prefstream.scoring.finetune.recipe import RECIPES, load_recipe
 from prefstream.scoring.judges.memory.live_bytes import LiveBytes
 from prefstream.scoring.loading.base_model import open_base
 from prefstream.scoring.loading.layers import first_layers
-from prefstream.scoring.loading.memory import linear_layers
+from prefstream.scoring.loading.memory.serving import linear_layers
 from tests.support.labelled_pairs import make_recipe
 from tests.unit.scoring.finetune.conftest import MakeBase
 

@@ -18,11 +18,11 @@ from prefstream.scoring.judges import devices
 from prefstream.scoring.judges.devices import Placement, place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.judges.replicas.judge import ReplicatedJudge
-from prefstream.scoring.loading import budgets
 from prefstream.scoring.loading import judge as loading
-from prefstream.scoring.loading.budgets import Reader, fit_budgets
 from prefstream.scoring.loading.judge import load_judge, load_replicas
-from prefstream.scoring.loading.memory import judge_memory
+from prefstream.scoring.loading.memory import budgets
+from prefstream.scoring.loading.memory.budgets import Reader, fit_budgets
+from prefstream.scoring.loading.memory.serving import judge_memory
 from tests.support.models import MAX_LENGTH, Family, make_tiny_judge, one_torch_thread
 
 CARD = torch.device("cuda:0")

@@ -1,8 +1,8 @@
 """How many padded tokens a pass may have on a card, where a judge leaves that open (`micro_batch_tokens: auto`).
 
-By arithmetic, as `scoring.loading.memory` counts it: judges that share a card compute side by side, so a pass of each
-at once must fit into what their weights leave. That it fits is tried before the first battle, when they warm up; where
-it does not after all, or not any more, the budget is halved as any is (`scoring.judges.memory.token_budget`).
+By arithmetic, as `scoring.loading.memory.serving` counts it: judges that share a card compute side by side, so a pass
+of each at once must fit into what their weights leave. That it fits is tried before the first battle, when they warm
+up; where it does not after all, or not any more, the budget is halved as any is (`scoring.judges.memory.token_budget`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.judges.devices import Placement, attention_for
 from prefstream.scoring.judges.forward import Forward
-from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
+from prefstream.scoring.loading.memory.serving import JudgeMemory, judge_memory
 
 _USED: Final = 0.9
 """Of the memory that is free. The rest is for what the arithmetic does not see: work spaces that libraries make for

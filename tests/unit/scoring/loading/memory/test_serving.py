@@ -11,7 +11,7 @@ import torch
 from prefstream.scoring.config import Quantization
 from prefstream.scoring.known_bases import gemma_2_9b, llama_3_8b
 from prefstream.scoring.loading.base_model import load_classifier, open_base
-from prefstream.scoring.loading.memory import JudgeMemory, judge_memory
+from prefstream.scoring.loading.memory.serving import JudgeMemory, judge_memory
 from prefstream.scoring.loading.rounding import Rounding
 from tests.support.models import Family, make_tiny_base
 
