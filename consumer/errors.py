@@ -87,10 +87,10 @@ class UnconfirmedError(StreamError):
 
     Args:
         message: what was wrong, and what to do.
-        record_id: of what may have been written.
+        record_id: of what may have been written; empty where it has none.
     """
 
-    def __init__(self, message: str, record_id: str) -> None:
+    def __init__(self, message: str, record_id: str = "") -> None:
         super().__init__(message)
         self.record_id = record_id
 

@@ -27,6 +27,7 @@ from prefstream.scoring.calibration.live_votes import (
 )
 from prefstream.scoring.judges.calibration import STEEPEST_LENGTH, Calibration, CalibrationFile
 from prefstream.scoring.panel.combine import weighted_mean
+from prefstream.scoring.panel.recusal import who_counts
 from prefstream.scoring.probabilities import Triples, log_losses
 
 Verdict: TypeAlias = Literal["better", "not_better", "too_few_votes", "too_few_later_votes", "too_soon"]
@@ -119,7 +120,7 @@ class ServedCalibration:
         """What it says of the battles that were voted on.
 
         Args:
-            votes: at least one judge with a weight counts for each.
+            votes: on them.
 
         Returns:
             Shape (n, 3).
@@ -164,6 +165,7 @@ class LiveCalibrator:
         self._window = VoteWindow(rules.held, HELD_OF_VOTER * voter_votes)
         self._new = 0
         self._looked_ms: int | None = None
+        self._before_look: tuple[int, int | None] = (0, None)
 
     def __len__(self) -> int:
         """Votes that are held, on answers of whichever panel."""
@@ -184,8 +186,13 @@ class LiveCalibrator:
 
     def looked(self, now: int) -> None:
         """The next look is not due before it would be after one at this moment, in ms since the epoch."""
+        self._before_look = self._new, self._looked_ms
         self._looked_ms = now
         self._new = 0
+
+    def take_back(self) -> None:
+        """What the last look decided could not be carried out: the next one is as due as that was."""
+        self._new, self._looked_ms = self._before_look
 
     def look(
         self,
@@ -195,7 +202,10 @@ class LiveCalibrator:
         since: int = -1,
         of_panel: Callable[[Sequence[CastVote]], Sequence[CastVote]] = lambda votes: votes,
     ) -> Decision:
-        """Decide by the votes that are held.
+        """Decide by the votes that are held, but for those of the future.
+
+        These come of clocks that differ. Were they believed, what is chosen now would be judged again by votes that
+        chose it: they would still be younger than the choice.
 
         Args:
             now: ms since the epoch.
@@ -203,7 +213,7 @@ class LiveCalibrator:
             since: when it was chosen, ms since the epoch; before all votes where it never was.
             of_panel: chooses the votes on answers of the judges that serve.
         """
-        votes = of_panel(self._window.votes())
+        votes = of_panel([vote for vote in self._window.votes() if vote.order[0] <= now])
         if now - since < self._rules.every_ms:
             self._looked_ms = since  # as soon as it may be there is a look
             return Decision("too_soon", float(len(votes)), 0.0)
@@ -307,7 +317,7 @@ def _shares_near(votes: VoteColumns, targets: Targets, shares: Vector, most: flo
     """The judges' shares, on the way from what serves to what fits best, as far as none moves by more than `most`."""
     counted = np.flatnonzero(shares > 0)
     fitted = np.zeros_like(shares)
-    fitted[counted] = fit_weights(list(votes.answers[counted]), targets, list(votes.counts[counted]))
+    fitted[counted] = fit_weights(list(votes.answers[counted]), targets, list(_who_counts(votes, shares)[counted]))
     move = fitted - shares
     widest = float(np.abs(move).max())
     near: Vector = shares + move * min(1.0, most / widest if widest else 1.0)
@@ -315,9 +325,16 @@ def _shares_near(votes: VoteColumns, targets: Targets, shares: Vector, most: flo
 
 
 def _mean(votes: VoteColumns, shares: Vector) -> Triples:
+    counts = _who_counts(votes, shares)
     return weighted_mean(
-        list(votes.answers), [np.where(counts, share, 0.0) for counts, share in zip(votes.counts, shares, strict=True)]
+        list(votes.answers), [np.where(counted, share, 0.0) for counted, share in zip(counts, shares, strict=True)]
     )
+
+
+def _who_counts(votes: VoteColumns, shares: Vector) -> NDArray[np.bool_]:
+    """Of each vote, which judges would count now: with other weights than then perhaps none that did has one."""
+    counts: NDArray[np.bool_] = who_counts(~votes.counts.T, shares.tolist()).T
+    return counts
 
 
 def _compare(votes: VoteColumns, served: ServedCalibration, file: CalibrationFile) -> tuple[float, float, float]:

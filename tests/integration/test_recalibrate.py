@@ -1,29 +1,41 @@
-"""Votes change what a running service answers by, while it runs; where the choice is pinned they don't."""
+"""Votes change what a running service answers by, while it runs; where the choice is pinned they don't.
+
+Killed at any moment, live calibration has chosen or it has not: never twice, and no vote is lost with it.
+"""
 
 from __future__ import annotations
 
 import json
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker.node.errors import ErrorCode
 from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.errors import UnconfirmedError
 from prefstream.consumer.panels.choices import publish_choice, read_choice
 from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.consumer.votes.live.service import LiveCalibration
+from prefstream.schemas import PanelChoice, decode_panel_choice
 from tests.conftest import Kafka
 from tests.support.panel_folders import choice, loader_of, write_panels
+from tests.support.processes import START_S, Prefstream, prefstream
 from tests.support.streams import (
     Running,
     assert_exactly_once,
     battle_events,
     fresh_config,
     produce,
+    read_topic,
     running,
     wait_until,
 )
@@ -38,7 +50,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(kafka: Kafka, folder: Path) -> StreamConfig:
-    config = fresh_config(kafka.bootstrap_servers, panels=folder, max_batch_battles=64)
+    return calibrated_config(kafka.bootstrap_servers, folder)
+
+
+def calibrated_config(bootstrap_servers: str, folder: Path) -> StreamConfig:
+    """A stream that takes over what is chosen; with topics of its own."""
+    config = fresh_config(bootstrap_servers, panels=folder, max_batch_battles=64)
     own = {"votes_topic": f"{config.group_id}.votes", "votes_dead_letters_topic": f"{config.group_id}.votes.dead"}
     config = config.model_copy(update=own)
     make_topics(config, partitions=1)
@@ -132,3 +149,93 @@ def test_what_is_pinned_stays(config: StreamConfig, folder: Path) -> None:
     heard = read_choice(config, config.group_id)
     assert heard is not None
     assert heard.choice == pinned
+
+
+# --- killed, and started again -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def calibrating(config: StreamConfig, folder: Path, log: Path) -> Iterator[Prefstream]:
+    """Live calibration in a process of its own, which may choose at once."""
+    named = ("bootstrap_servers", "group_id", "preferences_topic", "votes_topic", "panels_topic")
+    topics = {name: getattr(config, name) for name in named}
+    settings = topics | {
+        "panel": folder / "one.yaml",
+        "panels": folder,
+        "later_votes": 60,
+        "every": "1s",
+        "http_port": 0,
+        "log_format": "json",
+    }
+    options = (part for name, setting in settings.items() for part in (f"--{name.replace('_', '-')}", str(setting)))
+    with prefstream("recalibrate", *options, log=log) as process:
+        yield process
+
+
+def wait_decided(process: Prefstream, *, after: int = 0) -> dict[str, Any]:
+    """What came of its first look after so many."""
+    wait_until(lambda: len(process.log_events("decided")) > after or process.ended, START_S, what="a look")
+    decided = process.log_events("decided")
+    assert len(decided) > after, process.log
+    return decided[after]
+
+
+def chosen(config: StreamConfig) -> list[PanelChoice]:
+    """All that was ever chosen for the group."""
+    records = read_topic(config.bootstrap_servers, config.panels_topic)
+    return [decode_panel_choice(record.value) for record in records if record.key == config.group_id.encode()]
+
+
+def test_killed_again_and_again_it_chooses_once_and_keeps_its_window(
+    config: StreamConfig, folder: Path, tmp_path: Path
+) -> None:
+    with running(config, loader_of(folder)) as service:
+        produce(config, battle_events(VOTES + 80))
+        service.wait_published(VOTES + 80)
+    vote(config, VOTES)
+    wait = random.Random(1)
+    for _ in range(20):
+        with calibrating(config, folder, tmp_path / "log") as process:
+            wait_until(lambda: process.log_events("following") or process.ended, START_S, what="the start")
+            time.sleep(wait.uniform(0.0, 0.4))
+            assert not process.ended, process.log
+        if chosen(config):
+            break
+    with calibrating(config, folder, tmp_path / "log") as process:
+        assert wait_decided(process)["outcome"] in {"too_soon", "too_few_later_votes"}
+        time.sleep(1.5)  # the next look is allowed by then, and there is nothing new to look at
+    assert len(chosen(config)) == 1
+    # Eighty votes are far too few to fit anything to: what they are held against was read again.
+    vote(config, 80, first=VOTES)
+    with calibrating(config, folder, tmp_path / "log") as process:
+        decided = wait_decided(process)
+    assert decided["outcome"] in {"published", "not_better"}
+    assert decided["votes"] > 200
+    assert len(chosen(config)) == 1 + (decided["outcome"] == "published")
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
+def test_killed_while_a_choice_is_on_its_way_it_is_made_once(folder: Path, tmp_path: Path, *, written: bool) -> None:
+    with EmbeddedBroker() as broker:
+        config = calibrated_config(broker.bootstrap_servers, folder)
+        with running(config, loader_of(folder)) as service:
+            produce(config, battle_events(VOTES))
+            service.wait_published(VOTES)
+        vote(config, VOTES)
+        broker.faults.delay("Produce", seconds=30.0, after_apply=written)
+        with calibrating(config, folder, tmp_path / "log") as process:
+            wait_until(lambda: not broker.faults.pending("Produce") or process.ended, START_S, what="the choice")
+            assert not process.log_events("decided")
+        assert len(chosen(config)) == written
+        with calibrating(config, folder, tmp_path / "log") as process:
+            decided = wait_decided(process)
+        assert decided["outcome"] in ({"too_soon", "too_few_later_votes"} if written else {"published"})
+        assert len(chosen(config)) == 1
+
+
+def test_a_choice_that_no_broker_confirms_is_told_as_one_that_may_be_written(folder: Path) -> None:
+    with EmbeddedBroker() as broker:
+        config = calibrated_config(broker.bootstrap_servers, folder)
+        broker.faults.fail("Produce", error_code=ErrorCode.INVALID_RECORD)
+        with pytest.raises(UnconfirmedError, match=f"writing to {config.panels_topic} failed"):
+            publish_choice(config, choice(config.group_id))

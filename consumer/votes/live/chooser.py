@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from prefstream.consumer.config import TopicNames
+from prefstream.consumer.errors import StreamError
 from prefstream.consumer.panels.choices import Heard, publish_choice, read_choice
 from prefstream.consumer.panels.choosing import first_choice, recalibrate
 from prefstream.consumer.panels.loading import PanelLoader
@@ -150,6 +151,7 @@ class LiveChooser:
         self._metrics = metrics
         self._dry_run = dry_run
         self._now = now
+        self._of_the_future: tuple[Heard, int] | None = None
 
     def turn(self) -> str | None:
         """Look, if it is time to.
@@ -172,13 +174,32 @@ class LiveChooser:
             log.warning("what serves can't be read", panel=str(choice.serving), why=str(error))
             self._metrics.decided("failed", None, None)
             return "failed"
-        # A record of the future comes of a clock that is wrong, and must not keep all votes out.
-        since = -1 if heard is None else min(now, milliseconds(choice.chosen_at))
+        since = self._chosen_at(heard, now)
         decision = self._calibrator.look(now, serving.served, since=since, of_panel=partial(votes_on, serving))
-        outcome = self._carry_out(now, decision, serving.served, heard, choice)
+        try:
+            outcome = self._carry_out(now, decision, serving.served, heard, choice)
+        except StreamError:
+            self._calibrator.take_back()
+            raise
         self._metrics.decided(outcome, serving.served, decision)
         log.info("decided", outcome=outcome, panel=str(choice.serving), **figures(decision, serving.served))
         return outcome
+
+    def _chosen_at(self, heard: Heard | None, now: int) -> int:
+        """When what serves was chosen, ms since the epoch; -1 where nothing was.
+
+        A moment in the future comes of a clock that is wrong, and would keep all votes out until then: such a choice
+        counts from when it was first seen here.
+        """
+        if heard is None:
+            return -1
+        at = milliseconds(heard.choice.chosen_at)
+        if at <= now:
+            return at
+        if self._of_the_future is None or self._of_the_future[0] != heard:
+            self._of_the_future = heard, now
+            log.warning("the choice is of the future, and counts from now on", chosen_at=str(heard.choice.chosen_at))
+        return self._of_the_future[1]
 
     def _carry_out(
         self, now: int, decision: Decision, served: ServedCalibration, heard: Heard | None, choice: PanelChoice

@@ -238,3 +238,38 @@ def test_never_more_often_than_allowed_and_never_without_later_votes(steps: list
     for (at, had), (later, has) in pairwise(chosen):
         assert later - at >= RULES.every_ms
         assert has - had >= RULES.later_votes
+
+
+def test_a_vote_of_the_future_is_left_until_its_time_so_that_none_chooses_twice() -> None:
+    calibrator = LiveCalibrator(RULES)
+    calibrator.add(drawn(600, [0.2, 0.2, 0.6]))
+    first = calibrator.look(499, SERVED, since=-RULES.every_ms)
+    assert first.file is not None
+    assert first.verdict == "better"
+    assert first.votes + first.later <= 500
+    # What judged the first choice is no younger than it, and the hundred others came since.
+    second = calibrator.look(1_499, SERVED.with_file(first.file), since=499)
+    assert second.later == pytest.approx(100)
+
+
+def test_a_look_whose_decision_could_not_be_carried_out_is_due_again_without_another_vote() -> None:
+    calibrator = LiveCalibrator(RULES)
+    calibrator.add(drawn(600, [0.2, 0.2, 0.6]))
+    calibrator.look(10_000, SERVED)
+    calibrator.take_back()
+    assert calibrator.due(10_000)
+
+
+def test_where_the_only_judge_that_counted_then_has_no_weight_now_the_others_count() -> None:
+    """As they would in serving; a mean of no judge at all is not a number, and nothing would ever be better than it."""
+    votes = drawn(600, [0.2, 0.2, 0.6])
+    recused = [
+        vote._replace(
+            opinions=Opinions("panel", vote.opinions.answers, np.array([True, bool(number % 5)]), at=vote.opinions.at)
+        )
+        for number, vote in enumerate(votes)
+    ]
+    served = ServedCalibration(("one", "two"), (0.0, 1.0), CalibrationFile())
+    decision, all_count = decided(recused, served=served), decided(votes, served=served)
+    assert decision.verdict == "better"
+    assert decision == all_count

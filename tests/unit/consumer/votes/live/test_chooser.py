@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from prefstream.consumer.errors import UnconfirmedError
 from prefstream.consumer.panels.choices import Heard
 from prefstream.consumer.votes.live.chooser import OUTCOMES, LiveChooser, find_served, votes_on
 from prefstream.consumer.votes.live.join import UNCOUNTED, AnsweredBy
@@ -19,6 +21,8 @@ from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.panel.identity import version_of
 from tests.support.panel_folders import choice, loader_of, write_panels
 
+NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+HOUR_MS = 3_600_000
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 CALIBRATION = {"format": 1, "panel": {"temperature": 1.0, "tie_bias": 0.25}}
 
@@ -50,18 +54,23 @@ def ties(count: int = 400, *, by: AnsweredBy | None = None, at: int = 0) -> list
     """Votes of people who say tie, on answers of the panel `one`."""
     by = by or AnsweredBy(None, None, ("one",), b"judges")
     said = Opinions(by, np.array([[0.345, 0.345, 0.31]]), np.ones(1, dtype=np.bool_), at=at)
-    now = int(datetime.now(UTC).timestamp() * 1000) - 10_000
     return [
-        CastVote(b"%d" % one, b"%d" % one, (now + one, 0, one), 2 if one % 4 else one % 8 // 4, said)
+        CastVote(b"%d" % one, b"%d" % one, (NOW_MS - 10_000 + one, 0, one), 2 if one % 4 else one % 8 // 4, said)
         for one in range(count)
     ]
 
 
-def chooser_of(folder: Path, choices: Choices, *, dry_run: bool = False) -> LiveChooser:
+def chooser_of(
+    folder: Path,
+    choices: Choices,
+    *,
+    dry_run: bool = False,
+    now: Callable[[], int] = lambda: NOW_MS,
+) -> LiveChooser:
     calibrator = LiveCalibrator(LiveRules(later_votes=100))
     calibrator.add(ties())
     metrics = LiveMetrics(OUTCOMES, UNCOUNTED)
-    return LiveChooser(calibrator, loader_of(folder), choices, "g", metrics, dry_run=dry_run)
+    return LiveChooser(calibrator, loader_of(folder), choices, "g", metrics, dry_run=dry_run, now=now)
 
 
 def test_what_is_better_is_chosen_with_figures_and_what_served_before_stands_behind_it(folder: Path) -> None:
@@ -104,6 +113,35 @@ def test_who_chose_meanwhile_is_heard(folder: Path) -> None:
 def test_no_version_within_the_hour_of_a_choice(folder: Path) -> None:
     choices = Choices(choice("g"))
     assert chooser_of(folder, choices).turn() == "too_soon"
+
+
+def test_a_choice_that_a_wrong_clock_put_into_the_future_keeps_votes_out_for_an_hour_and_not_for_ever(
+    folder: Path,
+) -> None:
+    choices = Choices(choice("g").model_copy(update={"chosen_at": datetime(2999, 1, 1, tzinfo=UTC)}))
+    now = [NOW_MS - HOUR_MS, NOW_MS - 1, NOW_MS]
+    chooser = chooser_of(folder, choices, now=lambda: now.pop(0))
+    moments = [chooser.turn() for _ in range(3)]
+    assert moments == ["too_soon", None, "published"]
+    assert choices.made[-1].chosen_at == datetime.fromtimestamp(NOW_MS / 1000, UTC)
+
+
+def test_what_could_not_be_written_is_decided_again_and_written_though_no_vote_came(folder: Path) -> None:
+    class Away(Choices):
+        away = True
+
+        def publish(self, made: PanelChoice) -> None:
+            if self.away:
+                raise UnconfirmedError("nobody knows")
+            super().publish(made)
+
+    choices = Away()
+    chooser = chooser_of(folder, choices)
+    with pytest.raises(UnconfirmedError):
+        chooser.turn()
+    choices.away = False
+    assert chooser.turn() == "published"
+    assert len(choices.made) == 1
 
 
 def test_a_panel_that_is_not_in_the_folder_is_told_and_left_alone(folder: Path) -> None:
