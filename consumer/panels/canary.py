@@ -1,18 +1,24 @@
-"""A canary: another panel answers a share of the battles, in place of the one that serves."""
+"""A canary: another panel answers a share of the battles, in place of the one that serves.
+
+Each judge has a thread of its own: judges of both panels score their parts of a batch at the same time, unless both are
+of the same judges, which take one part after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from prefstream.consumer.draw import draw
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
 from prefstream.scoring.panel.combine import PanelAnswer
-from prefstream.scoring.panel.panel import EncodedBatch
-from prefstream.scoring.panel.scorer import Scorer
+from prefstream.scoring.panel.panel import EncodedBatch, Panel
 from prefstream.scoring.panel.turns import OnJudged
+
+_Answers: TypeAlias = Callable[[], list[PanelAnswer | BattleTooLargeError]]
+"""Waits for what judges have begun."""
 
 _PURPOSE: Final = b"panels.canary"
 
@@ -47,7 +53,7 @@ class CanaryScorer:
     """
 
     def __init__(
-        self, serving: Scorer, canary: Scorer, share: float, on_failed: Callable[[JudgeFaultError], None]
+        self, serving: Panel, canary: Panel, share: float, on_failed: Callable[[JudgeFaultError], None]
     ) -> None:
         self._serving = serving
         self._canary = canary
@@ -82,19 +88,26 @@ class CanaryScorer:
         """
         if not isinstance(batch, SharedBatch):
             raise MisuseError("a canary scores what it tokenised")
-        tried = iter(self._try(batch, on_judged))
-        served = iter(self._serving.score_encoded(batch.serving, on_judged=on_judged))
+        trying = None
+        if batch.canary is not None and not self._failed:
+            trying = self._canary.begin(batch.canary, on_judged=on_judged)
+        serving = self._serving.begin(batch.serving, on_judged=on_judged)
+        served = iter(serving())
+        tried = iter(self._tried(batch, trying, on_judged))
         return [next(tried if chosen else served) for chosen in batch.on_trial]
 
-    def _try(self, batch: SharedBatch, on_judged: OnJudged | None) -> list[PanelAnswer | BattleTooLargeError]:
-        if batch.canary is None:
-            return []
-        if not self._failed:
+    def _tried(
+        self, batch: SharedBatch, trying: _Answers | None, on_judged: OnJudged | None
+    ) -> list[PanelAnswer | BattleTooLargeError]:
+        """What is said of the battles of the panel on trial; by the one that serves, where that one broke down."""
+        if trying is not None:
             try:
-                return [_as_canary(answer) for answer in self._canary.score_encoded(batch.canary, on_judged=on_judged)]
+                return [_as_canary(answer) for answer in trying()]
             except JudgeFaultError as fault:
                 self._failed = True
                 self._on_failed(fault)
+        if not batch.tried:
+            return []
         return self._serving.score_encoded(self._serving.encode(batch.tried), on_judged=on_judged)
 
 

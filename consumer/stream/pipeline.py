@@ -66,10 +66,11 @@ class _Turns:
 
     def __init__(self, trace: BatchTrace | None) -> None:
         self._trace = trace
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._seconds: defaultdict[tuple[str, int], float] = defaultdict(float)
 
     def judged(self, judge: str, began: float, ended: float, failure: str | None) -> None:
-        self._seconds[judge] += ended - began
+        # A judge is its thread: of two panels each may have one of the same name, and both work at the same time.
+        self._seconds[judge, threading.get_ident()] += ended - began
         if self._trace:
             self._trace.judged(judge, began, ended, failure)
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
@@ -17,7 +18,7 @@ from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, Misu
 from prefstream.scoring.extras import explained
 from prefstream.scoring.golden.record import GoldenSet
 from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
-from prefstream.scoring.judges.judge import Judge, JudgeBatch
+from prefstream.scoring.judges.judge import Judge, JudgeBatch, Scores
 from prefstream.scoring.panel.combine import JudgeAnswers, PanelAnswer, combine
 from prefstream.scoring.panel.identity import decided_by_panel, identify, version_of
 from prefstream.scoring.panel.length import length_odds
@@ -290,15 +291,38 @@ class Panel:
             MisuseError: the panel is closed.
             JudgeFaultError: a judge failed for good and the panel is set to stop, or no judge that counts is left.
         """
+        return self.begin(batch, on_judged=on_judged)()
+
+    def begin(
+        self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+    ) -> Callable[[], list[PanelAnswer | BattleTooLargeError]]:
+        """Give every judge a batch, and return at once: for programs that let another panel score meanwhile.
+
+        Args:
+            batch: what `encode` returned.
+            on_judged: as of `score_encoded`.
+
+        Returns:
+            What waits for the judges and returns, or raises, as `score_encoded` does; to be called once.
+
+        Raises:
+            MisuseError: the panel is closed.
+        """
         if not isinstance(batch, EncodedBatch):
             raise MisuseError("panel.score_encoded takes what panel.encode returned; battles go to panel.score")
-        if not batch.count:
-            return []
         running = [
             (judge, part, self._threads.submit_turn(judge, turn_of(judge, part, on_judged)))
             for judge, part in zip(self.judges, batch.parts, strict=True)
-            if part is not None and judge.name not in self.left_out
+            if batch.count and part is not None and judge.name not in self.left_out
         ]
+        return partial(self._collect, batch, running)
+
+    def _collect(
+        self, batch: EncodedBatch, running: Sequence[tuple[Judge, JudgeBatch, Future[Scores | None]]]
+    ) -> list[PanelAnswer | BattleTooLargeError]:
+        """Wait for the judges that have a batch, and combine what they say."""
+        if not batch.count:
+            return []
         answers: list[JudgeAnswers] = []
         too_large: dict[int, BattleTooLargeError] = {}
         faults: list[JudgeFaultError] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from prefstream import Panel, PanelAnswer, PanelConfig, load_panel
 from prefstream.consumer.panels.canary import CanaryScorer
 from prefstream.schemas import Battle
-from prefstream.scoring.errors import BattleTooLargeError, JudgeFaultError, MisuseError
+from prefstream.scoring.errors import JudgeFaultError, MisuseError
+from prefstream.scoring.judges.calibration import Calibration, CalibrationFile
+from prefstream.scoring.judges.judge import JudgeBatch, Scores
 from tests.support.priors import prior_entry
 
 battle_ids = st.lists(st.from_regex(r"\A[a-z0-9-]{1,30}\Z"), max_size=20)
@@ -35,6 +39,17 @@ def on_trial() -> Iterator[Panel]:
 
 def battles_of(ids: list[str]) -> list[Battle]:
     return [Battle(id=one, prompt=("p",), response_a=("a",), response_b=("b",)) for one in ids]
+
+
+def meeting(both: threading.Barrier, score: Callable[[JudgeBatch], Scores], part: JudgeBatch) -> Scores:
+    """Score a part once another judge is at its own."""
+    both.wait()
+    return score(part)
+
+
+def breaking(name: str, _: JudgeBatch) -> Scores:
+    """Fail for good."""
+    raise JudgeFaultError(name, "broke", transient=False)
 
 
 def names_of(scorer: CanaryScorer, ids: list[str]) -> list[str]:
@@ -74,15 +89,44 @@ def test_where_the_panel_on_trial_breaks_down_the_one_that_serves_answers_all(se
     faults: list[JudgeFaultError] = []
     ids = [f"battle-{n}" for n in range(50)]
 
-    def broken(*_: object, **__: object) -> list[PanelAnswer | BattleTooLargeError]:
-        raise JudgeFaultError("trial", "broke", transient=False)
-
     with panel_named("trial") as trial:
-        trial.score_encoded = broken  # type: ignore[method-assign]
+        trial.judges[0].score = partial(breaking, "trial")  # type: ignore[method-assign]
         scorer = CanaryScorer(serving, trial, 0.5, faults.append)
         assert names_of(scorer, ids) == ["serving"] * 50
         assert names_of(scorer, ids) == ["serving"] * 50
     assert [str(fault) for fault in faults] == ["judge trial: broke"]
+
+
+def test_judges_of_both_panels_score_their_parts_of_a_batch_at_the_same_time() -> None:
+    """Each judge waits in the middle of its part until the other one is there, too."""
+    both = threading.Barrier(2, timeout=30)
+    with panel_named("serving") as serving, panel_named("trial") as trial:
+        for panel in (serving, trial):
+            [judge] = panel.judges
+            judge.score = partial(meeting, both, judge.score)  # type: ignore[method-assign]
+        names = names_of(CanaryScorer(serving, trial, 0.5, lambda _: None), [f"battle-{n}" for n in range(20)])
+    assert set(names) == {"serving", "trial"}
+
+
+def test_judges_that_both_panels_share_score_one_part_after_the_other() -> None:
+    with panel_named("shared") as serving:
+        trial = serving.recalibrated(CalibrationFile(panel=Calibration(tie_bias=1.0)))
+        scorer = CanaryScorer(serving, trial, 0.5, lambda _: None)
+        ids = [f"battle-{n}" for n in range(20)]
+        answers = scorer.score_encoded(scorer.encode(battles_of(ids)))
+        alone = {panel: panel.score(battles_of(["1"]))[0] for panel in (serving, trial)}
+    ties = {answer.panel.canary: answer.probabilities.tie for answer in answers}  # type: ignore[union-attr]
+    assert ties == {None: alone[serving].probabilities.tie, True: alone[trial].probabilities.tie}  # type: ignore[union-attr]
+
+
+def test_a_fault_of_the_panel_that_serves_is_none_of_the_one_on_trial(on_trial: Panel) -> None:
+    faults: list[JudgeFaultError] = []
+
+    with panel_named("serving") as serving:
+        serving.judges[0].score = partial(breaking, "serving")  # type: ignore[method-assign]
+        with pytest.raises(JudgeFaultError, match="judge serving: broke"):
+            names_of(CanaryScorer(serving, on_trial, 0.5, faults.append), [f"battle-{n}" for n in range(20)])
+    assert not faults
 
 
 def test_a_batch_that_another_one_tokenised_is_refused(serving: Panel, on_trial: Panel) -> None:

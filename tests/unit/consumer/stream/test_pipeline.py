@@ -187,6 +187,24 @@ def test_inference_is_what_the_slowest_judge_took_with_its_attempts_and_not_its_
         assert take(pipeline).inference_s == 0.75
 
 
+def test_judges_of_one_name_in_two_threads_are_two_judges() -> None:
+    class Canary(Gated):
+        def score_encoded(
+            self, batch: EncodedBatch, *, on_judged: OnJudged | None = None
+        ) -> list[PanelAnswer | BattleTooLargeError]:
+            assert on_judged
+            on_judged("gemma", 1.0, 1.5, None)
+            other = threading.Thread(target=on_judged, args=("gemma", 1.0, 1.75, None))
+            other.start()
+            other.join()
+            return self.panel.score_encoded(batch)
+
+    canary = Canary()
+    with closing(Pipeline(canary, Composer("g"))) as pipeline, canary.panel:
+        pipeline.submit(batch(battle_event(0)))
+        assert take(pipeline).inference_s == 0.75
+
+
 def test_nothing_can_be_taken_before_it_is_finished(gated: Gated) -> None:
     with closing(Pipeline(gated, Composer("g"))) as pipeline:
         assert pipeline.take() is None
