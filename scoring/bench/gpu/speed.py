@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from prefstream.scoring.bench.cards.roofline import SpeedBound, Way, bounds
 from prefstream.scoring.bench.cards.sheets import NAMES, card_named
-from prefstream.scoring.bench.gpu.report import Findings
+from prefstream.scoring.bench.gpu.report import Findings, SkippedError
 from prefstream.scoring.bench.gpu.subjects import TimedReading, read_alone, unquantised
+from prefstream.scoring.bench.process import BenchError
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.bench.throughput import bench_panel, read_lengths
 from prefstream.scoring.bench.throughput_worker import run_panel
 from prefstream.scoring.errors import ConfigError, LoadError
+from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
+
+_DOES_NOT_FIT: Final = "does not fit on"
+"""What loading says of a judge in a process of its own, of which the last line is known here."""
 
 
 def speed(request: Request) -> Findings:
@@ -61,14 +66,23 @@ def speed(request: Request) -> Findings:
 
 
 def loops(request: Request) -> Findings:
-    """Hold the panel against a plain loop and a careful one, all with the same weights, none quantised."""
+    """Hold the panel against a plain loop and a careful one, all with the same weights, none quantised.
+
+    Raises:
+        SkippedError: not quantised, the judges don't fit on the device together.
+    """
     judges = tuple(unquantised(judge) for judge in request.judges)
-    compared = bench_panel(
-        request.config.model_copy(update={"judges": judges}),
-        battles=request.battles,
-        batch_battles=request.batch_battles,
-        say=lambda _: None,
-    )
+    try:
+        compared = bench_panel(
+            request.config.model_copy(update={"judges": judges}),
+            battles=request.battles,
+            batch_battles=request.batch_battles,
+            say=lambda _: None,
+        )
+    except BenchError as error:
+        if _DOES_NOT_FIT in str(error) or is_out_of_memory(error):
+            raise SkippedError(f"not quantised, the judges don't fit on the device together: {error}") from error
+        raise
     told = (
         f"panel {compared.careful_speed.ratio:.2f} times as fast as a careful loop: sorted, by tokens, adapters merged",
         f"panel {compared.speed.ratio:.2f} times as fast as a plain loop: batches of 8 as they come",

@@ -14,6 +14,7 @@ from prefstream.scoring.bench.gpu import agreement, speed, threads
 from prefstream.scoring.bench.gpu.check import on_device
 from prefstream.scoring.bench.gpu.report import Section, SectionName
 from prefstream.scoring.bench.gpu.sections import carry_out
+from prefstream.scoring.bench.process import BenchError
 from prefstream.scoring.bench.request import Request
 from prefstream.scoring.bench.side_by_side import SideBySide
 from prefstream.scoring.bench.throughput import PanelBenchResult, bench_battles
@@ -167,6 +168,26 @@ def test_loops_are_run_on_the_judges_without_rounding(request_of: Request, monke
     section = passed(carry_out("loops", replace(request_of, config=config)))
     assert asked == ["none"]
     assert section.told[0].startswith("panel 1.50 times as fast as a careful loop")
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("judge g: base does not fit on cuda:0; set quantization: 8bit", "skipped"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 448.00 MiB.", "skipped"),
+        ("judge g: has no adapter", "failed"),
+    ],
+)
+def test_loops_that_the_card_is_too_small_for_are_skipped(
+    request_of: Request, monkeypatch: pytest.MonkeyPatch, reason: str, status: str
+) -> None:
+    def compared(*_: object, **__: object) -> PanelBenchResult:
+        raise BenchError(f"bench: plain failed: {reason}")
+
+    monkeypatch.setattr(speed, "bench_panel", compared)
+    section = carry_out("loops", request_of)
+    assert section.status == status
+    assert reason in str(section.reason)
 
 
 def test_what_breaks_off_is_told_in_one_line_with_the_calls_that_led_there(request_of: Request) -> None:
