@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from prefstream.scoring.demo.gguf_file import GgufFile
 from prefstream.scoring.demo.gguf_model import read_model, read_tokenizer
+from prefstream.scoring.demo.merges import keep_needed_merges
 from prefstream.scoring.errors import LoadError
 
 _PROBE: Final = "  Two spaces, 12345 digits:\n\n\ttabs, <b>markup</b>, héllo, 世界 🙂"
@@ -76,6 +77,7 @@ def convert(request: ConversionRequest, on_progress: Callable[[float], None] = l
     model.save_pretrained(request.folder)
     tokenizer.save_pretrained(request.folder)
     _list_added_tokens(Path(request.folder, "tokenizer_config.json"), tokenizer)
+    keep_needed_merges(Path(request.folder, "tokenizer.json"))
     _verify(request, expected_ids=tokenizer(_PROBE)["input_ids"])
 
 
@@ -83,7 +85,7 @@ def _list_added_tokens(path: Path, tokenizer: Any) -> None:
     """Name the added tokens in the tokenizer's settings, as hubs do.
 
     Where they are not named, transformers looks them up in tokenizer.json whenever the tokenizer is loaded, and decodes
-    all of it: .6 s for Gemma's 33 MB.
+    all of it: .6 s for Gemma's 33 MB. All are named, since it may also build the tokenizer anew from what is named.
     """
     settings = json.loads(path.read_bytes())
     settings["added_tokens_decoder"] = {

@@ -40,7 +40,7 @@ _PACKAGES: Final = Path(__file__).absolute().parents[3]
 
 _RECEIPT: Final = "prefstream.json"
 _CONVERSION: Final = 1
-"""Raise it when `convert` writes something else from the same file: cached folders are then made anew."""
+"""Raise it when what `convert` wrote before from the same file will no longer do: cached folders are then made anew."""
 
 _CONVERSION_TIMEOUT_S: Final = 1200.0
 """Takes under a minute here; a machine twenty times slower still gets there, a hung one is noticed."""
