@@ -11,6 +11,9 @@ In this order, so that nothing is taken for lost that is under way:
 
 An answer that retention has deleted is not told from one that never was, but by its time: it was written after its
 record. So a record that is younger than all that was deleted, and has no answer, was lost.
+
+Of a shadow that can't be told: it skips what it is too far behind for, and of what its panel can't score it writes
+nothing. What its share did not choose, and what is no battle, need no answer of it.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from prefstream.consumer.rescore.progress import fix_range
 from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.consumer.stream.lost_offsets import CLOCKS_DIFFER_MS, FROM_THE_FUTURE_MS
 from prefstream.consumer.stream.pipeline import battle_of
+from prefstream.consumer.stream.shadow import ShadowRule
 from prefstream.schemas import InvalidEventError
 
 _FOR_EVER_MS: Final = 1 << 62
@@ -50,7 +54,7 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
     """Whether every record of a range has exactly one answer, and who gave them.
 
     Args:
-        config: names brokers, group and output topics.
+        config: names brokers, group and output topics; a shadow's where it is one's.
         span: of the battles.
         observer: told how it is getting on.
 
@@ -60,7 +64,7 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
         KafkaError: the brokers do not tell, or a transaction stayed open for half a minute.
     """
     observer = observer or Unobserved()
-    outputs = (config.preferences_topic, config.dead_letters_topic)
+    outputs = outputs_of(config)
     with closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)) as consumer:
         with admin_client(config) as admin:
             for topic in (span.topic, *outputs):
@@ -78,7 +82,7 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
         if oldest_ms is not None:
             horizon_ms = _deleted_until_ms(consumer, answers)
             tally, of_others, deleted_meanwhile = reader.read_answers(answers, oldest_ms)  # 6
-            horizon_ms = _FOR_EVER_MS if deleted_meanwhile else horizon_ms
+            horizon_ms = _FOR_EVER_MS if deleted_meanwhile or config.shadow else horizon_ms
     partitions = ledger.settle({one.partition: offset for one, offset in committed.items()}, horizon_ms)
     return AuditReport(
         span=span.text,
@@ -92,7 +96,13 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
         outside=ledger.outside,
         of_before=ledger.of_before,
         of_others=of_others,
+        share=config.share if config.shadow else None,
     )
+
+
+def outputs_of(config: StreamConfig) -> tuple[str, ...]:
+    """The topics that answers stand on."""
+    return (config.answers_topic,) if config.shadow else (config.answers_topic, config.dead_letters_topic)
 
 
 class _Reader:
@@ -106,6 +116,7 @@ class _Reader:
         self._topic = topic
         self._ledger = ledger
         self._observer = observer
+        self._share = ShadowRule.of(config)
         self.deleted = 0
 
     def read_battles(self, spans: Mapping[int, range]) -> int | None:
@@ -113,7 +124,11 @@ class _Reader:
         oldest_ms: int | None = None
         ranges = {TopicPartition(self._topic, number): span for number, span in spans.items()}
         for record in self._read("battles", ranges, self._on_deleted):
-            self._ledger.record(record.partition, record.offset, record.timestamp, self._id_of(record))
+            battle_id = self._id_of(record)
+            self._ledger.record(
+                *(record.partition, record.offset, record.timestamp, battle_id),
+                passed_over=self._config.shadow and not self._is_shadows(battle_id),
+            )
             oldest_ms = record.timestamp if oldest_ms is None else min(oldest_ms, record.timestamp)
         return oldest_ms
 
@@ -141,7 +156,7 @@ class _Reader:
             del partition, offsets
 
         for record in self._read("answers", ranges, on_deleted):
-            if record.topic == self._config.preferences_topic:
+            if record.topic == self._config.answers_topic:
                 answer = read_preference(record, self._config.group)
             else:
                 answer = read_dead_letter(record, self._config.group, self._topic)
@@ -168,6 +183,10 @@ class _Reader:
     def _on_deleted(self, partition: TopicPartition, offsets: range) -> None:
         self.deleted += len(offsets)
         self._ledger.deleted(partition.partition, offsets)
+
+    def _is_shadows(self, battle_id: str | None) -> bool:
+        """Whether a shadow is to answer a record."""
+        return battle_id is not None and (self._share is None or self._share.chooses(battle_id))
 
     def _id_of(self, record: ConsumerRecord) -> str | None:
         try:

@@ -1,6 +1,6 @@
 """Which records of a range there are, and how often each was answered: some bytes an offset, however many answers.
 
-An offset of the range takes 20 bytes: a million takes 20 MB, whether a record stands there or not.
+An offset of the range takes 21 bytes: a million takes 21 MB, whether a record stands there or not.
 
 Offsets of a topic that was deleted and made anew begin from 0 again, and old answers name them, too. A dead letter
 repeats its record's timestamp, which settles it. A preference repeats the id alone, and was written after its record,
@@ -74,8 +74,10 @@ class PartitionCounts:
         preferences: of them that have one, once or more often.
         dead_letters: likewise.
         open: that have no answer yet, and are not due: the group has not committed past them.
-        untold: that have no answer, and whose answer retention may have deleted.
+        untold: that have no answer, and whose answer retention may have deleted; of a shadow, which may skip and writes
+            no dead letters, that have none though the group has committed past them.
         lost: that have no answer though the group has committed past them.
+        passed_over: that have no answer, and of a shadow need none.
     """
 
     partition: int
@@ -88,6 +90,7 @@ class PartitionCounts:
     open: int
     untold: int
     lost: int
+    passed_over: int = 0
 
 
 class _Partition:
@@ -100,6 +103,7 @@ class _Partition:
         self.dead_letters = np.zeros(len(span), np.uint8)
         self.older = np.zeros(len(span), np.uint8)  # preferences that are older than their record, with its id
         self.there = np.zeros(len(span), np.bool_)
+        self.passed_over = np.zeros(len(span), np.bool_)
         self.timestamps = np.zeros(len(span), np.int64)
         self.ids = np.zeros(len(span), np.uint64)
 
@@ -126,11 +130,22 @@ class AnswerLedger:
         """What is broken, as far as it is known; all of it after `settle`."""
         return self._breaks
 
-    def record(self, partition: int, offset: int, timestamp_ms: int, battle_id: str | None) -> None:
-        """A record stands in the range; its id is None where it is no battle."""
+    def record(
+        self, partition: int, offset: int, timestamp_ms: int, battle_id: str | None, *, passed_over: bool = False
+    ) -> None:
+        """A record stands in the range.
+
+        Args:
+            partition: its own.
+            offset: its own.
+            timestamp_ms: its own.
+            battle_id: None where it is no battle.
+            passed_over: whether it needs no answer.
+        """
         there = self._partitions[partition]
         at = offset - there.span.start
         there.there[at] = True
+        there.passed_over[at] = passed_over
         there.timestamps[at] = timestamp_ms
         there.ids[at] = 0 if battle_id is None else _digest(battle_id)
 
@@ -192,7 +207,8 @@ class AnswerLedger:
         self.of_before += int(asked.older[~alone].sum())
         asked.preferences[alone] = asked.older[alone]
         once, dead = asked.preferences > 0, asked.dead_letters > 0
-        unanswered = asked.there & ~once & ~dead
+        without = asked.there & ~once & ~dead
+        unanswered = without & ~asked.passed_over
         due = np.arange(asked.span.start, asked.span.stop) < (committed or 0)
         deletable = np.zeros_like(due) if answers_since_ms is None else asked.timestamps <= answers_since_ms
         lost = unanswered & due & ~deletable
@@ -214,6 +230,7 @@ class AnswerLedger:
             open=int((unanswered & ~due).sum()),
             untold=int((unanswered & due & deletable).sum()),
             lost=int(lost.sum()),
+            passed_over=int((without & asked.passed_over).sum()),
         )
 
     def _add_places(self, kind: Break, number: int, asked: _Partition, where: NDArray[np.bool_]) -> None:

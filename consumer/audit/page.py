@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from prefstream.consumer.audit.report import AuditReport
-from prefstream.consumer.audit.words import BREAKS, VERDICTS, gaps, minute_of, place_of_mark
+from prefstream.consumer.audit.words import BREAKS, gaps, minute_of, place_of_mark, verdict_in_words
 from prefstream.scoring.evaluation.report.page import page_environment
 from prefstream.scoring.short_hash import short_hash
 from prefstream.scoring.version import own_version
@@ -28,7 +28,7 @@ def render_audit(report: AuditReport) -> str:
     )
     return environment.get_template(_TEMPLATE).render(
         report=report,
-        verdict=VERDICTS[report.verdict],
+        verdict=verdict_in_words(report),
         mood=_MOODS[report.verdict],
         gaps=gaps(report),
         breaks=[(what, report.breaks[kind]) for kind, what in BREAKS.items() if report.breaks[kind].count],

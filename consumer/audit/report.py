@@ -29,6 +29,7 @@ class AuditReport:
         outside: answers that were read and are to records outside the range.
         of_before: answers to records of a topic that had the name of this one.
         of_others: records on the output topics that other groups wrote.
+        share: of a shadow, of the battles that it answers; None of who serves.
     """
 
     span: str
@@ -42,6 +43,7 @@ class AuditReport:
     outside: int
     of_before: int
     of_others: int
+    share: float | None = None
 
     @property
     def records(self) -> int:
@@ -57,6 +59,11 @@ class AuditReport:
     def untold(self) -> int:
         """Records whose answer is not there, and may have been deleted."""
         return sum(one.untold for one in self.partitions)
+
+    @property
+    def passed_over(self) -> int:
+        """Records that need no answer of a shadow, and have none: its share left them out, or they are no battle."""
+        return sum(one.passed_over for one in self.partitions)
 
     @property
     def broken(self) -> int:
@@ -75,6 +82,7 @@ class AuditReport:
         return {
             "span": self.span,
             "group": self.group,
+            "share": self.share,
             "verdict": self.verdict,
             "records": self.records,
             "preferences": sum(one.preferences for one in self.partitions),
@@ -84,6 +92,7 @@ class AuditReport:
             },
             "open": self.open,
             "untold": self.untold,
+            "passed_over": self.passed_over,
             "deleted": self.deleted,
             "breaks": {kind.value: asdict(places) for kind, places in self.breaks.items()},
             "partitions": [asdict(one) for one in self.partitions],

@@ -27,13 +27,41 @@ VERDICTS: Final[dict[Verdict, str]] = {
     "untold": "Nothing is wrong, as far as it can be told: some of it is deleted.",
 }
 
+_UNTOLD_OF_SHADOW: Final = "Nothing is wrong, as far as it can be told of a shadow: some records have no answer."
+
+
+def verdict_in_words(report: AuditReport) -> str:
+    """What comes first.
+
+    Args:
+        report: what was found.
+    """
+    if report.share is not None and report.verdict == "untold" and report.untold:
+        return _UNTOLD_OF_SHADOW
+    return VERDICTS[report.verdict]
+
 
 def gaps(report: AuditReport) -> list[str]:
     """A sentence for each thing that was left out of the verdict."""
     lines = []
     if report.deleted:
         lines.append(f"{counted(report.deleted, 'offset')} of the range are deleted: what became of them is not known.")
-    if report.untold:
+    if report.records and all(one.committed is None for one in report.partitions):
+        lines.append(
+            f"Group {report.group} has committed nothing of the range, so nothing is due: is it the group that answers?"
+        )
+    if report.passed_over:
+        lines.append(
+            f"{counted(report.passed_over, 'record')} need no answer of a shadow with a share of {report.share:g}: it "
+            "did not choose them, or they are no battle."
+        )
+    if report.untold and report.share is not None:
+        lines.append(
+            f"{counted(report.untold, 'record')} of its share have no answer. It has skipped them, its panel could not "
+            "score them, its share was another one then, or their answers are deleted: a shadow writes no dead letters "
+            "that would tell."
+        )
+    elif report.untold:
         lines.append(
             f"{counted(report.untold, 'record')} without an answer are as old as answers that are deleted: whether "
             "they had one is not known."

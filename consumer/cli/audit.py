@@ -12,9 +12,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from prefstream.consumer.audit.audit import audit_range
+from prefstream.consumer.audit.audit import audit_range, outputs_of
 from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_REJECTED
+from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.quiet import client_silenced
@@ -32,7 +33,11 @@ _TAKEN: Final = frozenset(
     name
     for name in StreamConfig.model_fields
     if name in KafkaConnection.model_fields
-    or name in {"group_id", "preferences_topic", "dead_letters_topic", "battles_framing"}
+    or name
+    in {
+        *("group_id", "preferences_topic", "dead_letters_topic", "battles_framing", "max_unpacked_bytes"),
+        *("shadow", "shadow_topic", "share"),
+    }
 )
 """Settings of the service that mean here what they mean there."""
 
@@ -42,6 +47,7 @@ _CODES: Final = {"kept": 0, "broken": EXIT_FAULT, "untold": EXIT_REJECTED}
 @with_settings(StreamConfig, leave_out=frozenset(StreamConfig.model_fields) - _TAKEN)
 def audit(
     config: StreamConfig,
+    context: typer.Context,
     span: Annotated[
         str,
         typer.Argument(
@@ -69,13 +75,20 @@ def audit(
     lost: records behind the group's committed offsets, which are not due, and those whose answer retention may have
     deleted. Joins no group and writes to no topic.
 
+    With --shadow, and the --share of its run, the answers are a shadow's. It writes no dead letters and may skip, so
+    what its share chose and has no answer can't be told from what is lost; what it did not choose needs none.
+
     Exit codes: 0 the promise is kept, 1 it is broken, 3 as far as it can be told it is kept: some records, or answers,
-    are deleted.
+    are deleted, or a shadow has none.
 
     Example: `prefstream audit battles@2026-11-22T00:00Z..latest --bootstrap-servers kafka:9092`
     """
     configure_logging("warning", library_level="error")
     asked = TopicSpan.parse(span)
+    if config.shadow:
+        refuse_unused(
+            context, ["preferences_topic", "dead_letters_topic"], "with --shadow, whose topic is --shadow-topic"
+        )
     check_outputs({"--html": html}, [], force=force)
     render = _page() if html else None
     began = time.monotonic()
@@ -101,7 +114,7 @@ def _page() -> Callable[[AuditReport], str]:
 
 
 def _reading(config: StreamConfig, topic: str) -> Translator:
-    topics = f"{topic}, {config.preferences_topic}, {config.dead_letters_topic}"
+    topics = ", ".join((topic, *outputs_of(config)))
     return Translator(
         f"auditing {topic}",
         acls=lambda _: f"Read on topics {topics}, or Describe on group {config.group}",

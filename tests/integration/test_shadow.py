@@ -8,24 +8,33 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from kafka import TopicPartition
+import pytest
+from kafka import KafkaProducer, TopicPartition
 from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
+from prefstream.consumer.audit.audit import audit_range
+from prefstream.consumer.audit.ledger import Break
+from prefstream.consumer.audit.report import AuditReport
+from prefstream.consumer.audit.words import verdict_in_words
+from prefstream.consumer.cli import app
 from prefstream.consumer.client.clients import admin_client, make_consumer
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import DeadLetterFloodError
+from prefstream.consumer.errors import DeadLetterFloodError, UsageError
+from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.consumer.stream.messages import source_of
 from prefstream.consumer.stream.shadow import ShadowRule
 from prefstream.schemas import KafkaSource, Preference, decode_preference
 from prefstream.schemas.dead_letter import header
-from tests.support.hash_judge import hash_panel
+from tests.support.hash_judge import TOO_LARGE, hash_panel
 from tests.support.priors import write_prior_panel
 from tests.support.processes import ANNOUNCES_SCORING, PREFSTREAM, prefstream, run_arguments
 from tests.support.streams import (
     Position,
     Running,
     assert_exactly_once,
+    battle_event,
     battle_events,
     committed_offsets,
     end_offsets,
@@ -175,3 +184,62 @@ def test_a_shadow_that_can_score_nothing_ends_and_has_written_nothing(stream_con
     assert isinstance(error, DeadLetterFloodError)
     assert read_topic(config.bootstrap_servers, config.dead_letters_topic) == []
     assert answers_of(shadow) == []
+
+
+# --- audited -------------------------------------------------------------------------------------------------------
+
+
+def audited(config: StreamConfig) -> AuditReport:
+    return audit_range(config, TopicSpan.parse(f"{config.battles_topic}@earliest..latest"))
+
+
+def test_an_audit_misses_nothing_of_what_a_shadow_need_not_answer_and_finds_what_it_answers_twice(
+    stream_config: MakeConfig,
+) -> None:
+    config = stream_config(partitions=2)
+    shadow = shadow_of(config, share=0.3)
+    sent = produce(config, [*battle_events(100), *(value for value, _ in malformed_events(10))])
+    with running(config), running(shadow, hash_panel):
+        wait_at_the_end(config, 2)
+        wait_at_the_end(shadow, 2)
+    chosen = sum(ShadowRule(0.3).chooses(f"battle-{number}") for number in range(100))
+    report = audited(shadow)
+    assert (report.verdict, report.group, report.share) == ("kept", f"{config.group_id}-shadow", 0.3)
+    assert (report.records, report.passed_over, report.untold) == (len(sent), len(sent) - chosen, 0)
+    assert sum(one.preferences for one in report.partitions) == chosen
+    assert [panel.answers for panel in report.panels] == [chosen]
+    # Who serves is audited as before, whatever its shadow does.
+    assert (audited(config).verdict, audited(config).passed_over) == ("kept", 0)
+    one, *_ = read_topic(shadow.bootstrap_servers, shadow.shadow_topic)
+    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers)) as producer:
+        producer.send(shadow.shadow_topic, key=one.key, value=one.value, headers=one.headers).get(60)
+    report = audited(shadow)
+    assert (report.verdict, report.breaks[Break.DOUBLED].count, report.broken) == ("broken", 1, 1)
+
+
+def test_what_a_shadow_could_not_score_is_not_called_lost_though_nothing_tells(stream_config: MakeConfig) -> None:
+    config = stream_config(partitions=2)
+    shadow = shadow_of(config)
+    produce(config, [*battle_events(10), battle_event(10, prompt=TOO_LARGE)])
+    with running(shadow, hash_panel):
+        wait_at_the_end(shadow, 2)
+    report = audited(shadow)
+    assert (report.verdict, report.untold, report.passed_over, report.broken) == ("untold", 1, 0, 0)
+    assert verdict_in_words(report).endswith("of a shadow: some records have no answer.")
+
+
+def test_a_shadows_topic_is_not_audited_as_that_of_who_serves(stream_config: MakeConfig) -> None:
+    config = stream_config()
+    shadow = shadow_of(config)
+    span = f"{config.battles_topic}@earliest..latest"
+    options = ["--bootstrap-servers", config.bootstrap_servers, "--shadow-topic", shadow.shadow_topic]
+    with pytest.raises(UsageError, match="preferences_topic, shadow_topic: must be topics of their own"):
+        invoke("audit", span, *options, "--group-id", shadow.group, "--preferences-topic", shadow.shadow_topic)
+    with pytest.raises(UsageError, match="--preferences-topic: no effect with --shadow"):
+        invoke("audit", span, *options, "--shadow", "--preferences-topic", config.preferences_topic)
+    page = invoke("audit", span, *options, "--shadow", "--share", ".5", "--group-id", config.group_id)
+    assert (page.exit_code, f"of group {config.group_id}-shadow" in page.stdout) == (0, True)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from prefstream.consumer.audit.report import AuditReport, Verdict
 from prefstream.consumer.audit.tally import Mark, PanelShare
-from prefstream.consumer.audit.words import BREAKS, VERDICTS, gaps, minute_of, place_of_mark
+from prefstream.consumer.audit.words import BREAKS, gaps, minute_of, place_of_mark, verdict_in_words
 from prefstream.consumer.words import escaped
 from prefstream.scoring.short_hash import short_hash
 
@@ -29,8 +29,9 @@ _COLUMNS: Final = {
     "open": "not due",
     "untold": "deleted?",
     "lost": "lost",
+    "passed_over": "passed over",
 }
-_RARE: Final = {"open", "untold", "lost"}
+_RARE: Final = {"open", "untold", "lost", "passed_over"}
 
 PLACES_SHOWN: Final = 5
 PANELS_SHOWN: Final = 12
@@ -44,7 +45,7 @@ def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
         report: what was found.
         seconds: that it took.
     """
-    console.print(Text(VERDICTS[report.verdict], _STYLES[report.verdict]))
+    console.print(Text(verdict_in_words(report), _STYLES[report.verdict]))
     console.print(Text(f"{report.span} of group {report.group}, {seconds:,.1f} s", "dim"))
     console.print()
     console.print(_partitions(report))
@@ -68,7 +69,8 @@ def _partitions(report: AuditReport) -> Table:
     """A row for each; what is 0 everywhere is left out, so that it fits a terminal of 80 columns."""
     sums = {name: sum(getattr(one, name) for one in report.partitions) for name in _COLUMNS}
     shown = [name for name, total in sums.items() if total or name not in _RARE]
-    table = _table("partition", "range", "committed", *(_COLUMNS[name] for name in shown))
+    names = _COLUMNS if report.share is None else _COLUMNS | {"untold": "no answer"}
+    table = _table("partition", "range", "committed", *(names[name] for name in shown))
     for one in report.partitions[:PARTITIONS_SHOWN]:
         committed = "nothing" if one.committed is None else f"{one.committed:,}"
         figures = [_figure(getattr(one, name)) for name in shown]

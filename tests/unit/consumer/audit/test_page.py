@@ -51,3 +51,11 @@ def test_where_nothing_was_answered_there_is_a_page(empty: dict[str, object]) ->
     no_answers = (partition_counts(records=3, preferences=0, dead_letters=0, open=3, committed=None),)
     html = render_audit(a_report(**{"partitions": no_answers, "reasons": {}, **empty}))
     assert "no answer at all" in told(html)
+
+
+def test_of_a_shadow_it_says_what_needs_no_answer_and_that_nothing_tells_of_the_rest() -> None:
+    text = told(render_audit(a_report(share=0.25, partitions=(partition_counts(untold=3, passed_over=30),))))
+    assert "a shadow, which answers a share of 0.25" in text
+    assert "30 records need no answer of a shadow with a share of 0.25" in text
+    assert "3 records of its share have no answer" in text
+    assert "of a shadow: some records have no answer." in text

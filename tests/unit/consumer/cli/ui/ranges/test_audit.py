@@ -108,3 +108,9 @@ def test_a_calibration_that_looks_like_markup_is_shown_as_it_is() -> None:
     text = page(a_report(panels=(panel,)))
     assert "[/c1]" in text
     assert "[bold]" in text
+
+
+def test_a_group_that_has_committed_nothing_is_asked_about() -> None:
+    told = "Group prefstream has committed nothing of the range, so nothing is due: is it the group that answers?"
+    assert told in page(a_report(partitions=(partition_counts(committed=None),)), width=200)
+    assert told not in page(a_report(), width=200)
