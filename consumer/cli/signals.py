@@ -19,6 +19,7 @@ from prefstream.consumer.early_signals import (
     tell_signal,
 )
 from prefstream.consumer.observe.logs import logs_are_json
+from prefstream.consumer.observe.stop_event import StopEvent
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def stop_on_signals(notice: str) -> Iterator[threading.Event]:
     Args:
         notice: what the first one says, on standard error.
     """
-    stop = threading.Event()
+    stop = StopEvent()
 
     def handle(number: int, frame: FrameType | None) -> None:
         del number, frame

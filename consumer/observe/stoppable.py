@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 import structlog
 
 from prefstream.consumer.observe.health import HealthState
+from prefstream.consumer.observe.stop_event import StopEvent
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ class StoppableService(ABC):
 
     def __init__(self) -> None:
         self.health = HealthState()
-        self._stop = threading.Event()
+        self._stop = StopEvent()
         self._ended_by = "the caller"
         self._began = time.monotonic()
         self._told_end = False

@@ -8,7 +8,6 @@ alone, for moments in which a poll makes no sense.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ import structlog
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StalledError, StreamError
+from prefstream.consumer.observe.stop_event import StopEvent
 from prefstream.consumer.panels.golden_watch import GoldenWatch
 from prefstream.consumer.stream.batch import Batcher
 from prefstream.consumer.stream.free_way import FreeWay
@@ -81,7 +81,7 @@ class Stream:
         self._on_committed = on_committed
         self._between_batches = between_batches
         self._batcher = Batcher(config.max_batch_battles, config.max_batch_tokens, config.linger_ms / 1000)
-        self._stopping = threading.Event()
+        self._stopping = StopEvent()
         self._pass_s = self._commit_s = 0.0  # of the batch that was published last
 
     def stop(self) -> None:
