@@ -20,7 +20,6 @@ from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.devices import Placement, attention_for, packs, quantization_for
 from prefstream.scoring.judges.forward import Float32Head, Forward
-from prefstream.scoring.judges.int8.gates import SAMPLES, quantise_gates
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import LocalJudge, LocalSource, ModelJudge
 from prefstream.scoring.judges.padding import can_be_packed
@@ -31,6 +30,7 @@ from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_fil
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
 from prefstream.scoring.loading.beside import LoadedFrom, find_lender
+from prefstream.scoring.loading.int8 import give_8_bit_gates
 from prefstream.scoring.loading.rounding import NONE, Rounding
 from prefstream.scoring.loading.sources import adapter_folder, public_name
 
@@ -292,8 +292,7 @@ def _load_forward(
     pool(_classifier(model), adapter.record.pooling if adapter else "last", encoder)
     if loaded.provenance.quantization == "int8-dynamic":
         say(f"{config.name}: quantising its gates")
-        samples = [sequence for encoding in encoder.encode(SAMPLES) for sequence in encoding.sequences]
-        quantise_gates(_classifier(model.eval()), samples, judge=config.name, dtype=placement.dtype)
+        give_8_bit_gates(_classifier(model.eval()), encoder, loaded.provenance, config.name, placement.dtype)
     return _forward_of(model, loaded, base, placement)
 
 

@@ -70,7 +70,7 @@ _SHARE: Final = 0.6
 """Of a column's size that its factor takes from the states and gives to the weights; at .5 and .7 a layer's output
 was off by more."""
 
-_MOST: Final = 10
+MOST: Final = 10
 """Exponent of a factor, at most, of either sign."""
 
 _BLOCK_ROWS: Final = 256
@@ -165,14 +165,17 @@ class SharedRows:
         return self._rounded
 
 
-def quantise_gates(model: Any, samples: Sequence[Sequence[int]], *, judge: str, dtype: torch.dtype) -> None:
-    """Give a classifier's gates products in 8 bits, in place.
+def smoothing(model: Any, samples: Sequence[Sequence[int]], *, judge: str, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Find by what the columns are divided that a classifier's gates read: it reads samples for that.
 
     Args:
-        model: of transformers, on the CPU, its adapter merged.
+        model: of transformers, on the CPU, its adapter merged, in evaluation mode.
         samples: token ids of texts from which to tell which columns are large.
         judge: name, for messages.
         dtype: that the judge computes in.
+
+    Returns:
+        Exponents of 2 for each layer, shape (columns,), int8.
 
     Raises:
         ConfigError: its architecture is not known here.
@@ -183,17 +186,26 @@ def quantise_gates(model: Any, samples: Sequence[Sequence[int]], *, judge: str, 
         raise ConfigError(
             judge, (f"quantization: int8-dynamic is for {known}, and its base is {model_type}; use none",)
         )
-    layers = list(model.base_model.layers)
-    largest = _largest(model, [layer.mlp for layer in layers], samples, dtype)
-    for layer, columns in zip(layers, largest, strict=True):
-        gates = [getattr(layer.mlp, name) for name in GATES]
-        factors = _factors(columns, torch.cat([gate.weight.detach() for gate in gates]).float().abs().amax(dim=0))
+    parts = [layer.mlp for layer in model.base_model.layers]
+    largest = _largest(model, parts, samples, dtype)
+    return [_exponents(columns, _largest_weights(part)) for part, columns in zip(parts, largest, strict=True)]
+
+
+def quantise_gates(model: Any, exponents: Sequence[torch.Tensor]) -> None:
+    """Give a classifier's gates products in 8 bits, in place.
+
+    Args:
+        model: as for `smoothing`.
+        exponents: what that returned for it.
+    """
+    for layer, its in zip(model.base_model.layers, exponents, strict=True):
+        factors = torch.exp2(its.float())
         # Gemma 2 and 3 have a norm behind the attention, too.
         norm = getattr(layer, "pre_feedforward_layernorm", layer.post_attention_layernorm)
-        _divide(norm, factors, beyond_one=model_type != "llama")
+        _divide(norm, factors, beyond_one=model.config.model_type != "llama")
         rows = SharedRows()
-        for name, gate in zip(GATES, gates, strict=True):
-            setattr(layer.mlp, name, Int8Linear(gate, factors, rows))
+        for name in GATES:
+            setattr(layer.mlp, name, Int8Linear(getattr(layer.mlp, name), factors, rows))
 
 
 def _largest(
@@ -219,10 +231,15 @@ def _largest(
     return found
 
 
-def _factors(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """By what to divide each column of the states, from what it and its weights reach: powers of two, about 1."""
+def _largest_weights(part: Any) -> torch.Tensor:
+    """What each column of a part's gates reaches, of either sign."""
+    return torch.cat([getattr(part, name).weight.detach() for name in GATES]).float().abs().amax(dim=0)
+
+
+def _exponents(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """By what to divide each column of the states, from what it and its weights reach: about 1, as exponents of 2."""
     wanted = _SHARE * states.clamp(min=1e-4).log2() - (1 - _SHARE) * weights.clamp(min=1e-6).log2()
-    return torch.exp2((wanted - wanted.mean()).round().clamp(-_MOST, _MOST))
+    return (wanted - wanted.mean()).round().clamp(-MOST, MOST).to(torch.int8)
 
 
 def _divide(norm: Any, factors: torch.Tensor, *, beyond_one: bool) -> None:

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from prefstream import ConfigError, LoadError, ModelJudgeConfig
 from prefstream.schemas import Battle
+from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
 from prefstream.scoring.judges.devices import place_judges
-from prefstream.scoring.judges.int8.gates import Int8Linear, SharedRows, quantise_gates, quantise_rows
+from prefstream.scoring.judges.int8.gates import Int8Linear, SharedRows, quantise_rows, smoothing
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.probabilities import Triples
@@ -37,6 +38,11 @@ BATTLES = [
 def _one_thread() -> Iterator[None]:
     with one_torch_thread():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def load(entry: dict[str, Any], **changes: Any) -> ModelJudge:
@@ -180,7 +186,7 @@ def test_a_base_of_another_architecture_is_refused(tmp_path: Path) -> None:
     model: Any = judge._source._model
     model.config.model_type = "mistral"
     with pytest.raises(ConfigError, match=r"int8-dynamic is for gemma2, gemma3_text, llama, and its base is mistral"):
-        quantise_gates(model, [[1]], judge="q", dtype=torch.float32)
+        smoothing(model, [[1]], judge="q", dtype=torch.float32)
 
 
 def test_a_processor_without_vnni_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,142 @@
+"""What the samples tell of an 8-bit judge's columns is found once, and a judge with it is the same to the last bit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prefstream import ModelJudgeConfig
+from prefstream.schemas import Battle
+from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
+from prefstream.scoring.judges.devices import place_judges
+from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.loading.judge import load_judge
+from prefstream.scoring.probabilities import Triples
+from prefstream.scoring.runtime import cpu_computes_int8
+from tests.support.models import Family, make_tiny_judge, one_torch_thread
+
+pytestmark = pytest.mark.skipif(not cpu_computes_int8(), reason="this processor has no VNNI instructions")
+
+FINDS = "prefstream.scoring.loading.int8.smoothing"
+
+BATTLES = [Battle(id=str(n), prompt=("Which?",), response_a=("yes " * (9 * n),), response_b=("no",)) for n in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_torch_thread():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> dict[str, Any]:
+    return tiny(tmp_path)
+
+
+def tiny(tmp_path: Path, family: Family = "gemma3") -> dict[str, Any]:
+    return make_tiny_judge(tmp_path, family, name="q", hidden_size=64, dtype="bfloat16", quantization="int8-dynamic")
+
+
+def load(entry: dict[str, Any], **changes: Any) -> ModelJudge:
+    config = ModelJudgeConfig.model_validate({**entry, **changes})
+    return load_judge(config, place_judges([config])[config.name])
+
+
+def answers(judge: ModelJudge) -> Triples:
+    return judge.score(judge.encode(BATTLES)).probabilities
+
+
+def kept(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.rglob("*") if path.is_file())
+
+
+def fail(*_: object, **__: object) -> None:
+    raise AssertionError("the samples were read again")
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3"])
+def test_a_judge_that_is_loaded_again_reads_no_samples_and_is_the_same_to_the_last_bit(
+    tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = tiny(tmp_path, family)
+    first = load(entry)
+    monkeypatch.setattr(FINDS, fail)
+    again = load(entry)
+    assert np.array_equal(answers(again), answers(first))
+    assert again.provenance == first.provenance
+
+
+@pytest.mark.parametrize("content", [b"", b"cut off", None], ids=["empty", "cut off", "a bit turned over"])
+def test_what_is_damaged_is_found_anew(entry: dict[str, Any], cache: Path, content: bytes | None) -> None:
+    first = load(entry)
+    [path] = kept(cache)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if content is None else content)
+    assert np.array_equal(answers(load(entry)), answers(first))
+    assert path.read_bytes() == whole
+
+
+def test_where_nothing_can_be_kept_it_is_found_each_time(entry: dict[str, Any], cache: Path) -> None:
+    cache.write_bytes(b"no folder")
+    first = load(entry)
+    assert np.array_equal(answers(load(entry)), answers(first))
+    assert cache.read_bytes() == b"no folder"
+
+
+def test_without_a_home_nothing_is_kept_and_no_folder_made(
+    entry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: Path("~/.cache/prefstream"))
+    load(entry)
+    assert list(there.iterdir()) == []
+
+
+def test_each_of_what_decides_it_is_told_apart(entry: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+    load(entry)
+    load(entry, dtype="float32")
+    other = shutil.copytree(entry["adapter"], tmp_path / "other")
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(other / "adapter_model.safetensors")
+    save_file({name: weight * 1.5 for name, weight in weights.items()}, other / "adapter_model.safetensors")
+    load(entry, adapter=str(other))
+    assert len(kept(cache)) == 3
+
+
+def test_many_that_load_at_once_leave_one_file_that_is_whole(
+    entry: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefstream.scoring.loading.int8 import _keep, _kept
+
+    load(entry)
+    [path] = kept(cache)
+    exponents = _kept(path, 2, 64)
+    assert exponents is not None
+
+    def keep_and_look(_: int) -> list[torch.Tensor] | None:
+        _keep(path, exponents, "q")
+        return _kept(path, 2, 64)
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(keep_and_look, range(64)))
+    assert all(torch.equal(torch.stack(one), torch.stack(exponents)) for one in seen if one is not None)
+    monkeypatch.setattr(FINDS, fail)
+    load(entry)
