@@ -57,8 +57,8 @@ class TopicSpan:
             raise UsageError(f"{text!r} is no range; write {SPAN_METAVAR}, such as battles@earliest..latest")
         topic, begin, end = found.groups()
         span = cls(topic, _bound(begin), _bound(end), text)
-        if isinstance(span.begin, datetime) and isinstance(span.end, datetime) and span.begin >= span.end:
-            raise UsageError(f"{text!r} is empty: it ends before it begins")
+        if _is_empty(span.begin, span.end):
+            raise UsageError(f"{text!r} is empty: it ends where it begins, or before that")
         return span
 
     @property
@@ -66,6 +66,17 @@ class TopicSpan:
         """The partitions that are meant; None: all that there are."""
         named = [frozenset(bound) for bound in (self.begin, self.end) if isinstance(bound, Mapping)]
         return frozenset.intersection(*named) if named else None
+
+
+def _is_empty(begin: Bound, end: Bound) -> bool:
+    """Whether nothing can be meant, whatever stands on the topic."""
+    if isinstance(begin, datetime) and isinstance(end, datetime):
+        return begin >= end
+    if isinstance(begin, int) and isinstance(end, int):
+        return begin >= end
+    if isinstance(begin, Mapping) and isinstance(end, Mapping):
+        return all(begin[one] >= end[one] for one in begin.keys() & end.keys())
+    return begin == "latest" or end == "earliest"
 
 
 def _bound(text: str) -> Bound:

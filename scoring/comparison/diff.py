@@ -63,8 +63,11 @@ def diff_answers(
         on_progress: told how many parts are measured, and of how many.
 
     Raises:
-        FileError: no battle was answered by both.
+        FileError: a side has no answer, or no battle was answered by both.
     """
+    for side in (left, right):
+        if not len(side):
+            raise FileError(f"{side.name} holds no answer")
     pairs = join(left, right, by)
     if not len(pairs):
         raise FileError(

@@ -132,11 +132,14 @@ class LiveJoin:
             del self._battles[battle]
         before = self._count_waiting
         oldest = 0 if preferences_until is None else preferences_until - self._window_ms
-        for battle, waiting in list(self._waiting.items()):
+        gone = []
+        for battle, waiting in self._waiting.items():  # not copied: they are many, and this is done after every poll
             if self._count_waiting <= self._max_rows and min(waiting.values()).order[0] >= oldest:
                 break
-            del self._waiting[battle]
+            gone.append(battle)
             self._count_waiting -= len(waiting)
+        for battle in gone:
+            del self._waiting[battle]
         uncounted["unknown_battles"] += before - self._count_waiting
 
     def _meet(self, battle: bytes, voter: bytes, said: _Said, joined: list[CastVote], uncounted: Counter[str]) -> None:

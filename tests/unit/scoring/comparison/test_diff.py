@@ -181,6 +181,11 @@ def test_sides_without_a_battle_in_common_are_refused() -> None:
         diff_answers(make_table([triple_row()], "left"), other)
 
 
+def test_a_side_without_an_answer_is_named() -> None:
+    with pytest.raises(FileError, match="right holds no answer"):
+        diff_answers(make_table([triple_row()], "left"), make_table([], "right"))
+
+
 def triple_row() -> tuple[float, float, float]:
     said = triple((0.25, 0.25, 0.5))
     return said.model_a, said.model_b, said.tie

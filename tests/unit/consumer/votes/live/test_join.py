@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -113,3 +114,16 @@ def test_memory_is_bounded() -> None:
         joined(join, [answer(number)], [vote_record(1_000 + number)])
         join.give_up(None, None, Counter())
     assert (join.battles, join.waiting) == (10, 10)
+
+
+def test_looking_for_what_can_go_does_not_copy_what_stays() -> None:
+    join = LiveJoin(WINDOW_MS, 100_000)
+    join.take([], [vote_record(number) for number in range(20_000)], Counter())
+    tracemalloc.start()
+    try:
+        join.give_up(BEGIN_MS, BEGIN_MS, Counter())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert join.waiting == 20_000
+    assert peak < 20_000
