@@ -6,7 +6,10 @@ def main() -> None:
     from prefstream.consumer.early_signals import hear_signals
 
     hear_signals()
-    from prefstream.consumer.quick_end import end_quickly_after
+    from prefstream.consumer.process.fast_start import start_fast
+
+    start_fast()
+    from prefstream.consumer.process.quick_end import end_quickly_after
 
     end_quickly_after(_command_line)
 

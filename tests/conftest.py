@@ -19,7 +19,7 @@ import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.garbage import collect_rarely
+from prefstream.consumer.process.garbage import collect_rarely
 from tests.support.kafka.cluster import ENV_HOME, kafka_home
 from tests.support.kafka.container import KAFKA_IMAGE, docker_answers, start_container
 from tests.support.kafka.shared import shared_broker

@@ -22,8 +22,8 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.garbage import collect_rarely, keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import collect_rarely, keep_what_is_loaded
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.consumer.stream.service import Service
 from prefstream.schemas import Battle, Probabilities

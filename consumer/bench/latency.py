@@ -24,9 +24,9 @@ from prefstream.consumer.bench.cluster import broker, fresh_config, two_kilobyte
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.garbage import collect_rarely, keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.observe.metrics import COMMIT_SECONDS, INFERENCE_SECONDS
+from prefstream.consumer.process.garbage import collect_rarely, keep_what_is_loaded
 from prefstream.consumer.stream.service import Service
 from prefstream.schemas import Probabilities, encode_battle
 from prefstream.scoring.config import PanelConfig, PriorJudgeConfig, SimulateConfig

@@ -10,7 +10,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from prefstream.consumer.cli.standard_streams import mend_standard_streams
-from prefstream.consumer.early_signals import EXIT_INTERRUPTED, hear_signals, hold_signals_back
+from prefstream.consumer.early_signals import EXIT_INTERRUPTED, hear_signals
+from prefstream.consumer.process.fast_start import start_fast
 
 COMMANDS: Final = {
     "demo": "Watch battles being scored: broker, judges, exactly-once stream, and a check of what came out.",
@@ -67,19 +68,6 @@ _ENOUGH: Final = {"score": ("remote", "run"), "golden": ("remote", "run")}
 """Of commands that do with less than that, depending on the panel: extras of which each brings what is needed to begin.
 What a judge needs beyond that is said when it is loaded."""
 
-_SCORING: Final = frozenset(COMMANDS) - {
-    "audit",
-    "board",
-    "topics",
-    "panels",
-    "recalibrate",
-    "replay",
-    "schema",
-    "broker",
-    "dead-letters",
-}
-"""Commands that need the process settings that make scoring fast."""
-
 _LASTING: Final = frozenset({"demo", "run", "score", "rescore", "diff", "audit", "board", "recalibrate"})
 """Commands that load much, or let much pass through: for the garbage collector."""
 
@@ -118,13 +106,8 @@ class LazyCommands(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if not name:
             return name, command, rest
-        if name in _SCORING and not ctx.resilient_parsing:
-            # It may start the process again: before the command's imports, which would have to be paid twice.
-            from prefstream.scoring.runtime import ensure_fast_process
-
-            ensure_fast_process(hold_signals_back)
         if name in _LASTING and not ctx.resilient_parsing:
-            from prefstream.consumer.garbage import collect_rarely
+            from prefstream.consumer.process.garbage import collect_rarely
 
             collect_rarely()
         if _is_uninstalled(name):
@@ -201,6 +184,7 @@ def prefstream(
 def main() -> None:
     """Run the command line; every error that we raise becomes one line and an exit code."""
     hear_signals()
+    start_fast()
     mend_standard_streams()
     try:
         app()

@@ -23,8 +23,8 @@ from prefstream.consumer.cli.signals import stop_on_signals
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.garbage import keep_what_is_loaded
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import keep_what_is_loaded
 from prefstream.consumer.words import counted
 
 if TYPE_CHECKING:

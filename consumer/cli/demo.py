@@ -29,8 +29,8 @@ from prefstream.consumer.demo.events import file_entries, sample_entries
 from prefstream.consumer.demo.found import judged
 from prefstream.consumer.demo.voters import Voters, voting
 from prefstream.consumer.errors import StreamError
-from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import loading
 from prefstream.consumer.stream.pipeline import Scored
 from prefstream.scoring.card.card import Card
 from prefstream.scoring.config import ModelJudgeConfig, PanelConfig

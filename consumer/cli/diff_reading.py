@@ -24,7 +24,7 @@ from prefstream.consumer.diff.files import read_file_answers, read_file_votes, r
 from prefstream.consumer.diff.sides import FileSide, PanelSide, Side, name_of
 from prefstream.consumer.diff.topics import RangeRead, read_topic_answers, read_topic_votes
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.garbage import loading
+from prefstream.consumer.process.garbage import loading
 from prefstream.consumer.rescore.span import TopicSpan
 from prefstream.consumer.words import counted
 from prefstream.schemas import Outcome, Reason

@@ -28,8 +28,8 @@ from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import loading
 from prefstream.consumer.words import counted
 from prefstream.schemas import Battle
 from prefstream.scoring.files.battles import check_battles_file, read_battles

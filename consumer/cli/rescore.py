@@ -28,8 +28,8 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.score import panel_identity
 from prefstream.consumer.files.score_output import STANDARD_OUTPUT, OutputPaths
 from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS
-from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import loading
 from prefstream.consumer.rescore.progress import fix_range
 from prefstream.consumer.rescore.rescore import RescoreSummary, rescore_range
 from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan

@@ -18,7 +18,7 @@ from prefstream.consumer.client.watchdog import end_process
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
-from prefstream.consumer.garbage import loading
+from prefstream.consumer.process.garbage import loading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

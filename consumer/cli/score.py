@@ -35,8 +35,8 @@ from prefstream.consumer.files.score_output import STANDARD_OUTPUT, ScorePaths
 from prefstream.consumer.files.score_progress import Checkpoint
 from prefstream.consumer.files.score_rows import OutputFormat
 from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS, RunSettings, ScoreSummary
-from prefstream.consumer.garbage import loading
 from prefstream.consumer.observe.logs import configure_logging
+from prefstream.consumer.process.garbage import loading
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import FileError
 from prefstream.scoring.panel.load import load_panel

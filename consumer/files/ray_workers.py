@@ -27,7 +27,7 @@ from prefstream.consumer.files.ray_cluster import WorkerNeeds, translated
 from prefstream.consumer.files.score import panel_identity
 from prefstream.consumer.files.score_chunks import Chunk, ScoredRow, rows_of
 from prefstream.consumer.files.score_rows import RowWriter
-from prefstream.consumer.garbage import loading
+from prefstream.consumer.process.garbage import loading
 from prefstream.schemas import Battle
 from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.golden.check import require_golden

@@ -14,6 +14,7 @@ import pytest
 from prefstream.consumer.cli import COMMANDS
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.process.fast_start import SCORING
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
 from tests.support.processes import PREFSTREAM, Prefstream, child_environment, run_arguments
@@ -23,6 +24,9 @@ CLI = Path(__file__).parents[4] / "consumer" / "cli"
 
 TELLING = f"import atexit, sys; atexit.register(lambda: print('MODULES', *sys.modules)); {PREFSTREAM}"
 """The program, which at its end prints all modules that it has imported."""
+
+ENTRY = "from prefstream.__main__ import main; main()"
+"""The program from its very beginning."""
 
 NOT_FOR_RUN = (
     "prefstream.consumer.bench",
@@ -74,8 +78,19 @@ def test_help_imports_no_command_and_no_model_of_a_setting() -> None:
         "prefstream.consumer.cli",
         "prefstream.consumer.cli.standard_streams",
         "prefstream.consumer.early_signals",
+        "prefstream.consumer.process",
+        "prefstream.consumer.process.fast_start",
     }
     assert not modules & {"kafka", "numpy", "pydantic", "structlog", "torch", "yaml"}
+
+
+def test_commands_that_score_start_again_before_the_command_line_is_imported() -> None:
+    assert set(COMMANDS) > SCORING
+    program = f"import os, sys; os.execve = lambda *_: (print('MODULES', *sys.modules), os._exit(0)); {ENTRY}"
+    environment = child_environment() | {"PREFSTREAM_NO_REEXEC": "0", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", program, "score", "battles.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
+    assert not imported(done.stdout) & {"typer", "pydantic", "prefstream.consumer.cli"}
 
 
 def test_run_imports_nothing_that_belongs_to_another_command(embedded_kafka: Kafka, tmp_path: Path) -> None:

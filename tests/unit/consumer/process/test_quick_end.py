@@ -14,7 +14,7 @@ import atexit, os, sys, threading, time
 class Told:
     def __del__(self, write=os.write): write(2, b"taken apart")
 told = Told()
-from prefstream.consumer.quick_end import end_quickly_after
+from prefstream.consumer.process.quick_end import end_quickly_after
 def command():
     atexit.register(print, "registered")
     threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefstream.consumer.garbage import COLLECT_EVERY, loading
+from prefstream.consumer.process.garbage import COLLECT_EVERY, loading
 from prefstream.scoring.config import load_panel_config
 from tests.conftest import Kafka
 from tests.support.priors import write_prior_panel
@@ -38,7 +38,7 @@ assert (gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()) == before
 
 LOADING = """
 import gc, sys
-from prefstream.consumer.garbage import loading
+from prefstream.consumer.process.garbage import loading
 from prefstream.scoring.config import load_panel_config
 with loading(load_panel_config("demo")):
     assert "transformers.modeling_utils" in sys.modules

@@ -1,0 +1,1 @@
+"""A command's process: how it starts, what its collector leaves alone, how it ends."""
