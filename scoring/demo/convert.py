@@ -140,6 +140,9 @@ def _verify(request: ConversionRequest, *, expected_ids: list[int]) -> None:
         raise LoadError(f"tokenizer and model don't both pad with {request.pad_token}")
     added = tokenizer.added_tokens_decoder
     special = {token.content for token in added.values() if token.special}
+    beyond = {token for token, index in tokenizer.get_vocab().items() if index >= config.vocab_size} - special
+    if beyond:
+        raise LoadError(f"{len(beyond)} tokens of the tokenizer have no embedding")
     missing = sorted(set(request.special_tokens) - special)
     if missing:
         raise LoadError(f"the tokenizer lacks the special tokens {', '.join(missing)}")

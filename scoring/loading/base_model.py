@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
+from prefstream.scoring.config import DEMO_BASES
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.known_bases import known_config
@@ -86,7 +87,7 @@ def open_base(
     if layers is not None:
         config = _kept(config, layers, source)
         left_out = _names(whole) - _names(skeleton(config))
-    tokenizer = load_tokenizer(folder, config)
+    tokenizer = load_tokenizer(folder, config, converted=source in DEMO_BASES)
     config.pad_token_id = tokenizer.pad_token_id
     return Base(folder, config, tokenizer, _head_names(whole), left_out, hash_base(files), held)
 

@@ -45,12 +45,14 @@ def load_config(folder: Path, labels: int) -> Any:
         raise LoadError(f"{folder}: its config can't be loaded: {first_line(error)}") from error
 
 
-def load_tokenizer(folder: Path, config: Any) -> Any:
+def load_tokenizer(folder: Path, config: Any, *, converted: bool = False) -> Any:
     """Load a fast tokenizer and settle its pad token, always the same for the same folder.
 
     Args:
         folder: of the base model.
         config: the base model's config.
+        converted: by us, for the demo (`scoring.demo.convert`): then the model is known to have an embedding for every
+            token, and tokenizer.json to have all of them.
 
     Raises:
         LoadError: there is no tokenizer, it is not a fast one, it belongs to another model, or none of its tokens
@@ -59,13 +61,17 @@ def load_tokenizer(folder: Path, config: Any) -> Any:
     from transformers import AutoTokenizer, TokenizersBackend
 
     opener: Any = TokenizersBackend if _is_saved_as_used(folder) else AutoTokenizer
+    # Told that there is nothing to add, transformers copies no list of what is there already.
+    told: dict[str, Any] = {"added_tokens_decoder": {}} if converted else {}
     try:
-        tokenizer = opener.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = opener.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **told)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise LoadError(f"{folder}: its tokenizer can't be loaded ({type(error).__name__}); is it complete?") from error
     if not getattr(tokenizer, "is_fast", False):
         raise LoadError(f"{folder}: its tokenizer is not a fast one; convert it to tokenizer.json")
-    _verify_vocabulary(folder, tokenizer, config)
+    if not converted:
+        _verify_vocabulary(folder, tokenizer, config)
+    _verify_beginning(folder, tokenizer, config)
     tokenizer.pad_token = _choose_pad(folder, tokenizer, config)
     return tokenizer
 
@@ -100,6 +106,10 @@ def _verify_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:
             f"{folder}: {len(beyond)} tokens of the tokenizer, from id {beyond[0]}, lie beyond the model's "
             f"{size} embeddings; use the tokenizer that the model was made with"
         )
+
+
+def _verify_beginning(folder: Path, tokenizer: Any, config: Any) -> None:
+    """Refuse a tokenizer that begins sequences in another way than the model does."""
     expected = config.bos_token_id
     if isinstance(expected, int) and tokenizer.bos_token_id not in {None, expected}:
         raise LoadError(

@@ -18,6 +18,7 @@ from prefstream.scoring.demo.convert import ConversionRequest, convert
 from prefstream.scoring.demo.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
 from prefstream.scoring.errors import LoadError
 from tests.support.gguf_files import PAD, SPECIALS, write_tiny_llama
+from tests.support.models import make_tiny_base
 
 # Converts in another process: `python -c DRIVER gguf-file cache-folder`.
 DRIVER = """
@@ -213,6 +214,20 @@ def test_a_model_other_than_the_expected_one_is_refused(
     fields = {"model_type": "llama", "pad_token": PAD, "special_tokens": SPECIALS, **expectation}
     with pytest.raises(LoadError, match=message):
         convert(ConversionRequest(source=str(tiny_gguf), folder=str(tmp_path), **fields))
+
+
+def test_a_tokenizer_with_a_token_that_has_no_embedding_is_refused(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    source, result = tmp_path / "source", tmp_path / "result"
+    make_tiny_base(source, "embeddinggemma")
+    result.mkdir()
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.add_tokens(["onemore"])
+    tokenizer.save_pretrained(source)
+    request = ConversionRequest(str(source), str(result), "gemma3_text", "<pad>", ())
+    with pytest.raises(LoadError, match="1 tokens of the tokenizer have no embedding"):
+        convert(request)
 
 
 def test_a_file_that_is_no_gguf_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_what_was_saved_as_used_is_read_as_it_stands_and_as_transformers_would_b
     )
 
 
+@pytest.mark.parametrize("family", ["gemma3", "chatml"])
+def test_what_we_converted_ourselves_is_read_to_the_same_end(tmp_path: Path, family: Any) -> None:
+    save_tokenizer(tmp_path, family)
+    ours, others = (load_tokenizer(tmp_path, Config(), converted=converted) for converted in (True, False))
+    assert ours.backend_tokenizer.to_str() == others.backend_tokenizer.to_str()
+    assert repr(ours.added_tokens_decoder) == repr(others.added_tokens_decoder)
+    assert (ours.special_tokens_map, ours.all_special_ids) == (others.special_tokens_map, others.all_special_ids)
+
+
 def test_what_another_version_saved_is_left_to_transformers(tmp_path: Path) -> None:
     path = save_tokenizer(tmp_path, "gemma2") / "tokenizer_config.json"
     settings = json.loads(path.read_bytes())
