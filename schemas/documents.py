@@ -247,6 +247,9 @@ def _asyncapi() -> _Json:
             "receivePanelChoices": _operation(
                 "receive", "panels", "A process with --panels takes over what is chosen for its group."
             ),
+            "receivePanelChoicesToChoose": _operation(
+                "receive", "panels", "`prefstream panels` reads what is chosen, before it chooses and to list it."
+            ),
             "sendPanelChoices": _operation("send", "panels", "`prefstream panels use` and `roll-back` choose."),
             "receivePreferencesToCalibrate": _operation(
                 "receive", "preferences", "Live calibration reads what judges said, committed records only."

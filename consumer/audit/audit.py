@@ -68,7 +68,7 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
     with closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)) as consumer:
         with admin_client(config) as admin:
             for topic in (span.topic, *outputs):
-                require_topic(config, admin, topic)
+                require_topic(config, admin, topic, "READ")
             committed = read_committed_offsets(admin, config.group, span.topic)  # 1
             asked, deleted = fix_range(consumer, span)  # 2
             battles, *answering = describe_topics(admin, (span.topic, *outputs))

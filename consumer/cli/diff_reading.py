@@ -82,7 +82,7 @@ class ClusterReading:
         """
         with client_silenced(), _translator(topic).translating():
             with admin_client(self._config) as admin:
-                require_topic(self._config, admin, topic)
+                require_topic(self._config, admin, topic, "READ")
             if self._consumer is None:
                 made = make_consumer(self._config, max_unpacked_bytes=self._config.max_unpacked_bytes)
                 self._consumer = self._stack.enter_context(closing(made))

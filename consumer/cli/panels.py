@@ -15,12 +15,14 @@ from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
 from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.client.acl import choosing_operations
+from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.panels import choosing
-from prefstream.consumer.panels.choices import publish_choice, read_choice
+from prefstream.consumer.panels.choices import Heard, publish_choice, read_choice
 from prefstream.consumer.panels.folder import PanelFolder
 from prefstream.schemas import PanelChoice, PanelVersion
 from prefstream.scoring.config import load_panel_config
@@ -136,7 +138,7 @@ def list_panels(
     Example: `prefstream panels list --panels panels/`
     """
     configure_logging("warning", "console", library_level="error")
-    heard = read_choice(config, config.group_id)
+    heard = _heard(config, publishes=False)
     names = None if config.panels is None else PanelFolder(config.panels).names()
     if as_json:
         chosen = None if heard is None else heard.choice.model_dump(mode="json", exclude_none=True)
@@ -186,8 +188,15 @@ def _check(config: StreamConfig, version: PanelVersion) -> bool:
     return True
 
 
+def _heard(config: StreamConfig, *, publishes: bool) -> Heard | None:
+    """What was chosen last; a right that is missing is told before anything is written."""
+    for operations in choosing_operations(config, publishes=publishes):
+        require_topics(config, operations)
+    return read_choice(config, config.group_id)
+
+
 def _last(config: StreamConfig) -> PanelChoice:
-    heard = read_choice(config, config.group_id)
+    heard = _heard(config, publishes=True)
     return choosing.first_choice(config.group_id, datetime.now(UTC)) if heard is None else heard.choice
 
 

@@ -150,8 +150,9 @@ def rescore(
         paths.check_output(resume=resume, force=force)
     with client_silenced(), ExitStack() as stack:
         with admin_client(config) as admin:
-            for topic in (asked.topic, *([output] if paths is None else ())):
-                require_topic(config, admin, topic)
+            require_topic(config, admin, asked.topic, "READ")
+            if paths is None:
+                require_topic(config, admin, output, "WRITE")
         frame = preference_frame(config, output) if paths is None else b""
         stack.enter_context(_reading(asked.topic).translating())
         consumer = stack.enter_context(closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)))

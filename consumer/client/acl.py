@@ -31,9 +31,14 @@ def topic_operations(config: TopicNames) -> dict[str, str]:
     return operations | ({config.panels_topic: "READ"} if follows else {})
 
 
-def choosing_operations(config: TopicNames) -> dict[str, str]:
-    """What who chooses a panel (`prefstream panels`) needs beside reading the topic, which is enough to list."""
-    return {config.panels_topic: "WRITE"}
+def choosing_operations(config: TopicNames, *, publishes: bool) -> list[dict[str, str]]:
+    """What `prefstream panels` needs on the topic of choices, one operation each.
+
+    Args:
+        config: names the topic.
+        publishes: whether a choice is made; else it is only read.
+    """
+    return [{config.panels_topic: "READ"}, *([{config.panels_topic: "WRITE"}] if publishes else [])]
 
 
 def calibrating_operations(config: TopicNames, *, publishes: bool) -> list[dict[str, str]]:
@@ -43,8 +48,8 @@ def calibrating_operations(config: TopicNames, *, publishes: bool) -> list[dict[
         config: names of the topics.
         publishes: whether it writes what it finds; else it only tells.
     """
-    reads = dict.fromkeys((config.preferences_topic, config.votes_topic, config.panels_topic), "READ")
-    return [reads, *([choosing_operations(config)] if publishes else [])]
+    reads, *writes = choosing_operations(config, publishes=publishes)
+    return [dict.fromkeys((config.preferences_topic, config.votes_topic), "READ") | reads, *writes]
 
 
 def board_operations(config: TopicNames, *, dead_letters: bool = True) -> dict[str, str]:

@@ -16,7 +16,7 @@ from prefstream.consumer.client.kafka_errors import KafkaError, Meaning, Transla
 from prefstream.consumer.client.protocols import Consumer, TopicPartition
 from prefstream.consumer.config import TOPIC_FIELDS, StreamConfig, TopicNames
 from prefstream.consumer.connection import KafkaConnection
-from prefstream.consumer.errors import BrokerUnreachableError, StreamError, TopicMissingError
+from prefstream.consumer.errors import BrokerUnreachableError, NotAuthorizedError, StreamError, TopicMissingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +118,30 @@ def command_to_create(names: TopicNames) -> str:
     return shlex.join(words) + login
 
 
-def require_topic(connection: KafkaConnection, admin: Any, name: str) -> None:
-    """Check that one topic, of the stream or not, exists.
+def require_topic(connection: KafkaConnection, admin: Any, name: str, operation: str) -> None:
+    """Check that one topic, of the stream or not, exists and that we may use it.
+
+    A broker that does not say what we may do is taken to allow it.
 
     Args:
         connection: names the brokers.
         admin: a KafkaAdminClient.
         name: of the topic.
+        operation: what is to be done with it, as kafka-python spells it.
 
     Raises:
-        TopicMissingError: it does not exist, or may not be seen.
+        TopicMissingError: it does not exist.
+        NotAuthorizedError: we may not do that; whether it exists is not told then.
         BrokerUnreachableError: no broker answered.
     """
     (topic,) = _ask(connection, admin, [name])
-    if topic.absent or topic.hidden:
+    if topic.absent:
         raise TopicMissingError(
-            f"no topic {name} at {connection.bootstrap_servers}: check its name, create it (prefstream topics create "
-            "makes the stream's), or grant Describe on it"
+            f"no topic {name} at {connection.bootstrap_servers}: check its name, or create it (prefstream topics "
+            "create makes the stream's)"
         )
+    if topic.allows(operation) is False:
+        raise NotAuthorizedError(f"the broker denies {spell(operation, name)}: grant that to this user")
 
 
 def _ask(connection: KafkaConnection, admin: Any, names: Iterable[str]) -> list[DescribedTopic]:

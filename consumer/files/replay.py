@@ -100,7 +100,7 @@ def topic_producer(connection: KafkaConnection, topic: str, **settings: Any) -> 
 def _record_limit_bytes(connection: KafkaConnection, topic: str) -> int | None:
     """The largest record that the topic takes; None where the broker does not tell."""
     with admin_client(connection) as admin:
-        require_topic(connection, admin, topic)
+        require_topic(connection, admin, topic, "WRITE")
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, [_LIMIT_CONFIG])
         described = admin.describe_configs([resource], config_filter="all")
     # Without the permission to see it, the answer has no entry.

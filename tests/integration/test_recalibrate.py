@@ -5,17 +5,14 @@ Killed at any moment, live calibration has chosen or it has not: never twice, an
 
 from __future__ import annotations
 
-import json
 import random
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
 
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.broker.node.errors import ErrorCode
@@ -23,12 +20,11 @@ from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UnconfirmedError
 from prefstream.consumer.panels.choices import publish_choice, read_choice
-from prefstream.consumer.recalibrate_config import RecalibrateConfig
-from prefstream.consumer.votes.live.service import LiveCalibration
 from prefstream.schemas import PanelChoice, decode_panel_choice
 from tests.conftest import Kafka
 from tests.support.panel_folders import choice, loader_of, write_panels
 from tests.support.processes import START_S, Prefstream, prefstream
+from tests.support.recalibrated import decided, following, vote
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -60,45 +56,6 @@ def calibrated_config(bootstrap_servers: str, folder: Path) -> StreamConfig:
     config = config.model_copy(update=own)
     make_topics(config, partitions=1)
     return config
-
-
-@contextmanager
-def following(config: StreamConfig, folder: Path, *, dry_run: bool = False) -> Iterator[LiveCalibration]:
-    """Live calibration in a thread, which may choose at once."""
-    names = {
-        name: getattr(config, name) for name in RecalibrateConfig.model_fields if name in type(config).model_fields
-    }
-    settings = RecalibrateConfig.load(
-        **names,
-        recalibrate_later_votes=60,
-        recalibrate_every="1s",
-        recalibrate_http_port=0,
-    )
-    service = LiveCalibration(settings, loader_of(folder), dry_run=dry_run)
-    thread = threading.Thread(target=service.run, name="recalibrate", daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def vote(config: StreamConfig, count: int, first: int = 0) -> None:
-    """Say of battles, mostly, that they are a tie, each time as another person."""
-    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers)) as producer:
-        for number in range(first, first + count):
-            winner = ("model_a", "tie", "tie", "model_b", "tie", "tie", "tie", "tie", "tie", "tie")[number % 10]
-            said = {"id": f"battle-{number}", "winner": winner, "voter": f"person {number}"}
-            producer.send(config.votes_topic, json.dumps(said).encode(), key=said["id"].encode())
-        producer.flush(60)
-
-
-def decided(service: LiveCalibration, outcome: str) -> float:
-    """How often a look came to that."""
-    labels = {"outcome": outcome}
-    return service.metrics.registry.get_sample_value("prefstream_recalibrate_decisions_total", labels) or 0.0
 
 
 def ties(service: Running) -> set[float]:

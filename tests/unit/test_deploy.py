@@ -27,7 +27,13 @@ from prefstream.consumer.observe.metrics import METRICS, Metric, metrics_markdow
 from prefstream.consumer.observe.recalibrate_metrics import RECALIBRATE_METRICS
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
 from prefstream.scoring.runtime import MALLOC_SETTINGS
-from tests.support.kafka.security import Acl, needed_acls, needed_acls_of_board, needed_acls_of_calibration
+from tests.support.kafka.security import (
+    Acl,
+    needed_acls,
+    needed_acls_of_board,
+    needed_acls_of_calibration,
+    needed_acls_of_commands,
+)
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -182,6 +188,16 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
         "prefstream-calibrate": {*needed_acls_of_calibration(config)},
     }
     assert guide.count("    acl --") == sum(map(len, granted.values()))
+
+
+def test_the_guide_tells_the_rights_of_each_command_that_are_tested() -> None:
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    _, table = guide.split("| command | its rights |\n|---|---|\n")
+    told = {
+        command: {Acl(*right) for right in re.findall(r"(Read|Write|Describe) on (topic|group) `([^`]+)`", rights)}
+        for command, rights in re.findall(r"^\| `([^`]+)` \| (.+) \|$", table.partition("\n\n")[0], re.MULTILINE)
+    }
+    assert told == {command: {*acls} for command, acls in needed_acls_of_commands(StreamConfig()).items()}
 
 
 def test_the_image_has_the_malloc_settings_and_runs_as_nobody_special() -> None:

@@ -7,13 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from prefstream.consumer.board.api.responses import API
@@ -28,20 +27,10 @@ from prefstream.schemas import encode_preference
 from prefstream.schemas.dead_letter import HEADER_REASON
 from tests.support.board import preference
 from tests.support.boards import ask, running_board
-from tests.support.kafka.cluster import ENV_HOME, KafkaCluster, kafka_home
-from tests.support.kafka.security import (
-    Acl,
-    Authority,
-    acls_of_watch,
-    broker_settings,
-    grant,
-    needed_acls_of_board,
-    revoke,
-    scram_listener,
-)
+from tests.support.kafka.secured import Secured, secured_cluster
+from tests.support.kafka.security import Acl, acls_of_watch, grant, needed_acls_of_board, revoke
 from tests.support.streams import read_topic, wait_until
 
-PASSWORD: Final = "zqsecret-of-the-board"  # noqa: S105 - of a cluster that lives for this file
 GROUP: Final = "stream"
 NAMES: Final = TopicNames()
 
@@ -65,50 +54,17 @@ USERS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Secured:
-    """The cluster, and who signed its certificate."""
-
-    cluster: KafkaCluster
-    cafile: Path
-
-    @property
-    def inside(self) -> TopicNames:
-        """The topics, seen by a super user."""
-        return TopicNames(bootstrap_servers=self.cluster.internal_servers)
-
-    def login(self, user: str) -> dict[str, Any]:
-        """Settings of a user."""
-        return {
-            "bootstrap_servers": self.cluster.servers("CLIENT"),
-            "security_protocol": "SASL_SSL",
-            "sasl_mechanism": "SCRAM-SHA-512",
-            "sasl_username": user,
-            "sasl_password": SecretStr(PASSWORD),
-            "ssl_cafile": self.cafile,
-            "group_id": GROUP,
-        }
-
-
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Topics with something on them: battles, of which one waits, a preference, a dead letter, a vote and none."""
-    home = kafka_home() or pytest.skip(f"needs an unpacked Apache Kafka: name it by {ENV_HOME} (and have Java 17)")
-    authority = Authority(tmp_path_factory.mktemp("authority"))
-    cluster = KafkaCluster(
-        home,
-        tmp_path_factory.mktemp("kafka"),
-        protocol="SASL_SSL",
-        scram_users=dict.fromkeys(USERS, PASSWORD),
-        settings=broker_settings(authority)
-        | scram_listener("client")
-        | {"listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-512"},
-    )
-    with cluster:
-        grant(cluster.internal_servers, USERS)
-        made = Secured(cluster, authority.cafile)
+    with secured_cluster(tmp_path_factory, USERS) as made:
         fill(made.inside)
         yield made
+
+
+def login(secured: Secured, user: str) -> dict[str, Any]:
+    """Settings of a user's board, which watches the stream's group."""
+    return secured.login(user) | {"group_id": GROUP}
 
 
 def fill(names: TopicNames) -> None:
@@ -167,7 +123,7 @@ def wait_served(url: str) -> None:
 
 
 def test_the_board_serves_and_watches_with_exactly_the_rights_of_the_guide(secured: Secured, tmp_path: Path) -> None:
-    with running_board(secured.inside, tmp_path, **secured.login("board")) as url:
+    with running_board(secured.inside, tmp_path, **login(secured, "board")) as url:
         wait_served(url)
         wait_until(lambda: stream_of(url)["lag"], what="the lag")
         assert stream_of(url)["lag"]["total"] == 1
@@ -179,7 +135,10 @@ def test_the_board_serves_and_watches_with_exactly_the_rights_of_the_guide(secur
 def test_without_rights_on_the_stream_it_says_so_and_serves_on_and_watches_while_they_are_granted(
     secured: Secured, tmp_path: Path, tries: Counter[str]
 ) -> None:
-    with capture_logs() as logs, running_board(secured.inside, tmp_path, **secured.login("blind")) as url:
+    with (
+        capture_logs() as logs,
+        running_board(secured.inside, tmp_path, **login(secured, "blind")) as url,
+    ):
         wait_served(url)
         wait_until(lambda: "the broker denies" in str(stream_of(url)["why_no_lag"]), what="why there is no lag")
         wait_until(lambda: stream_of(url)["why_no_dead_letters"].startswith("there is no topic"), what="why none")
@@ -199,7 +158,10 @@ def test_without_rights_on_the_stream_it_says_so_and_serves_on_and_watches_while
 
 
 def test_what_is_seen_and_may_not_be_used_is_named(secured: Secured, tmp_path: Path, tries: Counter[str]) -> None:
-    with capture_logs() as logs, running_board(secured.inside, tmp_path, **secured.login("sees")) as url:
+    with (
+        capture_logs() as logs,
+        running_board(secured.inside, tmp_path, **login(secured, "sees")) as url,
+    ):
         wait_served(url)
         wait_until(lambda: "the broker denies" in str(stream_of(url)["why_no_lag"]), what="why there is no lag")
         wait_until(lambda: "the broker denies" in stream_of(url)["why_no_dead_letters"], what="why none")
@@ -216,6 +178,6 @@ def test_without_a_right_that_it_reads_or_writes_by_it_ends_with_a_line_that_nam
     lacking = AT_ITS_START[number]
     with (
         pytest.raises(NotAuthorizedError, match=f"{lacking.operation} on topic {lacking.name}: grant that"),
-        running_board(secured.inside, tmp_path, **secured.login(f"lacks-{number}")) as url,
+        running_board(secured.inside, tmp_path, **login(secured, f"lacks-{number}")) as url,
     ):
         wait_until(lambda: ask(url, "/livez").status != 200, what="the end")

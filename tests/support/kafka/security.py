@@ -101,6 +101,21 @@ def needed_acls_of_calibration(names: TopicNames) -> tuple[Acl, ...]:
     )
 
 
+def needed_acls_of_commands(names: TopicNames, group_id: str = "prefstream") -> dict[str, tuple[Acl, ...]]:
+    """All that commands need that somebody calls now and then: what deploy/README.md says, which a test compares."""
+    battles, preferences = Acl("Read", "topic", names.battles_topic), Acl("Read", "topic", names.preferences_topic)
+    panels, letters = Acl("Read", "topic", names.panels_topic), Acl("Read", "topic", names.dead_letters_topic)
+    shadow = Acl("Read", "topic", names.shadow_topic)
+    return {
+        "audit": (battles, preferences, letters, Acl("Describe", "group", group_id)),
+        "audit --shadow": (battles, shadow, Acl("Describe", "group", f"{group_id}-shadow")),
+        "diff": (preferences, shadow, Acl("Read", "topic", names.votes_topic)),
+        "diff --replay": (preferences, battles),
+        "panels list": (panels,),
+        "panels use": (panels, Acl("Write", "topic", names.panels_topic)),
+    }
+
+
 def grant(bootstrap_servers: str, acls: Mapping[str, Iterable[Acl]]) -> None:
     """Allow users what they need.
 

@@ -251,7 +251,11 @@ def test_topics_are_read_and_written_as_the_rights_say(asyncapi: dict[str, Any])
     names = StreamConfig(review_topic="battles.review", panels=Path("panels"))
     actions = {"READ": "receive", "WRITE": "send"}
     of_page = battle_operations(names, writes=True, reads=True)
-    stream = (topic_operations(names), topic_operations(StreamConfig(shadow=True)), choosing_operations(names))
+    stream = (
+        topic_operations(names),
+        topic_operations(StreamConfig(shadow=True)),
+        *choosing_operations(names, publishes=True),
+    )
     board = (board_operations(names), watch_operations(names), shadow_operations(names), *of_page)
     users = (*stream, *board, *calibrating_operations(names, publishes=True))
     rights = [right for operations in users for right in operations.items() if right[1] != "DESCRIBE"]

@@ -71,7 +71,7 @@ def test_a_broker_that_does_not_answer_is_named(
         )  # LEADER_NOT_AVAILABLE is no answer, but it is retried
         broker.stop()
         with pytest.raises(BrokerUnreachableError, match=f"^asking {config.bootstrap_servers} for the topics failed"):
-            require_topic(config, admin, config.battles_topic)
+            require_topic(config, admin, config.battles_topic, "READ")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,21 @@ def test_a_right_that_is_missing_is_named(
             require_topics(config)
 
 
-@pytest.mark.parametrize("error", [UnknownTopicOrPartitionError, TopicAuthorizationFailedError])
-def test_one_topic_that_is_missing_or_hidden_is_named(broker: EmbeddedBroker, config: StreamConfig, error: Any) -> None:
+@pytest.mark.parametrize(
+    ("error", "becomes", "told"),
+    [
+        (UnknownTopicOrPartitionError, TopicMissingError, r"create it \(prefstream topics create "),
+        (TopicAuthorizationFailedError, NotAuthorizedError, "the broker denies Write on topic .*: grant that"),
+    ],
+)
+def test_one_topic_that_is_missing_or_hidden_is_named(
+    broker: EmbeddedBroker, config: StreamConfig, error: Any, becomes: type[Exception], told: str
+) -> None:
     with admin_client(config) as admin:
-        require_topic(config, admin, config.battles_topic)
+        require_topic(config, admin, config.battles_topic, "WRITE")
         broker.faults.fail("Metadata", error_code=error.errno)
-        with pytest.raises(TopicMissingError, match=r"create it \(prefstream topics create .* grant Describe"):
-            require_topic(config, admin, config.battles_topic)
+        with pytest.raises(becomes, match=told):
+            require_topic(config, admin, config.battles_topic, "WRITE")
 
 
 def test_a_consumer_tells_the_partitions_of_a_topic(config: StreamConfig) -> None:
