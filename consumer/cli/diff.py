@@ -26,7 +26,6 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.files.score_run import DEFAULT_CHUNK_ROWS
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.rescore.span import SPAN_METAVAR, TopicSpan
-from prefstream.consumer.votes.file import check_votes_file
 from prefstream.scoring.comparison.diff import DEFAULT_MOST, diff_answers
 from prefstream.scoring.comparison.pairs import JoinKey
 from prefstream.scoring.evaluation.bootstrap import DEFAULT_RESAMPLES, DEFAULT_SEED
@@ -169,11 +168,11 @@ def diff(
         files |= {side.path} if isinstance(side, FileSide) else set()
     if battles is not None:
         check_battles_file(battles)
-    if votes_file is not None:
-        check_votes_file(votes_file)
     check_outputs({"--json": json, "--html": html}, files, force=force)
     with leaving_at_once(console, "stopped: nothing is written"), ExitStack() as stack:
         reading = SideReading(console, ClusterReading(config, stack), battles, chunk)
+        if votes is not None:
+            reading.check_votes(votes)
         tables = reading.tables(*sides)
         said = None if votes is None else reading.votes(votes, set(tables[0].ids) & set(tables[1].ids))
         with CountProgress(console, verb="measuring", unit="parts") as progress:

@@ -26,6 +26,7 @@ from prefstream.consumer.diff.topics import RangeRead, read_topic_answers, read_
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.process.garbage import loading
 from prefstream.consumer.rescore.span import TopicSpan
+from prefstream.consumer.votes.file import check_votes_file
 from prefstream.consumer.words import counted
 from prefstream.schemas import Outcome, Reason
 from prefstream.scoring.comparison.answers import AnswerGathering, AnswerTable
@@ -132,6 +133,22 @@ class SideReading:
                 self._others_rejected += read_rows(self._battles, self.rows, progress)
         return one, other
 
+    def check_votes(self, where: str) -> None:
+        """Find what is wrong with where votes are to come from, before a panel scores for hours.
+
+        Args:
+            where: a file, a topic, or a range of one.
+
+        Raises:
+            PrefstreamError: there is no such file or topic, or it can't be read.
+        """
+        path = file_of(where)
+        if path is not None:
+            check_votes_file(path)
+            return
+        with self._cluster.of(_span_of_votes(where).topic):
+            pass
+
     def votes(self, where: str, wanted: set[str]) -> dict[str, list[Outcome]]:
         """What people said, by battle.
 
@@ -148,7 +165,7 @@ class SideReading:
                 said, rejected = read_file_votes(path, wanted, rows_read)
             self._others_rejected += rejected
             return said
-        span = TopicSpan.parse(where if "@" in where else f"{where}@earliest..latest")
+        span = _span_of_votes(where)
         with self._cluster.of(span.topic) as consumer, _records_read(self._console, span) as progress:
             said, read = read_topic_votes(consumer, span, wanted, progress)
         self._others_rejected += read.rejected
@@ -230,6 +247,10 @@ def loaded(panel: Path, console: Console) -> Iterator[Panel]:
 
 def _records_read(console: Console, span: TopicSpan) -> RecordProgress:
     return RecordProgress(console, verb=f"reading {span.topic}")
+
+
+def _span_of_votes(where: str) -> TopicSpan:
+    return TopicSpan.parse(where if "@" in where else f"{where}@earliest..latest")
 
 
 def _translator(topic: str) -> Translator:

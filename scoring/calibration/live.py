@@ -181,7 +181,8 @@ class LiveCalibrator:
 
     def due(self, now: int) -> bool:
         """Whether it is time for a look, at a moment in ms since the epoch."""
-        rested = self._looked_ms is None or now - self._looked_ms >= self._rules.every_ms
+        # A look of the future was taken by a clock that has been set right since: it must not be waited for.
+        rested = self._looked_ms is None or not 0 <= now - self._looked_ms < self._rules.every_ms
         return rested and self._new >= self._rules.later_votes / 4
 
     def looked(self, now: int) -> None:

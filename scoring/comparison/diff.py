@@ -72,7 +72,7 @@ def diff_answers(
     if not len(pairs):
         raise FileError(
             f"{left.name} and {right.name} have no battle in common, by {_SPELLED[pairs.by]}: of {len(left):,} and "
-            f"{len(right):,} answers none is about the same one"
+            f"{len(right):,} answers none is about the same one{_by_id_instead(left, right, pairs.by)}"
         )
     ids = [left.ids[row] for row in pairs.left.tolist()]
     facts = (rows or BattleRows()).of(ids)
@@ -142,6 +142,12 @@ def diff_answers(
 _SPELLED: Final[Mapping[JoinKey, str]] = {"source": "place", "id": "id"}
 
 
+def _by_id_instead(left: AnswerTable, right: AnswerTable, by: JoinKey) -> str:
+    """What to do where places have nothing in common and ids have."""
+    shared = 0 if by == "id" else len(set(left.ids) & set(right.ids))
+    return f"; by id {shared:,} are (--by id)" if shared else ""
+
+
 def _prompts(facts: RowFacts) -> list[bytes | int]:
     """What tells each battle's prompt from others: where it is not known, the battle."""
     return [position if prompt is None else prompt for position, prompt in enumerate(facts.prompts)]
@@ -162,11 +168,12 @@ def _voted(
     resamples: int,
     seed: int,
 ) -> VotedComparison | None:
+    # Where battles share an id, what people said is of the last one: nothing tells for which else they said it.
+    last = {left.ids[row]: position for position, row in enumerate(pairs.left.tolist())}
     if votes is None:
-        positions = np.flatnonzero(facts.outcomes != UNKNOWN)
+        positions = np.array([one for one in last.values() if facts.outcomes[one] != UNKNOWN], dtype=np.intp)
         outcomes = facts.outcomes[positions]
     else:
-        last = {left.ids[row]: position for position, row in enumerate(pairs.left.tolist())}
         cast = [
             (last[one], OUTCOMES.index(said)) for one, all_said in votes.items() if one in last for said in all_said
         ]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli import app
 from prefstream.consumer.client.topics import wait_until_led
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import DataLossError
+from prefstream.consumer.errors import DataLossError, TopicMissingError, UsageError
 from prefstream.schemas import KafkaSource, encode_preference
 from prefstream.schemas.vote import Vote
 from prefstream.schemas.wire import encode_vote
@@ -115,6 +115,18 @@ def test_a_range_is_a_part_and_a_file_may_stand_for_a_topic(
     assert result.exit_code == 0, result.output
     found = AnswersDiff.model_validate_json(out.read_bytes())
     assert (found.left.answers, found.join.joined, found.join.only_right) == (4, 4, BATTLES - 4)
+
+
+def test_a_topic_of_votes_that_is_not_there_is_told_before_a_panel_is_loaded(
+    config: StreamConfig, tmp_path: Path
+) -> None:
+    battles = tmp_path / "battles.jsonl"
+    battles.write_bytes(b"\n".join(battle_events(3)))
+    panels = [str(tmp_path / f"{name}.yaml") for name in ("missing", "too")]
+    with pytest.raises(TopicMissingError, match="no topic voets"):
+        diff(config, *panels, "--battles", str(battles), "--votes", "voets")
+    with pytest.raises(UsageError, match="'yesterday' is no bound"):
+        diff(config, *panels, "--battles", str(battles), "--votes", "votes@yesterday..latest")
 
 
 # --- answers of then, asked for again ------------------------------------------------------------------------------

@@ -273,3 +273,10 @@ def test_where_the_only_judge_that_counted_then_has_no_weight_now_the_others_cou
     decision, all_count = decided(recused, served=served), decided(votes, served=served)
     assert decision.verdict == "better"
     assert decision == all_count
+
+
+def test_a_look_that_a_wrong_clock_put_into_the_future_is_not_waited_for() -> None:
+    calibrator = LiveCalibrator(RULES)
+    calibrator.looked(10**12)
+    calibrator.add(drawn(600, [0.2, 0.2, 0.6]))
+    assert calibrator.due(10_000)

@@ -181,6 +181,33 @@ def test_sides_without_a_battle_in_common_are_refused() -> None:
         diff_answers(make_table([triple_row()], "left"), other)
 
 
+def test_where_places_have_nothing_in_common_and_ids_have_the_way_out_is_told() -> None:
+    moved = table_of(
+        make_preference(
+            0, row, battle_id=f"battle-{number}", source=KafkaSource(topic="battles", partition=7, offset=number)
+        )
+        for number, row in enumerate(make_probabilities(3))
+    )
+    with pytest.raises(FileError, match=r"by place: .*; by id 3 are \(--by id\)"):
+        diff_answers(make_table(make_probabilities(3)), moved)
+
+
+def test_a_label_of_a_row_that_shares_its_id_judges_the_answer_to_that_row_alone() -> None:
+    """The one who reads labels has the last row of an id; the answers of both rows are there."""
+    one, other = make_labelled(2)
+    told = BattleRows()
+    for row, outcome in ((one, "model_a"), (other, "tie")):
+        told.add(row.battle.model_copy(update={"id": "twice"}), outcome)  # type: ignore[arg-type]
+    table = table_of(
+        make_preference(number, said, battle_id="twice")
+        for number, said in enumerate([(0.9, 0.05, 0.05), (0.1, 0.1, 0.8)])
+    )
+    found = diff_answers(table, table, rows=told, resamples=RESAMPLES)
+    assert found.join.joined == 2
+    assert found.voted is not None
+    assert (found.voted.votes, found.voted.left_accuracy.value) == (1, 1.0)
+
+
 def test_a_side_without_an_answer_is_named() -> None:
     with pytest.raises(FileError, match="right holds no answer"):
         diff_answers(make_table([triple_row()], "left"), make_table([], "right"))
