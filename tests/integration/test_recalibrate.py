@@ -20,6 +20,7 @@ from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import UnconfirmedError
 from prefstream.consumer.panels.choices import publish_choice, read_choice
+from prefstream.consumer.votes.live import service as live_service
 from prefstream.schemas import PanelChoice, decode_panel_choice
 from tests.conftest import Kafka
 from tests.support.panel_folders import choice, loader_of, write_panels
@@ -196,3 +197,20 @@ def test_a_choice_that_no_broker_confirms_is_told_as_one_that_may_be_written(fol
         broker.faults.fail("Produce", error_code=ErrorCode.INVALID_RECORD)
         with pytest.raises(UnconfirmedError, match=f"writing to {config.panels_topic} failed"):
             publish_choice(config, choice(config.group_id))
+
+
+def test_a_choice_that_no_broker_confirmed_is_made_when_they_are_well_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_service, "AGAIN_S", 0.2)
+    with EmbeddedBroker() as broker:
+        config = calibrated_config(broker.bootstrap_servers, folder)
+        with running(config, loader_of(folder)) as service:
+            produce(config, battle_events(VOTES))
+            service.wait_published(VOTES)
+        vote(config, VOTES)
+        broker.faults.fail("Produce", error_code=ErrorCode.INVALID_RECORD)
+        with following(config, folder) as live:
+            wait_until(lambda: decided(live, "published"))
+            assert decided(live, "failed") == 1
+        assert len(chosen(config)) == 1
