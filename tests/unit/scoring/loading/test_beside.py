@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from prefstream import LoadError, ModelJudgeConfig, load_panel
 from prefstream.schemas import Battle
 from prefstream.scoring.config import PanelConfig
+from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import WEIGHTS
@@ -42,6 +43,11 @@ IN_8_BITS = {"dtype": "bfloat16", "quantization": "8bit"}
 def _one_thread() -> Iterator[None]:
     with one_torch_thread():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 @pytest.fixture
