@@ -45,7 +45,7 @@ def voted_in_words(voted: VotedComparison, left: str, right: str) -> Conclusion:
         return Conclusion(
             voted.mood,
             f"{right} is {voted.mood} than {left}, by {cast}: its log loss is "
-            f"{'lower' if gap.value < 0 else 'higher'} by {abs(gap.value):.3f}{_between(gap)}.",
+            f"{'lower' if gap.value < 0 else 'higher'} by {_size(abs(gap.value))}{_between(gap)}.",
         )
     if voted.more_votes is None:
         return Conclusion("open", f"Can't be told, and no number of votes would tell: by {cast} both cost the same.")
@@ -86,13 +86,18 @@ def _between(gap: Estimate) -> str:
     if gap.low is None or gap.high is None:
         return ""
     low, high = sorted((abs(gap.low), abs(gap.high)))
-    return f", between {low:.3f} and {high:.3f}"
+    return f", between {_size(low)} and {_size(high)}"
 
 
 def _signed(gap: Estimate) -> str:
     if gap.value is None or gap.low is None or gap.high is None:
         return "not known"
-    return f"{gap.value:+.3f}, between {gap.low:+.3f} and {gap.high:+.3f}"
+    return f"{_size(gap.value, '+')}, between {_size(gap.low, '+')} and {_size(gap.high, '+')}"
+
+
+def _size(number: float, sign: str = "") -> str:
+    """Three digits; of what is smaller two that count: many votes tell a difference that would be 0.000."""
+    return format(number, f"{sign}.3f" if abs(number) >= 0.01 or not number else f"{sign}.2g")
 
 
 def _rounded(count: int) -> str:

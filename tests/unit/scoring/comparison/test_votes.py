@@ -10,6 +10,7 @@ import pytest
 from prefstream.scoring.comparison.results import VotedComparison
 from prefstream.scoring.comparison.votes import hold_against_votes, votes_needed
 from prefstream.scoring.comparison.words import voted_in_words
+from prefstream.scoring.evaluation.bootstrap import Estimate
 from prefstream.scoring.probabilities import Triples, exchange
 from tests.support.judged import make_probabilities
 
@@ -63,6 +64,18 @@ def test_a_handful_of_votes_is_not_judged_by() -> None:
     voted = held(exchange(said), said, drawn(said))
     assert voted.mood == "open"
     assert "too few" in voted_in_words(voted, "left", "right").text
+
+
+def test_a_difference_that_only_many_votes_tell_is_not_spelled_as_nothing() -> None:
+    said = make_probabilities(400)
+    voted = held(said, said, drawn(said))
+    gap = Estimate(value=-0.0004, low=-0.0006, high=-0.0002)
+    comparison = voted.comparison.model_copy(update={"log_loss": gap})
+    better = voted.model_copy(update={"comparison": comparison, "mood": "better"})
+    told = voted_in_words(better, "left", "right").text
+    assert told.endswith("its log loss is lower by 0.0004, between 0.0002 and 0.0006.")
+    known = voted.model_copy(update={"comparison": comparison, "more_votes": 1_000})
+    assert "is -0.0004, between -0.0006 and -0.0002." in voted_in_words(known, "left", "right").text
 
 
 def test_so_many_votes_find_the_difference_in_eight_of_ten_cases() -> None:
