@@ -26,6 +26,7 @@ from prefstream.consumer.observe.health import HealthState
 from prefstream.consumer.observe.metrics import METRICS, Metric, metrics_markdown
 from prefstream.consumer.observe.recalibrate_metrics import RECALIBRATE_METRICS
 from prefstream.consumer.observe.stream_metrics import StreamMetrics
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.scoring.runtime import MALLOC_SETTINGS
 from tests.support.kafka.security import (
     Acl,
@@ -367,6 +368,8 @@ def test_monitoring_scrapes_the_service_and_shows_the_dashboard() -> None:
     jobs = {job["job_name"]: job for job in prometheus["scrape_configs"]}
     [by_name] = jobs.pop("prefstream-shadow")["dns_sd_configs"]
     assert by_name == {"names": ["prefstream-shadow"], "type": "A", "port": StreamConfig().http_port}
+    [by_name] = jobs.pop("prefstream-recalibrate")["dns_sd_configs"]
+    assert by_name == {"names": ["recalibrate"], "type": "A", "port": RecalibrateConfig().recalibrate_http_port}
     targets = {name: job["static_configs"][0]["targets"] for name, job in jobs.items()}
     assert targets == {
         "prefstream": [f"prefstream:{StreamConfig().http_port}"],

@@ -80,12 +80,25 @@
 {{- $wrong = append $wrong (printf "keda.lagThreshold: must be more than the %d battles that a busy pod has in flight (max_in_flight * max_batch_battles), which are lag" $flight) -}}
 {{- end -}}
 {{- end -}}
+{{- $panels := .Values.panels -}}
+{{- if gt (len (compact (list (ternary "content" "" (not (empty $panels.content))) $panels.existingConfigMap $panels.existingClaim))) 1 -}}
+{{- $wrong = append $wrong "panels: come from content, from existingConfigMap or from existingClaim, not from several" -}}
+{{- end -}}
+{{- if and $panels.subPath (not $panels.existingClaim) -}}
+{{- $wrong = append $wrong "panels.subPath: no effect without panels.existingClaim" -}}
+{{- end -}}
+{{- if and .Values.recalibrate.enabled (not .Values.recalibrate.dryRun) (not (include "prefstream.hasPanels" .)) -}}
+{{- $wrong = append $wrong "recalibrate.enabled: pods take over what it chooses only with panels; name those that can be chosen, or set recalibrate.dryRun" -}}
+{{- end -}}
 {{- if and .Values.board.enabled (or .Values.board.config.board_allow_battles .Values.board.config.board_show_texts) (not .Values.secrets.boardToken.existingSecret) -}}
 {{- $wrong = append $wrong "secrets.boardToken.existingSecret: board_allow_battles and board_show_texts need it" -}}
 {{- end -}}
 {{- if $config.shadow -}}
 {{- if eq .Values.metrics.job "prefstream" -}}
 {{- $wrong = append $wrong "metrics.job: config.shadow needs another one, such as prefstream-shadow; alerts of those who serve go by prefstream" -}}
+{{- end -}}
+{{- if .Values.recalibrate.enabled -}}
+{{- $wrong = append $wrong "recalibrate.enabled: votes calibrate those who serve; it belongs to their release, not to that of config.shadow" -}}
 {{- end -}}
 {{- if .Values.board.enabled -}}
 {{- $wrong = append $wrong "board.enabled: the board shows what those say who serve; it belongs to their release, not to that of config.shadow" -}}

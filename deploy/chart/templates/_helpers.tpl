@@ -14,6 +14,17 @@
 {{- default "prefstream" .Values.config.group_id }}{{ if .Values.config.shadow }}-shadow{{ end }}
 {{- end -}}
 
+{{/* The workloads, by what their names end in behind the release's: nothing for the stream. Takes the root; a mapping. */}}
+{{- define "prefstream.components" -}}
+stream: ""
+{{- if .Values.board.enabled }}
+board: -board
+{{- end }}
+{{- if .Values.recalibrate.enabled }}
+recalibrate: -recalibrate
+{{- end }}
+{{- end -}}
+
 {{/* What a workload's pods are found by, and nothing else is; takes the root and the component. */}}
 {{- define "prefstream.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
@@ -62,11 +73,33 @@ sasl_oauth_cafile: /etc/prefstream/tls/oauth-ca.crt
 
 {{- define "prefstream.settings" -}}
 {{- $own := include "prefstream.tlsSettings" . | fromYaml -}}
-{{- $_ := set $own "panel" (ternary "demo" "/panel/panel.yaml" (eq .Values.panel.builtin "demo")) -}}
+{{- $own = merge $own (include "prefstream.panelSettings" . | fromYaml) -}}
 {{- if .Values.traces.enabled -}}
-{{- $_ = set $own "traces" true -}}
+{{- $_ := set $own "traces" true -}}
 {{- end -}}
 {{- toYaml (merge $own .Values.config) -}}
+{{- end -}}
+
+{{/* Which panel pods start with, and where those are that can be chosen, as a mapping. */}}
+{{- define "prefstream.panelSettings" -}}
+panel: {{ ternary "demo" "/panel/panel.yaml" (eq .Values.panel.builtin "demo") }}
+{{- if include "prefstream.hasPanels" . }}
+panels: /panels
+{{- end }}
+{{- end -}}
+
+{{/* Whether there is a folder of panels that can be chosen. */}}
+{{- define "prefstream.hasPanels" -}}
+{{- if or .Values.panels.content .Values.panels.existingConfigMap .Values.panels.existingClaim -}}true{{- end -}}
+{{- end -}}
+
+{{/* The stream's settings are in it, too: live calibration passes over those that it does not have. */}}
+{{- define "prefstream.recalibrateSettings" -}}
+{{- $own := include "prefstream.tlsSettings" . | fromYaml -}}
+{{- $own = merge $own (include "prefstream.panelSettings" . | fromYaml) -}}
+{{- $_ := set $own "recalibrate_http_host" "0.0.0.0" -}}
+{{- $_ = set $own "recalibrate_http_port" 9466 -}}
+{{- toYaml (merge $own .Values.recalibrate.config .Values.config) -}}
 {{- end -}}
 
 {{/* The stream's settings are in it, too: the board passes over those that it does not have. */}}
@@ -117,12 +150,12 @@ calibration.json: |
 {{- end }}
 {{- end -}}
 
-{{/* Sources of the folder of secrets: each file has its setting's name. Takes the root, and whether it is the board's. */}}
+{{/* Sources of the folder of secrets: each file has its setting's name. Takes the root and the component. */}}
 {{- define "prefstream.secretSources" -}}
 {{- $secrets := .root.Values.secrets -}}
 {{- $files := dict "sasl_password" $secrets.saslPassword "sasl_oauth_client_secret" $secrets.oauthClientSecret "ssl_password" $secrets.tlsKeyPassword -}}
-{{- if .board }}{{ $_ := set $files "board_http_token" $secrets.boardToken -}}
-{{- else }}{{ $_ := set $files "schema_registry_password" $secrets.registryPassword }}{{ end -}}
+{{- if eq .component "board" }}{{ $_ := set $files "board_http_token" $secrets.boardToken -}}
+{{- else if eq .component "stream" }}{{ $_ := set $files "schema_registry_password" $secrets.registryPassword }}{{ end -}}
 {{- range $file, $secret := $files }}
 {{- if $secret.existingSecret }}
 - secret: {name: {{ $secret.existingSecret }}, items: [{key: {{ $secret.key }}, path: {{ $file }}}]}
@@ -130,10 +163,10 @@ calibration.json: |
 {{- end }}
 {{- end -}}
 
-{{/* Volumes that both workloads have: settings, secrets, certificates, /tmp. Takes the root, and whether it is the board. */}}
+{{/* Volumes that all workloads have: settings, secrets, certificates, /tmp. Takes the root and the component. */}}
 {{- define "prefstream.volumes" -}}
 - name: settings
-  configMap: {name: {{ include "prefstream.fullname" .root }}{{ if .board }}-board{{ end }}}
+  configMap: {name: {{ include "prefstream.fullname" .root }}{{ get (include "prefstream.components" .root | fromYaml) .component }}}
 - name: tmp
   emptyDir: {}
 {{- with include "prefstream.secretSources" . | trim }}
@@ -170,7 +203,47 @@ calibration.json: |
 {{- end }}
 {{- end -}}
 
-{{/* What the pods of both workloads have in common. Takes the root. */}}
+{{/* The panel that pods start with, and the folder of those that can be chosen. Take the root. */}}
+{{- define "prefstream.panelVolumes" -}}
+{{- if ne .Values.panel.builtin "demo" }}
+- name: panel
+  configMap: {name: {{ default (printf "%s-panel" (include "prefstream.fullname" .)) .Values.panel.existingConfigMap.name }}}
+{{- end }}
+{{- with .Values.panels }}
+{{- if .existingClaim }}
+- name: panels
+  persistentVolumeClaim: {claimName: {{ .existingClaim }}, readOnly: true}
+{{- else if or .content .existingConfigMap }}
+- name: panels
+  configMap: {name: {{ default (printf "%s-panels" (include "prefstream.fullname" $)) .existingConfigMap }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "prefstream.panelMounts" -}}
+{{- if ne .Values.panel.builtin "demo" }}
+# File by file: a ConfigMap as a folder is links into one whose name changes, and what stands in a panel file is relative
+# to where the file lies.
+{{- $files := .Values.panel.existingConfigMap.keys }}
+{{- if not .Values.panel.existingConfigMap.name }}
+{{- $files = include "prefstream.panelFiles" . | fromYaml | keys | sortAlpha }}
+{{- end }}
+{{- range $files }}
+- {name: panel, mountPath: {{ printf "/panel/%s" . }}, subPath: {{ . }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- if include "prefstream.hasPanels" . }}
+# As a folder: a panel that is added is there without a restart.
+- name: panels
+  mountPath: /panels
+  readOnly: true
+  {{- with .Values.panels.subPath }}
+  subPath: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What the pods of all workloads have in common. Takes the root. */}}
 {{- define "prefstream.podBasics" -}}
 serviceAccountName: {{ include "prefstream.serviceAccount" . }}
 automountServiceAccountToken: false

@@ -64,7 +64,7 @@ initContainers:
 {{- end -}}
 
 {{- define "prefstream.streamEnvironment" -}}
-{{- include "prefstream.environment" (dict "root" . "board" false) }}
+{{- include "prefstream.environment" (dict "root" . "component" "stream") }}
 {{- include "prefstream.hubEnvironment" . | nindent 0 }}
 {{- if .Values.cache.offline }}
 - {name: HF_HUB_OFFLINE, value: "1"}
@@ -75,19 +75,9 @@ initContainers:
 {{- end -}}
 
 {{- define "prefstream.streamMounts" -}}
-{{- include "prefstream.mounts" (dict "root" . "board" false) }}
+{{- include "prefstream.mounts" (dict "root" . "component" "stream") }}
 - {name: cache, mountPath: /cache}
-{{- if ne .Values.panel.builtin "demo" }}
-# File by file: a ConfigMap as a folder is links into one whose name changes, and what stands in a panel file is relative
-# to where the file lies.
-{{- $files := .Values.panel.existingConfigMap.keys }}
-{{- if not .Values.panel.existingConfigMap.name }}
-{{- $files = include "prefstream.panelFiles" . | fromYaml | keys | sortAlpha }}
-{{- end }}
-{{- range $files }}
-- {name: panel, mountPath: {{ printf "/panel/%s" . }}, subPath: {{ . }}, readOnly: true}
-{{- end }}
-{{- end }}
+{{- include "prefstream.panelMounts" . | nindent 0 }}
 {{- if or .Values.adapters.hub .Values.adapters.existingClaim }}
 - name: adapters
   mountPath: /panel/adapters
@@ -100,11 +90,8 @@ initContainers:
 
 {{/* Volumes but for the cache of a StatefulSet's own claim. */}}
 {{- define "prefstream.streamVolumes" -}}
-{{- include "prefstream.volumes" (dict "root" . "board" false) }}
-{{- if ne .Values.panel.builtin "demo" }}
-- name: panel
-  configMap: {name: {{ default (printf "%s-panel" (include "prefstream.fullname" .)) .Values.panel.existingConfigMap.name }}}
-{{- end }}
+{{- include "prefstream.volumes" (dict "root" . "component" "stream") }}
+{{- include "prefstream.panelVolumes" . | nindent 0 }}
 {{- if .Values.adapters.existingClaim }}
 - name: adapters
   persistentVolumeClaim: {claimName: {{ .Values.adapters.existingClaim }}, readOnly: true}

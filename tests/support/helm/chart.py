@@ -45,9 +45,9 @@ class Rendered:
         """The manifests of a kind."""
         return [document for document in self.documents if document["kind"] == kind]
 
-    def pod(self, kind: str) -> dict[str, Any]:
-        """The specification of the pods of the one workload of a kind; of a pod itself, where that is the kind."""
-        spec: dict[str, Any] = self.of(kind)["spec"]
+    def pod(self, kind: str, name: str | None = None) -> dict[str, Any]:
+        """The specification of a workload's pods, found as `of` does; of a pod itself, where that is the kind."""
+        spec: dict[str, Any] = self.of(kind, name)["spec"]
         return spec if kind == "Pod" else spec["template"]["spec"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.support.helm.chart import NAMESPACE, Rendered
 IMAGE_ENVIRONMENT: Final = {"PREFSTREAM_HTTP_HOST": "0.0.0.0", "PREFSTREAM_HTTP_PORT": "9464"}
 """What the Dockerfile sets of our settings; a test of the image holds it."""
 
-_MOVED: Final = ("/etc/prefstream", "/panel", "/var/lib/prefstream")
+_MOVED: Final = ("/etc/prefstream", "/panels", "/panel", "/var/lib/prefstream")
 """Folders that settings name."""
 
 
@@ -40,8 +41,8 @@ class Container:
         return self.folder / inside.lstrip("/")
 
 
-def unpack(rendered: Rendered, kind: str, folder: Path) -> Container:
-    """Lay out the container of the one workload of a kind.
+def unpack(rendered: Rendered, kind: str, folder: Path, name: str | None = None) -> Container:
+    """Lay out the container of the one workload of a kind, or of a kind and name.
 
     ConfigMaps and Secrets that the chart takes as given hold a word for each key; claims are empty folders.
 
@@ -49,22 +50,23 @@ def unpack(rendered: Rendered, kind: str, folder: Path) -> Container:
         rendered: the manifests.
         kind: of the workload.
         folder: an empty one.
+        name: of the workload.
     """
-    pod = rendered.pod(kind)
+    pod = rendered.pod(kind, name)
     [container] = pod["containers"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    for template in rendered.of(kind)["spec"].get("volumeClaimTemplates", ()):
+    for template in rendered.of(kind, name)["spec"].get("volumeClaimTemplates", ()):
         volumes[template["metadata"]["name"]] = {"persistentVolumeClaim": {}}
     for mount in container["volumeMounts"]:
         target = folder / mount["mountPath"].lstrip("/")
         files = dict(_files(rendered, volumes[mount["name"]]))
-        if (name := mount.get("subPath")) in files:
+        if (one := mount.get("subPath")) in files:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_moved(files[name], folder), encoding="utf-8")
+            target.write_text(_moved(files[one], folder), encoding="utf-8")
             continue
         target.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            target.joinpath(name).write_text(_moved(text, folder), encoding="utf-8")
+        for file, text in files.items():
+            target.joinpath(file).write_text(_moved(text, folder), encoding="utf-8")
     moved = {name: _moved(text, folder) for name, text in variables_of(container).items()}
     return Container(folder, IMAGE_ENVIRONMENT | moved, list(container["args"]))
 
@@ -93,6 +95,6 @@ def _variable(variable: dict[str, Any]) -> str:
 
 def _moved(text: str, folder: Path) -> str:
     for place in _MOVED:
-        text = text.replace(f" {place}/", f" {folder}{place}/")
+        text = re.sub(rf" {place}(?=/|$)", f" {folder}{place}", text, flags=re.MULTILINE)
         text = f"{folder}{text}" if text.startswith(place) else text
     return text

@@ -16,6 +16,7 @@ import yaml
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.scoring.config import DEMO_PANEL
 from tests.support.helm.chart import CHART
 
@@ -23,6 +24,7 @@ SCHEMA: Final = CHART / "values.schema.json"
 
 _BY_THE_CHART: Final = {
     *("instance_id", "panel", "http", "http_host", "http_port", "traces"),
+    *("recalibrate_http_host", "recalibrate_http_port"),
     *("board_file", "board_http_host", "board_http_port", "board_root_path", "board_shipped"),
 }
 """Settings that follow from where things are mounted, and from what probes and Services ask."""
@@ -37,6 +39,7 @@ def generated() -> dict[str, Any]:
         "panels": {"enum": ["", DEMO_PANEL, *panels]},
         "settings": _settings(StreamConfig, lambda name: not name.startswith("board_")),
         "boardSettings": _settings(BoardConfig, lambda name: name.startswith("board_")),
+        "recalibrateSettings": _settings(RecalibrateConfig, lambda name: name.startswith("recalibrate_")),
     }
 
 

@@ -15,6 +15,8 @@ from jsonschema import Draft7Validator
 
 from prefstream.consumer.board_config import BoardConfig
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.consumer.stream.service import LIVENESS_GRACE_S
 from prefstream.scoring.config import load_panel_config
 from prefstream.scoring.judges.calibration import CalibrationFile
@@ -29,6 +31,8 @@ METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 OLDEST = re.findall(r"\d+\.\d+\.\d+", METADATA["kubeVersion"])[0]
 SETS = sorted(EXAMPLES)
 WITH_BOARD = ["everything"]
+BESIDE = ("board", "recalibrate")
+"""Workloads beside the stream."""
 PRIOR = {"name": "a", "kind": "prior", "probabilities": {"model_a": 0.4, "model_b": 0.4, "tie": 0.2}}
 
 each_set = pytest.mark.parametrize("name", SETS)
@@ -174,13 +178,24 @@ def test_secrets_are_references_alone(name: str) -> None:
         assert [name for name in named if re.search("TOKEN|PASSWORD|SECRET$", name) and "value" in named[name]] == []
 
 
-def test_the_stream_does_not_hold_the_boards_token_nor_the_board_the_hubs() -> None:
-    rendered = render(EXAMPLES["everything"], 'secrets.hubToken.existingSecret="hugging-face"')
-    stream, board = (json.dumps(rendered.pod(kind)) for kind in ("StatefulSet", "Deployment"))
-    assert "judges-board" not in stream
-    assert "board_http_token" in board
-    assert "HF_TOKEN" in stream
-    assert "HF_TOKEN" not in board
+def test_each_pod_holds_no_secret_of_another() -> None:
+    rendered = render(
+        EXAMPLES["everything"],
+        'secrets.hubToken.existingSecret="hugging-face"',
+        'secrets.registryPassword.existingSecret="registry"',
+    )
+    workloads = {"stream": ("StatefulSet", "judges"), **{one: ("Deployment", f"judges-{one}") for one in BESIDE}}
+    text = {one: json.dumps(rendered.pod(*workload)) for one, workload in workloads.items()}
+    holders = {
+        secret: {one for one, pod in text.items() if secret in pod}
+        for secret in ("board_http_token", "schema_registry_password", "HF_TOKEN", "sasl_oauth_client_secret")
+    }
+    assert holders == {
+        "board_http_token": {"board"},
+        "schema_registry_password": {"stream"},
+        "HF_TOKEN": {"stream"},
+        "sasl_oauth_client_secret": {"stream", *BESIDE},
+    }
 
 
 # --- the code reads it ---------------------------------------------------------------------------------------------
@@ -202,7 +217,7 @@ def test_the_stream_takes_its_settings(name: str, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("name", WITH_BOARD)
 def test_the_board_takes_its_settings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    container = unpack(example(name), "Deployment", tmp_path)
+    container = unpack(example(name), "Deployment", tmp_path, "judges-board")
     for variable, text in container.environment.items():
         monkeypatch.setenv(variable, text)
     config = BoardConfig.load()
@@ -214,6 +229,46 @@ def test_the_board_takes_its_settings(name: str, tmp_path: Path, monkeypatch: py
     assert config.board_http_token is not None
     assert config.sasl_oauth_client_secret is not None
     assert config.sasl_oauth_client_secret.get_secret_value() == "judges-oauth/client-secret"
+
+
+def test_live_calibration_takes_its_settings_and_knows_the_panels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = unpack(example("everything"), "Deployment", tmp_path, "judges-recalibrate")
+    for variable, text in container.environment.items():
+        monkeypatch.setenv(variable, text)
+    config = RecalibrateConfig.load()
+    assert (config.recalibrate_http_host, config.recalibrate_http_port) == ("0.0.0.0", 9466)
+    assert (config.recalibrate_window, config.recalibrate_every) == ("7d", "6h")
+    assert (config.group_id, config.sasl_mechanism) == ("judges", "OAUTHBEARER")
+    assert config.sasl_oauth_client_secret is not None
+    assert config.panel == container.path("/panel/panel.yaml")
+    assert config.panels == container.path("/panels")
+    assert read_calibration(load_panel_config(config.panel)).panel.temperature == 0.9
+    assert PanelFolder(config.panels).names() == ["may"]
+    assert container.arguments == ["recalibrate"]
+
+
+def test_panels_that_can_be_chosen_are_read_from_where_they_are_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a ConfigMap a file lies in a folder whose name changes: an adapter is named by where it is mounted."""
+    container = unpack(example("everything"), "StatefulSet", tmp_path)
+    for variable, text in container.environment.items():
+        monkeypatch.setenv(variable, text)
+    config = StreamConfig.load()
+    assert config.panels is not None
+    panel = load_panel_config(PanelFolder(config.panels).file("may"))
+    [adapter] = [adapter for judge in panel.judges if (adapter := getattr(judge, "adapter", None))]
+    assert Path(adapter) == container.path("/panel/adapters/lexical-may")
+    claim = {"existingClaim": "models", "subPath": "panels"}
+    rendered = render(EXAMPLES["priors"], f"panels={json.dumps(claim)}")
+    pod = rendered.pod("StatefulSet")
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "panels"]
+    assert mount == {"name": "panels", "mountPath": "/panels", "readOnly": True, "subPath": "panels"}
+    [volume] = [one for one in pod["volumes"] if one["name"] == "panels"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    assert "panels" not in yaml.safe_load(example("priors").of("ConfigMap", "demo-prefstream")["data"]["settings.yaml"])
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if name != "demo"])

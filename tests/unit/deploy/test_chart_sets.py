@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from prefstream.consumer.board_config import BoardConfig
+from prefstream.consumer.cli.recalibrate import STOP_S
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.doctor.memory import MIB, parts_of
+from prefstream.consumer.recalibrate_config import RecalibrateConfig
 from prefstream.scoring.loading.sources import _SMALL_FILES, _WEIGHT_FILES
 from tests.support.helm.chart import CHART, EXAMPLES, NAMESPACE, example, render, run_helm
 
@@ -153,7 +155,7 @@ def test_pods_are_replaced_where_what_they_read_changes_and_not_otherwise() -> N
 
 
 def test_the_board_is_one_process_on_a_claim_of_its_own() -> None:
-    board = example("everything").of("Deployment")
+    board = example("everything").of("Deployment", "judges-board")
     assert (board["spec"]["replicas"], board["spec"]["strategy"]) == (1, {"type": "Recreate"})
     claim = example("everything").of("PersistentVolumeClaim")
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
@@ -171,20 +173,42 @@ def test_the_board_is_shown_under_its_path() -> None:
     assert "board_root_path" not in yaml.safe_load(at_the_root["data"]["settings.yaml"])
 
 
+# --- live calibration ----------------------------------------------------------------------------------------------
+
+
+def test_live_calibration_is_one_process_that_keeps_nothing_and_has_no_card() -> None:
+    made = changed("gpu.count=1").of("Deployment", "judges-recalibrate")
+    assert (made["spec"]["replicas"], made["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    pod = made["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["ports"][0]["containerPort"] == RecalibrateConfig().recalibrate_http_port
+    assert pod["terminationGracePeriodSeconds"] > STOP_S
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    assert [volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume] == []
+    assert {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")} == {"tmp"}
+
+
+def test_live_calibration_that_only_tells_needs_no_panels_to_choose() -> None:
+    made = changed("recalibrate.dryRun=true", "panels.content=null").of("Deployment", "judges-recalibrate")
+    assert made["spec"]["template"]["spec"]["containers"][0]["args"] == ["recalibrate", "--dry-run"]
+
+
 # --- network -------------------------------------------------------------------------------------------------------
 
 
 def test_who_may_reach_whom() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in example("everything").all_of("NetworkPolicy")}
-    assert policies.keys() == {"judges", "judges-board"}
+    assert policies.keys() == {"judges", "judges-board", "judges-recalibrate"}
     for policy in policies.values():
         assert policy["policyTypes"] == ["Ingress", "Egress"]
         brokers = [rule for rule in policy["egress"] if {"protocol": "TCP", "port": 9094} in rule["ports"]]
         assert [rule["to"] for rule in brokers] == [[{"ipBlock": {"cidr": "10.0.0.0/16"}}]]
         assert all(rule["from"] for rule in policy["ingress"])
     ports = {name: [port["port"] for rule in one["egress"] for port in rule["ports"]] for name, one in policies.items()}
-    assert ports == {"judges": [53, 53, 9094, 443, 4318, 8000], "judges-board": [53, 53, 9094, 443]}
-    assert [len(policies[name]["ingress"]) for name in ("judges", "judges-board")] == [1, 2]
+    beside = [53, 53, 9094, 443]
+    assert ports == {"judges": [*beside, 4318, 8000], "judges-board": beside, "judges-recalibrate": beside}
+    ingress = {name: len(policy["ingress"]) for name, policy in policies.items()}
+    assert ingress == {"judges": 1, "judges-board": 2, "judges-recalibrate": 1}
 
 
 # --- traces --------------------------------------------------------------------------------------------------------
@@ -242,13 +266,15 @@ def test_who_has_no_board_has_none_of_its_alerts_and_dashboards() -> None:
     assert not [rule for rule in alerts(rendered).values() if "prefstream_board" in rule["expr"]]
     dashboards = [one for one in rendered.all_of("ConfigMap") if "grafana_dashboard" in one["metadata"]["labels"]]
     assert [list(one["data"]) for one in dashboards] == [["prefstream-dashboard.json"]]
-    assert len(rendered.all_of("ServiceMonitor")) == 1
+    assert {one["metadata"]["name"] for one in rendered.all_of("ServiceMonitor")} == {"judges", "judges-recalibrate"}
 
 
 def test_targets_have_the_job_that_alerts_and_dashboards_ask_for() -> None:
     monitors = example("everything").all_of("ServiceMonitor")
-    jobs = [one["spec"]["endpoints"][0]["relabelings"] for one in monitors]
-    assert jobs == [[{"targetLabel": "job", "replacement": f"judges{suffix}"}] for suffix in ("", "-board")]
+    for monitor in monitors:
+        job = {"targetLabel": "job", "replacement": monitor["metadata"]["name"]}
+        assert monitor["spec"]["endpoints"][0]["relabelings"] == [job]
+    assert {one["metadata"]["name"] for one in monitors} == {"judges", "judges-board", "judges-recalibrate"}
     services = {one["metadata"]["name"]: one for one in example("everything").all_of("Service")}
     for monitor in monitors:
         wanted = monitor["spec"]["selector"]["matchLabels"]

@@ -50,7 +50,7 @@ def schema_paths(schema: dict[str, Any], whole: dict[str, Any], before: str = ""
     """Every key that a schema knows, but for the settings: the reference of commands has those."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        schema = {} if name in {"settings", "boardSettings"} else whole["definitions"][name]
+        schema = {} if name.lower().endswith("settings") else whole["definitions"][name]
     for key, part in schema.get("properties", {}).items():
         yield f"{before}{key}"
         yield from schema_paths(part, whole, f"{before}{key}.")
@@ -75,7 +75,8 @@ def test_values_and_schema_know_the_same_keys() -> None:
     named = set(paths(VALUES))
     # What is of Kubernetes goes on below; what is of the stream is checked with the code's own settings.
     assert known - named <= {f"containerSecurityContext.{key}" for key in ("privileged", "runAsUser")}
-    free = ("config.", "resources.", "board.resources.", "podSecurityContext.", "containerSecurityContext.")
+    resources = ("resources.", "board.resources.", "recalibrate.resources.")
+    free = ("config.", *resources, "podSecurityContext.", "containerSecurityContext.")
     assert [path for path in named - known if not path.startswith((*free, "metrics.dashboards.labels."))] == []
 
 
@@ -140,6 +141,10 @@ def test_the_least_that_is_to_be_said_is_enough() -> None:
         ("board.config.board_http_token", "in the open"),
         ("board.config.board_unknown_selection", "guess"),
         ("board.ingress.path", "board"),
+        ("recalibrate.config.recalibrate_http_port", 80),
+        ("recalibrate.config.recalibrate_later_votes", 1),
+        ("panels.content.may", "no panel"),
+        ("config.panels", "/panels"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_place(path: str, value: Any) -> None:
@@ -200,6 +205,16 @@ def test_a_wrong_value_is_refused_by_its_place(path: str, value: Any) -> None:
             {**with_value("config.shadow", True), "board": {"enabled": True}},
         ),
         ("board.ingress.host: say", with_value("board", {"enabled": True, "ingress": {"enabled": True}})),
+        (
+            "panels: come from content, from existingConfigMap or from existingClaim",
+            with_value("panels", {"existingClaim": "a", "existingConfigMap": "b"}),
+        ),
+        ("panels.subPath: no effect", with_value("panels", {"existingConfigMap": "b", "subPath": "c"})),
+        ("recalibrate.enabled: pods take over what it chooses only with", with_value("recalibrate.enabled", True)),
+        (
+            "recalibrate.enabled: votes calibrate those who serve",
+            {**with_value("config.shadow", True), "recalibrate": {"enabled": True, "dryRun": True}},
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_what_to_change(told: str, values: dict[str, Any]) -> None:
