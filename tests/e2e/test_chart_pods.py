@@ -23,11 +23,15 @@ from kafka import KafkaProducer
 from prefstream.consumer.broker import EmbeddedBroker
 from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
+from prefstream.consumer.panels.choices import publish_choice
 from prefstream.scoring.config import load_panel_config
 from tests.support.helm.chart import EXAMPLES, NAMESPACE, render
 from tests.support.helm.pods import Container, unpack, variables_of
 from tests.support.hub import Hub, serving_hub
+from tests.support.panel_folders import choice
+from tests.support.priors import prior_entry
 from tests.support.processes import START_S, Prefstream
+from tests.support.recalibrated import vote
 from tests.support.streams import (
     battle_event,
     committed_offsets,
@@ -180,6 +184,28 @@ def test_the_boards_pod_shows_what_the_streams_pod_answered(broker: StreamConfig
         board.process.terminate()
         assert board.wait() == 0
     assert tmp_path.joinpath("board/var/lib/prefstream/board.sqlite").stat().st_uid == os.getuid()
+
+
+def test_what_the_calibrating_pod_chooses_the_streams_pod_takes_over(broker: StreamConfig, tmp_path: Path) -> None:
+    settings = {"enabled": True, "config": {"recalibrate_later_votes": 60, "recalibrate_every": "1s"}}
+    panels = {"may": {"judges": [prior_entry("may")]}}
+    rendered = at(broker, f"recalibrate={json.dumps(settings)}", f"panels.content={json.dumps(panels)}")
+    live = unpack(rendered, "Deployment", tmp_path / "live", "demo-prefstream-recalibrate")
+    send(broker, 300)
+    vote(broker, 300)
+    with (
+        pod(
+            unpack(rendered, "StatefulSet", tmp_path / "stream"), "PREFSTREAM_HTTP_PORT", tmp_path / "stream.log"
+        ) as stream,
+        pod(live, "PREFSTREAM_RECALIBRATE_HTTP_PORT", tmp_path / "log") as process,
+    ):
+        wait_until(lambda: stream.log_events("panel taken over") or process.ended, START_S, "another calibration")
+        assert "published" in [line["outcome"] for line in process.log_events("decided")]
+        publish_choice(broker, choice(broker.group_id, "may"))
+        wait_until(lambda: len(stream.log_events("panel taken over")) == 2 or stream.ended, START_S, "another panel")
+        assert stream.log_events("panel taken over")[1]["panel"] == "may"
+        process.process.terminate()
+        assert process.wait() == 0
 
 
 @pytest.fixture
