@@ -152,15 +152,16 @@ def test_killed_again_and_again_it_chooses_once_and_keeps_its_window(
         service.wait_published(VOTES + 80)
     vote(config, VOTES)
     wait = random.Random(1)
-    for _ in range(20):
+    for turn in range(1, 13):
         with calibrating(config, folder, tmp_path / "log") as process:
             wait_until(lambda: process.log_events("following") or process.ended, START_S, what="the start")
-            time.sleep(wait.uniform(0.0, 0.4))
+            time.sleep(wait.uniform(0.0, 0.1 * turn))
             assert not process.ended, process.log
         if chosen(config):
             break
+    made = bool(chosen(config))  # where the machine is busy, each may have been killed before it came to that
     with calibrating(config, folder, tmp_path / "log") as process:
-        assert wait_decided(process)["outcome"] in {"too_soon", "too_few_later_votes"}
+        assert wait_decided(process)["outcome"] in ({"too_soon", "too_few_later_votes"} if made else {"published"})
         time.sleep(1.5)  # the next look is allowed by then, and there is nothing new to look at
     assert len(chosen(config)) == 1
     # Eighty votes are far too few to fit anything to: what they are held against was read again.
