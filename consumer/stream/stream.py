@@ -36,6 +36,12 @@ IDLE_POLL_S: Final = 0.25
 BUSY_POLL_S: Final = 0.01
 """Longest time between two looks for records while a batch is scored: its result is waited for meanwhile."""
 
+RUN_UP: Final = 0.1
+"""Share of a pass, before and behind its expected end, in which records are looked for more often."""
+
+RUN_UP_POLL_S: Final = 0.001
+"""Time between two such looks. A look takes a tenth of that, so a pass has a hundredth of a core more to share."""
+
 
 class Stream:
     """Consumes battles, publishes preferences and dead letters, exactly once.
@@ -133,7 +139,7 @@ class Stream:
         passed_over = self._source.passed_over
         if not events and not passed_over and not full and self._awaits_result:
             # What comes meanwhile could not be scored before that result is there, and it is to be published at once.
-            self._pipeline.wait_finished(BUSY_POLL_S)
+            self._pipeline.wait_finished(next_look_s(self._pass_s, self._pipeline.head_age_s))
         self._telemetry.battles_consumed(len(events), passed_over)
         for batch in self._batcher.add(events):
             self._pipeline.submit(batch)
@@ -244,3 +250,23 @@ class Stream:
             self._publish()
         if self._in_flight:
             log.warning("gave up batches in flight, they will be scored again", batches=self._in_flight)
+
+
+def next_look_s(pass_s: float, age_s: float) -> float:
+    """How long a result is waited for before records are looked for again.
+
+    A look brings what came until the one before it asked. What comes later than that does not join the next batch, and
+    waits for another pass: so the last looks before a pass ends, as far as that is known, follow closely on each other.
+
+    Args:
+        pass_s: what the last pass took.
+        age_s: how long the one that is under way has taken.
+
+    Returns:
+        Seconds.
+    """
+    run_up_s = RUN_UP * pass_s
+    left_s = pass_s - age_s
+    if left_s > run_up_s:
+        return min(BUSY_POLL_S, left_s - run_up_s)
+    return RUN_UP_POLL_S if left_s > -run_up_s else BUSY_POLL_S

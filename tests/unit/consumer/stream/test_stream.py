@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka import errors as kafka_errors
 
 from prefstream.consumer.client.protocols import TopicPartition
@@ -26,7 +28,7 @@ from prefstream.consumer.stream.pipeline import Pipeline, Prepared
 from prefstream.consumer.stream.publisher import Publisher
 from prefstream.consumer.stream.sink import Sink
 from prefstream.consumer.stream.source import Source
-from prefstream.consumer.stream.stream import BUSY_POLL_S, Stream
+from prefstream.consumer.stream.stream import BUSY_POLL_S, RUN_UP, RUN_UP_POLL_S, Stream, next_look_s
 from prefstream.consumer.stream.telemetry import Telemetry
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import BattleTooLargeError
@@ -241,3 +243,20 @@ def test_records_that_are_there_are_taken_while_a_batch_is_scored(watchdog: Watc
         stage.stream._read()
         assert stage.stream._batcher.wait_s() is not None, "they wait in the open batch"
         judging.set()
+
+
+seconds = st.floats(0.0, 100.0)
+
+
+@given(pass_s=seconds, age_s=seconds)
+def test_looks_for_records_are_never_further_apart_than_before_and_close_where_a_pass_ends(
+    pass_s: float, age_s: float
+) -> None:
+    next_s = next_look_s(pass_s, age_s)
+    assert 0 < next_s <= BUSY_POLL_S
+    run_up_s = RUN_UP * pass_s
+    assert next_s <= max(RUN_UP_POLL_S, pass_s - run_up_s - age_s) or age_s >= pass_s + run_up_s
+
+
+def test_the_first_passes_length_is_not_known_and_looks_are_as_far_apart_as_they_may_be() -> None:
+    assert next_look_s(0.0, 0.02) == BUSY_POLL_S
