@@ -381,6 +381,11 @@ class StreamConfig(TopicNames):
         """Where preferences go."""
         return self.shadow_topic if self.shadow else self.preferences_topic
 
+    @property
+    def output_topics(self) -> tuple[str, ...]:
+        """Where answers go; a shadow writes no dead letters."""
+        return (self.answers_topic,) if self.shadow else (self.answers_topic, self.dead_letters_topic)
+
     def require_panel(self) -> Path:
         """The panel that serves.
 

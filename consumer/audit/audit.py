@@ -64,7 +64,7 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
         KafkaError: the brokers do not tell, or a transaction stayed open for half a minute.
     """
     observer = observer or Unobserved()
-    outputs = outputs_of(config)
+    outputs = config.output_topics
     with closing(make_consumer(config, max_unpacked_bytes=config.max_unpacked_bytes)) as consumer:
         with admin_client(config) as admin:
             for topic in (span.topic, *outputs):
@@ -98,11 +98,6 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
         of_others=of_others,
         share=config.share if config.shadow else None,
     )
-
-
-def outputs_of(config: StreamConfig) -> tuple[str, ...]:
-    """The topics that answers stand on."""
-    return (config.answers_topic,) if config.shadow else (config.answers_topic, config.dead_letters_topic)
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from prefstream.consumer.audit.audit import audit_range, outputs_of
+from prefstream.consumer.audit.audit import audit_range
 from prefstream.consumer.audit.report import AuditReport
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_REJECTED
 from prefstream.consumer.cli.notes import refuse_unused
@@ -114,7 +114,7 @@ def _page() -> Callable[[AuditReport], str]:
 
 
 def _reading(config: StreamConfig, topic: str) -> Translator:
-    topics = ", ".join((topic, *outputs_of(config)))
+    topics = ", ".join((topic, *config.output_topics))
     return Translator(
         f"auditing {topic}",
         acls=lambda _: f"Read on topics {topics}, or Describe on group {config.group}",

@@ -101,7 +101,7 @@ def find_starts(config: StreamConfig) -> dict[TopicPartition, int]:
     """
     asking = Translator("asking where the group is", acls=lambda _: f"Read on group {config.group}")
     with asking.translating(), admin_client(config) as admin:
-        battles, *outputs = describe_topics(admin, (config.battles_topic, *_outputs(config)))
+        battles, *outputs = describe_topics(admin, (config.battles_topic, *config.output_topics))
         committed = read_committed_offsets(admin, config.group, config.battles_topic)
         if not (without := set(battles.topic_partitions()) - committed.keys()):
             return {}
@@ -125,7 +125,7 @@ def _starts_behind_answers(
     log.warning("no committed offsets; looking for answers of this group", partitions=_names(unread))
     reading = Translator(
         "looking for answers of this group",
-        acls=lambda _: " and ".join(f"Read on topic {topic}" for topic in _outputs(config)),
+        acls=lambda _: " and ".join(f"Read on topic {topic}" for topic in config.output_topics),
         remedies={
             Meaning.DENIED: "grant that, so that a group without committed offsets can see what it has answered. "
             + _EITHER
@@ -140,7 +140,7 @@ def _starts_behind_answers(
     if unproven or (doubled and config.on_lost_offsets == "stop"):
         raise OffsetsLostError(
             f"group {config.group} has no committed offsets for {', '.join(_names(doubled))}, though its answers "
-            f"are on {' and '.join(_outputs(config))}: the offsets expired, or were deleted with the group or the "
+            f"are on {' and '.join(config.output_topics)}: the offsets expired, or were deleted with the group or the "
             f"topic. {_because(unproven)}{_EITHER if unproven else _RESUME}"
         )
     # An answer for an offset that an empty partition has not reached is for another topic.
@@ -243,11 +243,6 @@ def _read_answer(record: ConsumerRecord, config: StreamConfig) -> tuple[TopicPar
     if topic != config.battles_topic or number is None or place is None:
         return None
     return TopicPartition(topic, number), Answer(place, record.timestamp, battle_id, whole_number(original))
-
-
-def _outputs(config: StreamConfig) -> tuple[str, ...]:
-    """Where answers are; a shadow writes no dead letters."""
-    return (config.answers_topic,) if config.shadow else (config.answers_topic, config.dead_letters_topic)
 
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:

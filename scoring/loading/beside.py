@@ -23,7 +23,7 @@ from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.devices import Placement
 from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.judges.model import LocalJudge
-from prefstream.scoring.loading.adapter import apply_adapter, apply_head, is_head_alone
+from prefstream.scoring.loading.adapter import apply_adapter, apply_head, is_head_alone, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, find_config, skeleton, stamp_of
 from prefstream.scoring.loading.sources import adapter_folder
@@ -128,6 +128,9 @@ def find_lender(
         adapter: its folder.
         record: what that says of itself.
         placements: where the judge is to be.
+
+    Raises:
+        LoadError: the adapter's files are none that could be loaded.
     """
     devices = tuple(place.device for place in placements)
     for judge in judges:
@@ -140,9 +143,10 @@ def find_lender(
             and _read_alike(config, record, origin.config, origin.record)
             and stamp_of(origin.base.folder) == origin.base.files
         ):
+            verify_adapter_files(adapter, origin.base.head_names)
             same = hash_adapter(adapter) == origin.adapter_hash
             if same or (
-                hash_adapter(origin.adapter) == origin.adapter_hash
+                _is_as_loaded(origin)
                 and all(_leaves_base_alone(config, origin.base.config, one) for one in (adapter, origin.adapter))
             ):
                 return Lender(judge.name, origin, models, same)
@@ -195,6 +199,14 @@ def _tensors_of(module: torch.nn.Module) -> Iterator[torch.Tensor]:
                 yield one
 
 
+def _is_as_loaded(origin: LoadedFrom) -> bool:
+    """Whether an adapter that was loaded can still be looked at: its folder may be gone, or hold another one."""
+    try:
+        return hash_adapter(origin.adapter) == origin.adapter_hash
+    except OSError:
+        return False
+
+
 def _has_known_head(model: Any) -> bool:
     classifier = model.get_base_model() if hasattr(model, "get_base_model") else model
     return isinstance(getattr(classifier, "score", None), Float32Head)
@@ -222,4 +234,7 @@ def _is_packed_by_passes(config: ModelJudgeConfig) -> bool:
 
 def _leaves_base_alone(config: ModelJudgeConfig, base: Any, adapter: Path) -> bool:
     """Whether the base's weights are with an adapter what they are without it."""
-    return not config.merges or is_head_alone(skeleton(base), adapter)
+    if not config.merges:
+        return True
+    verify_adapter_files(adapter, frozenset())  # what is damaged is told as such
+    return is_head_alone(skeleton(base), adapter)

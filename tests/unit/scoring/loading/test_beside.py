@@ -193,6 +193,29 @@ def test_an_adapter_that_does_not_fit_is_refused_and_the_other_judge_goes_on(ent
     np.testing.assert_array_equal(probabilities(first), answers)
 
 
+def test_an_adapter_whose_files_are_damaged_or_gone_is_refused_as_without_a_lender(entry: dict[str, Any]) -> None:
+    for adapter in (entry["adapter"], other(entry)):
+        train_head_alone(adapter)
+    first, weights = load(entry), Path(other(entry)) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+    for _ in range(2):
+        with pytest.raises(LoadError) as alone:
+            load(entry, adapter=other(entry))
+        with pytest.raises(LoadError) as beside:
+            load(entry, first, adapter=other(entry))
+        assert str(beside.value) == str(alone.value)
+        weights.unlink(missing_ok=True)
+
+
+def test_a_lender_whose_own_adapter_is_gone_lends_nothing(entry: dict[str, Any]) -> None:
+    for adapter in (entry["adapter"], other(entry)):
+        train_head_alone(adapter)
+    first = load(entry)
+    Path(entry["adapter"]).rename(Path(entry["adapter"]).with_name("elsewhere"))
+    second = load(entry, first, adapter=other(entry))
+    assert addresses(second).isdisjoint(addresses(first))
+
+
 def test_a_judge_that_is_closed_lends_nothing(entry: dict[str, Any]) -> None:
     first = load(entry)
     first.close()
