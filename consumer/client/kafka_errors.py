@@ -81,7 +81,7 @@ class Row:
 TABLE: Final = (
     Row(
         Meaning.DENIED,
-        (kafka_errors.AuthorizationError,),
+        (kafka_errors.AuthorizationError, kafka_errors.ClusterAuthorizationFailedError),
         NotAuthorizedError,
         "the broker denies {acls}",
         "grant that to this user",
@@ -208,14 +208,17 @@ TABLE: Final = (
     ),
     Row(Meaning.LASTING, (KafkaError,), StreamError, "the request failed", "the brokers' logs may say why"),
 )
-"""Most telling first: what derives from two of them means the upper one."""
+"""Most telling first: what derives from two of them means the upper one. Who may write to no topic at all is refused an
+id for a producer, as not allowed on the cluster."""
+
+_TOLD_IN_WORDS: Final = frozenset({Meaning.DENIED, Meaning.WRONG_SETTING})
 
 
 def row_of(error: BaseException) -> Row:
     """The row of an error; what is not kafka-python's counts as lasting."""
-    if type(error) is KafkaError:  # where a transactional id is refused, the text alone says why
+    if type(error) is KafkaError:  # where a producer is refused its id, the text alone says why
         for row in TABLE:
-            if row.meaning is Meaning.WRONG_SETTING and any(kind.__name__ in str(error) for kind in row.kinds):
+            if row.meaning in _TOLD_IN_WORDS and any(kind.__name__ in str(error) for kind in row.kinds):
                 return row
     return next((row for row in TABLE if isinstance(error, row.kinds)), TABLE[-1])
 

@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 from prefstream.consumer.cli import app
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import NotAuthorizedError
-from prefstream.consumer.panels.choices import read_choice
+from prefstream.consumer.panels.choices import publish_choice, read_choice
 from tests.support.kafka.secured import PASSWORD, Secured, secured_cluster
 from tests.support.kafka.security import Acl, needed_acls_of_calibration, needed_acls_of_commands
-from tests.support.panel_folders import loader_of, write_panels
+from tests.support.panel_folders import choice, loader_of, write_panels
 from tests.support.recalibrated import calibration_of, decided, following, vote
 from tests.support.streams import battle_events, produce, read_topic, running, wait_until
 
@@ -125,6 +125,14 @@ def test_live_calibration_chooses_with_exactly_the_rights_of_the_guide_and_only_
     heard = read_choice(secured.inside, NAMES.group_id)
     assert heard is not None
     assert heard.choice.chosen_by == "calibrate"
+
+
+@pytest.mark.parametrize("user", [user_of("panels list"), user_of("audit")], ids=["may read", "may not even see it"])
+def test_a_choice_that_may_not_be_written_is_told_as_the_right_that_is_missing(
+    secured: Secured, folder: Path, user: str
+) -> None:
+    with pytest.raises(NotAuthorizedError, match="Write on topic panels: grant that"):
+        publish_choice(config_of(secured, folder, user), choice(NAMES.group_id))
 
 
 @pytest.mark.parametrize(("command", "number"), [one for one in LACKING if one[0] not in ARGUMENTS])

@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.broker.faults import ApiName
 from prefstream.consumer.broker.node.errors import ErrorCode
 from prefstream.consumer.client.topic_creation import make_topics
 from prefstream.consumer.config import StreamConfig
-from prefstream.consumer.errors import UnconfirmedError
+from prefstream.consumer.errors import NotAuthorizedError, UnconfirmedError
 from prefstream.consumer.panels.choices import publish_choice, read_choice
 from prefstream.consumer.votes.live import service as live_service
 from prefstream.schemas import PanelChoice, decode_panel_choice
 from tests.conftest import Kafka
 from tests.support.panel_folders import choice, loader_of, write_panels
 from tests.support.processes import START_S, Prefstream, prefstream
-from tests.support.recalibrated import decided, following, vote
+from tests.support.recalibrated import calibration_of, decided, following, vote
 from tests.support.streams import (
     Running,
     assert_exactly_once,
@@ -56,6 +57,16 @@ def calibrated_config(bootstrap_servers: str, folder: Path) -> StreamConfig:
     own = {"votes_topic": f"{config.group_id}.votes", "votes_dead_letters_topic": f"{config.group_id}.votes.dead"}
     config = config.model_copy(update=own)
     make_topics(config, partitions=1)
+    return config
+
+
+def voted_on(broker: EmbeddedBroker, folder: Path) -> StreamConfig:
+    """A stream that answered battles, with enough votes on them for a choice."""
+    config = calibrated_config(broker.bootstrap_servers, folder)
+    with running(config, loader_of(folder)) as service:
+        produce(config, battle_events(VOTES))
+        service.wait_published(VOTES)
+    vote(config, VOTES)
     return config
 
 
@@ -176,11 +187,7 @@ def test_killed_again_and_again_it_chooses_once_and_keeps_its_window(
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not written"])
 def test_killed_while_a_choice_is_on_its_way_it_is_made_once(folder: Path, tmp_path: Path, *, written: bool) -> None:
     with EmbeddedBroker() as broker:
-        config = calibrated_config(broker.bootstrap_servers, folder)
-        with running(config, loader_of(folder)) as service:
-            produce(config, battle_events(VOTES))
-            service.wait_published(VOTES)
-        vote(config, VOTES)
+        config = voted_on(broker, folder)
         broker.faults.delay("Produce", seconds=30.0, after_apply=written)
         with calibrating(config, folder, tmp_path / "log") as process:
             wait_until(lambda: not broker.faults.pending("Produce") or process.ended, START_S, what="the choice")
@@ -200,16 +207,27 @@ def test_a_choice_that_no_broker_confirms_is_told_as_one_that_may_be_written(fol
             publish_choice(config, choice(config.group_id))
 
 
+@pytest.mark.parametrize(
+    ("api", "error_code"),
+    [("Produce", ErrorCode.TOPIC_AUTHORIZATION_FAILED), ("InitProducerId", ErrorCode.CLUSTER_AUTHORIZATION_FAILED)],
+    ids=["on this topic", "on any topic"],
+)
+def test_a_right_to_write_that_is_taken_away_ends_it_and_is_named(
+    folder: Path, api: ApiName, error_code: ErrorCode
+) -> None:
+    with EmbeddedBroker() as broker:
+        config = voted_on(broker, folder)
+        broker.faults.fail(api, error_code=error_code)
+        with pytest.raises(NotAuthorizedError, match=f"Write on topic {config.panels_topic}"):
+            calibration_of(config, folder).run()
+
+
 def test_a_choice_that_no_broker_confirmed_is_made_when_they_are_well_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_service, "AGAIN_S", 0.2)
     with EmbeddedBroker() as broker:
-        config = calibrated_config(broker.bootstrap_servers, folder)
-        with running(config, loader_of(folder)) as service:
-            produce(config, battle_events(VOTES))
-            service.wait_published(VOTES)
-        vote(config, VOTES)
+        config = voted_on(broker, folder)
         broker.faults.fail("Produce", error_code=ErrorCode.INVALID_RECORD)
         with following(config, folder) as live:
             wait_until(lambda: decided(live, "published"))

@@ -26,7 +26,7 @@ from prefstream.consumer.client.protocols import GroupConsumer
 from prefstream.consumer.client.topics import find_partitions
 from prefstream.consumer.client.values import place_of
 from prefstream.consumer.client.watchdog import end_process
-from prefstream.consumer.errors import StreamError
+from prefstream.consumer.errors import NotAuthorizedError, StreamError
 from prefstream.consumer.observe.health import HealthServer
 from prefstream.consumer.observe.stoppable import StoppableService
 from prefstream.consumer.panels.choosing import first_choice
@@ -150,11 +150,13 @@ class LiveCalibration(StoppableService):
             self._bad.warn(len(bad), such_as=place_of(bad[0]))
 
     def _choose(self) -> None:
-        """Look, where it is time; a panels topic that is away for a while is no reason to end."""
+        """Look, where it is time; a panels topic that is away for a while is no reason to end, a missing right is."""
         if time.monotonic() < self._look_at:
             return
         try:
             self._chooser.turn()
+        except NotAuthorizedError:
+            raise
         except StreamError as error:
             self._look_at = time.monotonic() + AGAIN_S
             log.warning("no decision", why=str(error))

@@ -73,6 +73,11 @@ def test_each_row_counts() -> None:
         assert {row_of(kind(USER_TEXT)) for kind in row.kinds} == {row}
 
 
+def test_a_right_that_is_missing_for_an_id_of_a_producer_is_heard_by_its_name() -> None:
+    refused = KafkaError("Unexpected error in InitProducerIdResponse: [Error 31] ClusterAuthorizationFailedError")
+    assert meaning_of(refused) is Meaning.DENIED
+
+
 def test_an_error_that_is_not_kafka_pythons_lasts() -> None:
     assert meaning_of(ValueError("x")) is Meaning.LASTING
 
