@@ -30,6 +30,10 @@ SourceName: TypeAlias = tuple[Literal["topic", "file"], str]
 UNKNOWN: Final = -1
 """In place of a count or a number that an answer does not tell."""
 
+MOST_JUDGES: Final = 32
+"""Names of judges that are told apart on a side. A panel has a few; each name takes 24 bytes of every answer, and names
+that strangers made up have no end."""
+
 _LARGEST_PLACE: Final = 2**63 - 1
 """Kafka's largest offset. JSON's integers have no end: what is larger is no place, and a larger count no count."""
 
@@ -47,7 +51,8 @@ class AnswerTable:
             `UNKNOWN` throughout where an answer does not say where its battle stands.
         source_names: of topics and files.
         probabilities: shape (n, 3): the panel's.
-        judges: by name, shape (n, 3); NaN where the judge said nothing.
+        judges: by name, shape (n, 3); NaN where the judge said nothing. The first `MOST_JUDGES` names.
+        left_out: opinions in the name of others than those.
         provenances: by judge, all that answered in its name, in order of appearance.
         panels: number of its panel in `identities`; `UNKNOWN` where an answer does not tell.
         identities: of the panels that answered.
@@ -61,6 +66,7 @@ class AnswerTable:
     source_names: tuple[SourceName, ...]
     probabilities: Triples
     judges: Mapping[str, Triples]
+    left_out: int
     provenances: Mapping[str, tuple[Provenance, ...]]
     panels: NDArray[np.intp]
     identities: tuple[PanelIdentity, ...]
@@ -100,6 +106,7 @@ class AnswerGathering:
         self._source_names: dict[SourceName, int] = {}
         self._probabilities = array("d")
         self._judges: dict[str, tuple[array[int], array[float]]] = {}
+        self._left_out = 0
         self._provenances: dict[str, dict[Provenance, None]] = {}
         self._panels = array("q")
         self._identities: dict[PanelIdentity, int] = {}
@@ -134,6 +141,9 @@ class AnswerGathering:
         self._languages.append(language and self._names.setdefault(language, language))
         self._styles.extend(_counts(preference.style))
         for opinion in preference.judges:
+            if len(self._judges) == MOST_JUDGES and opinion.name not in self._judges:
+                self._left_out += 1
+                continue
             rows, numbers = self._judges.setdefault(opinion.name, (array("q"), array("d")))
             rows.append(row)
             numbers.extend(_triple(opinion.probabilities))
@@ -149,6 +159,7 @@ class AnswerGathering:
             source_names=tuple(self._source_names),
             probabilities=np.array(self._probabilities, dtype=np.float64).reshape(count, len(OUTCOMES)),
             judges={name: _spread(rows, numbers, count) for name, (rows, numbers) in self._judges.items()},
+            left_out=self._left_out,
             provenances={name: tuple(found) for name, found in self._provenances.items()},
             panels=np.array(self._panels, dtype=np.intp),
             identities=tuple(self._identities),

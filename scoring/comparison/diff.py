@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from prefstream.schemas import OUTCOMES, Outcome
-from prefstream.scoring.comparison.answers import UNKNOWN, AnswerTable, probabilities_of
+from prefstream.scoring.comparison.answers import MOST_JUDGES, UNKNOWN, AnswerTable, probabilities_of
 from prefstream.scoring.comparison.change import measure_change, most_distant
 from prefstream.scoring.comparison.cuts import cut_pairs
 from prefstream.scoring.comparison.pairs import AnswerPairs, JoinKey, join
@@ -215,6 +215,12 @@ def _notes(left: AnswerTable, right: AnswerTable, pairs: AnswerPairs, facts: Row
         hashes = {panel.hash for panel in side.identities}
         if len(hashes) > 1:
             notes.append(f"{side.name}: answers of {len(hashes)} panels, mixed; the slices tell them apart")
+    notes += [
+        f"{side.name}: more than {MOST_JUDGES} judges are named; what is told by judge leaves out "
+        f"{side.left_out:,} opinions of those that came later"
+        for side in (left, right)
+        if side.left_out
+    ]
     if hashes := {panel.hash for side in (left, right) for panel in side.identities}:
         alike = len(hashes) == 1 and all(side.identities and (side.panels != UNKNOWN).all() for side in (left, right))
         if alike:

@@ -17,11 +17,12 @@ def differing(left: Iterable[Provenance], right: Iterable[Provenance]) -> tuple[
         left: of a judge, as one side has it.
         right: as the other has it.
     """
-    ones = [one.model_dump() for one in left]
-    others = [other.model_dump() for other in right]
-    return tuple(
-        sorted({key for one in ones for other in others for key in one if one[key] != other[key]} - _NOT_ANOTHER)
-    )
+    ones, others = set(left), set(right)
+    if not ones or not others:
+        return ()
+    every = ones | others
+    keys = set(Provenance.model_fields) - _NOT_ANOTHER
+    return tuple(sorted(key for key in keys if len({getattr(one, key) for one in every}) > 1))
 
 
 def describe_judges(left: Mapping[str, Sequence[Provenance]], right: Mapping[str, Sequence[Provenance]]) -> list[str]:

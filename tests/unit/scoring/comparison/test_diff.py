@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefstream.schemas import OUTCOMES, KafkaSource, Provenance
+from prefstream.scoring.comparison.answers import MOST_JUDGES
 from prefstream.scoring.comparison.diff import diff_answers
 from prefstream.scoring.comparison.results import AnswersDiff, Change
 from prefstream.scoring.comparison.rows import BattleRows
@@ -141,6 +142,21 @@ def test_a_judge_is_held_against_itself_where_both_sides_have_it() -> None:
     )
     found = diff_answers(left, left, resamples=RESAMPLES)
     assert {one.name: one.change.battles for one in found.judges} == {"one": 10, "two": 5}
+
+
+def test_names_of_judges_without_end_are_told_and_take_no_room_without_end() -> None:
+    rows = make_probabilities(MOST_JUDGES + 8)
+    crowd = table_of(
+        (make_preference(number, row, judges=("one", f"made up {number}")) for number, row in enumerate(rows)), "crowd"
+    )
+    assert len(crowd.judges) == MOST_JUDGES
+    found = diff_answers(crowd, make_table(rows), resamples=RESAMPLES)
+    assert [one.name for one in found.judges] == ["one"]
+    assert found.judges[0].change.battles == len(rows)
+    assert (
+        f"crowd: more than {MOST_JUDGES} judges are named; what is told by judge leaves out 9 opinions of those that "
+        "came later"
+    ) in found.notes
 
 
 def test_rows_tell_prompts_rounds_and_what_people_said() -> None:
