@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +24,12 @@ from prefstream.scoring.errors import LoadError
 _PROBE: Final = "  Two spaces, 12345 digits:\n\n\ttabs, <b>markup</b>, héllo, 世界 🙂"
 """Text on which tokenizers that differ only subtly differ: spaces, digits, line breaks, other scripts."""
 
+
+_RECIPE_OF: Final = "recipe-"
+
+RECIPE: Final = f"{_RECIPE_OF}2"
+"""An empty file in what is converted: by which recipe it was. A later number stands for the same weights with a
+tokenizer that is read sooner; what is of an older recipe is converted out of itself, without fetching anything."""
 
 _TOKENIZER_SHARE: Final = 0.3
 _WEIGHTS_SHARE: Final = 0.5
@@ -39,6 +46,8 @@ class ConversionRequest:
         model_type: what transformers must take the result for.
         pad_token: token to pad with, set on tokenizer and model alike.
         special_tokens: tokens that the judge's template relies on.
+        converted: names of the files of a folder that an earlier `convert` made, where the source is one: the weights
+            are taken over as they are, to the bit.
     """
 
     source: str
@@ -46,6 +55,7 @@ class ConversionRequest:
     model_type: str
     pad_token: str
     special_tokens: tuple[str, ...]
+    converted: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The request as the process takes it."""
@@ -55,7 +65,8 @@ class ConversionRequest:
     def from_json(cls, text: str) -> ConversionRequest:
         """Read what `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "special_tokens": tuple(fields["special_tokens"])})
+        lists = {name: tuple(fields[name]) for name in ("special_tokens", "converted")}
+        return cls(**{**fields, **lists})
 
 
 def convert(request: ConversionRequest, on_progress: Callable[[float], None] = lambda _share: None) -> None:
@@ -68,6 +79,26 @@ def convert(request: ConversionRequest, on_progress: Callable[[float], None] = l
     Raises:
         LoadError: the result is not what the request says.
     """
+    tokenizer = _take_over(request) if request.converted else _write_anew(request, on_progress)
+    _list_added_tokens(Path(request.folder, "tokenizer_config.json"), tokenizer)
+    keep_needed_merges(Path(request.folder, "tokenizer.json"))
+    _verify(request, expected_ids=tokenizer(_PROBE)["input_ids"])
+    Path(request.folder, RECIPE).touch()
+
+
+def _take_over(request: ConversionRequest) -> Any:
+    """Copy what was converted; returns its tokenizer."""
+    from transformers import AutoTokenizer
+
+    for name in request.converted:
+        if name.startswith(_RECIPE_OF):
+            continue
+        shutil.copyfile(Path(request.source, name), Path(request.folder, name))
+    return AutoTokenizer.from_pretrained(request.source, trust_remote_code=False, local_files_only=True)
+
+
+def _write_anew(request: ConversionRequest, on_progress: Callable[[float], None]) -> Any:
+    """Read the source, and write model and tokenizer; returns the tokenizer."""
     source = Path(request.source)
     tokenizer, model = (_read_folder if source.is_dir() else _read_gguf)(source, on_progress)
     # SmolLM2 pads with its end-of-turn token, which pooling over the last real token would then skip.
@@ -76,9 +107,7 @@ def convert(request: ConversionRequest, on_progress: Callable[[float], None] = l
         config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(request.folder)
     tokenizer.save_pretrained(request.folder)
-    _list_added_tokens(Path(request.folder, "tokenizer_config.json"), tokenizer)
-    keep_needed_merges(Path(request.folder, "tokenizer.json"))
-    _verify(request, expected_ids=tokenizer(_PROBE)["input_ids"])
+    return tokenizer
 
 
 def _list_added_tokens(path: Path, tokenizer: Any) -> None:

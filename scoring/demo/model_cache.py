@@ -2,7 +2,8 @@
 
 The cache folder holds, for each model, a folder that is either complete or absent: it is made under another name,
 written through to the disk and renamed. Processes that start at the same time wait for one another, and what a
-killed one left behind is removed by the next.
+killed one left behind is removed by the next. A model that an older version converted is as good, and read more slowly:
+its tokenizer is written anew, where there is room and the folder may be written to.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import platformdirs
 from filelock import Timeout, UnixFileLock
 
 from prefstream.scoring.atomic_file import sync, write_json
-from prefstream.scoring.demo.convert import ConversionRequest
+from prefstream.scoring.demo.convert import RECIPE, ConversionRequest
 from prefstream.scoring.demo.weights import Say, parts_folder
 from prefstream.scoring.errors import LoadError, MissingExtraError
 from prefstream.scoring.extras import is_installed
@@ -40,7 +41,8 @@ _PACKAGES: Final = Path(__file__).absolute().parents[3]
 
 _RECEIPT: Final = "prefstream.json"
 _CONVERSION: Final = 1
-"""Raise it when what `convert` wrote before from the same file will no longer do: cached folders are then made anew."""
+"""Raise it when what `convert` wrote before from the same file will no longer do: cached folders are then fetched and
+made anew. Where it only could be better, raise `RECIPE`."""
 
 _CONVERSION_TIMEOUT_S: Final = 1200.0
 """Takes under a minute here; a machine twenty times slower still gets there, a hung one is noticed."""
@@ -94,7 +96,7 @@ def prepare_models(
     say: Say,
     on_progress: Progress = lambda _name, _share: None,
 ) -> dict[str, Path]:
-    """Have every model converted, in the cache; what is there already is not touched.
+    """Have every model converted, in the cache; what is there already, by the recipe of today, is not touched.
 
     The conversions run at the same time, each in a process of its own. Safe to call from several processes at once.
 
@@ -112,6 +114,7 @@ def prepare_models(
         MissingExtraError: what converts one is not installed.
     """
     store = _store(cache_dir)
+    older = [model for model in models if is_prepared(model, cache_dir) and not _is_of_today(model, store)]
     missing = [model for model in models if not is_prepared(model, cache_dir)]
     if missing:
         for model in missing:  # before anything is downloaded
@@ -124,18 +127,32 @@ def prepare_models(
                 f"models can't be written to {store} ({error.strerror or error}); "
                 f"make room or give another folder in {CACHE_VARIABLE}"
             ) from None
+    if older:
+        try:
+            _prepare(older, store, say, on_progress)
+        except (OSError, LoadError) as error:
+            say(f"{', '.join(model.name for model in older)}: stays as an older version converted it ({error})")
     return {model.name: store / model.folder for model in models}
 
 
 def is_prepared(model: SourceModel, cache_dir: Path | None = None) -> bool:
-    """Whether a model is in the cache, complete, and as this version of prefstream converts it."""
-    folder = model_folder(model, cache_dir)
+    """Whether a model is in the cache, complete, and such that this version of prefstream can use it."""
+    return bool(_files(model, _store(cache_dir)))
+
+
+def _files(model: SourceModel, store: Path) -> dict[str, int]:
+    """The files of a model that is in the cache, complete, with their sizes; none of one that is not."""
+    folder = store / model.folder
     try:
         receipt = json.loads((folder / _RECEIPT).read_text(encoding="utf-8"))
         sizes = {name: (folder / name).stat().st_size for name in receipt["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(receipt == _receipt(model, sizes))
+        return {}
+    return sizes if receipt == _receipt(model, sizes) else {}
+
+
+def _is_of_today(model: SourceModel, store: Path) -> bool:
+    return RECIPE in _files(model, store)
 
 
 def model_folder(model: SourceModel, cache_dir: Path | None = None) -> Path:
@@ -159,15 +176,20 @@ def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: 
         # Locks are taken in the order of `models`, the same in every process: no two can wait for each other.
         for model in models:
             stack.enter_context(_exclusive(store / f".{model.folder}.lock", model, say))
-            if is_prepared(model, store.parent):
+            if _is_of_today(model, store):
                 continue  # by the process that held the lock
             _remove_leftovers(model, store)
             _check_space(model, store)
-            say(model.notice)
             scratch = Path(stack.enter_context(_scratch(model, store)))
-            source = model.fetch(scratch, say)
-            say(f"{model.name}: converting the weights, once (under a minute)")
-            started.append((model, stack.enter_context(_Conversion(model, source, scratch))))
+            older = tuple(_files(model, store))
+            if older:
+                source = store / model.folder
+                say(f"{model.name}: an older version converted it; writing its tokenizer anew, once (under a minute)")
+            else:
+                say(model.notice)
+                source = model.fetch(scratch, say)
+                say(f"{model.name}: converting the weights, once (under a minute)")
+            started.append((model, stack.enter_context(_Conversion(model, source, scratch, older))))
         while started:
             for model, conversion in [pair for pair in started if pair[1].is_done()]:
                 _publish(model, conversion.result(), store / model.folder)
@@ -183,7 +205,7 @@ def _prepare(models: Sequence[SourceModel], store: Path, say: Say, on_progress: 
 class _Conversion:
     """A running conversion process; leaving the context ends it."""
 
-    def __init__(self, model: SourceModel, source: Path, scratch: Path) -> None:
+    def __init__(self, model: SourceModel, source: Path, scratch: Path, converted: tuple[str, ...]) -> None:
         self.scratch = scratch
         self._model = model
         self._result = scratch / "model"
@@ -196,6 +218,7 @@ class _Conversion:
             model_type=model.model_type,
             pad_token=model.pad_token,
             special_tokens=model.special_tokens,
+            converted=converted,
         )
         # -P: a file torch.py in the user's working folder must not be imported; our own package may lie outside
         # site-packages, so its place is passed on. One thread: two conversions share the cores, and neither gains

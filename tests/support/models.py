@@ -309,11 +309,13 @@ def put_into_the_demos_cache(base: Path, name: str, cache: Path, monkeypatch: py
         cache: the folder that becomes the demo's cache.
         monkeypatch: of the test.
     """
+    from prefstream.scoring.demo.convert import RECIPE
     from prefstream.scoring.demo.judges import BASES
     from prefstream.scoring.demo.model_cache import CACHE_VARIABLE, model_folder
 
     model = BASES[name]
     folder = shutil.copytree(base, model_folder(model, cache))
+    (folder / RECIPE).touch()
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     receipt = {"conversion": 1, "gguf_sha256": model.sha256, "files": sizes}
     (folder / "prefstream.json").write_text(json.dumps(receipt), encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from prefstream.scoring.demo.convert import ConversionRequest, convert
+from prefstream.scoring.demo.convert import RECIPE, ConversionRequest, convert
 from prefstream.scoring.demo.model_cache import SourceModel, default_cache_dir, is_prepared, prepare_models
 from prefstream.scoring.errors import LoadError
 from tests.support.gguf_files import PAD, SPECIALS, write_tiny_llama
@@ -133,6 +133,47 @@ def test_a_prepared_model_is_not_fetched_again(converted: Converted, tiny_gguf: 
     model = describe(tiny_gguf, fetch=fail)
     cache = converted.folder.parents[1]
     assert prepare_models([model], cache, say=fail) == {"tiny": converted.folder}  # type: ignore[arg-type]
+
+
+def make_older(folder: Path) -> None:
+    """Take away what tells the recipe, and write the tokenizer as it was written before there was one."""
+    (folder / RECIPE).unlink()
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(json.dumps(json.loads(tokenizer.read_bytes()), indent=2))
+    receipt = json.loads((folder / "prefstream.json").read_bytes())
+    receipt["files"] = {name: (folder / name).stat().st_size for name in receipt["files"] if name != RECIPE}
+    (folder / "prefstream.json").write_text(json.dumps(receipt))
+
+
+def test_of_an_older_conversion_the_tokenizer_is_written_anew_and_nothing_is_fetched(
+    tmp_path: Path, tiny_gguf: Path
+) -> None:
+    def fail(_scratch: Path, _say: object) -> Path:
+        raise AssertionError("fetched again")
+
+    model = describe(tiny_gguf)
+    folder = prepare_models([model], tmp_path, say=lambda _line: None)["tiny"]
+    today = {file.name: file.read_bytes() for file in folder.iterdir()}
+    make_older(folder)
+    assert is_prepared(model, tmp_path)
+    told: list[str] = []
+    prepare_models([describe(tiny_gguf, fetch=fail)], tmp_path, say=told.append)
+    assert "an older version converted it" in told[0]
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == today
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".tiny-1.0.lock", "tiny-1.0"]
+    prepare_models([model], tmp_path, say=pytest.fail)
+
+
+def test_what_an_older_version_converted_is_used_as_it_is_where_there_is_no_room(
+    tmp_path: Path, tiny_gguf: Path
+) -> None:
+    folder = prepare_models([describe(tiny_gguf)], tmp_path, say=lambda _line: None)["tiny"]
+    make_older(folder)
+    older = {file.name: file.read_bytes() for file in folder.iterdir()}
+    told: list[str] = []
+    assert prepare_models([describe(tiny_gguf, disk_bytes=10**18)], tmp_path, say=told.append) == {"tiny": folder}
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == older
+    assert told[0].startswith("tiny: stays as an older version converted it (preparing tiny-1.0 takes up to ")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no receipt", "other receipt", "garbage receipt"])
