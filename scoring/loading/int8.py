@@ -2,12 +2,19 @@
 
 Reading them takes as long as a small judge takes otherwise to load. What comes of it, an exponent for each column, is
 some kilobytes, and it changes no answer by itself: with it a judge is the same to the last bit as without.
+
+What is kept is named by a hash over all that decides it, which does not say of which judge it is. So a file goes when
+nobody has read it for `UNUSED_S`: its base, adapter or version is gone, or it takes a few seconds to find it again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +33,12 @@ _FOLDER: Final = "smoothing"
 
 _WAY: Final = 1
 """Raise it when `smoothing` finds something else in the same: what was kept before is then not looked at."""
+
+UNUSED_S: Final = 30 * 24 * 3600.0
+"""What nobody has read for so long is deleted when something else is kept."""
+
+_DAY_S: Final = 24 * 3600.0
+"""A file that is read is marked as used so often at most."""
 
 _DIGEST_BYTES: Final = 32
 """Of SHA-256, which stands before what is kept."""
@@ -83,6 +96,7 @@ def _kept(path: Path | None, layers: int, columns: int) -> list[torch.Tensor] | 
     digest, exponents = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if len(exponents) != layers * columns or hashlib.sha256(exponents).digest() != digest:
         return None
+    _mark_as_used(path)
     return list(torch.frombuffer(bytearray(exponents), dtype=torch.int8).view(layers, columns))
 
 
@@ -95,5 +109,26 @@ def _keep(path: Path | None, exponents: Sequence[torch.Tensor], judge: str) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two processes may write at once: the same, and what one of them cut off the digest tells.
         write_atomically(path, hashlib.sha256(content).digest() + content)
+        _prune(path.parent)
     except OSError as error:
         structlog.get_logger().debug("smoothing not kept", judge=judge, detail=str(error.strerror or error))
+
+
+def _mark_as_used(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a cache that may only be read is pruned by nobody
+        if time.time() - path.stat().st_mtime > _DAY_S:
+            os.utime(path)
+
+
+def _prune(folder: Path) -> None:
+    """Delete what was not used for long, drafts of processes that were killed among it.
+
+    Whoever reads one of them at this moment has it open, or finds it anew.
+    """
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process deletes them, too
+            if _OURS.fullmatch(path.name) and time.time() - path.stat().st_mtime > UNUSED_S:
+                path.unlink()
+
+
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.tmp)?")

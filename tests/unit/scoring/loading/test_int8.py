@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from prefstream.schemas import Battle
 from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
 from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
+from prefstream.scoring.loading.int8 import UNUSED_S
 from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.probabilities import Triples
 from prefstream.scoring.runtime import cpu_computes_int8
@@ -119,6 +122,37 @@ def test_each_of_what_decides_it_is_told_apart(entry: dict[str, Any], cache: Pat
     save_file({name: weight * 1.5 for name, weight in weights.items()}, other / "adapter_model.safetensors")
     load(entry, adapter=str(other))
     assert len(kept(cache)) == 3
+
+
+def leave_unused(path: Path, seconds: float) -> None:
+    """As if nobody had read it for so long."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_what_nobody_has_read_for_long_goes_when_something_else_is_kept(entry: dict[str, Any], cache: Path) -> None:
+    load(entry)
+    [gone] = kept(cache)
+    draft, foreign = gone.with_name(f"{'0' * 64}.tmp"), gone.with_name("notes.txt")
+    for path in (draft, foreign):
+        path.write_bytes(b"cut off")
+    for path in (gone, draft, foreign):
+        leave_unused(path, UNUSED_S + 60)
+    load(entry, dtype="float32")
+    [one, other] = kept(cache)
+    assert foreign in (one, other)
+    assert not gone.exists()
+
+
+def test_what_is_read_now_and_then_stays(entry: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(entry)
+    [path] = kept(cache)
+    leave_unused(path, UNUSED_S + 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(FINDS, fail)
+        load(entry)
+    load(entry, dtype="float32")
+    assert path in kept(cache)
 
 
 def test_many_that_load_at_once_leave_one_file_that_is_whole(
