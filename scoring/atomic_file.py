@@ -40,6 +40,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
+def try_to_write(path: Path) -> None:
+    """Try whether `write_atomically` could write a file here; nothing is left of the try.
+
+    Args:
+        path: the file; it may be there.
+
+    Raises:
+        OSError: it could not: no right to write there, a disk that is read-only, a name that is too long.
+    """
+    if path.exists() and not path.is_file():
+        return  # opening a pipe would wait for whoever reads it
+    draft = draft_path(path)
+    with contextlib.suppress(FileExistsError), draft.open("xb"):  # one that is there, another process may be writing
+        draft.unlink()
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object as JSON that people can read, by `write_atomically`.
 

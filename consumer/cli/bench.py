@@ -19,7 +19,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_FAULT
 from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.outputs import check_outputs, write_output
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_config, panel_files
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.cli.ui.measurements import print_latency, print_profile, print_results
 from prefstream.consumer.cli.ui.reports.card_report import print_card_report
 from prefstream.consumer.observe.logs import configure_logging
@@ -239,7 +239,7 @@ def _roofline(panel: Path, cards: Sequence[str], output: Path | None, console: C
         table.add_row(*row)
     table.caption = "battles/s at most, with swap / without; one card for each device of the panel"
     printed = Console()
-    printed.print(table)
+    print_table(printed, table)
     say(printed, "a bound by arithmetic, not a measurement: real cards stay below it")
 
 

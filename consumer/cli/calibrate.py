@@ -15,7 +15,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import ChosenBattles, RowFilter, predict_all, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_config, panel_files
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.words import counted
 from prefstream.scoring.config import PanelConfig
@@ -189,8 +189,8 @@ def _show(result: CalibrationResult, console: Console, folds: int) -> None:
         calibration = fit.panel if is_panel else fit.judges[system.name]
         weight = "" if is_panel else f"{fit.weights[system.name]:.3f}"
         parameters.add_row(system.name, f"{calibration.temperature:.3f}", f"{calibration.tie_bias:+.3f}", weight)
-    console.print(figures)
-    console.print(parameters)
+    print_table(console, figures)
+    print_table(console, parameters)
     _show_length(result, console)
 
 
@@ -209,7 +209,7 @@ def _show_length(result: CalibrationResult, console: Console) -> None:
     told = {"people": result.length.people, "panel": result.length.judges, "difference": result.length.excess}
     for name, estimate in told.items():
         slopes.add_row(name, _interval(estimate, sign="+") or "unknown: the longer answer always won, or never")
-    console.print(slopes)
+    print_table(console, slopes)
 
 
 def _add_figures(table: Table, system: BeforeAfter) -> None:

@@ -17,7 +17,7 @@ from prefstream.consumer.cli.notes import refuse_unused
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panel_option import leaving_at_once, panel_files
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.cli.ui.progress import CountProgress
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.connection import KafkaConnection
@@ -211,12 +211,12 @@ def _write(
 def _show(found: AnswersDiff, console: Console) -> None:
     from prefstream.consumer.cli.ui.reports import diff as ui  # with it comes what draws the page
 
-    console.print(ui.change_table(found))
-    console.print(ui.shift_table(found))
-    console.print(ui.verdict_table(found))
+    print_table(console, ui.change_table(found))
+    print_table(console, ui.shift_table(found))
+    print_table(console, ui.verdict_table(found))
     if found.voted is not None:
-        console.print(ui.voted_table(found.voted, found.left.name, found.right.name))
+        print_table(console, ui.voted_table(found.voted, found.left.name, found.right.name))
     if found.most_changed:
-        console.print(ui.changed_table(found))
+        print_table(console, ui.changed_table(found))
     for line in ui.lines(found):
         say(console, line)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from prefstream.consumer.cli.diff_reading import ClusterReading, SideReading, loaded
 from prefstream.consumer.cli.exit_codes import EXIT_FAULT, EXIT_REJECTED
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.cli.ui.progress import CountProgress, RecordProgress
 from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.diff.replay import AskedAgain, ask_again, source_topics
@@ -159,9 +159,9 @@ def tell_replay(found: ReplayFound, console: Console) -> None:
     """
     from prefstream.consumer.cli.ui.reports import diff as ui
 
-    console.print(ui.replay_table(found))
+    print_table(console, ui.replay_table(found))
     if not found.reproduced and found.diff.most_changed:
-        console.print(ui.changed_table(found.diff))
+        print_table(console, ui.changed_table(found.diff))
     for line in ui.replay_lines(found):
         say(console, line)
 

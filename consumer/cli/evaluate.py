@@ -16,7 +16,7 @@ from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
 from prefstream.consumer.cli.labelled import RowFilter, read_chosen
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_files
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.scoring.atomic_file import hash_file
@@ -259,13 +259,13 @@ def _evaluate(
 def _show(evaluation: Evaluation, console: Console) -> None:
     from prefstream.consumer.cli.ui.reports import evaluation as ui  # with it comes what draws the report
 
-    console.print(ui.systems_table(evaluation))
+    print_table(console, ui.systems_table(evaluation))
     for sentence in ui.sentences(evaluation):
         say(console, sentence)
     if evaluation.bias:
-        console.print(ui.bias_table(evaluation))
+        print_table(console, ui.bias_table(evaluation))
     elif evaluation.injections:
-        console.print(ui.injections_table(evaluation))
+        print_table(console, ui.injections_table(evaluation))
 
 
 def _write(evaluation: Evaluation, json: Path | None, html: Path | None, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from rich.markup import escape
 
 from prefstream.consumer import early_signals
 from prefstream.consumer.errors import StreamError, UsageError
+from prefstream.consumer.words import escaped
 from prefstream.schemas import PrefstreamError
 from prefstream.scoring.errors import ConfigError, FetchError, FileError, LoadError, MissingExtraError
 from prefstream.scoring.extras import explain
@@ -55,7 +57,7 @@ def log_failure(error: PrefstreamError) -> int:
 
 
 def exit_code_of(error: BaseException, tell: Callable[[PrefstreamError], int] = complain) -> int | None:
-    """How the process ends by what a command raised; an error of ours, or of Kafka's client, is told in one line.
+    """How the process ends by what a command raised; an error of ours, of Kafka or about a file is told in one line.
 
     Args:
         error: what was raised.
@@ -71,7 +73,20 @@ def exit_code_of(error: BaseException, tell: Callable[[PrefstreamError], int] = 
         return tell(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
     if missing := explain(error, "what was asked for"):
         return tell(missing)
+    if isinstance(error, OSError) and error.filename is not None:
+        return tell(_about_file(error))
     return tell(error) if isinstance(error, PrefstreamError) else None
+
+
+def _about_file(error: OSError) -> StreamError:
+    """What the system refuses wherever a path is looked at: a name that is too long, a folder without rights, ..."""
+    names = " and ".join(escaped(os.fsdecode(name)) for name in (error.filename, error.filename2) if name is not None)
+    kind = StreamError if error.errno in _PASSING else UsageError
+    return kind(f"can't use {names}: {error.strerror}")
+
+
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""What has nothing to do with the path, and may be gone at another start."""
 
 
 def _is_of_kafka(error: BaseException) -> bool:

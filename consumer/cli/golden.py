@@ -25,7 +25,7 @@ from prefstream.consumer.cli.panel_option import (
     panel_files,
 )
 from prefstream.consumer.cli.strict_command import StrictCommand
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.cli.ui.progress import FileProgress
 from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
@@ -97,7 +97,7 @@ def make(
         made = make_golden(judges, _battles(file, console), source=str(file), count=battles, say=tell)
     write_output(output, made.encode())
     verdicts = [(known.battle, known.panel.preferred) for known in made.answers]
-    Console().print(_coverage_table(coverage(verdicts)))
+    print_table(Console(), _coverage_table(coverage(verdicts)))
     if len(made.answers) < battles:
         tell(f"{file} has only {len(made.answers)} battles that a set can have")
     tell(f"{output} is written; in the panel file: golden: {output.name}")
@@ -127,7 +127,7 @@ def check(panel: PanelOption = DEFAULT_PANEL) -> None:
     with loaded as judges, leaving_at_once(console, "stopped"):
         report = check_golden(judges, known)
     if report.findings:
-        Console().print(_findings_table(report))
+        print_table(Console(), _findings_table(report))
     say(Console(), report.problem or report.summary)
     if not report.passed:
         raise typer.Exit(EXIT_FAULT)

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from prefstream.consumer.errors import StreamError, UsageError
-from prefstream.scoring.atomic_file import write_atomically
+from prefstream.scoring.atomic_file import try_to_write, write_atomically
 
 ForceOption: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 
@@ -40,6 +40,10 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Collection[Path], 
             raise UsageError(f"{option} {path} is a folder; name a file in it")
         if path.exists() and not force:
             raise UsageError(f"{path} exists already: write it anew with --force, or choose another name")
+        try:
+            try_to_write(path)
+        except OSError as error:
+            raise UsageError(f"can't write {path}: {error.strerror}") from error
 
 
 def write_output(path: Path, content: bytes) -> None:

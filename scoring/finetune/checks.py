@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from prefstream.scoring.atomic_file import try_to_write
 from prefstream.scoring.errors import ConfigError, FileError
 from prefstream.scoring.files.data_report import OTHER, UNKNOWN, DataReport, OutcomeCounts
 from prefstream.scoring.files.labelled import check_labelled_file
@@ -63,6 +64,7 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
         raise FileError(f"{output} holds a run already; go on with --resume, or start anew with --force")
     try:
         output.mkdir(parents=True, exist_ok=True)
+        try_to_write(output / RECORD)
     except OSError as error:
         raise FileError(f"can't write to {output}: {error.strerror}") from None
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prefstream.consumer.cli.ui.lines import print_table
 from prefstream.consumer.dead_letters.plan import RetryPlan
 from prefstream.consumer.dead_letters.reader import DeadLetter
 from prefstream.consumer.words import escaped
@@ -79,13 +80,13 @@ def print_counts(console: Console, counts: Counter[str], *, shown: int) -> None:
     for reason, count in counts.most_common():
         table.add_row(str(count), Text(escaped(reason)))
     table.add_row(str(counts.total()), "in all" if counts.total() == shown else f"in all, the newest {shown} shown")
-    console.print(table)
+    print_table(console, table)
 
 
 def print_plan(console: Console, plan: RetryPlan) -> None:
     """Say what a retry would send, what it leaves out, and what it can't send."""
     if plan.entries:
-        console.print(_plan_table(plan))
+        print_table(console, _plan_table(plan))
     else:
         console.print("Nothing to send back.")
     if plan.sent_before:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.table import Column, Table
 
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 
 if TYPE_CHECKING:
     from prefstream.scoring.bench.profile import JudgeProfile, PanelProfile
@@ -38,7 +38,7 @@ def print_profile(result: PanelProfile, console: Console) -> None:
     }
     for name, told in rows.items():
         table.add_row(name, *map(told, judges))
-    console.print(table)
+    print_table(console, table)
     say(console, f"all judges together: {result.battles / result.seconds:.2f} battles/s")
     for name, judge in result.judges.items():
         say(console, f"{name}: {judge.settings}")
@@ -66,7 +66,7 @@ def _print_growth(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
         numbers = (run["rows"], run["rows_per_s"], run["rows_per_cpu_s"], run["peak_memory_bytes"] / 1e6)
         table.add_row(run["command"], *(f"{number:,.0f}" for number in numbers), added)
     table.caption = "bytes a row: what those beyond the smaller file added to the peak"
-    console.print(table)
+    print_table(console, table)
 
 
 def print_latency(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -83,7 +83,7 @@ def print_latency(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
         costs = (f"{1000 * run[name]:.1f}" for name in ("pass_s", "commit_s"))
         table.add_row(run["load"], str(run["linger_ms"]), f"{run['battles_per_s']:,.1f}", *told, *costs)
     table.caption = "in brackets: times the mean of one pass and one commit, which both come from the same run"
-    console.print(table)
+    print_table(console, table)
 
 
 def _in_passes(run: Mapping[str, Any], name: str) -> str:
@@ -132,7 +132,7 @@ def _print_ratios(results: Mapping[str, Any], console: Console) -> None:
         else:
             speed = result["speed"]
             table.add_row(ours, _spread(speed["ours_per_s"]), theirs, _spread(speed["theirs_per_s"]), _ratio(speed))
-    console.print(table)
+    print_table(console, table)
     if "panel" in results:
         _print_careful(results["panel"], console)
     for key, result in overhead.items():

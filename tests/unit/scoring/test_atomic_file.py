@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prefstream.scoring.atomic_file import draft_path, write_atomically
+from prefstream.scoring.atomic_file import draft_path, try_to_write, write_atomically
 
 WRITE_FOR_EVER = """
 import sys
@@ -101,3 +101,25 @@ def test_a_device_is_written_to_and_stays_one() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_try_leaves_nothing_and_nothing_changed(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("old")
+    for name in ("there", "new"):
+        try_to_write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert there.read_text() == "old"
+
+
+def test_a_try_takes_no_draft_away_that_another_process_may_be_writing(tmp_path: Path) -> None:
+    draft = draft_path(tmp_path / "file")
+    draft.write_text("half")
+    try_to_write(tmp_path / "file")
+    assert draft.read_text() == "half"
+
+
+def test_a_try_finds_what_the_draft_would_meet(tmp_path: Path) -> None:
+    """Its name is longer than that of the file."""
+    with pytest.raises(OSError, match="too long"):
+        try_to_write(tmp_path / ("x" * 254))

@@ -14,6 +14,7 @@ from rich.text import Text
 from prefstream.consumer.audit.report import AuditReport, Verdict
 from prefstream.consumer.audit.tally import Mark, PanelShare
 from prefstream.consumer.audit.words import BREAKS, gaps, minute_of, place_of_mark, verdict_in_words
+from prefstream.consumer.cli.ui.lines import print_table
 from prefstream.consumer.words import escaped
 from prefstream.scoring.short_hash import short_hash
 
@@ -48,7 +49,7 @@ def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
     console.print(Text(verdict_in_words(report), _STYLES[report.verdict]))
     console.print(Text(f"{report.span} of group {report.group}, {seconds:,.1f} s", "dim"))
     console.print()
-    console.print(_partitions(report))
+    print_table(console, _partitions(report))
     for line in gaps(report):
         console.print(Text(line, "yellow"))
     for kind, what in BREAKS.items():
@@ -62,7 +63,7 @@ def print_audit(console: Console, report: AuditReport, seconds: float) -> None:
     for table in (_panels(report), _judges(report), _reasons(report)):
         if table.row_count:
             console.print()
-            console.print(table)
+            print_table(console, table)
 
 
 def _partitions(report: AuditReport) -> Table:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 
 if TYPE_CHECKING:
     from prefstream.scoring.bench.gpu.report import CardReport, Section
@@ -31,7 +31,7 @@ def print_card_report(report: CardReport, console: Console) -> None:
             f"{section.seconds:.0f}",
             Text("\n".join(_lines(section))),
         )
-    console.print(table)
+    print_table(console, table)
     failed = [section.name for section in report.sections if section.status == "failed"]
     skipped = [section.name for section in report.sections if section.status == "skipped"]
     say(console, f"failed: {', '.join(failed)}" if failed else "no section failed")

@@ -317,6 +317,23 @@ def test_outputs_are_not_overwritten_unasked(tmp_path: Path, clean: Path, panel:
     assert evaluate(clean, "--panel", panel, "--json", tmp_path / "no" / "found.json").exit_code == EXIT_USAGE
 
 
+def test_an_output_that_can_not_be_written_is_refused_before_anybody_scores(
+    tmp_path: Path, clean: Path, panel: Path
+) -> None:
+    html = tmp_path / ("x" * 249 + ".html")
+    result = evaluate(clean, "--panel", panel, "--html", html)
+    assert str(result.exception) == f"can't write {html}: File name too long"
+    assert result.exit_code == EXIT_USAGE
+    assert not result.stdout
+
+
+def test_a_narrow_terminal_takes_neither_names_nor_digits_away(clean: Path, panel: Path) -> None:
+    narrow, wide = (evaluate(clean, "--panel", panel, env={"COLUMNS": columns}).stdout for columns in ("30", "120"))
+    table, of_it = (told[: told.index("95 %")].split() for told in (narrow, wide))
+    assert table == of_it
+    assert {"panel", "length"} <= set(table)
+
+
 def test_a_file_without_labels_is_refused(tmp_path: Path, panel: Path) -> None:
     path = tmp_path / "unlabelled.jsonl"
     path.write_text('{"id": "x", "prompt": ["p"], "response_a": ["a"], "response_b": ["b"]}\n')

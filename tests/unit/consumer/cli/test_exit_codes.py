@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +56,24 @@ def test_a_service_whose_lines_are_for_people_fails_with_a_line_of_its_log_too(
     assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \[critical ?\] failed ", line)
     assert "message='no [broker]'" in line
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.EACCES, EXIT_USAGE), (errno.ENAMETOOLONG, EXIT_USAGE), (errno.ENOSPC, EXIT_FAULT)]
+)
+def test_what_the_system_says_of_a_file_is_one_line_with_its_name(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(OSError(number, os.strerror(number), "a\x1b/b.csv")) == code
+    assert capsys.readouterr().err == f"prefstream: can't use a\\x1b/b.csv: {os.strerror(number)}\n"
+
+
+def test_a_name_that_is_too_long_is_told_by_whatever_looks_at_it_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="too long") as refused:
+        Path("x" * 300).is_file()
+    assert exit_code_of(refused.value) == EXIT_USAGE
+    assert capsys.readouterr().err == f"prefstream: can't use {'x' * 300}: File name too long\n"
+
+
+def test_what_names_no_file_keeps_its_traceback() -> None:
+    assert exit_code_of(OSError(errno.EACCES, "of a socket, perhaps")) is None
