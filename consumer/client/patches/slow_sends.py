@@ -17,10 +17,9 @@ Remove when: a record with six headers costs kafka-python's `send` no more than 
 
 from __future__ import annotations
 
-import functools
 import struct
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from kafka import KafkaProducer
@@ -31,12 +30,6 @@ from kafka.record.util import encode_varint
 from kafka.structs import TopicPartition
 
 from prefstream.consumer.client.patches.patch import Method, Patch
-
-KNOWN_HEADERS: Final = 64
-"""Headers that are kept as they are written: those that all records of a stream have, and the last few others."""
-
-MOST_KNOWN_BYTES: Final = 64
-"""Of a header that is kept: what is larger is hardly the same twice."""
 
 _FORMAT_2: Final = (0, 11)
 """Version of brokers from which on records have headers."""
@@ -59,7 +52,10 @@ _VARINTS: Final = _Varints({number: _write_varint(number) for number in range(1 
 """Lengths of parts, places in a batch, milliseconds since it began: most are small."""
 
 
-class WrittenHeaders(list[tuple[str, bytes]]):
+Header = tuple[str, bytes]
+
+
+class WrittenHeaders(list[Header]):
     """Headers, and beside them what becomes of them.
 
     Attributes:
@@ -69,32 +65,70 @@ class WrittenHeaders(list[tuple[str, bytes]]):
 
     __slots__ = ("size", "wire")
 
-    def __init__(self, headers: Sequence[tuple[str, bytes]]) -> None:
+    def __init__(self, headers: Iterable[Header], wire: bytes, size: int) -> None:
         super().__init__(headers)
-        parts = [_VARINTS[len(self)]]
-        size = 0
-        for header in self:
-            name, value = header
-            if type(name) is str and type(value) is bytes and len(value) <= MOST_KNOWN_BYTES:
-                written, own_size = _known_header(header)
-            elif isinstance(name, str) and isinstance(value, bytes):
-                # A name of another class may be equal to one that is written in another way.
-                written, own_size = _write_header(header)
-            else:
-                raise TypeError("a header is a text and bytes")
-            parts.append(written)
-            size += own_size
-        self.wire = b"".join(parts)
-        self.size = size if headers else -1
+        self.wire = wire
+        self.size = size
 
 
-def _write_header(header: tuple[str, bytes]) -> tuple[bytes, int]:
-    """A header as a record has it, and the bytes of its name and value."""
-    name, value = header[0].encode("utf-8"), header[1]
-    return b"".join((_VARINTS[len(name)], name, _VARINTS[len(value)], value)), len(name) + len(value)
+class CommonHeaders:
+    """Headers that many records have in common, written once, around one of which each has its own value.
+
+    Args:
+        before: those that stand before that one.
+        name: of that one.
+        behind: those that stand behind it.
+    """
+
+    def __init__(self, before: Sequence[Header], name: str, behind: Sequence[Header]) -> None:
+        self._before, self._name, self._behind = before, name, behind
+        empty = _write_header((name, b""))
+        self._wire_before = b"".join(map(_write_header, before)) + empty.removesuffix(_VARINTS[0])
+        self._wire_behind = b"".join(map(_write_header, behind))
+        self._number = len(before) + 1 + len(behind)
+        self._size = sum(map(_size_of, (*before, (name, b""), *behind)))
+
+    def around(self, value: bytes, *more: Header) -> WrittenHeaders:
+        """Those of a record.
+
+        Args:
+            value: its own.
+            more: that it has behind all others.
+        """
+        wire = (
+            _VARINTS[self._number + len(more)],
+            self._wire_before,
+            _VARINTS[len(value)],
+            value,
+            self._wire_behind,
+            *map(_write_header, more),
+        )
+        size = self._size + len(value) + sum(map(_size_of, more))
+        return WrittenHeaders((*self._before, (self._name, value), *self._behind, *more), b"".join(wire), size)
 
 
-_known_header = functools.lru_cache(KNOWN_HEADERS)(_write_header)
+def write_headers(headers: Sequence[Header]) -> WrittenHeaders:
+    """Headers of one record.
+
+    Raises:
+        TypeError: one is no text with bytes.
+    """
+    wire = _VARINTS[len(headers)] + b"".join(map(_write_header, headers))
+    return WrittenHeaders(headers, wire, sum(map(_size_of, headers)) if headers else -1)
+
+
+def _write_header(header: Header) -> bytes:
+    """A header as a record has it."""
+    name, value = header
+    if not (isinstance(name, str) and isinstance(value, bytes)):
+        raise TypeError("a header is a text and bytes")
+    encoded = name.encode("utf-8")  # by its own method: a key that is no UTF-8 has another one
+    return b"".join((_VARINTS[len(encoded)], encoded, _VARINTS[len(value)], value))
+
+
+def _size_of(header: Header) -> int:
+    name, value = header
+    return len(name.encode("utf-8")) + len(value)
 
 
 def partition_of(key: bytes, partitions: Collection[int]) -> int:
@@ -134,10 +168,12 @@ def _is_plain(producer: Any, topic: Any) -> bool:
 
 def _written(headers: Any) -> WrittenHeaders | None:
     """The headers as they are written; None where kafka-python is to say what it thinks of them."""
+    if type(headers) is WrittenHeaders:
+        return headers
     if headers is not None and type(headers) is not list:
         return None
     try:
-        return WrittenHeaders(headers or [])
+        return write_headers(headers or [])
     except (TypeError, ValueError):
         return None
 

@@ -21,7 +21,7 @@ from kafka.serializer import Serializer
 from prefstream.consumer.broker.embedded import EmbeddedBroker
 from prefstream.consumer.client import patches
 from prefstream.consumer.client.patches.header_keys import HeaderKey
-from prefstream.consumer.client.patches.slow_sends import WrittenHeaders, partition_of
+from prefstream.consumer.client.patches.slow_sends import CommonHeaders, partition_of, write_headers
 
 TOPIC = "sent"
 
@@ -51,7 +51,7 @@ def test_a_batch_has_the_very_bytes_of_kafka_python(sent: list[Any], batch_size:
     append = theirs(DefaultRecordBatchBuilder.append)
     assert append is not DefaultRecordBatchBuilder.append
     for offset, (timestamp, key, value, own) in enumerate(sent):
-        mine = ours.append(offset, timestamp, key, value, WrittenHeaders(own))
+        mine = ours.append(offset, timestamp, key, value, write_headers(own))
         its = append(other, offset, timestamp, key, value, own)
         assert (mine is None) == (its is None)
         if mine is not None:
@@ -75,8 +75,17 @@ def test_a_header_that_looks_like_another_one_keeps_its_own_bytes() -> None:
     plain, raw = ("a\ufffd", b"1"), (HeaderKey(b"a\xff"), b"1")
     assert plain == raw
     for _ in range(2):
-        assert b"a\xef\xbf\xbd" in WrittenHeaders([plain]).wire
-        assert b"a\xff" in WrittenHeaders([raw]).wire
+        assert b"a\xef\xbf\xbd" in write_headers([plain]).wire
+        assert b"a\xff" in write_headers([raw]).wire
+
+
+@given(headers, st.text(max_size=100), st.binary(max_size=10_000), headers, headers)
+def test_headers_that_are_written_around_a_records_own_are_those_that_are_written_alone(
+    before: list[Any], name: str, value: bytes, behind: list[Any], more: list[Any]
+) -> None:
+    alone = write_headers([*before, (name, value), *behind, *more])
+    around = CommonHeaders(before, name, behind).around(value, *more)
+    assert (around, around.wire, around.size) == (alone, alone.wire, alone.size)
 
 
 @pytest.fixture(scope="module")
