@@ -99,8 +99,13 @@ def _to_turns(value: object) -> object:
         raise PydanticCustomError("turns_type", "should be a text, or a list of texts")
     if len(value) > MAX_TURNS:
         raise PydanticCustomError("field_too_large", "has more than {limit} turns", {"limit": MAX_TURNS})
-    turns = tuple(["" if turn is None else turn for turn in value]) or ("",)
-    text = "".join([turn for turn in turns if isinstance(turn, str)])
+    turns = tuple(value) or ("",)
+    if None in turns:
+        turns = tuple(["" if turn is None else turn for turn in turns])
+    try:
+        text = "".join(turns)
+    except TypeError:
+        text = "".join([turn for turn in turns if isinstance(turn, str)])
     if len(text) > MAX_TEXT_CHARS:
         raise PydanticCustomError("field_too_large", "has more than {limit} characters", {"limit": MAX_TEXT_CHARS})
     _refuse_lone_surrogates(text)
