@@ -126,7 +126,7 @@ class TopicTarget:
         """As `RescoreTarget.write`. An answer that is larger than the topic takes is refused."""
         messages = [
             self._composer.preference(
-                Event(one.record, 0),
+                Event.of(one.record),
                 one.answer.to_preference(one.battle, one.source, chunk.timings, publish_models=self._publish_models),
                 chunk.timings.scored_at,
             )

@@ -134,9 +134,12 @@ class Source:
             for partition, records in polled.items()
             if partition in epochs and not self._skipped_to_end(partition, records) and (taken := self._taken(records))
         }
+        events: list[Event] = []
         for partition, records in ours.items():
-            self._progress.handed_out(partition, epochs[partition], records[-1].offset + 1)
-        return [Event(record, epochs[partition]) for partition, records in ours.items() for record in records]
+            epoch = epochs[partition]
+            self._progress.handed_out(partition, epoch, records[-1].offset + 1)
+            events += [Event(record, epoch, partition) for record in records]
+        return events
 
     @property
     def passed_over(self) -> int:

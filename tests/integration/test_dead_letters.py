@@ -82,7 +82,7 @@ def _dead_letter(config: StreamConfig, offset: int, reason: Reason, **record: An
         "headers": [("traceparent", b"00-ab-cd-01")],
         **record,
     }
-    return dead_letter(Event(SimpleNamespace(**fields), 1), reason, InvalidEventError(reason, "at byte 7"))
+    return dead_letter(Event.of(SimpleNamespace(**fields), 1), reason, InvalidEventError(reason, "at byte 7"))
 
 
 def _call(config: StreamConfig, *arguments: str, text: str | None = None) -> Result:

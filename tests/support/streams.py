@@ -448,4 +448,4 @@ def make_event(
         headers=list(headers),
         timestamp=1_700_000_000_000,
     )
-    return Event(record, epoch)
+    return Event.of(record, epoch)

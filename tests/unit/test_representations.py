@@ -145,7 +145,7 @@ def holders(folder: Path) -> Iterator[Any]:
     yield from (BATTLE, [BATTLE], {"battle": BATTLE}, BATTLE.swap(), f"{BATTLE}")
     yield from read_battles(write_labelled(folder))
     yield from read_labelled(folder / "judged.jsonl")
-    yield from (event, Batch((event,), 0.0), Event(event.record, 3), dead_letter(event, Reason.NOT_JSON, refused))
+    yield from (event, Batch((event,), 0.0), Event.of(event.record, 3), dead_letter(event, Reason.NOT_JSON, refused))
     yield DeadLetter(RecordPosition("t", 0, 1), 0, WORD.encode(), value, (("h", WORD.encode()),))
     yield DemoEvent("1", value, BATTLE)
 

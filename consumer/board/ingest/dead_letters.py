@@ -75,7 +75,7 @@ class VoteDeadLetters:
         if not self._known:
             self._look_through(next_offsets)
         messages = {
-            _original(vote): dead_letter(Event(vote.record, 0), vote.error.reason, vote.error)
+            _original(vote): dead_letter(Event.of(vote.record), vote.error.reason, vote.error)
             for vote in votes
             if _original(vote) not in self._delivered
         }

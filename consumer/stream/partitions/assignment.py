@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import structlog
 
@@ -24,17 +25,22 @@ from prefstream.consumer.client.protocols import (
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """One record and the epoch of its partition when it was polled."""
+    """One record, and the epoch of its partition when it was polled.
+
+    Made for each record, and so not frozen, which takes four times as long; nobody changes it. `partition` is one
+    object for all records of a poll.
+    """
 
     record: ConsumerRecord = field(repr=False)
     epoch: int
+    partition: TopicPartition
 
-    @property
-    def partition(self) -> TopicPartition:
-        """Where the record stands."""
-        return TopicPartition(self.record.topic, self.record.partition)
+    @classmethod
+    def of(cls, record: ConsumerRecord, epoch: int = 0) -> Self:
+        """An event that comes alone; of no epoch, unless told."""
+        return cls(record, epoch, TopicPartition(record.topic, record.partition))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def event(value: bytes | None = b"{", headers: list[tuple[str, bytes]] | None = 
         value=value,
         headers=headers or [],
     )
-    return Event(record, epoch=1)
+    return Event.of(record, epoch=1)
 
 
 def validate(name: str, content: Any) -> None:

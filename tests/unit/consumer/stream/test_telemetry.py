@@ -64,7 +64,7 @@ def lines() -> Iterator[list[Any]]:
 def preference(offset: int, *, age_s: float = 0.0) -> Message:
     event = make_event(offset=offset)
     record = SimpleNamespace(**{**vars(event.record), "timestamp": int((time.time() - age_s) * 1000)})
-    return Message(Event(record, event.epoch), b"k", b"v", [])
+    return Message(Event.of(record, event.epoch), b"k", b"v", [])
 
 
 def refused(offset: int, reason: Reason) -> Message:
