@@ -169,7 +169,7 @@ def rescore(
         if paths is None:
             identity = run_id(span, judges.identity.hash, output)
             group = group or default_group(identity)
-            target = TopicTarget(config, output, identity, group, frame=frame)
+            target = TopicTarget(config, asked.topic, output, identity, group, frame=frame)
         else:
             run = FileRun(
                 span=span,

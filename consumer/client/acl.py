@@ -6,7 +6,7 @@ cluster that the stream needs. The table with what each is for stands in deploy/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from kafka import errors as kafka_errors
@@ -119,7 +119,17 @@ def spell(operation: str, topic: str) -> str:
 
 def on_group(config: StreamConfig) -> str:
     """The ACL on the consumer group."""
-    return f"Read on group {config.group}"
+    return may_commit(config.group)
+
+
+def may_commit(group: str) -> str:
+    """The ACL on a group whose offsets are read and committed."""
+    return f"Read on group {group}"
+
+
+def may_publish(transactional_id: str) -> str:
+    """The ACL on one transactional id."""
+    return f"Write on transactional id {transactional_id}"
 
 
 def on_transactional_ids(config: StreamConfig) -> str:
@@ -134,15 +144,29 @@ def acls_of_stream(config: StreamConfig, topics: Iterable[str] = ()) -> Callable
         config: names the resources.
         topics: of the stream, those that requests are about, for an error that names none.
     """
+    return acls_of(topic_operations(config), on_group(config), on_transactional_ids(config), topics)
+
+
+def acls_of(
+    operations: Mapping[str, str], group: str, transactional_ids: str, topics: Iterable[str] = ()
+) -> Callable[[KafkaError], str]:
+    """As `acls_of_stream`, for whoever publishes in transactions with a group's offsets.
+
+    Args:
+        operations: what is needed on each topic, as kafka-python spells it.
+        group: the ACL on the group, as Kafka's tools spell it.
+        transactional_ids: likewise.
+        topics: those that requests are about, for an error that names none.
+    """
 
     def missing(error: KafkaError) -> str:
         if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
-            named = [topic for topic in topic_operations(config) if any(_names(value, topic) for value in error.args)]
-            return ", ".join(on_topic(config, topic) for topic in named or topics)
+            named = [topic for topic in operations if any(_names(value, topic) for value in error.args)]
+            return ", ".join(spell(operations[topic], topic) for topic in named or topics)
         if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
-            return on_group(config)
+            return group
         if isinstance(error, kafka_errors.TransactionalIdAuthorizationFailedError):
-            return on_transactional_ids(config)
+            return transactional_ids
         return "what we ask for"
 
     return missing

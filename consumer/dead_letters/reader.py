@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Self
 
+from prefstream.consumer.client.acl import acls_of, may_commit
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS, read_ranges, spans_since
@@ -251,11 +252,18 @@ def refuse_missing(position: RecordPosition) -> None:
     raise UsageError(f"no dead letter stands at {position}: retention deleted it, or it never was there")
 
 
-def reading(topic: str) -> AbstractContextManager[None]:
-    """Translate kafka-python's errors of the block into ours."""
+def reading(topic: str, group: str | None = None) -> AbstractContextManager[None]:
+    """Translate kafka-python's errors of the block into ours.
+
+    Args:
+        topic: of dead letters.
+        group: whose offsets are read, too; None for nobody's.
+    """
     return Translator(
-        f"reading {topic}",
-        acls=lambda _: f"Read and Describe on {topic}",
+        f"reading {topic}" + (f" or group {group}" if group else ""),
+        acls=acls_of({topic: "READ"}, may_commit(group), "", [topic])
+        if group
+        else lambda _: f"Read and Describe on {topic}",
         remedies={Meaning.PASSING: "the partition's leader does not answer; try again"},
     ).translating()
 

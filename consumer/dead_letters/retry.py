@@ -18,11 +18,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Final
 
-from prefstream.consumer.client.clients import make_consumer, make_producer
+from prefstream.consumer.client.acl import acls_of, may_commit, may_publish
+from prefstream.consumer.client.clients import admin_client, make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import KafkaTimeoutError, Meaning, Translator
 from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS
 from prefstream.consumer.client.protocols import Consumer, OffsetAndMetadata, TopicPartition
-from prefstream.consumer.client.topics import find_partitions
+from prefstream.consumer.client.topics import find_partitions, require_topic
 from prefstream.consumer.client.transaction import AbortedError, Transaction, Transactions, UnsettledError
 from prefstream.consumer.client.watchdog import Watchdog
 from prefstream.consumer.connection import KafkaConnection
@@ -80,12 +81,14 @@ def make_plan(
     Raises:
         UsageError: no dead letter stands at a chosen position, or the destination makes no sense.
         TopicMissingError: a topic does not exist.
-        NotAuthorizedError: we may not read the topic or the group.
+        NotAuthorizedError: we may not read the topic or the group, or not write to where something would be sent.
         StreamError: reading failed.
     """
     if destination == topic:
         raise UsageError(f"{topic} is the dead letters' own topic; give --to another one")
-    with reading(f"{topic} or group {group}"), closing(make_consumer(connection, group_id=group)) as consumer:
+    with admin_client(connection) as admin:
+        require_topic(connection, admin, topic, "READ")
+    with reading(topic, group), closing(make_consumer(connection, group_id=group)) as consumer:
         try:
             ledgers = _read_ledgers(consumer, topic, PENDING_TIMEOUT_MS)
         except KafkaTimeoutError:
@@ -94,7 +97,10 @@ def make_plan(
                     f"what group {group} remembers is not known: no broker answers in time, or another retry is under "
                     "way, or was killed. One that is no dry run ends it"
                 ) from None
-            with closing(Watchdog(CALL_TIMEOUT_S)) as watchdog, closing(_open(connection, group, watchdog)):
+            with (
+                closing(Watchdog(CALL_TIMEOUT_S)) as watchdog,
+                closing(_open(connection, {topic: "READ"}, group, watchdog)),
+            ):
                 ledgers = _read_ledgers(consumer, topic)
         seen: dict[int, array[int]] = {}
         starts = {partition: ledger.offset for partition, ledger in ledgers.items()}
@@ -115,8 +121,9 @@ def make_plan(
             if not offsets or offsets[-1] < end:
                 offsets.append(end)
         plan = planner.plan(seen)
+    with admin_client(connection) as admin:
         for name in sorted({entry.destination for entry in plan.entries}):
-            find_partitions(consumer, name)
+            require_topic(connection, admin, name, "DESCRIBE" if dry_run else "WRITE")
     return plan
 
 
@@ -148,10 +155,11 @@ def resubmit(
         KeyboardInterrupt: nothing of the open transaction is visible.
     """
     sent = 0
+    operations = {topic: "READ"} | {entry.destination: "WRITE" for entry in plan.entries}
     with (
         closing(Watchdog(CALL_TIMEOUT_S)) as watchdog,
-        closing(_open(connection, group, watchdog)) as transactions,
-        reading(f"{topic} or group {group}"),
+        closing(_open(connection, operations, group, watchdog)) as transactions,
+        reading(topic, group),
         closing(make_consumer(connection, group_id=group)) as consumer,
     ):
         # From here on no other retry changes what is remembered: the plan is checked against it once more.
@@ -197,13 +205,13 @@ def send_back(
         yield
 
 
-def _open(connection: KafkaConnection, group: str, watchdog: Watchdog) -> Transactions:
+def _open(connection: KafkaConnection, operations: Mapping[str, str], group: str, watchdog: Watchdog) -> Transactions:
     """The transactions of a group's retries, taken over: what another one has left open is ended."""
     transactional_id = f"{group}-~retry"  # no instance of the stream can have this name: ~ is not allowed there
     make = partial(
         make_producer, connection, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
     )
-    transactions = Transactions(make, watchdog, retry_translator(transactional_id))
+    transactions = Transactions(make, watchdog, retry_translator(operations, group, transactional_id))
     try:
         transactions.open()
     except BaseException:
@@ -212,14 +220,17 @@ def _open(connection: KafkaConnection, group: str, watchdog: Watchdog) -> Transa
     return transactions
 
 
-def retry_translator(transactional_id: str) -> Translator:
-    """What kafka-python's errors mean to who sends dead letters back."""
+def retry_translator(operations: Mapping[str, str], group: str, transactional_id: str) -> Translator:
+    """What kafka-python's errors mean to who sends dead letters back.
+
+    Args:
+        operations: what is needed on each topic, as kafka-python spells it; the dead letters' own comes first.
+        group: the consumer group that remembers what was sent.
+        transactional_id: of the retries.
+    """
     return Translator(
         "sending dead letters back",
-        acls=lambda _: (
-            "one of Write on the destination, Read on the group, Write and Describe on the transactional id "
-            + transactional_id
-        ),
+        acls=acls_of(operations, may_commit(group), may_publish(transactional_id), list(operations)[1:]),
         remedies={
             Meaning.FENCED: f"another retry with the transactional id {transactional_id} began: wait for its end"
         },

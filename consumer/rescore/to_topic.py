@@ -20,6 +20,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from prefstream.consumer.client.acl import acls_of, may_commit, may_publish
 from prefstream.consumer.client.clients import make_consumer, make_producer
 from prefstream.consumer.client.kafka_errors import Meaning, Translator
 from prefstream.consumer.client.offsets import OFFSETS_TIMEOUT_MS
@@ -73,13 +74,16 @@ class TopicTarget:
 
     Args:
         config: names brokers and login, and whether it is passed on who wrote the responses.
+        source: topic of the battles.
         topic: of the answers; must exist.
         run: `run_id` of what is written.
         group: keeps how far the run is.
         frame: stands before the JSON of each answer.
     """
 
-    def __init__(self, config: StreamConfig, topic: str, run: str, group: str, *, frame: bytes = b"") -> None:
+    def __init__(
+        self, config: StreamConfig, source: str, topic: str, run: str, group: str, *, frame: bytes = b""
+    ) -> None:
         self._config = config
         self._topic = topic
         self._run = run
@@ -92,7 +96,7 @@ class TopicTarget:
         make = partial(
             make_producer, config, transactional_id=transactional_id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
         )
-        self._transactions = Transactions(make, self._watchdog, _translator(topic, group, transactional_id))
+        self._transactions = Transactions(make, self._watchdog, _translator(source, topic, group, transactional_id))
 
     def __enter__(self) -> Self:
         try:
@@ -184,9 +188,7 @@ class TopicTarget:
 
     def _saved(self, topic: str) -> list[_Saved]:
         """What the group has committed, with our notes."""
-        reading = Translator(
-            f"reading the offsets of group {self._group}", acls=lambda _: f"Read on group {self._group}"
-        )
+        reading = Translator(f"reading the offsets of group {self._group}", acls=lambda _: may_commit(self._group))
         with reading.translating(), closing(make_consumer(self._config, group_id=self._group)) as consumer:
             places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
             found: Mapping[TopicPartition, OffsetAndMetadata | None] = {
@@ -211,13 +213,10 @@ def _too_large(message: Message) -> RefusedRecord:
     return RefusedRecord(message.event.record, Reason.PREFERENCE_TOO_LARGE, detail)
 
 
-def _translator(topic: str, group: str, transactional_id: str) -> Translator:
+def _translator(source: str, topic: str, group: str, transactional_id: str) -> Translator:
     return Translator(
         f"writing to {topic}",
-        acls=lambda _: (
-            f"one of Write on topic {topic}, Read on group {group}, Write and Describe on transactional id "
-            + transactional_id
-        ),
+        acls=acls_of({topic: "WRITE", source: "READ"}, may_commit(group), may_publish(transactional_id), [topic]),
         remedies={
             Meaning.FENCED: f"another run with the transactional id {transactional_id} began: wait for its end",
             Meaning.TOPIC_MISSING: "was it deleted meanwhile?",

@@ -5,6 +5,7 @@ A right that none of them uses would go unseen if it were granted: so nobody her
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.errors import NotAuthorizedError
 from prefstream.consumer.panels.choices import publish_choice, read_choice
 from tests.support.kafka.secured import PASSWORD, Secured, secured_cluster
-from tests.support.kafka.security import Acl, needed_acls_of_calibration, needed_acls_of_commands
+from tests.support.kafka.security import AGAIN, Acl, needed_acls_of_calibration, needed_acls_of_commands
 from tests.support.panel_folders import choice, loader_of, write_panels
 from tests.support.recalibrated import calibration_of, decided, following, vote
 from tests.support.streams import battle_events, produce, read_topic, running, wait_until
@@ -27,13 +28,22 @@ from tests.support.streams import battle_events, produce, read_topic, running, w
 NAMES: Final = StreamConfig()
 BATTLES: Final = 300
 
+BATTLE: Final = "labelled.jsonl"
+PANEL: Final = "one.yaml"
+"""Files beside the panels."""
+
 ARGUMENTS: Final[dict[str, list[str]]] = {
     "audit": ["audit", "battles@earliest..latest"],
     "audit --shadow": ["audit", "battles@earliest..latest", "--shadow"],
     "diff": ["diff", "preferences@earliest..latest", "preferences.shadow@earliest..latest", "--votes", "votes"],
-    "diff --replay": ["diff", "--replay", "preferences@earliest..latest"],
+    "diff --replay": ["diff", "--replay", "preferences@earliest..latest", "--panel", PANEL],
     "panels list": ["panels", "list"],
     "panels use": ["panels", "use", "two", "--group-id", "another"],
+    "replay": ["replay", BATTLE],
+    "replay --votes": ["replay", BATTLE, "--votes"],
+    "dead-letters retry": ["dead-letters", "retry", "0/0", "--yes"],
+    "rescore -o FILE": ["rescore", "battles@0..100", "-o", "-", "--panel", PANEL],
+    "rescore -o TOPIC": ["rescore", "battles@0..100", "-o", AGAIN, "--panel", PANEL],
 }
 ENDS_WITH: Final = {"audit --shadow": 1}
 """What stands on its topic are copies of answers, without the headers that a shadow's have: that is what it finds."""
@@ -46,7 +56,7 @@ NEEDED: Final = needed_acls_of_commands(NAMES) | {
 
 def user_of(command: str, lacking: int | None = None) -> str:
     """Who has the rights that a command needs, all but one if one is named."""
-    name = command.replace(" ", "-")
+    name = command.replace(" ", "-").lower()
     return name if lacking is None else f"{name}-lacks-{lacking}"
 
 
@@ -62,7 +72,10 @@ USERS: Final[dict[str, list[Acl]]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_panels(tmp_path_factory.mktemp("panels"), "one", "two")
+    made = write_panels(tmp_path_factory.mktemp("panels"), "one", "two")
+    said = {"id": "battle-0", "prompt": "Which?", "response_a": "this", "response_b": "that", "winner": "tie"}
+    (made / BATTLE).write_text(json.dumps(said) + "\n")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +85,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[
         inside = StreamConfig.load(bootstrap_servers=made.inside.bootstrap_servers, panels=folder, http=False)
         topics = ["battles_topic", "preferences_topic", "dead_letters_topic", "shadow_topic", "votes_topic"]
         with closing(KafkaAdminClient(bootstrap_servers=inside.bootstrap_servers)) as admin:
-            names = [*(getattr(inside, topic) for topic in topics), inside.panels_topic]
+            names = [*(getattr(inside, topic) for topic in topics), inside.panels_topic, AGAIN]
             admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1} for name in names})
         with running(inside, loader_of(folder)) as service:
             sent = produce(inside, [*battle_events(BATTLES), b"no battle"])
@@ -89,8 +102,8 @@ def call(secured: Secured, command: str, folder: Path, user: str) -> Result:
     """A command, as its user calls it."""
     login = secured.login(user) | {"sasl_password": PASSWORD}
     environment = {f"PREFSTREAM_{name.upper()}": str(setting) for name, setting in login.items()}
-    more = ["--panel", str(folder / "one.yaml")] if command == "diff --replay" else []
-    return CliRunner().invoke(app, [*ARGUMENTS[command], *more], env=environment)
+    arguments = [str(folder / word) if word in {BATTLE, PANEL} else word for word in ARGUMENTS[command]]
+    return CliRunner().invoke(app, arguments, env=environment)
 
 
 def config_of(secured: Secured, folder: Path, user: str) -> StreamConfig:
@@ -110,7 +123,7 @@ def test_without_one_of_its_rights_it_names_that_one(secured: Secured, folder: P
     lacking = NEEDED[command][number]
     error = call(secured, command, folder, user_of(command, number)).exception
     assert isinstance(error, NotAuthorizedError), error
-    assert f"{lacking.operation} on {lacking.resource} {lacking.name}" in str(error)
+    assert f"{lacking.operation} on {lacking.resource.replace('-', ' ')} {lacking.name}" in str(error)
 
 
 def test_live_calibration_chooses_with_exactly_the_rights_of_the_guide_and_only_tells_with_one_less(

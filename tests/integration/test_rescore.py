@@ -115,7 +115,7 @@ def to_topic(
     config: StreamConfig, topic: str, run_id: str | None = None, kind: type[TopicTarget] = TopicTarget
 ) -> TopicTarget:
     """Of a run of the test's own: those with the same transactional id fence each other, and tests run side by side."""
-    return kind(config, topic, run_id or config.group, default_group(config.group))
+    return kind(config, config.battles_topic, topic, run_id or config.group, default_group(config.group))
 
 
 def sources(preferences: list[Preference]) -> list[Position]:

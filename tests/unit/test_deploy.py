@@ -194,8 +194,12 @@ def test_the_guide_grants_exactly_the_rights_that_are_tested() -> None:
 def test_the_guide_tells_the_rights_of_each_command_that_are_tested() -> None:
     guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
     _, table = guide.split("| command | its rights |\n|---|---|\n")
+    right = r"(Read|Write|Describe) on (topic|group|transactional id)(s that start with)? `([^`]+)`"
     told = {
-        command: {Acl(*right) for right in re.findall(r"(Read|Write|Describe) on (topic|group) `([^`]+)`", rights)}
+        command: {
+            Acl(operation, resource.replace(" ", "-"), name, bool(prefixed))
+            for operation, resource, prefixed, name in re.findall(right, rights)
+        }
         for command, rights in re.findall(r"^\| `([^`]+)` \| (.+) \|$", table.partition("\n\n")[0], re.MULTILINE)
     }
     assert told == {command: {*acls} for command, acls in needed_acls_of_commands(StreamConfig()).items()}

@@ -15,9 +15,13 @@ from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, Resourc
 from kafka.admin import ACLResourcePatternType as PatternType
 
 from prefstream.consumer.config import StreamConfig, TopicNames
+from prefstream.consumer.dead_letters.retry import DEFAULT_GROUP
 
 ADDRESSES: Final = ("localhost", "127.0.0.1")
 """What the brokers' certificates are for."""
+
+AGAIN: Final = "preferences.again"
+"""Where what is scored once more goes."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,21 @@ def needed_acls_of_commands(names: TopicNames, group_id: str = "prefstream") -> 
         "diff --replay": (preferences, battles),
         "panels list": (panels,),
         "panels use": (panels, Acl("Write", "topic", names.panels_topic)),
+        "replay": (Acl("Write", "topic", names.battles_topic),),
+        "replay --votes": (Acl("Write", "topic", names.votes_topic),),
+        "dead-letters retry": (
+            letters,
+            Acl("Read", "group", DEFAULT_GROUP),
+            Acl("Write", "topic", names.battles_topic),
+            Acl("Write", "transactional-id", f"{DEFAULT_GROUP}-~retry"),
+        ),
+        "rescore -o FILE": (battles,),
+        "rescore -o TOPIC": (
+            battles,
+            Acl("Write", "topic", AGAIN),
+            Acl("Read", "group", "prefstream-rescore-", prefixed=True),
+            Acl("Write", "transactional-id", "prefstream-rescore-", prefixed=True),
+        ),
     }
 
 

@@ -42,6 +42,7 @@ from tests.support.streams import make_event
 STEPS = ("begin_transaction", "send", "send_offsets_to_transaction", "delivery", "commit_transaction")
 MEMBERSHIP = Membership(ConsumerGroupMetadata("g", 3, "m", None, MemberState.STABLE), 3, {})
 OFFSETS = {TopicPartition("battles", 0): OffsetAndMetadata(1, "", -1)}
+TRANSLATOR = retry_translator({"dead": "READ", "battles": "WRITE"}, "g", "g-~retry")
 
 ErrorClass = type[kafka_errors.KafkaError]
 Make = Callable[[], ScriptedProducer]
@@ -76,11 +77,11 @@ class Retry:
 
     aborted: type[StreamError] = StreamError
     unsettled: type[StreamError] = TransactionFailedError
-    acls = "Write and Describe on the transactional id g-~retry"
+    acls = "Write on transactional id g-~retry"
     fenced = "another retry"
 
     def __init__(self, make: Make, watchdog: Watchdog, look: Callable[[], None] = lambda: None) -> None:
-        self.transactions = Transactions(make, watchdog, retry_translator("g-~retry"), look)
+        self.transactions = Transactions(make, watchdog, TRANSLATOR, look)
         self.told = 0
 
     def publish(self) -> None:
@@ -251,7 +252,7 @@ def test_what_goes_wrong_on_our_side_aborts_the_transaction_and_is_told(
 
     producer = ScriptedProducer()
     producers = iter([producer, ScriptedProducer()])
-    transactions = Transactions(lambda: next(producers), watchdog, retry_translator("g-~retry"))
+    transactions = Transactions(lambda: next(producers), watchdog, TRANSLATOR)
     transactions.open()
     with pytest.raises(type(wrong)), send_back(transactions, letters(), OFFSETS, "g"):
         pytest.fail("nothing was sent")
@@ -260,7 +261,7 @@ def test_what_goes_wrong_on_our_side_aborts_the_transaction_and_is_told(
 
 def test_what_goes_wrong_after_the_commit_aborts_nothing(watchdog: Watchdog) -> None:
     producer = ScriptedProducer()
-    transactions = Transactions(lambda: producer, watchdog, retry_translator("g-~retry"))
+    transactions = Transactions(lambda: producer, watchdog, TRANSLATOR)
     transactions.open()
     with pytest.raises(KeyboardInterrupt), send_back(transactions, [], OFFSETS, "g"):
         raise KeyboardInterrupt
