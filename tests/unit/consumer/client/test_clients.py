@@ -113,6 +113,7 @@ def test_a_transactional_producer_waits_for_all_replicas(broker: EmbeddedBroker)
         assert producer.config["acks"] == -1
         assert producer.config["transactional_id"] == "prefstream-one~10"
         assert producer.config["transaction_timeout_ms"] == 5_000
+        assert producer.config["retry_backoff_ms"] <= 20  # as Java's client waits for the transaction before
     finally:
         producer.close()
 
