@@ -37,9 +37,9 @@ from prefstream.scoring.probabilities import Triples, entropy_bits, exchange, no
 from prefstream.scoring.style import style_of
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(frozen=True, slots=True)
 class PanelAnswer:
-    """What the panel says about one battle. A value that nobody changes; to freeze it would take four times as long.
+    """What the panel says about one battle.
 
     Attributes:
         probabilities: the weighted mean of the judges', calibrated.
