@@ -127,7 +127,7 @@ class Transaction:
         """
         with suppress(kafka_errors.UnknownError):  # raised where a batch was split for its size; the parts go on
             self._producer.flush()
-        for delivery, *_ in self._sent:
+        for delivery, _, _, _ in self._sent:
             if not delivery.is_done or delivery.exception is not None:
                 delivery.get()
 
