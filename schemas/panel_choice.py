@@ -15,6 +15,9 @@ from prefstream.schemas.models import ContractModel
 MAX_EARLIER: Final = 16
 """Earlier choices that a record holds: compaction leaves the last record alone, and who rolls back goes back a few."""
 
+MAX_WHY: Final = 500
+"""Characters of what a person says of a choice."""
+
 PANEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 PanelName: TypeAlias = Annotated[str, Field(pattern=PANEL_NAME)]
@@ -64,7 +67,7 @@ class PanelChoice(ContractModel):
     )
     chosen_at: AwareDatetime
     chosen_by: Annotated[str, Field(min_length=1, max_length=100, description="Such as operator, or calibrate.")]
-    why: Annotated[str | None, Field(max_length=500, description="For people.")] = None
+    why: Annotated[str | None, Field(max_length=MAX_WHY, description="For people.")] = None
     earlier: Annotated[
         tuple[PanelVersion, ...],
         Field(max_length=MAX_EARLIER, description="What served before, the last one first: for going back."),

@@ -23,8 +23,10 @@ from prefstream.consumer.errors import UsageError
 from prefstream.consumer.observe.logs import configure_logging
 from prefstream.consumer.panels import choosing
 from prefstream.consumer.panels.choices import Heard, publish_choice, read_choice
-from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.consumer.panels.folder import PanelFolder, check_name
+from prefstream.consumer.words import escaped
 from prefstream.schemas import PanelChoice, PanelVersion
+from prefstream.schemas.panel_choice import MAX_WHY
 from prefstream.scoring.config import load_panel_config
 from prefstream.scoring.judges.calibration import CalibrationFile
 from prefstream.scoring.panel.load import verify_calibration
@@ -38,7 +40,17 @@ panels = typer.Typer(
 _TAKEN: Final = frozenset({*KafkaConnection.model_fields, "group_id", "panels", "panels_topic"})
 _LEFT_OUT: Final = frozenset(StreamConfig.model_fields) - _TAKEN
 
-_Why: TypeAlias = Annotated[str | None, typer.Option("--why", help="For people: stands in the choice and in the logs.")]
+
+def _checked_why(why: str | None) -> str | None:
+    if why is not None and len(why) > MAX_WHY:
+        raise typer.BadParameter(f"has {len(why):,} characters, and at most {MAX_WHY} are kept")
+    return why
+
+
+_Why: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--why", callback=_checked_why, help="For people: stands in the choice and in the logs."),
+]
 
 
 @panels.callback()
@@ -84,6 +96,8 @@ def use(
     `prefstream panels use gemma-3 --canary-share .05`
     """
     configure_logging("warning", "console", library_level="error")
+    if name is not None:
+        check_name(name)
     version = PanelVersion(panel=name, calibration=_content(calibration))
     checked = _check(config, version)
     last = _last(config)
@@ -139,7 +153,8 @@ def list_panels(
     """
     configure_logging("warning", "console", library_level="error")
     heard = _heard(config, publishes=False)
-    names = None if config.panels is None else PanelFolder(config.panels).names()
+    folder = None if config.panels is None else PanelFolder(config.panels)
+    names = None if folder is None else folder.names()
     if as_json:
         chosen = None if heard is None else heard.choice.model_dump(mode="json", exclude_none=True)
         typer.echo(orjson.dumps({"group": config.group_id, "choice": chosen, "panels": names}).decode())
@@ -149,8 +164,10 @@ def list_panels(
         say(console, f"group {config.group_id}: nothing was chosen; each process serves what it was started with")
     else:
         console.print(_table(heard.choice))
-    if names is not None:
+    if folder is not None and names is not None:
         say(console, f"in {config.panels}: {', '.join(names) or 'no panel'}")
+        for name in folder.misnamed():
+            say(console, f"in {config.panels}, too, but no panel's name, so that none can choose it: {escaped(name)}")
 
 
 def _table(choice: PanelChoice) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefstream.consumer.errors import UsageError
-from prefstream.consumer.panels.folder import PanelFolder
+from prefstream.consumer.panels.folder import PanelFolder, check_name
 
 
 @pytest.fixture
@@ -19,6 +19,16 @@ def folder(tmp_path: Path) -> PanelFolder:
 
 def test_its_panels_are_the_yaml_files_that_a_choice_can_name(folder: PanelFolder) -> None:
     assert folder.names() == ["a", "b"]
+
+
+def test_files_that_no_choice_can_name_are_known_but_for_hidden_ones(folder: PanelFolder) -> None:
+    assert folder.misnamed() == ["with space"]
+
+
+@pytest.mark.parametrize("name", ["with space", "", "../a", "-v", "é", "a" * 101, "a\n"])
+def test_a_name_that_no_choice_can_have_is_refused_with_what_one_is_made_of(name: str) -> None:
+    with pytest.raises(UsageError, match=r"is no panel's name: at most 100 letters .* rename its file"):
+        check_name(name)
 
 
 def test_a_name_is_a_file_in_it(folder: PanelFolder, tmp_path: Path) -> None:
