@@ -73,19 +73,26 @@ def exit_code_of(error: BaseException, tell: Callable[[PrefstreamError], int] = 
         return tell(StreamError(f"Kafka refused or did not answer: {type(error).__name__}"))
     if missing := explain(error, "what was asked for"):
         return tell(missing)
-    if isinstance(error, OSError) and error.filename is not None:
-        return tell(_about_file(error))
+    if isinstance(error, OSError) and (told := _from_system(error)):
+        return tell(told)
     return tell(error) if isinstance(error, PrefstreamError) else None
 
 
-def _about_file(error: OSError) -> StreamError:
-    """What the system refuses wherever a path is looked at: a name that is too long, a folder without rights, ..."""
+def _from_system(error: OSError) -> StreamError | None:
+    """What the system refuses wherever it happens: a name that is too long, a folder without rights, a full disk."""
+    if error.filename is None:
+        if error.errno not in _OF_DISK:
+            return None
+        return StreamError(f"can't write to standard output, or to a file: {error.strerror}")
     names = " and ".join(escaped(os.fsdecode(name)) for name in (error.filename, error.filename2) if name is not None)
     kind = StreamError if error.errno in _PASSING else UsageError
     return kind(f"can't use {names}: {error.strerror}")
 
 
-_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
+_OF_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Of a descriptor that is open, the system does not say which: it is mostly standard output, files have own errors."""
+
+_PASSING: Final = _OF_DISK | {errno.EMFILE, errno.ENFILE}
 """What has nothing to do with the path, and may be gone at another start."""
 
 

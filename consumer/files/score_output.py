@@ -234,9 +234,12 @@ class FileOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._out.close()
-        if self._rejected:
-            self._rejected.close()
+        for file in filter(None, (self._out, self._rejected)):
+            try:
+                file.close()
+            except OSError as failed:  # once more what it could not write before
+                if error is None:
+                    raise StreamError(f"can't write {file.name}: {failed.strerror}") from failed
 
     def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Drop what stands beyond the checkpoint.

@@ -110,7 +110,7 @@ class ChunkReader:
             try:
                 battles.append(battle_of(record, self._framing))
             except InvalidEventError as error:
-                refused.append(RefusedRecord(record, error.reason, str(error)))
+                refused.append(RefusedRecord(record, error.reason, error.detail))
             else:
                 records.append(record)
         encoded = self._scorer.encode(battles) if battles else None

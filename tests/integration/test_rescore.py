@@ -148,7 +148,8 @@ def test_a_file_gets_every_battle_of_the_range_once_and_says_what_is_none(
     [refused] = map(json.loads, (tmp_path / "new.jsonl.rejected").read_text().splitlines())
     assert (refused["topic"], refused["partition"], refused["offset"]) == bad
     assert refused["reason"] == "not_json"
-    assert f"{'/'.join(map(str, bad))}: not_json" in result.stderr
+    assert refused["detail"].startswith("not JSON at line 1")
+    assert f"{'/'.join(map(str, bad))}: not_json: not JSON" in result.stderr
     assert "done: 20 battles scored" in result.stderr
     assert "zqprompt" not in result.output
     again = rescore(config, f"{config.battles_topic}@earliest..latest", tmp_path, out, "--force", "--chunk", "128")

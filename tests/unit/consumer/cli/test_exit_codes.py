@@ -75,5 +75,13 @@ def test_a_name_that_is_too_long_is_told_by_whatever_looks_at_it_first(capsys: p
     assert capsys.readouterr().err == f"prefstream: can't use {'x' * 300}: File name too long\n"
 
 
+def test_a_full_disk_behind_standard_output_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left") as refused:
+        full.write(b"what a command prints")
+    assert exit_code_of(refused.value) == EXIT_FAULT
+    told = "prefstream: can't write to standard output, or to a file: No space left on device\n"
+    assert capsys.readouterr().err == told
+
+
 def test_what_names_no_file_keeps_its_traceback() -> None:
     assert exit_code_of(OSError(errno.EACCES, "of a socket, perhaps")) is None

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -502,3 +503,15 @@ def test_identity_of_a_panel_follows_all_that_decides_its_answers(tmp_path: Path
     with load_panel(prior_config()) as panel:
         identities += [panel_identity(prior_config(), panel)]
     assert len(set(identities)) == len(identities) - 1  # both panels of the plain prior
+
+
+def test_a_disk_that_is_full_is_one_error_and_no_second_one_at_the_end(tmp_path: Path) -> None:
+    """What could not be written is still in the file's buffer when it is closed."""
+    found = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with contextlib.ExitStack() as limits:
+        limits.callback(resource.setrlimit, resource.RLIMIT_FSIZE, found)
+        output = limits.enter_context(FileOutput(ScorePaths(tmp_path / "out.csv", source=tmp_path / "in.csv")))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, found[1]))
+        with pytest.raises(StreamError, match=r"can't write .*out\.csv: File too large") as full:
+            output.append(b"x" * 2_000, b"")
+        output.__exit__(StreamError, full.value, None)
