@@ -125,12 +125,17 @@ def encode_preference(preference: Preference) -> bytes:
     return preference.__pydantic_serializer__.to_json(preference, exclude_none=True)
 
 
-def decode_preference(value: bytes) -> Preference:
+def decode_preference(value: bytes | None) -> Preference:
     """Read the value of a record on the preferences topic; a frame of a schema registry is read past.
+
+    Args:
+        value: the record's value, None for a tombstone.
 
     Raises:
         ContractError: the value breaks the contract.
     """
+    if value is None:
+        raise ContractError("no preference: the record has no value")
     try:
         return Preference.model_validate_json(value[len(frame_of(value)) :])
     except ValidationError as error:

@@ -19,8 +19,6 @@ def preference_of(record: ConsumerRecord) -> Preference:
         ContractError: it holds none.
     """
     value = record.value
-    if value is None:
-        raise ContractError("no preference: the record has no value")
     if isinstance(value, Withheld):
         raise ContractError(f"no preference: {value.why}")
     return decode_preference(value)

@@ -229,6 +229,15 @@ def test_a_preference_survives_the_wire_to_the_last_bit(
     assert decode_preference(encode_preference(preference)) == preference
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(None, "no preference: the record has no value"), (b"", "no preference: .*EOF"), (b"{}", "no preference: id is")],
+)
+def test_what_is_no_preference_is_one_error_even_where_the_record_has_no_value(value: bytes | None, told: str) -> None:
+    with pytest.raises(ContractError, match=told):
+        decode_preference(value)
+
+
 def test_a_preference_says_its_version_and_no_nulls() -> None:
     written = orjson.loads(encode_preference(a_preference()))
     assert written["schema_version"] == "1.1"
