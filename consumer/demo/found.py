@@ -83,11 +83,17 @@ def agreement(answers: Sequence[Judged]) -> Agreement | None:
     )
 
 
-def hits(answers: Sequence[Judged], tier: str) -> Hits:
-    """Count among the battles of one tier, none of which is a tie."""
+def hits(answers: Sequence[Judged], tier: str, *, adjusted: bool = False) -> Hits:
+    """Count among the battles of one tier, none of which is a tie.
+
+    Args:
+        answers: to battles of which is known what is right.
+        tier: of the battles.
+        adjusted: count by what the panel says with its length slope taken out; battles without that are left out.
+    """
     sides = [
         (answer.model_a, answer.model_b) if label == "model_a" else (answer.model_b, answer.model_a)
         for preference, event, label in answers
-        if event.tier == tier and (answer := preference.probabilities)
+        if event.tier == tier and (answer := preference.adjusted if adjusted else preference.probabilities)
     ]
     return Hits(hits=sum(right > wrong for right, wrong in sides), battles=len(sides))

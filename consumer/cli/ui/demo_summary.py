@@ -159,7 +159,13 @@ def _clear_cut(answers: Sequence[Judged]) -> str | None:
         f"{longer.hits} of {longer.battles} where it is the longer, in {shorter.hits} of {shorter.battles} where it is "
         "the shorter"
     )
-    return f"{found}. They go by length" if longer.share - shorter.share > GOES_BY_LENGTH else found
+    if longer.share - shorter.share > GOES_BY_LENGTH:
+        found += ". They go by length"
+    longer, shorter = (hits(answers, tier, adjusted=True) for tier in (RIGHT_IS_LONGER, RIGHT_IS_SHORTER))
+    if longer.battles + shorter.battles == battles:
+        found += f". With length taken out (adjusted) it is found in {longer.hits + shorter.hits}: "
+        found += f"in {longer.hits} and in {shorter.hits}"
+    return found
 
 
 def _on_these(known: Agreement, *, expected: bool) -> str:

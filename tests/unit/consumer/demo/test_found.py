@@ -7,16 +7,17 @@ import math
 import pytest
 
 from prefstream.consumer.demo.events import DemoEvent, sample_entries
-from prefstream.consumer.demo.found import RIGHT_IS_LONGER, RIGHT_IS_SHORTER, agreement, hits, judged
+from prefstream.consumer.demo.found import RIGHT_IS_LONGER, RIGHT_IS_SHORTER, Hits, agreement, hits, judged
 from prefstream.schemas import KafkaSource, Preference, Probabilities
 from prefstream.schemas.vote import Winner
 from tests.support.samples import a_preference
 
 
-def said(offset: int, a: float, b: float, tie: float) -> Preference:
+def said(offset: int, a: float, b: float, tie: float, *, adjusted: Probabilities | None = None) -> Preference:
     """What the panel said of the event at an offset."""
     return a_preference(
         probabilities=Probabilities(model_a=a, model_b=b, tie=tie),
+        adjusted=adjusted,
         source=KafkaSource(topic="battles", partition=0, offset=offset),
     )
 
@@ -61,6 +62,16 @@ def test_the_right_answer_is_found_where_it_is_held_for_better_than_the_wrong_on
     assert (hits(known, RIGHT_IS_LONGER).hits, hits(known, RIGHT_IS_LONGER).battles) == (1, 3)
     assert hits(known, RIGHT_IS_SHORTER).share == 1.0
     assert hits([], RIGHT_IS_SHORTER).share == 0.0
+
+
+def test_what_is_adjusted_for_length_is_counted_by_itself() -> None:
+    answers = [
+        said(0, 0.5, 0.3, 0.2, adjusted=Probabilities(model_a=0.3, model_b=0.5, tie=0.2)),
+        said(1, 0.5, 0.3, 0.2),
+    ]
+    known = judged(answers, {(0, place): event("model_b", RIGHT_IS_SHORTER) for place in range(2)})
+    assert hits(known, RIGHT_IS_SHORTER) == Hits(0, 2)
+    assert hits(known, RIGHT_IS_SHORTER, adjusted=True) == Hits(1, 1)
 
 
 def test_of_the_samples_sixteen_are_clear_cut_of_either_kind() -> None:

@@ -24,6 +24,7 @@ from tests.support.samples import a_preference
 WIDTH = 80
 
 FOR_A = Probabilities(model_a=0.5, model_b=0.3, tie=0.2)
+FOR_B = Probabilities(model_a=0.25, model_b=0.5, tie=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,7 @@ def test_samples_are_told_as_what_they_are(panel: Panel) -> None:
     assert "in 8 of 16 where it is the longer, in 8 of 16 where it is the shorter" in text
     assert "64 hard cases, written for this project; by what their authors expect: log loss" in text
     assert "They go by length" not in text
+    assert "adjusted" not in text
     assert "people" not in text
 
 
@@ -90,6 +92,18 @@ def test_that_length_decides_is_told_where_it_does(panel: Panel) -> None:
     ]
     text = text_of(worth_box(None, always_a(events), panel, expected=True))
     assert "in 8 of 8 where it is the longer, in 0 of 8 where it is the shorter. They go by length" in text
+
+
+def test_what_is_found_with_length_taken_out_is_told_beside(panel: Panel) -> None:
+    """Every answer says A, but B as if both were equally long: right where the others are wrong."""
+    answers = [
+        (a_preference(probabilities=FOR_A, adjusted=FOR_B), event, event.label)
+        for event in sample_entries()
+        if (event.tier, event.label) in {(RIGHT_IS_LONGER, "model_a"), (RIGHT_IS_SHORTER, "model_b")}
+    ]
+    text = text_of(worth_box(None, answers, panel, expected=True))
+    assert "in 0 of 8 where it is the shorter. They go by length. " in text
+    assert "With length taken out (adjusted) it is found in 8: in 0 and in 8" in text
 
 
 def test_somebodys_own_battles_are_held_against_what_people_said(panel: Panel) -> None:
