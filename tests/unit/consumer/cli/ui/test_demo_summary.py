@@ -99,7 +99,7 @@ def test_what_is_found_with_length_taken_out_is_told_beside(panel: Panel) -> Non
     answers = [
         (a_preference(probabilities=FOR_A, adjusted=FOR_B), event, event.label)
         for event in sample_entries()
-        if (event.tier, event.label) in {(RIGHT_IS_LONGER, "model_a"), (RIGHT_IS_SHORTER, "model_b")}
+        if event.label and (event.tier, event.label) in {(RIGHT_IS_LONGER, "model_a"), (RIGHT_IS_SHORTER, "model_b")}
     ]
     text = text_of(worth_box(None, answers, panel, expected=True))
     assert "in 0 of 8 where it is the shorter. They go by length. " in text
