@@ -30,10 +30,19 @@ def vote_of(record: ConsumerRecord) -> Vote:
     Raises:
         InvalidEventError: it holds none.
     """
+    return decode_vote(unpacked(record))
+
+
+def unpacked(record: ConsumerRecord) -> bytes | None:
+    """The value of a record that comes from outside.
+
+    Raises:
+        InvalidEventError: it was not unpacked.
+    """
     value = record.value
     if isinstance(value, Withheld):
         raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-    return decode_vote(value)
+    return value
 
 
 def place_of(placed: Placed) -> str:

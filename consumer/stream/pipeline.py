@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from prefstream.consumer.client.patches.unbounded_unpacking import Withheld
 from prefstream.consumer.client.protocols import ConsumerRecord
+from prefstream.consumer.client.values import unpacked
 from prefstream.consumer.stream.batch import Batch
 from prefstream.consumer.stream.choice.review import ReviewRule
 from prefstream.consumer.stream.messages import Composer, Message, dead_letter
@@ -106,10 +106,7 @@ def battle_of(record: ConsumerRecord, framing: Framing) -> Battle:
     Raises:
         InvalidEventError: it is no battle; its reason says why, its text holds nothing of the record.
     """
-    value = record.value
-    if isinstance(value, Withheld):
-        raise InvalidEventError(Reason.NOT_UNPACKED if value.damaged else Reason.TOO_LARGE_UNPACKED, value.why)
-    return decode_battle(value, framing=framing, content_type=content_type_of(record))
+    return decode_battle(unpacked(record), framing=framing, content_type=content_type_of(record))
 
 
 class Pipeline:

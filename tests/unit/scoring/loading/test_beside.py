@@ -13,24 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prefstream import LoadError, ModelJudgeConfig, load_panel
-from prefstream.schemas import Battle
 from prefstream.scoring.config import PanelConfig
-from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
-from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import WEIGHTS
 from prefstream.scoring.loading.beside import can_share
-from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.probabilities import Triples
 from prefstream.scoring.runtime import cpu_computes_int8
+from tests.support.loaded_judges import BATTLES, NEEDS_INT8, load, own_cache, probabilities
 from tests.support.models import make_tiny_adapter, make_tiny_judge, one_torch_thread
 
-BATTLES = [
-    Battle(id=str(number), prompt=("Which?",), response_a=("yes " * (3 * number),), response_b=("no " * number,))
-    for number in range(1, 9)
-]
-
-NEEDS_INT8 = pytest.mark.skipif(not cpu_computes_int8(), reason="int8-dynamic needs a CPU with VNNI")
 HEAD_ALONE = [
     {},
     {"dtype": "bfloat16"},
@@ -47,7 +38,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    own_cache(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -56,11 +47,6 @@ def entry(tmp_path: Path) -> dict[str, Any]:
     made = make_tiny_judge(tmp_path, "llama", name="j", hidden_size=64)
     make_tiny_adapter(tmp_path / "other", tmp_path / "base", seed=7)
     return made
-
-
-def load(entry: dict[str, Any], *beside: ModelJudge, **settings: Any) -> ModelJudge:
-    config = ModelJudgeConfig.model_validate({**entry, **settings})
-    return load_judge(config, place_judges([config])[config.name], beside=beside)
 
 
 def other(entry: dict[str, Any]) -> str:
@@ -72,10 +58,6 @@ def train_head_alone(adapter: str) -> None:
     path = Path(adapter) / WEIGHTS
     weights = load_file(path)
     save_file({name: w * 0 if ".lora_B." in name else w for name, w in weights.items()}, path, {"format": "pt"})
-
-
-def probabilities(judge: ModelJudge) -> Triples:
-    return judge.score(judge.encode(BATTLES)).probabilities
 
 
 def addresses(judge: ModelJudge) -> set[int]:

@@ -14,22 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from prefstream import ModelJudgeConfig
-from prefstream.schemas import Battle
 from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
-from prefstream.scoring.judges.devices import place_judges
-from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.int8 import UNUSED_S
-from prefstream.scoring.loading.judge import load_judge
-from prefstream.scoring.probabilities import Triples
-from prefstream.scoring.runtime import cpu_computes_int8
+from tests.support.loaded_judges import NEEDS_INT8, load, own_cache, probabilities
 from tests.support.models import Family, make_tiny_judge, one_torch_thread
 
-pytestmark = pytest.mark.skipif(not cpu_computes_int8(), reason="this processor has no VNNI instructions")
+pytestmark = NEEDS_INT8
 
 FINDS = "prefstream.scoring.loading.int8.smoothing"
-
-BATTLES = [Battle(id=str(n), prompt=("Which?",), response_a=("yes " * (9 * n),), response_b=("no",)) for n in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,9 +32,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
-    return folder
+    return own_cache(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -52,15 +42,6 @@ def entry(tmp_path: Path) -> dict[str, Any]:
 
 def tiny(tmp_path: Path, family: Family = "gemma3") -> dict[str, Any]:
     return make_tiny_judge(tmp_path, family, name="q", hidden_size=64, dtype="bfloat16", quantization="int8-dynamic")
-
-
-def load(entry: dict[str, Any], **changes: Any) -> ModelJudge:
-    config = ModelJudgeConfig.model_validate({**entry, **changes})
-    return load_judge(config, place_judges([config])[config.name])
-
-
-def answers(judge: ModelJudge) -> Triples:
-    return judge.score(judge.encode(BATTLES)).probabilities
 
 
 def kept(cache: Path) -> list[Path]:
@@ -79,7 +60,7 @@ def test_a_judge_that_is_loaded_again_reads_no_samples_and_is_the_same_to_the_la
     first = load(entry)
     monkeypatch.setattr(FINDS, fail)
     again = load(entry)
-    assert np.array_equal(answers(again), answers(first))
+    assert np.array_equal(probabilities(again), probabilities(first))
     assert again.provenance == first.provenance
 
 
@@ -89,14 +70,14 @@ def test_what_is_damaged_is_found_anew(entry: dict[str, Any], cache: Path, conte
     [path] = kept(cache)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if content is None else content)
-    assert np.array_equal(answers(load(entry)), answers(first))
+    assert np.array_equal(probabilities(load(entry)), probabilities(first))
     assert path.read_bytes() == whole
 
 
 def test_where_nothing_can_be_kept_it_is_found_each_time(entry: dict[str, Any], cache: Path) -> None:
     cache.write_bytes(b"no folder")
     first = load(entry)
-    assert np.array_equal(answers(load(entry)), answers(first))
+    assert np.array_equal(probabilities(load(entry)), probabilities(first))
     assert cache.read_bytes() == b"no folder"
 
 

@@ -16,14 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prefstream import ConfigError, LoadError, ModelJudgeConfig, PanelConfig, load_panel
+from prefstream import ConfigError, LoadError, PanelConfig, load_panel
 from prefstream.schemas import Battle
 from prefstream.scoring.errors import FetchError
-from prefstream.scoring.judges.devices import place_judges
 from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter_record import AdapterRecord
-from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.weights import hash_base, read_shapes, weight_files
+from tests.support.loaded_judges import load
 from tests.support.models import (
     make_tiny_adapter,
     make_tiny_judge,
@@ -34,11 +33,6 @@ from tests.support.models import (
 
 BATTLE = Battle(id="1", prompt=("Which?",), response_a=("This.",), response_b=("That, of course.",))
 LLAMA_WEIGHTS = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-
-
-def load(entry: dict[str, Any]) -> ModelJudge:
-    config = ModelJudgeConfig.model_validate(entry)
-    return load_judge(config, place_judges([config])[config.name])
 
 
 def probabilities(judge: ModelJudge) -> list[float]:

@@ -12,20 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prefstream import ModelJudgeConfig
-from prefstream.schemas import Battle
-from prefstream.scoring.judges.devices import place_judges
-from prefstream.scoring.judges.model import ModelJudge
 from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
 from prefstream.scoring.loading.base_model import load_classifier, open_base, quiet_libraries
-from prefstream.scoring.loading.judge import load_judge
 from prefstream.scoring.loading.rounding import Rounding
-from prefstream.scoring.probabilities import Triples
+from tests.support.loaded_judges import BATTLES, load, probabilities
 from tests.support.models import Family, make_tiny_judge, one_torch_thread
 
-BATTLES = [
-    Battle(id=str(number), prompt=("Which?",), response_a=("yes " * (3 * number),), response_b=("no " * number,))
-    for number in range(1, 9)
-]
 MERGED = {"quantization": "8bit", "merge": "before_quantization"}
 
 
@@ -33,15 +25,6 @@ MERGED = {"quantization": "8bit", "merge": "before_quantization"}
 def _one_thread() -> Iterator[None]:
     with one_torch_thread():
         yield
-
-
-def load(entry: dict[str, Any], **settings: Any) -> ModelJudge:
-    config = ModelJudgeConfig.model_validate({**entry, **settings})
-    return load_judge(config, place_judges([config])[config.name])
-
-
-def probabilities(judge: ModelJudge) -> Triples:
-    return judge.score(judge.encode(BATTLES)).probabilities
 
 
 def make_entry(folder: Path, family: Family = "llama", **settings: Any) -> dict[str, Any]:

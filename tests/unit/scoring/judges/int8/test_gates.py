@@ -13,25 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from prefstream import ConfigError, LoadError, ModelJudgeConfig
-from prefstream.schemas import Battle
-from prefstream.scoring.demo.model_cache import CACHE_VARIABLE
-from prefstream.scoring.judges.devices import place_judges
+from prefstream import ConfigError, LoadError
 from prefstream.scoring.judges.int8.gates import Int8Linear, SharedRows, quantise_rows, smoothing
 from prefstream.scoring.judges.model import ModelJudge
-from prefstream.scoring.loading.judge import load_judge
-from prefstream.scoring.probabilities import Triples
-from prefstream.scoring.runtime import cpu_computes_int8
+from tests.support.loaded_judges import BATTLES, NEEDS_INT8, load, own_cache, probabilities
 from tests.support.models import Family, make_tiny_judge, one_torch_thread
 
-needs_vnni = pytest.mark.skipif(not cpu_computes_int8(), reason="this processor has no VNNI instructions")
-
 INT8: dict[str, Any] = {"quantization": "int8-dynamic"}
-
-BATTLES = [
-    Battle(id=str(number), prompt=("Which?",), response_a=("yes " * (3 * number),), response_b=("no " * number,))
-    for number in range(1, 6)
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,16 +30,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-
-
-def load(entry: dict[str, Any], **changes: Any) -> ModelJudge:
-    config = ModelJudgeConfig.model_validate({**entry, **changes})
-    return load_judge(config, place_judges([config])[config.name])
-
-
-def probabilities(judge: ModelJudge) -> Triples:
-    return judge.score(judge.encode(BATTLES)).probabilities
+    own_cache(tmp_path, monkeypatch)
 
 
 def random_states(seed: int, rows: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
@@ -110,7 +89,7 @@ def test_a_row_that_is_no_number_shows_and_spares_the_others(broken: float) -> N
     assert steps.isfinite().flatten().tolist() == [True, False, True]
 
 
-@needs_vnni
+@NEEDS_INT8
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_layer_is_near_the_one_that_it_takes_the_place_of(dtype: torch.dtype, bias: bool) -> None:
@@ -133,7 +112,7 @@ def test_rows_are_rounded_once_for_all_that_take_the_same_tensor() -> None:
     assert rows.of(one.clone()) is not first
 
 
-@needs_vnni
+@NEEDS_INT8
 @pytest.mark.parametrize("family", ["llama", "chatml", "gemma2", "gemma3"])
 @pytest.mark.parametrize(("dtype", "quantization"), [("float32", "int8-dynamic"), ("bfloat16", "auto")])
 def test_a_judge_answers_near_the_original_and_says_how_it_is_quantised(
@@ -147,7 +126,7 @@ def test_a_judge_answers_near_the_original_and_says_how_it_is_quantised(
     np.testing.assert_allclose(probabilities(judge), probabilities(load(entry, dtype="float32")), atol=0.03)
 
 
-@needs_vnni
+@NEEDS_INT8
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
 def test_a_column_that_is_large_in_every_row_takes_no_levels_from_the_others(tmp_path: Path, family: Family) -> None:
     entry = make_tiny_judge(tmp_path, family, name="q", hidden_size=64, dtype="float32")
@@ -162,7 +141,7 @@ def test_a_column_that_is_large_in_every_row_takes_no_levels_from_the_others(tmp
     np.testing.assert_allclose(probabilities(load(entry, **INT8)), probabilities(load(entry)), atol=0.03)
 
 
-@needs_vnni
+@NEEDS_INT8
 def test_an_answer_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     entry = make_tiny_judge(tmp_path, "llama", name="q", dtype="float32", micro_batch_tokens=10_000)
     judge = load(entry, **INT8)
@@ -180,7 +159,7 @@ def test_on_a_processor_without_vnni_auto_reads_the_base_as_it_is(
     assert quantised_layers(judge) == []
 
 
-@needs_vnni
+@NEEDS_INT8
 def test_a_base_of_another_architecture_is_refused(tmp_path: Path) -> None:
     judge = load(make_tiny_judge(tmp_path, "llama", name="q"))
     model: Any = judge._source._model
