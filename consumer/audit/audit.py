@@ -7,7 +7,9 @@ In this order, so that nothing is taken for lost that is under way:
     3. Where the output topics end                  what was committed by 1. has been written before that
     4. Where the battles' topic ends                what is answered before 3. was written before that
     5. The range
-    6. The output topics, up to 3., committed ones: reading waits until open transactions have ended
+    6. The output topics, up to 3., committed ones: reading waits until open transactions have ended. They begin where
+       answers to the range can begin, by the times of its records
+    7. What is earlier on the output topics, where a record would be lost: its time may be of the future
 
 An answer that retention has deleted is not told from one that never was, but by its time: it was written after its
 record. So a record that is younger than all that was deleted, and has no answer, was lost.
@@ -18,6 +20,7 @@ nothing. What its share did not choose, and what is no battle, need no answer of
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Final
@@ -75,33 +78,44 @@ def audit_range(config: StreamConfig, span: TopicSpan, observer: RangeObserver |
             answers = read_bounds(admin, (one for topic in answering for one in topic.topic_partitions()))  # 3
             ends = read_bounds(admin, battles.topic_partitions()).ends  # 4
         spans = {one.partition: range(one.begin, one.end) for one in asked.partitions}
-        ledger = AnswerLedger(span.topic, spans, {one.partition: end for one, end in ends.items()})
+        now_ms = int(time.time() * 1000)
+        ledger = AnswerLedger(span.topic, spans, {one.partition: end for one, end in ends.items()}, now_ms)
         reader = _Reader(consumer, config, span.topic, ledger, observer)
         oldest_ms = reader.read_battles(spans)  # 5
-        tally, of_others, horizon_ms = AnswerTally(), 0, None
+        horizon_ms = None
+        past = {one.partition: offset for one, offset in committed.items()}
         if oldest_ms is not None:
-            horizon_ms = _deleted_until_ms(consumer, answers)
-            tally, of_others, deleted_meanwhile = reader.read_answers(answers, oldest_ms)  # 6
-            horizon_ms = _FOR_EVER_MS if deleted_meanwhile or config.shadow else horizon_ms
-    partitions = ledger.settle({one.partition: offset for one, offset in committed.items()}, horizon_ms)
+            horizon_ms = _FOR_EVER_MS if config.shadow else _deleted_until_ms(consumer, answers)
+            earlier = reader.read_answers(answers, oldest_ms)  # 6
+            if not reader.answers_deleted and ledger.any_lost(past, horizon_ms):
+                reader.read_answers_at(earlier)  # 7
+            horizon_ms = _FOR_EVER_MS if reader.answers_deleted else horizon_ms
+    partitions = ledger.settle(past, horizon_ms)
     return AuditReport(
         span=span.text,
         group=config.group,
         partitions=tuple(partitions),
         breaks=ledger.breaks,
-        panels=tuple(tally.panels),
-        judges=tally.judges,
-        reasons=dict(tally.reasons.most_common()),
+        panels=tuple(reader.tally.panels),
+        judges=reader.tally.judges,
+        reasons=dict(reader.tally.reasons.most_common()),
         deleted=deleted + reader.deleted,
         outside=ledger.outside,
         of_before=ledger.of_before,
-        of_others=of_others,
+        of_others=reader.of_others,
         share=config.share if config.shadow else None,
     )
 
 
 class _Reader:
-    """Reads topics into a ledger."""
+    """Reads topics into a ledger.
+
+    Attributes:
+        deleted: records of the range that were deleted before they were read.
+        answers_deleted: whether answers were.
+        of_others: records on the output topics that are of other groups.
+        tally: who answered.
+    """
 
     def __init__(
         self, consumer: Consumer, config: StreamConfig, topic: str, ledger: AnswerLedger, observer: RangeObserver
@@ -113,6 +127,9 @@ class _Reader:
         self._observer = observer
         self._share = ShadowRule.of(config)
         self.deleted = 0
+        self.answers_deleted = False
+        self.of_others = 0
+        self.tally = AnswerTally()
 
     def read_battles(self, spans: Mapping[int, range]) -> int | None:
         """Take in the records of the range; the timestamp of the oldest, None where there is none."""
@@ -127,27 +144,34 @@ class _Reader:
             oldest_ms = record.timestamp if oldest_ms is None else min(oldest_ms, record.timestamp)
         return oldest_ms
 
-    def read_answers(self, bounds: Bounds, oldest_ms: int) -> tuple[AnswerTally, int, bool]:
-        """Take in what answers them.
+    def read_answers(self, bounds: Bounds, oldest_ms: int) -> dict[TopicPartition, range]:
+        """Take in what answers them, as far back as the clocks of who wrote them may differ.
 
         Args:
             bounds: of the output topics.
             oldest_ms: timestamp of the oldest record.
 
         Returns:
-            Who answered; records of other groups; whether some were deleted before they were read.
+            What of the output topics was not looked at, because it is earlier.
         """
         spans = {one: range(begin, bounds.ends[one]) for one, begin in bounds.begins.items() if not bounds.empty(one)}
         # What stands in transactions that are open has no place in time yet: it is behind all that is committed.
         behind = self._consumer.end_offsets(spans, timeout_ms=OFFSETS_TIMEOUT_MS)
         since_ms = oldest_ms - FROM_THE_FUTURE_MS
         found = spans_since(self._consumer, spans, since_ms, timeout_ms=OFFSETS_TIMEOUT_MS)
-        ranges = {one: range(min(span.start, behind[one]), span.stop) for one, span in found.items()}
-        tally, of_others, gone = AnswerTally(), 0, False
+        starts = {one: min(span.start, behind[one]) for one, span in found.items()}
+        self.read_answers_at({one: range(start, spans[one].stop) for one, start in starts.items()})
+        return {one: range(spans[one].start, start) for one, start in starts.items() if spans[one].start < start}
+
+    def read_answers_at(self, ranges: Mapping[TopicPartition, range]) -> None:
+        """Take in what answers them.
+
+        Args:
+            ranges: of the output topics.
+        """
 
         def on_deleted(partition: TopicPartition, offsets: range) -> None:
-            nonlocal gone
-            gone = True
+            self.answers_deleted = True
             del partition, offsets
 
         for record in self._read("answers", ranges, on_deleted):
@@ -156,12 +180,11 @@ class _Reader:
             else:
                 answer = read_dead_letter(record, self._config.group, self._topic)
             if answer is None:
-                of_others += 1
+                self.of_others += 1
             elif isinstance(answer, Malformed):
                 self._ledger.malformed(answer)
             elif self._ledger.answer(answer):
-                tally.add(answer)
-        return tally, of_others, gone
+                self.tally.add(answer)
 
     def _read(
         self, what: str, ranges: Mapping[TopicPartition, range], on_deleted: Callable[[TopicPartition, range], None]

@@ -1,11 +1,14 @@
 """Which records of a range there are, and how often each was answered: some bytes an offset, however many answers.
 
-An offset of the range takes 21 bytes: a million takes 21 MB, whether a record stands there or not.
+An offset of the range takes 29 bytes: a million takes 29 MB, whether a record stands there or not.
 
 Offsets of a topic that was deleted and made anew begin from 0 again, and old answers name them, too. A dead letter
 repeats its record's timestamp, which settles it. A preference repeats the id alone, and was written after its record,
 by the clocks of two machines. One that is older counts where its id is the record's and nothing else answers it: then a
 clock was wrong, rather than a record lost.
+
+A record whose time is later than now, or than an answer to it or to one behind it, has a time of the future. Nothing
+tells then when it was written, nor whether its answer was among those that were deleted.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ SHOWN: Final = 20
 
 _MOST: Final = 255
 """Answers to one record that are counted; what is more is as wrong."""
+
+
+_NEVER_MS: Final = (1 << 63) - 1
 
 
 class Break(StrEnum):
@@ -96,7 +102,7 @@ class PartitionCounts:
 class _Partition:
     """Arrays over a partition's offsets."""
 
-    def __init__(self, span: range) -> None:
+    def __init__(self, span: range, until_ms: int) -> None:
         self.span = span
         self.deleted: list[range] = []
         self.preferences = np.zeros(len(span), np.uint8)
@@ -105,6 +111,7 @@ class _Partition:
         self.there = np.zeros(len(span), np.bool_)
         self.passed_over = np.zeros(len(span), np.bool_)
         self.timestamps = np.zeros(len(span), np.int64)
+        self.answered_ms = np.full(len(span), until_ms, np.int64)
         self.ids = np.zeros(len(span), np.uint64)
 
 
@@ -115,12 +122,15 @@ class AnswerLedger:
         topic: of the battles.
         spans: the range, by partition.
         ends: where each of the topic's partitions ended when the last answer was written that will be taken in.
+        until_ms: when that was, ms since the epoch; what is of later is of the future.
     """
 
-    def __init__(self, topic: str, spans: Mapping[int, range], ends: Mapping[int, int]) -> None:
+    def __init__(
+        self, topic: str, spans: Mapping[int, range], ends: Mapping[int, int], until_ms: int = _NEVER_MS
+    ) -> None:
         self._topic = topic
         self._ends = dict(ends)
-        self._partitions = {number: _Partition(span) for number, span in sorted(spans.items())}
+        self._partitions = {number: _Partition(span, until_ms) for number, span in sorted(spans.items())}
         self._breaks = {kind: Places() for kind in Break}
         self.outside = 0
         self.of_before = 0
@@ -185,19 +195,33 @@ class AnswerLedger:
                 self.of_before += 1
             else:
                 _count(asked.older, at)
+                asked.answered_ms[at] = min(int(asked.answered_ms[at]), answer.timestamp_ms)
             return False
         if other_id:
             self._breaks[Break.OTHER_BATTLE].add(f"{answer.where} answers {source}, whose id is another")
         _count(asked.dead_letters if told is None else asked.preferences, at)
+        asked.answered_ms[at] = min(int(asked.answered_ms[at]), answer.timestamp_ms)
         return True
+
+    def any_lost(self, committed: Mapping[int, int], answers_since_ms: int | None) -> bool:
+        """Whether, by times and by the answers that were taken in so far, a record is lost.
+
+        Args:
+            committed: as for `settle`.
+            answers_since_ms: likewise.
+        """
+        return any(
+            bool(_missing(asked, committed.get(number), answers_since_ms).any())
+            for number, asked in self._partitions.items()
+        )
 
     def settle(self, committed: Mapping[int, int], answers_since_ms: int | None) -> list[PartitionCounts]:
         """Tell what became of every record, once all answers are taken in.
 
         Args:
             committed: the group's offsets, asked for before the ends of the output topics.
-            answers_since_ms: answers to records that are not younger than this may have been deleted; None where none
-                were.
+            answers_since_ms: answers to records that are not younger than this, or whose time is of the future, may
+                have been deleted; None where none were.
         """
         return [self._settle(number, committed.get(number), answers_since_ms) for number in self._partitions]
 
@@ -209,9 +233,10 @@ class AnswerLedger:
         once, dead = asked.preferences > 0, asked.dead_letters > 0
         without = asked.there & ~once & ~dead
         unanswered = without & ~asked.passed_over
-        due = np.arange(asked.span.start, asked.span.stop) < (committed or 0)
-        deletable = np.zeros_like(due) if answers_since_ms is None else asked.timestamps <= answers_since_ms
-        lost = unanswered & due & ~deletable
+        due = _due(asked, committed)
+        lost = _missing(asked, committed, answers_since_ms)
+        if answers_since_ms is not None:
+            lost &= ~_of_the_future(asked)
         found = {
             Break.LOST: lost,
             Break.DOUBLED: (asked.preferences > 1) | (asked.dead_letters > 1),
@@ -228,7 +253,7 @@ class AnswerLedger:
             preferences=int(once.sum()),
             dead_letters=int(dead.sum()),
             open=int((unanswered & ~due).sum()),
-            untold=int((unanswered & due & deletable).sum()),
+            untold=int((unanswered & due & ~lost).sum()),
             lost=int(lost.sum()),
             passed_over=int((without & asked.passed_over).sum()),
         )
@@ -241,6 +266,23 @@ class AnswerLedger:
             places.first.append(
                 f"{self._topic}/{number}/{asked.span.start + at}{times if kind is not Break.LOST else ''}"
             )
+
+
+def _due(asked: _Partition, committed: int | None) -> NDArray[np.bool_]:
+    """Which offsets the group has committed past."""
+    return np.arange(asked.span.start, asked.span.stop) < (committed or 0)
+
+
+def _missing(asked: _Partition, committed: int | None, answers_since_ms: int | None) -> NDArray[np.bool_]:
+    """Which records need an answer by now and have none, though by their times none can have been deleted."""
+    answered = (asked.preferences > 0) | (asked.dead_letters > 0) | (asked.older > 0)
+    missing = asked.there & ~asked.passed_over & ~answered & _due(asked, committed)
+    return missing if answers_since_ms is None else missing & (asked.timestamps > answers_since_ms)
+
+
+def _of_the_future(asked: _Partition) -> NDArray[np.bool_]:
+    behind_ms = np.minimum.accumulate(asked.answered_ms[::-1])[::-1]
+    return asked.timestamps - CLOCKS_DIFFER_MS > behind_ms
 
 
 def _is_older(answer: AuditedAnswer, record_ms: int) -> bool:

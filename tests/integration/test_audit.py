@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from typer.testing import CliRunner
 
 from prefstream.consumer.audit.audit import audit_range
@@ -199,6 +200,29 @@ def test_an_answer_that_was_never_written_is_lost_and_one_that_is_deleted_can_no
     admin.delete_records({TopicPartition(config.battles_topic, 0): 4})
     report = audited(config, "0:0..0:6")
     assert (report.verdict, report.deleted) == ("untold", 4)
+
+
+def test_answers_to_battles_whose_time_is_of_the_future_are_found_and_never_lost(
+    stream_config: Callable[..., StreamConfig], admin: Any
+) -> None:
+    config = stream_config(partitions=2)
+    allowed = {"message.timestamp.after.max.ms": str(1 << 50)}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, config.battles_topic, allowed)])
+    ahead_ms = int(time.time() * 1000) + 3 * 24 * 3_600_000
+    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers)) as producer:
+        for number, value in enumerate(battle_events(20)):
+            producer.send(config.battles_topic, value, partition=number % 2, timestamp_ms=ahead_ms)
+        producer.flush()
+    with running(config, hash_panel) as service:
+        service.wait_published(20)
+        wait_until(lambda: committed_offsets(config, 2) == end_offsets(config, 2), what="all offsets")
+    report = audited(config)
+    assert (report.verdict, found(report)) == ("kept", {})
+    kept = answers(config, config.preferences_topic)
+    first = [record for record in kept if record.partition == 0]
+    admin.delete_records({TopicPartition(config.preferences_topic, 0): first[len(first) // 2].offset})
+    report = audited(config)
+    assert (report.verdict, found(report), report.untold) == ("untold", {}, len(first) // 2)
 
 
 def test_the_command_prints_a_page_or_an_object_and_ends_by_what_was_found(served: Served) -> None:
