@@ -15,8 +15,7 @@ from prefstream.scoring.encoding.template import LABELS, Template, template_for
 from prefstream.scoring.errors import ConfigError
 from prefstream.scoring.finetune.recipe import Recipe
 from prefstream.scoring.judges.devices import Placement, attention_for, place_judges
-from prefstream.scoring.judges.forward import Float32Head
-from prefstream.scoring.judges.pooling import pool
+from prefstream.scoring.judges.pooling import Float32Head, pool
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quiet_libraries, skeleton
 from prefstream.scoring.loading.rounding import Rounding
 

@@ -392,21 +392,3 @@ class Forward:
                 stack.callback(torch.set_num_threads, torch.get_num_threads())
                 torch.set_num_threads(self._threads)
             yield
-
-
-class Float32Head(torch.nn.Linear):
-    """A classification head outside autocast: bfloat16 would round logits in steps of up to 1/64."""
-
-    @classmethod
-    def of(cls, head: torch.nn.Linear) -> Self:
-        """The head `head`, its weights in float32."""
-        same = cls(head.in_features, head.out_features, bias=head.bias is not None, device="meta")
-        same.weight = torch.nn.Parameter(head.weight.detach().float())
-        if head.bias is not None:
-            same.bias = torch.nn.Parameter(head.bias.detach().float())
-        return same
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Logits of hidden states, shape (..., outputs), float32."""
-        with torch.autocast(hidden_states.device.type, enabled=False):
-            return super().forward(hidden_states.float())

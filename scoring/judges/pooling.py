@@ -5,13 +5,15 @@ sequence where a model reads from left to right. In a model that reads both ways
 are trained to be read by their mean (Reimers and Gurevych 2019, "Sentence-BERT", section 3). Of a model as it is, which
 no training has taught to gather anything in its last token, the answer's own tokens tell most; the last one adds what
 they were an answer to.
+
+And how a head computes: in float32, whatever the rest of its model computes in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 
@@ -109,3 +111,21 @@ def _mean(states: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     # Chosen, not multiplied: what is computed of padding may be no number.
     total = torch.where(chosen.unsqueeze(-1), states, 0.0).sum(dim=1)
     return total / chosen.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class Float32Head(torch.nn.Linear):
+    """A classification head outside autocast: bfloat16 would round logits in steps of up to 1/64."""
+
+    @classmethod
+    def of(cls, head: torch.nn.Linear) -> Self:
+        """The head `head`, its weights in float32."""
+        same = cls(head.in_features, head.out_features, bias=head.bias is not None, device="meta")
+        same.weight = torch.nn.Parameter(head.weight.detach().float())
+        if head.bias is not None:
+            same.bias = torch.nn.Parameter(head.bias.detach().float())
+        return same
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, shape (..., outputs), float32."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            return super().forward(hidden_states.float())

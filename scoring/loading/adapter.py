@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prefstream.scoring.config import ModelJudgeConfig
+from prefstream.scoring.encoding.template import Template
 from prefstream.scoring.errors import LoadError
-from prefstream.scoring.loading.adapter_record import WEIGHTS
+from prefstream.scoring.loading.adapter_record import WEIGHTS, AdapterRecord, hash_adapter
 from prefstream.scoring.loading.late_compilation import compiled_when_called
+from prefstream.scoring.loading.sources import adapter_folder
 from prefstream.scoring.loading.weights import read_settings, read_shapes, weight_files
 
 _PREFIX = "base_model.model."
@@ -49,6 +53,69 @@ _NO_MATTER: Final = frozenset(
     }
 )
 """What is left as it is, whatever it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAdapter:
+    """An adapter whose files are what they should be; its weights are not loaded yet.
+
+    Attributes:
+        folder: of its files.
+        commit: of the hub; None of a local folder.
+        record: what it says of itself.
+        shapes: of its tensors.
+        hash: of its weights.
+    """
+
+    folder: Path
+    commit: str | None
+    record: AdapterRecord
+    shapes: dict[str, tuple[int, ...]]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAdapter:
+    """An adapter's folder, and what it says of itself.
+
+    Attributes:
+        folder: of its files.
+        commit: of the hub; None of a local folder.
+        record: what it says.
+    """
+
+    folder: Path
+    commit: str | None
+    record: AdapterRecord
+
+    def verified(self, template: Template, head_names: frozenset[str]) -> VerifiedAdapter:
+        """Look at its files.
+
+        Args:
+            template: of its judge.
+            head_names: parameters of the base's head.
+
+        Raises:
+            LoadError: they are not what its judge needs.
+        """
+        shapes = verify_adapter_files(self.folder, head_names)
+        self.record.verify(self.folder, template)
+        return VerifiedAdapter(self.folder, self.commit, self.record, shapes, hash_adapter(self.folder))
+
+
+def find_adapter(config: ModelJudgeConfig) -> RecordedAdapter | None:
+    """A judge's adapter; None where it has none.
+
+    Args:
+        config: of the judge.
+
+    Raises:
+        LoadError: it is not there, or says nothing of itself.
+    """
+    if config.adapter is None:
+        return None
+    folder, commit = adapter_folder(config.name, config.adapter, config.adapter_revision)
+    return RecordedAdapter(folder, commit, AdapterRecord.read(folder))
 
 
 def verify_adapter_files(folder: Path, head_names: frozenset[str]) -> dict[str, tuple[int, ...]]:

@@ -21,8 +21,8 @@ from prefstream.scoring.config import ModelJudgeConfig
 from prefstream.scoring.encoding.encode import Encoder
 from prefstream.scoring.errors import LoadError
 from prefstream.scoring.judges.devices import Placement
-from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.judges.model import LocalJudge
+from prefstream.scoring.judges.pooling import Float32Head
 from prefstream.scoring.loading.adapter import apply_adapter, apply_head, is_head_alone, verify_adapter_files
 from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
 from prefstream.scoring.loading.base_model import Base, find_config, skeleton, stamp_of

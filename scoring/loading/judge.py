@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -19,47 +18,23 @@ from prefstream.scoring.encoding.truncate import Shares
 from prefstream.scoring.errors import ConfigError, JudgeFaultError, LoadError
 from prefstream.scoring.judges.calibration import Calibration
 from prefstream.scoring.judges.devices import Placement, attention_for, packs, quantization_for
-from prefstream.scoring.judges.forward import Float32Head, Forward
+from prefstream.scoring.judges.forward import Forward
 from prefstream.scoring.judges.memory.device_errors import is_out_of_memory
 from prefstream.scoring.judges.model import LocalJudge, LocalSource, ModelJudge
 from prefstream.scoring.judges.padding import can_be_packed
-from prefstream.scoring.judges.pooling import pool
+from prefstream.scoring.judges.pooling import Float32Head, pool
 from prefstream.scoring.judges.replicas.judge import ReplicatedJudge
 from prefstream.scoring.judges.replicas.replicas import Replicas
-from prefstream.scoring.loading.adapter import apply_adapter, verify_adapter_files
-from prefstream.scoring.loading.adapter_record import AdapterRecord, hash_adapter
+from prefstream.scoring.loading.adapter import VerifiedAdapter, apply_adapter, find_adapter
 from prefstream.scoring.loading.base_model import Base, load_classifier, open_base, quantise, quiet_libraries
 from prefstream.scoring.loading.beside import LoadedFrom, find_lender
 from prefstream.scoring.loading.int8 import give_8_bit_gates
 from prefstream.scoring.loading.rounding import NONE, Rounding
-from prefstream.scoring.loading.sources import adapter_folder, public_name
+from prefstream.scoring.loading.sources import public_name
 
 _WARM_UP: Final = Battle(id="warm-up", prompt=("Hello",), response_a=("Hello!",), response_b=("Good day.",))
 
 _J = TypeVar("_J", bound=LocalJudge[Any])
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """An adapter folder, and what it says of itself."""
-
-    folder: Path
-    commit: str | None
-    record: AdapterRecord
-
-
-@dataclass(frozen=True, slots=True)
-class _Adapter(_Recorded):
-    """A verified adapter folder; its weights are not loaded yet."""
-
-    shapes: dict[str, tuple[int, ...]]
-    hash: str
-
-    def lent_by(
-        self, config: ModelJudgeConfig, base: Base, encoder: Encoder, devices: tuple[torch.device, ...]
-    ) -> LoadedFrom:
-        """What its judge tells those that are loaded beside it."""
-        return LoadedFrom(config, base, encoder, self.folder, self.hash, self.record, devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +140,7 @@ def _load_quietly(
     say: Callable[[str], None],
     beside: Iterable[object],
 ) -> _Loaded:
-    recorded = _recorded(config)
+    recorded = find_adapter(config)
     lender = find_lender(beside, config, recorded.folder, recorded.record, placements) if recorded else None
     # A judge reads well only what it was trained on, so how it reads is the adapter's to say, not the panel file's.
     layers = recorded.record.layers if recorded else None
@@ -175,7 +150,7 @@ def _load_quietly(
         else open_base(config.base, config.revision, labels=len(LABELS[config.kind]), layers=layers, say=say)
     )
     template = template_for(base.config.model_type, config.kind, base.tokenizer)
-    adapter = _verified(recorded, template, base.head_names) if recorded else None
+    adapter = recorded.verified(template, base.head_names) if recorded else None
     _verify_length(config, base.config)
     encoder = lender.origin.encoder if lender else _encoder_of(config, base, template, adapter)
     attention = _common(config, "attention", [attention_for(config, base.config, place) for place in placements])
@@ -230,10 +205,10 @@ def _load_quietly(
                 if lender and adapter:
                     say(f"{config.name}: sharing the weights of {lender.name} on {placement.device}")
                     model = lender.lend(number, adapter.folder, adapter.shapes, placement.dtype)
-                    forward = _forward_of(model, loaded, base, placement)
+                    forward = _forward_of(model, config, provenance, base, placement)
                 else:
                     say(f"{config.name}: loading {provenance.base} onto {placement.device} in {dtype}")
-                    forward = _load_forward(loaded, base, adapter, placement, rounding, say)
+                    forward = _load_forward(config, provenance, encoder, base, adapter, placement, say=say)
                 loaded.forwards.append(forward)
                 _warm_up(loaded.judge(ModelJudge, forward))
     except BaseException:
@@ -243,7 +218,7 @@ def _load_quietly(
     return loaded
 
 
-def _encoder_of(config: ModelJudgeConfig, base: Base, template: Template, adapter: _Adapter | None) -> Encoder:
+def _encoder_of(config: ModelJudgeConfig, base: Base, template: Template, adapter: VerifiedAdapter | None) -> Encoder:
     return Encoder(
         base.tokenizer,
         template,
@@ -279,26 +254,28 @@ def _told_where_too_small(config: ModelJudgeConfig, placement: Placement) -> Ite
 
 
 def _load_forward(
-    loaded: _Loaded,
+    config: ModelJudgeConfig,
+    provenance: Provenance,
+    encoder: Encoder,
     base: Base,
-    adapter: _Adapter | None,
+    adapter: VerifiedAdapter | None,
     placement: Placement,
-    rounding: Rounding,
+    *,
     say: Callable[[str], None],
 ) -> Forward:
     """The judge's model at one place, as it answers."""
-    config, encoder, attention = loaded.config, loaded.encoder, str(loaded.provenance.attention)
-    model = _load_model(config, base, adapter, placement, attention, rounding, say)
+    model = _load_model(config, base, adapter, placement, str(provenance.attention), say)
     pool(_classifier(model), adapter.record.pooling if adapter else "last", encoder)
-    if loaded.provenance.quantization == "int8-dynamic":
+    if provenance.quantization == "int8-dynamic":
         say(f"{config.name}: quantising its gates")
-        give_8_bit_gates(_classifier(model.eval()), encoder, loaded.provenance, config.name, placement.dtype)
-    return _forward_of(model, loaded, base, placement)
+        give_8_bit_gates(_classifier(model.eval()), encoder, provenance, config.name, placement.dtype)
+    return _forward_of(model, config, provenance, base, placement)
 
 
-def _forward_of(model: Any, loaded: _Loaded, base: Base, placement: Placement) -> Forward:
+def _forward_of(
+    model: Any, config: ModelJudgeConfig, provenance: Provenance, base: Base, placement: Placement
+) -> Forward:
     """What runs a model that is whole but for its head, which is kept in float32."""
-    config = loaded.config
     _keep_head_in_float32(model)
     model.eval()
     return Forward(
@@ -310,20 +287,20 @@ def _forward_of(model: Any, loaded: _Loaded, base: Base, placement: Placement) -
         outputs=len(LABELS[config.kind]),
         budget_tokens=placement.micro_batch_tokens,
         threads=placement.threads,
-        packed=packs(config, str(loaded.provenance.attention)) and can_be_packed(_classifier(model)),
+        packed=packs(config, str(provenance.attention)) and can_be_packed(_classifier(model)),
     )
 
 
 def _load_model(
     config: ModelJudgeConfig,
     base: Base,
-    adapter: _Adapter | None,
+    adapter: VerifiedAdapter | None,
     placement: Placement,
     attention: str,
-    rounding: Rounding,
     say: Callable[[str], None],
 ) -> Any:
     """Base and adapter, on their device."""
+    rounding = Rounding.of(config)
     rounds_last = config.merge == "before_quantization"
     model = load_classifier(
         base,
@@ -349,26 +326,6 @@ def _load_model(
     return model
 
 
-def _recorded(config: ModelJudgeConfig) -> _Recorded | None:
-    if config.adapter is None:
-        return None
-    folder, commit = adapter_folder(config.name, config.adapter, config.adapter_revision)
-    return _Recorded(folder, commit, AdapterRecord.read(folder))
-
-
-def _verified(recorded: _Recorded, template: Template, head_names: frozenset[str]) -> _Adapter:
-    shapes = verify_adapter_files(recorded.folder, head_names)
-    recorded.record.verify(recorded.folder, template)
-    return _Adapter(recorded.folder, recorded.commit, recorded.record, shapes, hash_adapter(recorded.folder))
-
-
-def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:
-    limit = getattr(model_config, "max_position_embeddings", None)
-    if isinstance(limit, int) and config.max_length > limit:
-        wrong = f"max_length is {config.max_length}, but its base was made for at most {limit} tokens"
-        raise ConfigError(f"judge {config.name}", (wrong,))
-
-
 def _classifier(model: Any) -> Any:
     """The model itself, out of peft's wrapping, if it has one."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -384,7 +341,14 @@ def _keep_head_in_float32(model: Any) -> None:
         classifier.score = Float32Head.of(head)
 
 
-def _warn_of_other_base(config: ModelJudgeConfig, adapter: _Adapter | None, provenance: Provenance) -> None:
+def _verify_length(config: ModelJudgeConfig, model_config: Any) -> None:
+    limit = getattr(model_config, "max_position_embeddings", None)
+    if isinstance(limit, int) and config.max_length > limit:
+        wrong = f"max_length is {config.max_length}, but its base was made for at most {limit} tokens"
+        raise ConfigError(f"judge {config.name}", (wrong,))
+
+
+def _warn_of_other_base(config: ModelJudgeConfig, adapter: VerifiedAdapter | None, provenance: Provenance) -> None:
     """Say so when the base differs from the one in training: legitimate after a conversion, else a mistake."""
     trained_on = adapter.record.base_hash if adapter else None
     if trained_on is not None and trained_on != provenance.base_hash:

@@ -9,8 +9,8 @@ import torch
 
 from prefstream.scoring.errors import ConfigError, LoadError
 from prefstream.scoring.finetune.model import load_student, open_student
-from prefstream.scoring.judges.forward import Float32Head
 from prefstream.scoring.judges.memory.live_bytes import LiveBytes
+from prefstream.scoring.judges.pooling import Float32Head
 from tests.support.labelled_pairs import make_recipe
 from tests.unit.scoring.finetune.conftest import MakeBase
 

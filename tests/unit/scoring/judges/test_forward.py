@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefstream.scoring.errors import JudgeFaultError
-from prefstream.scoring.judges.forward import Float32Head, Forward
+from prefstream.scoring.judges.forward import Forward
+from prefstream.scoring.judges.pooling import Float32Head
 
 PAD = 0
 WATCHDOG_S = 60
