@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prefstream.scoring.errors import JudgeFaultError
 from prefstream.scoring.judges.logits import Logits, Passes, not_finite
+from prefstream.scoring.judges.memory.all_cards import give_memory_back, pinned
 from prefstream.scoring.judges.memory.device_errors import first_line, is_out_of_memory, remedy_of
 from prefstream.scoring.judges.memory.device_share import share_of
 from prefstream.scoring.judges.memory.token_budget import TokenBudget
@@ -359,7 +360,7 @@ class Forward:
         if not self._cuda:
             return dict(inputs)
         return {
-            name: given.pin_memory().to(self._device, non_blocking=True) if isinstance(given, torch.Tensor) else given
+            name: pinned(given).to(self._device, non_blocking=True) if isinstance(given, torch.Tensor) else given
             for name, given in inputs.items()
         }
 
@@ -378,7 +379,7 @@ class Forward:
 
     def _release_memory(self) -> None:
         if self._cuda:
-            torch.cuda.empty_cache()
+            give_memory_back(self._device)
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

@@ -31,11 +31,18 @@ class _Answers:
     def __init__(self, count: int, outputs: int) -> None:
         self.values: NDArray[np.float32] = np.zeros((count, outputs), dtype=np.float32)
         self.too_large: set[int] = set()
+        self._readers: dict[int, Forward] = {}
 
-    def take(self, rows: Rows) -> None:
+    def take(self, rows: Rows, reader: Forward) -> None:
         """What one replica read."""
         self.values[list(rows.indices)] = rows.values
         self.too_large.update(rows.too_large)
+        self._readers.update(dict.fromkeys(rows.indices, reader))
+
+    def who_is_not_finite(self) -> Forward | None:
+        """Who gave the first number that is none; None where all are numbers."""
+        broken = np.flatnonzero(~np.isfinite(self.values).all(axis=1))
+        return self._readers[int(broken[0])] if len(broken) else None
 
     def is_wanting(self, micro_batch: MicroBatch) -> bool:
         """Whether one of its sequences has no answer, or one that is no finite number."""
@@ -112,9 +119,8 @@ class Replicas:
         different, positions = distinct(sequences)
         answers = _Answers(len(different), self._living[0].outputs)
         self._read(different, answers)
-        values = answers.values[positions]
-        if not np.isfinite(values).all():
-            raise self._living[0].not_finite(values, names)
+        if (blinded := answers.who_is_not_finite()) is not None:
+            raise blinded.not_finite(answers.values[positions], names)
         lost, self._untold = tuple(self._untold), []
         return Logits(answers.values, frozenset(answers.too_large), lost).at(positions)
 
@@ -154,7 +160,7 @@ class Replicas:
             wait(running.values())
             for forward, future in running.items():
                 try:
-                    answers.take(future.result())
+                    answers.take(future.result(), forward)
                 except JudgeFaultError as fault:
                     self._take_out(forward, fault)
             for forward, taker in takers.items():

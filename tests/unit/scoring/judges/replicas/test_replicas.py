@@ -238,6 +238,37 @@ def test_numbers_that_are_none_everywhere_are_a_fault_that_may_pass_and_cost_no_
     assert not logs
 
 
+def test_numbers_that_are_none_are_told_of_the_device_that_gave_them() -> None:
+    """Another one, which has no room for what gave them, is not to blame."""
+    small, blinded = Summing(capacity_tokens=20), Blinded()
+    small.together = blinded.together = threading.Barrier(2)
+    forwards = [forward_of(small), forward_of(blinded)]
+    forwards[1]._device = torch.device("cpu:1")
+    replicas = Replicas(forwards, judge="j")
+    try:
+        with pytest.raises(JudgeFaultError, match=r"not finite in torch\.float32 on cpu:1"):
+            replicas.logits(sequences_of(60, 60))
+    finally:
+        replicas.close()
+
+
+def test_a_replica_without_memory_is_not_told_the_fault_of_another_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is given back on all cards at once, and all are looked at before some is pinned."""
+
+    def broken(*_: object) -> None:
+        raise STICKY
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", broken)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", broken)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)  # this card is well
+    tight = Summing(capacity_tokens=20)
+    forward = forward_of(tight)
+    forward._cuda = True  # as far as a machine without cards goes
+    logits = forward.logits(MANY)
+    assert logits.values.tolist() == expected_of(MANY)
+    forward.close()
+
+
 def test_warming_up_fills_a_pass_on_every_device() -> None:
     models = [Summing(), Summing()]
     with replicas_of(*models, together=True) as replicas:
