@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -183,19 +183,21 @@ def finetune(
         _show(chosen, inputs, Console())
         return
     say(console, f"reading {file}" + (f" and {dev}" if dev else ""))  # torch takes seconds to import
-    from prefstream.scoring.finetune.checks import check_run
+    from prefstream.scoring.finetune.checks import check_run, written_alone
 
-    if is_first_process():  # the others would take what it writes for an earlier run
-        check_run(file, dev, output, resume=resume, force=force)
-    destination = _destination(push_to_hub, public=public)
-    if isinstance(chosen, FeaturesRecipe):
-        _fit(chosen, inputs, output, console)
-    elif not _train(chosen, inputs, output, console, resume=resume):
-        say(console, "interrupted and saved; go on with the same command and --resume")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
-    if destination is not None:
-        _push(destination, output, console)
+    with ExitStack() as held:
+        if is_first_process():  # the others would take what it writes for an earlier run
+            check_run(file, dev, output, resume=resume, force=force)
+            held.enter_context(written_alone(output))
+        destination = _destination(push_to_hub, public=public)
+        if isinstance(chosen, FeaturesRecipe):
+            _fit(chosen, inputs, output, console)
+        elif not _train(chosen, inputs, output, console, resume=resume):
+            say(console, "interrupted and saved; go on with the same command and --resume")
+            raise typer.Exit(EXIT_INTERRUPTED)
+        say(console, f"the adapter is in {output}; in a panel file: adapter: {output}")
+        if destination is not None:
+            _push(destination, output, console)
 
 
 def _destination(repository: str | None, *, public: bool) -> Repository | None:

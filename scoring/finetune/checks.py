@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
+
+from filelock import lock_descriptor
 
 from prefstream.scoring.atomic_file import try_to_write
 from prefstream.scoring.errors import ConfigError, FileError
@@ -67,6 +71,28 @@ def check_run(train: Path, dev: Path | None, output: Path, *, resume: bool, forc
         try_to_write(output / RECORD)
     except OSError as error:
         raise FileError(f"can't write to {output}: {error.strerror}") from None
+
+
+@contextmanager
+def written_alone(output: Path) -> Iterator[None]:
+    """Let no other run write to a folder meanwhile: checkpoints of two would mix, and weights with another's receipt.
+
+    The folder itself is locked: nothing is left in it, and the kernel frees it however the process dies. Where the file
+    system has no locks, nothing is held.
+
+    Raises:
+        FileError: another process is writing there.
+    """
+    descriptor = os.open(output, os.O_RDONLY)
+    try:
+        locked = True
+        with suppress(OSError):
+            locked = lock_descriptor(descriptor, blocking=False)
+        if not locked:
+            raise FileError(f"another process is writing to {output}; wait for it, or end it first")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_reports(

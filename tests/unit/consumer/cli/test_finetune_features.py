@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from prefstream.consumer.cli import app
 from prefstream.consumer.cli.exit_codes import EXIT_USAGE
 from prefstream.schemas import PrefstreamError
+from prefstream.scoring.finetune.checks import written_alone
 from tests.support.features_judges import make_features_recipe
 from tests.support.labelled_pairs import MARK, make_rows, write_rows
 
@@ -69,6 +70,19 @@ def test_a_folder_that_holds_a_judge_is_not_overwritten(train: Path, recipe: Pat
     assert code == EXIT_USAGE
     assert "holds a run already; go on with --resume, or start anew with --force" in said
     assert invoke(*arguments, "--force")[0] == 0
+
+
+def test_two_runs_at_once_do_not_write_to_one_folder(train: Path, recipe: Path, tmp_path: Path) -> None:
+    """`--force` is about what an earlier run left, and not about one that is under way."""
+    adapter = tmp_path / "lexical"
+    arguments = ("finetune", train, "-r", recipe, "-o", adapter, "--force")
+    adapter.mkdir()
+    with written_alone(adapter):
+        code, said = invoke(*arguments)
+        assert code == EXIT_USAGE
+        assert f"another process is writing to {adapter}; wait for it, or end it first" in said
+        assert not list(adapter.iterdir())
+    assert invoke(*arguments)[0] == 0
 
 
 def test_show_prints_every_setting_and_trains_nothing(train: Path, recipe: Path, tmp_path: Path) -> None:
