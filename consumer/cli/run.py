@@ -19,12 +19,12 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.process.garbage import loading
+from prefstream.scoring.config import PanelConfig, load_panel_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prefstream.consumer.stream.service import Service
-    from prefstream.scoring.config import PanelConfig
     from prefstream.scoring.judges.calibration import CalibrationFile
     from prefstream.scoring.panel.panel import Panel
 
@@ -71,7 +71,7 @@ def run(config: StreamConfig, context: typer.Context) -> None:
 
     def serve() -> None:
         if folder is None:
-            config.require_panel()
+            load_panel_config(config.require_panel())  # what is wrong there is told before brokers are waited for
         else:
             folder.names()
         _stop_on_signals(service, config.drain_seconds)

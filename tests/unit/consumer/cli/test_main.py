@@ -122,6 +122,14 @@ def test_an_unreachable_broker_is_one_line_and_exit_code_1() -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_panel_that_is_missing_is_told_before_brokers_are_waited_for() -> None:
+    """By the exit code, too: a supervisor that starts it again mends nothing."""
+    result = prefstream("run", "--panel", "nope.yaml", "--bootstrap-servers", "127.0.0.1:1", "--no-http")
+    assert result.returncode == 2
+    assert "nope.yaml: no such file" in result.stderr
+    assert "127.0.0.1:1" not in result.stderr
+
+
 def test_wrong_settings_are_one_line_and_exit_code_2() -> None:
     result = prefstream("run", "--security-protocol", "SASL_SSL")
     assert result.returncode == 2
