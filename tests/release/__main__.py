@@ -12,6 +12,7 @@ import typer
 from tests.release import changelog
 from tests.release.contents import faults
 from tests.release.places import COPIES, ROOT, SOURCE, VERSION, disagreements
+from tests.release.readme import README, with_whole_links
 from tests.release.trial import try_out
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -56,6 +57,17 @@ def check(
     if wrong:
         raise typer.Exit(1)
     typer.echo(version)
+
+
+@app.command()
+def links(
+    source: Annotated[str, typer.Argument(help="Where the repository can be read: https://github.com/OWNER/NAME.")],
+    ref: Annotated[str, typer.Argument(help="Tag or commit.")],
+) -> None:
+    """Write whole links into the README of this checkout, for what is built of it; not to be committed."""
+    path = ROOT / README
+    path.write_text(with_whole_links(path.read_text(encoding="utf-8"), source.rstrip("/"), ref), encoding="utf-8")
+    typer.echo(path.name)
 
 
 @app.command()

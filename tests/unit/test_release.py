@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from prefstream.scoring.version import own_version
@@ -19,6 +20,7 @@ from tests.release import __main__ as release
 from tests.release import changelog
 from tests.release.contents import NEEDED, faults
 from tests.release.places import COPIES, ROOT, SOURCE, disagreements
+from tests.release.readme import README, with_whole_links
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 TEXT = (WORKFLOWS / "release.yml").read_text(encoding="utf-8")
@@ -36,6 +38,32 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(ROOT / path, tmp_path / path)
     monkeypatch.setattr(release, "ROOT", tmp_path)
     return tmp_path
+
+
+# --- the page on PyPI ----------------------------------------------------------------------------------------------
+
+
+def test_on_pypi_every_link_of_the_readme_leads_to_a_file_of_the_release(checkout: Path) -> None:
+    shutil.copy(ROOT / README, checkout / README)
+    at = "https://github.example/owner/name"
+    assert CliRunner().invoke(release.app, ["links", f"{at}/", "v1.2.3"]).exit_code == 0
+    shown = MarkdownIt("commonmark", {"html": True}).enable("table").render((checkout / README).read_text("utf-8"))
+    targets = set(re.findall(r'(?:href|src|srcset)="([^"]*)"', shown))
+    assert [one for one in targets if not one.startswith("https://")] == []
+    own = {one.removeprefix(f"{at}/") for one in targets if one.startswith(at)}
+    assert own
+    for one in own:
+        way, ref, path = one.split("/", 2)
+        assert ref == "v1.2.3"
+        assert (ROOT / path.partition("#")[0]).exists()
+        assert way == ("raw" if path.startswith(".assets/") else "blob")
+
+
+def test_what_is_no_link_and_what_is_whole_stays() -> None:
+    text = "a[0](x) `b`\n\n```\n[c](d.md)\n```\n[e](https://f.example/g.md) [h](i.md#j) [k](#l)\n"
+    expected = "[e](https://f.example/g.md) [h](S/blob/R/i.md#j) [k](S/blob/R/README.md#l)\n"
+    assert with_whole_links(text, "S", "R").splitlines()[-1] + "\n" == expected
+    assert "[c](d.md)" in with_whole_links(text, "S", "R")
 
 
 # --- the version ---------------------------------------------------------------------------------------------------
