@@ -8,6 +8,7 @@ they are for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -184,6 +185,8 @@ def _near_ends(
     """From where on the answers to records that are still there stand."""
     if (oldest_ms := _oldest_ms(consumer, log_of, unread)) is None:
         return dict(ends)
+    if oldest_ms > time.time() * 1000 + CLOCKS_DIFFER_MS:
+        return dict(answers.begins)  # by a clock that is wrong; the answers may be of any time before it
     if (since := oldest_ms - FROM_THE_FUTURE_MS) <= 0:
         return dict(answers.begins)
     found = consumer.offsets_for_times(dict.fromkeys(ends, since), timeout_ms=TIMEOUT_MS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.admin import OffsetSpec
 from typer.testing import CliRunner
 
 from prefstream.consumer.audit.audit import audit_range
@@ -30,6 +29,7 @@ from tests.support.streams import (
     end_offsets,
     malformed_events,
     produce,
+    produce_ahead,
     read_topic,
     running,
     wait_until,
@@ -206,13 +206,7 @@ def test_answers_to_battles_whose_time_is_of_the_future_are_found_and_never_lost
     stream_config: Callable[..., StreamConfig], admin: Any
 ) -> None:
     config = stream_config(partitions=2)
-    allowed = {"message.timestamp.after.max.ms": str(1 << 50)}
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, config.battles_topic, allowed)])
-    ahead_ms = int(time.time() * 1000) + 3 * 24 * 3_600_000
-    with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers)) as producer:
-        for number, value in enumerate(battle_events(20)):
-            producer.send(config.battles_topic, value, partition=number % 2, timestamp_ms=ahead_ms)
-        producer.flush()
+    produce_ahead(admin, config, battle_events(20))
     with running(config, hash_panel) as service:
         service.wait_published(20)
         wait_until(lambda: committed_offsets(config, 2) == end_offsets(config, 2), what="all offsets")

@@ -22,6 +22,7 @@ from tests.support.streams import (
     battle_events,
     delete_before,
     produce,
+    produce_ahead,
     read_outcome,
     running,
     visible_count,
@@ -108,6 +109,17 @@ def test_answers_of_another_group_are_none_of_ours(stream_config: MakeConfig) ->
     config = other.model_copy(update={"group_id": f"{other.group_id}-b", "on_lost_offsets": "stop"})
     assert find_starts(config) == {}
     answer(config, sent)
+
+
+def test_battles_whose_time_is_of_the_future_are_not_answered_again_unasked(
+    stream_config: MakeConfig, admin: Any
+) -> None:
+    """Whether they are the ones that were answered can't be told by their times."""
+    config = stream_config(partitions=1)
+    answer(config, produce_ahead(admin, config, battle_events(3)))
+    lose_offsets(admin, config)
+    with pytest.raises(OffsetsLostError, match="can't be told"):
+        find_starts(config)
 
 
 def test_answers_to_a_topic_of_the_same_name_that_was_deleted_prove_nothing(

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import create_topics
@@ -158,16 +159,31 @@ def produce(
     *,
     partition: int | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
+    timestamp_ms: int | None = None,
 ) -> list[Position]:
     """Write values to the battles topic, each with a key of its own; where they ended up."""
+    to_topic: dict[str, Any] = {"partition": partition, "headers": list(headers), "timestamp_ms": timestamp_ms}
     with closing(KafkaProducer(bootstrap_servers=config.bootstrap_servers, linger_ms=5, max_request_size=2**24)) as to:
         futures = [
-            to.send(config.battles_topic, value, key=f"zqkey-{n}".encode(), partition=partition, headers=list(headers))
+            to.send(config.battles_topic, value, key=f"zqkey-{n}".encode(), **to_topic)
             for n, value in enumerate(values)
         ]
         to.flush(WAIT_S)
         sent = [future.get(WAIT_S) for future in futures]
     return [(meta.topic, meta.partition, meta.offset) for meta in sent]
+
+
+def produce_ahead(admin: Any, config: StreamConfig, values: Iterable[bytes | None]) -> list[Position]:
+    """Write values to the battles topic as somebody does whose clock is three days ahead.
+
+    Args:
+        admin: has the topic take them.
+        config: names the topic.
+        values: of the records.
+    """
+    allowed = {"message.timestamp.after.max.ms": str(1 << 50)}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, config.battles_topic, allowed)])
+    return produce(config, values, timestamp_ms=int(time.time() * 1000) + 3 * 24 * 3_600_000)
 
 
 def write_transaction(config: StreamConfig, values: Sequence[bytes], *, commit: bool = True) -> list[Position]:
