@@ -160,6 +160,8 @@ def make_producer(connection: KafkaConnection, **settings: Any) -> Any:
         # Must exceed linger_ms + request_timeout_ms; four tries before a record counts as undeliverable.
         "delivery_timeout_ms": 4 * REQUEST_TIMEOUT_MS + 1_000,
     }
+    if "transactional_id" in settings:
+        defaults["retry_backoff_ms"] = ASK_AGAIN_MS
     return _connect(connection, KafkaProducer, **(connection_settings(connection) | defaults | settings))
 
 
@@ -182,7 +184,6 @@ def make_transactional_producer(config: StreamConfig, instance_id: str) -> Any:
         # The commit flushes: until then records gather into few large requests. Sent at once, they would be many
         # small ones, and the client's thread would compete with the loop for the interpreter.
         linger_ms=1_000,
-        retry_backoff_ms=ASK_AGAIN_MS,
         # Asking for a topic's partitions takes that long when it was deleted; before the watchdog thinks that we hang.
         max_block_ms=int(config.broker_timeout_s * 1000 * 3 / 4),
     )
