@@ -55,6 +55,14 @@ def test_a_reason_is_chosen_and_stays_in_the_address(tabs: Tabs, url: str) -> No
     assert urlsplit(page.url).fragment == "review?why=entropy"
 
 
+@pytest.mark.parametrize("width", [320, 280])
+def test_its_three_reasons_fit_into_the_narrowest_window(tabs: Tabs, url: str, width: int) -> None:
+    """A page of 1,280 pixels at 400 % is 320 wide, and is not to scroll sideways."""
+    page = tabs.open(f"{url}/#review", size=(width, 640))
+    expect(page.get_by_role("radio", name="Panel unsure")).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
 def test_an_id_is_shown_as_text_and_linked_within_its_place(tabs: Tabs, url: str) -> None:
     page = tabs.open(f"{url}/#review?why=disagreement")
     link = page.locator("tbody").get_by_role("link", name="b/<b>9</b>", exact=True)
