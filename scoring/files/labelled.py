@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,8 @@ WINNER_COLUMNS: Final = tuple(f"winner_{outcome}" for outcome in OUTCOMES)
 MAX_NAME_CHARS: Final = 100
 """Bound of `source` and `tier`: they head lines of reports; what is longer is no name."""
 
-MAX_SHOWN_CHARS: Final = 40
-"""Of a label that is not known, in what is said of it."""
+_LIKE_A_LABEL: Final = re.compile(r"[\w.()-]{1,20}")
+"""What a label that is not known may be like, to be said: one word, as those that are known."""
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -287,10 +288,12 @@ def _winner(fields: Mapping[str, Any]) -> Outcome | None:
 
 
 def _shown_label(value: object) -> str:
-    """A label that is not known, for people; what is longer than any label may be a battle's text, and is not shown."""
-    text = str(value)
-    shown = text.isprintable() and len(text) <= MAX_SHOWN_CHARS
-    return repr(value) if shown else f"a text of {len(text):,} characters"
+    """A label that is not known, for people. Where columns are mixed up it is a battle's text, and is not shown."""
+    if isinstance(value, list | dict):
+        return f"of the type {type(value).__name__}"
+    if not isinstance(value, str):
+        return repr(value)
+    return repr(value) if _LIKE_A_LABEL.fullmatch(value) else f"a text of {len(value):,} characters"
 
 
 def _is_both_bad(fields: Mapping[str, Any]) -> bool:
