@@ -12,7 +12,13 @@ from rich.table import Table
 
 from prefstream.consumer.cli.battles_file import LabelledFile
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import ChosenBattles, RowFilter, predict_all, read_chosen
+from prefstream.consumer.cli.labelled import (
+    ChosenBattles,
+    RowFilter,
+    predict_all,
+    read_chosen,
+    warn_of_training_data,
+)
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_config, panel_files
 from prefstream.consumer.cli.ui.lines import print_table, say
@@ -122,6 +128,8 @@ def calibrate(
     check_labelled_file(file)
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
     check_outputs(outputs, {file, *panel_files(panel)}, force=force)
+    config = panel_config(panel, partial(say, console))
+    warn_of_training_data(file, config, console)
     chosen = read_chosen(RowFilter(file, tier or (), source or ()), console)
     from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
         calibrate_panel,
@@ -130,7 +138,6 @@ def calibrate(
 
     for warning in check_battles(chosen.facts, folds=folds, source=str(file)):
         say(console, warning)
-    config = panel_config(panel, partial(say, console))
     predictions = _predict(config, chosen, console)
     result = calibrate_panel(
         chosen.facts, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)

@@ -13,7 +13,7 @@ from rich.console import Console
 from prefstream.consumer.cli.answers import PANEL, Obtained, answers_of, answers_of_file, answers_of_panel, check_judges
 from prefstream.consumer.cli.battles_file import LabelledFile, input_file
 from prefstream.consumer.cli.exit_codes import EXIT_REJECTED
-from prefstream.consumer.cli.labelled import RowFilter, read_chosen
+from prefstream.consumer.cli.labelled import RowFilter, read_chosen, warn_of_training_data
 from prefstream.consumer.cli.outputs import ForceOption, check_outputs, write_output
 from prefstream.consumer.cli.panel_option import DEFAULT_PANEL, PanelOption, panel_files
 from prefstream.consumer.cli.ui.lines import print_table, say
@@ -161,7 +161,9 @@ def evaluate(
             _refuse_labels(option, given, file)
     check_labelled_file(file)
     if predictions is None:  # before anybody scores for an hour
-        check_judges(families, [judge.name for judge in load_panel_config(panel).judges])
+        config = load_panel_config(panel)
+        check_judges(families, [judge.name for judge in config.judges])
+        warn_of_training_data(file, config, console)
     inputs = {file, *([predictions] if predictions else panel_files(panel)), *(panel_files(against) if against else ())}
     check_outputs({"--json": json, "--html": html}, inputs, force=force)
     chosen = read_chosen(RowFilter(file, tier or (), source or (), limit), console, answers=bias)

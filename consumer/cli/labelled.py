@@ -14,7 +14,11 @@ from prefstream.consumer.cli.panel_option import UNTRAINED, leaving_at_once
 from prefstream.consumer.cli.ui.lines import say
 from prefstream.consumer.cli.ui.progress import CountProgress, FileProgress
 from prefstream.schemas import Battle
+from prefstream.scoring.adapters.receipt import training_hash
+from prefstream.scoring.atomic_file import hash_file
+from prefstream.scoring.config import PanelConfig
 from prefstream.scoring.errors import FileError
+from prefstream.scoring.file_names import printable
 from prefstream.scoring.files.labelled import LabelledBattle, read_again, read_labelled
 from prefstream.scoring.files.row_warnings import REPEATED_ID, SeenIds
 from prefstream.scoring.files.rows import RejectedRow
@@ -73,6 +77,25 @@ class ChosenBattles:
         battles = (record.content for record in records if isinstance(record.content, LabelledBattle))
         for one in read_again(filter(self.choice.takes, battles), self.facts.ids, self.choice.file):
             yield one.battle
+
+
+def warn_of_training_data(file: Path, config: PanelConfig, console: Console) -> None:
+    """Say of which judges a file is the very one that they learnt from: what is measured on it flatters.
+
+    Args:
+        file: of labelled battles.
+        config: of the panel that is to judge them; of adapters that lie on a hub nothing is known.
+        console: told.
+    """
+    learnt = {
+        judge.name: digest
+        for judge in config.judges
+        if (adapter := getattr(judge, "adapter", None)) and (digest := training_hash(Path(adapter)))
+    }
+    found = hash_file(file) if learnt else ""
+    if names := [name for name, digest in learnt.items() if digest == found]:
+        learners = " and ".join(names)
+        say(console, f"warning: {printable(file.name)} is what {learners} learnt from; take battles with other prompts")
 
 
 def read_chosen(choice: RowFilter, console: Console, *, answers: bool = False) -> ChosenBattles:

@@ -14,7 +14,7 @@ from rich.table import Table
 from prefstream.consumer.cli.options import with_settings
 from prefstream.consumer.cli.quiet import client_silenced
 from prefstream.consumer.cli.strict_command import StrictCommand
-from prefstream.consumer.cli.ui.lines import say
+from prefstream.consumer.cli.ui.lines import print_table, say
 from prefstream.consumer.client.acl import choosing_operations
 from prefstream.consumer.client.topics import require_topics
 from prefstream.consumer.config import StreamConfig
@@ -163,7 +163,7 @@ def list_panels(
     if heard is None:
         say(console, f"group {config.group_id}: nothing was chosen; each process serves what it was started with")
     else:
-        console.print(_table(heard.choice))
+        print_table(console, _table(heard.choice))
     if folder is not None and names is not None:
         say(console, f"in {config.panels}: {', '.join(names) or 'no panel'}")
         for name in folder.misnamed():

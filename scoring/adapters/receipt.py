@@ -21,3 +21,15 @@ def read_receipt(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def training_hash(folder: Path) -> str | None:
+    """SHA-256 of the file that an adapter learnt from; None where nobody tells.
+
+    Args:
+        folder: of the adapter.
+    """
+    fields: Any = read_receipt(folder)
+    for name in ("data", "train", "sha256"):
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields if isinstance(fields, str) else None

@@ -77,7 +77,7 @@ def print_latency(runs: Sequence[Mapping[str, Any]], console: Console) -> None:
         console: to print on.
     """
     heads = ("linger ms", "battles/s", "p50 ms", "p95 ms", "p99 ms", "pass ms", "commit ms")
-    table = Table("load", *(Column(name, justify="right") for name in heads))
+    table = Table("load", *(Column(name, justify="right", no_wrap=name.startswith("p")) for name in heads))
     for run in runs:
         told = [_in_passes(run, name) for name in ("p50", "p95", "p99")]
         costs = (f"{1000 * run[name]:.1f}" for name in ("pass_s", "commit_s"))
