@@ -128,8 +128,6 @@ def calibrate(
     check_labelled_file(file)
     outputs = {"--output": output, "--plot": plot, "--out-of-fold": out_of_fold}
     check_outputs(outputs, {file, *panel_files(panel)}, force=force)
-    config = panel_config(panel, partial(say, console))
-    warn_of_training_data(file, config, console)
     chosen = read_chosen(RowFilter(file, tier or (), source or ()), console)
     from prefstream.scoring.calibration.cross_fit import (  # scipy: not for every command's start
         calibrate_panel,
@@ -138,6 +136,8 @@ def calibrate(
 
     for warning in check_battles(chosen.facts, folds=folds, source=str(file)):
         say(console, warning)
+    config = panel_config(panel, partial(say, console))
+    warn_of_training_data(file, config, console)
     predictions = _predict(config, chosen, console)
     result = calibrate_panel(
         chosen.facts, predictions, labels=labels, balance=balance, folds=folds, seed=seed, source=str(file)
