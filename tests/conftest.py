@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
 # Before torch is imported: tiny models lose more to threads that wait for each other than they gain (5x, measured).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What somebody set for their own stream is none of the tests'; where models are kept, and what is of tests, is.
+for _name in [name for name in os.environ if name.startswith("PREFSTREAM_")]:
+    if _name != "PREFSTREAM_CACHE_DIR" and not _name.startswith("PREFSTREAM_TEST_"):
+        del os.environ[_name]
 # Commands that tests run inside this process must not start it again.
-os.environ.setdefault("PREFSTREAM_NO_REEXEC", "1")
+os.environ["PREFSTREAM_NO_REEXEC"] = "1"
 
 # Of the hundreds of processes that tests start, each would compile all our modules where no bytecode may be kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -19,12 +19,13 @@ from prefstream.consumer.config import StreamConfig
 from prefstream.consumer.early_signals import EXIT_STOPPED, SignalForm, end_at_once
 from prefstream.consumer.errors import StalledError
 from prefstream.consumer.process.garbage import loading
-from prefstream.scoring.config import PanelConfig, load_panel_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from prefstream.consumer.stream.service import Service
+    from prefstream.scoring.config import PanelConfig
     from prefstream.scoring.judges.calibration import CalibrationFile
     from prefstream.scoring.panel.panel import Panel
 
@@ -66,15 +67,20 @@ def run(config: StreamConfig, context: typer.Context) -> None:
 
         return fits_beside(panel, beside)
 
-    loader = PanelLoader(folder, config.panel, read=lambda path: panel_config(path, log.warning), load=load, fits=fits)
-    service = Service(config, loader)
+    early: dict[Path, PanelConfig] = {}
+
+    def read(path: Path) -> PanelConfig:
+        return early.pop(path, None) or panel_config(path, log.warning)  # a pipe can be read once
+
+    service = Service(config, PanelLoader(folder, config.panel, read=read, load=load, fits=fits))
 
     def serve() -> None:
-        if folder is None:
-            load_panel_config(config.require_panel())  # what is wrong there is told before brokers are waited for
+        _stop_on_signals(service, config.drain_seconds)
+        if folder is None:  # what is wrong there is told before brokers are waited for
+            panel = config.require_panel()
+            early[panel] = panel_config(panel, log.warning)
         else:
             folder.names()
-        _stop_on_signals(service, config.drain_seconds)
         try:
             service.run()
         except StalledError as error:

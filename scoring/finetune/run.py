@@ -144,8 +144,11 @@ def finetune(
             _train(trainer, checkpoint, observer)
     done = trainer.state.global_step
     if not begun or interruption.happened:
+        trainer.accelerator.end_training()
         return Outcome(finished=False, metrics={}, steps=done)
     best, metrics = _store(student, trainer, data, work, output, observer)
+    # Several processes part here: one whose group was left to the interpreter's end may abort there.
+    trainer.accelerator.end_training()
     if is_first_process():
         receipt = Receipt(
             recipe=recipe,

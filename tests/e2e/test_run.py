@@ -122,10 +122,10 @@ def test_a_second_signal_ends_the_process_at_once(stream_config: MakeConfig, tmp
 def test_a_signal_while_judges_are_loaded_ends_the_process(
     stream_config: MakeConfig, tmp_path: Path, log: Path
 ) -> None:
-    """Nothing is in flight then, and loading may take minutes: here it waits for a panel file that nobody writes."""
+    """Nothing is in flight then, and loading may take minutes: here it waits for a calibration that nobody writes."""
     config = stream_config()
-    panel = tmp_path / "panel.yaml"
-    os.mkfifo(panel)
+    panel = write_prior_panel(tmp_path, calibration="calibration.json")
+    os.mkfifo(tmp_path / "calibration.json")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with prefstream(*run_arguments(config, panel, http_port=port), log=log) as run:
@@ -142,6 +142,18 @@ def test_a_signal_while_judges_are_loaded_ends_the_process(
         assert run.wait() == 0
         assert run.log_events("stopped while it started, nothing was begun")
         assert not run.log_events("streaming")
+
+
+def test_a_panel_that_comes_through_a_pipe_is_read_once(stream_config: MakeConfig, tmp_path: Path, log: Path) -> None:
+    """As a shell's `<(...)` gives it."""
+    written = write_prior_panel(tmp_path).read_text()
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    with prefstream(*run_arguments(stream_config(), pipe), log=log) as run:
+        pipe.write_text(written)
+        run.wait_streaming()
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
 
 
 def test_the_http_port_answers_probes_and_metrics(stream_config: MakeConfig, tmp_path: Path, log: Path) -> None:
