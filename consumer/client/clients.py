@@ -50,9 +50,7 @@ ASK_AGAIN_MS = 20
 """How long the producer's thread sleeps before it repeats a request of a transaction. A commit is confirmed before its
 markers are written, and what begins meanwhile is told to ask again (CONCURRENT_TRANSACTIONS): on Apache Kafka every
 fifth to ninth transaction of a stream that is busy. Java's client waits 20 ms then. kafka-python means to, but waits
-its `retry_backoff_ms` of 100, and all that comes meanwhile waits, too. With 10 a group's first commit came too early
-for its coordinator in 21 of 72 starts, which no longer knew the member's generation: aborted, and sent again. With 20
-in none."""
+its `retry_backoff_ms` of 100, and all that comes meanwhile waits, too."""
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Own bound on a record that is sent: the broker's bound decides, this one only keeps memory in hand."""

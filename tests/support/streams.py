@@ -65,7 +65,7 @@ def poll(consumer: Any, timeout_ms: int = 20) -> list[Any]:
 def settled(consumer: Any) -> bool:
     """Poll a member; whether it has joined for good, knows where to read, and was heard of.
 
-    A leader joins once more after it has heard of its topics.
+    A leader joins once more where it hears that its topics have changed.
     """
     poll(consumer)
     coordinator = consumer._coordinator

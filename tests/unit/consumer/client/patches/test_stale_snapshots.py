@@ -1,0 +1,68 @@
+"""A leader shares partitions out anew when there is a reason to, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+from kafka.errors import NoOffsetForPartitionError
+
+from prefstream.consumer.broker import EmbeddedBroker
+from prefstream.consumer.client.clients import admin_client, make_group_consumer
+from prefstream.consumer.client.topics import create_topics
+from prefstream.consumer.config import StreamConfig
+from tests.support.streams import commit_beginning, poll, settled, wait_until
+
+
+@pytest.fixture
+def config() -> Iterator[StreamConfig]:
+    with EmbeddedBroker() as broker:
+        config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
+        create_topics(config, 1)
+        yield config
+
+
+def hear(member: Any, topic: str) -> None:
+    """Ask the brokers about the topic, and wait until they have told."""
+    told: list[Any] = []
+    member._cluster.add_listener(told.append)
+    member.ask_for_topics()
+
+    def heard() -> bool:
+        poll(member)
+        return any(topic in cluster.topics() for cluster in told)
+
+    wait_until(heard, what="the brokers to tell of the topic")
+    member._cluster.remove_listener(told.append)
+
+
+def test_what_was_known_before_it_subscribed_is_no_change(config: StreamConfig) -> None:
+    commit_beginning(config)
+    with closing(make_group_consumer(config, "one")) as leader:
+        leader.partitions_for_topic(config.battles_topic)
+        leader.subscribe([config.battles_topic])
+        wait_until(lambda: settled(leader), what="the leader")
+        generation = leader.assigned_generation()
+        hear(leader, config.battles_topic)
+        assert settled(leader)
+        assert leader.assigned_generation() == generation == 1
+
+
+def test_partitions_that_are_added_are_shared_out(config: StreamConfig) -> None:
+    commit_beginning(config)
+    with closing(make_group_consumer(config, "one")) as leader:
+        leader.partitions_for_topic(config.battles_topic)
+        leader.subscribe([config.battles_topic])
+        wait_until(lambda: settled(leader), what="the leader")
+        with admin_client(config) as admin:
+            admin.create_partitions({config.battles_topic: 3})
+        hear(leader, config.battles_topic)
+
+        def owned() -> int:
+            with suppress(NoOffsetForPartitionError):  # of those that are new
+                poll(leader)
+            return len(leader.assignment())
+
+        wait_until(lambda: owned() == 3, what="the new partitions")
