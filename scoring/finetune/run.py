@@ -144,11 +144,10 @@ def finetune(
             _train(trainer, checkpoint, observer)
     done = trainer.state.global_step
     if not begun or interruption.happened:
-        trainer.accelerator.end_training()
+        _leave_other_processes(trainer)
         return Outcome(finished=False, metrics={}, steps=done)
     best, metrics = _store(student, trainer, data, work, output, observer)
-    # Several processes part here: one whose group was left to the interpreter's end may abort there.
-    trainer.accelerator.end_training()
+    _leave_other_processes(trainer)
     if is_first_process():
         receipt = Receipt(
             recipe=recipe,
@@ -165,6 +164,17 @@ def finetune(
         if plan.steps:
             write_curves(output, trainer.state.log_history, title=recipe.name)
     return Outcome(finished=True, metrics=metrics, steps=done)
+
+
+def _leave_other_processes(trainer: JudgeTrainer) -> None:
+    """End the process group, if there is one: a process that leaves it to the interpreter's end may abort there.
+
+    The model's wrapper goes first. As the group's last owner it would wait for the group's thread and hold the
+    interpreter's lock meanwhile, for which that thread may be waiting: both for ever (pytorch/pytorch#56297).
+    """
+    trainer.model_wrapped = trainer.model
+    trainer.accelerator.free_memory()
+    trainer.accelerator.end_training()
 
 
 def _train(trainer: JudgeTrainer, checkpoint: Path | None, observer: TrainingObserver) -> None:
