@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -234,12 +235,13 @@ class FileOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in filter(None, (self._out, self._rejected)):
-            try:
-                file.close()
-            except OSError as failed:  # once more what it could not write before
-                if error is None:
-                    raise StreamError(f"can't write {file.name}: {failed.strerror}") from failed
+        try:
+            with ExitStack() as closing:  # of each, whatever becomes of the others
+                for file in filter(None, (self._out, self._rejected)):
+                    closing.callback(file.close)
+        except OSError as failed:  # once more what it could not write before
+            if error is None:
+                raise StreamError(f"can't write {self._paths.out}: {failed.strerror}") from failed
 
     def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Drop what stands beyond the checkpoint.

@@ -515,3 +515,24 @@ def test_a_disk_that_is_full_is_one_error_and_no_second_one_at_the_end(tmp_path:
         with pytest.raises(StreamError, match=r"can't write .*out\.csv: File too large") as full:
             output.append(b"x" * 2_000, b"")
         output.__exit__(StreamError, full.value, None)
+
+
+def test_a_file_that_can_not_be_closed_leaves_no_other_open(tmp_path: Path) -> None:
+    found = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with contextlib.ExitStack() as limits:
+        limits.callback(resource.setrlimit, resource.RLIMIT_FSIZE, found)
+        output = FileOutput(ScorePaths(tmp_path / "out.csv", source=tmp_path / "in.csv"))
+        output.append(b"", b"{}\n")
+        opened = [path for path in open_files() if path.parent == tmp_path]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, found[1]))
+        with pytest.raises(StreamError, match="File too large"):
+            output.append(b"x" * 2_000, b"")
+        with pytest.raises(StreamError, match="File too large"):
+            output.__exit__(None, None, None)
+    assert len(opened) == 2
+    assert not [path for path in open_files() if path.parent == tmp_path]
+
+
+def open_files() -> list[Path]:
+    """What this process has open, by name."""
+    return [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
