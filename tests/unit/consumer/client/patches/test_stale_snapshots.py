@@ -21,7 +21,18 @@ def config() -> Iterator[StreamConfig]:
     with EmbeddedBroker() as broker:
         config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
         create_topics(config, 1)
+        commit_beginning(config)
         yield config
+
+
+@pytest.fixture
+def leader(config: StreamConfig) -> Iterator[Any]:
+    """A member alone, which knew the topic before it subscribed to it."""
+    with closing(make_group_consumer(config, "one")) as leader:
+        leader.partitions_for_topic(config.battles_topic)
+        leader.subscribe([config.battles_topic])
+        wait_until(lambda: settled(leader), what="the leader")
+        yield leader
 
 
 def hear(member: Any, topic: str) -> None:
@@ -38,31 +49,21 @@ def hear(member: Any, topic: str) -> None:
     member._cluster.remove_listener(told.append)
 
 
-def test_what_was_known_before_it_subscribed_is_no_change(config: StreamConfig) -> None:
-    commit_beginning(config)
-    with closing(make_group_consumer(config, "one")) as leader:
-        leader.partitions_for_topic(config.battles_topic)
-        leader.subscribe([config.battles_topic])
-        wait_until(lambda: settled(leader), what="the leader")
-        generation = leader.assigned_generation()
-        hear(leader, config.battles_topic)
-        assert settled(leader)
-        assert leader.assigned_generation() == generation == 1
+def test_what_was_known_before_it_subscribed_is_no_change(config: StreamConfig, leader: Any) -> None:
+    hear(leader, config.battles_topic)
+    assert settled(leader)
+    assert leader.assigned_generation() == 1
 
 
-def test_partitions_that_are_added_are_shared_out(config: StreamConfig) -> None:
-    commit_beginning(config)
-    with closing(make_group_consumer(config, "one")) as leader:
-        leader.partitions_for_topic(config.battles_topic)
-        leader.subscribe([config.battles_topic])
-        wait_until(lambda: settled(leader), what="the leader")
-        with admin_client(config) as admin:
-            admin.create_partitions({config.battles_topic: 3})
-        hear(leader, config.battles_topic)
+def test_partitions_that_are_added_are_shared_out(config: StreamConfig, leader: Any) -> None:
+    with admin_client(config) as admin:
+        admin.create_partitions({config.battles_topic: 3})
+    hear(leader, config.battles_topic)
 
-        def owned() -> int:
-            with suppress(NoOffsetForPartitionError):  # of those that are new
-                poll(leader)
-            return len(leader.assignment())
+    def owned() -> int:
+        with suppress(NoOffsetForPartitionError):  # of those that are new
+            poll(leader)
+        return len(leader.assignment())
 
-        wait_until(lambda: owned() == 3, what="the new partitions")
+    wait_until(lambda: owned() == 3, what="the new partitions")
+    assert leader.assigned_generation() == 2
