@@ -36,9 +36,6 @@ LINGERS_MS: Final = (50, 0)
 BATCH_BATTLES: Final = 64
 """The stream's default."""
 
-BACKLOG_BATTLES: Final = 2_000
-"""By which is measured what the stream can do at most; the judge and the client's paths are warm after them."""
-
 LONE_EVERY_S: Final = 0.4
 """Rests long enough that nothing of the battle before is under way."""
 
@@ -54,18 +51,21 @@ class Load:
         name: of the case.
         pass_s: seconds of a judge's pass, whatever the number of battles; 0 for a judge that is free.
         share: of what the stream can do at most; None for battles that come alone.
+        backlog: battles by which is measured what it can do at most. They take a second or two, so that it hardly
+            matters how many come at once; the judge and the client's paths are warm after them.
     """
 
     name: str
     pass_s: float
     share: float | None
+    backlog: int
 
 
 LOADS: Final = (
-    Load("lone battles, passes of 67 ms", 0.067, None),
-    Load("half load, passes of 67 ms", 0.067, 0.5),
-    Load("half load, passes of 5 ms", 0.005, 0.5),
-    Load("half load, free judge", 0.0, 0.5),
+    Load("lone battles, passes of 67 ms", 0.067, None, 1_000),
+    Load("half load, passes of 67 ms", 0.067, 0.5, 2_000),
+    Load("half load, passes of 5 ms", 0.005, 0.5, 10_000),
+    Load("half load, free judge", 0.0, 0.5, 20_000),
 )
 
 
@@ -131,18 +131,32 @@ def _measure(config: StreamConfig, load: Load, seconds: float) -> LatencyRun:
         closing(_Reader(config)) as reader,
         closing(_Writer(config)) as writer,
     ):
-        writer.send([0.0] * BACKLOG_BATTLES)
-        most_per_s = reader.wait(BACKLOG_BATTLES)
+        writer.send([0.0] * load.backlog)
+        most_per_s = rate_per_s(reader.wait(load.backlog))
         service.send("begin")
         gap_s = LONE_EVERY_S if load.share is None else 1 / (load.share * most_per_s)
         writer.send(list(_gaps(gap_s, seconds, random_gaps=load.share is not None)))
         reader.wait(len(writer.sent_at))
         service.send("end")
         pass_s, commit_s = service.recv()
-        waited = [reader.read_at[number] - sent for number, sent in enumerate(writer.sent_at)][BACKLOG_BATTLES:]
+        waited = [reader.read_at[number] - sent for number, sent in enumerate(writer.sent_at)][load.backlog :]
         p50, p95, p99 = np.percentile(waited, [50, 95, 99]).tolist()
-        rate = len(waited) / (writer.sent_at[-1] - writer.sent_at[BACKLOG_BATTLES] + gap_s)
+        rate = len(waited) / (writer.sent_at[-1] - writer.sent_at[load.backlog] + gap_s)
         return LatencyRun(load.name, config.linger_ms, rate, p50, p95, p99, pass_s, commit_s)
+
+
+def rate_per_s(read_at: Sequence[float]) -> float:
+    """How many answers came in a second, from moments at each of which a poll brought some.
+
+    What the first poll brought came before it: the time that this took is not known.
+
+    Raises:
+        StreamError: one poll brought all of them.
+    """
+    first, last = min(read_at), max(read_at)
+    if last == first:
+        raise StreamError("all battles of the backlog were answered at once, which says nothing of the stream's speed")
+    return sum(moment > first for moment in read_at) / (last - first)
 
 
 def _gaps(mean_s: float, seconds: float, *, random_gaps: bool) -> Iterator[float]:
@@ -199,15 +213,14 @@ class _Reader:
             now = time.monotonic()
             self.read_at.update({int(record.key): now for records in polled.values() for record in records})
 
-    def wait(self, count: int) -> float:
-        """Wait until so many battles are answered; returns how many were in a second, from the first answer on."""
+    def wait(self, count: int) -> list[float]:
+        """Wait until so many battles are answered; returns when each was."""
         deadline = time.monotonic() + WAIT_TIMEOUT_S
         while len(self.read_at) < count:
             if time.monotonic() > deadline:
                 raise StreamError(f"of {count} battles {len(self.read_at)} were answered in time")
             time.sleep(0.02)
-        times = sorted(self.read_at.values())
-        return count / max(times[-1] - times[0], 1e-3)
+        return list(self.read_at.values())
 
     def close(self) -> None:
         """End the thread, close the client."""
