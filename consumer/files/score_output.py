@@ -235,13 +235,9 @@ class FileOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with ExitStack() as closing:  # of each, whatever becomes of the others
-                for file in filter(None, (self._out, self._rejected)):
-                    closing.callback(file.close)
-        except OSError as failed:  # once more what it could not write before
-            if error is None:
-                raise StreamError(f"can't write {self._paths.out}: {failed.strerror}") from failed
+        with ExitStack() as closing:  # of each, whatever becomes of the others
+            for file in filter(None, (self._out, self._rejected)):
+                closing.callback(_close, file, quietly=error is not None)
 
     def cut_to(self, checkpoint: OutputCheckpoint) -> None:
         """Drop what stands beyond the checkpoint.
@@ -287,6 +283,14 @@ def _open_to_append(path: Path) -> BinaryIO:
         return path.open("ab")
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from None
+
+
+def _close(file: BinaryIO, *, quietly: bool) -> None:
+    try:
+        file.close()
+    except OSError as failed:  # once more what it could not write before
+        if not quietly:
+            raise StreamError(f"can't write {file.name}: {failed.strerror}") from failed
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

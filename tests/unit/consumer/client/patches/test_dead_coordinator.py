@@ -6,7 +6,6 @@ import itertools
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 
 from prefstream.consumer.broker import EmbeddedBroker, apis
 from prefstream.consumer.broker.node.call import Call
-from prefstream.consumer.client.clients import make_group_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from tests.support.members import subscribed
 
 FIND_COORDINATOR = 10
 
@@ -48,9 +47,7 @@ def config(asked: list[float]) -> Iterator[StreamConfig]:
 
 
 def test_a_coordinator_that_is_down_is_asked_for_with_pauses(config: StreamConfig, asked: list[float]) -> None:
-    with closing(make_group_consumer(config, "one")) as consumer:
-        consumer.partitions_for_topic(config.battles_topic)
-        consumer.subscribe([config.battles_topic])
+    with subscribed(config, "one") as consumer:
         consumer.poll(timeout_ms=2_000)
     pauses = sorted(later - earlier for earlier, later in itertools.pairwise(asked))
     assert len(asked) > 3  # it goes on asking

@@ -9,9 +9,10 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import make_consumer, make_group_consumer
+from prefstream.consumer.client.clients import make_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from tests.support.members import subscribed
 from tests.support.streams import poll_at_once, settled, wait_until
 
 
@@ -23,13 +24,7 @@ def test_committed_offsets_that_were_told_too_late_are_forgotten_in_a_rebalance(
         partition = TopicPartition(config.battles_topic, 0)
         with closing(make_consumer(config, group_id=config.group_id)) as before:
             before.commit({partition: OffsetAndMetadata(0, "", -1)})
-        with (
-            closing(make_group_consumer(config, "one")) as consumer,
-            closing(make_group_consumer(config, "two")) as other,
-        ):
-            for member in (consumer, other):
-                member.partitions_for_topic(config.battles_topic)
-                member.subscribe([config.battles_topic])
+        with subscribed(config, "one") as consumer, subscribed(config, "two") as other:
             wait_until(lambda: settled(consumer), what="the first member")
             broker.faults.delay("OffsetFetch", seconds=0.3, client_id=consumer.config["client_id"], after_apply=True)
             with pytest.raises(KafkaTimeoutError):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 from kafka.structs import MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import make_group_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from tests.support.members import subscribed
 from tests.support.streams import commit_beginning, poll, settled, wait_until
 
 LATE_S = 1.0
@@ -30,9 +29,7 @@ def member(broker: EmbeddedBroker) -> Iterator[Any]:
     config = StreamConfig.load(bootstrap_servers=broker.bootstrap_servers)
     create_topics(config, 1)
     commit_beginning(config)
-    with closing(make_group_consumer(config, "one")) as consumer:
-        consumer.partitions_for_topic(config.battles_topic)
-        consumer.subscribe([config.battles_topic])
+    with subscribed(config, "one") as consumer:
         wait_until(lambda: settled(consumer), what="the member")
         yield consumer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from kafka.errors import RebalanceInProgressError
 from kafka.structs import MemberState
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import make_group_consumer
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from tests.support.members import subscribed
 from tests.support.streams import battle_events, commit_beginning, poll, produce, settled, wait_until
 
 SOON_S = 60.0
@@ -40,9 +39,7 @@ def config(broker: EmbeddedBroker) -> StreamConfig:
 def consumer(config: StreamConfig) -> Iterator[Any]:
     """A consumer that has subscribed."""
     produce(config, battle_events(1))
-    with closing(make_group_consumer(config, "one")) as consumer:
-        consumer.partitions_for_topic(config.battles_topic)
-        consumer.subscribe([config.battles_topic])
+    with subscribed(config, "one") as consumer:
         yield consumer
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
-from typing import Any
-
 import pytest
-from kafka.errors import NoOffsetForPartitionError
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import admin_client, make_group_consumer
+from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.client.patches.returning_leaders import _is_id_of
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
-from tests.support.streams import commit_beginning, poll, settled, wait_until
+from tests.support.members import owned, subscribed
+from tests.support.streams import commit_beginning, settled, wait_until
 
 
 def test_partitions_that_were_added_while_it_was_away_are_its_own() -> None:
@@ -23,21 +20,11 @@ def test_partitions_that_were_added_while_it_was_away_are_its_own() -> None:
         )
         create_topics(config, 1)
         commit_beginning(config)
-
-        def owned(member: Any) -> int:
-            with suppress(NoOffsetForPartitionError):  # of those that are new
-                poll(member)
-            return len(member.assignment())
-
-        with closing(make_group_consumer(config, "one")) as leader:
-            leader.partitions_for_topic(config.battles_topic)
-            leader.subscribe([config.battles_topic])
+        with subscribed(config, "one") as leader:
             wait_until(lambda: settled(leader), what="the leader")
         with admin_client(config) as admin:
             admin.create_partitions({config.battles_topic: 3})
-        with closing(make_group_consumer(config, "one")) as back:
-            back.partitions_for_topic(config.battles_topic)
-            back.subscribe([config.battles_topic])
+        with subscribed(config, "one") as back:
             wait_until(lambda: owned(back) == 3, what="the new partitions")
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from typing import Any
 
 import pytest
-from kafka.errors import NoOffsetForPartitionError
 
 from prefstream.consumer.broker import EmbeddedBroker
-from prefstream.consumer.client.clients import admin_client, make_group_consumer
+from prefstream.consumer.client.clients import admin_client
 from prefstream.consumer.client.topics import create_topics
 from prefstream.consumer.config import StreamConfig
+from tests.support.members import owned, subscribed
 from tests.support.streams import commit_beginning, poll, settled, wait_until
 
 
@@ -28,29 +27,22 @@ def config() -> Iterator[StreamConfig]:
 @pytest.fixture
 def leader(config: StreamConfig) -> Iterator[Any]:
     """A member alone, which knew the topic before it subscribed to it."""
-    with closing(make_group_consumer(config, "one")) as leader:
-        leader.partitions_for_topic(config.battles_topic)
-        leader.subscribe([config.battles_topic])
+    with subscribed(config, "one") as leader:
         wait_until(lambda: settled(leader), what="the leader")
         yield leader
 
 
-def hear(member: Any, topic: str) -> None:
+def hear(member: Any) -> None:
     """Ask the brokers about the topic, and wait until they have told."""
     told: list[Any] = []
     member._cluster.add_listener(told.append)
     member.ask_for_topics()
-
-    def heard() -> bool:
-        poll(member)
-        return any(topic in cluster.topics() for cluster in told)
-
-    wait_until(heard, what="the brokers to tell of the topic")
+    wait_until(lambda: poll(member) or told, what="the brokers to tell of the topic")
     member._cluster.remove_listener(told.append)
 
 
-def test_what_was_known_before_it_subscribed_is_no_change(config: StreamConfig, leader: Any) -> None:
-    hear(leader, config.battles_topic)
+def test_what_was_known_before_it_subscribed_is_no_change(leader: Any) -> None:
+    hear(leader)
     assert settled(leader)
     assert leader.assigned_generation() == 1
 
@@ -58,12 +50,6 @@ def test_what_was_known_before_it_subscribed_is_no_change(config: StreamConfig, 
 def test_partitions_that_are_added_are_shared_out(config: StreamConfig, leader: Any) -> None:
     with admin_client(config) as admin:
         admin.create_partitions({config.battles_topic: 3})
-    hear(leader, config.battles_topic)
-
-    def owned() -> int:
-        with suppress(NoOffsetForPartitionError):  # of those that are new
-            poll(leader)
-        return len(leader.assignment())
-
-    wait_until(lambda: owned() == 3, what="the new partitions")
+    hear(leader)
+    wait_until(lambda: owned(leader) == 3, what="the new partitions")
     assert leader.assigned_generation() == 2
